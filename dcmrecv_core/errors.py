@@ -1,0 +1,124 @@
+"""Every error the receiver raises on purpose, by what it turns into.
+
+* an exit code, before the receiver listens: `CommandLineError`, `PluginError`, `ConfigurationError`,
+  `OutputDirectoryError`, `ListenError`, `TlsError`;
+* an A-ABORT or the end of the connection: `RemoteProtocolError`;
+* a DIMSE status in a response, while the association goes on: `StatusError` and its kinds;
+* a bug of ours: `LocalProtocolError`.
+"""
+
+from __future__ import annotations
+
+COMMENT_LENGTH = 64
+"""Error Comment (0000,0902) is an LO: 64 characters at most (PS3.5 section 6.2, PS3.7 annex C)."""
+
+
+class DcmrecvError(Exception):
+    """Root of the tree."""
+
+
+class StartError(DcmrecvError):
+    """The receiver cannot start; `exit_code` is what the process ends with."""
+
+    exit_code = 1
+
+
+class CommandLineError(StartError):
+    """A command line that cannot be read (exit code 1)."""
+
+
+class PluginError(StartError):
+    """A plugin that cannot be found, loaded or configured (exit code 1); the text names it."""
+
+
+class OutputDirectoryError(StartError):
+    """The output directory cannot be used (exit code 45)."""
+
+    exit_code = 45
+
+
+class ListenError(StartError):
+    """The port cannot be listened on (exit code 64)."""
+
+    exit_code = 64
+
+
+class ConfigurationError(StartError):
+    """A configuration file that cannot be used (exit code 66)."""
+
+    exit_code = 66
+
+
+class TlsError(StartError):
+    """Keys or certificates that cannot be used (exit code 71)."""
+
+    exit_code = 71
+
+
+class ProtocolError(DcmrecvError):
+    """What `proto/` may raise, and nothing else."""
+
+
+class LocalProtocolError(ProtocolError):
+    """Our own code asked the protocol core for something its state does not allow."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol: answer A-ABORT with `source` and `reason` (PS3.8 section 9.3.8).
+
+    `source` is 0 (service user) or 2 (service provider); `reason` counts for source 2 only:
+    0 not specified, 1 unrecognised PDU, 2 unexpected PDU, 4 unrecognised parameter,
+    5 unexpected parameter, 6 invalid parameter value.
+    """
+
+    def __init__(self, text: str, *, source: int = 2, reason: int = 0) -> None:
+        super().__init__(text)
+        self.source = source
+        self.reason = reason
+
+
+class StatusError(DcmrecvError):
+    """The operation fails with a DIMSE `status` (PS3.7 annex C, PS3.4 table B.2-1).
+
+    `comment` goes into Error Comment (0000,0902) and is cut at 64 characters; `elements` are the tags
+    for Offending Element (0000,0901).
+    """
+
+    def __init__(self, status: int, comment: str, elements: tuple[int, ...] = ()) -> None:
+        super().__init__(comment)
+        self.status = status
+        self.comment = comment[:COMMENT_LENGTH]
+        self.elements = elements
+
+
+class StorageError(StatusError):
+    """The file system refused (status A700, out of resources); `__cause__` is the `OSError`."""
+
+    def __init__(self, comment: str) -> None:
+        super().__init__(0xA700, comment)
+
+
+class DataSetError(StatusError):
+    """The data set cannot be understood in its transfer syntax (status C000)."""
+
+    def __init__(self, comment: str, elements: tuple[int, ...] = ()) -> None:
+        super().__init__(0xC000, comment, elements)
+
+
+class NameTakenError(StatusError):
+    """A file of that name exists and `on_exists` does not allow to replace it.
+
+    With "retry" the pipeline asks for another name, up to 1024 times, then answers A700; with "refuse" the
+    sender gets 0111 (duplicate SOP instance, PS3.7 C.5.7).
+    """
+
+    def __init__(self, status: int, path: str) -> None:
+        super().__init__(status, "File exists already")
+        self.path = path
+
+
+class HookFailure(StatusError):
+    """A decision hook raised, returned nonsense or took too long (status 0110, processing failure)."""
+
+    def __init__(self, comment: str) -> None:
+        super().__init__(0x0110, comment)

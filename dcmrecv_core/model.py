@@ -1,0 +1,240 @@
+"""What hooks see and return.
+
+`Association` and `Instance` go in; `SupportedContext`, `Reject`, `Refuse`, `Warn`, `Discard` and `Name` come
+out. Return values are small frozen classes, never bare numbers: a verdict says by its type what happens.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+OnExists = Literal["overwrite", "retry", "keep", "refuse"]
+"""What happens when a file of the chosen name exists: replace it atomically; ask for another name; leave the
+old one and answer Success; answer failure 0111 (duplicate SOP instance)."""
+
+ON_EXISTS: tuple[str, ...] = get_args(OnExists)
+
+TagLike = int | str | tuple[str, int]
+"""A DICOM keyword, a tag number, or (private creator, tag number whose block byte is ignored)."""
+
+
+class Role(Enum):
+    """The roles of the association requestor that a context allows (PS3.7 D.3.3.4), as in asconfig files.
+
+    The words describe the *acceptor's* peer as DCMTK's role lists do: SCU lets the requestor be SCU.
+    """
+
+    SCU = "SCU"
+    SCP = "SCP"
+    BOTH = "BOTH"
+
+
+class RejectReason(Enum):
+    """(source, reason) of an A-ASSOCIATE-RJ (PS3.8 section 9.3.4)."""
+
+    NO_REASON = (1, 1)
+    APPLICATION_CONTEXT_NAME_NOT_SUPPORTED = (1, 2)
+    CALLING_AE_TITLE_NOT_RECOGNIZED = (1, 3)
+    CALLED_AE_TITLE_NOT_RECOGNIZED = (1, 7)
+    PROTOCOL_VERSION_NOT_SUPPORTED = (2, 2)
+    TEMPORARY_CONGESTION = (3, 1)
+    LOCAL_LIMIT_EXCEEDED = (3, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Result of `negotiate`: refuse the whole association; `transient` invites the peer to try again."""
+
+    reason: RejectReason = RejectReason.NO_REASON
+    transient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SupportedContext:
+    """Result of `negotiate`: an abstract syntax that this receiver accepts.
+
+    `transfer_syntaxes` in the order we prefer them; `None` accepts whatever is proposed, in the proposer's
+    order. `role` is answered only if the peer asked for role selection; `extended` is the application
+    information returned for the SOP class (PS3.7 D.3.3.5).
+    """
+
+    abstract_syntax: str
+    transfer_syntaxes: tuple[str, ...] | None
+    role: Role | None = None
+    extended: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Result of `receive`: not stored, the sender gets the failure `status` and the comment."""
+
+    status: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """Result of `receive`: stored, the sender gets the warning `status` (Bxxx) and the comment."""
+
+    status: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Result of `receive`: not stored, the sender gets Success; `reason` goes into the log."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Result of `choose_filename`: a file name without the extension that `-fe` appends."""
+
+    text: str
+    on_exists: OnExists = "overwrite"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedContext:
+    """One presentation context of an A-ASSOCIATE-RQ (PS3.8 section 9.3.2.2).
+
+    `role` is the (SCU, SCP) role selection that the peer asked for this abstract syntax, `extended` its SOP
+    class extended negotiation information, each None if absent.
+    """
+
+    context_id: int
+    abstract_syntax: str
+    transfer_syntaxes: tuple[str, ...]
+    role: tuple[bool, bool] | None = None
+    extended: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserIdentity:
+    """User identity that the peer offered (PS3.7 D.3.3.7); fields may hold secrets, so repr hides them.
+
+    `kind` is 1 user name, 2 user name and passcode, 3 Kerberos, 4 SAML, 5 JSON web token.
+    """
+
+    kind: int
+    response_requested: bool
+    primary: bytes = field(repr=False)
+    secondary: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class Association:
+    """One association, from its request on. Treat it as read-only, except `state`, which is yours.
+
+    AE titles come without padding; `id` is unique among the associations of all workers of this host;
+    `tls` is the subject of the peer's certificate, or None without TLS.
+    """
+
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+    peer_port: int
+    id: str
+    proposed: tuple[ProposedContext, ...] = ()
+    user_identity: UserIdentity | None = None
+    tls: str | None = None
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an association did: counts of instances, bytes of their data sets, duration, how it ended.
+
+    `ended` is "released", "aborted" (by the peer), "closed" (the connection went away), "rejected", "failed"
+    (we aborted) or "stopped" (the receiver was told to end).
+    """
+
+    stored: int
+    refused: int
+    discarded: int
+    bytes: int
+    seconds: float
+    ended: str
+
+
+class Instance(ABC):
+    """One received SOP instance, as hooks see it.
+
+    The plain attributes cost nothing. `get` decodes one element, `header` all that precedes the pixel data, on
+    first use. An instance is valid until the hook that got it returns; keep copies of values, not the instance.
+    """
+
+    association: Association
+    sop_class_uid: str
+    """Affected SOP Class UID of the C-STORE command."""
+    sop_instance_uid: str
+    """Affected SOP Instance UID of the C-STORE command."""
+    transfer_syntax_uid: str
+    """The transfer syntax of the presentation context that carried the data set."""
+    modality_prefix: str
+    """DCMTK's file-name prefix of the SOP class ("CT", "MR" ...), "UNKNOWN" for others."""
+    attempt: int
+    """0, and one more each time a name with `on_exists="retry"` turned out to be taken."""
+    on_exists: OnExists
+    """What the chosen `Name` said; `save` obeys it unless told otherwise."""
+    state: dict[str, Any]
+    """Yours: what one hook wants to tell another about this instance."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Length of the data set in bytes, File Meta Information not counted."""
+
+    @abstractmethod
+    def get(self, element: TagLike, default: Any = None) -> Any:
+        """The value of one top-level element, as pydicom converts it, or `default` if it is absent or empty.
+
+        `element` is a keyword ("SeriesDate"), a tag (0x00080021) or (private creator, tag). Only this element
+        is decoded. Raises KeyError for a keyword that the dictionary does not know.
+        """
+
+    @property
+    @abstractmethod
+    def header(self) -> Dataset:
+        """All top-level elements before the pixel data, decoded on first use; values above 64 KiB are left
+        out. Read-only by contract: changes do not reach the stored file, `replace_header` does that."""
+
+    @abstractmethod
+    def open(self) -> BinaryIO:
+        """The complete DICOM file as it would be stored (preamble, File Meta Information, data set), readable
+        and seekable; close it before the hook returns."""
+
+    @abstractmethod
+    def save(self, path: str, on_exists: OnExists | None = None) -> str:
+        """Store the file at `path`, relative to the output directory or inside it; returns where it went.
+
+        Atomic and, unless `--no-fsync`, durable when it returns. Raises StatusError if it cannot be stored,
+        NameTakenError if the name is taken and `on_exists` (default: the chosen `Name`'s) forbids to replace.
+        """
+
+    @abstractmethod
+    def replace_header(self, dataset: Dataset) -> None:
+        """Only in `receive`: re-encode what precedes the pixel data from `dataset`, keep the rest byte for byte.
+
+        The sender gets B000 (coercion). Raises PermissionError elsewhere and under `--bit-preserving`.
+        """
+
+    @abstractmethod
+    def replace(self, dataset: Dataset, *, drop_pixel_data: bool = False) -> None:
+        """Only in `receive`: store `dataset` instead, in the same transfer syntax; the sender gets B000.
+
+        Raises ValueError if the received data has pixel data and `dataset` has none, unless `drop_pixel_data`;
+        PermissionError outside `receive` and under `--bit-preserving`.
+        """
+
+
+NegotiateResult = Sequence[SupportedContext] | Reject | None
+ReceiveResult = Refuse | Warn | Discard | None
