@@ -1,0 +1,157 @@
+"""From bytes to a file under its name: whole or not at all, and durable before anybody hears of it.
+
+The order is fixed: write, flush the file, publish the name, flush the directory. A flush that failed is never tried
+again, because the kernel may have dropped the pages by then.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from dcmrecv_core.errors import NameTakenError, StorageError
+from dcmrecv_core.model import OnExists
+from dcmrecv_core.receive.directories import Directories, Directory, storage_error
+from dcmrecv_core.receive.temporary import (
+    NO_TMPFILE,
+    TEMPORARY_PARTS,
+    Capabilities,
+    Temporary,
+    open_hidden,
+    open_unnamed,
+    sweep,
+)
+
+log = logging.getLogger("dcmrecv.receive")
+
+DUPLICATE_SOP_INSTANCE = 0x0111
+
+
+class Content(Protocol):
+    """A complete file in the making."""
+
+    def write_to(self, fd: int) -> None:
+        """Write all of it to `fd`, from its current position; raises OSError."""
+
+    def file(self) -> Temporary | None:
+        """The temporary file that already is the content and has no name yet; None if it must be written. It stays
+        the content's: whoever made it closes it."""
+
+
+class Publisher:
+    """Puts files below one output directory (design: atomic, no-clobber where asked, durable with `fsync`)."""
+
+    def __init__(self, root: str, *, fsync: bool, capabilities: Capabilities) -> None:
+        self.directories = Directories(root)
+        self._fsync = fsync
+        self._capabilities = capabilities
+        self._swept: set[tuple[int, int]] = set()
+
+    def open_spool(self) -> Temporary:
+        """A temporary file on the output directory's file system, to receive into; raises StorageError."""
+        try:
+            return self._open(self.directories.get(()))
+        except OSError as error:
+            raise storage_error(error, "Cannot create file") from error
+
+    def publish(self, parts: tuple[str, ...], name: str, on_exists: OnExists, content: Content) -> str:
+        """Store `content` as `name` in the directory `parts`; returns its path.
+
+        Raises StorageError (A700) with nothing left behind, NameTakenError if the name is taken and `on_exists` is
+        "retry" or "refuse". Until it is published the content is intact and may be tried under another name.
+        """
+        directory = self.directories.get(parts)
+        path = f"{directory.path}/{name}"
+        if on_exists != "overwrite" and _exists(directory, name):
+            return self._keep_existing(directory, path, on_exists)
+        try:
+            with self._complete_file(content, directory) as temporary:
+                if self._fsync:
+                    os.fsync(temporary.fd)
+                return self._give_name(temporary, directory, name, on_exists, path)
+        except OSError as error:
+            raise storage_error(error, "Cannot store file") from error
+
+    @contextmanager
+    def _complete_file(self, content: Content, directory: Directory) -> Iterator[Temporary]:
+        """The content as a temporary file that can be linked into `directory`."""
+        ready = None if directory.foreign else content.file()
+        if ready is not None:
+            yield ready
+            return
+        temporary = self._open(directory)
+        try:
+            content.write_to(temporary.fd)
+            yield temporary
+        finally:
+            temporary.close()
+
+    def _open(self, directory: Directory) -> Temporary:
+        if self._capabilities.unnamed:
+            try:
+                return Temporary(open_unnamed(directory))
+            except OSError as error:
+                if error.errno not in NO_TMPFILE:
+                    raise
+        return open_hidden(self._place_for(directory))
+
+    def _give_name(self, temporary: Temporary, directory: Directory, name: str, on_exists: OnExists, path: str) -> str:
+        try:
+            temporary.link(directory, name)
+            is_new = True
+        except FileExistsError:
+            if on_exists != "overwrite":
+                return self._keep_existing(directory, path, on_exists)
+            log.warning("file already exists, overwriting: %s", path)
+            temporary.replace(self._place_for(directory), directory, name)
+            is_new = False
+        if self._fsync:
+            self._flush(directory, name if is_new else "")
+        return path
+
+    def _flush(self, directory: Directory, new_name: str) -> None:
+        try:
+            self.directories.make_durable(directory)
+        except OSError:
+            # The sender hears of a failure and sends again. What was new must not stay as if it had been stored;
+            # an overwritten file is complete, and its predecessor is gone.
+            if new_name:
+                os.unlink(new_name, dir_fd=directory.fd)
+            raise
+
+    def _keep_existing(self, directory: Directory, path: str, on_exists: OnExists) -> str:
+        if on_exists == "refuse":
+            raise NameTakenError(DUPLICATE_SOP_INSTANCE, path)
+        if on_exists == "retry":
+            raise NameTakenError(StorageError("").status, path)
+        log.info("file already exists, keeping it: %s", path)
+        if self._fsync:
+            try:
+                self.directories.make_durable(directory)  # whoever made it may not have flushed its name yet
+            except OSError as error:
+                raise storage_error(error, "Cannot flush directory") from error
+        return path
+
+    def _place_for(self, directory: Directory) -> Directory:
+        """Where a hidden file for `directory` may stand, swept once by each process."""
+        place = directory if directory.foreign else self.directories.get(TEMPORARY_PARTS)
+        if place.identity not in self._swept:
+            self._swept.add(place.identity)
+            sweep(place)
+        return place
+
+
+def _exists(directory: Directory, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise storage_error(error, "Cannot look up file") from error
+    return True

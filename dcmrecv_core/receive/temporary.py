@@ -1,0 +1,187 @@
+"""Files that have no name yet, and how they get one.
+
+O_TMPFILE with linkat where the file system has it: a killed process leaves nothing. Elsewhere a hidden file named
+after host, boot and process, so that another start can tell what is left over and sweep it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import itertools
+import os
+import re
+import socket
+import time
+from functools import cache
+
+from dcmrecv_core.names import RESERVED
+from dcmrecv_core.receive.directories import Directories, Directory
+
+TEMPORARY_PARTS = (RESERVED, "tmp")
+"""Where hidden files live below the output directory; on another file system: beside their target."""
+
+_FOREIGN_AGE = 24 * 3600.0
+NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+"""What open says where O_TMPFILE is missing."""
+
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+_NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_RENAME_NOREPLACE = 1
+_HIDDEN = re.compile(re.escape(RESERVED) + r"-(?P<host>.+)-(?P<boot>[0-9a-f]{8})-(?P<pid>\d+)-\d+\.tmp\Z")
+_counter = itertools.count()
+
+
+class Temporary:
+    """An open file without its final name; `close` leaves nothing behind unless it was `published`."""
+
+    __slots__ = ("_hidden", "_place", "fd", "published")
+
+    def __init__(self, fd: int, place: Directory | None = None, hidden: str = "") -> None:
+        self.fd = fd
+        self.published = False
+        self._place = place
+        self._hidden = hidden
+
+    def link(self, directory: Directory, name: str) -> None:
+        """Give it the name if that is free (FileExistsError if not); readers see nothing or the whole file."""
+        if self._place is None:
+            link_unnamed(self.fd, directory, name)
+            self.published = True
+            return
+        try:
+            os.link(self._hidden, name, src_dir_fd=self._place.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+            rename_noreplace(self._place.fd, self._hidden, directory.fd, name)
+            self._hidden = ""
+        self.published = True
+        self._drop_hidden()
+
+    def replace(self, place: Directory, directory: Directory, name: str) -> None:
+        """Give it the name whoever has it; `place` is where a hidden link may stand in between."""
+        if self._place is None:
+            self._hidden = hidden_name()
+            link_unnamed(self.fd, place, self._hidden)
+            self._place = place
+        try:
+            os.rename(self._hidden, name, src_dir_fd=self._place.fd, dst_dir_fd=directory.fd)
+        except OSError:
+            self._drop_hidden()
+            raise
+        self._hidden = ""
+        self.published = True
+
+    def close(self) -> None:
+        """Close the descriptor and remove the hidden name, if there still is one."""
+        self._drop_hidden()
+        os.close(self.fd)
+
+    def _drop_hidden(self) -> None:
+        if self._hidden and self._place is not None:
+            os.unlink(self._hidden, dir_fd=self._place.fd)
+            self._hidden = ""
+
+
+def link_unnamed(fd: int, directory: Directory, name: str) -> None:
+    # only with a dir_fd given does os.link call linkat with AT_SYMLINK_FOLLOW; else it fails with EXDEV
+    os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory.fd, follow_symlinks=True)
+
+
+def open_unnamed(directory: Directory) -> int:
+    """A readable and writable file without a name on the directory's file system; raises OSError."""
+    return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=directory.fd)
+
+
+def open_hidden(place: Directory) -> Temporary:
+    """A temporary with a hidden name in `place`, where unnamed files are not to be had; raises OSError."""
+    hidden = hidden_name()
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return Temporary(os.open(hidden, flags, 0o666, dir_fd=place.fd), place, hidden)
+
+
+def hidden_name() -> str:
+    """A name that no other process of any host uses now."""
+    return f"{RESERVED}-{_host()}-{_boot_id()}-{os.getpid()}-{next(_counter)}.tmp"
+
+
+@cache
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9.-]", "_", socket.gethostname())[:64] or "localhost"
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read(8)
+    except OSError:
+        return "0" * 8
+
+
+def rename_noreplace(source_fd: int, source: str, target_fd: int, target: str) -> None:
+    """renameat2 with RENAME_NOREPLACE, for file systems without hard links; raises OSError as rename does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)
+    if libc.renameat2(source_fd, os.fsencode(source), target_fd, os.fsencode(target), _RENAME_NOREPLACE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), target)
+
+
+def sweep(directory: Directory) -> None:
+    """Remove what dead processes left: of this host at once, of others after 24 hours."""
+    with os.scandir(directory.fd) as entries:
+        for entry in entries:
+            match = _HIDDEN.match(entry.name)
+            if match and _is_dead(match, entry):
+                try:
+                    os.unlink(entry.name, dir_fd=directory.fd)
+                except FileNotFoundError:
+                    continue  # another receiver sweeps the same directory
+
+
+def _is_dead(match: re.Match[str], entry: os.DirEntry[str]) -> bool:
+    if match["host"] != _host():
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _FOREIGN_AGE
+    return match["boot"] != _boot_id() or not os.path.exists(f"/proc/{match['pid']}")
+
+
+class Capabilities:
+    """What the output directory's file system can do, tried once at the start.
+
+    `unnamed`: O_TMPFILE and linkat through /proc work; `noclobber`: a file can get a name without overwriting.
+    """
+
+    __slots__ = ("noclobber", "unnamed")
+
+    def __init__(self, unnamed: bool = True, noclobber: bool = True) -> None:
+        self.unnamed = unnamed
+        self.noclobber = noclobber
+
+    @classmethod
+    def probe(cls, directories: Directories) -> Capabilities:
+        """Try it in the output directory; raises StorageError or OSError if nothing can be written there."""
+        root = directories.get(())
+        try:
+            if cls._can_link(Temporary(open_unnamed(root)), root):
+                return cls(unnamed=True, noclobber=True)
+        except OSError as error:
+            if error.errno not in NO_TMPFILE:
+                raise
+        return cls(unnamed=False, noclobber=cls._can_link(open_hidden(root), root))
+
+    @staticmethod
+    def _can_link(temporary: Temporary, root: Directory) -> bool:
+        name = hidden_name()
+        try:
+            temporary.link(root, name)
+            os.unlink(name, dir_fd=root.fd)
+        except OSError as error:
+            if error.errno in _REFUSED:
+                raise
+            return False
+        finally:
+            temporary.close()
+        return True
