@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -165,6 +165,13 @@ class Summary:
     ended: str
 
 
+class RawElement(NamedTuple):
+    """An element as it was received: `vr` is "" in implicit VR; `value` is undecoded."""
+
+    vr: str
+    value: bytes
+
+
 class Instance(ABC):
     """One received SOP instance, as hooks see it.
 
@@ -200,6 +207,10 @@ class Instance(ABC):
         `element` is a keyword ("SeriesDate"), a tag (0x00080021) or (private creator, tag). Only this element
         is decoded. Raises KeyError for a keyword that the dictionary does not know.
         """
+
+    @abstractmethod
+    def raw(self, element: TagLike) -> RawElement | None:
+        """One top-level element without any conversion, None if it is absent. Raises KeyError as `get` does."""
 
     @property
     @abstractmethod

@@ -1,0 +1,220 @@
+"""The guard around every hook implementation.
+
+pluggy neither says which plugin failed, nor limits its time, nor checks what it returns. The guard does all three, so
+that a decision fails closed (HookFailure, status 0110) and a notification fails soft (logged).
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from dcmrecv_core.errors import HookFailure, PluginError, StartError, StatusError
+from dcmrecv_core.model import (
+    ON_EXISTS,
+    Association,
+    Discard,
+    Instance,
+    Name,
+    Refuse,
+    Reject,
+    SupportedContext,
+    Warn,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = logging.getLogger("dcmrecv.plugins")
+
+START_HOOKS = ("add_options", "configure")
+NOTIFICATION_HOOKS = ("worker_stopping", "stored", "association_ended")
+
+
+class HookTimeout(BaseException):
+    """A hook has used up its time. Not an Exception, so that a plugin's `except Exception` does not swallow it."""
+
+
+class HookTimer:
+    """Counts the ticks (about one a second) that the running hook has lasted; `tick` raises in it when it is over.
+
+    A call costs two attribute writes and no system call: the worker's one interval timer drives all of them. `flag` is
+    the byte by which the supervisor sees that plugin code is running, so that it can end a worker that does not yield.
+    """
+
+    __slots__ = ("_ticks", "flag", "limit", "running")
+
+    def __init__(self) -> None:
+        self.limit = 0.0
+        self.running = False
+        self.flag: bytearray | memoryview = bytearray(1)
+        self._ticks = 0
+
+    def start(self) -> None:
+        self._ticks = 0
+        self.running = True
+        self.flag[0] = 1
+
+    def stop(self) -> None:
+        self.running = False
+        self.flag[0] = 0
+
+    def tick(self) -> None:
+        """One second has passed; raises HookTimeout into a hook that is over its limit (0: no limit)."""
+        if self.running and self.limit:
+            self._ticks += 1
+            if self._ticks > self.limit:
+                self._ticks = 0  # a hook that swallows it gets the next one a limit later
+                raise HookTimeout(f"longer than {self.limit:g} seconds")
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """For the core's own work on behalf of a hook (`Instance.save`): a slow disk is not the plugin's fault."""
+        was_running, self.running = self.running, False
+        self.flag[0] = 0
+        try:
+            yield
+        finally:
+            self.running = was_running
+            self.flag[0] = was_running
+
+
+timer = HookTimer()
+"""One per process: workers are single-threaded."""
+
+
+def guard(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    """`function` as the registered implementation of `hook`: timed, checked and attributed to `plugin`."""
+    if hook in START_HOOKS:
+        guarded = _guard_start(function, plugin, hook)
+    elif hook in NOTIFICATION_HOOKS:
+        guarded = _guard_notification(function, plugin, hook)
+    else:
+        guarded = _guard_decision(function, plugin, hook)
+    guarded.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # pluggy reads it
+    return guarded
+
+
+def _guard_start(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    def guarded(*args: Any) -> None:
+        try:
+            function(*args)
+        except StartError:
+            raise  # it knows its own exit code, as a configuration file does
+        except Exception as error:
+            log.debug("plugin %s: %s", plugin, hook, exc_info=True)
+            raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {error}") from error
+
+    return guarded
+
+
+def _guard_notification(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    def guarded(*args: Any) -> None:
+        timer.start()
+        try:
+            function(*args)
+            timer.stop()
+        except BaseException as error:
+            timer.stop()
+            _log_failure(plugin, hook, args, error)
+
+    return guarded
+
+
+def _guard_decision(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    check = CHECKS.get(hook, _check_nothing)
+
+    def guarded(*args: Any) -> Any:
+        timer.start()
+        try:
+            result = function(*args)
+            if result is not None:
+                result = check(result)
+            timer.stop()
+            return result
+        except StatusError:
+            timer.stop()
+            raise  # ours, from within the hook: the storage failed, not the plugin
+        except BaseException as error:
+            timer.stop()
+            _log_failure(plugin, hook, args, error)
+            what = "took too long" if isinstance(error, HookTimeout) else "failed"
+            raise HookFailure(f"Plugin {plugin} {what} in {hook}") from error
+
+    return guarded
+
+
+def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> None:
+    log.error("plugin %s: %s: %s%s", plugin, hook, repr(error), _subject(args), exc_info=error)
+
+
+def _subject(args: tuple[Any, ...]) -> str:
+    """Whose instance or association it was, for the log line."""
+    for arg in args:
+        if isinstance(arg, Instance):
+            peer = arg.association
+            return f" ({peer.calling_ae_title}@{peer.peer_address}, SOP instance {arg.sop_instance_uid})"
+        if isinstance(arg, Association):
+            return f" ({arg.calling_ae_title}@{arg.peer_address})"
+    return ""
+
+
+def _check_nothing(result: object) -> object:
+    return result
+
+
+def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
+    if isinstance(result, Reject):
+        return result
+    if isinstance(result, Iterable) and not isinstance(result, str | bytes):
+        contexts = tuple(result)
+        if all(isinstance(context, SupportedContext) for context in contexts):
+            return contexts
+    raise TypeError(f"None, Reject or SupportedContexts expected, not {result!r}")
+
+
+def _check_receive(result: object) -> object:
+    if isinstance(result, Refuse):
+        if not 0x0100 <= result.status <= 0xFFFF or result.status >> 12 == 0xB:
+            raise ValueError(f"{result.status:04X} is not a failure status")
+    elif isinstance(result, Warn):
+        if result.status >> 12 != 0xB:
+            raise ValueError(f"{result.status:04X} is not a warning status (Bxxx)")
+    elif not isinstance(result, Discard):
+        raise TypeError(f"None, Refuse, Warn or Discard expected, not {result!r}")
+    return result
+
+
+def _check_subdir(result: object) -> str:
+    if isinstance(result, str | PurePath):
+        return "" if str(result) == "." else str(result)
+    raise TypeError(f"None, str or PurePath expected, not {result!r}")
+
+
+def _check_filename(result: object) -> Name:
+    if isinstance(result, str):
+        return Name(result)
+    if not isinstance(result, Name) or not isinstance(result.text, str):
+        raise TypeError(f"None, str or Name expected, not {result!r}")
+    if result.on_exists not in ON_EXISTS:
+        raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {result.on_exists!r}")
+    return result
+
+
+def _check_write(result: object) -> str:
+    if isinstance(result, str | PurePath):
+        return str(result)
+    raise TypeError(f"None, a path or a URI expected, not {result!r}")
+
+
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "negotiate": _check_negotiate,
+    "receive": _check_receive,
+    "choose_subdir": _check_subdir,
+    "choose_filename": _check_filename,
+    "write": _check_write,
+}

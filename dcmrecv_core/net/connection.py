@@ -1,0 +1,84 @@
+"""A connection as the session sees it: a few calls that never block for longer than `PATIENCE`.
+
+Between two calls the session looks at its deadlines, the stop flag and its parent. After a signal Python resumes an
+interrupted call, so only the socket's own time-out ends one.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from typing import Protocol
+
+PATIENCE = 0.5
+"""Seconds that a call may block."""
+
+LINGER = 0.1
+"""Seconds to wait for the peer's FIN before closing; the original waits up to 180."""
+
+_TIMEVAL = struct.Struct("@ll")
+
+
+class Connection(Protocol):
+    """What a session needs of a transport (plain TCP here; TLS offers the same)."""
+
+    def receive_into(self, view: memoryview) -> int | None:
+        """Bytes read, 0 at the end of the stream, None if nothing came within PATIENCE. Raises OSError."""
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Bytes taken without waiting, 0 if none. Raises OSError."""
+
+    def wait(self) -> None:
+        """Wait until something can be read or sent, at most PATIENCE."""
+
+    def finish(self) -> None:
+        """Shut the sending side down, give the peer LINGER seconds to close first, close."""
+
+
+class PlainConnection:
+    """TCP without TLS."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        sock.setblocking(True)
+        patience = _TIMEVAL.pack(0, int(PATIENCE * 1e6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+        self._receive = sock.recv_into
+
+    def receive_into(self, view: memoryview) -> int | None:
+        try:
+            return self._receive(view)
+        except BlockingIOError:
+            return None
+
+    def send(self, data: bytes | memoryview) -> int:
+        try:
+            return self._sock.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+
+    def wait(self) -> None:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN | select.POLLOUT)
+        poll.poll(PATIENCE * 1000)
+
+    def finish(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            self._drain(time.monotonic() + LINGER)
+        except OSError:
+            pass  # the peer was faster
+        finally:
+            self._sock.close()
+
+    def _drain(self, deadline: float) -> None:
+        """Read until the peer's FIN: closing with unread data would reset the connection and lose our last PDU."""
+        while (left := deadline - time.monotonic()) > 0:
+            self._sock.settimeout(left)
+            try:
+                if not self._sock.recv(65536):
+                    return
+            except TimeoutError:
+                return

@@ -1,0 +1,74 @@
+"""How a connection and its association request get from the front desk to a worker.
+
+A stream socket pair with length-framed messages; the descriptor travels with the first byte (SCM_RIGHTS). Datagram
+and seqpacket pairs fail above 212 KB, and a request may have 1 MiB.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+
+_FRAME = struct.Struct("!IHB")  # length of the request, peer's port, length of the peer's address
+IDLE = b"I"
+"""What a worker sends when it is ready for an association."""
+
+
+@dataclass(slots=True)
+class Handover:
+    """A connection whose A-ASSOCIATE-RQ was read to its end."""
+
+    sock: socket.socket
+    request: bytes
+    address: str
+    port: int
+
+
+class Sender:
+    """The desk's side of one hand-over; `advance` sends what the pair takes without blocking."""
+
+    __slots__ = ("_data", "_sock")
+
+    def __init__(self, handover: Handover) -> None:
+        address = handover.address.encode()
+        frame = _FRAME.pack(len(handover.request), handover.port, len(address))
+        self._data = memoryview(frame + address + handover.request)
+        self._sock: socket.socket | None = handover.sock
+
+    def advance(self, control: socket.socket) -> bool:
+        """Send on; True when all is sent. Raises OSError if the worker is gone."""
+        while self._data:
+            try:
+                if self._sock is not None:
+                    sent = socket.send_fds(control, [self._data], [self._sock.fileno()])
+                    self._sock.close()
+                    self._sock = None
+                else:
+                    sent = control.send(self._data)
+            except BlockingIOError:
+                return False
+            self._data = self._data[sent:]
+        return True
+
+
+def receive(control: socket.socket) -> Handover | None:
+    """The worker's side: wait for the next hand-over; None when the supervisor closed the pair or is gone."""
+    head, fds, _, _ = socket.recv_fds(control, _FRAME.size, 1)
+    if not head:
+        return None
+    sock = socket.socket(fileno=fds[0])
+    head += _read(control, _FRAME.size - len(head))
+    length, port, address_length = _FRAME.unpack(head)
+    address = _read(control, address_length).decode()
+    return Handover(sock, _read(control, length), address, port)
+
+
+def _read(control: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        chunk = control.recv(length - len(data))
+        if not chunk:
+            raise ConnectionResetError("the supervisor ended within a hand-over")
+        data += chunk
+    return bytes(data)

@@ -1,0 +1,68 @@
+"""One line of shared memory for each worker: when it last beat, and whether plugin code is running in it.
+
+The worker writes it from its one-second tick, the supervisor reads it; neither needs a system call.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+
+_SLOT = 16
+_BEAT = struct.Struct("=d")
+_BEAT_OFFSET = 8
+
+
+class Heartbeat:
+    """A slot of a `HeartbeatBoard`. `flag` (one byte) is 1 while a hook runs."""
+
+    __slots__ = ("_view", "flag")
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self.flag = view[:1]
+
+    def beat(self, now: float) -> None:
+        """Say that the interpreter is alive at `now` (monotonic seconds)."""
+        _BEAT.pack_into(self._view, _BEAT_OFFSET, now)
+
+    @property
+    def last(self) -> float:
+        """When it last beat."""
+        beat: float = _BEAT.unpack_from(self._view, _BEAT_OFFSET)[0]
+        return beat
+
+    @property
+    def in_hook(self) -> bool:
+        return bool(self.flag[0])
+
+    @property
+    def overdue(self) -> bool:
+        """A hook ignored the end of its time."""
+        return bool(self._view[1])
+
+    @overdue.setter
+    def overdue(self, value: bool) -> None:
+        self._view[1] = value
+
+    def clear(self, now: float) -> None:
+        self._view[0] = self._view[1] = 0
+        self.beat(now)
+
+
+class HeartbeatBoard:
+    """Anonymous shared memory with a slot for each of `count` workers; made before the first fork."""
+
+    def __init__(self, count: int) -> None:
+        self._memory = memoryview(mmap.mmap(-1, count * _SLOT))
+        self._free = list(range(count))
+
+    def take(self, now: float) -> tuple[int, Heartbeat]:
+        """A free slot and its number. The caller never has more than `count` at a time."""
+        number = self._free.pop()
+        heartbeat = Heartbeat(self._memory[number * _SLOT : (number + 1) * _SLOT])
+        heartbeat.clear(now)
+        return number, heartbeat
+
+    def give_back(self, number: int) -> None:
+        self._free.append(number)

@@ -1,0 +1,69 @@
+"""The listening sockets: bound here, or handed over by systemd (LISTEN_FDS)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+from dcmrecv_core.errors import ListenError
+from dcmrecv_core.settings import Settings
+
+_FIRST_FD = 3  # sd_listen_fds(3)
+_BACKLOG = 1024
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+_USER_TIMEOUT_MS = 60_000
+
+
+def inherited_count() -> int:
+    """How many sockets systemd hands over (LISTEN_FDS, if LISTEN_PID means this process)."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return 0
+    count = os.environ.get("LISTEN_FDS", "")
+    return int(count) if count.isdigit() else 0
+
+
+def open_listeners(settings: Settings) -> list[socket.socket]:
+    """The sockets to accept on. Raises ListenError (exit code 64) with dcmrecv's words."""
+    count = inherited_count()
+    if count:
+        for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+            os.environ.pop(name, None)
+        listeners = [socket.socket(fileno=fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
+        for listener in listeners:
+            os.set_inheritable(listener.fileno(), False)
+    else:
+        listeners = [_bind(settings.bind, settings.port or 0)]
+    for listener in listeners:
+        _prepare(listener)
+    return listeners
+
+
+def _bind(address: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise ListenError(
+                f"cannot start SCP and listen on port {port}: Insufficient port privileges"
+            ) from error
+        reason = error.strerror or str(error)
+        raise ListenError(
+            f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}"
+        ) from error
+    return listener
+
+
+def _prepare(listener: socket.socket) -> None:
+    """Options that accepted sockets inherit: no system call for each connection."""
+    listener.setblocking(False)
+    # with Nagle's algorithm a response waits for the sender's delayed acknowledgement: 44 ms an instance
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE:
+        listener.setsockopt(socket.IPPROTO_TCP, option, value)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)

@@ -1,0 +1,34 @@
+"""systemd's notification protocol (sd_notify), when systemd asks for it; nothing happens otherwise."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+
+class Notifier:
+    """Talks to $NOTIFY_SOCKET. `watchdog_seconds` is half of what systemd allows between two signs of life."""
+
+    def __init__(self) -> None:
+        address = os.environ.pop("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        limit = os.environ.get("WATCHDOG_USEC", "")
+        self.watchdog_seconds = int(limit) / 2e6 if self._address and limit.isdigit() else None
+
+    def ready(self, status: str) -> None:
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def stopping(self) -> None:
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        self._send("WATCHDOG=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            try:
+                sock.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)
+            except OSError:
+                return  # systemd is not listening: there is nobody to tell

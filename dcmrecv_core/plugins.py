@@ -1,0 +1,180 @@
+"""The plugins of this receiver: registered in order, guarded, each hook a typed method.
+
+Callers never touch pluggy's untyped relay. Built-in plugins are registered first, so that those named on the command
+line are asked before them, later before earlier (pluggy asks the last one registered first).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from dcmrecv_core import hookspecs, plugin_loader
+from dcmrecv_core.errors import HookFailure, PluginError
+from dcmrecv_core.guards import guard
+from dcmrecv_core.model import (
+    Association,
+    Instance,
+    Name,
+    ReceiveResult,
+    Reject,
+    RejectReason,
+    Summary,
+    SupportedContext,
+)
+from dcmrecv_core.plugin_loader import MARK, Found
+
+if TYPE_CHECKING:
+    from dcmrecv_core.plugin_options import PluginOptions
+    from dcmrecv_core.settings import Settings
+
+STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write", "stored"})
+"""Naming a plugin that implements one of these says that things are to be stored."""
+
+
+@dataclass(slots=True)
+class Registered:
+    """A plugin in use. `facade` is what pluggy sees: the same hooks, each behind its guard."""
+
+    found: Found
+    hooks: tuple[str, ...]
+    facade: SimpleNamespace = field(repr=False)
+    named: bool
+
+
+class Plugins:
+    """All plugins of one receiver."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._hook: Any = self._manager.hook
+        self.registered: list[Registered] = []
+
+    def add(self, found: Found, *, named: bool = False) -> None:
+        """Check and register a plugin; `named` if the user named it. Raises PluginError."""
+        for other in self.registered:
+            if other.found.name == found.name or other.found.plugin is found.plugin:
+                raise PluginError(f"plugin {found.name}: is loaded twice (also as {other.found.name})")
+        implementations = plugin_loader.check(found)
+        facade = SimpleNamespace()
+        for name, function in implementations.items():
+            marked = getattr(function, MARK)
+            guarded = guard(function, found.name, marked.get("specname") or name)
+            setattr(guarded, MARK, marked)
+            setattr(facade, name, guarded)
+        try:
+            self._manager.register(facade, found.name)
+            self._manager.check_pending()
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginError(f"plugin {found.name}: {error}") from error
+        hooks = tuple(hook for hook in plugin_loader.HOOKS if hook in _hook_names(implementations))
+        self.registered.append(Registered(found, hooks, facade, named))
+
+    def add_builtins(self, settings: Settings) -> None:
+        """Register the built-in plugins that the settings select, below those already there."""
+        named, self.registered = self.registered, []
+        for registered in named:
+            self._manager.unregister(registered.facade)
+        for name in _builtin_names(settings):
+            self.add(plugin_loader.builtin(name))
+        for registered in named:
+            self._manager.register(registered.facade, registered.found.name)
+        self.registered += named
+
+    def add_options(self, options: PluginOptions) -> None:
+        """Let each plugin declare its options under its own name. Raises PluginError."""
+        for registered in self.registered:
+            if "add_options" in registered.hooks:
+                others = [other.facade for other in self.registered if other is not registered]
+                caller = self._manager.subset_hook_caller("add_options", others)
+                caller(options=options.of(registered.found.name))
+
+    def configure(self, settings: Settings) -> None:
+        """Hand out the settings. Raises PluginError if a plugin refuses them or starts a thread."""
+        self._hook.configure(settings=settings)
+        alive = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        if alive:
+            raise PluginError(
+                f"threads are alive after configure ({', '.join(alive)}), but workers are forked from here; "
+                "start them in worker_started"
+            )
+
+    def names_storage(self) -> bool:
+        """Whether a plugin that the user named has to do with storing."""
+        return any(registered.named and STORAGE_HOOKS & set(registered.hooks) for registered in self.registered)
+
+    def implements(self, hook: str) -> bool:
+        """Whether any plugin implements `hook`."""
+        return any(hook in registered.hooks for registered in self.registered)
+
+    def worker_started(self, settings: Settings) -> None:
+        """Raises HookFailure: the worker must not serve without its connections."""
+        self._hook.worker_started(settings=settings)
+
+    def worker_stopping(self) -> None:
+        self._hook.worker_stopping()
+
+    def negotiate(self, association: Association) -> tuple[SupportedContext, ...] | Reject | None:
+        """The union of all answers, a Reject if any plugin rejects or fails, None if nobody has an opinion."""
+        try:
+            answers: list[tuple[SupportedContext, ...] | Reject] = self._hook.negotiate(association=association)
+        except HookFailure:
+            return Reject(RejectReason.NO_REASON, transient=True)
+        contexts: list[SupportedContext] = []
+        for answer in answers:
+            if isinstance(answer, Reject):
+                return answer
+            contexts += answer
+        return tuple(contexts) if answers else None
+
+    def receive(self, instance: Instance) -> ReceiveResult:
+        result: ReceiveResult = self._hook.receive(instance=instance)
+        return result
+
+    def choose_subdir(self, instance: Instance) -> str:
+        subdir: str = self._hook.choose_subdir(instance=instance)
+        return subdir
+
+    def choose_filename(self, instance: Instance) -> Name:
+        name: Name = self._hook.choose_filename(instance=instance)
+        return name
+
+    def write(self, instance: Instance, path: str) -> str:
+        location: str = self._hook.write(instance=instance, path=path)
+        return location
+
+    def stored(self, instance: Instance, location: str) -> None:
+        self._hook.stored(instance=instance, location=location)
+
+    def association_ended(self, association: Association, summary: Summary) -> None:
+        self._hook.association_ended(association=association, summary=summary)
+
+
+def load_named(specs: Iterable[str]) -> Plugins:
+    """The plugins that `--plugin` names, in that order, without the built-in ones. Raises PluginError."""
+    plugins = Plugins()
+    for spec in specs:
+        plugins.add(plugin_loader.find(spec), named=True)
+    return plugins
+
+
+def _hook_names(implementations: dict[str, Any]) -> set[str]:
+    return {getattr(function, MARK).get("specname") or name for name, function in implementations.items()}
+
+
+def _builtin_names(settings: Settings) -> list[str]:
+    """What the settings select, from the last one asked to the first."""
+    names = ["file-writer", settings.filenames, settings.subdirs]
+    if settings.config_file:
+        names.append("profile")
+    if settings.promiscuous:
+        names.append("promiscuous")
+    if settings.ignore:
+        names.append("ignore")
+    return names

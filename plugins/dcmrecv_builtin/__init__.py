@@ -1,0 +1,10 @@
+"""The built-in plugins: every scheme of dcmrecv, each a module on the public hooks.
+
+    negotiate         profile (-xf), promiscuous (-pm)
+    receive           ignore (--ignore)
+    choose_subdir     no_subdir (-s), series_date (+ssd)
+    choose_filename   instance_uid (+fd), unique (+fu), short_unique (+fsu), system_time (+fst)
+    write             file_writer
+
+They import nothing but the public `dcmrecv_core`; a copy of any of them is a good start for a plugin of one's own.
+"""

@@ -1,0 +1,15 @@
+"""`-pm, --promiscuous`: accept Verification and every storage class, private and unknown ones too, in whatever transfer
+syntax is proposed, in the proposer's order; but no service that is known to be another one."""
+
+from dcmrecv_core import Association, SupportedContext, hookimpl, is_other_service
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+@hookimpl
+def negotiate(association: Association) -> list[SupportedContext]:
+    return [
+        SupportedContext(proposed.abstract_syntax, transfer_syntaxes=None)
+        for proposed in association.proposed
+        if proposed.abstract_syntax == VERIFICATION or not is_other_service(proposed.abstract_syntax)
+    ]
