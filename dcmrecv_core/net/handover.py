@@ -51,6 +51,11 @@ class Sender:
             self._data = self._data[sent:]
         return True
 
+    def abandon(self) -> None:
+        """In a forked worker: the connection is somebody else's."""
+        if self._sock is not None:
+            self._sock.close()
+
 
 def receive(control: socket.socket) -> Handover | None:
     """The worker's side: wait for the next hand-over; None when the supervisor closed the pair or is gone."""

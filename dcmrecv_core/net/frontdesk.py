@@ -1,0 +1,211 @@
+"""The front desk: accepts connections and reads each A-ASSOCIATE-RQ to its end, without ever blocking.
+
+Only a connection with a complete request costs a worker, so silent and slow peers cost a descriptor each and nobody's
+time. It reads exactly 6 + length bytes; what follows belongs to the worker.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import selectors
+import socket
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+
+from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.net.connection import LINGER
+from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.proto import pdu
+
+log = logging.getLogger("dcmrecv.net")
+
+MAX_VISITORS = 512
+"""Half-open connections in all; beyond, the oldest silent one goes."""
+
+MAX_VISITORS_PER_PEER = 256
+"""The same for one address, so that one flood leaves room for the others."""
+
+_HEADER = 6
+_ACCEPTS_PER_WAKE = 64
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Visitor:
+    """A connection whose request is not complete, or (`leaving`) one that waits for the peer to close."""
+
+    __slots__ = ("address", "buffer", "deadline", "filled", "leaving", "port", "sock")
+
+    def __init__(self, sock: socket.socket, address: str, port: int, deadline: float) -> None:
+        self.sock = sock
+        self.address = address
+        self.port = port
+        self.deadline = deadline
+        self.buffer = bytearray(_HEADER)
+        self.filled = 0
+        self.leaving = False
+
+
+class FrontDesk:
+    """All half-open connections. `admit` gets each complete request; the supervisor owns loop and clock."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        listeners: list[socket.socket],
+        seconds: float,
+        admit: Callable[[Handover], None],
+    ) -> None:
+        self._selector = selector
+        self._listeners = listeners
+        self._seconds = seconds
+        self._admit = admit
+        self._visitors: OrderedDict[int, Visitor] = OrderedDict()
+        self._per_peer: Counter[str] = Counter()
+        self._accepting = False
+        self.open()
+
+    def open(self) -> None:
+        """Accept connections (again)."""
+        if not self._accepting:
+            for listener in self._listeners:
+                self._selector.register(listener, selectors.EVENT_READ, self.accept)
+            self._accepting = True
+
+    def pause(self) -> None:
+        """Leave new connections in the kernel's queue."""
+        if self._accepting:
+            for listener in self._listeners:
+                self._selector.unregister(listener)
+            self._accepting = False
+
+    def close(self) -> None:
+        """Stop listening and drop everybody who has no complete request yet."""
+        self.pause()
+        for listener in self._listeners:
+            listener.close()
+        for visitor in list(self._visitors.values()):
+            self._drop(visitor)
+
+    def abandon(self) -> None:
+        """In a forked worker: close what belongs to the supervisor, or peers would never see us close."""
+        for listener in self._listeners:
+            listener.close()
+        for visitor in self._visitors.values():
+            visitor.sock.close()
+
+    def accept(self, listener: socket.socket, now: float) -> None:
+        """Take what is in the kernel's queue, a bounded number at a time."""
+        for _ in range(_ACCEPTS_PER_WAKE):
+            try:
+                sock, (address, port, *_rest) = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in _OUT_OF_DESCRIPTORS:
+                    log.error("cannot accept connections: %s; waiting for others to end", error.strerror)
+                    self.pause()
+                    return
+                raise
+            self.welcome(sock, address, port, now)
+
+    def welcome(self, sock: socket.socket, address: str, port: int, now: float) -> None:
+        """A new half-open connection; makes room if there are too many."""
+        sock.setblocking(False)
+        visitor = Visitor(sock, address, port, now + self._seconds)
+        if self._per_peer[address] >= MAX_VISITORS_PER_PEER:
+            self._drop(next(other for other in self._visitors.values() if other.address == address))
+        elif len(self._visitors) >= MAX_VISITORS:
+            self._drop(next(iter(self._visitors.values())))
+        self._visitors[sock.fileno()] = visitor
+        self._per_peer[address] += 1
+        if not self._read(visitor, now):
+            self._selector.register(sock, selectors.EVENT_READ, self.on_readable)
+
+    def on_readable(self, sock: socket.socket, now: float) -> None:
+        """More of a request, or the end of a connection."""
+        visitor = self._visitors[sock.fileno()]
+        if visitor.leaving:
+            self._discard_input(visitor)
+        elif self._read(visitor, now):
+            return
+
+    def tick(self, now: float) -> float | None:
+        """Drop whose time is over; seconds until the next one's is, None if nobody is here."""
+        self.open()
+        for visitor in [visitor for visitor in self._visitors.values() if visitor.deadline <= now]:
+            if not visitor.leaving:
+                log.error("Could not receive association request: %s: DUL network read timeout", visitor.address)
+            self._drop(visitor)
+        deadlines = [visitor.deadline for visitor in self._visitors.values()]
+        return max(0.0, min(deadlines) - now) if deadlines else None
+
+    def say_goodbye(self, sock: socket.socket, address: str, port: int, now: float, answer: bytes) -> None:
+        """Send a last PDU, then wait a moment for the peer to close, so that it can read it."""
+        visitor = Visitor(sock, address, port, now + LINGER)
+        self._visitors[sock.fileno()] = visitor
+        self._per_peer[address] += 1
+        self._selector.register(sock, selectors.EVENT_READ, self.on_readable)
+        self._leave(visitor, now, answer)
+
+    def _read(self, visitor: Visitor, now: float) -> bool:
+        """Read on; True when the visitor is done with here: handed on or dropped."""
+        try:
+            while visitor.filled < len(visitor.buffer):
+                count = visitor.sock.recv_into(memoryview(visitor.buffer)[visitor.filled :])
+                if not count:
+                    log.info("connection from %s closed without an association request", visitor.address)
+                    self._drop(visitor)
+                    return True
+                visitor.filled += count
+                if visitor.filled == _HEADER:
+                    visitor.buffer += bytes(pdu.check_request_header(bytes(visitor.buffer)))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            log.error("Could not receive association request: %s: %s", visitor.address, error.strerror)
+            self._drop(visitor)
+            return True
+        except RemoteProtocolError as error:
+            log.error("Could not receive association request: %s: %s", visitor.address, error)
+            self._register_leaver(visitor)
+            self._leave(visitor, now, pdu.encode_abort(error.source, error.reason))
+            return True
+        self._forget(visitor)
+        self._admit(Handover(visitor.sock, bytes(visitor.buffer), visitor.address, visitor.port))
+        return True
+
+    def _register_leaver(self, visitor: Visitor) -> None:
+        if visitor.sock not in self._selector.get_map():
+            self._selector.register(visitor.sock, selectors.EVENT_READ, self.on_readable)
+
+    def _leave(self, visitor: Visitor, now: float, answer: bytes) -> None:
+        visitor.leaving = True
+        visitor.deadline = now + LINGER
+        try:
+            visitor.sock.send(answer)
+            visitor.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(visitor)
+
+    def _discard_input(self, visitor: Visitor) -> None:
+        try:
+            if visitor.sock.recv(65536):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass  # reset: gone as well
+        self._drop(visitor)
+
+    def _forget(self, visitor: Visitor) -> None:
+        if visitor.sock in self._selector.get_map():
+            self._selector.unregister(visitor.sock)
+        del self._visitors[visitor.sock.fileno()]
+        self._per_peer[visitor.address] -= 1
+        if not self._per_peer[visitor.address]:
+            del self._per_peer[visitor.address]
+
+    def _drop(self, visitor: Visitor) -> None:
+        self._forget(visitor)
+        visitor.sock.close()

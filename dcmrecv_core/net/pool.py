@@ -1,0 +1,213 @@
+"""The pool of workers: forked ahead of need, one association at a time each, replaced when they end.
+
+Nothing here blocks. A worker is dead when its end of the control pair closes; it is killed when plugin code in it does
+not yield, and never because a disk hangs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dcmrecv_core.net.handover import IDLE, Handover, Sender
+from dcmrecv_core.net.heartbeat import Heartbeat, HeartbeatBoard
+
+log = logging.getLogger("dcmrecv.net")
+
+SPARE = 2
+"""Idle workers kept ready beside the busy ones."""
+
+SHRINK_SECONDS = 30.0
+"""How long a worker above SPARE stays idle before it is let go."""
+
+STUCK_SECONDS = 2.0
+"""How long a hook may ignore the end of its time before its worker is killed."""
+
+_RESPAWN_PAUSE = 0.5
+
+WorkerMain = Callable[[socket.socket, Heartbeat], int]
+
+
+@dataclass(slots=True)
+class Worker:
+    """The supervisor's view of one worker; `sender` is its hand-over under way."""
+
+    pid: int
+    control: socket.socket
+    slot: int
+    heartbeat: Heartbeat
+    since: float
+    idle: bool = False
+    sender: Sender | None = None
+    overdue_since: float | None = None
+
+
+class Pool:
+    """At most `limit` workers. `main` runs in each of them, in its own process."""
+
+    def __init__(self, selector: selectors.BaseSelector, limit: int, hook_seconds: float, main: WorkerMain) -> None:
+        self._selector = selector
+        self._limit = limit
+        self._hook_seconds = hook_seconds
+        self._main = main
+        self._board = HeartbeatBoard(limit)
+        self._workers: dict[int, Worker] = {}
+        self._idle: deque[Worker] = deque()
+        self._not_before = 0.0
+        self._stopping = False
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    @property
+    def is_full(self) -> bool:
+        """No idle worker, and no more allowed."""
+        return not self._idle and len(self._workers) >= self._limit
+
+    def grow(self, now: float) -> None:
+        """Fork until SPARE workers are idle or starting, as far as `limit` allows."""
+        if self._stopping or now < self._not_before:
+            return
+        starting = sum(1 for worker in self._workers.values() if not worker.idle and worker.heartbeat.last == 0.0)
+        for _ in range(SPARE - len(self._idle) - starting):
+            if len(self._workers) >= self._limit:
+                return
+            try:
+                self._fork(now)
+            except OSError as error:
+                log.error("cannot start a worker: %s", error.strerror)
+                self._not_before = now + _RESPAWN_PAUSE
+                return
+
+    def assign(self, handover: Handover) -> bool:
+        """Hand an association to an idle worker; False if there is none."""
+        if not self._idle:
+            return False
+        worker = self._idle.pop()  # the last one to become idle: its memory is warm
+        worker.idle = False
+        worker.sender = Sender(handover)
+        self._advance(worker)
+        return True
+
+    def on_control(self, control: socket.socket, now: float, writable: bool = False) -> None:
+        """A worker says something, can take more of a hand-over, or is gone."""
+        worker = self._workers[control.fileno()]
+        if writable and worker.sender is not None:
+            self._advance(worker)
+        try:
+            message = control.recv(16)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            self._forget(worker, now)
+        elif IDLE in message and not worker.idle:
+            worker.idle = True
+            worker.since = now
+            self._idle.append(worker)
+
+    def tick(self, now: float) -> None:
+        """Kill who is stuck in a hook, let go who has been idle for long."""
+        for worker in self._workers.values():
+            if not worker.idle and self._is_stuck(worker, now):
+                log.error("worker %d does not come back from a plugin, killing it", worker.pid)
+                os.kill(worker.pid, signal.SIGKILL)
+        while len(self._idle) > SPARE and now - self._idle[0].since > SHRINK_SECONDS:
+            self._release(self._idle.popleft())
+
+    def stop(self) -> None:
+        """No more forks; idle workers end at once, busy ones after the instance they are in."""
+        self._stopping = True
+        while self._idle:
+            self._release(self._idle.popleft())
+        self.signal_all(signal.SIGTERM)
+
+    def signal_all(self, number: int) -> None:
+        for worker in self._workers.values():
+            try:
+                os.kill(worker.pid, number)
+            except ProcessLookupError:
+                continue  # its end of the pair will tell
+
+    def reap(self) -> None:
+        """Collect the exit codes of children that have ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            if code:
+                how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+                log.error("worker %d %s", pid, how)
+
+    def abandon(self) -> None:
+        """In a forked worker: close what belongs to the supervisor."""
+        for worker in self._workers.values():
+            worker.control.close()
+            if worker.sender is not None:
+                worker.sender.abandon()
+
+    def _fork(self, now: float) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        slot, heartbeat = self._board.take(0.0)
+        try:
+            pid = os.fork()
+        except OSError:
+            self._board.give_back(slot)
+            ours.close()
+            theirs.close()
+            raise
+        if not pid:
+            ours.close()
+            os._exit(self._main(theirs, heartbeat))
+        theirs.close()
+        ours.setblocking(False)
+        self._workers[ours.fileno()] = Worker(pid, ours, slot, heartbeat, now)
+        self._selector.register(ours, selectors.EVENT_READ, self.on_control)
+
+    def _advance(self, worker: Worker) -> None:
+        try:
+            done = worker.sender is None or worker.sender.advance(worker.control)
+        except OSError:
+            done = True  # the worker is gone; its end of the pair will tell, and the peer sees the connection end
+        events = selectors.EVENT_READ if done else selectors.EVENT_READ | selectors.EVENT_WRITE
+        if done:
+            worker.sender = None
+        self._selector.modify(worker.control, events, self.on_control)
+
+    def _is_stuck(self, worker: Worker, now: float) -> bool:
+        heartbeat = worker.heartbeat
+        if not heartbeat.in_hook:
+            worker.overdue_since = None
+            return False
+        if heartbeat.last and now - heartbeat.last > self._hook_seconds + STUCK_SECONDS:
+            return True
+        if not heartbeat.overdue:
+            worker.overdue_since = None
+            return False
+        worker.overdue_since = worker.overdue_since or now
+        return now - worker.overdue_since >= STUCK_SECONDS
+
+    def _release(self, worker: Worker) -> None:
+        worker.idle = False
+        worker.control.shutdown(socket.SHUT_WR)  # the worker reads the end of the stream and ends
+
+    def _forget(self, worker: Worker, now: float) -> None:
+        if worker.idle:
+            self._idle.remove(worker)
+        del self._workers[worker.control.fileno()]
+        self._selector.unregister(worker.control)
+        worker.control.close()
+        self._board.give_back(worker.slot)
+        if now - worker.since < _RESPAWN_PAUSE and not worker.heartbeat.last:
+            self._not_before = now + _RESPAWN_PAUSE  # it died while starting: do not fork in a circle

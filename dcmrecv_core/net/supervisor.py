@@ -1,0 +1,163 @@
+"""The supervisor: one loop that joins front desk, pool and signals.
+
+It touches neither the output file system nor a resolver, so a hung disk stops only the workers that write there.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dcmrecv_core.net.frontdesk import FrontDesk
+from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.notify import Notifier
+from dcmrecv_core.net.pool import Pool
+from dcmrecv_core.net.worker import run_worker
+from dcmrecv_core.proto import pdu
+
+if TYPE_CHECKING:
+    from dcmrecv_core.net.heartbeat import Heartbeat
+    from dcmrecv_core.plugins import Plugins
+    from dcmrecv_core.receive.temporary import Capabilities
+    from dcmrecv_core.settings import Settings
+
+log = logging.getLogger("dcmrecv.net")
+
+WAIT_FOR_WORKER = 0.9
+"""Seconds a complete request waits for a worker before RJ 2/3/2: the peer hears something within a second."""
+
+GRACE = 8.0
+"""Seconds that workers have after SIGTERM to finish the instance they are in."""
+
+_TICK = 0.5
+_TRANSIENT = 2
+_PROVIDER_PRESENTATION = 3
+_LOCAL_LIMIT = 2
+
+
+@dataclass(slots=True)
+class Waiting:
+    handover: Handover
+    deadline: float
+
+
+class Supervisor:
+    """Runs until SIGTERM, SIGINT or SIGHUP; a second signal ends it at once."""
+
+    def __init__(
+        self, settings: Settings, plugins: Plugins, listeners: list[socket.socket], capabilities: Capabilities
+    ) -> None:
+        self._settings = settings
+        self._plugins = plugins
+        self._capabilities = capabilities
+        self._selector = selectors.DefaultSelector()
+        self._waiting: deque[Waiting] = deque()
+        self._signals: socket.socket | None = None
+        self._stop_deadline: float | None = None
+        self._notifier = Notifier()
+        self._next_watchdog = 0.0
+        self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
+        self._pool = Pool(self._selector, settings.max_associations, settings.hook_seconds, self._in_child)
+
+    def run(self) -> int:
+        """Serve; returns the exit code (0)."""
+        self._listen_to_signals()
+        gc.freeze()  # keeps what the workers share out of the collector's reach, and so shared
+        self._pool.grow(time.monotonic())
+        self._notifier.ready("listening")
+        while self._stop_deadline is None or len(self._pool):
+            self._turn()
+            if self._stop_deadline is not None and time.monotonic() > self._stop_deadline:
+                log.warning("workers did not end within the grace, killing them")
+                self._pool.signal_all(signal.SIGKILL)
+                break
+        self._pool.reap()
+        return 0
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        timeout = _TICK if self._stop_deadline is None else 0.05
+        if self._stop_deadline is None:
+            visitor_left = self._desk.tick(now)
+            for left in (visitor_left, self._waiting[0].deadline - now if self._waiting else None):
+                timeout = timeout if left is None else max(0.0, min(timeout, left))
+        for key, events in self._selector.select(timeout):
+            now = time.monotonic()
+            if key.data == self._pool.on_control:
+                if key.fileobj in self._selector.get_map():
+                    self._pool.on_control(key.fileobj, now, bool(events & selectors.EVENT_WRITE))
+            elif key.fileobj in self._selector.get_map():
+                key.data(key.fileobj, now)
+        self._keep_house(time.monotonic())
+
+    def _keep_house(self, now: float) -> None:
+        self._pool.tick(now)
+        while self._waiting and self._pool.assign(self._waiting[0].handover):
+            self._waiting.popleft()
+        self._pool.grow(now)
+        while self._waiting and self._waiting[0].deadline <= now:
+            self._turn_away(self._waiting.popleft().handover, now)
+        if self._notifier.watchdog_seconds and now >= self._next_watchdog:
+            self._next_watchdog = now + self._notifier.watchdog_seconds
+            self._notifier.alive()
+
+    def _admit(self, handover: Handover) -> None:
+        """A request is complete: to an idle worker, or to the waiting room."""
+        if self._waiting or not self._pool.assign(handover):
+            self._waiting.append(Waiting(handover, time.monotonic() + WAIT_FOR_WORKER))
+
+    def _turn_away(self, handover: Handover, now: float) -> None:
+        log.warning("Refusing Association from %s (local limit exceeded)", handover.address)
+        answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
+        self._desk.say_goodbye(handover.sock, handover.address, handover.port, now, answer)
+
+    def _in_child(self, control: socket.socket, heartbeat: Heartbeat) -> int:
+        """The forked worker: let go of what is the supervisor's, then serve."""
+        self._selector.close()
+        self._desk.abandon()
+        self._pool.abandon()
+        for waiting in self._waiting:
+            waiting.handover.sock.close()
+        if self._signals is not None:
+            signal.set_wakeup_fd(-1)
+            self._signals.close()
+        return run_worker(control, heartbeat, self._settings, self._plugins, self._capabilities)
+
+    def _listen_to_signals(self) -> None:
+        """Handlers only enqueue: Python writes each signal's number to a socket pair that the loop reads."""
+        self._signals, wakeup = socket.socketpair()
+        self._signals.setblocking(False)
+        wakeup.setblocking(False)
+        signal.set_wakeup_fd(wakeup.detach(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
+
+    def _on_signals(self, sock: socket.socket, now: float) -> None:
+        for number in sock.recv(256):
+            if number == signal.SIGCHLD:
+                self._pool.reap()
+            elif self._stop_deadline is None:
+                self._stop(signal.Signals(number).name, now)
+            else:
+                self._pool.signal_all(signal.SIGKILL)
+                os._exit(0)
+
+    def _stop(self, why: str, now: float) -> None:
+        log.info("%s: no new associations, running ones finish the instance they are in", why)
+        self._stop_deadline = now + GRACE
+        self._notifier.stopping()
+        self._desk.close()
+        for waiting in self._waiting:
+            waiting.handover.sock.close()
+        self._waiting.clear()
+        self._pool.stop()

@@ -1,0 +1,125 @@
+"""A worker: one process that serves one association at a time, from its request to its end.
+
+So hooks never run concurrently inside a process, and a stuck sender or a crashing plugin takes nobody along.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from dcmrecv_core.errors import HookFailure
+from dcmrecv_core.guards import HookTimeout, timer
+from dcmrecv_core.net.connection import PlainConnection
+from dcmrecv_core.net.handover import IDLE, Handover, receive
+from dcmrecv_core.net.session import Session, Shared
+from dcmrecv_core.receive.pipeline import Receiver
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from dcmrecv_core.net.heartbeat import Heartbeat
+    from dcmrecv_core.plugins import Plugins
+    from dcmrecv_core.receive.temporary import Capabilities
+    from dcmrecv_core.settings import Settings
+
+log = logging.getLogger("dcmrecv.net")
+
+RECYCLE_AFTER = 1000
+"""Associations that a worker serves before it is replaced, at least; the jitter keeps them from ending together."""
+
+ORPHAN_GRACE = 3.0
+"""Seconds that a worker whose supervisor died goes on with the instance it is in."""
+
+_TICK = 1.0
+
+
+class Worker:
+    """The state that signal handlers touch: stop flag, parent, heartbeat."""
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
+        self._parent = os.getppid()
+        self.stopping = False
+        self.give_up_at: float | None = None
+
+    def arm(self, hook_seconds: float) -> None:
+        """Install the handlers and start the tick that drives heartbeat and hook timer."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGALRM, self._on_tick)
+        timer.limit = hook_seconds
+        timer.flag = self._heartbeat.flag
+        self._heartbeat.beat(time.monotonic())
+        signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
+
+    def should_stop(self, between_instances: bool) -> bool:
+        """Whether to end now: between two instances at once, inside one when the grace is over."""
+        if not self.stopping:
+            return False
+        return between_instances or (self.give_up_at is not None and time.monotonic() > self.give_up_at)
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _on_tick(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        self._heartbeat.beat(now)
+        if self.give_up_at is None and os.getppid() != self._parent:
+            self.stopping = True
+            self.give_up_at = now + ORPHAN_GRACE
+        try:
+            timer.tick()
+        except HookTimeout:
+            self._heartbeat.overdue = True
+            raise
+
+
+def run_worker(
+    control: socket.socket, heartbeat: Heartbeat, settings: Settings, plugins: Plugins, capabilities: Capabilities
+) -> int:
+    """Serve associations until told to end; returns the process's exit code."""
+    worker = Worker(heartbeat)
+    worker.arm(settings.hook_seconds)
+    try:
+        plugins.worker_started(settings)
+    except HookFailure:
+        return 1  # the guard has logged it; the supervisor starts another
+    shared = Shared(settings, plugins, Receiver(settings, plugins, capabilities), worker.should_stop)
+    served, limit = 0, RECYCLE_AFTER + random.randrange(RECYCLE_AFTER // 4)
+    try:
+        while served < limit and not worker.stopping:
+            handover = _next(control)
+            if handover is None:
+                break
+            _serve(handover, shared)
+            heartbeat.overdue = False
+            served += 1
+    finally:
+        plugins.worker_stopping()
+        logging.shutdown()
+    return 0
+
+
+def _next(control: socket.socket) -> Handover | None:
+    try:
+        control.send(IDLE)
+        return receive(control)
+    except OSError:
+        return None  # the supervisor is gone
+
+
+def _serve(handover: Handover, shared: Shared) -> None:
+    try:
+        connection = PlainConnection(handover.sock)
+    except OSError:
+        handover.sock.close()
+        return
+    Session(connection, handover, shared).run()
