@@ -24,7 +24,13 @@ class StartError(DcmrecvError):
 
 
 class CommandLineError(StartError):
-    """A command line that cannot be read (exit code 1)."""
+    """A command line that cannot be read (exit code 1).
+
+    `quiet`: found behind `-q`, so that its text is not printed. `arguments`: what `--arguments` prints before it.
+    """
+
+    quiet: bool = False
+    arguments: str = ""
 
 
 class PluginError(StartError):

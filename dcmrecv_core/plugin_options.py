@@ -1,0 +1,118 @@
+"""Options that plugins declare in their `add_options` hook.
+
+The loader makes one `PluginOptionRegistry`, gives each plugin `registry.of(name)`, then hands the registry to
+`commandline.parse` and `help.help_text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dcmrecv_core.errors import CommandLineError, PluginError
+from dcmrecv_core.options import BY_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class PluginOption:
+    """One option of a plugin; `value` names what follows it, None makes it a flag."""
+
+    plugin: str
+    long: str
+    key: str
+    value: str | None
+    type: Callable[[str], Any]
+    default: Any
+    help: str
+
+    @property
+    def arity(self) -> int:
+        """How many tokens the option swallows."""
+        return 0 if self.value is None else 1
+
+    def convert(self, texts: tuple[str, ...]) -> Any:
+        """The option's value. Raises CommandLineError if `type` refuses the text with ValueError, PluginError naming
+        the plugin if it raises anything else."""
+        if self.value is None:
+            return True
+        (text,) = texts
+        try:
+            return self.type(text)
+        except ValueError as error:
+            raise CommandLineError(f"Invalid value for option {self.long} ({text})") from error
+        except Exception as error:
+            raise PluginError(f"plugin {self.plugin}: option {self.long} cannot convert {text!r}: {error!r}") from error
+
+
+class PluginOptionRegistry:
+    """The options of all plugins, in the order in which they were declared."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, PluginOption] = {}
+
+    def of(self, plugin: str) -> PluginOptions:
+        """What the plugin called `plugin` gets as argument of its `add_options` hook."""
+        return PluginOptions(plugin, self)
+
+    def find(self, name: str) -> PluginOption | None:
+        """The option with this name, or None."""
+        return self._by_name.get(name)
+
+    def __iter__(self) -> Iterator[PluginOption]:
+        return iter(self._by_name.values())
+
+    def register(self, option: PluginOption) -> None:
+        """Add an option. Raises PluginError that names the plugin, and the other owner of a name taken already."""
+        if not is_option(option.long):
+            raise PluginError(
+                f"plugin {option.plugin}: {option.long!r} cannot name an option: it needs two characters at least,"
+                " - or + first, then no digit, no white space, no ="
+            )
+        if option.long in BY_NAME:
+            raise PluginError(f"plugin {option.plugin}: option {option.long} belongs to dcmrecv itself")
+        for other in self:
+            if other.long == option.long:
+                raise PluginError(f"plugins {other.plugin} and {option.plugin} both declare option {option.long}")
+            if other.plugin == option.plugin and other.key == option.key:
+                raise PluginError(f"plugin {option.plugin}: options {other.long} and {option.long} have the same key")
+        self._by_name[option.long] = option
+
+
+class PluginOptions:
+    """The argument of the `add_options` hook: declares options of one plugin."""
+
+    def __init__(self, plugin: str, registry: PluginOptionRegistry) -> None:
+        self._plugin = plugin
+        self._registry = registry
+
+    def add(
+        self,
+        name: str,
+        *,
+        value: str | None = None,
+        type: Callable[[str], Any] = str,
+        default: Any = None,
+        help: str = "",
+    ) -> None:
+        """Declare an option and the settings key of the same name: `--keep-days` has the key `keep_days`.
+
+        `value` names what follows the option and `type` converts it, raising ValueError to refuse; without `value` it
+        is a flag, False unless given. `default` is the value if the option is not given. Of several occurrences the
+        last counts. Raises PluginError if the name is taken or cannot be an option.
+        """
+        key = name.lstrip("-+").replace("-", "_")
+        if value is None and default is None:
+            default = False
+        self._registry.register(PluginOption(self._plugin, name, key, value, type, default, help))
+
+
+def is_option(token: str) -> bool:
+    """Whether DCMTK's notation reads `token` as an option, and a settings key can be made of it."""
+    return (
+        len(token) >= 2
+        and token[0] in "-+"
+        and not token[1].isdigit()
+        and token.strip("-+") != ""
+        and not any(char.isspace() or char == "=" for char in token)
+    )
