@@ -30,7 +30,7 @@ from dcmrecv_core.model import (
 from dcmrecv_core.plugin_loader import MARK, Found
 
 if TYPE_CHECKING:
-    from dcmrecv_core.plugin_options import PluginOptions
+    from dcmrecv_core.plugin_options import PluginOptionRegistry
     from dcmrecv_core.settings import Settings
 
 STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write", "stored"})
@@ -87,7 +87,7 @@ class Plugins:
             self._manager.register(registered.facade, registered.found.name)
         self.registered += named
 
-    def add_options(self, options: PluginOptions) -> None:
+    def add_options(self, options: PluginOptionRegistry) -> None:
         """Let each plugin declare its options under its own name. Raises PluginError."""
         for registered in self.registered:
             if "add_options" in registered.hooks:
