@@ -1,0 +1,32 @@
+"""Virtual environments for what has to be installed: our wheel, a third party's plugin."""
+
+from __future__ import annotations
+
+import site
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def make_environment(directory: Path, *requirements: Path) -> Path:
+    """A virtual environment that sees this interpreter's packages, with `requirements` installed into it.
+
+    Nothing is fetched: no dependencies, and the build backend that is there.
+    """
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True, timeout=50)
+    [packages] = directory.glob("lib/python*/site-packages")
+    (packages / "beside.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+    pip = [sys.executable, "-m", "pip", "--python", directory / "bin" / "python"]
+    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", *options, *requirements], check=True, timeout=50)
+    return directory
+
+
+def write_files(directory: Path, files: Mapping[str, str]) -> None:
+    """Make `directory` with `files` (relative path: text) in it."""
+    directory.mkdir(exist_ok=True)
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

@@ -1,0 +1,147 @@
+"""Plugins that break: a broken decision refuses the instance, a broken notification is logged, a broken plugin keeps
+the receiver from starting. Nobody else is harmed, and the log says who it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from environment import write_files
+from rawscu import EXPLICIT_LE, RawAssociation, store_rq
+from receivers import Start, run
+from samples import CT, instance_of
+
+PROCESSING_FAILURE = 0x0110
+INSTANCE = "1.2.3.4"
+DATA = instance_of(CT, INSTANCE)
+IMPORT = "from dcmrecv_core import hookimpl\n"
+OTHER = "1.2.3.5"
+
+
+def hook(name: str, body: str, arguments: str = "instance") -> str:
+    """A plugin with one hook, whose body is an expression that runs for INSTANCE only."""
+    function = f"@hookimpl\ndef {name}({arguments}):\n    if instance.sop_instance_uid == {INSTANCE!r}: {body}\n"
+    return IMPORT + function
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("receive", "raise RuntimeError('out of order')"),
+        ("receive", "raise SystemExit('leaving')"),
+        ("receive", "return 0xC000"),
+        ("choose_subdir", "raise KeyError('PatientID')"),
+        ("choose_subdir", "return 7"),
+        ("choose_subdir", "return '../elsewhere'"),
+        ("choose_subdir", "return 'a/../../elsewhere'"),
+        ("choose_subdir", "return '/tmp/elsewhere'"),
+        ("choose_subdir", "return 'nul\\0'"),
+        ("choose_filename", "raise ValueError"),
+        ("choose_filename", "return b'bytes'"),
+        ("choose_filename", "return ''"),
+        ("choose_filename", "return '../elsewhere'"),
+        ("choose_filename", "return 'sub/elsewhere'"),
+        ("choose_filename", "return '..'"),
+        ("choose_filename", "return 'nul\\0'"),
+        ("write", "raise OSError('no route to archive')"),
+        ("write", "return 1"),
+    ],
+)
+def test_decisions_fail_closed(ours: Start, name: str, body: str) -> None:
+    arguments = "instance, path" if name == "write" else "instance"
+    receiver = ours("-pm", "--plugin", "broken", files={"broken.py": hook(name, body, arguments)})
+    before = sorted(receiver.directory.rglob("*"))
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        association.request(store_rq(CT, INSTANCE), DATA)
+        response = association.response()
+        assert int.from_bytes(response[0x0900], "little") == PROCESSING_FAILURE
+        assert 0 < len(response[0x0902].rstrip()) <= 64
+        assert [path for path in sorted(receiver.directory.rglob("*")) if path not in before and path.is_file()] == []
+        assert association.store(CT, OTHER, instance_of(CT, OTHER)) == 0
+        association.release()
+    assert receiver.files() == [f"CT.{OTHER}"]
+    assert not Path("/tmp/elsewhere").exists()
+    for detail in ("broken", INSTANCE, "127.0.0.1"):
+        assert detail in receiver.log
+    if body.startswith("raise"):
+        assert "Traceback" in receiver.log
+        assert name in receiver.log
+
+
+def test_notifications_fail_soft(ours: Start) -> None:
+    listener = IMPORT + "@hookimpl\ndef stored(instance, location): open('told', 'w').close()\n"
+    files = {
+        "broken.py": hook("stored", "raise RuntimeError('out of order')", "instance, location"),
+        "listener.py": listener,
+    }
+    receiver = ours("-pm", "--plugin", "listener", "--plugin", "broken", files=files)
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        assert association.store(CT, INSTANCE, DATA) == 0
+        association.release()
+    assert receiver.files() == [f"CT.{INSTANCE}"]
+    assert (receiver.directory / "told").exists()
+    for detail in ("broken", "stored", INSTANCE, "127.0.0.1", "Traceback", "out of order"):
+        assert detail in receiver.log
+
+
+def test_a_broken_negotiate_rejects_the_association(ours: Start) -> None:
+    broken = IMPORT + "@hookimpl\ndef negotiate(association): raise RuntimeError('out of order')\n"
+    receiver = ours("-pm", "--plugin", "broken", files={"broken.py": broken})
+    with pytest.raises(AssertionError, match="PDU 3 instead of"):
+        RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])])
+    assert "broken" in receiver.log
+
+
+HOOK = "@hookimpl\ndef receive(instance): pass\n"
+
+UNFIT = {
+    "misspelt hook": (IMPORT + "@hookimpl\ndef choose_filname(instance): return 'x'\n", "choose_filname"),
+    "unknown argument": (IMPORT + "@hookimpl\ndef choose_filename(instnace): return 'x'\n", "instnace"),
+    "unmarked hook": (IMPORT + HOOK + "def choose_filename(instance): return 'x'\n", "choose_filename"),
+    "no hook": ("x = 1\n", "broken"),
+    "async hook": (IMPORT + "@hookimpl\nasync def receive(instance): pass\n", "receive"),
+    "raises at import": ("raise RuntimeError('no licence')\n", "no licence"),
+    "syntax error": ("def\n", "broken"),
+    "refuses settings": (IMPORT + "@hookimpl\ndef configure(settings): raise ValueError('no root')\n", "no root"),
+    "starts a thread": (
+        IMPORT
+        + "import threading\n@hookimpl\ndef configure(settings):\n"
+        + "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n",
+        "thread",
+    ),
+}
+
+
+def refused(program: Path, directory: Path, *arguments: str) -> str:
+    """Standard error of a start that has to fail with exit code 1."""
+    done = run(program, "-od", ".", *arguments, "11112", cwd=directory, timeout=20)
+    assert done.returncode == 1, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(("source", "text"), UNFIT.values(), ids=UNFIT)
+def test_refuses_to_start(program: Path, directory: Path, source: str, text: str) -> None:
+    write_files(directory, {"broken.py": source})
+    message = refused(program, directory, "--plugin", "broken")
+    assert "broken" in message
+    assert text in message
+
+
+def test_class_instead_of_an_instance(program: Path, directory: Path) -> None:
+    source = IMPORT + "class Plugin:\n    @hookimpl\n    def receive(self, instance): pass\n"
+    write_files(directory, {"broken.py": source})
+    assert "broken" in refused(program, directory, "--plugin", "broken:Plugin")
+
+
+def test_loaded_twice(program: Path, directory: Path) -> None:
+    write_files(directory, {"mysite.py": IMPORT + HOOK})
+    assert "mysite" in refused(program, directory, "--plugin", "mysite", "--plugin", "mysite")
+
+
+@pytest.mark.parametrize(("asked", "near"), [("mysiet", "mysite"), ("series_date", "series-date")])
+def test_unknown_plugin_names_near_matches(program: Path, directory: Path, asked: str, near: str) -> None:
+    write_files(directory, {"mysite.py": IMPORT + HOOK})
+    message = refused(program, directory, "--plugin", asked)
+    assert asked in message
+    assert near in message

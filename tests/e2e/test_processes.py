@@ -1,0 +1,102 @@
+"""Associations are served by processes of their own; nobody who is silent, slow or killed holds up the others."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, associate_rq, store_rq
+from receivers import Start, dcmtk, until
+from samples import CT, instance_of, pydicom_files
+
+INSTANCE = "1.2.3.4"
+DATA = instance_of(CT, INSTANCE)
+CONTEXTS = [(CT, [EXPLICIT_LE])]
+
+BY_PROCESS = """\
+import os
+from dcmrecv_core import hookimpl
+
+@hookimpl
+def choose_subdir(instance):
+    return str(os.getpid())
+"""
+
+
+def test_four_associations_in_four_processes(ours: Start) -> None:
+    receiver = ours("-pm", "--plugin", "by_process", files={"by_process.py": BY_PROCESS})
+    with contextlib.ExitStack() as stack:
+        associations = [stack.enter_context(RawAssociation(receiver.port, CONTEXTS)) for _ in range(4)]
+        assert [association.store(CT, INSTANCE, DATA) for association in associations] == [0] * 4
+        processes = {int(name.split("/")[0]) for name in receiver.files()}
+        assert processes <= receiver.workers()
+        for association in associations:
+            association.release()
+    assert len(processes) == 4
+
+
+@pytest.mark.dcmtk
+def test_four_senders_at_once(ours: Start) -> None:
+    receiver = ours("-pm", "+fu")
+    files = [path for path in pydicom_files() if path.name in ("CT_small.dcm", "MR_small.dcm", "rtplan.dcm")]
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(dcmtk, "storescu", "-R", "localhost", receiver.port, *files * 5) for _ in range(4)]
+        assert [done.result().returncode for done in runs] == [0] * 4
+    assert len(receiver.files()) == 4 * 5 * len(files)
+
+
+@pytest.mark.parametrize("said", [b"", b"\x01\x00\x00", associate_rq(CONTEXTS)[:-1]], ids=["nothing", "3", "most"])
+def test_forty_silent_connections_disturb_nobody(ours: Start, said: bytes) -> None:
+    receiver = ours("-pm")
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            silent = stack.enter_context(socket.create_connection(("127.0.0.1", receiver.port), timeout=10))
+            silent.sendall(said)
+        start = time.monotonic()
+        with RawAssociation(receiver.port, [(VERIFICATION, [IMPLICIT_LE])]) as association:
+            assert association.echo() == 0
+            association.release()
+        assert time.monotonic() - start < 1
+        with RawAssociation(receiver.port, CONTEXTS) as association:
+            assert association.store(CT, INSTANCE, DATA) == 0
+            association.release()
+    assert receiver.files() == [f"CT.{INSTANCE}"]
+
+
+def test_killed_worker_leaves_nothing_and_is_replaced(ours: Start) -> None:
+    receiver = ours("-pm")
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        association.request(store_rq(CT, INSTANCE), [DATA, bytes(4 << 20)], last=False)
+        victim = receiver.worker_serving(association.local_port)
+        os.kill(victim, signal.SIGKILL)
+        assert association.read_pdu() == (0, b"")
+    until(lambda: receiver.workers() - {victim}, "the worker is replaced", seconds=5)
+    assert receiver.files() == []
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        assert association.store(CT, INSTANCE, DATA) == 0
+        association.release()
+    assert receiver.files() == [f"CT.{INSTANCE}"]
+
+
+def test_supervisor_killed_ends_its_workers(ours: Start) -> None:
+    receiver = ours("-pm")
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        workers = receiver.workers()
+        assert receiver.worker_serving(association.local_port) in workers
+        receiver.kill()
+        until(lambda: not any(is_alive(pid) for pid in workers), "the workers end", seconds=5)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a zombie, which nobody has waited for, does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,91 @@
+"""The order of system calls for one stored instance: flush, publish, flush the directory, answer, by one send."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rawscu import EXPLICIT_LE, RawAssociation
+from receivers import Receiver, Start, system_program, until
+from samples import CT, instance_of
+
+FLUSHES = ("fsync", "fdatasync")
+PUBLISHES = ("link", "linkat", "rename", "renameat", "renameat2")
+SENDS = ("sendto", "sendmsg")
+TRACE = ",".join(("recvfrom", "recvmsg", "write", "writev", "unlink", "unlinkat", *FLUSHES, *PUBLISHES, *SENDS))
+
+CONTEXTS = [(CT, [EXPLICIT_LE])]
+
+
+def start_traced(ours: Start, trace: Path, *options: str) -> Receiver:
+    """Our receiver under strace, which detaches itself (-D), so that the process started is the receiver."""
+    strace = [system_program("strace"), "-D", "-f", "-y", "-qq", "-s", "4", "-e", f"trace={TRACE}", "-e", "signal=none"]
+    return ours("-pm", *options, prefix=[*strace, "-o", trace])
+
+
+def steps_of_last_instance(trace: Path, worker: int, receiver: Receiver) -> list[str]:
+    """What the worker did between the last data it received and the response to it."""
+    calls = [line for line in trace.read_text().splitlines() if line.startswith(f"{worker} ")]
+    steps = [step for line in calls if (step := classify(line, receiver))]
+    answers = [index for index, step in enumerate(steps) if step == "respond"]
+    assert len(answers) >= 2, calls
+    before = steps[: answers[-1] + 1]
+    first = len(before) - 1 - before[::-1].index("receive")
+    return before[first + 1 :]
+
+
+def classify(line: str, receiver: Receiver) -> str | None:
+    call, _, arguments = line.split(maxsplit=1)[1].partition("(")
+    if call in FLUSHES:
+        [path] = re.findall(r"^\d+<([^>]*)>", arguments)
+        return "flush directory" if path == str(receiver.output) else "flush file"
+    if call in PUBLISHES:
+        return "publish"
+    if call in SENDS:
+        return "respond"
+    if call in ("recvfrom", "recvmsg"):
+        return "receive" if "TCP" in arguments or "socket:" in arguments else None
+    return "respond" if "TCP" in arguments or "socket:" in arguments else None
+
+
+def traced_store(ours: Start, trace: Path, *options: str) -> list[str]:
+    """The steps of the second of two instances; the first also flushes what is above the directory."""
+    receiver = start_traced(ours, trace, *options)
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        worker = receiver.worker_serving(association.local_port)
+        for instance in ("1.2.3", "1.2.4"):
+            assert association.store(CT, instance, instance_of(CT, instance)) == 0
+        association.socket.shutdown(1)
+        assert association.read_pdu()[0] == 0
+    assert receiver.stop() == 0
+    until(lambda: f"\n{worker} +++ exited" in trace.read_text(), "the end of the trace")
+    return steps_of_last_instance(trace, worker, receiver)
+
+
+def test_flush_publish_flush_directory_respond(ours: Start, directory: Path) -> None:
+    steps = traced_store(ours, directory / "trace")
+    assert steps == ["flush file", "publish", "flush directory", "respond"]
+
+
+@pytest.mark.parametrize("options", [("--no-fsync",), ("--fsync", "--no-fsync")], ids=" ".join)
+def test_without_fsync_nothing_is_flushed(ours: Start, directory: Path, options: tuple[str, ...]) -> None:
+    assert traced_store(ours, directory / "trace", *options) == ["publish", "respond"]
+
+
+def test_overwriting_is_one_rename(ours: Start, directory: Path) -> None:
+    """The file under the name is replaced in one step: there is no moment without it."""
+    receiver = start_traced(ours, directory / "trace")
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        worker = receiver.worker_serving(association.local_port)
+        for _ in range(2):
+            assert association.store(CT, "1.2.3", instance_of(CT, "1.2.3")) == 0
+        association.release()
+    assert receiver.stop() == 0
+    until(lambda: f"\n{worker} +++ exited" in (directory / "trace").read_text(), "the end of the trace")
+    steps = steps_of_last_instance(directory / "trace", worker, receiver)
+    assert [step for step in steps if step != "publish"] == ["flush file", "flush directory", "respond"]
+    trace = (directory / "trace").read_text()
+    assert re.search(r'rename\w*\(.*CT\.1\.2\.3"', trace)
+    assert "unlink" not in trace

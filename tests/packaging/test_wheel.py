@@ -1,0 +1,82 @@
+"""What the distribution holds: exactly two top-level packages, typed, with their data and one console script."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="session")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the sdist and the wheel built *from* it, so that the sdist is known to be complete."""
+    directory = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", directory, ROOT], check=True, timeout=50
+    )
+    return directory
+
+
+@pytest.fixture(scope="session")
+def wheel(distributions: Path) -> zipfile.ZipFile:
+    [path] = distributions.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+@pytest.fixture(scope="session")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    [name] = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    return Parser().parsestr(wheel.read(name).decode())
+
+
+def test_installs_exactly_two_packages(wheel: zipfile.ZipFile) -> None:
+    top = {name.split("/")[0] for name in wheel.namelist()}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"dcmrecv_core", "dcmrecv_builtin"}
+    assert len(top) == 3
+
+
+def test_holds_every_source_file_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    sources = {
+        f"{package.name}/{path.relative_to(package)}"
+        for package in (ROOT / "dcmrecv_core", ROOT / "plugins" / "dcmrecv_builtin")
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {name for name in wheel.namelist() if ".dist-info/" not in name} == sources
+    assert {"dcmrecv_core/py.typed", "dcmrecv_core/uids.tsv"} <= sources
+
+
+def test_metadata(metadata: Message) -> None:
+    assert metadata["Name"] == "dcmrecv"
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["Requires-Python"] == ">=3.11"
+    version: dict[str, str] = {}
+    exec((ROOT / "dcmrecv_core" / "version.py").read_text(), version)
+    assert metadata["Version"] == version["__version__"]
+
+
+def test_runtime_dependencies_are_the_agreed_ones(metadata: Message) -> None:
+    names = {requirement.split(">")[0].strip() for requirement in metadata.get_all("Requires-Dist", [])}
+    assert names == {"pynetdicom", "pydicom", "pluggy", "tomli-w", "importlib-metadata"}
+
+
+def test_console_script(wheel: zipfile.ZipFile) -> None:
+    [name] = [name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt")]
+    assert "dcmrecv = dcmrecv_core.cli:main" in wheel.read(name).decode().splitlines()
+
+
+def test_an_index_would_take_it(distributions: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", *distributions.iterdir()],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
