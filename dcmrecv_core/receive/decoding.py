@@ -1,0 +1,182 @@
+"""From bytes to values, with pydicom's converters; `values.py` loads this when it is needed.
+
+What the sender wrote is passed on even where it breaks the rules of its VR: pydicom's judgement on values that it
+reads is switched off for the process (a plugin may switch it on again), because its warnings carry patient data to
+stderr. A value that does not convert comes as bytes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from typing import Any
+
+from pydicom import config
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.dataset import Dataset
+from pydicom.hooks import hooks
+from pydicom.tag import BaseTag
+from pydicom.values import convert_string
+
+from dcmrecv_core.model import TagLike
+from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
+from dcmrecv_core.receive.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
+from dcmrecv_core.receive.sources import Source
+
+HEADER_VALUE_LIMIT = 65536
+"""Longer values are not in the header; each can be had on its own."""
+
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_FIRST_OF_DATA_SET = 0x00040000  # commands and File Meta Information have their own groups (0000, 0002)
+_TELLING_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
+
+if config.settings.reading_validation_mode == config.WARN:
+    config.settings.reading_validation_mode = config.IGNORE
+
+
+def get_value(source: Source, index: DataSetIndex, encoding: Encoding, element: TagLike, default: Any) -> Any:
+    """As `values.get_value`; offsets refer to `source`."""
+    tag = _tag(source, index, encoding, element)
+    found = index.elements.get(tag)
+    if found is None or not found.length:
+        return default
+    vr = found.vr
+    if vr not in _TELLING_VRS:
+        vr = _look_up_vr(source, index, encoding, found)
+    if " or " in vr:
+        # Which of them holds depends on other elements (PS3.6 section 6), which pydicom looks at in a Dataset.
+        resolved = read_header(source, index, encoding).get(tag)
+        if resolved is not None:
+            return resolved.value
+    value = _convert(_raw(source, encoding, found, vr), vr, _character_sets(source, index))
+    return default if not value and value != 0 else value
+
+
+def read_header(source: Source, index: DataSetIndex, encoding: Encoding) -> Dataset:
+    """As `values.read_header`; offsets refer to `source`."""
+    character_sets = _character_sets(source, index)
+    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    implicit = not encoding.explicit
+    for tag, element in index.elements.items():
+        if element.offset >= index.pixel_offset or tag < _FIRST_OF_DATA_SET:
+            continue
+        if element.end - element.value_offset > HEADER_VALUE_LIMIT:
+            continue
+        implicit = not element.vr
+        raw = _raw(source, encoding, element, _declared_vr(element))
+        # pydicom would write a raw value back as it is, but this one is not in the encoding of the data set.
+        own_encoding = element.vr == "UN" and _holds_items(element)
+        elements[raw.tag] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw
+    dataset = Dataset(elements)
+    dataset.set_original_encoding(implicit, encoding.little, character_sets)
+    return dataset
+
+
+def _tag(source: Source, index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
+    if isinstance(element, int):
+        return element
+    if isinstance(element, str):
+        tag = tag_for_keyword(element)
+        if tag is None:
+            raise KeyError(element)
+        return tag
+    creator, number = element
+    group = number >> 16
+    for block in range(0x10, 0x100):
+        owner = group << 16 | block
+        if owner in index.elements and _creator(source, index, encoding, owner) == creator.strip():
+            return group << 16 | block << 8 | number & 0xFF
+    return -1
+
+
+def _creator(source: Source, index: DataSetIndex, encoding: Encoding, tag: int) -> str:
+    return str(get_value(source, index, encoding, tag, "")).strip()
+
+
+def _look_up_vr(source: Source, index: DataSetIndex, encoding: Encoding, element: Element) -> str:
+    """The VR of an element that does not say it (implicit VR, UN) or says an unknown one (PS3.5 section 6.2.2)."""
+    tag = BaseTag(element.tag)
+    if _holds_items(element):
+        return "SQ"
+    try:
+        if not tag.is_private:
+            return dictionary_VR(tag)
+        if tag.is_private_creator:
+            return "LO"
+        creator = _creator(source, index, encoding, tag.group << 16 | tag.element >> 8)
+        return private_dictionary_VR(tag, creator)
+    except KeyError:
+        return "UL" if tag.element == 0 else "UN"
+
+
+def _holds_items(element: Element) -> bool:
+    """Whether an element whose VR does not say so is a sequence: only those and pixel data have no defined length."""
+    return element.length == UNDEFINED_LENGTH and element.vr in ("", "UN") and element.tag not in PIXEL_DATA_TAGS
+
+
+def _declared_vr(element: Element) -> str | None:
+    """What pydicom should take as VR as read; None lets it look the element up."""
+    if _holds_items(element):
+        return "SQ"
+    if element.vr:
+        return element.vr if element.vr in _TELLING_VRS else "UN"
+    tag = BaseTag(element.tag)
+    if tag.is_private or tag.element == 0:
+        return None
+    try:
+        dictionary_VR(tag)
+    except KeyError:
+        return "UN"  # what pydicom would do, with a warning
+    return None
+
+
+def _raw(source: Source, encoding: Encoding, element: Element, vr: str | None) -> RawDataElement:
+    length = element.length
+    # In implicit VR whatever the data set is in: UN of undefined length (PS3.5 section 6.2.2).
+    own_encoding = False
+    if length == UNDEFINED_LENGTH:
+        length = element.end - element.value_offset - 8
+        own_encoding = element.vr == "UN"  # pixel data are not swapped anyway
+    return RawDataElement(
+        BaseTag(element.tag),
+        vr,
+        element.length,
+        bytes(source.window(element.value_offset, length)[:length]),
+        element.value_offset,
+        not element.vr or own_encoding,
+        encoding.little or not element.vr or own_encoding or element.tag < _FIRST_OF_DATA_SET,
+    )
+
+
+def _character_sets(source: Source, index: DataSetIndex) -> list[str]:
+    element = index.elements.get(_SPECIFIC_CHARACTER_SET)
+    if element is None:
+        return [default_encoding]
+    return _python_encodings(bytes(source.window(element.value_offset, element.length)[: element.length]))
+
+
+@lru_cache(maxsize=64)
+def _python_encodings(specific_character_set: bytes) -> list[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return convert_encodings(convert_string(specific_character_set, True))
+        except LookupError:
+            return [default_encoding]
+
+
+def _convert(raw: RawDataElement, vr: str, character_sets: list[str]) -> Any:
+    data: dict[str, Any] = {"VR": vr}
+    try:
+        if raw.value and raw.value.isascii():
+            hooks.raw_element_value(raw, data, encoding=character_sets, ds=None, **hooks.raw_element_kwargs)
+        else:
+            with warnings.catch_warnings():  # of bytes that the character set does not know
+                warnings.simplefilter("ignore")
+                hooks.raw_element_value(raw, data, encoding=character_sets, ds=None, **hooks.raw_element_kwargs)
+    except Exception:
+        # Converters raise whatever Python does on the way: ValueError, struct.error, OverflowError, RecursionError ...
+        return raw.value
+    return data["value"]

@@ -1,0 +1,125 @@
+"""How data sets are laid out in bytes: transfer syntaxes and element headers (PS3.5 sections 7, 10 and annex A)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from struct import Struct
+from typing import Any, NamedTuple
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
+
+# fmt: off
+SHORT_VRS = frozenset({
+    "AE", "AS", "AT", "CS", "DA", "DS", "DT", "FL", "FD", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI",
+    "UL", "US",
+})
+# fmt: on
+"""Value representations whose explicit length field has 16 bits (PS3.5 table 7.1-2)."""
+
+LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
+"""Value representations with two reserved bytes and a 32-bit length field (PS3.5 table 7.1-1)."""
+
+
+class Encoding(NamedTuple):
+    """What a transfer syntax says about the bytes of a data set (PS3.5 section 10 and annex A)."""
+
+    explicit: bool
+    little: bool = True
+    deflated: bool = False
+    encapsulated: bool = False
+
+
+IMPLICIT_LITTLE = Encoding(explicit=False)
+EXPLICIT_LITTLE = Encoding(explicit=True)
+EXPLICIT_BIG = Encoding(explicit=True, little=False)
+DEFLATED_LITTLE = Encoding(explicit=True, deflated=True)
+ENCAPSULATED_LITTLE = Encoding(explicit=True, encapsulated=True)
+
+_STANDARD = "1.2.840.10008.1.2"
+
+_ENCODINGS = {
+    _STANDARD: IMPLICIT_LITTLE,
+    f"{_STANDARD}.1": EXPLICIT_LITTLE,
+    f"{_STANDARD}.1.98": ENCAPSULATED_LITTLE,
+    f"{_STANDARD}.1.99": DEFLATED_LITTLE,
+    f"{_STANDARD}.2": EXPLICIT_BIG,
+    # JPIP: the pixel data are a URL in an ordinary element (PS3.5 A.6 to A.8).
+    f"{_STANDARD}.4.94": EXPLICIT_LITTLE,
+    f"{_STANDARD}.4.95": DEFLATED_LITTLE,
+    f"{_STANDARD}.4.204": EXPLICIT_LITTLE,
+    f"{_STANDARD}.4.205": DEFLATED_LITTLE,
+    f"{_STANDARD}.5": ENCAPSULATED_LITTLE,
+    # Deflated image frames: only the fragments are deflated, not the data set (PS3.5 A.4).
+    f"{_STANDARD}.8.1": ENCAPSULATED_LITTLE,
+    # GE's own: implicit VR little endian, only the pixel values are big endian.
+    "1.2.840.113619.5.2": IMPLICIT_LITTLE,
+}
+# JPEG, JPEG-LS, JPEG 2000, MPEG, HEVC, JPEG XL, HTJ2K and their fragmentable kinds (PS3.5 A.4).
+_ENCODINGS.update(
+    (f"{_STANDARD}.4.{number}", ENCAPSULATED_LITTLE)
+    for numbers in (range(50, 67), (70, 80, 81), range(90, 94), range(100, 109), range(110, 113), range(201, 204))
+    for number in numbers
+)
+_ENCODINGS.update((f"{_STANDARD}.4.{number}.1", ENCAPSULATED_LITTLE) for number in range(100, 107))
+# SMPTE ST 2110: the pixel data travel elsewhere (PS3.22).
+_ENCODINGS.update((f"{_STANDARD}.7.{number}", EXPLICIT_LITTLE) for number in range(1, 4))
+
+
+def encoding_of(transfer_syntax_uid: str) -> Encoding | None:
+    """The encoding of a transfer syntax; None for unknown ones and those that are no DICOM encoding (MIME, XML)."""
+    return _ENCODINGS.get(transfer_syntax_uid)
+
+
+class Layout(NamedTuple):
+    """How element headers are read: prepared unpackers, and VRs by the number that `header` yields for them."""
+
+    explicit: bool
+    little: bool
+    header: Callable[[Any, int], tuple[int, ...]]
+    """group, element, VR, 16-bit length; in implicit VR: group, element, 32-bit length."""
+    item: Callable[[Any, int], tuple[int, ...]]
+    """group, element, 32-bit length of an item or delimiter, which has no VR (PS3.5 section 7.5)."""
+    length32: Callable[[Any, int], tuple[int, ...]]
+    short: dict[int, str]
+    plain_long: dict[int, str]
+    """The long ones but SQ."""
+    known: dict[int, str]
+
+
+def _layout(order: str, *, explicit: bool) -> Layout:
+    number = Struct(order + "H").unpack
+
+    def by_number(vrs: frozenset[str]) -> dict[int, str]:
+        return {number(vr.encode())[0]: vr for vr in vrs}
+
+    return Layout(
+        explicit=explicit,
+        little=order == "<",
+        header=Struct(order + ("HHHH" if explicit else "HHI")).unpack_from,
+        item=Struct(order + "HHI").unpack_from,
+        length32=Struct(order + "I").unpack_from,
+        short=by_number(SHORT_VRS),
+        plain_long=by_number(LONG_VRS - {"SQ"}),
+        known=by_number(SHORT_VRS | LONG_VRS),
+    )
+
+
+IMPLICIT_LAYOUT = _layout("<", explicit=False)
+EXPLICIT_LAYOUT = _layout("<", explicit=True)
+BIG_ENDIAN_LAYOUT = _layout(">", explicit=True)
+
+
+def layout_of(encoding: Encoding) -> Layout:
+    """The header layout of an encoding."""
+    if not encoding.explicit:
+        return IMPLICIT_LAYOUT
+    return EXPLICIT_LAYOUT if encoding.little else BIG_ENDIAN_LAYOUT
+
+
+@cache
+def sequence_tags() -> frozenset[int]:
+    """Tags of the standard's sequences (PS3.6), which implicit VR does not mark. Loads pydicom, once."""
+    from pydicom._dicom_dict import DicomDictionary
+
+    return frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")

@@ -1,0 +1,102 @@
+"""The bytes of one data set on their way in: first in a buffer that is used again and again, then in an unnamed file.
+
+Small data sets never touch a file here: the publisher writes them in one piece. Large ones go to a file in the output
+file system as they come, with room for what precedes them in a DICOM file, so that publishing is only a link.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+
+from dcmrecv_core.receive.sources import FileSource, MemorySource, Source
+
+_IOV_MAX = 1024
+"""Buffers that one writev takes (Linux UIO_MAXIOV, the minimum of most other systems)."""
+
+
+class Spool:
+    """One data set at a time; `close` makes room for the next.
+
+    `open_unnamed` opens the file when the buffer is full and returns its descriptor, which the spool owns. `head` is
+    then given the bytes in memory, in which the data set's UIDs are, and returns what precedes the data set in the
+    file: preamble and File Meta Information.
+    """
+
+    __slots__ = ("_buffer", "_head", "_in_memory", "_open_unnamed", "fd", "prefix_length", "size")
+
+    def __init__(
+        self, buffer: bytearray, open_unnamed: Callable[[], int], *, head: Callable[[memoryview], bytes]
+    ) -> None:
+        self._buffer = memoryview(buffer)
+        self._open_unnamed = open_unnamed
+        self._head = head
+        self._in_memory = 0
+        self.size = 0
+        """Length of the data set so far."""
+        self.fd: int | None = None
+        """The file with prefix and data set; None while all is in memory."""
+        self.prefix_length = 0
+        """Length of what precedes the data set in the file."""
+
+    def append(self, fragments: Sequence[memoryview]) -> None:
+        """Copy the next bytes of the data set.
+
+        Raises OSError if the file cannot be created or written; the spool is then good for `close` only.
+        """
+        length = sum(map(len, fragments))
+        size = self.size
+        if self.fd is None and size + length <= len(self._buffer):
+            buffer = self._buffer
+            for fragment in fragments:
+                end = size + len(fragment)
+                buffer[size:end] = fragment
+                size = end
+            self._in_memory = self.size = size
+            return
+        _write_all(self._spill() if self.fd is None else self.fd, fragments)
+        self.size += length
+
+    def _spill(self) -> int:
+        in_memory = self._buffer[: self._in_memory]
+        prefix = self._head(in_memory)
+        self.fd = self._open_unnamed()
+        _write_all(self.fd, (prefix, in_memory))
+        self.prefix_length = len(prefix)
+        return self.fd
+
+    def view(self) -> memoryview:
+        """The data set while it is in memory as a whole; raises ValueError when it is in a file."""
+        if self.fd is not None:
+            raise ValueError("The data set is in a file")
+        return self._buffer[: self.size]
+
+    def source(self) -> Source:
+        """What the walker reads it from; valid until `close`."""
+        in_memory = self._buffer[: self._in_memory]
+        if self.fd is None:
+            return MemorySource(in_memory)
+        return FileSource(self.fd, self.prefix_length, self.size, in_memory)
+
+    def close(self) -> None:
+        """Forget the data set and close its file; an unnamed one is gone unless it was linked."""
+        fd, self.fd = self.fd, None
+        self._in_memory = self.size = self.prefix_length = 0
+        if fd is not None:
+            os.close(fd)
+
+
+def _write_all(fd: int, chunks: Sequence[bytes | memoryview]) -> None:
+    """writev until all is written: in portions that the system takes, and on from wherever it stopped short."""
+    pending = [memoryview(chunk) for chunk in chunks if len(chunk)]
+    first = 0
+    while first < len(pending):
+        written = os.writev(fd, pending[first : first + _IOV_MAX])
+        if not written:
+            raise OSError(errno.EIO, "The file takes no more bytes")
+        while first < len(pending) and written >= len(pending[first]):
+            written -= len(pending[first])
+            first += 1
+        if written:
+            pending[first] = pending[first][written:]

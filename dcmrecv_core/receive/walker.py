@@ -1,0 +1,446 @@
+"""The walk from element to element (PS3.5 section 7.1): tags, VRs and lengths are read, values never.
+
+Nested items are gone through with a stack, not by recursion. Two speeds: `_explicit_run` and `_implicit_run` take
+the plain elements, which are nearly all, in a tight loop; whatever is not plain (sequence, delimiter, odd length,
+disorder, unknown VR, end of a window) stops them and gets the careful look that `walk` distributes.
+"""
+
+from __future__ import annotations
+
+from dcmrecv_core.errors import DataSetError
+from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
+from dcmrecv_core.receive.encodings import (
+    EXPLICIT_LAYOUT,
+    IMPLICIT_LAYOUT,
+    LONG_VRS,
+    SHORT_VRS,
+    UNDEFINED_LENGTH,
+    Encoding,
+    Layout,
+    layout_of,
+    sequence_tags,
+)
+from dcmrecv_core.receive.sources import InflatedSource, Source
+
+MAX_DEPTH = 128
+"""Sequences within sequences. The deepest real objects (structured reports) have about 20; pydicom, which recurses to
+decode them, manages about 190."""
+
+MAX_ELEMENTS = 32768
+"""Elements kept in an index, 300 bytes each; real data sets have some hundred. More are checked but not kept."""
+
+MAX_WARNINGS = 20
+
+_ITEM = 0xFFFEE000
+_ITEM_END = 0xFFFEE00D
+_SEQUENCE_END = 0xFFFEE0DD
+_DELIMITERS = 0xFFFE0000
+_PIXEL_DATA = 0x7FE00010
+_FIRST_PIXEL_DATA = min(PIXEL_DATA_TAGS)
+_BEHIND_FILE_META = 0x00030000
+_KNOWN_VRS = frozenset(vr.encode() for vr in SHORT_VRS | LONG_VRS)
+_LONGEST_HEADER = 12
+
+_new = tuple.__new__  # half the cost of calling the class, in the loop where it counts
+
+
+def _fault(tag: int, offset: int, text: str) -> DataSetError:
+    return DataSetError(f"{_name(tag)} at {offset}: {text}", (tag,))
+
+
+def _name(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+_State = tuple[bool, bool, int, int, int, Layout]
+
+
+class Walker:
+    """One walk, from the start of a data set to its end or, unless `whole`, to the pixel data.
+
+    The first six attributes describe the value that is being walked; outer ones wait in `frames`.
+    """
+
+    __slots__ = (
+        "base",
+        "ceiling",
+        "delimited",
+        "done",
+        "elements",
+        "encapsulated",
+        "frames",
+        "in_sequence",
+        "index",
+        "last",
+        "layout",
+        "limit",
+        "owner",
+        "pending",
+        "reached",
+        "source",
+        "whole",
+        "window",
+    )
+
+    def __init__(self, index: DataSetIndex, encoding: Encoding, whole: bool) -> None:
+        self.in_sequence = False  # items are due, not elements
+        self.delimited = False  # of undefined length
+        self.limit = index.source.size  # where it has to end, or whatever encloses it
+        self.last = 0  # the highest tag so far
+        self.owner = 0  # tag of the sequence that it belongs to
+        self.layout = layout_of(encoding)
+        self.frames: list[_State] = []
+
+        self.index = index
+        self.elements = index.elements
+        self.source = index.source
+        self.encapsulated = encoding.encapsulated
+        self.whole = whole
+        self.window: bytes | memoryview = b""
+        self.base = 0  # offset of the window
+        self.ceiling = _FIRST_PIXEL_DATA  # runs at top level end before this tag
+        self.reached = 0  # behind the last complete top-level element
+        self.pending: Element | None = None  # the top-level sequence that is being walked
+        self.done = False
+
+    @property
+    def pixel_data_seen(self) -> bool:
+        return self.ceiling == _DELIMITERS
+
+    def walk(self) -> None:
+        """Walk, filling the index. Raises DataSetError, OSError."""
+        position = self._skip_file_header()
+        self._check_layout(position)
+        while not self.done:
+            if not self.in_sequence:
+                position = self._explicit_run(position) if self.layout.explicit else self._implicit_run(position)
+            if not self.frames:
+                self.reached = position
+            available = self._look(position)
+            if available <= 0:
+                self._end_of_value(position, available)
+            elif available < 8:
+                self._end_of_data(position, available)
+            elif self.in_sequence:
+                position = self._item(position)
+            else:
+                position = self._element(position, available)
+        if isinstance(self.source, InflatedSource) and self.source.trailing > 1:
+            self._warn(f"{self.source.trailing} bytes behind the deflated stream")
+
+    def _skip_file_header(self) -> int:
+        """Walk over what belongs into a file, not a data set: preamble and File Meta Information (PS3.10 section 7.1),
+        which is explicit VR little endian whatever follows. Returns where the data set begins."""
+        if self._look(0) <= 0:
+            raise DataSetError("There is no data set")
+        head = self.source.window(0, 138)
+        position = 0
+        if head[128:132] == b"DICM":
+            self._warn("A whole DICOM file was sent as data set")
+            position = 132
+        if head[position : position + 2] != b"\x02\x00" or bytes(head[position + 4 : position + 6]) not in _KNOWN_VRS:
+            return position
+        self._warn("File Meta Information within the data set")
+        data_set_layout = self.layout
+        self.layout, self.ceiling = EXPLICIT_LAYOUT, _BEHIND_FILE_META
+        while self._look(position) > 0 and (behind := self._explicit_run(position)) > position:
+            position = behind
+        self.layout, self.ceiling = data_set_layout, _FIRST_PIXEL_DATA
+        return position
+
+    def _check_layout(self, position: int) -> None:
+        """Some senders use implicit VR where the transfer syntax says explicit, or the reverse. The first element
+        tells: a VR's letters read as length would mean a first value of more than 16 KiB."""
+        available = self._look(position)
+        if available < 8:
+            return
+        at = position - self.base
+        vr = bytes(self.window[at + 4 : at + 6])
+        if not self.layout.explicit and vr in _KNOWN_VRS:
+            self._warn("Explicit VR, against the transfer syntax")
+            self.layout = EXPLICIT_LAYOUT
+        elif self.layout.explicit and not _is_text(vr) and IMPLICIT_LAYOUT.item(self.window, at)[2] <= available - 8:
+            self._warn("Implicit VR, against the transfer syntax")
+            self.layout = IMPLICIT_LAYOUT
+
+    # The fast part
+
+    def _explicit_run(self, position: int) -> int:
+        """Take plain elements as long as they come; returns where something else begins."""
+        window, base, limit, last = self.window, self.base, self.limit, self.last
+        header, length32 = self.layout.header, self.layout.length32
+        short, long = self.layout.short, self.layout.plain_long
+        stop, elements, ceiling = self._bounds(position)
+        while position < stop:
+            group, number, code, length = header(window, position - base)
+            if code in short:
+                vr = short[code]
+                value = position + 8
+            elif code in long:
+                vr = long[code]
+                length = length32(window, position - base + 8)[0]
+                value = position + 12
+            else:
+                break
+            tag = group << 16 | number
+            end = value + length
+            if length & 1 or end > limit or not last < tag < ceiling:
+                break
+            if elements is not None:
+                elements[tag] = _new(Element, (tag, vr, position, value, length, end))
+            last = tag
+            position = end
+        self.last = last
+        return position
+
+    def _implicit_run(self, position: int) -> int:
+        """As `_explicit_run`."""
+        window, base, limit, last = self.window, self.base, self.limit, self.last
+        header, sequences = self.layout.header, sequence_tags()
+        stop, elements, ceiling = self._bounds(position)
+        while position < stop:
+            group, number, length = header(window, position - base)
+            tag = group << 16 | number
+            value = position + 8
+            end = value + length
+            if length & 1 or end > limit or not last < tag < ceiling or tag in sequences:
+                break
+            if elements is not None:
+                elements[tag] = _new(Element, (tag, "", position, value, length, end))
+            last = tag
+            position = end
+        self.last = last
+        return position
+
+    def _bounds(self, position: int) -> tuple[int, dict[int, Element] | None, int]:
+        """What a run has to respect: where a header may begin, where to keep elements, the first tag not to take."""
+        stop = min(self.limit - 7, self.base + len(self.window) - _LONGEST_HEADER + 1)
+        if self.frames:
+            return stop, None, _DELIMITERS
+        room = MAX_ELEMENTS - len(self.elements)
+        if room <= 0:
+            return stop, None, self.ceiling
+        return min(stop, position + 8 * room), self.elements, self.ceiling
+
+    # The careful part
+
+    def _look(self, position: int) -> int:
+        """Make the next header readable; returns how many bytes are left, negative if a value ran past the end."""
+        if position + _LONGEST_HEADER > self.base + len(self.window):
+            self.window = self.source.window(position, _LONGEST_HEADER)
+            self.base = position
+        return min(self.limit, self.source.size) - position
+
+    def _element(self, position: int, available: int) -> int:
+        """One element that is not plain; returns where to go on: behind it or, for a sequence, inside."""
+        at = position - self.base
+        group, number, *_ = self.layout.header(self.window, at)
+        tag = group << 16 | number
+        if tag >= _DELIMITERS:
+            return self._delimiter(tag, position)
+        if not tag and not any(self.window[at : at + 8]):
+            self._end_of_data(position, available)
+            return position
+        element = self._explicit_element(tag, position, available) if self.layout.explicit else None
+        if element is None:
+            length = self.layout.item(self.window, at)[2]
+            element = Element(tag, "", position, position + 8, length, position + 8 + length)
+        self._check_order(tag, position)
+        if tag in PIXEL_DATA_TAGS and not self.frames:
+            self._pixel_data(element)
+            if self.done:
+                return position
+        if element.length == UNDEFINED_LENGTH:
+            return self._undefined_length(element)
+        if element.end > self.limit:
+            raise _fault(tag, position, "Value runs past the end")
+        if element.length & 1:
+            self._warn(f"{_name(tag)} at {position}: Odd length {element.length}")
+        if element.length and (element.vr == "SQ" or (not element.vr and tag in sequence_tags())):
+            return self._enter_sequence(element, element.end, self.layout)
+        return self._keep(element)
+
+    def _explicit_element(self, tag: int, position: int, available: int) -> Element | None:
+        """The element of an explicit VR header; None if the item turns out to be in implicit VR."""
+        at = position - self.base
+        layout = self.layout
+        _, _, code, length = layout.header(self.window, at)
+        vr = layout.known.get(code)
+        long = vr in LONG_VRS
+        if long and available < _LONGEST_HEADER:
+            raise _fault(tag, position, "Data end inside an element header")
+        if vr is None:
+            text = bytes(self.window[at + 4 : at + 6])
+            if not _is_text(text):
+                if not self.frames or self.last:
+                    raise _fault(tag, position, f"VR bytes {text.hex()} are none")
+                self._warn(f"{_name(tag)} at {position}: Item in implicit VR")
+                self.layout = IMPLICIT_LAYOUT
+                return None
+            vr = text.decode("ascii")
+            # VRs yet to come have the long form (PS3.5 section 7.1.2), others might be misspelt short ones.
+            if not length and available >= _LONGEST_HEADER:
+                length32 = layout.length32(self.window, at + 8)[0]
+                long = length32 != UNDEFINED_LENGTH and position + _LONGEST_HEADER + length32 <= self.limit
+            self._warn(f"{_name(tag)} at {position}: Unknown VR, length taken as {32 if long else 16} bits")
+        if long:
+            length = layout.length32(self.window, at + 8)[0]
+        value = position + (_LONGEST_HEADER if long else 8)
+        return Element(tag, vr, position, value, length, value + length)
+
+    def _undefined_length(self, element: Element) -> int:
+        pixel_data = element.tag in PIXEL_DATA_TAGS
+        if element.vr in ("SQ", "UN", "") and not pixel_data:
+            # What is in a UN element of undefined length is in implicit VR little endian (PS3.5 section 6.2.2).
+            return self._enter_sequence(element, None, IMPLICIT_LAYOUT if element.vr == "UN" else self.layout)
+        if pixel_data and element.vr == "UN":
+            self._warn(f"{_name(element.tag)} at {element.offset}: Encapsulated pixel data with VR UN")
+        return self._keep(element._replace(end=self._skip_fragments(element)))
+
+    def _skip_fragments(self, element: Element) -> int:
+        """Walk over encapsulated pixel data (PS3.5 A.4); returns the offset behind their delimiter."""
+        position = element.value_offset
+        item = self.layout.item
+        while self._look(position) >= 8:
+            window, base, limit = self.window, self.base, self.limit
+            stop = min(limit, base + len(window)) - 7
+            while position < stop:
+                group, number, length = item(window, position - base)
+                if group != 0xFFFE or number != 0xE000 or length == UNDEFINED_LENGTH:
+                    if group == 0xFFFE and number == 0xE0DD:
+                        return position + 8
+                    raise _fault(element.tag, position, "No pixel data fragment")
+                if length & 1:
+                    self._warn(f"{_name(element.tag)} at {position}: Fragment of odd length {length}")
+                position += 8 + length
+                if position > limit:
+                    raise _fault(element.tag, position - length - 8, "Fragment runs past the end")
+        raise _fault(element.tag, position, "Pixel data without delimiter")
+
+    def _enter_sequence(self, element: Element, end: int | None, layout: Layout) -> int:
+        if len(self.frames) >= 2 * MAX_DEPTH:
+            raise _fault(element.tag, element.offset, f"Sequences more than {MAX_DEPTH} deep")
+        if not self.frames:
+            self.pending = element
+        self._enter(element.tag, end, layout, in_sequence=True)
+        return element.value_offset
+
+    def _item(self, position: int) -> int:
+        """An item of a sequence, or its end; returns where to go on (PS3.5 section 7.5)."""
+        group, number, length = self.layout.item(self.window, position - self.base)
+        tag = group << 16 | number
+        behind = position + 8
+        if tag == _ITEM:
+            if length == UNDEFINED_LENGTH:
+                self._enter(self.owner, None, self.layout, in_sequence=False)
+            elif behind + length <= self.limit:
+                self._enter(self.owner, behind + length, self.layout, in_sequence=False)
+            else:
+                raise _fault(self.owner, position, "Item runs past the end")
+        elif tag == _SEQUENCE_END and self.delimited:
+            self._leave(behind)
+        elif tag in (_SEQUENCE_END, _ITEM_END):
+            self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}")
+        else:
+            raise _fault(self.owner, position, f"{_name(tag)} where an item is due")
+        return behind
+
+    def _delimiter(self, tag: int, position: int) -> int:
+        """A delimiter or another impossible tag where an element is due."""
+        if tag == _ITEM_END and self.frames:
+            if self.delimited:
+                self._leave(position + 8)
+            else:
+                self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}")
+            return position + 8
+        if tag in (_ITEM_END, _SEQUENCE_END) and not self.frames:
+            self._warn(f"Stray delimiter {_name(tag)} at {position}, not checked from there on")
+            self.done = True
+            return position
+        raise _fault(self.owner or tag, position, f"{_name(tag)} where an element is due")
+
+    def _end_of_value(self, position: int, available: int) -> None:
+        """The value being walked has no more bytes."""
+        if available < 0:
+            raise _fault(self.last, self.source.size, "Value runs past the end")
+        if not self.frames:
+            self.done = True
+        elif self.delimited:
+            raise _fault(self.owner, position, "Sequence without delimiter")
+        elif position < self.limit:
+            raise _fault(self.owner, position, "Data end inside a sequence")
+        else:
+            self._leave(position)
+
+    def _end_of_data(self, position: int, available: int) -> None:
+        """Less than a header is left, or one of zeros: padding if zeros are all that follows, else a fault."""
+        # A big endian header cut off may begin with zeros, a little endian one does not.
+        little = self.layout.little or available >= 8
+        if self.frames or not self.reached or not little or not _only_zeros(self.source, position):
+            raise _fault(
+                self.last, position, "No element header follows" if available >= 8 else "Element header cut off"
+            )
+        self._warn(f"Zeros at {position}, behind the last element")
+        self.done = True
+
+    def _enter(self, owner: int, end: int | None, layout: Layout, *, in_sequence: bool) -> None:
+        """Go into a sequence or item; `end` is None if a delimiter will end it."""
+        self.frames.append((self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.layout))
+        self.in_sequence = in_sequence
+        self.delimited = end is None
+        if end is not None:
+            self.limit = end
+        self.last = 0
+        self.owner = owner
+        self.layout = layout
+
+    def _leave(self, position: int) -> None:
+        self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.layout = self.frames.pop()
+        if not self.frames and self.pending is not None:
+            self._keep(self.pending._replace(end=position))
+
+    def _keep(self, element: Element) -> int:
+        if not self.frames:
+            if len(self.elements) < MAX_ELEMENTS:
+                self.elements.setdefault(element.tag, element)
+            else:
+                self._warn(f"More than {MAX_ELEMENTS} elements, the rest is not indexed")
+        return element.end
+
+    # Judgements
+
+    def _pixel_data(self, element: Element) -> None:
+        if not self.pixel_data_seen:
+            self.index.pixel_offset = element.offset
+            self.ceiling = _DELIMITERS
+            self.done = not self.whole
+        if element.tag == _PIXEL_DATA and self.encapsulated != (element.length == UNDEFINED_LENGTH):
+            form = "Native" if self.encapsulated else "Encapsulated"
+            self._warn(f"{form} pixel data, against the transfer syntax")
+
+    def _check_order(self, tag: int, position: int) -> None:
+        if tag > self.last:
+            self.last = tag
+        else:
+            repeated = tag == self.last or (tag in self.elements and not self.frames)
+            self._warn(f"{_name(tag)} at {position}: {'Repeated' if repeated else 'Out of order'}")
+
+    def _warn(self, text: str) -> None:
+        warnings = self.index.warnings
+        if len(warnings) < MAX_WARNINGS:
+            warnings.append(text)
+        elif len(warnings) == MAX_WARNINGS:
+            warnings.append("and more")
+
+
+def _is_text(vr: bytes) -> bool:
+    return 0x20 <= vr[0] < 0x7F and 0x20 <= vr[1] < 0x7F
+
+
+def _only_zeros(source: Source, position: int) -> bool:
+    """Whether nothing but zeros follows."""
+    while chunk := bytes(source.window(position, 1)[:65536]):
+        if chunk.strip(b"\0"):
+            return False
+        position += len(chunk)
+    return True
