@@ -24,12 +24,12 @@ T = TypeVar("T")
 Start = Callable[..., "Receiver"]
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = DEADLINE) -> T:
-    """Poll until `condition()` is true and return its value; AssertionError after `seconds`."""
+def until(condition: Callable[[], T], what: str, seconds: float = DEADLINE, log: Callable[[], str] = str) -> T:
+    """Poll until `condition()` is true and return its value; AssertionError, with the end of a log, after `seconds`."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
+            raise AssertionError(f"not within {seconds:g} s: {what}\n{log()[-2000:]}")
         time.sleep(0.01)
     return value
 
@@ -95,7 +95,7 @@ class Receiver:
         return self._log.read_text(errors="replace")
 
     def wait_for_log(self, text: str) -> None:
-        until(lambda: text in self.log, f"{text!r} in the log:\n{self.log}")
+        until(lambda: text in self.log, f"{text!r} in the log", log=lambda: self.log)
 
     def files(self) -> list[str]:
         """Every file below the output directory, hidden ones too, except what plugins keep in the state directory."""
@@ -173,7 +173,7 @@ def start_ours(
         env = {**os.environ, **options.pop("env", {}), "NOTIFY_SOCKET": str(address)}
         receiver = Receiver([*prefix, *activated], directory, port, pass_fds=(fd,), env=env, **options)
         try:
-            until(lambda: _is_ready(receiver, ready), f"ready: {receiver.log}")
+            until(lambda: _is_ready(receiver, ready), "ready", log=lambda: receiver.log)
         except BaseException:
             receiver.kill()
             raise

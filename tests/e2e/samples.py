@@ -105,6 +105,11 @@ def pixel_data(size: int = 512) -> bytes:
     return element(0x7FE00010, "OW", bytes(range(256)) * (size // 256))
 
 
+def pixel_data_header(length: int) -> bytes:
+    """The first 12 bytes of native pixel data that is sent piece by piece."""
+    return struct.pack("<HH2sxxI", 0x7FE0, 0x0010, b"OW", length)
+
+
 def encapsulated_pixel_data(fragments: Iterable[bytes] = (b"\xff\xd8\xff\xd9" * 20, b"fragment two")) -> bytes:
     """Pixel data in items: an empty offset table, the fragments, the delimiter (PS3.5 section A.4)."""
     items = b"".join(struct.pack("<HHI", 0xFFFE, 0xE000, len(part)) + part for part in (b"", *fragments))

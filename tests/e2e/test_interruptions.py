@@ -21,20 +21,25 @@ from rawscu import (
     store_rq,
 )
 from receivers import Receiver, Start, until
-from samples import CT, instance_of, stored_file
+from samples import CT, identification, instance_of, pixel_data_header, stored_file
 
 INSTANCE = "1.2.3.4"
 DATA = instance_of(CT, INSTANCE)
 CONTEXTS = [(CT, [EXPLICIT_LE])]
 
 MODES = pytest.mark.parametrize("mode", ["-B", "+B"])
-SIZES = pytest.mark.parametrize("more", [0, 4 << 20], ids=["small", "spooled"])
+SIZES = pytest.mark.parametrize("size", [4096, 4 << 20], ids=["small", "spooled"])
 
 
-def half_way(receiver: Receiver, more: int = 4 << 20) -> RawAssociation:
-    """An association in the middle of a data set: `more` bytes after a whole one, but no last fragment."""
+def half(size: int = 4 << 20) -> list[bytes]:
+    """A data set of which one half of the pixel data, `size` bytes, is there."""
+    return [identification(CT, INSTANCE) + pixel_data_header(2 * size), bytes(size)]
+
+
+def half_way(receiver: Receiver, size: int = 4 << 20) -> RawAssociation:
+    """An association in the middle of a data set."""
     association = RawAssociation(receiver.port, CONTEXTS)
-    association.request(store_rq(CT, INSTANCE), [DATA, bytes(more)], last=False)
+    association.request(store_rq(CT, INSTANCE), half(size), last=False)
     return association
 
 
@@ -48,9 +53,9 @@ def check_nothing_stored_and_still_serving(receiver: Receiver) -> None:
 
 @MODES
 @SIZES
-def test_abort(ours: Start, mode: str, more: int) -> None:
+def test_abort(ours: Start, mode: str, size: int) -> None:
     receiver = ours("-v", "-pm", mode)
-    with half_way(receiver, more) as association:
+    with half_way(receiver, size) as association:
         association.abort()
     receiver.wait_for_log("Received Association Abort Request")
     check_nothing_stored_and_still_serving(receiver)
@@ -58,9 +63,9 @@ def test_abort(ours: Start, mode: str, more: int) -> None:
 
 @MODES
 @SIZES
-def test_disconnect(ours: Start, mode: str, more: int) -> None:
+def test_disconnect(ours: Start, mode: str, size: int) -> None:
     receiver = ours("-v", "-pm", mode)
-    half_way(receiver, more).socket.close()
+    half_way(receiver, size).socket.close()
     receiver.wait_for_log("Received Association Abort Request")
     check_nothing_stored_and_still_serving(receiver)
 
@@ -86,7 +91,7 @@ def test_a_resend_that_breaks_off_leaves_the_stored_copy(ours: Start) -> None:
     receiver = ours("-v", "-pm", "+B")
     with RawAssociation(receiver.port, CONTEXTS) as association:
         assert association.store(CT, INSTANCE, DATA) == 0
-        association.request(store_rq(CT, INSTANCE), [DATA, bytes(4 << 20)], last=False)
+        association.request(store_rq(CT, INSTANCE), half(), last=False)
         association.abort()
     receiver.wait_for_log("Received Association Abort Request")
     assert stored_file(receiver.only_file()).data == DATA

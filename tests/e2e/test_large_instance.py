@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from rawscu import EXPLICIT_LE, RawAssociation, status_of, store_rq
 from receivers import Start
-from samples import CT, identification
+from samples import CT, identification, pixel_data_header
 
 GIBIBYTE = 1 << 30
 INSTANCE = "1.2.3.4"
@@ -29,7 +28,7 @@ def proportional_set_size(pid: int) -> int:
 @pytest.mark.parametrize("mode", ["-B", "+B"])
 def test_one_gibibyte_in_64_megabytes(ours: Start, mode: str) -> None:
     receiver = ours("-pm", "-pdu", "131072", mode)
-    header = identification(CT, INSTANCE) + struct.pack("<HH2sxxI", 0x7FE0, 0x0010, b"OW", GIBIBYTE)
+    header = identification(CT, INSTANCE) + pixel_data_header(GIBIBYTE)
     peaks = []
 
     def data(pid: int) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ import pytest
 
 from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, associate_rq, store_rq
 from receivers import Start, dcmtk, until
-from samples import CT, instance_of, pydicom_files
+from samples import CT, identification, instance_of, pixel_data_header, pydicom_files
 
 INSTANCE = "1.2.3.4"
 DATA = instance_of(CT, INSTANCE)
@@ -73,7 +73,11 @@ def test_forty_silent_connections_disturb_nobody(ours: Start, said: bytes) -> No
 def test_killed_worker_leaves_nothing_and_is_replaced(ours: Start) -> None:
     receiver = ours("-pm")
     with RawAssociation(receiver.port, CONTEXTS) as association:
-        association.request(store_rq(CT, INSTANCE), [DATA, bytes(4 << 20)], last=False)
+        association.request(
+            store_rq(CT, INSTANCE),
+            [identification(CT, INSTANCE) + pixel_data_header(8 << 20), bytes(4 << 20)],
+            last=False,
+        )
         victim = receiver.worker_serving(association.local_port)
         os.kill(victim, signal.SIGKILL)
         assert association.read_pdu() == (0, b"")
