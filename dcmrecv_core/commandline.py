@@ -178,7 +178,8 @@ def _check_logging(effective: Mapping[str, tuple[Option, tuple[str, ...]]]) -> N
 
 def _arguments(program: str, tokens: list[str]) -> str:
     shown = "".join(f"'{token}' " for token in tokens if token)
-    return f"I: calling '{program}' with {len(tokens)} arguments: {shown}\nI: \n"
+    text = f"calling '{program}' with {len(tokens)} arguments: {shown}\n"
+    return "I: " + text.replace("\n", "\nI: ") + "\n"
 
 
 def _settings(
@@ -195,6 +196,8 @@ def _settings(
             values[option.key] = option.convert(effective[option.long][1])
         if option.long == "--verbose-pc":
             _check_verbose(values)
+    if values.get("output_directory") == "":
+        values["output_directory"] = Settings().output_directory
     values["plugin_options"] = _plugin_values(scan, plugin_options)
     if scan.parameters:
         values["port"] = _port(scan.parameters[0])

@@ -13,12 +13,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from configparser import Error as IniError
-from configparser import RawConfigParser
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dcmrecv_core.errors import CommandLineError
 from dcmrecv_core.settings import Settings
+
+if TYPE_CHECKING:
+    from configparser import RawConfigParser
 
 TRACE: Final = 5
 
@@ -159,7 +160,7 @@ def read_config(path: str) -> dict[str, Any] | RawConfigParser:
         raise CommandLineError("Specified --log-config file cannot be read") from error
     try:
         config = _parse(path, content.decode("utf-8"))
-    except (ValueError, IniError) as error:
+    except ValueError as error:
         raise CommandLineError(f"{_NO_VALID_SETTINGS}: {error}") from error
     if not config:
         raise CommandLineError(_NO_SETTINGS)
@@ -182,8 +183,17 @@ def _parse(path: str, text: str) -> dict[str, Any] | RawConfigParser | None:
         if not isinstance(config, dict):
             raise ValueError("not a JSON object")
         return config
-    parser = RawConfigParser()
-    parser.read_string(text, path)
+    return _parse_ini(text)
+
+
+def _parse_ini(text: str) -> RawConfigParser | None:
+    import configparser
+
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise ValueError(str(error)) from error
     return parser if parser.sections() else None
 
 
@@ -192,9 +202,9 @@ def _configure(config: dict[str, Any] | RawConfigParser) -> None:
     import logging.config
 
     try:
-        if isinstance(config, RawConfigParser):
-            logging.config.fileConfig(config, disable_existing_loggers=False)
-        else:
+        if isinstance(config, dict):
             logging.config.dictConfig({"version": 1, "disable_existing_loggers": False} | config)
+        else:
+            logging.config.fileConfig(config, disable_existing_loggers=False)
     except Exception as error:  # the configuration names factories and arguments: it can raise anything
         raise CommandLineError(f"{_NO_VALID_SETTINGS}: {error}") from error

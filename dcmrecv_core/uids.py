@@ -10,7 +10,7 @@ by name; so "PA" also stands for photoacoustic images.
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -27,7 +27,7 @@ def _table() -> _Table:
     name_by_uid: dict[str, str] = {}
     prefix_by_uid: dict[str, str] = {}
     transfer_syntaxes: dict[str, None] = {}
-    rows = files(__package__).joinpath("uids.tsv").read_text("ascii").splitlines()
+    rows = Path(__file__).with_name("uids.tsv").read_text("ascii").splitlines()
     for row in rows[1:]:
         name, uid, kind, prefix = row.split("\t")
         uid_by_name[name] = uid

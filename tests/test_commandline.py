@@ -1,0 +1,385 @@
+"""Command lines: every error beside the original's, what is accepted by the settings it makes."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcmrecv_core.commandline import CommandLine, expand, find_plugins, parse
+from dcmrecv_core.errors import CommandLineError, PluginError
+from dcmrecv_core.help import error_text
+from dcmrecv_core.options import BY_NAME
+from dcmrecv_core.plugin_options import PluginOptionRegistry
+from dcmrecv_core.settings import Settings
+from original import NO_DIRECTORY, Ended, original, without_version
+
+FILES = {
+    "empty": "",
+    "version": "--version",
+    "words": "1 2",
+    "text": "nothing of the kind",
+}
+
+REFUSED = [
+    # what is an option, how it is matched
+    ["--foo", "1"],
+    ["--verb", "1"],
+    ["--acse-timeout=5", "1"],
+    ["-vd", "1"],
+    ["-V", "1"],
+    ["--", "1"],
+    ["-", "1"],
+    ["+"],
+    ["1", "2", "--foo"],
+    # values
+    ["-ta"],
+    ["1", "-xf", "file"],
+    ["-xf", "file", "1"],
+    ["-fe", "-v"],
+    ["-q", "-ll"],
+    # parameters
+    ["-v"],
+    ["-q"],
+    ["1", "2"],
+    ["-q", "1", "2"],
+    ["0"],
+    ["65536"],
+    ["-1"],
+    ["18446744073709551615"],
+    ["x"],
+    [""],
+    ["@"],
+    ["0x50"],
+    # numbers
+    ["-ta", "0", "1"],
+    ["-td", "0", "1"],
+    ["-td", "-5", "1"],
+    ["-ta", "", "1"],
+    ["-ta", " -5", "1"],
+    ["-pdu", "4095", "1"],
+    ["-pdu", "131073", "1"],
+    ["-pdu", "1e4", "1"],
+    ["-pdu", "x", "1"],
+    # logging
+    ["-ll", "warning", "1"],
+    ["-ll", "", "1"],
+    ["-ll", "foo", "-v", "1"],
+    ["-ll", "info", "-q", "1"],
+    ["-lc", "text", "-d", "1"],
+    ["-lc", "text", "-ll", "info", "1"],
+    ["-lc", "text", "-ll", "foo", "1"],
+    ["-lc", "absent", "1"],
+    ["-lc", ".", "1"],
+    ["-lc", "empty", "1"],
+    ["+v", "1"],
+    ["+v", "-ll", "warn", "1"],
+    # order of the checks
+    ["--foo", "-ta"],
+    ["-h", "--foo"],
+    ["--version", "-ta"],
+    ["0", "-ta", "0"],
+    ["-pdu", "1", "-td", "0", "-ta", "0", "0"],
+    ["+v", "-ta", "0", "1"],
+    ["-ta", "0", "-ll", "foo", "0"],
+    ["--foo", "@absent"],
+    # what -q hides
+    ["-q", "-ta", "0", "1"],
+    ["-q", "0"],
+    ["-q", "+v", "1"],
+    ["-q", "-v", "-ta", "0", "1"],
+    ["-v", "-q", "-ta", "0", "1"],
+    # --arguments comes behind the log options, whatever the level
+    ["--arguments", "-q", "-ta", "0", "1"],
+    ["-v", "-ta", " 7", "0", "--arguments"],
+    ["--arguments", ""],
+    ["--arguments", "-ll", "foo", "1"],
+    ["--arguments", "1", "2"],
+    # command files
+    ["@absent"],
+    ["-fe", "@absent", "1"],
+    ["@words"],
+    ["-ta", "@words", "3"],
+]
+
+
+def our_own(arguments: list[str]) -> Ended:
+    """What our program prints and returns for a command line that ends it."""
+    try:
+        line = parse(expand(arguments), PluginOptionRegistry())
+    except CommandLineError as error:
+        return Ended(error.exit_code, "", without_version(error_text(error)))
+    return Ended(0 if line.action != "run" else 45, "", line.arguments)
+
+
+def read(*arguments: str, plugins: PluginOptionRegistry | None = None) -> CommandLine:
+    return parse(expand(arguments), plugins or PluginOptionRegistry())
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, content in FILES.items():
+        (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.dcmtk
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_refused_as_by_the_original(arguments: list[str]) -> None:
+    ended = our_own(arguments)
+    assert ended.code == 1
+    assert ended == original(arguments)
+
+
+@pytest.mark.dcmtk
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize(
+    ("action", "arguments"),
+    [
+        ("help", []),
+        ("help", ["@empty"]),
+        ("help", ["--version", "-h"]),
+        ("help", ["-h", "1", "2"]),
+        ("version", ["@version"]),
+        ("version", ["--version", "-pdu", "1", "-ll", "foo", "--arguments"]),
+    ],
+)
+def test_ends_as_the_original(action: str, arguments: list[str]) -> None:
+    assert read(*arguments).action == action
+    ended = original(arguments)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ("usage: dcmrecv" in ended.stdout) == (action == "help")
+
+
+def test_list_plugins_needs_no_port() -> None:
+    assert read("--list-plugins", "-ta", "0").action == "list-plugins"
+
+
+ACCEPTED: list[tuple[list[str], dict[str, Any]]] = [
+    # Each built-in option, by its long and its short name
+    ([], {}),
+    (["-q"], {"log_level": "fatal"}),
+    (["--quiet"], {"log_level": "fatal"}),
+    (["-v"], {"log_level": "info"}),
+    (["--verbose"], {"log_level": "info"}),
+    (["-d"], {"log_level": "debug"}),
+    (["--debug"], {"log_level": "debug"}),
+    (["-ll", "Error"], {"log_level": "error"}),
+    (["--log-level", "ALL"], {"log_level": "all"}),
+    (["--log-level", "off"], {"log_level": "off"}),
+    (["-v", "+v"], {"log_level": "info", "verbose_pc": True}),
+    (["--verbose-pc", "-ll", "trace"], {"log_level": "trace", "verbose_pc": True}),
+    (["-aet", ""], {"ae_title": ""}),
+    (["--aetitle", "-v"], {"ae_title": "-v"}),
+    (["-uca"], {}),
+    (["--use-called-aetitle"], {}),
+    (["-ta", "5"], {"acse_timeout": 5}),
+    (["--acse-timeout", " +05x"], {"acse_timeout": 5}),
+    (["-td", "1"], {"dimse_timeout": 1}),
+    (["--dimse-timeout", "99999999999999999999"], {"dimse_timeout": 2**31 - 1}),
+    (["-pdu", "4096"], {"max_pdu": 4096}),
+    (["--max-pdu", "131072.9"], {"max_pdu": 131072}),
+    (["-dhl"], {"disable_host_lookup": True}),
+    (["--disable-host-lookup"], {"disable_host_lookup": True}),
+    (["-s"], {}),
+    (["--no-subdir"], {}),
+    (["+ssd"], {"subdirs": "series-date"}),
+    (["--series-date-subdir"], {"subdirs": "series-date"}),
+    (["+fd"], {}),
+    (["--default-filenames"], {}),
+    (["+fu"], {"filenames": "unique"}),
+    (["--unique-filenames"], {"filenames": "unique"}),
+    (["+fsu"], {"filenames": "short-unique"}),
+    (["--short-unique-names"], {"filenames": "short-unique"}),
+    (["+fst"], {"filenames": "system-time"}),
+    (["--system-time-names"], {"filenames": "system-time"}),
+    (["-fe", "--verbose"], {"filename_extension": "--verbose"}),
+    (["--filename-extension", "-9"], {"filename_extension": "-9"}),
+    (["-B"], {}),
+    (["--normal"], {}),
+    (["+B"], {"storage_mode": "bit-preserving"}),
+    (["--bit-preserving"], {"storage_mode": "bit-preserving"}),
+    (["--ignore"], {"ignore": True}),
+    # of repeated options the last counts, earlier values are not even looked at
+    (["-ta", "x", "-ta", "3"], {"acse_timeout": 3}),
+    # of exclusive options the rightmost counts
+    (["-d", "-q", "-v"], {"log_level": "info"}),
+    (["-uca", "-aet", "X"], {"ae_title": "X"}),
+    (["-aet", "X", "-uca"], {}),
+    (["+ssd", "-s"], {}),
+    (["+fst", "+fu", "+fsu"], {"filenames": "short-unique"}),
+    (["+B", "--ignore"], {"ignore": True}),
+    (["--ignore", "+B"], {"storage_mode": "bit-preserving"}),
+    (["--ignore", "-B"], {}),
+]
+
+
+@pytest.mark.dcmtk
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize(("arguments", "changed"), ACCEPTED, ids=[" ".join(row[0]) for row in ACCEPTED])
+def test_accepted_as_by_the_original(arguments: list[str], changed: dict[str, Any]) -> None:
+    assert read(*arguments, "\t80", "-od", "out").settings == Settings(port=80, output_directory="out", **changed)
+    assert original([*arguments, "\t80", *NO_DIRECTORY]).code == 45
+
+
+def test_every_option_is_tried() -> None:
+    tried = {token for arguments, _ in (*ACCEPTED, *OURS) for token in arguments}
+    elsewhere = {"-h", "--help", "--version", "--arguments", "-lc", "--log-config", "-xf", "--config-file"}
+    assert BY_NAME.keys() - tried - elsewhere == {"--output-directory", "--list-plugins"}
+
+
+OURS: list[tuple[list[str], dict[str, Any]]] = [
+    (["-pm"], {"promiscuous": True}),
+    (["--promiscuous"], {"promiscuous": True}),
+    (["--max-associations", "1"], {"max_associations": 1}),
+    (["--fsync"], {}),
+    (["--no-fsync"], {"fsync": False}),
+    (["--no-fsync", "--fsync"], {}),
+    (["--strict"], {"strict": True}),
+    (["--bind", "127.0.0.1"], {"bind": "127.0.0.1"}),
+    (["--state-dir", "state"], {"state_dir": "state"}),
+    (["--plugin", "a", "--plugin", "-v"], {"plugins": ("a", "-v")}),
+    (["-xf", "absent", "p"], {"config_file": ("absent", "p")}),
+    (["-od", ""], {"output_directory": "."}),
+    # an intended difference: the original cannot combine these
+    (["+B", "+ssd"], {"storage_mode": "bit-preserving", "subdirs": "series-date"}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "changed"), OURS, ids=[" ".join(row[0]) for row in OURS])
+def test_ours_and_what_the_original_cannot_be_asked(arguments: list[str], changed: dict[str, Any]) -> None:
+    assert read("80", *arguments).settings == Settings(port=80, **changed)
+
+
+def test_limits_of_our_numbers() -> None:
+    with pytest.raises(CommandLineError, match=r"^Invalid value for option --max-associations \(overflow: 1025\)$"):
+        read("80", "--max-associations", "1025")
+
+
+def test_port_may_be_left_out_if_a_socket_was_passed() -> None:
+    assert parse([], PluginOptionRegistry(), port_optional=True) == CommandLine("run", Settings())
+    with pytest.raises(CommandLineError, match=r"^Too many parameters$"):
+        parse(["1", "2"], PluginOptionRegistry(), port_optional=True)
+
+
+def test_verbose_pc_waits_for_the_log_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text('{"root": {"level": "INFO"}}')
+    line = read("+v", "-lc", str(path), "80")
+    assert line.settings == Settings(port=80, log_config=str(path), verbose_pc=True)
+
+
+@pytest.mark.dcmtk
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize(
+    ("content", "tokens"),
+    [
+        ("-fe a\t-fe\r\nb\n", ["-fe", "a", "-fe", "b"]),
+        ("-fe \va\fb", ["-fe", "\va\fb"]),
+        ("-fe \"a b\" -fe 'c d'", ["-fe", "a b", "-fe", "c d"]),
+        ("-fe \"it's\" -fe '\"'", ["-fe", "it's", "-fe", '"']),
+        ("-fe a'b c'-fe d", ["-fe", "ab c", "-fe", "d"]),
+        ('-fe "a\nb"', ["-fe", "a\nb"]),
+        ("-fe '' -fe \"\"", ["-fe", "", "-fe", ""]),
+        ('-fe "b c', ["-fe", "b c"]),
+        ('-dhl "', ["-dhl"]),
+        ("-fe \\'a -fe b'", ["-fe", "\\a -fe b"]),
+        ("-fe # -fe @words", ["-fe", "#", "-fe", "@words"]),
+        ("", []),
+    ],
+)
+def test_command_files_are_cut_as_by_the_original(content: str, tokens: list[str]) -> None:
+    Path("file").write_bytes(content.encode())
+    assert expand(["x", "@file", "y"]) == ["x", *tokens, "y"]
+    shown = ["--arguments", "@file", "0"]
+    assert our_own(shown) == original(shown)
+
+
+def test_bytes_of_file_names_survive_command_files(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"-od \xff")
+    assert expand([f"@{tmp_path}/file"]) == ["-od", "\udcff"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "plugins"),
+    [
+        (["-v", "--plugin", "a", "1", "--plugin", "b"], ("a", "b")),
+        (["-fe", "--plugin", "a"], ()),
+        (["-xf", "--plugin", "--plugin", "--plugin", "a"], ("a",)),
+        (["--plugin", "--plugin", "--plugin", "a"], ("--plugin", "a")),
+        (["--of-a-plugin", "--plugin", "a"], ("a",)),
+        (["--plugin"], ()),
+    ],
+)
+def test_plugins_are_found_by_the_arities_of_builtin_options(tokens: list[str], plugins: tuple[str, ...]) -> None:
+    assert find_plugins(tokens) == plugins
+
+
+def test_values_of_plugin_options() -> None:
+    registry = PluginOptionRegistry()
+    options = registry.of("site")
+    options.add("--site-root", value="directory", type=Path, default=Path("/data"))
+    options.add("+deep", help="as deep as can be")
+    options.add("--days", value="number", type=int)
+    registry.of("other").add("--days-off", value="number", type=int, default=3)
+    assert read("1", plugins=registry).settings.plugin_options == {
+        "site": {"site_root": Path("/data"), "deep": False, "days": None},
+        "other": {"days_off": 3},
+    }
+    given = read("1", "--site-root", "x", "--site-root", "-v", "+deep", "--days", "7", plugins=registry)
+    assert given.settings.for_plugin("site") == {"site_root": Path("-v"), "deep": True, "days": 7}
+    with pytest.raises(CommandLineError, match=r"^Invalid value for option --days \(x\)$"):
+        read("1", "--days", "x", plugins=registry)
+    with pytest.raises(CommandLineError, match=r"^Missing value for option --days$"):
+        read("1", "--days", plugins=registry)
+
+
+def test_converter_that_fails_unexpectedly_names_its_plugin() -> None:
+    registry = PluginOptionRegistry()
+    registry.of("site").add("--ratio", value="number", type=Decimal)
+    with pytest.raises(PluginError, match=r"^plugin site: option --ratio cannot convert 'x': "):
+        read("1", "--ratio", "x", plugins=registry)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["--plugin"], "plugin two: option --plugin belongs to dcmrecv itself"),
+        (["-pm"], "plugin two: option -pm belongs to dcmrecv itself"),
+        (["--taken"], "plugins one and two both declare option --taken"),
+        (["--a-b", "--a_b"], "plugin two: options --a-b and --a_b have the same key"),
+        (["root"], "plugin two: 'root' cannot name an option"),
+        (["-1"], "plugin two: '-1' cannot name an option"),
+        (["--"], "plugin two: '--' cannot name an option"),
+        (["--a b"], "plugin two: '--a b' cannot name an option"),
+        (["--a="], "plugin two: '--a=' cannot name an option"),
+    ],
+)
+def test_names_that_plugins_cannot_take(names: list[str], text: str) -> None:
+    registry = PluginOptionRegistry()
+    registry.of("one").add("--taken")
+    options = registry.of("two")
+    *fine, refused = names
+    for name in fine:
+        options.add(name)
+    with pytest.raises(PluginError) as raised:
+        options.add(refused)
+    assert str(raised.value).startswith(text)
+
+
+TOKENS = st.one_of(st.sampled_from(sorted(BY_NAME)), st.text(max_size=4), st.integers().map(str))
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(TOKENS, max_size=8))
+def test_any_command_line_is_read_or_refused(tokens: list[str]) -> None:
+    find_plugins(tokens)
+    with suppress(CommandLineError):
+        parse(tokens, PluginOptionRegistry())

@@ -1,0 +1,80 @@
+"""What the program prints about itself."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dcmrecv_core.errors import CommandLineError, PluginError
+from dcmrecv_core.help import VERSION_LINE, error_text, help_text, version_text
+from dcmrecv_core.options import OPTIONS
+from dcmrecv_core.plugin_options import PluginOptionRegistry
+from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from original import original, without_version
+
+
+def test_every_option_has_its_line() -> None:
+    text = help_text()
+    for option in OPTIONS:
+        assert re.search(rf"^ {{2,4}}{re.escape(option.short)} +{option.long} +\S", text, re.MULTILINE)
+
+
+@pytest.mark.dcmtk
+def test_layout_is_the_originals() -> None:
+    def names_and_sections(text: str) -> list[str]:
+        """Everything left of the descriptions; ours and the TLS options are left out."""
+        left = [line[:33].rstrip() for line in without_version(text).splitlines()]
+        return [line for line in left if re.match(r"dcmrecv:|usage:|parameters|general opt|output opt| +[-+]", line)]
+
+    def common(lines: list[str], others: list[str]) -> list[str]:
+        return [line for line in lines if line in others]
+
+    ours, theirs = names_and_sections(help_text()), names_and_sections(original(["--help"]).stdout)
+    assert common(ours, theirs) == common(theirs, ours)
+    assert len(common(ours, theirs)) == 32
+    assert help_text().endswith("\n\n")
+
+
+def test_options_of_plugins_have_sections() -> None:
+    registry = PluginOptionRegistry()
+    registry.of("site").add("--root", value="directory", default="/data", help="the root\nof all")
+    registry.of("other").add("--an-option-with-a-long-name-indeed", help="long")
+    registry.of("site").add("--flag")
+    assert help_text(registry).partition("options of plugin ")[2] == (
+        "other:\n"
+        "          --an-option-with-a-long-name-indeed\n"
+        "                                 long\n"
+        "options of plugin site:\n"
+        "          --root                 directory (default: /data)\n"
+        "                                 the root\n"
+        "                                 of all\n"
+        "          --flag\n\n"
+    )
+
+
+@pytest.mark.dcmtk
+def test_version_has_the_originals_shape() -> None:
+    def headings(text: str) -> list[str]:
+        return [line.partition(":")[0] for line in without_version(text).splitlines() if not line.startswith("-")]
+
+    assert version_text().startswith(VERSION_LINE)
+    assert re.fullmatch(r"\$dcmrecv: dcmrecv v\d+\.\d+\.\d+ \d{4}-\d\d-\d\d \$", VERSION_LINE)
+    assert headings(version_text()) == headings(original(["--version"]).stdout)
+    assert re.search(r"^- pydicom \d", version_text(), re.MULTILINE)
+
+
+def test_errors() -> None:
+    header = f"{VERSION_LINE}\n\ndcmrecv: Simple DICOM storage SCP (receiver)\n"
+    assert error_text(PluginError("plugin x: no")) == f"{header}error: plugin x: no\n"
+    error = CommandLineError("Missing parameter port")
+    assert error_text(error) == f"{header}error: Missing parameter port\n"
+    error.quiet, error.arguments = True, "I: shown\n"
+    assert error_text(error) == "I: shown\n"
+
+
+def test_implementation_is_identified_within_the_limits() -> None:
+    root, number = IMPLEMENTATION_CLASS_UID.split("2.25.")
+    assert root == ""
+    assert 0 < int(number) < 2**128
+    assert len(IMPLEMENTATION_VERSION_NAME) <= 16
