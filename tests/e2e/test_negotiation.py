@@ -1,0 +1,87 @@
+"""Which presentation contexts are accepted, in which transfer syntax: by a profile as the original, by -pm by ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rawscu import ASSOCIATE_AC, ASSOCIATE_RJ, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, associate_rq
+from receivers import Start
+from samples import CT, MR, PRIVATE_CLASS, PRIVATE_SYNTAX
+
+BIG_ENDIAN, JPEG, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.1.99"
+FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+ACCEPTED, NO_ABSTRACT_SYNTAX = 0, 3
+
+PROPOSAL = [
+    (CT, [BIG_ENDIAN, IMPLICIT_LE, EXPLICIT_LE]),
+    (CT, [JPEG, IMPLICIT_LE]),
+    (CT, [BIG_ENDIAN]),
+    (CT, [DEFLATED]),
+    (MR, [JPEG]),
+    (MR, [PRIVATE_SYNTAX]),
+    (PRIVATE_CLASS, [EXPLICIT_LE]),
+    (FIND, [IMPLICIT_LE]),
+    (VERIFICATION, [IMPLICIT_LE]),
+]
+
+
+@pytest.mark.dcmtk
+@pytest.mark.parametrize("profile", ["default", "AllDICOM"])
+def test_shipped_profiles(ours: Start, original: Start, profile: str) -> None:
+    answers = []
+    for start in (ours, original):
+        receiver = start("-xf", "/etc/dcmtk/storescp.cfg", profile)
+        with RawAssociation(receiver.port, PROPOSAL) as association:
+            results = {key: value if value[0] == ACCEPTED else value[0] for key, value in association.accepted.items()}
+            answers.append(results)
+            association.release()
+    assert answers[0] == answers[1]
+    assert answers[0][17][0] == ACCEPTED
+
+
+@pytest.mark.dcmtk
+def test_own_profile(ours: Start, original: Start, config: Path) -> None:
+    answers = []
+    for start in (ours, original):
+        with RawAssociation(start("-xf", config, "default").port, PROPOSAL) as association:
+            answers.append([association.accepted[number][0] for number in range(1, 2 * len(PROPOSAL), 2)])
+            association.release()
+    assert answers[0] == answers[1]
+
+
+def test_promiscuous(ours: Start) -> None:
+    """Every storage class and transfer syntax, known or not, in the proposer's order; no other service."""
+    with RawAssociation(ours("-pm").port, PROPOSAL) as association:
+        expected = {2 * number + 1: (ACCEPTED, syntaxes[0]) for number, (_, syntaxes) in enumerate(PROPOSAL)}
+        find = 2 * [abstract for abstract, _ in PROPOSAL].index(FIND) + 1
+        del expected[find]
+        assert association.accepted.pop(find)[0] == NO_ABSTRACT_SYNTAX
+        assert association.accepted == expected
+        association.release()
+
+
+@pytest.mark.dcmtk
+def test_nothing_acceptable_is_rejected(ours: Start, original: Start) -> None:
+    answers = []
+    for start in (ours, original):
+        with RawAssociation(start().port) as association:
+            association.send(associate_rq([(FIND, [IMPLICIT_LE]), (CT, [EXPLICIT_LE])]))
+            answers.append(association.read_pdu())
+    assert answers[0] == answers[1]
+    assert answers[0][0] == ASSOCIATE_RJ
+
+
+@pytest.mark.dcmtk
+@pytest.mark.parametrize("number", [4096, 16384, 131072])
+def test_announced_pdu_size(ours: Start, original: Start, number: int) -> None:
+    answers = []
+    for start in (ours, original):
+        with RawAssociation(start("-pdu", str(number)).port) as association:
+            association.send(associate_rq([(VERIFICATION, [IMPLICIT_LE])]))
+            kind, body = association.read_pdu()
+            assert kind == ASSOCIATE_AC
+            user = body[body.index(b"\x51\x00\x00\x04") :]
+            answers.append(int.from_bytes(user[4:8], "big"))
+    assert answers == [number, number]
