@@ -22,7 +22,6 @@ log = logging.getLogger("dcmrecv.tests")
 def _logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, factory = root.handlers[:], root.level, logging.getLogRecordFactory()
-    root.handlers.clear()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -31,6 +30,11 @@ def _logging_as_before() -> Iterator[None]:
 
 
 def setup(**changed: Any) -> None:
+    logging.getLogger().handlers.clear()  # pytest's own fail the test for a record that cannot be formatted
+    setup_again(**changed)
+
+
+def setup_again(**changed: Any) -> None:
     logs.setup(Settings(**changed))
 
 
@@ -121,7 +125,7 @@ def test_a_wrong_log_call_raises_nothing(capfd: pytest.CaptureFixture[str]) -> N
 
 def test_setup_can_be_repeated(capfd: pytest.CaptureFixture[str]) -> None:
     setup(log_level="info")
-    setup(log_level="error")
+    setup_again(log_level="error")
     log.warning("no")
     log.error("once")
     assert capfd.readouterr().err == "E: once\n"
