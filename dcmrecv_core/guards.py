@@ -6,7 +6,7 @@ that a decision fails closed (HookFailure, status 0110) and a notification fails
 
 from __future__ import annotations
 
-import inspect
+import functools
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -95,8 +95,7 @@ def guard(function: Callable[..., Any], plugin: str, hook: str) -> Callable[...,
         guarded = _guard_notification(function, plugin, hook)
     else:
         guarded = _guard_decision(function, plugin, hook)
-    guarded.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # pluggy reads it
-    return guarded
+    return functools.update_wrapper(guarded, function)  # pluggy asks the wrapped one for its arguments
 
 
 def _guard_start(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:

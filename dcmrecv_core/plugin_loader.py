@@ -159,6 +159,10 @@ def _check_function(plugin: str, name: str, function: Any, marked: dict[str, Any
     if marked.get("wrapper") or marked.get("hookwrapper") or inspect.isgeneratorfunction(function):
         raise PluginError(f"{where}: is a generator or wrapper; hooks are plain functions")
     known = list(inspect.signature(getattr(hookspecs, hook)).parameters)
-    unknown = [argument for argument in inspect.signature(function).parameters if argument not in known]
+    unknown = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in known and parameter.default is parameter.empty
+    ]
     if unknown:
         raise PluginError(f"{where}: takes {', '.join(unknown)}; this hook offers {', '.join(known) or 'nothing'}")

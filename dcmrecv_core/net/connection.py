@@ -33,6 +33,9 @@ class Connection(Protocol):
     def wait(self) -> None:
         """Wait until something can be read or sent, at most PATIENCE."""
 
+    def wait_writable(self) -> None:
+        """Wait until something can be sent, at most PATIENCE."""
+
     def finish(self) -> None:
         """Shut the sending side down, give the peer LINGER seconds to close first, close."""
 
@@ -60,8 +63,14 @@ class PlainConnection:
             return 0
 
     def wait(self) -> None:
+        self._poll(select.POLLIN | select.POLLOUT)
+
+    def wait_writable(self) -> None:
+        self._poll(select.POLLOUT)
+
+    def _poll(self, events: int) -> None:
         poll = select.poll()
-        poll.register(self._sock, select.POLLIN | select.POLLOUT)
+        poll.register(self._sock, events)
         poll.poll(PATIENCE * 1000)
 
     def finish(self) -> None:

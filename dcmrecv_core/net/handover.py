@@ -6,9 +6,10 @@ and seqpacket pairs fail above 212 KB, and a request may have 1 MiB.
 
 from __future__ import annotations
 
+import secrets
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _FRAME = struct.Struct("!IHB")  # length of the request, peer's port, length of the peer's address
 IDLE = b"I"
@@ -17,12 +18,13 @@ IDLE = b"I"
 
 @dataclass(slots=True)
 class Handover:
-    """A connection whose A-ASSOCIATE-RQ was read to its end."""
+    """A connection whose A-ASSOCIATE-RQ was read to its end; `id` names the association."""
 
     sock: socket.socket
     request: bytes
     address: str
     port: int
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 class Sender:

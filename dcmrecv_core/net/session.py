@@ -1,0 +1,343 @@
+"""One association: joins the connection, the protocol core and the receiver, and keeps the deadlines.
+
+The only place where bytes, messages and instances meet; each of the three knows nothing of the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dcmrecv_core.contexts import standard_storage, verification_only
+from dcmrecv_core.model import Association, Reject, Summary
+from dcmrecv_core.net.connection import PATIENCE, Connection
+from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.proto import events, negotiation
+from dcmrecv_core.proto.acceptor import Acceptor
+from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
+from dcmrecv_core.proto.pdu import Rejection
+from dcmrecv_core.proto.states import State
+from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+if TYPE_CHECKING:
+    from dcmrecv_core.plugins import Plugins
+    from dcmrecv_core.receive.pipeline import Outcome, Receiver, Reception
+    from dcmrecv_core.settings import Settings
+
+log = logging.getLogger("dcmrecv.net")
+
+RECEIVE_BUFFER = 1 << 20
+PROGRESS_SECONDS = 60.0
+"""Without a byte for so long inside a message, or without one taken of a response, the association is aborted."""
+
+MAX_PENDING_OUTPUT = 1 << 20
+"""Responses that a peer that only sends may leave unread: some thousands of instances."""
+
+_REMEMBERED_REQUESTS = 256
+_NO_ACCEPTABLE_CONTEXT = Rejection(1, 1, 1)
+
+
+class Shared:
+    """What all sessions of a worker use one after the other: buffers, caches, plugins."""
+
+    def __init__(
+        self, settings: Settings, plugins: Plugins, receiver: Receiver, should_stop: Callable[[bool], bool]
+    ) -> None:
+        self.settings = settings
+        self.plugins = plugins
+        self.receiver = receiver
+        self.should_stop = should_stop
+        self.memory = bytearray(RECEIVE_BUFFER)
+        self.fallback = standard_storage() if plugins.names_storage() else verification_only()
+        self._requests: OrderedDict[bytes, AssociateRequest] = OrderedDict()
+
+    def decode(self, body: bytes) -> AssociateRequest:
+        """Decode a request, or remember it: senders open one association after the other with the same bytes. One
+        with a user identity is never kept, for it may hold a password."""
+        known = self._requests.get(body)
+        if known is not None:
+            self._requests.move_to_end(body)
+            return known
+        request = decode_associate_rq(body)
+        if request.user.user_identity is None:
+            self._requests[body] = request
+            if len(self._requests) > _REMEMBERED_REQUESTS:
+                self._requests.popitem(last=False)
+        return request
+
+
+class Session:
+    """Runs one association from its request to the end of its connection."""
+
+    def __init__(self, connection: Connection, handover: Handover, shared: Shared) -> None:
+        self._connection = connection
+        self._handover = handover
+        self._shared = shared
+        self._acceptor = Acceptor(
+            shared.memory,
+            max_pdu=shared.settings.max_pdu,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            strict=shared.settings.strict,
+            decode=shared.decode,
+        )
+        self._association: Association | None = None
+        self._store: events.StoreRequested | None = None
+        self._reception: Reception | None = None
+        self._output = memoryview(b"")
+        self._stored = self._refused = self._discarded = self._bytes = 0
+        self._quiet = 0.0  # seconds since the peer last sent or took a byte
+        self._ended = ""
+        self._handlers: dict[type, Callable[..., None]] = {
+            events.DataReceived: self._on_data,
+            events.StoreRequested: self._on_store,
+            events.EchoRequested: self._on_echo,
+            events.CommandRefused: self._on_refused,
+            events.Notice: self._on_notice,
+            events.AssociateRequested: self._on_associate,
+            events.Rejected: self._on_rejected,
+            events.Released: self._on_released,
+            events.Aborted: self._on_aborted,
+            events.Closed: self._on_closed,
+            events.Failed: self._on_failed,
+        }
+
+    def run(self) -> None:
+        """Serve the association; returns when its connection is closed. Raises nothing for what a peer can do."""
+        started = time.monotonic()
+        try:
+            self._acceptor.receive_request(self._handover.request)
+            self._serve()
+        except OSError as error:
+            log.info("connection to %s lost: %s", self._handover.address, error.strerror or error)
+            self._ended = self._ended or "closed"
+        finally:
+            self._drop_reception()
+            self._connection.finish()
+        if self._association is not None:
+            self._shared.plugins.association_ended(
+                self._association,
+                Summary(
+                    self._stored,
+                    self._refused,
+                    self._discarded,
+                    self._bytes,
+                    time.monotonic() - started,
+                    self._ended,
+                ),
+            )
+
+    # The loop
+
+    def _serve(self) -> None:
+        acceptor = self._acceptor
+        while True:
+            event = acceptor.next_event()
+            if event is not None:
+                self._handlers[type(event)](event)
+                continue
+            self._send()
+            if acceptor.state is State.STA13 or acceptor.state is State.STA1:
+                self._flush()
+                return
+            if self._reception is None and self._shared.should_stop(True):
+                self._abort("stopped", "the receiver is told to end")
+                continue
+            self._receive()
+
+    def _receive(self) -> None:
+        """Wait for bytes, at most until something else has to be looked at."""
+        if self._output:
+            self._connection.wait()
+        count = self._connection.receive_into(self._acceptor.get_buffer())
+        if count is None:
+            self._on_quiet()
+        elif count:
+            self._quiet = 0.0
+            self._acceptor.buffer_updated(count)
+        else:
+            self._acceptor.receive_eof()
+
+    def _on_quiet(self) -> None:
+        self._quiet += PATIENCE
+        limit = self._shared.settings.dimse_timeout
+        if limit is not None and self._quiet >= limit:
+            self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)")
+        elif self._quiet >= PROGRESS_SECONDS and (self._reception is not None or self._output):
+            self._abort("failed", f"no progress for {PROGRESS_SECONDS:g} s inside a message")
+        elif self._shared.should_stop(self._reception is None):
+            self._abort("stopped", "the receiver is told to end")
+
+    def _send(self) -> None:
+        """Send what can be sent without waiting: a peer that pipelines may not read before all its requests are out."""
+        data = self._acceptor.data_to_send()
+        if data:
+            self._output = memoryview(bytes(self._output) + data) if self._output else memoryview(data)
+        while self._output:
+            count = self._connection.send(self._output)
+            if not count:
+                break
+            self._output = self._output[count:]
+        if len(self._output) > MAX_PENDING_OUTPUT:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send all, waiting for the peer to read; gives up when it takes nothing for too long."""
+        waited = 0.0
+        while self._output and waited < PROGRESS_SECONDS and not self._shared.should_stop(False):
+            count = self._connection.send(self._output)
+            self._output = self._output[count:]
+            if count:
+                waited = 0.0
+            else:
+                self._connection.wait_writable()
+                waited += PATIENCE
+
+    def _abort(self, ended: str, why: str) -> None:
+        log.warning("aborting association with %s: %s", self._handover.address, why)
+        self._ended = ended
+        self._drop_reception()
+        self._acceptor.abort()
+
+    def _drop_reception(self) -> None:
+        if self._reception is not None:
+            self._reception.discard()
+            self._reception = self._store = None
+
+    # Association
+
+    def _on_associate(self, event: events.AssociateRequested) -> None:
+        request = event.request
+        proposed = negotiation.proposed_contexts(request)
+        association = self._association = Association(
+            calling_ae_title=request.calling_ae_title,
+            called_ae_title=request.called_ae_title,
+            peer_address=self._handover.address,
+            peer_port=self._handover.port,
+            id=self._handover.id,
+            proposed=proposed,
+            user_identity=request.user.user_identity,
+        )
+        log.info(
+            "Association Received %s: %s -> %s",
+            association.peer_address,
+            association.calling_ae_title,
+            association.called_ae_title,
+        )
+        supported = self._shared.plugins.negotiate(association)
+        if isinstance(supported, Reject):
+            source, reason = supported.reason.value
+            self._reject(Rejection(2 if supported.transient else 1, source, reason), supported.reason.name.lower())
+            return
+        answer = negotiation.negotiate(proposed, self._shared.fallback if supported is None else supported)
+        for warning in answer.warnings:
+            log.error("%s", warning)
+        if self._shared.settings.verbose_pc or log.isEnabledFor(logging.DEBUG):
+            _log_contexts(association, answer)
+        if not answer.accepted_any:
+            log.info("No Acceptable Presentation Contexts")
+            self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")
+            return
+        identity = request.user.user_identity
+        self._acceptor.accept(answer, identity_response=b"" if identity and identity.response_requested else None)
+        log.info("Association Acknowledged (Max Send PDV: %d)", _max_send_pdv(request))
+
+    def _reject(self, rejection: Rejection, why: str) -> None:
+        log.info("Refusing Association (%s)", why.replace("_", " "))
+        self._ended = "rejected"
+        self._acceptor.reject(rejection)
+
+    def _on_rejected(self, event: events.Rejected) -> None:
+        log.info("Refusing Association (%s)", event.why)
+
+    def _on_released(self, event: events.Released) -> None:
+        log.info("Received Association Release Request")
+        self._ended = "released"
+        self._drop_reception()
+
+    def _on_aborted(self, event: events.Aborted) -> None:
+        log.info("Received Association Abort Request")
+        self._ended = "aborted"
+        self._drop_reception()
+
+    def _on_closed(self, event: events.Closed) -> None:
+        log.info("connection closed by %s%s", self._handover.address, " within a message" * event.mid_message)
+        self._ended = "closed"
+        self._drop_reception()
+
+    def _on_failed(self, event: events.Failed) -> None:
+        error = event.error
+        log.error("protocol error by %s: %s", self._handover.address, error)
+        self._ended = "failed"
+        self._drop_reception()
+
+    def _on_notice(self, event: events.Notice) -> None:
+        log.warning("%s: %s", self._handover.address, event.text)
+
+    # Messages
+
+    def _on_echo(self, event: events.EchoRequested) -> None:
+        log.info("Received C-ECHO Request (MsgID %d)", event.command.message_id)
+        log.info("Sending C-ECHO Response (Success)")
+        self._acceptor.respond(event.context_id, event.command, 0)
+
+    def _on_refused(self, event: events.CommandRefused) -> None:
+        log.error("command %04X refused with status %04X: %s", event.command.field, event.status, event.comment)
+        self._refused += 1
+
+    def _on_store(self, event: events.StoreRequested) -> None:
+        if self._association is None:
+            return
+        command = event.command
+        log.info("Received C-STORE Request (MsgID %d)", command.message_id)
+        self._store = event
+        self._reception = self._shared.receiver.begin(
+            self._association, command.sop_class_uid, command.sop_instance_uid, event.transfer_syntax
+        )
+
+    def _on_data(self, event: events.DataReceived) -> None:
+        if self._reception is None or self._store is None:
+            return
+        self._reception.write(event.fragments)
+        if event.last:
+            self._bytes += self._reception.size
+            outcome = self._reception.finish()
+            store, self._store, self._reception = self._store, None, None
+            self._count(outcome)
+            log.info("Sending C-STORE Response (%s)", _status_text(outcome.status))
+            self._acceptor.respond(store.context_id, store.command, outcome.status, outcome.comment, outcome.elements)
+            self._send()
+
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.location is not None:
+            self._stored += 1
+            log.info("Stored received object to file: %s", outcome.location)
+        elif outcome.discarded:
+            self._discarded += 1
+        else:
+            self._refused += 1
+
+
+def _max_send_pdv(request: AssociateRequest) -> int:
+    """dcmrecv's figure: the peer's maximum less the headers of PDU and PDV; without a limit, of its largest PDU."""
+    limit = request.user.max_length
+    return (131072 if not limit else min(limit, 131072)) - 12
+
+
+_STATUS_TEXTS = {0x0000: "Success", 0xA700: "Refused: OutOfResources", 0xC000: "Error: CannotUnderstand"}
+
+
+def _status_text(status: int) -> str:
+    return _STATUS_TEXTS.get(status) or f"{'Warning' if status >> 12 == 0xB else 'Error'}: {status:04X}"
+
+
+def _log_contexts(association: Association, answer: negotiation.Answer) -> None:
+    """`--verbose-pc`: what was proposed and what became of it."""
+    results = {result.context_id: result for result in answer.results}
+    for context in association.proposed:
+        result = results[context.context_id]
+        verdict = f"accepted, {result.transfer_syntax}" if not result.result else f"refused, result {result.result}"
+        log.info("  context %d: %s: %s", context.context_id, context.abstract_syntax, verdict)

@@ -1,0 +1,311 @@
+"""One association, seen from the acceptor: bytes in, events and bytes out.
+
+The caller reads from its socket into `get_buffer`, says so with `buffer_updated`, takes events with `next_event` until
+it returns None, decides, and sends `data_to_send`. P-DATA-TF is parsed as it arrives: data set fragments leave as
+views into the buffer without waiting for the end of their PDU or PDV.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from dcmrecv_core.errors import LocalProtocolError, RemoteProtocolError
+from dcmrecv_core.proto import events, pdu
+from dcmrecv_core.proto.associate import (
+    APPLICATION_CONTEXT,
+    MIN_MAX_LENGTH,
+    AssociateAccept,
+    AssociateRequest,
+    UserInformation,
+    decode_associate_rq,
+    encode_associate_ac,
+)
+from dcmrecv_core.proto.buffer import ReceiveBuffer
+from dcmrecv_core.proto.dimse import Command, encode_response
+from dcmrecv_core.proto.message import MessageReader
+from dcmrecv_core.proto.negotiation import ACCEPTED, Answer
+from dcmrecv_core.proto.pdu import HEADER, HEADER_LENGTH, PduType, Rejection
+from dcmrecv_core.proto.states import TRANSITIONS, Action, Event, State
+
+SERVICE_USER = 0
+SERVICE_PROVIDER = 2
+UNRECOGNIZED_PDU = 1
+UNEXPECTED_PDU = 2
+INVALID_PARAMETER = 6
+
+_EVENT_OF = {
+    PduType.ASSOCIATE_RQ: Event.ASSOCIATE_RQ,
+    PduType.ASSOCIATE_AC: Event.ASSOCIATE_AC,
+    PduType.ASSOCIATE_RJ: Event.ASSOCIATE_RJ,
+    PduType.P_DATA_TF: Event.P_DATA_TF,
+    PduType.RELEASE_RQ: Event.RELEASE_RQ,
+    PduType.RELEASE_RP: Event.RELEASE_RP,
+    PduType.ABORT: Event.ABORT,
+}
+_WITH_BODY = {(State.STA2, PduType.ASSOCIATE_RQ), *((state, PduType.ABORT) for state in State)}
+"""PDUs whose body matters in a state; of all others the header says enough."""
+
+Decode = Callable[[bytes], AssociateRequest]
+
+
+class Acceptor:
+    """`memory` is the receive buffer (at least 16 bytes; a megabyte is good), used by one association at a time.
+
+    `max_pdu` is announced as our maximum length and enforced. `decode` may remember requests it has seen.
+    """
+
+    def __init__(
+        self,
+        memory: bytearray,
+        *,
+        max_pdu: int,
+        implementation_class_uid: str,
+        implementation_version_name: str,
+        strict: bool = False,
+        decode: Decode = decode_associate_rq,
+    ) -> None:
+        self.state = State.STA2
+        self.artim = True
+        """Whether the ARTIM timer should run (PS3.8 section 9.1.5); the clock is the caller's."""
+        self._max_pdu = max_pdu & ~1
+        self._identity = (implementation_class_uid, implementation_version_name)
+        self._strict = strict
+        self._decode = decode
+        self._buffer = ReceiveBuffer(memory)
+        self._messages = MessageReader(self._buffer, self._max_pdu, strict)
+        self._request: AssociateRequest | None = None
+        self._peer_max_length = 0
+        self._output: list[bytes] = []
+        self._events: deque[events.Event] = deque()
+        self._body: bytearray | None = None  # of the PDU that is being collected
+        self._body_type = 0
+        self._missing = 0  # bytes of it, or of one that is being skipped
+        self._deaf = False  # in state 13 after something that cannot be framed
+
+    # Input
+
+    def get_buffer(self) -> memoryview:
+        """Where to read to; invalidates all views handed out."""
+        return self._buffer.free()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """`nbytes` were read into the buffer."""
+        self._buffer.filled(nbytes)
+
+    def receive_eof(self) -> None:
+        """The peer closed its side, or the connection broke (event 17)."""
+        if self.state is not State.STA1:
+            self._apply(Event.CLOSED)
+
+    def artim_expired(self) -> None:
+        """The ARTIM timer ran out (event 18)."""
+        if (self.state, Event.ARTIM_EXPIRED) in TRANSITIONS:
+            self._apply(Event.ARTIM_EXPIRED)
+
+    def receive_request(self, data: bytes) -> None:
+        """A whole A-ASSOCIATE-RQ, header included, that somebody else has read from the connection."""
+        try:
+            length = pdu.check_request_header(data[:HEADER_LENGTH])
+            if length != len(data) - HEADER_LENGTH:
+                raise RemoteProtocolError("A-ASSOCIATE-RQ is not complete", source=SERVICE_USER)
+            self._on_request(data[HEADER_LENGTH:])
+        except RemoteProtocolError as error:
+            self._fail(error, Event.UNRECOGNIZED)
+
+    def next_event(self) -> events.Event | None:
+        """The next event, None if more bytes are needed. Faults of the peer are events (`Failed`), not exceptions."""
+        while True:
+            if self._events:
+                return self._events.popleft()
+            try:
+                if not self._advance():
+                    return self._events.popleft() if self._events else None
+            except RemoteProtocolError as error:
+                self._fail(error, Event.UNRECOGNIZED)
+
+    # Output
+
+    def data_to_send(self) -> bytes:
+        """What is queued for the peer; b"" if nothing is."""
+        data = b"".join(self._output) if len(self._output) != 1 else self._output[0]
+        self._output.clear()
+        return data
+
+    # Decisions
+
+    def accept(self, answer: Answer, *, identity_response: bytes | None = None) -> None:
+        """Send A-ASSOCIATE-AC with the results of the negotiation."""
+        request = self._requested()
+        class_uid, version_name = self._identity
+        user = UserInformation(
+            max_length=self._max_pdu,
+            implementation_class_uid=class_uid,
+            implementation_version_name=version_name,
+            async_window=(1, 1) if request.user.async_window is not None else None,
+            roles=answer.roles,
+            extended=answer.extended,
+            identity_response=identity_response,
+        )
+        contexts = {context.context_id: context.abstract_syntax for context in request.contexts}
+        self._messages.contexts = {
+            result.context_id: (contexts[result.context_id], result.transfer_syntax)
+            for result in answer.results
+            if result.result == ACCEPTED
+        }
+        accept = AssociateAccept(request.called, request.calling, answer.results, user)
+        self._apply(Event.ACCEPT, encode_associate_ac(accept))
+
+    def reject(self, rejection: Rejection) -> None:
+        """Send A-ASSOCIATE-RJ."""
+        self._apply(Event.REJECT, pdu.encode_associate_rj(*rejection))
+
+    def respond(
+        self, context_id: int, command: Command, status: int, comment: str = "", elements: tuple[int, ...] = ()
+    ) -> None:
+        """Send the response to a C-ECHO or C-STORE."""
+        data = encode_response(command, status, comment, elements)
+        self._apply(Event.SEND_DATA, pdu.encode_message(context_id, data, self._peer_max_length, command=True))
+
+    def abort(self, source: int = SERVICE_PROVIDER, reason: int = 0) -> None:
+        """Give up: send A-ABORT (event 15)."""
+        if (self.state, Event.ABORT_REQUEST) in TRANSITIONS:
+            self._apply(Event.ABORT_REQUEST, pdu.encode_abort(source, reason))
+
+    # Reading
+
+    def _advance(self) -> bool:
+        """Consume something; False if nothing is left that can be consumed."""
+        buffer = self._buffer
+        if self._deaf or self.state is State.STA1:
+            buffer.discard()
+            return False
+        if self._missing:
+            return self._collect()
+        if self._messages.inside_pdu:
+            return self._read_messages()
+        if buffer.end - buffer.start < HEADER_LENGTH:
+            return False
+        kind, length = HEADER.unpack_from(buffer.memory, buffer.start)
+        buffer.start += HEADER_LENGTH
+        self._on_header(kind, length)
+        return True
+
+    def _on_header(self, kind: int, length: int) -> None:
+        event = _EVENT_OF.get(kind)  # type: ignore[call-overload]  # plain numbers hash like the enum's
+        if event is None:
+            self._deaf = True
+            raise RemoteProtocolError(f"unrecognized PDU type {kind:02X}", reason=UNRECOGNIZED_PDU)
+        if event is Event.P_DATA_TF and self.state is State.STA6:
+            self._messages.begin_pdu(length)
+        elif (self.state, kind) in _WITH_BODY:
+            self._begin_body(kind, length)
+        else:
+            self._missing, self._body = length, None
+            self._on_pdu(event)
+
+    def _begin_body(self, kind: int, length: int) -> None:
+        if kind == PduType.ASSOCIATE_RQ:
+            pdu.check_request_length(length)
+        elif length != pdu.SMALL_LENGTH:
+            self._deaf = True
+            raise RemoteProtocolError(f"PDU {kind:02X} has a length of {length}", reason=INVALID_PARAMETER)
+        self._body, self._body_type, self._missing = bytearray(), kind, length
+
+    def _collect(self) -> bool:
+        data = self._buffer.take(self._missing)
+        self._missing -= len(data)
+        if self._body is not None:
+            self._body += data
+            if not self._missing:
+                body, self._body = bytes(self._body), None
+                if self._body_type == PduType.ASSOCIATE_RQ:
+                    self._on_request(body)
+                else:
+                    self._on_abort(body)
+        return bool(data)
+
+    def _read_messages(self) -> bool:
+        event = self._messages.read()
+        if event is None:
+            return not self._messages.inside_pdu
+        self._events.extend(self._messages.take_notices())
+        if isinstance(event, events.CommandRefused):
+            self.respond(event.context_id, event.command, event.status, event.comment)
+        self._events.append(event)
+        return True
+
+    # Events
+
+    def _on_pdu(self, event: Event) -> None:
+        if event is Event.RELEASE_RQ and self.state is State.STA6:
+            mid_message = self._messages.mid_message
+            self._apply(event)
+            self._apply(Event.RELEASE_RESPONSE, pdu.encode_release_rp())
+            self._events.append(events.Released(mid_message))
+            return
+        source = SERVICE_USER if self.state is State.STA2 else SERVICE_PROVIDER
+        reason = 0 if source == SERVICE_USER else UNEXPECTED_PDU
+        self._fail(RemoteProtocolError(f"unexpected {event.name}", source=source, reason=reason), event)
+
+    def _on_request(self, body: bytes) -> None:
+        request = self._decode(body)
+        if request.user.max_length and request.user.max_length < MIN_MAX_LENGTH:
+            raise RemoteProtocolError(f"maximum length of {request.user.max_length}", reason=INVALID_PARAMETER)
+        even = [context.context_id for context in request.contexts if context.context_id % 2 == 0]
+        if even and self._strict:
+            raise RemoteProtocolError(f"presentation context id {even[0]} is even", source=SERVICE_USER)
+        self._request = request
+        self._peer_max_length = request.user.max_length or 0
+        self._apply(Event.ASSOCIATE_RQ)
+        self._events.extend(events.Notice(f"presentation context id {number} is even") for number in even)
+        if not request.protocol_version & 1:
+            self.reject(Rejection(1, 2, 2))
+            self._events.append(events.Rejected(f"protocol version {request.protocol_version:04X} not supported"))
+        elif request.application_context != APPLICATION_CONTEXT:
+            self.reject(Rejection(1, 1, 2))
+            self._events.append(events.Rejected(f"bad application context {request.application_context!r}"))
+        else:
+            self._events.append(events.AssociateRequested(request))
+
+    def _on_abort(self, body: bytes) -> None:
+        established = self.state in (State.STA3, State.STA6, State.STA8)
+        source, reason = pdu.decode_abort(body)
+        self._apply(Event.ABORT)
+        if established:
+            self._events.append(events.Aborted(source, reason))
+
+    def _fail(self, error: RemoteProtocolError, event: Event) -> None:
+        """Answer a fault of the peer as the state table says."""
+        known = self.state is not State.STA13
+        if self.state is State.STA2:
+            # AA-1: before there is an association the abort is the service user's, whatever was wrong
+            error = error if error.reason == INVALID_PARAMETER else RemoteProtocolError(str(error), source=SERVICE_USER)
+        self._messages.drop_pdu()
+        self._apply(event, pdu.encode_abort(error.source, error.reason))
+        if known:
+            self._events.append(events.Failed(error))
+
+    def _apply(self, event: Event, output: bytes = b"") -> None:
+        """One cell of the state table."""
+        cell = TRANSITIONS.get((self.state, event))
+        if cell is None:
+            raise LocalProtocolError(f"{event.name} is not possible in state {self.state}")
+        mid_message = self._messages.mid_message
+        action, self.state = cell
+        if action is Action.AA4:
+            self._events.append(events.Closed(mid_message))
+        if output and action is not Action.AA6:
+            self._output.append(output)
+        if self.state is State.STA13:
+            self.artim = True
+        elif action in _STOPS_ARTIM:
+            self.artim = False
+
+    def _requested(self) -> AssociateRequest:
+        if self._request is None:
+            raise LocalProtocolError("there is no association request to answer")
+        return self._request
+
+
+_STOPS_ARTIM = frozenset({Action.AE6, Action.AR5, Action.AA2, Action.AA3, Action.AA4, Action.AA5})

@@ -1,0 +1,329 @@
+"""A-ASSOCIATE-RQ and A-ASSOCIATE-AC (PS3.8 sections 9.3.2 and 9.3.3, user information items PS3.7 annex D.3.3).
+
+Decoding is one bounded walk over the items. Unknown items and reserved fields are ignored (PS3.8 section 9.3.1);
+whatever overruns its frame raises RemoteProtocolError with abort 0/0 (action AA-1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from struct import Struct
+from typing import NamedTuple
+
+from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.model import UserIdentity
+from dcmrecv_core.proto.pdu import HEADER, PduType, check_request_length
+
+APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+"""DICOM's only application context name (PS3.7 annex A.2.1)."""
+
+PROTOCOL_VERSION = 1
+MIN_MAX_LENGTH = 8
+"""The least maximum length that can carry anything: a PDV header and two bytes."""
+
+
+class Item(IntEnum):
+    """Item types (PS3.8 sections 9.3.2, 9.3.3; PS3.7 annex D.3.3)."""
+
+    APPLICATION_CONTEXT = 0x10
+    PROPOSED_CONTEXT = 0x20
+    CONTEXT_RESULT = 0x21
+    ABSTRACT_SYNTAX = 0x30
+    TRANSFER_SYNTAX = 0x40
+    USER_INFORMATION = 0x50
+    MAX_LENGTH = 0x51
+    IMPLEMENTATION_CLASS_UID = 0x52
+    ASYNC_WINDOW = 0x53
+    ROLE = 0x54
+    IMPLEMENTATION_VERSION_NAME = 0x55
+    EXTENDED_NEGOTIATION = 0x56
+    USER_IDENTITY = 0x58
+    USER_IDENTITY_RESPONSE = 0x59
+
+
+_FIXED = Struct(">H2x16s16s32x")
+_ITEM = Struct(">BxH")
+_CONTEXT_HEAD = 4
+_U32 = Struct(">I")
+_U16 = Struct(">H")
+_WINDOW = Struct(">HH")
+
+
+class Requested(NamedTuple):
+    """A presentation context of a request, UIDs without padding."""
+
+    context_id: int
+    abstract_syntax: str
+    transfer_syntaxes: tuple[str, ...]
+
+
+class ContextResult(NamedTuple):
+    """A presentation context of an answer (section 9.3.3.2): `result` 0 accepted, 1 user rejection, 2 no reason,
+    3 abstract syntax not supported, 4 transfer syntaxes not supported."""
+
+    context_id: int
+    result: int
+    transfer_syntax: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserInformation:
+    """The items of section 9.3.2.3 that mean something here. `roles` is (SCU, SCP) by SOP class, `extended` the
+    application information by SOP class; `max_length` None if absent (0 and absent both mean no limit)."""
+
+    max_length: int | None = None
+    implementation_class_uid: str = ""
+    implementation_version_name: str = ""
+    async_window: tuple[int, int] | None = None
+    roles: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    extended: dict[str, bytes] = field(default_factory=dict)
+    user_identity: UserIdentity | None = None
+    identity_response: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssociateRequest:
+    """A decoded A-ASSOCIATE-RQ. Titles are the 16 bytes as received."""
+
+    called: bytes
+    calling: bytes
+    contexts: tuple[Requested, ...]
+    user: UserInformation
+    protocol_version: int = PROTOCOL_VERSION
+    application_context: str = APPLICATION_CONTEXT
+
+    @property
+    def called_ae_title(self) -> str:
+        return ae_title(self.called)
+
+    @property
+    def calling_ae_title(self) -> str:
+        return ae_title(self.calling)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociateAccept:
+    """A decoded A-ASSOCIATE-AC."""
+
+    called: bytes
+    calling: bytes
+    results: tuple[ContextResult, ...]
+    user: UserInformation
+    application_context: str = APPLICATION_CONTEXT
+
+
+def ae_title(raw: bytes) -> str:
+    """An AE title without padding: blanks before and behind are not significant (PS3.5 section 6.2), some senders pad
+    with NUL. Bytes beyond ASCII are taken as Latin-1, which never fails."""
+    return raw.split(b"\0", 1)[0].decode("latin-1").strip(" ")
+
+
+def uid_text(raw: bytes) -> str:
+    """A UID without padding: NUL is legal only in data sets, but senders pad with it here too, and with blanks."""
+    return raw.split(b"\0", 1)[0].decode("latin-1").strip(" ")
+
+
+def _malformed(text: str) -> RemoteProtocolError:
+    return RemoteProtocolError(f"A-ASSOCIATE: {text}", source=0, reason=0)
+
+
+def _items(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(type, start, end) of each item's value between `start` and `end`."""
+    while start < end:
+        if start + _ITEM.size > end:
+            raise _malformed(f"{end - start} bytes left, too few for an item")
+        kind, length = _ITEM.unpack_from(data, start)
+        start += _ITEM.size
+        if start + length > end:
+            raise _malformed(f"item {kind:02X} of {length} bytes overruns its frame")
+        yield kind, start, start + length
+        start += length
+
+
+def decode_associate_rq(body: bytes) -> AssociateRequest:
+    """The body (without the 6 octets of the PDU header) of an A-ASSOCIATE-RQ; raises RemoteProtocolError."""
+    check_request_length(len(body))
+    version, called, calling = _FIXED.unpack_from(body)
+    application_context = ""
+    contexts: dict[int, Requested] = {}
+    user = UserInformation()
+    for kind, start, end in _items(body, _FIXED.size, len(body)):
+        if kind == Item.APPLICATION_CONTEXT:
+            application_context = uid_text(body[start:end])
+        elif kind == Item.PROPOSED_CONTEXT:
+            context = _decode_proposed(body, start, end)
+            if context.context_id in contexts:
+                raise _malformed(f"presentation context {context.context_id} is proposed twice")
+            contexts[context.context_id] = context
+        elif kind == Item.USER_INFORMATION:
+            user = _decode_user_information(body, start, end)
+    return AssociateRequest(called, calling, tuple(contexts.values()), user, version, application_context)
+
+
+def _decode_proposed(body: bytes, start: int, end: int) -> Requested:
+    if end - start < _CONTEXT_HEAD:
+        raise _malformed("presentation context item is too short")
+    abstract_syntax = ""
+    transfer_syntaxes: list[str] = []
+    for kind, first, last in _items(body, start + _CONTEXT_HEAD, end):
+        if kind == Item.ABSTRACT_SYNTAX:
+            abstract_syntax = uid_text(body[first:last])
+        elif kind == Item.TRANSFER_SYNTAX:
+            transfer_syntaxes.append(uid_text(body[first:last]))
+    if not abstract_syntax or not transfer_syntaxes:
+        missing = "transfer" if abstract_syntax else "abstract"
+        raise _malformed(f"presentation context {body[start]} has no {missing} syntax")
+    return Requested(body[start], abstract_syntax, tuple(transfer_syntaxes))
+
+
+def _decode_user_information(body: bytes, start: int, end: int) -> UserInformation:
+    values: dict[str, object] = {}
+    roles: dict[str, tuple[bool, bool]] = {}
+    extended: dict[str, bytes] = {}
+    for kind, first, last in _items(body, start, end):
+        if kind == Item.MAX_LENGTH:
+            values["max_length"] = _U32.unpack(_exactly(body[first:last], 4))[0]
+        elif kind == Item.IMPLEMENTATION_CLASS_UID:
+            values["implementation_class_uid"] = uid_text(body[first:last])
+        elif kind == Item.IMPLEMENTATION_VERSION_NAME:
+            values["implementation_version_name"] = ae_title(body[first:last])
+        elif kind == Item.ASYNC_WINDOW:
+            values["async_window"] = _WINDOW.unpack(_exactly(body[first:last], 4))
+        elif kind == Item.ROLE:
+            uid, rest = _counted(body[first:last])
+            roles[uid_text(uid)] = (rest[:1] == b"\1", rest[1:2] == b"\1")
+        elif kind == Item.EXTENDED_NEGOTIATION:
+            uid, rest = _counted(body[first:last])
+            extended[uid_text(uid)] = rest
+        elif kind == Item.USER_IDENTITY:
+            values["user_identity"] = _decode_identity(body[first:last])
+        elif kind == Item.USER_IDENTITY_RESPONSE:
+            values["identity_response"] = _counted(body[first:last])[0]
+    return UserInformation(roles=roles, extended=extended, **values)  # type: ignore[arg-type]
+
+
+def _exactly(value: bytes, length: int) -> bytes:
+    if len(value) != length:
+        raise _malformed(f"user information item has {len(value)} bytes instead of {length}")
+    return value
+
+
+def _counted(value: bytes) -> tuple[bytes, bytes]:
+    """A field with a 16-bit length before it, and what follows."""
+    if len(value) < 2 or len(value) < 2 + _U16.unpack_from(value)[0]:
+        raise _malformed("field in a user information item overruns it")
+    length = _U16.unpack_from(value)[0]
+    return value[2 : 2 + length], value[2 + length :]
+
+
+def _decode_identity(value: bytes) -> UserIdentity:
+    if len(value) < 2:
+        raise _malformed("user identity item is too short")
+    primary, rest = _counted(value[2:])
+    secondary, _ = _counted(rest)
+    return UserIdentity(value[0], value[1] == 1, primary, secondary)
+
+
+def decode_associate_ac(body: bytes) -> AssociateAccept:
+    """The body of an A-ASSOCIATE-AC; raises RemoteProtocolError."""
+    check_request_length(len(body))
+    _, called, calling = _FIXED.unpack_from(body)
+    application_context = ""
+    results: list[ContextResult] = []
+    user = UserInformation()
+    for kind, start, end in _items(body, _FIXED.size, len(body)):
+        if kind == Item.APPLICATION_CONTEXT:
+            application_context = uid_text(body[start:end])
+        elif kind == Item.CONTEXT_RESULT:
+            if end - start < _CONTEXT_HEAD:
+                raise _malformed("presentation context item is too short")
+            syntaxes = [uid_text(body[a:b]) for _, a, b in _items(body, start + _CONTEXT_HEAD, end)]
+            results.append(ContextResult(body[start], body[start + 2], syntaxes[0] if syntaxes else ""))
+        elif kind == Item.USER_INFORMATION:
+            user = _decode_user_information(body, start, end)
+    return AssociateAccept(called, calling, tuple(results), user, application_context)
+
+
+def encode_associate_rq(request: AssociateRequest) -> bytes:
+    """The whole A-ASSOCIATE-RQ PDU."""
+    contexts = b"".join(
+        _item(
+            Item.PROPOSED_CONTEXT,
+            bytes((context.context_id, 0, 0, 0))
+            + _uid(Item.ABSTRACT_SYNTAX, context.abstract_syntax)
+            + b"".join(_uid(Item.TRANSFER_SYNTAX, uid) for uid in context.transfer_syntaxes),
+        )
+        for context in request.contexts
+    )
+    fixed = _FIXED.pack(request.protocol_version, _title(request.called), _title(request.calling))
+    return _pdu(PduType.ASSOCIATE_RQ, fixed, request.application_context, contexts, request.user)
+
+
+def encode_associate_ac(accept: AssociateAccept) -> bytes:
+    """The whole A-ASSOCIATE-AC PDU; titles are returned as received, NULs as blanks."""
+    contexts = _encode_results(accept.results)
+    fixed = _FIXED.pack(PROTOCOL_VERSION, _title(accept.called), _title(accept.calling))
+    return _pdu(PduType.ASSOCIATE_AC, fixed, accept.application_context, contexts, accept.user)
+
+
+def _encode_results(results: Sequence[ContextResult]) -> bytes:
+    return b"".join(
+        _item(
+            Item.CONTEXT_RESULT,
+            bytes((result.context_id, 0, result.result, 0)) + _uid(Item.TRANSFER_SYNTAX, result.transfer_syntax),
+        )
+        for result in results
+    )
+
+
+def _pdu(kind: PduType, fixed: bytes, application_context: str, contexts: bytes, user: UserInformation) -> bytes:
+    body = b"".join(
+        (
+            fixed,
+            _uid(Item.APPLICATION_CONTEXT, application_context),
+            contexts,
+            _item(Item.USER_INFORMATION, _encode_user_information(user)),
+        )
+    )
+    return HEADER.pack(kind, len(body)) + body
+
+
+def _encode_user_information(user: UserInformation) -> bytes:
+    parts: list[bytes] = []
+    if user.max_length is not None:
+        parts.append(_item(Item.MAX_LENGTH, _U32.pack(user.max_length)))
+    if user.implementation_class_uid:
+        parts.append(_uid(Item.IMPLEMENTATION_CLASS_UID, user.implementation_class_uid))
+    if user.async_window is not None:
+        parts.append(_item(Item.ASYNC_WINDOW, _WINDOW.pack(*user.async_window)))
+    for uid, (scu, scp) in user.roles.items():
+        parts.append(_item(Item.ROLE, _count(uid.encode("latin-1")) + bytes((scu, scp))))
+    if user.implementation_version_name:
+        parts.append(_uid(Item.IMPLEMENTATION_VERSION_NAME, user.implementation_version_name))
+    for uid, information in user.extended.items():
+        parts.append(_item(Item.EXTENDED_NEGOTIATION, _count(uid.encode("latin-1")) + information))
+    if user.user_identity is not None:
+        identity = user.user_identity
+        head = bytes((identity.kind, identity.response_requested))
+        parts.append(_item(Item.USER_IDENTITY, head + _count(identity.primary) + _count(identity.secondary)))
+    if user.identity_response is not None:
+        parts.append(_item(Item.USER_IDENTITY_RESPONSE, _count(user.identity_response)))
+    return b"".join(parts)
+
+
+def _title(raw: bytes) -> bytes:
+    return raw.replace(b"\0", b" ").ljust(16)
+
+
+def _item(kind: Item, value: bytes) -> bytes:
+    return _ITEM.pack(kind, len(value)) + value
+
+
+def _uid(kind: Item, uid: str) -> bytes:
+    return _item(kind, uid.encode("latin-1"))
+
+
+def _count(value: bytes) -> bytes:
+    return _U16.pack(len(value)) + value

@@ -1,0 +1,178 @@
+"""Command sets (PS3.7 section 6.3, 9.3.1, 9.3.5 and annexes C and E): always implicit VR little endian."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import lru_cache
+from struct import Struct, error
+from typing import NamedTuple
+
+from dcmrecv_core.errors import COMMENT_LENGTH, RemoteProtocolError
+
+MAX_COMMAND_LENGTH = 64 * 1024
+NO_DATA_SET = 0x0101
+RESPONSE_BIT = 0x8000
+MAX_UID_LENGTH = 64
+
+_ELEMENT = Struct("<HHI")
+_US = Struct("<H")
+_UL = Struct("<I")
+
+
+class CommandField(IntEnum):
+    """The requests that mean something to a storage receiver (PS3.7 annex E.1)."""
+
+    C_STORE_RQ = 0x0001
+    C_ECHO_RQ = 0x0030
+    C_CANCEL_RQ = 0x0FFF
+
+
+class Status(IntEnum):
+    """General statuses that the protocol core answers on its own (PS3.7 annex C)."""
+
+    SUCCESS = 0x0000
+    INVALID_SOP_INSTANCE = 0x0117
+    SOP_CLASS_NOT_SUPPORTED = 0x0122
+    UNRECOGNIZED_OPERATION = 0x0211
+    MISTYPED_ARGUMENT = 0x0212
+
+
+class Tag(IntEnum):
+    """Elements of group 0000, by element number (PS3.7 annex E)."""
+
+    GROUP_LENGTH = 0x0000
+    AFFECTED_SOP_CLASS_UID = 0x0002
+    COMMAND_FIELD = 0x0100
+    MESSAGE_ID = 0x0110
+    MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+    PRIORITY = 0x0700
+    DATA_SET_TYPE = 0x0800
+    STATUS = 0x0900
+    OFFENDING_ELEMENT = 0x0901
+    ERROR_COMMENT = 0x0902
+    AFFECTED_SOP_INSTANCE_UID = 0x1000
+    MOVE_ORIGINATOR_AE_TITLE = 0x1030
+    MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
+
+
+class Command(NamedTuple):
+    """A request. UIDs are the bytes as received, so that a response can echo them."""
+
+    field: int
+    message_id: int
+    has_data_set: bool
+    sop_class: bytes = b""
+    sop_instance: bytes = b""
+    move_originator: str = ""
+
+    @property
+    def sop_class_uid(self) -> str:
+        return command_text(self.sop_class)
+
+    @property
+    def sop_instance_uid(self) -> str:
+        return command_text(self.sop_instance)
+
+
+def command_text(raw: bytes) -> str:
+    """Text up to the first NUL, without trailing blanks. Latin-1 never fails and keeps different bytes different."""
+    return raw.split(b"\0", 1)[0].decode("latin-1").rstrip(" ")
+
+
+def decode_command(data: bytes | bytearray) -> Command:
+    """A command set of a request or response.
+
+    Group length and unknown elements are not looked at (PS3.7 6.3 is a rule for senders); of repeated elements the
+    first counts. Raises RemoteProtocolError (abort 2/6) if it cannot be read, or has no Command Field or Message ID.
+    """
+    elements = _elements(data)
+    field = _number(elements, Tag.COMMAND_FIELD)
+    if field is None:
+        raise RemoteProtocolError("command set without Command Field", reason=6)
+    message_tag = Tag.MESSAGE_ID_BEING_RESPONDED_TO if _names_other_message(field) else Tag.MESSAGE_ID
+    message_id = _number(elements, message_tag)
+    if message_id is None:
+        raise RemoteProtocolError(f"command {field:04X} without Message ID", reason=6)
+    data_set_type = _number(elements, Tag.DATA_SET_TYPE)
+    if data_set_type is None:
+        # C-STORE makes no sense without, all else that a storage receiver answers has none
+        data_set_type = 0 if field == CommandField.C_STORE_RQ else NO_DATA_SET
+    return Command(
+        field,
+        message_id,
+        data_set_type != NO_DATA_SET,
+        elements.get(Tag.AFFECTED_SOP_CLASS_UID, b""),
+        elements.get(Tag.AFFECTED_SOP_INSTANCE_UID, b""),
+        command_text(elements.get(Tag.MOVE_ORIGINATOR_AE_TITLE, b"")),
+    )
+
+
+def _names_other_message(field: int) -> bool:
+    return bool(field & RESPONSE_BIT) or field == CommandField.C_CANCEL_RQ
+
+
+def _elements(data: bytes | bytearray) -> dict[int, bytes]:
+    """Values of group 0000 by element number."""
+    elements: dict[int, bytes] = {}
+    position, size = 0, len(data)
+    while position < size:
+        if position + 8 > size:
+            raise RemoteProtocolError("command set ends within an element", reason=6)
+        group, element, length = _ELEMENT.unpack_from(data, position)
+        position += 8
+        if position + length > size:
+            raise RemoteProtocolError(f"command element ({group:04X},{element:04X}) overruns its set", reason=6)
+        if not group:
+            elements.setdefault(element, bytes(data[position : position + length]))
+        position += length
+    return elements
+
+
+def _number(elements: dict[int, bytes], tag: Tag) -> int | None:
+    value = elements.get(tag)
+    if value is None:
+        return None
+    try:
+        number: int = _US.unpack(value)[0]
+    except error:
+        text = f"command element (0000,{tag:04X}) has {len(value)} bytes instead of 2"
+        raise RemoteProtocolError(text, reason=6) from None
+    return number
+
+
+def _element(tag: Tag, value: bytes) -> bytes:
+    return _ELEMENT.pack(0, tag, len(value)) + value
+
+
+def _padded(value: bytes, padding: bytes) -> bytes:
+    return value + padding if len(value) % 2 else value
+
+
+@lru_cache(maxsize=256)
+def _response_head(sop_class: bytes, field: int) -> bytes:
+    """What precedes the Message ID: the same for all responses about one SOP class."""
+    head = _element(Tag.AFFECTED_SOP_CLASS_UID, _padded(sop_class, b"\0")) if sop_class else b""
+    return head + _element(Tag.COMMAND_FIELD, _US.pack(field | RESPONSE_BIT))
+
+
+_MESSAGE_AND_STATUS = Struct("<HHIHHHIHHHIH")
+
+
+def encode_response(
+    command: Command, status: int, comment: str = "", offending_elements: tuple[int, ...] = ()
+) -> bytes:
+    """The response to `command` (PS3.7 9.3.1.2, 9.3.5.2): Message ID, class and instance as received."""
+    body = _response_head(command.sop_class, command.field) + _MESSAGE_AND_STATUS.pack(
+        *(0, Tag.MESSAGE_ID_BEING_RESPONDED_TO, 2, command.message_id),
+        *(0, Tag.DATA_SET_TYPE, 2, NO_DATA_SET),
+        *(0, Tag.STATUS, 2, status),
+    )
+    if offending_elements:
+        value = b"".join(_US.pack(tag >> 16) + _US.pack(tag & 0xFFFF) for tag in offending_elements)
+        body += _element(Tag.OFFENDING_ELEMENT, value)
+    if comment:
+        text = comment[:COMMENT_LENGTH].encode("ascii", "replace").replace(b"\\", b"/")
+        body += _element(Tag.ERROR_COMMENT, _padded(text, b" "))
+    if command.sop_instance:
+        body += _element(Tag.AFFECTED_SOP_INSTANCE_UID, _padded(command.sop_instance, b"\0"))
+    return _element(Tag.GROUP_LENGTH, _UL.pack(len(body))) + body

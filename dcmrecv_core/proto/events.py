@@ -1,0 +1,99 @@
+"""What the acceptor tells the session. Payload views are valid until bytes are received or the next event is asked for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.proto.associate import AssociateRequest
+from dcmrecv_core.proto.dimse import Command
+
+
+class AssociateRequested(NamedTuple):
+    """The request is sound; answer with `accept`, `reject` or `abort`."""
+
+    request: AssociateRequest
+
+
+class Rejected(NamedTuple):
+    """The protocol core has rejected the association itself: protocol version or application context."""
+
+    why: str
+
+
+class EchoRequested(NamedTuple):
+    """A C-ECHO-RQ; answer with `respond`."""
+
+    context_id: int
+    command: Command
+
+
+class StoreRequested(NamedTuple):
+    """A C-STORE-RQ whose data set follows in `DataReceived` events; answer with `respond` after the last."""
+
+    context_id: int
+    command: Command
+    abstract_syntax: str
+    transfer_syntax: str
+
+
+class DataReceived(NamedTuple):
+    """All fragments of the current data set that the buffer holds, in order; `last` completes the message."""
+
+    fragments: list[memoryview]
+    last: bool
+
+
+class CommandRefused(NamedTuple):
+    """A request that the core has answered itself, its data set drained."""
+
+    context_id: int
+    command: Command
+    status: int
+    comment: str
+
+
+class Notice(NamedTuple):
+    """Something odd that was let pass, for a line in the log."""
+
+    text: str
+
+
+class Released(NamedTuple):
+    """The peer has released the association, and been answered; `mid_message` if it left a message incomplete."""
+
+    mid_message: bool
+
+
+class Aborted(NamedTuple):
+    """The peer has aborted the association."""
+
+    source: int
+    reason: int
+
+
+class Closed(NamedTuple):
+    """The connection has ended without release or abort."""
+
+    mid_message: bool
+
+
+class Failed(NamedTuple):
+    """The peer broke the protocol; the A-ABORT is queued."""
+
+    error: RemoteProtocolError
+
+
+Event = (
+    AssociateRequested
+    | Rejected
+    | EchoRequested
+    | StoreRequested
+    | DataReceived
+    | CommandRefused
+    | Notice
+    | Released
+    | Aborted
+    | Closed
+    | Failed
+)

@@ -1,0 +1,206 @@
+"""P-DATA-TF to messages (PS3.7 section 6.3, PS3.8 annex E): command sets whole, data sets as they come."""
+
+from __future__ import annotations
+
+from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.proto import events
+from dcmrecv_core.proto.buffer import ReceiveBuffer
+from dcmrecv_core.proto.dimse import (
+    MAX_COMMAND_LENGTH,
+    MAX_UID_LENGTH,
+    RESPONSE_BIT,
+    Command,
+    CommandField,
+    Status,
+    decode_command,
+)
+from dcmrecv_core.proto.pdu import COMMAND_BIT, LAST_BIT, PDV_HEADER, PDV_OVERHEAD, check_pdv
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+class MessageReader:
+    """Reads what is in `buffer` while a P-DATA-TF lasts. `contexts` are the accepted ones: id to syntaxes."""
+
+    def __init__(self, buffer: ReceiveBuffer, max_pdu: int, strict: bool) -> None:
+        self.contexts: dict[int, tuple[str, str]] = {}
+        self._buffer = buffer
+        self._max_pdu = max_pdu
+        self._strict = strict
+        self._notices: list[events.Notice] = []
+        self._pdu_left = 0
+        self._in_pdv = False
+        self._pdv_left = 0
+        self._last = False
+        self._command_bytes = bytearray()
+        self._context_id = 0
+        self._command: Command | None = None  # whose data set is under way
+        self._refusal: tuple[int, str] | None = None  # what that one will be answered
+        self._odd = False
+
+    @property
+    def inside_pdu(self) -> bool:
+        return self._pdu_left > 0 or self._in_pdv
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._command is not None or bool(self._command_bytes) or self._in_pdv
+
+    def begin_pdu(self, length: int) -> None:
+        """A P-DATA-TF header was read; raises RemoteProtocolError before anything of its body is buffered."""
+        if length > self._max_pdu:
+            raise RemoteProtocolError(f"P-DATA-TF of {length} bytes, at most {self._max_pdu} were announced", reason=6)
+        if length < PDV_OVERHEAD:
+            raise RemoteProtocolError("P-DATA-TF without a PDV", reason=6)
+        self._pdu_left = length
+
+    def drop_pdu(self) -> None:
+        """Forget the message under way: the association has failed."""
+        self._pdu_left = self._pdv_left = 0
+        self._in_pdv = False
+        self._command = None
+        self._command_bytes.clear()
+
+    def take_notices(self) -> list[events.Notice]:
+        notices, self._notices = self._notices, []
+        return notices
+
+    def read(self) -> events.Event | None:
+        """The next event from what is buffered; None if this PDU has nothing more to say, now or at all.
+
+        The loop runs over PDVs and, for data sets, over PDUs, so that one event carries all that a receive brought.
+        """
+        buffer = self._buffer
+        view = buffer.view
+        fragments: list[memoryview] = []
+        while True:
+            if not self._in_pdv:
+                if not self._next_pdv(bool(fragments)):
+                    break
+                continue
+            start = buffer.start
+            count = min(self._pdv_left, buffer.end - start)
+            if count:
+                buffer.start = start + count
+                self._pdv_left -= count
+                self._pdu_left -= count
+                if self._command is None:
+                    self._add_command(view[start : start + count])
+                else:
+                    fragments.append(view[start : start + count])
+            if self._pdv_left:
+                break
+            self._in_pdv = False
+            if self._last:
+                event = self._end_of_part(fragments)
+                if event is not None:
+                    return event
+        if fragments and self._refusal is None:
+            return events.DataReceived(fragments, False)
+        return None
+
+    def _next_pdv(self, keep_reading: bool) -> bool:
+        """Read the next PDV header, also of a following P-DATA-TF while `keep_reading`; False if there is none yet."""
+        buffer = self._buffer
+        start, available = buffer.start, buffer.end - buffer.start
+        if not self._pdu_left:
+            if not keep_reading or available < 6 or buffer.memory[start] != 4:
+                return False
+            buffer.start = start + 6
+            self.begin_pdu(int.from_bytes(buffer.view[start + 2 : start + 6], "big"))
+            return True
+        if available < PDV_OVERHEAD and self._pdu_left >= PDV_OVERHEAD:
+            return False
+        check_pdv(buffer.view, start, self._pdu_left)
+        length, context_id, control = PDV_HEADER.unpack_from(buffer.memory, start)
+        self._check_order(context_id, bool(control & COMMAND_BIT))
+        if length & 1 and not self._odd:
+            self._odd = True
+            self._notices.append(events.Notice(f"fragment of odd length on presentation context {context_id}"))
+        buffer.start = start + PDV_OVERHEAD
+        self._pdu_left -= PDV_OVERHEAD
+        self._pdv_left = length - 2
+        self._last = bool(control & LAST_BIT)
+        self._in_pdv = True
+        return True
+
+    def _check_order(self, context_id: int, is_command: bool) -> None:
+        """No interleaving (PS3.8 annex E.1): all of a message on one context, the command first."""
+        under_way = self._command is not None
+        if is_command is under_way:
+            text = "command PDV within a data set" if under_way else "data set PDV without a command"
+            raise RemoteProtocolError(text, reason=5)
+        if under_way or self._command_bytes:
+            if context_id != self._context_id:
+                raise RemoteProtocolError(f"message changes to presentation context {context_id}", reason=6)
+        elif context_id not in self.contexts:
+            raise RemoteProtocolError(f"presentation context {context_id} was not accepted", reason=6)
+        self._context_id = context_id
+
+    def _add_command(self, data: memoryview) -> None:
+        if len(self._command_bytes) + len(data) > MAX_COMMAND_LENGTH:
+            raise RemoteProtocolError(f"command set of more than {MAX_COMMAND_LENGTH} bytes", reason=6)
+        self._command_bytes += data
+
+    def _end_of_part(self, fragments: list[memoryview]) -> events.Event | None:
+        """The last fragment of a command or data set is in."""
+        self._odd = False
+        if self._command is None:
+            command = decode_command(self._command_bytes)
+            self._command_bytes.clear()
+            return self._begin(command)
+        command, self._command = self._command, None
+        if self._refusal is None:
+            return events.DataReceived(fragments, True)
+        status, comment = self._refusal
+        self._refusal = None
+        if command.field == CommandField.C_ECHO_RQ:
+            return events.EchoRequested(self._context_id, command)
+        return events.CommandRefused(self._context_id, command, status, comment)
+
+    def _begin(self, command: Command) -> events.Event | None:
+        """A command set is complete."""
+        if command.field == CommandField.C_CANCEL_RQ:
+            self._notices.append(events.Notice("C-CANCEL ignored"))
+            return None
+        if command.field & RESPONSE_BIT:
+            raise RemoteProtocolError(f"response {command.field:04X} to a request that was never made", reason=5)
+        abstract_syntax, transfer_syntax = self.contexts[self._context_id]
+        self._refusal = self._judge(command, abstract_syntax)
+        if command.has_data_set:
+            self._command = command
+            if self._refusal is not None:
+                return None
+            return events.StoreRequested(self._context_id, command, abstract_syntax, transfer_syntax)
+        if command.field == CommandField.C_ECHO_RQ:
+            self._refusal = None
+            return events.EchoRequested(self._context_id, command)
+        status, comment = self._refusal or (Status.MISTYPED_ARGUMENT, "C-STORE without a data set")
+        self._refusal = None
+        return events.CommandRefused(self._context_id, command, status, comment)
+
+    def _judge(self, command: Command, abstract_syntax: str) -> tuple[int, str] | None:
+        """Status and comment of a request that need not be seen by anybody else; None for a C-STORE to carry out."""
+        if command.field == CommandField.C_ECHO_RQ:
+            return Status.SUCCESS, ""
+        if command.field != CommandField.C_STORE_RQ:
+            return Status.UNRECOGNIZED_OPERATION, "Only C-STORE and C-ECHO are supported"
+        sop_instance_uid = command.sop_instance_uid
+        if not sop_instance_uid or len(sop_instance_uid) > MAX_UID_LENGTH:
+            fault = "longer than 64 characters" if sop_instance_uid else "missing"
+            return Status.INVALID_SOP_INSTANCE, f"Affected SOP Instance UID is {fault}"
+        if self._strict and not _is_uid(sop_instance_uid):
+            return Status.INVALID_SOP_INSTANCE, "Affected SOP Instance UID has unfit characters"
+        if command.sop_class_uid != abstract_syntax:
+            if self._strict:
+                return Status.SOP_CLASS_NOT_SUPPORTED, "SOP class differs from the presentation context's"
+            self._notices.append(
+                events.Notice(f"SOP class {command.sop_class_uid!r} on a presentation context of {abstract_syntax}")
+            )
+        return None
+
+
+def _is_uid(text: str) -> bool:
+    """PS3.5 section 9.1, as far as characters go: digits and dots, no empty component."""
+    return all(component.isascii() and component.isdigit() for component in text.split("."))

@@ -1,0 +1,118 @@
+"""Proposed presentation contexts against supported ones (PS3.8 section 9.3.3, PS3.7 annexes D.3.3.4 and D.3.3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dcmrecv_core.model import ProposedContext, Role, SupportedContext
+from dcmrecv_core.proto.associate import AssociateRequest, ContextResult
+
+ACCEPTED = 0
+NO_REASON = 2
+ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
+TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
+
+PLACEHOLDER = "1.2.840.10008.1.2"
+"""Transfer syntax of a rejected context: the field must be there but is not significant (section 9.3.3.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to put into the A-ASSOCIATE-AC; `warnings` are for the log."""
+
+    results: tuple[ContextResult, ...]
+    roles: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    extended: dict[str, bytes] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def accepted_any(self) -> bool:
+        return any(result.result == ACCEPTED for result in self.results)
+
+
+def proposed_contexts(request: AssociateRequest) -> tuple[ProposedContext, ...]:
+    """The contexts of a request as hooks see them."""
+    roles, extended = request.user.roles, request.user.extended
+    return tuple(
+        ProposedContext(context_id, abstract, transfer, roles.get(abstract), extended.get(abstract))
+        for context_id, abstract, transfer in request.contexts
+    )
+
+
+def merge(supported: Sequence[SupportedContext]) -> dict[str, SupportedContext]:
+    """One entry for each abstract syntax: the union of all sources, in the order of the first; role and extended
+    negotiation are those of the first source that has them."""
+    merged: dict[str, SupportedContext] = {}
+    for context in supported:
+        known = merged.get(context.abstract_syntax)
+        if known is not None:
+            context = SupportedContext(
+                context.abstract_syntax,
+                _union(known.transfer_syntaxes, context.transfer_syntaxes),
+                known.role or context.role,
+                known.extended if known.extended is not None else context.extended,
+            )
+        merged[context.abstract_syntax] = context
+    return merged
+
+
+def _union(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if first is None or second is None:
+        return None
+    return tuple(dict.fromkeys(first + second))
+
+
+def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[SupportedContext]) -> Answer:
+    """Decide on each proposed context on its own (PS3.8 section 7.1.1.13).
+
+    The transfer syntax is the first of ours that is proposed; with `transfer_syntaxes=None` the first proposed.
+    """
+    ours = merge(supported)
+    results: list[ContextResult] = []
+    roles: dict[str, tuple[bool, bool]] = {}
+    extended: dict[str, bytes] = {}
+    warnings: list[str] = []
+    for context in proposed:
+        abstract_syntax = context.abstract_syntax
+        entry = ours.get(abstract_syntax)
+        if entry is None:
+            results.append(ContextResult(context.context_id, ABSTRACT_SYNTAX_NOT_SUPPORTED, PLACEHOLDER))
+            continue
+        transfer_syntax = _choose(entry, context)
+        if transfer_syntax is None:
+            results.append(ContextResult(context.context_id, TRANSFER_SYNTAXES_NOT_SUPPORTED, PLACEHOLDER))
+            continue
+        if entry.role is Role.SCP and context.role is None:
+            warnings.append(f"{abstract_syntax}: only the role SCP is allowed, but the peer did not ask for it")
+            results.append(ContextResult(context.context_id, NO_REASON, PLACEHOLDER))
+            continue
+        results.append(ContextResult(context.context_id, ACCEPTED, transfer_syntax))
+        if context.role is not None:
+            role = _answer_role(entry.role, context.role)
+            if role is not None:
+                roles[abstract_syntax] = role
+                if not any(role):
+                    warnings.append(f"{abstract_syntax}: none of the roles that the peer asks for is allowed")
+        if entry.extended is not None:
+            extended[abstract_syntax] = entry.extended
+    return Answer(tuple(results), roles, extended, tuple(warnings))
+
+
+def _choose(entry: SupportedContext, context: ProposedContext) -> str | None:
+    if entry.transfer_syntaxes is None:
+        return context.transfer_syntaxes[0]
+    proposed = context.transfer_syntaxes
+    return next((syntax for syntax in entry.transfer_syntaxes if syntax in proposed), None)
+
+
+def _answer_role(ours: Role | None, asked: tuple[bool, bool]) -> tuple[bool, bool] | None:
+    """(SCU, SCP) for the requestor: never more than it asked for (PS3.7 D.3.3.4).
+
+    Without an entry of ours the default roles stand; that is said in so many words only to a requestor that wants to
+    be SCU, because 0/0 would leave the others without any role.
+    """
+    scu, scp = asked
+    if ours is None:
+        return (True, False) if scu else None
+    return scu and ours is not Role.SCP, scp and ours is not Role.SCU

@@ -1,0 +1,139 @@
+"""A DICOM file in the making: File Meta Information and the pieces that the data set consists of.
+
+The pieces are what was received (memory, or a range of the spooled file) and what a plugin put in its place.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple
+
+from dcmrecv_core.receive.temporary import Temporary
+
+_CHUNK = 1 << 20
+_SENDFILE_MAX = 0x7FFFF000  # what one call moves on Linux
+
+
+class FileRange(NamedTuple):
+    """Bytes `offset` to `offset + length` of an open file."""
+
+    fd: int
+    offset: int
+    length: int
+
+
+Piece = bytes | memoryview | FileRange
+
+
+def piece_length(piece: Piece) -> int:
+    return piece.length if isinstance(piece, FileRange) else len(piece)
+
+
+def write_pieces(fd: int, pieces: Sequence[Piece]) -> None:
+    """Write all pieces to `fd`, in as few calls as possible; raises OSError."""
+    memory: list[bytes | memoryview] = []
+    for piece in pieces:
+        if isinstance(piece, FileRange):
+            write_all(fd, memory)
+            memory = []
+            _copy_range(fd, piece)
+        else:
+            memory.append(piece)
+    write_all(fd, memory)
+
+
+def write_all(fd: int, buffers: list[bytes | memoryview]) -> None:
+    """os.writev until everything is written: on a full disk a short write comes before ENOSPC."""
+    left = sum(len(buffer) for buffer in buffers)
+    while left:
+        written = os.writev(fd, buffers)
+        left -= written
+        if left:
+            buffers = _skip(buffers, written)
+
+
+def _skip(buffers: list[bytes | memoryview], count: int) -> list[bytes | memoryview]:
+    for number, buffer in enumerate(buffers):
+        if count < len(buffer):
+            return [memoryview(buffer)[count:], *buffers[number + 1 :]]
+        count -= len(buffer)
+    return []
+
+
+def _copy_range(target: int, piece: FileRange) -> None:
+    offset, left = piece.offset, piece.length
+    while left:
+        copied = os.sendfile(target, piece.fd, offset, min(left, _SENDFILE_MAX))
+        if not copied:
+            raise OSError(5, "The spooled data set is shorter than what was written")
+        offset += copied
+        left -= copied
+
+
+class _Reader(io.RawIOBase):
+    """The pieces as one seekable stream."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = pieces
+        self._size = sum(map(piece_length, pieces))
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        start = self._position
+        for piece in self._pieces:
+            length = piece_length(piece)
+            if start < length:
+                data = self._read_piece(piece, start, min(len(buffer), length - start))
+                buffer[: len(data)] = data
+                self._position += len(data)
+                return len(data)
+            start -= length
+        return 0
+
+    @staticmethod
+    def _read_piece(piece: Piece, start: int, length: int) -> bytes | memoryview:
+        if isinstance(piece, FileRange):
+            return os.pread(piece.fd, length, piece.offset + start)
+        return memoryview(piece)[start : start + length]
+
+
+class FileContent:
+    """A complete DICOM file: `prefix` (preamble and File Meta Information) and the pieces of the data set.
+
+    `ready` is a temporary file that holds exactly that already, because the data set was spooled into it.
+    """
+
+    __slots__ = ("_ready", "pieces", "prefix")
+
+    def __init__(self, prefix: bytes, pieces: Sequence[Piece], ready: Temporary | None = None) -> None:
+        self.prefix = prefix
+        self.pieces = pieces
+        self._ready = ready
+
+    @property
+    def size(self) -> int:
+        """Length of the data set, in bytes."""
+        return sum(map(piece_length, self.pieces))
+
+    def file(self) -> Temporary | None:
+        return self._ready if self._ready is not None and not self._ready.published else None
+
+    def write_to(self, fd: int) -> None:
+        write_pieces(fd, (self.prefix, *self.pieces))
+
+    def open(self) -> BinaryIO:
+        """The whole file as a readable, seekable stream."""
+        return io.BufferedReader(_Reader((self.prefix, *self.pieces)), _CHUNK)

@@ -1,0 +1,145 @@
+"""One received SOP instance: the model's `Instance` on top of the spooled bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dcmrecv_core.guards import timer
+from dcmrecv_core.model import Association, Instance, OnExists, RawElement, TagLike
+from dcmrecv_core.receive import replacement, values
+from dcmrecv_core.receive.content import FileContent, FileRange, Piece
+from dcmrecv_core.receive.dataset import scan
+from dcmrecv_core.receive.directories import contained
+from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex
+from dcmrecv_core.receive.encodings import IMPLICIT_LITTLE, Encoding
+from dcmrecv_core.receive.part10 import file_prefix
+from dcmrecv_core.receive.sources import FileSource, MemorySource, Source
+from dcmrecv_core.uids import modality_prefix
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from dcmrecv_core.receive.publish import Publisher
+
+
+class ReceivedInstance(Instance):
+    """`index` is the walker's, None until something is asked for in bit-preserving mode."""
+
+    __slots__ = (
+        "_encoding",
+        "_header",
+        "_index",
+        "_publisher",
+        "association",
+        "attempt",
+        "content",
+        "may_replace",
+        "on_exists",
+        "replaced",
+        "sop_class_uid",
+        "sop_instance_uid",
+        "state",
+        "transfer_syntax_uid",
+    )
+
+    def __init__(
+        self,
+        association: Association,
+        uids: tuple[str, str, str],
+        content: FileContent,
+        index: DataSetIndex | None,
+        encoding: Encoding | None,
+        publisher: Publisher,
+    ) -> None:
+        self.association = association
+        self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid = uids
+        self.attempt = 0
+        self.on_exists: OnExists = "overwrite"
+        self.state: dict[str, Any] = {}
+        self.content = content
+        self.may_replace = False
+        self.replaced = False
+        self._index = index
+        self._encoding = encoding
+        self._publisher = publisher
+        self._header: Dataset | None = None
+
+    @property
+    def modality_prefix(self) -> str:  # type: ignore[override]  # looked up only by the schemes that use it
+        return modality_prefix(self.sop_class_uid) or "UNKNOWN"
+
+    @property
+    def size(self) -> int:
+        return self.content.size
+
+    @property
+    def index(self) -> DataSetIndex:
+        """Where the elements are. A data set of unknown encoding is read as implicit VR, as far as that goes."""
+        if self._index is None:
+            encoding = self._encoding or IMPLICIT_LITTLE
+            self._index = scan(_source(self.content.pieces), encoding, whole=False)
+        return self._index
+
+    def get(self, element: TagLike, default: Any = None) -> Any:
+        return values.get_value(self.index, self._encoding or IMPLICIT_LITTLE, element, default)
+
+    def raw(self, element: TagLike) -> RawElement | None:
+        return values.get_raw(self.index, self._encoding or IMPLICIT_LITTLE, element)
+
+    @property
+    def header(self) -> Dataset:
+        if self._header is None:
+            self._header = values.read_header(self.index, self._encoding or IMPLICIT_LITTLE)
+        return self._header
+
+    def open(self) -> BinaryIO:
+        return self.content.open()
+
+    def save(self, path: str, on_exists: OnExists | None = None) -> str:
+        root = self._publisher.directories.root
+        if path.startswith(root + "/"):
+            path = path[len(root) + 1 :]
+        subdir, _, name = path.rpartition("/")
+        parts, name = contained(subdir, name)
+        with timer.suspended():
+            return self._publisher.publish(parts, name, on_exists or self.on_exists, self.content)
+
+    def replace_header(self, dataset: Dataset) -> None:
+        encoding = self._replaceable()
+        self._replace(replacement.with_new_header(dataset, self.index, encoding, self.content.pieces))
+
+    def replace(self, dataset: Dataset, *, drop_pixel_data: bool = False) -> None:
+        encoding = self._replaceable()
+        received = any(tag in self.index.elements for tag in PIXEL_DATA_TAGS)
+        if received and not drop_pixel_data and not any(tag in dataset for tag in PIXEL_DATA_TAGS):
+            raise ValueError("the data set has no pixel data, the received one has; pass drop_pixel_data=True")
+        self._replace(replacement.whole(dataset, encoding))
+
+    def _replaceable(self) -> Encoding:
+        if not self.may_replace:
+            raise PermissionError("data may be replaced in the receive hook only, and not under --bit-preserving")
+        if self._encoding is None:
+            raise PermissionError(f"the encoding of transfer syntax {self.transfer_syntax_uid} is not known")
+        return self._encoding
+
+    def _replace(self, pieces: list[Piece]) -> None:
+        self.content = FileContent(self.content.prefix, pieces)
+        self.replaced = True
+        self._index = None
+        self._header = None
+        sop_class, sop_instance = data_set_uids(self.index)
+        self.content.prefix = file_prefix(
+            sop_class or self.sop_class_uid, sop_instance or self.sop_instance_uid, self.transfer_syntax_uid, None
+        )
+
+
+def data_set_uids(index: DataSetIndex) -> tuple[str, str]:
+    """SOP Class UID (0008,0016) and SOP Instance UID (0008,0018) of the data set, "" where absent or empty."""
+    return values.uid_of(index, 0x00080016), values.uid_of(index, 0x00080018)
+
+
+def _source(pieces: Sequence[Piece]) -> Source:
+    """What the walker reads: the one piece that was received, or what a plugin put before the pixel data."""
+    first = pieces[0]
+    return FileSource(first.fd, first.offset, first.length) if isinstance(first, FileRange) else MemorySource(memoryview(first))

@@ -1,0 +1,251 @@
+"""The stages of an instance: spool, check, receive, choose_subdir, choose_filename, write, stored.
+
+`Receiver` serves one worker, a `Reception` one C-STORE. Whatever goes wrong becomes an `Outcome` with a failure status
+(PS3.4 table B.2-1); the rest of the data set is read and dropped, so that the association goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from dcmrecv_core.errors import DataSetError, NameTakenError, StatusError, StorageError
+from dcmrecv_core.model import Association, Discard, Refuse, Warn
+from dcmrecv_core.receive.content import FileContent, FileRange
+from dcmrecv_core.receive.dataset import scan
+from dcmrecv_core.receive.directories import contained, storage_error
+from dcmrecv_core.receive.elements import DataSetIndex
+from dcmrecv_core.receive.encodings import encoding_of
+from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids
+from dcmrecv_core.receive.part10 import file_prefix
+from dcmrecv_core.receive.publish import Publisher
+from dcmrecv_core.receive.sources import MemorySource
+from dcmrecv_core.receive.spool import Spool
+from dcmrecv_core.receive.temporary import Capabilities, Temporary
+
+if TYPE_CHECKING:
+    from dcmrecv_core.plugins import Plugins
+    from dcmrecv_core.settings import Settings
+
+log = logging.getLogger("dcmrecv.receive")
+
+SPOOL_SIZE = 1 << 20
+"""Data sets up to this size stay in memory: nearly all single-frame images."""
+
+MAX_ATTEMPTS = 1024
+SUCCESS = 0x0000
+COERCED = 0xB000
+DOES_NOT_MATCH = 0xA900
+_SOP_CLASS_UID = 0x00080016
+_SOP_INSTANCE_UID = 0x00080018
+
+
+class Outcome(NamedTuple):
+    """What became of an instance. `location` is where it went, None if it was not stored; it was `discarded` on
+    purpose, or refused with `status`."""
+
+    status: int
+    comment: str = ""
+    elements: tuple[int, ...] = ()
+    location: str | None = None
+    discarded: bool = False
+
+
+class Receiver:
+    """Receives one instance after the other; owns the spool's buffer."""
+
+    def __init__(self, settings: Settings, plugins: Plugins, capabilities: Capabilities) -> None:
+        self.settings = settings
+        self.plugins = plugins
+        self.bit_preserving = settings.storage_mode == "bit-preserving"
+        self.publisher = Publisher(settings.output_directory or ".", fsync=settings.fsync, capabilities=capabilities)
+        self.buffer = bytearray(SPOOL_SIZE)
+
+    def begin(
+        self, association: Association, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
+    ) -> Reception:
+        """A C-STORE whose data set is about to come; UIDs of the command, without padding."""
+        return Reception(self, association, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+
+
+class Reception:
+    """One data set on its way. End it with `finish` or `discard`."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        association: Association,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+    ) -> None:
+        self._receiver = receiver
+        self._association = association
+        self._sop_class_uid = sop_class_uid
+        self._sop_instance_uid = sop_instance_uid
+        self._transfer_syntax_uid = transfer_syntax_uid
+        self._encoding = encoding_of(transfer_syntax_uid)
+        self._spool = Spool(receiver.buffer, self._open_file, head=self._first_prefix)
+        self._temporary: Temporary | None = None
+        self._spooled_prefix = b""
+        self._fault: StatusError | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data set so far."""
+        return self._spool.size
+
+    def write(self, fragments: list[memoryview]) -> None:
+        """Take the next fragments; they are copied. A fault of the disk is kept for `finish`."""
+        if self._fault is not None:
+            return
+        try:
+            self._spool.append(fragments)
+        except OSError as error:
+            self._fault = storage_error(error, "Cannot spool data set")
+            self.discard()
+        except StatusError as error:
+            self._fault = error
+            self.discard()
+
+    def finish(self) -> Outcome:
+        """The data set is complete: run all stages and say what to answer."""
+        try:
+            if self._fault is not None:
+                raise self._fault
+            return self._process()
+        except StatusError as error:
+            log.error("%s: %s", self._sop_instance_uid, error.comment)
+            return Outcome(error.status, error.comment, error.elements)
+        except OSError as error:
+            failure = storage_error(error, "Cannot read spooled data set")
+            log.error("%s: %s", self._sop_instance_uid, failure.comment)
+            return Outcome(failure.status, failure.comment)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Drop what has been received; nothing stays on disk."""
+        self._spool.close()
+        if self._temporary is not None:
+            self._temporary.close()
+            self._temporary = None
+
+    def _process(self) -> Outcome:
+        index = self._check()
+        self._compare(index)
+        instance = ReceivedInstance(
+            self._association,
+            (self._sop_class_uid, self._sop_instance_uid, self._transfer_syntax_uid),
+            self._content(index),
+            index,
+            self._encoding,
+            self._receiver.publisher,
+        )
+        plugins = self._receiver.plugins
+        instance.may_replace = not self._receiver.bit_preserving
+        verdict = plugins.receive(instance)
+        instance.may_replace = False
+        if isinstance(verdict, Refuse):
+            log.info("%s: refused: %s", self._sop_instance_uid, verdict.comment)
+            return Outcome(verdict.status, verdict.comment)
+        if isinstance(verdict, Discard):
+            log.debug("%s: not stored: %s", self._sop_instance_uid, verdict.reason)
+            return Outcome(SUCCESS, discarded=True)
+        location = self._store(instance)
+        plugins.stored(instance, location)
+        if isinstance(verdict, Warn):
+            return Outcome(verdict.status, verdict.comment, location=location)
+        if instance.replaced:
+            return Outcome(COERCED, "Data elements were coerced", location=location)
+        return Outcome(SUCCESS, location=location)
+
+    def _check(self) -> DataSetIndex | None:
+        """The check of the storage mode: structure from end to end in normal mode, nothing with --bit-preserving."""
+        if self._receiver.bit_preserving:
+            return None
+        if self._encoding is None:
+            log.info("encoding of transfer syntax %s is not known, stored unchecked", self._transfer_syntax_uid)
+            if not self._spool.size:
+                raise DataSetError("No data set")
+            return None
+        index = scan(self._spool.source(), self._encoding, whole=True)
+        for warning in index.warnings:
+            log.warning("%s: %s", self._sop_instance_uid, warning)
+        return index
+
+    def _compare(self, index: DataSetIndex | None) -> None:
+        """The data set against its command. In doubt the sender's data win, unless --strict."""
+        if index is None:
+            if not self._sop_class_uid:
+                raise StatusError(0x0122, "Affected SOP Class UID is missing", (0x00000002,))
+            return
+        sop_class, sop_instance = data_set_uids(index)
+        if not self._sop_class_uid:
+            if not sop_class:
+                raise DataSetError("SOP Class UID is missing in command and data set", (_SOP_CLASS_UID,))
+            self._sop_class_uid = sop_class
+        for tag, ours, theirs, name in (
+            (_SOP_CLASS_UID, sop_class, self._sop_class_uid, "SOP Class UID"),
+            (_SOP_INSTANCE_UID, sop_instance, self._sop_instance_uid, "SOP Instance UID"),
+        ):
+            if ours == theirs:
+                continue
+            text = f"{name} in data set differs from command"
+            if self._receiver.settings.strict:
+                raise StatusError(DOES_NOT_MATCH, text, (tag,))
+            log.warning("%s: %s: %s", self._sop_instance_uid, text, ours or "absent")
+
+    def _store(self, instance: ReceivedInstance) -> str:
+        """Name and write, again while a name that must not be overwritten turns out to be taken."""
+        plugins = self._receiver.plugins
+        extension = self._receiver.settings.filename_extension
+        root = self._receiver.publisher.directories.root
+        subdir = plugins.choose_subdir(instance)
+        while True:
+            name = plugins.choose_filename(instance)
+            instance.on_exists = name.on_exists
+            parts, filename = contained(subdir, name.text, extension)
+            if filename != name.text + extension:
+                log.warning("%s: unfit file name, stored as %s", self._sop_instance_uid, filename)
+            try:
+                return plugins.write(instance, "/".join((root, *parts, filename)))
+            except NameTakenError as error:
+                if name.on_exists != "retry":
+                    raise
+                instance.attempt += 1
+                if instance.attempt >= MAX_ATTEMPTS:
+                    raise StorageError("No free file name found") from error
+
+    def _content(self, index: DataSetIndex | None) -> FileContent:
+        prefix = self._prefix(index)
+        spool = self._spool
+        if spool.fd is None:
+            return FileContent(prefix, (spool.view(),))
+        pieces = (FileRange(spool.fd, spool.prefix_length, spool.size),)
+        return FileContent(prefix, pieces, self._temporary if prefix == self._spooled_prefix else None)
+
+    def _prefix(self, index: DataSetIndex | None) -> bytes:
+        """File Meta Information: UIDs of the data set, of the command where it has none or was not looked at."""
+        sop_class, sop_instance = data_set_uids(index) if index is not None else ("", "")
+        return file_prefix(
+            sop_class or self._sop_class_uid,
+            sop_instance or self._sop_instance_uid,
+            self._transfer_syntax_uid,
+            self._association.calling_ae_title if self._receiver.bit_preserving else None,
+        )
+
+    def _first_prefix(self, head: memoryview) -> bytes:
+        """The prefix of a data set too large for memory, by what has come of it; `_content` checks that it holds."""
+        index = None
+        if not self._receiver.bit_preserving and self._encoding is not None:
+            index = scan(MemorySource(head), self._encoding, whole=False)
+        self._spooled_prefix = self._prefix(index)
+        return self._spooled_prefix
+
+    def _open_file(self) -> int:
+        self._temporary = self._receiver.publisher.open_spool()
+        return os.dup(self._temporary.fd)  # the spool closes its own
+
+

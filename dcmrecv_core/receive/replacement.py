@@ -1,0 +1,124 @@
+"""What `replace_header` and `replace` put in the place of received bytes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from dcmrecv_core.receive.content import FileRange, Piece, piece_length
+from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS
+from dcmrecv_core.receive.values import is_left_out
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from dcmrecv_core.receive.elements import DataSetIndex
+    from dcmrecv_core.receive.encodings import Encoding
+    from dcmrecv_core.receive.sources import Source
+
+_WINDOW = 256 * 1024
+_FIRST_PIXEL_DATA_TAG = min(PIXEL_DATA_TAGS)
+
+
+class Received(NamedTuple):
+    """A range of the received data set that stays as it is; offsets as in the index."""
+
+    start: int
+    end: int
+
+
+def encode(dataset: Dataset, encoding: Encoding) -> bytes:
+    """`dataset` in the encoding, not deflated; raises what pydicom raises for values it cannot write."""
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_dataset
+
+    stream = DicomBytesIO()
+    stream.is_implicit_VR = not encoding.explicit
+    stream.is_little_endian = encoding.little
+    write_dataset(stream, dataset)
+    return stream.getvalue()
+
+
+def whole(dataset: Dataset, encoding: Encoding) -> list[Piece]:
+    """`dataset` as the new data set."""
+    data = encode(dataset, encoding)
+    return [_deflate([data])] if encoding.deflated else [data]
+
+
+def with_new_header(
+    dataset: Dataset, index: DataSetIndex, encoding: Encoding, pieces: Sequence[Piece]
+) -> list[Piece]:
+    """The new header, then everything from the pixel data on, byte for byte as received.
+
+    Elements that `Instance.header` leaves out for their size stay as well, unless `dataset` has them. A deflated data
+    set is inflated and deflated again in windows: "byte for byte" means what it inflates to.
+    """
+    parts = list(_header_parts(dataset, index, encoding))
+    if not encoding.deflated:
+        return [
+            piece
+            for part in parts
+            for piece in (_cut(pieces, part) if isinstance(part, Received) else (part,))
+        ]
+    return [_deflate(_flatten(parts, index.source))]
+
+
+def _header_parts(dataset: Dataset, index: DataSetIndex, encoding: Encoding) -> Iterator[bytes | Received]:
+    from pydicom.dataset import Dataset
+
+    end = max((element.end for element in index.elements.values()), default=0)
+    has_pixel_data = any(tag in index.elements for tag in PIXEL_DATA_TAGS)
+    new = [element for element in dataset if not has_pixel_data or element.tag < _FIRST_PIXEL_DATA_TAG]
+    kept = sorted(
+        element
+        for element in index.elements.values()
+        if element.offset < index.pixel_offset and is_left_out(element) and element.tag not in dataset
+    )
+    for element in kept:
+        before = [item for item in new if item.tag < element.tag]
+        new = new[len(before) :]
+        yield encode(Dataset({item.tag: item for item in before}), encoding)
+        yield Received(element.offset, element.end)
+    yield encode(Dataset({item.tag: item for item in new}), encoding)
+    if has_pixel_data:
+        yield Received(index.pixel_offset, max(end, index.source.size))
+
+
+def _deflate(parts: Iterator[bytes] | list[bytes]) -> bytes:
+    """PS3.5 A.5: a raw deflate stream, padded to even length."""
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    data = b"".join([*(deflater.compress(part) for part in parts), deflater.flush()])
+    return data + b"\0" if len(data) % 2 else data
+
+
+def _flatten(parts: list[bytes | Received], source: Source) -> Iterator[bytes]:
+    for part in parts:
+        if isinstance(part, bytes):
+            yield part
+            continue
+        offset = part.start
+        while offset < part.end:
+            window = bytes(source.window(offset, 1)[: min(_WINDOW, part.end - offset)])
+            if not window:
+                break
+            yield window
+            offset += len(window)
+
+
+def _cut(pieces: Sequence[Piece], part: Received) -> Iterator[Piece]:
+    """The range of what was received, as pieces."""
+    start, left = part.start, part.end - part.start
+    for piece in pieces:
+        length = piece_length(piece)
+        if start >= length:
+            start -= length
+            continue
+        count = min(length - start, left)
+        if not count:
+            return
+        if isinstance(piece, FileRange):
+            yield FileRange(piece.fd, piece.offset + start, count)
+        else:
+            yield memoryview(piece)[start : start + count]
+        start, left = 0, left - count
