@@ -23,49 +23,45 @@ from pydicom.values import convert_string
 from dcmrecv_core.model import TagLike
 from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.receive.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
-from dcmrecv_core.receive.sources import Source
-
-HEADER_VALUE_LIMIT = 65536
-"""Longer values are not in the header; each can be had on its own."""
+from dcmrecv_core.receive.values import is_left_out, value_of
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
-_FIRST_OF_DATA_SET = 0x00040000  # commands and File Meta Information have their own groups (0000, 0002)
+_LONGEST_CHARACTER_SETS = 1024  # bounds what is cached; all defined terms together have 200 characters
+_COMMAND, _FILE_META = 0x0000, 0x0002  # groups that are no data set's
 _TELLING_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
 
 if config.settings.reading_validation_mode == config.WARN:
     config.settings.reading_validation_mode = config.IGNORE
 
 
-def get_value(source: Source, index: DataSetIndex, encoding: Encoding, element: TagLike, default: Any) -> Any:
-    """As `values.get_value`; offsets refer to `source`."""
-    tag = _tag(source, index, encoding, element)
+def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default: Any) -> Any:
+    """As `values.get_value`."""
+    tag = tag_of(index, encoding, element)
     found = index.elements.get(tag)
     if found is None or not found.length:
         return default
     vr = found.vr
     if vr not in _TELLING_VRS:
-        vr = _look_up_vr(source, index, encoding, found)
+        vr = _look_up_vr(index, encoding, found)
     if " or " in vr:
         # Which of them holds depends on other elements (PS3.6 section 6), which pydicom looks at in a Dataset.
-        resolved = read_header(source, index, encoding).get(tag)
+        resolved = read_header(index, encoding).get(tag)
         if resolved is not None:
             return resolved.value
-    value = _convert(_raw(source, encoding, found, vr), vr, _character_sets(source, index))
+    value = _convert(_raw(index, encoding, found, vr), vr, _character_sets(index))
     return default if not value and value != 0 else value
 
 
-def read_header(source: Source, index: DataSetIndex, encoding: Encoding) -> Dataset:
-    """As `values.read_header`; offsets refer to `source`."""
-    character_sets = _character_sets(source, index)
+def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
+    """As `values.read_header`."""
+    character_sets = _character_sets(index)
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
     implicit = not encoding.explicit
     for tag, element in index.elements.items():
-        if element.offset >= index.pixel_offset or tag < _FIRST_OF_DATA_SET:
-            continue
-        if element.end - element.value_offset > HEADER_VALUE_LIMIT:
+        if element.offset >= index.pixel_offset or is_left_out(element) or tag >> 16 in (_COMMAND, _FILE_META):
             continue
         implicit = not element.vr
-        raw = _raw(source, encoding, element, _declared_vr(element))
+        raw = _raw(index, encoding, element, _declared_vr(element))
         # pydicom would write a raw value back as it is, but this one is not in the encoding of the data set.
         own_encoding = element.vr == "UN" and _holds_items(element)
         elements[raw.tag] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw
@@ -74,7 +70,8 @@ def read_header(source: Source, index: DataSetIndex, encoding: Encoding) -> Data
     return dataset
 
 
-def _tag(source: Source, index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
+def tag_of(index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
+    """The number of an element; -1 for a private creator that is not there. Raises KeyError for an unknown keyword."""
     if isinstance(element, int):
         return element
     if isinstance(element, str):
@@ -86,16 +83,16 @@ def _tag(source: Source, index: DataSetIndex, encoding: Encoding, element: TagLi
     group = number >> 16
     for block in range(0x10, 0x100):
         owner = group << 16 | block
-        if owner in index.elements and _creator(source, index, encoding, owner) == creator.strip():
+        if owner in index.elements and _creator(index, encoding, owner) == creator.strip():
             return group << 16 | block << 8 | number & 0xFF
     return -1
 
 
-def _creator(source: Source, index: DataSetIndex, encoding: Encoding, tag: int) -> str:
-    return str(get_value(source, index, encoding, tag, "")).strip()
+def _creator(index: DataSetIndex, encoding: Encoding, tag: int) -> str:
+    return str(get_value(index, encoding, tag, "")).strip()
 
 
-def _look_up_vr(source: Source, index: DataSetIndex, encoding: Encoding, element: Element) -> str:
+def _look_up_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> str:
     """The VR of an element that does not say it (implicit VR, UN) or says an unknown one (PS3.5 section 6.2.2)."""
     tag = BaseTag(element.tag)
     if _holds_items(element):
@@ -105,7 +102,7 @@ def _look_up_vr(source: Source, index: DataSetIndex, encoding: Encoding, element
             return dictionary_VR(tag)
         if tag.is_private_creator:
             return "LO"
-        creator = _creator(source, index, encoding, tag.group << 16 | tag.element >> 8)
+        creator = _creator(index, encoding, tag.group << 16 | tag.element >> 8)
         return private_dictionary_VR(tag, creator)
     except KeyError:
         return "UL" if tag.element == 0 else "UN"
@@ -132,29 +129,25 @@ def _declared_vr(element: Element) -> str | None:
     return None
 
 
-def _raw(source: Source, encoding: Encoding, element: Element, vr: str | None) -> RawDataElement:
-    length = element.length
-    # In implicit VR whatever the data set is in: UN of undefined length (PS3.5 section 6.2.2).
-    own_encoding = False
-    if length == UNDEFINED_LENGTH:
-        length = element.end - element.value_offset - 8
-        own_encoding = element.vr == "UN"  # pixel data are not swapped anyway
+def _raw(index: DataSetIndex, encoding: Encoding, element: Element, vr: str | None) -> RawDataElement:
+    # UN of undefined length is in implicit VR little endian whatever the data set is in (PS3.5 section 6.2.2).
+    implicit = not element.vr or (element.vr == "UN" and element.length == UNDEFINED_LENGTH)
     return RawDataElement(
         BaseTag(element.tag),
         vr,
         element.length,
-        bytes(source.window(element.value_offset, length)[:length]),
+        value_of(index, element),
         element.value_offset,
-        not element.vr or own_encoding,
-        encoding.little or not element.vr or own_encoding or element.tag < _FIRST_OF_DATA_SET,
+        implicit,
+        implicit or encoding.little or element.tag >> 16 == _FILE_META,
     )
 
 
-def _character_sets(source: Source, index: DataSetIndex) -> list[str]:
+def _character_sets(index: DataSetIndex) -> list[str]:
     element = index.elements.get(_SPECIFIC_CHARACTER_SET)
-    if element is None:
+    if element is None or element.length > _LONGEST_CHARACTER_SETS:
         return [default_encoding]
-    return _python_encodings(bytes(source.window(element.value_offset, element.length)[: element.length]))
+    return _python_encodings(value_of(index, element))
 
 
 @lru_cache(maxsize=64)

@@ -26,7 +26,7 @@ _VERSION = bytes.fromhex("02000100") + b"OB" + bytes.fromhex("0000020000000001")
 _LONGEST_VALUE = 0xFFFE
 
 
-def file_meta(
+def file_prefix(
     sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str | None = None
 ) -> bytes:
     """The bytes up to the data set. Any text goes in: what no latin-1 character is becomes "?", what no 16-bit

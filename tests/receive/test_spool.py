@@ -1,0 +1,143 @@
+"""The spool: memory first, then a file, and what becomes of it when the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from collections.abc import Sequence
+
+import pytest
+from datasetmaker import unnamed_file
+
+from dcmrecv_core.receive.spool import Spool
+
+DATA = random.Random(3).randbytes(5000)
+PREFIX = b"what precedes it"
+
+
+def make(capacity: int, opened: list[int] | None = None, seen: list[bytes] | None = None) -> Spool:
+    def open_unnamed() -> int:
+        fd = unnamed_file()
+        if opened is not None:
+            opened.append(fd)
+        return fd
+
+    def head(first: memoryview) -> bytes:
+        if seen is not None:
+            seen.append(bytes(first))
+        return PREFIX
+
+    return Spool(bytearray(capacity), open_unnamed, head=head)
+
+
+def fragments(data: bytes, length: int) -> list[memoryview]:
+    return [memoryview(data)[start : start + length] for start in range(0, len(data), length)]
+
+
+def stored(spool: Spool) -> bytes:
+    source = spool.source()
+    assert source.size == spool.size
+    return bytes(source.window(0, spool.size)[: spool.size])
+
+
+def test_small_data_set_stays_in_memory() -> None:
+    opened: list[int] = []
+    spool = make(5000, opened)
+    spool.append(fragments(DATA[:3000], 700))
+    spool.append([])
+    spool.append(fragments(DATA[3000:], 1))
+    assert (spool.size, spool.fd, opened) == (5000, None, [])
+    assert bytes(spool.view()) == stored(spool) == DATA
+
+
+@pytest.mark.parametrize("step", [1, 999, 5000])
+def test_large_data_set_goes_to_a_file_behind_its_prefix(step: int) -> None:
+    seen: list[bytes] = []
+    spool = make(1500, seen=seen)
+    for start in range(0, len(DATA), step):
+        spool.append(fragments(DATA[start : start + step], 7))
+    assert seen == [DATA[: 1500 // step * step]], "asked once, with all that was in memory"
+    assert spool.fd is not None
+    assert os.pread(spool.fd, 9999, 0) == PREFIX + DATA
+    assert (spool.prefix_length, spool.size) == (len(PREFIX), 5000)
+    assert stored(spool) == DATA
+    assert bytes(spool.source().window(1490, 20)[:20]) == DATA[1490:1510], "across memory and file"
+    with pytest.raises(ValueError, match="in a file"):
+        spool.view()
+    spool.close()
+
+
+def test_close_releases_the_file_and_makes_room() -> None:
+    opened: list[int] = []
+    spool = make(100, opened)
+    for round_ in range(3):
+        spool.append([memoryview(DATA)])
+        spool.close()
+        with pytest.raises(OSError):
+            os.fstat(opened[round_])
+        spool.append([memoryview(b"second")])
+        assert (bytes(spool.view()), spool.prefix_length) == (b"second", 0)
+        spool.close()
+        assert spool.size == 0
+
+
+def test_short_writes_and_many_fragments(monkeypatch: pytest.MonkeyPatch) -> None:
+    writev = os.writev
+    counts = []
+
+    def short(fd: int, buffers: Sequence[memoryview]) -> int:
+        counts.append(len(buffers))
+        return writev(fd, [b"".join(buffers)[:333]])
+
+    monkeypatch.setattr(os, "writev", short)
+    spool = make(10)
+    spool.append(fragments(DATA, 1))
+    assert max(counts) == 1024
+    assert spool.fd is not None
+    assert os.pread(spool.fd, 9999, 0) == PREFIX + DATA
+    spool.close()
+
+
+@pytest.mark.parametrize(("outcome", "expected"), [(OSError(errno.ENOSPC, "full"), errno.ENOSPC), (0, errno.EIO)])
+def test_disk_full(monkeypatch: pytest.MonkeyPatch, outcome: OSError | int, expected: int) -> None:
+    def full(fd: int, buffers: Sequence[memoryview]) -> int:
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    opened: list[int] = []
+    spool = make(100, opened)
+    monkeypatch.setattr(os, "writev", full)
+    with pytest.raises(OSError) as caught:
+        spool.append([memoryview(DATA)])
+    assert caught.value.errno == expected
+    spool.close()
+    with pytest.raises(OSError):
+        os.fstat(opened[0])
+
+
+def test_file_that_cannot_be_opened() -> None:
+    def refuse() -> int:
+        raise PermissionError(errno.EACCES, "no")
+
+    spool = Spool(bytearray(10), refuse, head=lambda first: PREFIX)
+    with pytest.raises(PermissionError):
+        spool.append([memoryview(DATA)])
+    spool.close()
+    spool.append([memoryview(b"next")])
+    assert bytes(spool.view()) == b"next"
+
+
+def test_sizes_beyond_4_gib() -> None:
+    spool = make(10)
+    spool.append([memoryview(DATA)])
+    assert spool.fd is not None
+    hole = 5 << 30
+    os.ftruncate(spool.fd, len(PREFIX) + hole)
+    os.lseek(spool.fd, 0, os.SEEK_END)
+    spool.size = hole
+    spool.append([memoryview(b"the end")])
+    assert spool.size == hole + 7
+    assert bytes(spool.source().window(hole, 7)) == b"the end"
+    spool.close()
