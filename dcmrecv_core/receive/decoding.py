@@ -156,7 +156,7 @@ def _python_encodings(specific_character_set: bytes) -> list[str]:
         warnings.simplefilter("ignore")
         try:
             return convert_encodings(convert_string(specific_character_set, True))
-        except LookupError:
+        except (LookupError, ValueError):  # ValueError: a NUL within
             return [default_encoding]
 
 
