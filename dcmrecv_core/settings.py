@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 StorageMode = Literal["normal", "bit-preserving"]
@@ -46,6 +47,11 @@ class Settings:
     log_config: str | None = None
     verbose_pc: bool = False
     hook_seconds: float = 30.0
+
+    @property
+    def state_directory(self) -> Path:
+        """`--state-dir`: where plugins keep what must survive a restart (made by whoever needs it)."""
+        return Path(self.state_dir) if self.state_dir else Path(self.output_directory) / ".dcmrecv"
 
     def for_plugin(self, name: str) -> dict[str, Any]:
         """The values of the options that the plugin called `name` declared, by key."""

@@ -28,6 +28,7 @@ MAX_VISITORS_PER_PEER = 256
 
 _HEADER = 6
 _ACCEPTS_PER_WAKE = 64
+_PAUSE_SECONDS = 0.5  # between two tries to accept while descriptors are short
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -63,25 +64,24 @@ class FrontDesk:
         self._visitors: OrderedDict[int, Visitor] = OrderedDict()
         self._per_peer: Counter[str] = Counter()
         self._accepting = False
-        self.open()
+        self._resume_at = 0.0
+        self._resume()
 
-    def open(self) -> None:
-        """Accept connections (again)."""
-        if not self._accepting:
-            for listener in self._listeners:
-                self._selector.register(listener, selectors.EVENT_READ, self.accept)
-            self._accepting = True
+    def _resume(self) -> None:
+        for listener in self._listeners:
+            self._selector.register(listener, selectors.EVENT_READ, self.accept)
+        self._accepting = True
 
-    def pause(self) -> None:
+    def _pause(self) -> None:
         """Leave new connections in the kernel's queue."""
-        if self._accepting:
-            for listener in self._listeners:
-                self._selector.unregister(listener)
-            self._accepting = False
+        for listener in self._listeners:
+            self._selector.unregister(listener)
+        self._accepting = False
 
     def close(self) -> None:
         """Stop listening and drop everybody who has no complete request yet."""
-        self.pause()
+        if self._accepting:
+            self._pause()
         for listener in self._listeners:
             listener.close()
         for visitor in list(self._visitors.values()):
@@ -104,7 +104,8 @@ class FrontDesk:
             except OSError as error:
                 if error.errno in _OUT_OF_DESCRIPTORS:
                     log.error("cannot accept connections: %s; waiting for others to end", error.strerror)
-                    self.pause()
+                    self._pause()
+                    self._resume_at = now + _PAUSE_SECONDS
                     return
                 raise
             self.welcome(sock, address, port, now)
@@ -132,7 +133,8 @@ class FrontDesk:
 
     def tick(self, now: float) -> float | None:
         """Drop whose time is over; seconds until the next one's is, None if nobody is here."""
-        self.open()
+        if not self._accepting and now >= self._resume_at:
+            self._resume()
         for visitor in [visitor for visitor in self._visitors.values() if visitor.deadline <= now]:
             if not visitor.leaving:
                 log.error("Could not receive association request: %s: DUL network read timeout", visitor.address)

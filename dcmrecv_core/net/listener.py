@@ -48,13 +48,9 @@ def _bind(address: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno in (errno.EACCES, errno.EPERM):
-            raise ListenError(
-                f"cannot start SCP and listen on port {port}: Insufficient port privileges"
-            ) from error
+            raise ListenError(f"cannot start SCP and listen on port {port}: Insufficient port privileges") from error
         reason = error.strerror or str(error)
-        raise ListenError(
-            f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}"
-        ) from error
+        raise ListenError(f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}") from error
     return listener
 
 

@@ -95,10 +95,10 @@ class Pool:
         self._advance(worker)
         return True
 
-    def on_control(self, control: socket.socket, now: float, writable: bool = False) -> None:
+    def on_control(self, control: socket.socket, now: float) -> None:
         """A worker says something, can take more of a hand-over, or is gone."""
         worker = self._workers[control.fileno()]
-        if writable and worker.sender is not None:
+        if worker.sender is not None:
             self._advance(worker)
         try:
             message = control.recv(16)
@@ -108,6 +108,8 @@ class Pool:
             message = b""
         if not message:
             self._forget(worker, now)
+        elif self._stopping:
+            self._release(worker)  # it was starting when the others were told
         elif IDLE in message and not worker.idle:
             worker.idle = True
             worker.since = now

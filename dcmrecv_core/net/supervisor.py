@@ -70,6 +70,8 @@ class Supervisor:
     def run(self) -> int:
         """Serve; returns the exit code (0)."""
         self._listen_to_signals()
+        import dcmrecv_core.receive.decoding  # noqa: F401  # loads pydicom once, for all workers
+
         gc.freeze()  # keeps what the workers share out of the collector's reach, and so shared
         self._pool.grow(time.monotonic())
         self._notifier.ready("listening")
@@ -89,13 +91,9 @@ class Supervisor:
             visitor_left = self._desk.tick(now)
             for left in (visitor_left, self._waiting[0].deadline - now if self._waiting else None):
                 timeout = timeout if left is None else max(0.0, min(timeout, left))
-        for key, events in self._selector.select(timeout):
-            now = time.monotonic()
-            if key.data == self._pool.on_control:
-                if key.fileobj in self._selector.get_map():
-                    self._pool.on_control(key.fileobj, now, bool(events & selectors.EVENT_WRITE))
-            elif key.fileobj in self._selector.get_map():
-                key.data(key.fileobj, now)
+        for key, _events in self._selector.select(timeout):
+            if key.fileobj in self._selector.get_map():  # not closed by what came before it in this turn
+                key.data(key.fileobj, time.monotonic())
         self._keep_house(time.monotonic())
 
     def _keep_house(self, now: float) -> None:

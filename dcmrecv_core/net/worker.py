@@ -93,19 +93,26 @@ def run_worker(
     except HookFailure:
         return 1  # the guard has logged it; the supervisor starts another
     shared = Shared(settings, plugins, Receiver(settings, plugins, capabilities), worker.should_stop)
-    served, limit = 0, RECYCLE_AFTER + random.randrange(RECYCLE_AFTER // 4)
     try:
-        while served < limit and not worker.stopping:
-            handover = _next(control)
-            if handover is None:
-                break
-            _serve(handover, shared)
-            heartbeat.overdue = False
-            served += 1
+        _serve_all(control, heartbeat, worker, shared)
+    except BaseException:
+        # a bug of ours; the association is lost, the supervisor starts a fresh worker
+        log.critical("worker ends because of an internal error", exc_info=True)
+        return 1
     finally:
         plugins.worker_stopping()
         logging.shutdown()
     return 0
+
+
+def _serve_all(control: socket.socket, heartbeat: Heartbeat, worker: Worker, shared: Shared) -> None:
+    """One association after the other, until it is time to be replaced or nobody sends any more."""
+    for _ in range(RECYCLE_AFTER + random.randrange(RECYCLE_AFTER // 4)):
+        handover = None if worker.stopping else _next(control)
+        if handover is None:
+            return
+        _serve(handover, shared)
+        heartbeat.overdue = False
 
 
 def _next(control: socket.socket) -> Handover | None:

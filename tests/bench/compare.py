@@ -25,11 +25,11 @@ from samples import CT, pydicom_samples
 SUCCESS = struct.pack("<HHIH", 0x0000, 0x0900, 2, 0x0000)
 
 
-def requests(count: int) -> list[bytes]:
-    """C-STORE requests, each whole, of CT_small.dcm under `count` instance UIDs of the same length."""
+def requests(count: int, first: int = 0) -> list[bytes]:
+    """C-STORE requests, each whole, of CT_small.dcm under `count` instance UIDs of the same length, from `first` on."""
     [sample] = [sample for sample in pydicom_samples() if sample.name == "CT_small.dcm"]
     encoded = []
-    for number in range(count):
+    for number in range(first, first + count):
         instance = f"{number:06}".join((sample.sop_instance[:-6], ""))
         data = sample.data.replace(sample.sop_instance.encode(), instance.encode())
         command = data_pdus(1, [command_set(store_rq(CT, instance, number % 0xFFFF))], is_command=True)
@@ -57,7 +57,6 @@ def seconds(receiver: Receiver, encoded: Sequence[bytes]) -> float:
 
 
 def main(program: str, count: int = 500, rounds: int = 9) -> None:
-    encoded = requests(count)
     with tempfile.TemporaryDirectory(prefix="dcmrecv-") as place:
         homes = [Path(place, name) for name in ("ours", "original")]
         for home in homes:
@@ -69,11 +68,12 @@ def main(program: str, count: int = 500, rounds: int = 9) -> None:
         ]
         try:
             times: list[list[float]] = [[], []]
-            for _ in range(rounds):
+            for number in range(rounds):
+                encoded = requests(count, number * count)  # new instances: overwriting is another kind of work
                 for receiver, measured in zip(receivers, times, strict=True):
                     measured.append(seconds(receiver, encoded))
             for receiver in receivers:
-                assert len(receiver.files()) == count
+                assert len(receiver.files()) == count * rounds
         finally:
             for receiver in receivers:
                 receiver.end()
