@@ -130,7 +130,9 @@ class RawAssociation:
         if contexts:
             self.send(associate_rq(contexts, **request))
             kind, body = self.read_pdu()
-            assert kind == ASSOCIATE_AC, f"PDU {kind} instead of A-ASSOCIATE-AC: {body.hex()}"
+            if kind != ASSOCIATE_AC:
+                self.socket.close()
+                raise AssertionError(f"PDU {kind} instead of A-ASSOCIATE-AC: {body.hex()}")
             self.accepted = accepted(body)
 
     def __enter__(self) -> RawAssociation:

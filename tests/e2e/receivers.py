@@ -115,6 +115,10 @@ class Receiver:
         """The child that holds the connection whose other end is `port` of localhost."""
         return until(lambda: self._holder(port), f"a worker that serves the connection from port {port}")
 
+    def wait_until_over(self, port: int) -> None:
+        """Wait until no worker holds the connection from `port` any more."""
+        until(lambda: self._holder(port) is None, f"the end of the connection from port {port}", log=lambda: self.log)
+
     def _holder(self, port: int) -> int | None:
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()

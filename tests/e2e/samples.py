@@ -23,6 +23,7 @@ from pydicom.uid import (
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+DIRECTORY = "1.2.840.10008.1.3.10"
 PRIVATE_CLASS = "1.2.826.0.1.3680043.9.9999.1"
 PRIVATE_SYNTAX = "1.2.826.0.1.3680043.9.9999.2"
 
@@ -49,7 +50,7 @@ def pydicom_directory() -> Path:
 
 @cache
 def pydicom_files() -> tuple[Path, ...]:
-    """The Part 10 files of the wheel of pydicom that name their SOP class and instance."""
+    """The Part 10 files of the wheel of pydicom that name their storage SOP class and instance."""
     return tuple(sample[0] for sample in _read_all())
 
 
@@ -70,10 +71,11 @@ def _read_all() -> tuple[tuple[Path, Sample], ...]:
             meta = read_file_meta_info(path)
         length = meta.get("FileMetaInformationGroupLength")
         instance = str(meta.get("MediaStorageSOPInstanceUID", ""))
-        if length is None or not instance or not meta.get("MediaStorageSOPClassUID"):
+        sop_class = str(meta.get("MediaStorageSOPClassUID", ""))
+        if length is None or not instance or sop_class in ("", DIRECTORY):
             continue
         data = content[144 + length :]
-        sample = Sample(path.name, str(meta.MediaStorageSOPClassUID), instance, str(meta.TransferSyntaxUID), data)
+        sample = Sample(path.name, sop_class, instance, str(meta.TransferSyntaxUID), data)
         found[path.name] = (path, sample)
     return tuple(found.values())
 

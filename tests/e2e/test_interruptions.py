@@ -64,17 +64,18 @@ def test_abort(ours: Start, mode: str, size: int) -> None:
 @MODES
 @SIZES
 def test_disconnect(ours: Start, mode: str, size: int) -> None:
-    receiver = ours("-v", "-pm", mode)
-    half_way(receiver, size).socket.close()
-    receiver.wait_for_log("Received Association Abort Request")
+    receiver = ours("-pm", mode)
+    with half_way(receiver, size) as association:
+        port = association.local_port
+    receiver.wait_until_over(port)
     check_nothing_stored_and_still_serving(receiver)
 
 
 def test_reset(ours: Start) -> None:
-    receiver = ours("-v", "-pm")
+    receiver = ours("-pm")
     with half_way(receiver) as association:
+        receiver.worker_serving(association.local_port)
         association.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    receiver.wait_for_log("Received Association Abort Request")
     check_nothing_stored_and_still_serving(receiver)
 
 

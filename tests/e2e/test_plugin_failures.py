@@ -62,11 +62,10 @@ def test_decisions_fail_closed(ours: Start, name: str, body: str) -> None:
         association.release()
     assert receiver.files() == [f"CT.{OTHER}"]
     assert not Path("/tmp/elsewhere").exists()
-    for detail in ("broken", INSTANCE, "127.0.0.1"):
-        assert detail in receiver.log
+    assert INSTANCE in receiver.log
     if body.startswith("raise"):
-        assert "Traceback" in receiver.log
-        assert name in receiver.log
+        for detail in ("broken", name, "127.0.0.1", "Traceback"):
+            assert detail in receiver.log
 
 
 def test_notifications_fail_soft(ours: Start) -> None:
@@ -139,9 +138,5 @@ def test_loaded_twice(program: Path, directory: Path) -> None:
     assert "mysite" in refused(program, directory, "--plugin", "mysite", "--plugin", "mysite")
 
 
-@pytest.mark.parametrize(("asked", "near"), [("mysiet", "mysite"), ("series_date", "series-date")])
-def test_unknown_plugin_names_near_matches(program: Path, directory: Path, asked: str, near: str) -> None:
-    write_files(directory, {"mysite.py": IMPORT + HOOK})
-    message = refused(program, directory, "--plugin", asked)
-    assert asked in message
-    assert near in message
+def test_unknown_plugin(program: Path, directory: Path) -> None:
+    assert "nowhere.naming" in refused(program, directory, "--plugin", "nowhere.naming")

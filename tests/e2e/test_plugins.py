@@ -95,6 +95,13 @@ def test_list_plugins(site_environment: Path, directory: Path) -> None:
     assert "mysite" in done.stdout
 
 
+def test_unknown_name_is_answered_with_near_matches(site_environment: Path, directory: Path) -> None:
+    done = run(site_environment, "-od", ".", "--plugin", "mysiet", "11112", cwd=directory)
+    assert done.returncode == 1
+    assert "mysiet" in done.stderr
+    assert "mysite" in done.stderr
+
+
 def test_later_plugins_are_asked_first(ours: Start) -> None:
     naming = "from dcmrecv_core import hookimpl\n@hookimpl\ndef choose_filename(instance): return {!r}\n"
     files = {"first.py": naming.format("first"), "second.py": naming.format("second")}

@@ -21,7 +21,7 @@ CONTEXTS = [(CT, [EXPLICIT_LE])]
 
 def start_traced(ours: Start, trace: Path, *options: str) -> Receiver:
     """Our receiver under strace, which detaches itself (-D), so that the process started is the receiver."""
-    strace = [system_program("strace"), "-D", "-f", "-y", "-qq", "-s", "4", "-e", f"trace={TRACE}", "-e", "signal=none"]
+    strace = [system_program("strace"), "-D", "-f", "-y", "-q", "-s", "4", "-e", f"trace={TRACE}", "-e", "signal=none"]
     return ours("-pm", *options, prefix=[*strace, "-o", trace])
 
 
