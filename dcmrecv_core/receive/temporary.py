@@ -11,7 +11,7 @@ import errno
 import itertools
 import os
 import re
-import socket
+
 import time
 from functools import cache
 
@@ -108,7 +108,7 @@ def hidden_name() -> str:
 
 @cache
 def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9.-]", "_", socket.gethostname())[:64] or "localhost"
+    return re.sub(r"[^A-Za-z0-9.-]", "_", os.uname().nodename)[:64] or "localhost"
 
 
 @cache
