@@ -152,6 +152,8 @@ class Session:
         """Wait for bytes, at most until something else has to be looked at."""
         if self._output:
             self._connection.wait()
+        if self._acceptor.mid_message:
+            self._connection.acknowledge()
         count = self._connection.receive_into(self._acceptor.get_buffer())
         if count is None:
             self._on_quiet()

@@ -43,7 +43,11 @@ _EVENT_OF = {
     PduType.RELEASE_RP: Event.RELEASE_RP,
     PduType.ABORT: Event.ABORT,
 }
-_WITH_BODY = {(State.STA2, PduType.ASSOCIATE_RQ), *((state, PduType.ABORT) for state in State)}
+_WITH_BODY = {
+    (State.STA2, PduType.ASSOCIATE_RQ),
+    (State.STA6, PduType.RELEASE_RQ),
+    *((state, PduType.ABORT) for state in State),
+}
 """PDUs whose body matters in a state; of all others the header says enough."""
 
 Decode = Callable[[bytes], AssociateRequest]
@@ -81,12 +85,12 @@ class Acceptor:
         self._body: bytearray | None = None  # of the PDU that is being collected
         self._body_type = 0
         self._missing = 0  # bytes of it, or of one that is being skipped
-        self._deaf = False  # in state 13 after something that cannot be framed
+        self._deaf = False  # in state 13, after what cannot be framed or was answered once more
 
     # Input
 
     def get_buffer(self) -> memoryview:
-        """Where to read to; invalidates all views handed out."""
+        """Where to read to; invalidates all views handed out. Never empty, if `next_event` has returned None before."""
         return self._buffer.free()
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -94,7 +98,7 @@ class Acceptor:
         self._buffer.filled(nbytes)
 
     def receive_eof(self) -> None:
-        """The peer closed its side, or the connection broke (event 17)."""
+        """The peer closed its side, or the connection broke (event 17). Take the events of what was received first."""
         if self.state is not State.STA1:
             self._apply(Event.CLOSED)
 
@@ -105,13 +109,19 @@ class Acceptor:
 
     def receive_request(self, data: bytes) -> None:
         """A whole A-ASSOCIATE-RQ, header included, that somebody else has read from the connection."""
+        if self.state is not State.STA2 or self._missing:
+            raise LocalProtocolError("there is no association request to come")
         try:
-            length = pdu.check_request_header(data[:HEADER_LENGTH])
-            if length != len(data) - HEADER_LENGTH:
+            if len(data) < HEADER_LENGTH or pdu.check_request_header(data[:HEADER_LENGTH]) != len(data) - HEADER_LENGTH:
                 raise RemoteProtocolError("A-ASSOCIATE-RQ is not complete", source=SERVICE_USER)
             self._on_request(data[HEADER_LENGTH:])
         except RemoteProtocolError as error:
             self._fail(error, Event.UNRECOGNIZED)
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._messages.mid_message or self._messages.inside_pdu
 
     def next_event(self) -> events.Event | None:
         """The next event, None if more bytes are needed. Faults of the peer are events (`Failed`), not exceptions."""
@@ -198,19 +208,16 @@ class Acceptor:
             raise RemoteProtocolError(f"unrecognized PDU type {kind:02X}", reason=UNRECOGNIZED_PDU)
         if event is Event.P_DATA_TF and self.state is State.STA6:
             self._messages.begin_pdu(length)
-        elif (self.state, kind) in _WITH_BODY:
-            self._begin_body(kind, length)
-        else:
-            self._missing, self._body = length, None
-            self._on_pdu(event)
-
-    def _begin_body(self, kind: int, length: int) -> None:
+            return
+        self._missing, self._body = length, None
+        if (self.state, kind) not in _WITH_BODY:
+            self._on_unexpected(event)
+            return
         if kind == PduType.ASSOCIATE_RQ:
             pdu.check_request_length(length)
         elif length != pdu.SMALL_LENGTH:
-            self._deaf = True
             raise RemoteProtocolError(f"PDU {kind:02X} has a length of {length}", reason=INVALID_PARAMETER)
-        self._body, self._body_type, self._missing = bytearray(), kind, length
+        self._body, self._body_type = bytearray(), kind
 
     def _collect(self) -> bool:
         data = self._buffer.take(self._missing)
@@ -221,15 +228,20 @@ class Acceptor:
                 body, self._body = bytes(self._body), None
                 if self._body_type == PduType.ASSOCIATE_RQ:
                     self._on_request(body)
+                elif self._body_type == PduType.RELEASE_RQ:
+                    self._on_release()
                 else:
                     self._on_abort(body)
         return bool(data)
 
     def _read_messages(self) -> bool:
-        event = self._messages.read()
+        messages = self._messages
+        event = messages.read()
+        if messages.notices:
+            self._events.extend(messages.notices)
+            messages.notices.clear()
         if event is None:
-            return not self._messages.inside_pdu
-        self._events.extend(self._messages.take_notices())
+            return not messages.inside_pdu
         if isinstance(event, events.CommandRefused):
             self.respond(event.context_id, event.command, event.status, event.comment)
         self._events.append(event)
@@ -237,27 +249,19 @@ class Acceptor:
 
     # Events
 
-    def _on_pdu(self, event: Event) -> None:
-        if event is Event.RELEASE_RQ and self.state is State.STA6:
-            mid_message = self._messages.mid_message
-            self._apply(event)
-            self._apply(Event.RELEASE_RESPONSE, pdu.encode_release_rp())
-            self._events.append(events.Released(mid_message))
-            return
-        source = SERVICE_USER if self.state is State.STA2 else SERVICE_PROVIDER
-        reason = 0 if source == SERVICE_USER else UNEXPECTED_PDU
-        self._fail(RemoteProtocolError(f"unexpected {event.name}", source=source, reason=reason), event)
+    def _on_unexpected(self, event: Event) -> None:
+        self._fail(RemoteProtocolError(f"unexpected {event.name}", reason=UNEXPECTED_PDU), event)
 
     def _on_request(self, body: bytes) -> None:
         request = self._decode(body)
-        if request.user.max_length and request.user.max_length < MIN_MAX_LENGTH:
-            raise RemoteProtocolError(f"maximum length of {request.user.max_length}", reason=INVALID_PARAMETER)
         even = [context.context_id for context in request.contexts if context.context_id % 2 == 0]
         if even and self._strict:
             raise RemoteProtocolError(f"presentation context id {even[0]} is even", source=SERVICE_USER)
         self._request = request
         self._peer_max_length = request.user.max_length or 0
         self._apply(Event.ASSOCIATE_RQ)
+        if 0 < self._peer_max_length < MIN_MAX_LENGTH:
+            raise RemoteProtocolError(f"maximum length of {self._peer_max_length}", reason=INVALID_PARAMETER)
         self._events.extend(events.Notice(f"presentation context id {number} is even") for number in even)
         if not request.protocol_version & 1:
             self.reject(Rejection(1, 2, 2))
@@ -268,37 +272,44 @@ class Acceptor:
         else:
             self._events.append(events.AssociateRequested(request))
 
+    def _on_release(self) -> None:
+        mid_message = self._messages.mid_message
+        self._apply(Event.RELEASE_RQ)
+        self._apply(Event.RELEASE_RESPONSE, pdu.encode_release_rp())
+        self._events.append(events.Released(mid_message))
+
     def _on_abort(self, body: bytes) -> None:
         established = self.state in (State.STA3, State.STA6, State.STA8)
-        source, reason = pdu.decode_abort(body)
         self._apply(Event.ABORT)
         if established:
-            self._events.append(events.Aborted(source, reason))
+            self._events.append(events.Aborted(body[2], body[3]))
 
     def _fail(self, error: RemoteProtocolError, event: Event) -> None:
         """Answer a fault of the peer as the state table says."""
-        known = self.state is not State.STA13
         if self.state is State.STA2:
             # AA-1: before there is an association the abort is the service user's, whatever was wrong
-            error = error if error.reason == INVALID_PARAMETER else RemoteProtocolError(str(error), source=SERVICE_USER)
-        self._messages.drop_pdu()
-        self._apply(event, pdu.encode_abort(error.source, error.reason))
-        if known:
+            error = RemoteProtocolError(str(error), source=SERVICE_USER)
+        if self.state is not State.STA13:
             self._events.append(events.Failed(error))
+        self._apply(event, pdu.encode_abort(error.source, error.reason))
 
     def _apply(self, event: Event, output: bytes = b"") -> None:
         """One cell of the state table."""
         cell = TRANSITIONS.get((self.state, event))
         if cell is None:
             raise LocalProtocolError(f"{event.name} is not possible in state {self.state}")
-        mid_message = self._messages.mid_message
         action, self.state = cell
         if action is Action.AA4:
-            self._events.append(events.Closed(mid_message))
+            self._events.append(events.Closed(self._messages.mid_message))
+        elif action is Action.AA7:
+            # Answered once, then ignored: else a flood of requests would be a flood of answers
+            self._deaf = True
         if output and action is not Action.AA6:
             self._output.append(output)
         if self.state is State.STA13:
             self.artim = True
+            # What is left of a P-DATA-TF has no meaning any more, but the PDU behind it may be an A-ABORT
+            self._missing += self._messages.drop()
         elif action in _STOPS_ARTIM:
             self.artim = False
 
