@@ -202,7 +202,7 @@ class Acceptor:
         return True
 
     def _on_header(self, kind: int, length: int) -> None:
-        event = _EVENT_OF.get(kind)  # type: ignore[call-overload]  # plain numbers hash like the enum's
+        event = _EVENT_OF.get(kind)
         if event is None:
             self._deaf = True
             raise RemoteProtocolError(f"unrecognized PDU type {kind:02X}", reason=UNRECOGNIZED_PDU)

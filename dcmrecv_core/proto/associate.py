@@ -6,13 +6,12 @@ whatever overruns its frame raises RemoteProtocolError with abort 0/0 (action AA
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
 
-from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.errors import LocalProtocolError, RemoteProtocolError
 from dcmrecv_core.model import UserIdentity
 from dcmrecv_core.proto.pdu import HEADER, PduType, check_request_length
 
@@ -24,7 +23,7 @@ MIN_MAX_LENGTH = 8
 """The least maximum length that can carry anything: a PDV header and two bytes."""
 
 
-class Item(IntEnum):
+class Item:
     """Item types (PS3.8 sections 9.3.2, 9.3.3; PS3.7 annex D.3.3)."""
 
     APPLICATION_CONTEXT = 0x10
@@ -45,10 +44,14 @@ class Item(IntEnum):
 
 _FIXED = Struct(">H2x16s16s32x")
 _ITEM = Struct(">BxH")
+_MAX_ITEM_LENGTH = 0xFFFF
 _CONTEXT_HEAD = 4
 _U32 = Struct(">I")
 _U16 = Struct(">H")
 _WINDOW = Struct(">HH")
+
+_MAX_ROLE_UID = 128
+"""A role may be answered with the requestor's own UID: with longer ones the answer could outgrow its item."""
 
 
 class Requested(NamedTuple):
@@ -105,13 +108,12 @@ class AssociateRequest:
 
 @dataclass(frozen=True, slots=True)
 class AssociateAccept:
-    """A decoded A-ASSOCIATE-AC."""
+    """An A-ASSOCIATE-AC to be encoded; titles as in the request."""
 
     called: bytes
     calling: bytes
     results: tuple[ContextResult, ...]
     user: UserInformation
-    application_context: str = APPLICATION_CONTEXT
 
 
 def ae_title(raw: bytes) -> str:
@@ -193,14 +195,13 @@ def _decode_user_information(body: bytes, start: int, end: int) -> UserInformati
             values["async_window"] = _WINDOW.unpack(_exactly(body[first:last], 4))
         elif kind == Item.ROLE:
             uid, rest = _counted(body[first:last])
-            roles[uid_text(uid)] = (rest[:1] == b"\1", rest[1:2] == b"\1")
+            if len(uid) <= _MAX_ROLE_UID:
+                roles[uid_text(uid)] = (rest[:1] == b"\1", rest[1:2] == b"\1")
         elif kind == Item.EXTENDED_NEGOTIATION:
             uid, rest = _counted(body[first:last])
             extended[uid_text(uid)] = rest
         elif kind == Item.USER_IDENTITY:
             values["user_identity"] = _decode_identity(body[first:last])
-        elif kind == Item.USER_IDENTITY_RESPONSE:
-            values["identity_response"] = _counted(body[first:last])[0]
     return UserInformation(roles=roles, extended=extended, **values)  # type: ignore[arg-type]
 
 
@@ -226,68 +227,18 @@ def _decode_identity(value: bytes) -> UserIdentity:
     return UserIdentity(value[0], value[1] == 1, primary, secondary)
 
 
-def decode_associate_ac(body: bytes) -> AssociateAccept:
-    """The body of an A-ASSOCIATE-AC; raises RemoteProtocolError."""
-    check_request_length(len(body))
-    _, called, calling = _FIXED.unpack_from(body)
-    application_context = ""
-    results: list[ContextResult] = []
-    user = UserInformation()
-    for kind, start, end in _items(body, _FIXED.size, len(body)):
-        if kind == Item.APPLICATION_CONTEXT:
-            application_context = uid_text(body[start:end])
-        elif kind == Item.CONTEXT_RESULT:
-            if end - start < _CONTEXT_HEAD:
-                raise _malformed("presentation context item is too short")
-            syntaxes = [uid_text(body[a:b]) for _, a, b in _items(body, start + _CONTEXT_HEAD, end)]
-            results.append(ContextResult(body[start], body[start + 2], syntaxes[0] if syntaxes else ""))
-        elif kind == Item.USER_INFORMATION:
-            user = _decode_user_information(body, start, end)
-    return AssociateAccept(called, calling, tuple(results), user, application_context)
-
-
-def encode_associate_rq(request: AssociateRequest) -> bytes:
-    """The whole A-ASSOCIATE-RQ PDU."""
-    contexts = b"".join(
-        _item(
-            Item.PROPOSED_CONTEXT,
-            bytes((context.context_id, 0, 0, 0))
-            + _uid(Item.ABSTRACT_SYNTAX, context.abstract_syntax)
-            + b"".join(_uid(Item.TRANSFER_SYNTAX, uid) for uid in context.transfer_syntaxes),
-        )
-        for context in request.contexts
-    )
-    fixed = _FIXED.pack(request.protocol_version, _title(request.called), _title(request.calling))
-    return _pdu(PduType.ASSOCIATE_RQ, fixed, request.application_context, contexts, request.user)
-
-
 def encode_associate_ac(accept: AssociateAccept) -> bytes:
     """The whole A-ASSOCIATE-AC PDU; titles are returned as received, NULs as blanks."""
-    contexts = _encode_results(accept.results)
-    fixed = _FIXED.pack(PROTOCOL_VERSION, _title(accept.called), _title(accept.calling))
-    return _pdu(PduType.ASSOCIATE_AC, fixed, accept.application_context, contexts, accept.user)
-
-
-def _encode_results(results: Sequence[ContextResult]) -> bytes:
-    return b"".join(
-        _item(
-            Item.CONTEXT_RESULT,
-            bytes((result.context_id, 0, result.result, 0)) + _uid(Item.TRANSFER_SYNTAX, result.transfer_syntax),
-        )
-        for result in results
-    )
-
-
-def _pdu(kind: PduType, fixed: bytes, application_context: str, contexts: bytes, user: UserInformation) -> bytes:
-    body = b"".join(
-        (
-            fixed,
-            _uid(Item.APPLICATION_CONTEXT, application_context),
-            contexts,
-            _item(Item.USER_INFORMATION, _encode_user_information(user)),
-        )
-    )
-    return HEADER.pack(kind, len(body)) + body
+    parts = [
+        _FIXED.pack(PROTOCOL_VERSION, _title(accept.called), _title(accept.calling)),
+        _uid(Item.APPLICATION_CONTEXT, APPLICATION_CONTEXT),
+    ]
+    for context_id, result, transfer_syntax in accept.results:
+        syntax = _uid(Item.TRANSFER_SYNTAX, transfer_syntax)
+        parts.append(_item(Item.CONTEXT_RESULT, bytes((context_id, 0, result, 0)) + syntax))
+    parts.append(_item(Item.USER_INFORMATION, _encode_user_information(accept.user)))
+    body = b"".join(parts)
+    return HEADER.pack(PduType.ASSOCIATE_AC, len(body)) + body
 
 
 def _encode_user_information(user: UserInformation) -> bytes:
@@ -304,10 +255,6 @@ def _encode_user_information(user: UserInformation) -> bytes:
         parts.append(_uid(Item.IMPLEMENTATION_VERSION_NAME, user.implementation_version_name))
     for uid, information in user.extended.items():
         parts.append(_item(Item.EXTENDED_NEGOTIATION, _count(uid.encode("latin-1")) + information))
-    if user.user_identity is not None:
-        identity = user.user_identity
-        head = bytes((identity.kind, identity.response_requested))
-        parts.append(_item(Item.USER_IDENTITY, head + _count(identity.primary) + _count(identity.secondary)))
     if user.identity_response is not None:
         parts.append(_item(Item.USER_IDENTITY_RESPONSE, _count(user.identity_response)))
     return b"".join(parts)
@@ -317,11 +264,13 @@ def _title(raw: bytes) -> bytes:
     return raw.replace(b"\0", b" ").ljust(16)
 
 
-def _item(kind: Item, value: bytes) -> bytes:
+def _item(kind: int, value: bytes) -> bytes:
+    if len(value) > _MAX_ITEM_LENGTH:
+        raise LocalProtocolError(f"item {kind:02X} of {len(value)} bytes cannot be sent")
     return _ITEM.pack(kind, len(value)) + value
 
 
-def _uid(kind: Item, uid: str) -> bytes:
+def _uid(kind: int, uid: str) -> bytes:
     return _item(kind, uid.encode("latin-1"))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import lru_cache
-from struct import Struct, error
+from struct import Struct
 from typing import NamedTuple
 
 from dcmrecv_core.errors import COMMENT_LENGTH, RemoteProtocolError
@@ -19,8 +18,12 @@ _US = Struct("<H")
 _UL = Struct("<I")
 
 
-class CommandField(IntEnum):
-    """The requests that mean something to a storage receiver (PS3.7 annex E.1)."""
+class CommandField:
+    """The requests that mean something to a storage receiver (PS3.7 annex E.1).
+
+    Plain numbers, like all that is looked at for every PDU, item or element: reaching an enum's member takes Python
+    3.11 0.1 microseconds.
+    """
 
     C_STORE_RQ = 0x0001
     C_ECHO_RQ = 0x0030
@@ -37,7 +40,7 @@ class Status(IntEnum):
     MISTYPED_ARGUMENT = 0x0212
 
 
-class Tag(IntEnum):
+class Tag:
     """Elements of group 0000, by element number (PS3.7 annex E)."""
 
     GROUP_LENGTH = 0x0000
@@ -79,7 +82,7 @@ def command_text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode("latin-1").rstrip(" ")
 
 
-def decode_command(data: bytes | bytearray) -> Command:
+def decode_command(data: bytes) -> Command:
     """A command set of a request or response.
 
     Group length and unknown elements are not looked at (PS3.7 6.3 is a rule for senders); of repeated elements the
@@ -111,36 +114,35 @@ def _names_other_message(field: int) -> bool:
     return bool(field & RESPONSE_BIT) or field == CommandField.C_CANCEL_RQ
 
 
-def _elements(data: bytes | bytearray) -> dict[int, bytes]:
+def _elements(data: bytes) -> dict[int, bytes]:
     """Values of group 0000 by element number."""
     elements: dict[int, bytes] = {}
-    position, size = 0, len(data)
-    while position < size:
-        if position + 8 > size:
+    start, size = 0, len(data)
+    while start < size:
+        if start + 8 > size:
             raise RemoteProtocolError("command set ends within an element", reason=6)
-        group, element, length = _ELEMENT.unpack_from(data, position)
-        position += 8
-        if position + length > size:
+        group, element, length = _ELEMENT.unpack_from(data, start)
+        start += 8
+        end = start + length
+        if end > size:
             raise RemoteProtocolError(f"command element ({group:04X},{element:04X}) overruns its set", reason=6)
-        if not group:
-            elements.setdefault(element, bytes(data[position : position + length]))
-        position += length
+        if not group and element not in elements:
+            elements[element] = data[start:end]
+        start = end
     return elements
 
 
-def _number(elements: dict[int, bytes], tag: Tag) -> int | None:
+def _number(elements: dict[int, bytes], tag: int) -> int | None:
     value = elements.get(tag)
     if value is None:
         return None
-    try:
-        number: int = _US.unpack(value)[0]
-    except error:
+    if len(value) != 2:
         text = f"command element (0000,{tag:04X}) has {len(value)} bytes instead of 2"
-        raise RemoteProtocolError(text, reason=6) from None
-    return number
+        raise RemoteProtocolError(text, reason=6)
+    return int.from_bytes(value, "little")
 
 
-def _element(tag: Tag, value: bytes) -> bytes:
+def _element(tag: int, value: bytes) -> bytes:
     return _ELEMENT.pack(0, tag, len(value)) + value
 
 
@@ -148,31 +150,34 @@ def _padded(value: bytes, padding: bytes) -> bytes:
     return value + padding if len(value) % 2 else value
 
 
-@lru_cache(maxsize=256)
-def _response_head(sop_class: bytes, field: int) -> bytes:
-    """What precedes the Message ID: the same for all responses about one SOP class."""
-    head = _element(Tag.AFFECTED_SOP_CLASS_UID, _padded(sop_class, b"\0")) if sop_class else b""
-    return head + _element(Tag.COMMAND_FIELD, _US.pack(field | RESPONSE_BIT))
+def _comment(text: str) -> bytes:
+    """LO: at most 64 characters of the default repertoire, no backslash, no control characters (PS3.5 section 6.2)."""
+    printable = (character if " " <= character <= "~" else "?" for character in text[:COMMENT_LENGTH])
+    return "".join(printable).replace("\\", "/").encode("ascii")
 
 
-_MESSAGE_AND_STATUS = Struct("<HHIHHHIHHHIH")
+_RESPONSE = Struct("<8sH8sH18sH")
+_BEFORE_FIELD = _ELEMENT.pack(0, Tag.COMMAND_FIELD, 2)
+_BEFORE_ID = _ELEMENT.pack(0, Tag.MESSAGE_ID_BEING_RESPONDED_TO, 2)
+_BEFORE_STATUS = _element(Tag.DATA_SET_TYPE, _US.pack(NO_DATA_SET)) + _ELEMENT.pack(0, Tag.STATUS, 2)
 
 
 def encode_response(
     command: Command, status: int, comment: str = "", offending_elements: tuple[int, ...] = ()
 ) -> bytes:
     """The response to `command` (PS3.7 9.3.1.2, 9.3.5.2): Message ID, class and instance as received."""
-    body = _response_head(command.sop_class, command.field) + _MESSAGE_AND_STATUS.pack(
-        *(0, Tag.MESSAGE_ID_BEING_RESPONDED_TO, 2, command.message_id),
-        *(0, Tag.DATA_SET_TYPE, 2, NO_DATA_SET),
-        *(0, Tag.STATUS, 2, status),
+    body = _RESPONSE.pack(
+        *(_BEFORE_FIELD, command.field | RESPONSE_BIT),
+        *(_BEFORE_ID, command.message_id),
+        *(_BEFORE_STATUS, status),
     )
+    if command.sop_class:
+        body = _element(Tag.AFFECTED_SOP_CLASS_UID, _padded(command.sop_class, b"\0")) + body
     if offending_elements:
         value = b"".join(_US.pack(tag >> 16) + _US.pack(tag & 0xFFFF) for tag in offending_elements)
         body += _element(Tag.OFFENDING_ELEMENT, value)
     if comment:
-        text = comment[:COMMENT_LENGTH].encode("ascii", "replace").replace(b"\\", b"/")
-        body += _element(Tag.ERROR_COMMENT, _padded(text, b" "))
+        body += _element(Tag.ERROR_COMMENT, _padded(_comment(comment), b" "))
     if command.sop_instance:
         body += _element(Tag.AFFECTED_SOP_INSTANCE_UID, _padded(command.sop_instance, b"\0"))
     return _element(Tag.GROUP_LENGTH, _UL.pack(len(body))) + body

@@ -1,4 +1,4 @@
-"""What the acceptor tells the session. Payload views are valid until bytes are received or the next event is asked for."""
+"""What the acceptor tells the session. Payload views are valid until bytes are received or the next event is taken."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from dcmrecv_core.errors import RemoteProtocolError
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.buffer import ReceiveBuffer
@@ -14,20 +16,38 @@ from dcmrecv_core.proto.dimse import (
     Status,
     decode_command,
 )
-from dcmrecv_core.proto.pdu import COMMAND_BIT, LAST_BIT, PDV_HEADER, PDV_OVERHEAD, check_pdv
+from dcmrecv_core.proto.pdu import COMMAND_BIT, HEADER, HEADER_LENGTH, LAST_BIT, PDV_HEADER, PDV_OVERHEAD, PduType
 
-VERIFICATION = "1.2.840.10008.1.1"
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+"""PS3.5 section 9.1 as far as characters go. Leading zeros are forbidden too, but harm nobody."""
 
 
 class MessageReader:
     """Reads what is in `buffer` while a P-DATA-TF lasts. `contexts` are the accepted ones: id to syntaxes."""
 
+    __slots__ = (
+        "_buffer",
+        "_command",
+        "_command_bytes",
+        "_context_id",
+        "_in_pdv",
+        "_last",
+        "_max_pdu",
+        "_odd",
+        "_pdu_left",
+        "_pdv_left",
+        "_refusal",
+        "_strict",
+        "contexts",
+        "notices",
+    )
+
     def __init__(self, buffer: ReceiveBuffer, max_pdu: int, strict: bool) -> None:
         self.contexts: dict[int, tuple[str, str]] = {}
+        self.notices: list[events.Event] = []  # since the caller last emptied it
         self._buffer = buffer
         self._max_pdu = max_pdu
         self._strict = strict
-        self._notices: list[events.Notice] = []
         self._pdu_left = 0
         self._in_pdv = False
         self._pdv_left = 0
@@ -45,26 +65,23 @@ class MessageReader:
     @property
     def mid_message(self) -> bool:
         """Whether a message has begun and not ended."""
-        return self._command is not None or bool(self._command_bytes) or self._in_pdv
+        return self._command is not None or bool(self._command_bytes) or self.inside_pdu
 
     def begin_pdu(self, length: int) -> None:
         """A P-DATA-TF header was read; raises RemoteProtocolError before anything of its body is buffered."""
+        self._pdu_left = length
         if length > self._max_pdu:
             raise RemoteProtocolError(f"P-DATA-TF of {length} bytes, at most {self._max_pdu} were announced", reason=6)
         if length < PDV_OVERHEAD:
             raise RemoteProtocolError("P-DATA-TF without a PDV", reason=6)
-        self._pdu_left = length
 
-    def drop_pdu(self) -> None:
-        """Forget the message under way: the association has failed."""
-        self._pdu_left = self._pdv_left = 0
+    def drop(self) -> int:
+        """Forget the message under way, for the association has ended; returns how much of its PDU is to come."""
+        left, self._pdu_left = self._pdu_left, 0
         self._in_pdv = False
         self._command = None
         self._command_bytes.clear()
-
-    def take_notices(self) -> list[events.Notice]:
-        notices, self._notices = self._notices, []
-        return notices
+        return left
 
     def read(self) -> events.Event | None:
         """The next event from what is buffered; None if this PDU has nothing more to say, now or at all.
@@ -74,22 +91,19 @@ class MessageReader:
         buffer = self._buffer
         view = buffer.view
         fragments: list[memoryview] = []
-        while True:
-            if not self._in_pdv:
-                if not self._next_pdv(bool(fragments)):
-                    break
-                continue
+        while self._in_pdv or self._next_pdv(bool(fragments)):
             start = buffer.start
-            count = min(self._pdv_left, buffer.end - start)
+            left = self._pdv_left
+            count = min(left, buffer.end - start)
             if count:
-                buffer.start = start + count
-                self._pdv_left -= count
+                buffer.start = end = start + count
                 self._pdu_left -= count
                 if self._command is None:
-                    self._add_command(view[start : start + count])
+                    self._add_command(view[start:end])
                 else:
-                    fragments.append(view[start : start + count])
-            if self._pdv_left:
+                    fragments.append(view[start:end])
+            if count < left:
+                self._pdv_left = left - count
                 break
             self._in_pdv = False
             if self._last:
@@ -105,21 +119,26 @@ class MessageReader:
         buffer = self._buffer
         start, available = buffer.start, buffer.end - buffer.start
         if not self._pdu_left:
-            if not keep_reading or available < 6 or buffer.memory[start] != 4:
+            if not keep_reading or available < HEADER_LENGTH or buffer.memory[start] != PduType.P_DATA_TF:
                 return False
-            buffer.start = start + 6
-            self.begin_pdu(int.from_bytes(buffer.view[start + 2 : start + 6], "big"))
-            return True
-        if available < PDV_OVERHEAD and self._pdu_left >= PDV_OVERHEAD:
+            self.begin_pdu(HEADER.unpack_from(buffer.memory, start)[1])
+            buffer.start = start = start + HEADER_LENGTH
+            available -= HEADER_LENGTH
+        left = self._pdu_left
+        if left < PDV_OVERHEAD:
+            raise RemoteProtocolError(f"{left} bytes left in P-DATA-TF, too few for a PDV", reason=6)
+        if available < PDV_OVERHEAD:
             return False
-        check_pdv(buffer.view, start, self._pdu_left)
         length, context_id, control = PDV_HEADER.unpack_from(buffer.memory, start)
-        self._check_order(context_id, bool(control & COMMAND_BIT))
+        if length < 2 or length + 4 > left:
+            raise RemoteProtocolError(f"PDV of {length} bytes does not fit into the {left} left of its PDU", reason=6)
+        if self._command is None or context_id != self._context_id or control & COMMAND_BIT:
+            self._check_order(context_id, bool(control & COMMAND_BIT))
         if length & 1 and not self._odd:
             self._odd = True
-            self._notices.append(events.Notice(f"fragment of odd length on presentation context {context_id}"))
+            self.notices.append(events.Notice(f"fragment of odd length on presentation context {context_id}"))
         buffer.start = start + PDV_OVERHEAD
-        self._pdu_left -= PDV_OVERHEAD
+        self._pdu_left = left - PDV_OVERHEAD
         self._pdv_left = length - 2
         self._last = bool(control & LAST_BIT)
         self._in_pdv = True
@@ -147,7 +166,7 @@ class MessageReader:
         """The last fragment of a command or data set is in."""
         self._odd = False
         if self._command is None:
-            command = decode_command(self._command_bytes)
+            command = decode_command(bytes(self._command_bytes))
             self._command_bytes.clear()
             return self._begin(command)
         command, self._command = self._command, None
@@ -162,7 +181,7 @@ class MessageReader:
     def _begin(self, command: Command) -> events.Event | None:
         """A command set is complete."""
         if command.field == CommandField.C_CANCEL_RQ:
-            self._notices.append(events.Notice("C-CANCEL ignored"))
+            self.notices.append(events.Notice("C-CANCEL ignored"))
             return None
         if command.field & RESPONSE_BIT:
             raise RemoteProtocolError(f"response {command.field:04X} to a request that was never made", reason=5)
@@ -190,17 +209,14 @@ class MessageReader:
         if not sop_instance_uid or len(sop_instance_uid) > MAX_UID_LENGTH:
             fault = "longer than 64 characters" if sop_instance_uid else "missing"
             return Status.INVALID_SOP_INSTANCE, f"Affected SOP Instance UID is {fault}"
-        if self._strict and not _is_uid(sop_instance_uid):
-            return Status.INVALID_SOP_INSTANCE, "Affected SOP Instance UID has unfit characters"
+        if not _UID.fullmatch(sop_instance_uid):
+            if self._strict:
+                return Status.INVALID_SOP_INSTANCE, "Affected SOP Instance UID has unfit characters"
+            self.notices.append(events.Notice(f"SOP Instance UID {sop_instance_uid!r} has unfit characters"))
         if command.sop_class_uid != abstract_syntax:
             if self._strict:
                 return Status.SOP_CLASS_NOT_SUPPORTED, "SOP class differs from the presentation context's"
-            self._notices.append(
+            self.notices.append(
                 events.Notice(f"SOP class {command.sop_class_uid!r} on a presentation context of {abstract_syntax}")
             )
         return None
-
-
-def _is_uid(text: str) -> bool:
-    """PS3.5 section 9.1, as far as characters go: digits and dots, no empty component."""
-    return all(component.isascii() and component.isdigit() for component in text.split("."))

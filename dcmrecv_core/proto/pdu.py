@@ -5,8 +5,6 @@ Every PDU: octet 1 type, octet 2 reserved, octets 3-6 length of what follows, bi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
 
@@ -32,7 +30,7 @@ SMALL_LENGTH = 4
 """Body of A-ASSOCIATE-RJ, A-RELEASE-RQ, A-RELEASE-RP and A-ABORT."""
 
 
-class PduType(IntEnum):
+class PduType:
     """PDU types (sections 9.3.2 to 9.3.8)."""
 
     ASSOCIATE_RQ = 0x01
@@ -52,21 +50,13 @@ class Rejection(NamedTuple):
     reason: int
 
 
-class Pdv(NamedTuple):
-    """One presentation data value of a P-DATA-TF."""
-
-    context_id: int
-    control: int
-    fragment: bytes
-
-
 _RJ = Struct(">BxIxBBB")
 _ABORT = Struct(">BxIxxBB")
 _RELEASE = Struct(">BxI4x")
 
 
 def check_request_header(header: bytes) -> int:
-    """The body length of an A-ASSOCIATE-RQ from its first 6 bytes.
+    """The body length of an A-ASSOCIATE-RQ from its first 6 bytes (and no fewer).
 
     Raises RemoteProtocolError (abort 0/0: PS3.8 action AA-1) for any other PDU and for lengths out of bounds, before
     anything is allocated.
@@ -94,36 +84,17 @@ def encode_abort(source: int, reason: int) -> bytes:
     return _ABORT.pack(PduType.ABORT, SMALL_LENGTH, source, reason)
 
 
-def encode_release_rq() -> bytes:
-    """A-RELEASE-RQ (section 9.3.6)."""
-    return _RELEASE.pack(PduType.RELEASE_RQ, SMALL_LENGTH)
-
-
 def encode_release_rp() -> bytes:
     """A-RELEASE-RP (section 9.3.7)."""
     return _RELEASE.pack(PduType.RELEASE_RP, SMALL_LENGTH)
 
 
-def decode_associate_rj(body: bytes) -> Rejection:
-    """The body of an A-ASSOCIATE-RJ; raises RemoteProtocolError."""
-    _check_small(body)
-    return Rejection(body[1], body[2], body[3])
-
-
-def decode_abort(body: bytes) -> tuple[int, int]:
-    """(source, reason) from the body of an A-ABORT; raises RemoteProtocolError."""
-    _check_small(body)
-    return body[2], body[3]
-
-
-def _check_small(body: bytes) -> None:
-    if len(body) != SMALL_LENGTH:
-        raise RemoteProtocolError(f"PDU of {len(body)} bytes where {SMALL_LENGTH} are fixed", reason=6)
-
-
 def encode_message(context_id: int, data: bytes, max_length: int, *, command: bool) -> bytes:
-    """A command or data set as P-DATA-TF PDUs of one PDV each, none longer than the peer's `max_length` (0: any)."""
-    room = max_length - PDV_OVERHEAD if max_length else len(data)
+    """A command or data set as P-DATA-TF PDUs of one PDV each, none longer than the peer's `max_length` (0: any).
+
+    Fragments have even lengths (PS3.8 annex E.1), also where `max_length` is odd.
+    """
+    room = (max_length - PDV_OVERHEAD) & ~1 if max_length else len(data)
     kind = COMMAND_BIT if command else 0
     if len(data) <= room:
         length = len(data) + 2
@@ -137,27 +108,3 @@ def encode_message(context_id: int, data: bytes, max_length: int, *, command: bo
         parts.append(PDV_HEADER.pack(len(fragment) + 2, context_id, control))
         parts.append(fragment)
     return b"".join(parts)
-
-
-def decode_p_data(body: bytes) -> Iterator[Pdv]:
-    """The PDVs of a whole P-DATA-TF body; raises RemoteProtocolError.
-
-    The acceptor does not wait for whole PDUs and has its own loop; this one serves whoever has a PDU at hand.
-    """
-    position = 0
-    while position < len(body) or not position:
-        left = len(body) - position
-        length = check_pdv(body, position, left)
-        _, context_id, control = PDV_HEADER.unpack_from(body, position)
-        yield Pdv(context_id, control, body[position + PDV_OVERHEAD : position + 4 + length])
-        position += 4 + length
-
-
-def check_pdv(body: bytes | memoryview, position: int, left: int) -> int:
-    """The length field of the PDV at `position` in a PDU that has `left` bytes to go; raises RemoteProtocolError."""
-    if left < PDV_OVERHEAD:
-        raise RemoteProtocolError(f"{left} bytes left in P-DATA-TF, too few for a PDV", reason=6)
-    length: int = PDV_HEADER.unpack_from(body, position)[0]
-    if length < 2 or length + 4 > left:
-        raise RemoteProtocolError(f"PDV of {length} bytes does not fit into the {left} left of its PDU", reason=6)
-    return length
