@@ -236,10 +236,12 @@ class Acceptor:
 
     def _read_messages(self) -> bool:
         messages = self._messages
-        event = messages.read()
-        if messages.notices:
-            self._events.extend(messages.notices)
-            messages.notices.clear()
+        try:
+            event = messages.read()
+        finally:
+            if messages.notices:
+                self._events.extend(messages.notices)
+                messages.notices.clear()
         if event is None:
             return not messages.inside_pdu
         if isinstance(event, events.CommandRefused):

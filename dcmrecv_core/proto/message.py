@@ -121,8 +121,9 @@ class MessageReader:
         if not self._pdu_left:
             if not keep_reading or available < HEADER_LENGTH or buffer.memory[start] != PduType.P_DATA_TF:
                 return False
+            buffer.start = start + HEADER_LENGTH
             self.begin_pdu(HEADER.unpack_from(buffer.memory, start)[1])
-            buffer.start = start = start + HEADER_LENGTH
+            start += HEADER_LENGTH
             available -= HEADER_LENGTH
         left = self._pdu_left
         if left < PDV_OVERHEAD:
