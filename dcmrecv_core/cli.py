@@ -28,6 +28,9 @@ _NO_CLOBBER_SCHEMES = ("unique", "short-unique", "system-time")
 
 def main(argv: list[str] | None = None) -> int:
     """Run `dcmrecv` with `argv` (default: sys.argv) and return its exit code."""
+    if os.name != "posix":
+        sys.stderr.write("dcmrecv needs a POSIX system (fork, socket pairs): Linux, a BSD or macOS\n")
+        return 1
     program, *arguments = sys.argv if argv is None else ["dcmrecv", *argv]
     try:
         tokens = commandline.expand(arguments)

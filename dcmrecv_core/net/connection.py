@@ -30,14 +30,14 @@ class Connection(Protocol):
     def acknowledge(self) -> None:
         """Let the peer know at once what has arrived, where the transport would wait for something to send."""
 
-    def send(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytes | bytearray) -> int:
         """Bytes taken without waiting, 0 if none. Raises OSError."""
 
-    def wait(self) -> None:
-        """Wait until something can be read or sent, at most PATIENCE."""
+    def wait(self) -> tuple[bool, bool]:
+        """Wait until something can be read or sent, at most PATIENCE; which of the two it is."""
 
-    def wait_writable(self) -> None:
-        """Wait until something can be sent, at most PATIENCE."""
+    def wait_writable(self) -> bool:
+        """Wait until something can be sent, at most PATIENCE; whether it can."""
 
     def finish(self) -> None:
         """Shut the sending side down, give the peer LINGER seconds to close first, close."""
@@ -64,22 +64,24 @@ class PlainConnection:
         # until that is acknowledged, which takes the kernel 40 ms. The option holds for one acknowledgement only.
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
-    def send(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytes | bytearray) -> int:
         try:
             return self._sock.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return 0
 
-    def wait(self) -> None:
-        self._poll(select.POLLIN | select.POLLOUT)
+    def wait(self) -> tuple[bool, bool]:
+        events = self._poll(select.POLLIN | select.POLLOUT)
+        return bool(events & ~select.POLLOUT), bool(events & select.POLLOUT)
 
-    def wait_writable(self) -> None:
-        self._poll(select.POLLOUT)
+    def wait_writable(self) -> bool:
+        return bool(self._poll(select.POLLOUT))
 
-    def _poll(self, events: int) -> None:
+    def _poll(self, events: int) -> int:
+        """What has happened within PATIENCE, errors and the end of the stream included."""
         poll = select.poll()
         poll.register(self._sock, events)
-        poll.poll(PATIENCE * 1000)
+        return next((happened for _, happened in poll.poll(PATIENCE * 1000)), 0)
 
     def finish(self) -> None:
         try:

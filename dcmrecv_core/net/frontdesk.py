@@ -6,7 +6,6 @@ time. It reads exactly 6 + length bytes; what follows belongs to the worker.
 
 from __future__ import annotations
 
-import errno
 import logging
 import selectors
 import socket
@@ -21,29 +20,33 @@ from dcmrecv_core.proto import pdu
 log = logging.getLogger("dcmrecv.net")
 
 MAX_VISITORS = 512
-"""Half-open connections in all; beyond, the oldest silent one goes."""
+"""Half-open connections in all; beyond, the oldest one goes."""
 
 MAX_VISITORS_PER_PEER = 256
 """The same for one address, so that one flood leaves room for the others."""
 
-_HEADER = 6
+ACCEPT_PAUSE = 0.5
+"""Seconds between two tries to accept when the system refuses, for want of descriptors as a rule."""
+
 _ACCEPTS_PER_WAKE = 64
-_PAUSE_SECONDS = 0.5  # between two tries to accept while descriptors are short
-_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_CHUNK = 65536
 
 
 class Visitor:
-    """A connection whose request is not complete, or (`leaving`) one that waits for the peer to close."""
+    """A connection whose request is not complete, or (`leaving`) one that waits for the peer to close.
 
-    __slots__ = ("address", "buffer", "deadline", "filled", "leaving", "port", "sock")
+    `data` grows as bytes come, whatever length the peer declares; `wanted` is where to stop reading.
+    """
+
+    __slots__ = ("address", "data", "deadline", "leaving", "port", "sock", "wanted")
 
     def __init__(self, sock: socket.socket, address: str, port: int, deadline: float) -> None:
         self.sock = sock
         self.address = address
         self.port = port
         self.deadline = deadline
-        self.buffer = bytearray(_HEADER)
-        self.filled = 0
+        self.data = bytearray()
+        self.wanted = pdu.HEADER_LENGTH
         self.leaving = False
 
 
@@ -102,34 +105,34 @@ class FrontDesk:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno in _OUT_OF_DESCRIPTORS:
-                    log.error("cannot accept connections: %s; waiting for others to end", error.strerror)
-                    self._pause()
-                    self._resume_at = now + _PAUSE_SECONDS
-                    return
-                raise
+                log.error("cannot accept connections: %s; trying again soon", error.strerror)
+                self._pause()
+                self._resume_at = now + ACCEPT_PAUSE
+                return
             self.welcome(sock, address, port, now)
 
     def welcome(self, sock: socket.socket, address: str, port: int, now: float) -> None:
         """A new half-open connection; makes room if there are too many."""
-        sock.setblocking(False)
-        visitor = Visitor(sock, address, port, now + self._seconds)
         if self._per_peer[address] >= MAX_VISITORS_PER_PEER:
             self._drop(next(other for other in self._visitors.values() if other.address == address))
         elif len(self._visitors) >= MAX_VISITORS:
             self._drop(next(iter(self._visitors.values())))
-        self._visitors[sock.fileno()] = visitor
-        self._per_peer[address] += 1
-        if not self._read(visitor, now):
-            self._selector.register(sock, selectors.EVENT_READ, self.on_readable)
+        sock.setblocking(False)
+        visitor = self._enter(Visitor(sock, address, port, now + self._seconds))
+        self._read(visitor, now)  # most requests are there already
+
+    def say_goodbye(self, handover: Handover, now: float, answer: bytes) -> None:
+        """Send a last PDU, then wait a moment for the peer to close, so that it can read it."""
+        visitor = self._enter(Visitor(handover.sock, handover.address, handover.port, now))
+        self._leave(visitor, now, answer)
 
     def on_readable(self, sock: socket.socket, now: float) -> None:
         """More of a request, or the end of a connection."""
         visitor = self._visitors[sock.fileno()]
         if visitor.leaving:
             self._discard_input(visitor)
-        elif self._read(visitor, now):
-            return
+        else:
+            self._read(visitor, now)
 
     def tick(self, now: float) -> float | None:
         """Drop whose time is over; seconds until the next one's is, None if nobody is here."""
@@ -139,47 +142,33 @@ class FrontDesk:
             if not visitor.leaving:
                 log.error("Could not receive association request: %s: DUL network read timeout", visitor.address)
             self._drop(visitor)
-        deadlines = [visitor.deadline for visitor in self._visitors.values()]
-        return max(0.0, min(deadlines) - now) if deadlines else None
+        return min((visitor.deadline - now for visitor in self._visitors.values()), default=None)
 
-    def say_goodbye(self, sock: socket.socket, address: str, port: int, now: float, answer: bytes) -> None:
-        """Send a last PDU, then wait a moment for the peer to close, so that it can read it."""
-        visitor = Visitor(sock, address, port, now + LINGER)
-        self._visitors[sock.fileno()] = visitor
-        self._per_peer[address] += 1
-        self._selector.register(sock, selectors.EVENT_READ, self.on_readable)
-        self._leave(visitor, now, answer)
-
-    def _read(self, visitor: Visitor, now: float) -> bool:
-        """Read on; True when the visitor is done with here: handed on or dropped."""
+    def _read(self, visitor: Visitor, now: float) -> None:
+        """Read on to the end of the request, and not a byte further."""
+        data = visitor.data
         try:
-            while visitor.filled < len(visitor.buffer):
-                count = visitor.sock.recv_into(memoryview(visitor.buffer)[visitor.filled :])
-                if not count:
+            while len(data) < visitor.wanted:
+                chunk = visitor.sock.recv(min(visitor.wanted - len(data), _CHUNK))
+                if not chunk:
                     log.info("connection from %s closed without an association request", visitor.address)
                     self._drop(visitor)
-                    return True
-                visitor.filled += count
-                if visitor.filled == _HEADER:
-                    visitor.buffer += bytes(pdu.check_request_header(bytes(visitor.buffer)))
+                    return
+                data += chunk
+                if len(data) == pdu.HEADER_LENGTH:
+                    visitor.wanted += pdu.check_request_header(bytes(data))
         except BlockingIOError:
-            return False
+            return
         except OSError as error:
             log.error("Could not receive association request: %s: %s", visitor.address, error.strerror)
             self._drop(visitor)
-            return True
+            return
         except RemoteProtocolError as error:
             log.error("Could not receive association request: %s: %s", visitor.address, error)
-            self._register_leaver(visitor)
             self._leave(visitor, now, pdu.encode_abort(error.source, error.reason))
-            return True
+            return
         self._forget(visitor)
-        self._admit(Handover(visitor.sock, bytes(visitor.buffer), visitor.address, visitor.port))
-        return True
-
-    def _register_leaver(self, visitor: Visitor) -> None:
-        if visitor.sock not in self._selector.get_map():
-            self._selector.register(visitor.sock, selectors.EVENT_READ, self.on_readable)
+        self._admit(Handover(visitor.sock, bytes(data), visitor.address, visitor.port))
 
     def _leave(self, visitor: Visitor, now: float, answer: bytes) -> None:
         visitor.leaving = True
@@ -192,7 +181,7 @@ class FrontDesk:
 
     def _discard_input(self, visitor: Visitor) -> None:
         try:
-            if visitor.sock.recv(65536):
+            if visitor.sock.recv(_CHUNK):
                 return
         except BlockingIOError:
             return
@@ -200,9 +189,14 @@ class FrontDesk:
             pass  # reset: gone as well
         self._drop(visitor)
 
+    def _enter(self, visitor: Visitor) -> Visitor:
+        self._visitors[visitor.sock.fileno()] = visitor
+        self._per_peer[visitor.address] += 1
+        self._selector.register(visitor.sock, selectors.EVENT_READ, self.on_readable)
+        return visitor
+
     def _forget(self, visitor: Visitor) -> None:
-        if visitor.sock in self._selector.get_map():
-            self._selector.unregister(visitor.sock)
+        self._selector.unregister(visitor.sock)
         del self._visitors[visitor.sock.fileno()]
         self._per_peer[visitor.address] -= 1
         if not self._per_peer[visitor.address]:

@@ -6,6 +6,8 @@ and seqpacket pairs fail above 212 KB, and a request may have 1 MiB.
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 import socket
 import struct
@@ -53,17 +55,27 @@ class Sender:
             self._data = self._data[sent:]
         return True
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the connection has been handed over; the request may be still on its way."""
+        return self._sock is None
+
     def abandon(self) -> None:
-        """In a forked worker: the connection is somebody else's."""
+        """Close the connection here, if it is still here."""
         if self._sock is not None:
             self._sock.close()
 
 
 def receive(control: socket.socket) -> Handover | None:
-    """The worker's side: wait for the next hand-over; None when the supervisor closed the pair or is gone."""
+    """The worker's side: wait for the next hand-over; None when the supervisor closed the pair or is gone.
+
+    Raises OSError when that happens within a hand-over, or if no descriptor is left for the connection.
+    """
     head, fds, _, _ = socket.recv_fds(control, _FRAME.size, 1)
     if not head:
         return None
+    if not fds:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     sock = socket.socket(fileno=fds[0])
     head += _read(control, _FRAME.size - len(head))
     length, port, address_length = _FRAME.unpack(head)

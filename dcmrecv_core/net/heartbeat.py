@@ -11,10 +11,11 @@ import struct
 _SLOT = 16
 _BEAT = struct.Struct("=d")
 _BEAT_OFFSET = 8
+_OVERDUE = 2
 
 
 class Heartbeat:
-    """A slot of a `HeartbeatBoard`. `flag` (one byte) is 1 while a hook runs."""
+    """A slot of a `HeartbeatBoard`. `flag` (one byte) is set to 1 when a hook begins and to 0 when it ends."""
 
     __slots__ = ("_view", "flag")
 
@@ -38,16 +39,12 @@ class Heartbeat:
 
     @property
     def overdue(self) -> bool:
-        """A hook ignored the end of its time."""
-        return bool(self._view[1])
+        """Whether the running hook has been told that its time is over."""
+        return self.flag[0] == _OVERDUE
 
-    @overdue.setter
-    def overdue(self, value: bool) -> None:
-        self._view[1] = value
-
-    def clear(self, now: float) -> None:
-        self._view[0] = self._view[1] = 0
-        self.beat(now)
+    def mark_overdue(self) -> None:
+        """The running hook is told now. In the same byte, so that the end of this hook ends it too."""
+        self.flag[0] = _OVERDUE
 
 
 class HeartbeatBoard:
@@ -58,10 +55,11 @@ class HeartbeatBoard:
         self._free = list(range(count))
 
     def take(self, now: float) -> tuple[int, Heartbeat]:
-        """A free slot and its number. The caller never has more than `count` at a time."""
+        """A fresh slot and its number. The caller never has more than `count` at a time."""
         number = self._free.pop()
         heartbeat = Heartbeat(self._memory[number * _SLOT : (number + 1) * _SLOT])
-        heartbeat.clear(now)
+        heartbeat.flag[0] = 0
+        heartbeat.beat(now)
         return number, heartbeat
 
     def give_back(self, number: int) -> None:

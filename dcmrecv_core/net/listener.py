@@ -11,8 +11,8 @@ from dcmrecv_core.settings import Settings
 
 _FIRST_FD = 3  # sd_listen_fds(3)
 _BACKLOG = 1024
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
-_USER_TIMEOUT_MS = 60_000
+_DEAD_PEER_OPTIONS = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
+"""Seconds, and milliseconds for the last; by name, for not every system has them all."""
 
 
 def inherited_count() -> int:
@@ -20,7 +20,7 @@ def inherited_count() -> int:
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return 0
     count = os.environ.get("LISTEN_FDS", "")
-    return int(count) if count.isdigit() else 0
+    return int(count) if count.isdecimal() else 0
 
 
 def open_listeners(settings: Settings) -> list[socket.socket]:
@@ -29,14 +29,20 @@ def open_listeners(settings: Settings) -> list[socket.socket]:
     if count:
         for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
             os.environ.pop(name, None)
-        listeners = [socket.socket(fileno=fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
-        for listener in listeners:
-            os.set_inheritable(listener.fileno(), False)
-    else:
-        listeners = [_bind(settings.bind, settings.port or 0)]
-    for listener in listeners:
+        return [_take(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
+    listener = _bind(settings.bind, settings.port or 0)
+    _prepare(listener)
+    return [listener]
+
+
+def _take(fd: int) -> socket.socket:
+    try:
+        listener = socket.socket(fileno=fd)
+        listener.set_inheritable(False)
         _prepare(listener)
-    return listeners
+    except OSError as error:
+        raise ListenError(f"cannot start SCP and listen on inherited socket {fd}: {error.strerror}") from error
+    return listener
 
 
 def _bind(address: str, port: int) -> socket.socket:
@@ -60,6 +66,6 @@ def _prepare(listener: socket.socket) -> None:
     # with Nagle's algorithm a response waits for the sender's delayed acknowledgement: 44 ms an instance
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE:
-        listener.setsockopt(socket.IPPROTO_TCP, option, value)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+    for name, value in _DEAD_PEER_OPTIONS.items():
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -12,8 +12,9 @@ class Notifier:
     def __init__(self) -> None:
         address = os.environ.pop("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        limit = os.environ.get("WATCHDOG_USEC", "")
-        self.watchdog_seconds = int(limit) / 2e6 if self._address and limit.isdigit() else None
+        limit = os.environ.pop("WATCHDOG_USEC", "")
+        ours = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_seconds = int(limit) / 2e6 if self._address and ours and limit.isdecimal() else None
 
     def ready(self, status: str) -> None:
         self._send(f"READY=1\nSTATUS={status}")

@@ -1,7 +1,7 @@
 """The pool of workers: forked ahead of need, one association at a time each, replaced when they end.
 
-Nothing here blocks. A worker is dead when its end of the control pair closes; it is killed when plugin code in it does
-not yield, and never because a disk hangs.
+Nothing here blocks. A worker is dead when its end of the control pair closes or when it is reaped; it is killed when
+plugin code in it does not yield, and never because a disk hangs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from dcmrecv_core.net.handover import IDLE, Handover, Sender
 from dcmrecv_core.net.heartbeat import Heartbeat, HeartbeatBoard
@@ -29,27 +30,33 @@ SHRINK_SECONDS = 30.0
 STUCK_SECONDS = 2.0
 """How long a hook may ignore the end of its time before its worker is killed."""
 
-_RESPAWN_PAUSE = 0.5
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 16.0
+"""Seconds without a fork when a worker could not be started, doubled each time that happens again."""
 
 WorkerMain = Callable[[socket.socket, Heartbeat], int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Worker:
-    """The supervisor's view of one worker; `sender` is its hand-over under way."""
+    """The supervisor's view of one worker.
+
+    `started` when it has been idle once, `since` when it last began to be, `sender` its hand-over under way.
+    """
 
     pid: int
     control: socket.socket
     slot: int
     heartbeat: Heartbeat
     since: float
+    started: bool = False
     idle: bool = False
     sender: Sender | None = None
     overdue_since: float | None = None
 
 
 class Pool:
-    """At most `limit` workers. `main` runs in each of them, in its own process."""
+    """At most `limit` workers. `main` runs in each of them, in its own process, with all signals blocked."""
 
     def __init__(self, selector: selectors.BaseSelector, limit: int, hook_seconds: float, main: WorkerMain) -> None:
         self._selector = selector
@@ -59,41 +66,37 @@ class Pool:
         self._board = HeartbeatBoard(limit)
         self._workers: dict[int, Worker] = {}
         self._idle: deque[Worker] = deque()
+        self._pause = FIRST_PAUSE
         self._not_before = 0.0
         self._stopping = False
+        self.is_ready = False
+        """Whether any worker has ever got as far as waiting for associations."""
 
     def __len__(self) -> int:
         return len(self._workers)
 
-    @property
-    def is_full(self) -> bool:
-        """No idle worker, and no more allowed."""
-        return not self._idle and len(self._workers) >= self._limit
-
-    def grow(self, now: float) -> None:
-        """Fork until SPARE workers are idle or starting, as far as `limit` allows."""
+    def grow(self, now: float, waiting: int = 0) -> None:
+        """Fork until SPARE workers beside those for `waiting` peers are idle or starting, as far as `limit` allows."""
         if self._stopping or now < self._not_before:
             return
-        starting = sum(1 for worker in self._workers.values() if not worker.idle and worker.heartbeat.last == 0.0)
-        for _ in range(SPARE - len(self._idle) - starting):
-            if len(self._workers) >= self._limit:
-                return
+        coming = len(self._idle) + sum(not worker.started for worker in self._workers.values())
+        for _ in range(min(SPARE + waiting - coming, self._limit - len(self._workers))):
             try:
                 self._fork(now)
             except OSError as error:
                 log.error("cannot start a worker: %s", error.strerror)
-                self._not_before = now + _RESPAWN_PAUSE
+                self._slow_down(now)
                 return
 
     def assign(self, handover: Handover) -> bool:
         """Hand an association to an idle worker; False if there is none."""
-        if not self._idle:
-            return False
-        worker = self._idle.pop()  # the last one to become idle: its memory is warm
-        worker.idle = False
-        worker.sender = Sender(handover)
-        self._advance(worker)
-        return True
+        while self._idle:
+            worker = self._idle.pop()  # the last one to become idle: its memory is warm
+            worker.idle = False
+            worker.sender = Sender(handover)
+            if self._advance(worker):
+                return True
+        return False
 
     def on_control(self, control: socket.socket, now: float) -> None:
         """A worker says something, can take more of a hand-over, or is gone."""
@@ -111,8 +114,9 @@ class Pool:
         elif self._stopping:
             self._release(worker)  # it was starting when the others were told
         elif IDLE in message and not worker.idle:
-            worker.idle = True
+            worker.idle = worker.started = self.is_ready = True
             worker.since = now
+            self._pause = FIRST_PAUSE
             self._idle.append(worker)
 
     def tick(self, now: float) -> None:
@@ -121,6 +125,7 @@ class Pool:
             if not worker.idle and self._is_stuck(worker, now):
                 log.error("worker %d does not come back from a plugin, killing it", worker.pid)
                 os.kill(worker.pid, signal.SIGKILL)
+                worker.overdue_since = None
         while len(self._idle) > SPARE and now - self._idle[0].since > SHRINK_SECONDS:
             self._release(self._idle.popleft())
 
@@ -133,12 +138,9 @@ class Pool:
 
     def signal_all(self, number: int) -> None:
         for worker in self._workers.values():
-            try:
-                os.kill(worker.pid, number)
-            except ProcessLookupError:
-                continue  # its end of the pair will tell
+            os.kill(worker.pid, number)  # not reaped yet, so the number is still its own
 
-    def reap(self) -> None:
+    def reap(self, now: float) -> None:
         """Collect the exit codes of children that have ended."""
         while True:
             try:
@@ -151,6 +153,8 @@ class Pool:
             if code:
                 how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
                 log.error("worker %d %s", pid, how)
+            for worker in [worker for worker in self._workers.values() if worker.pid == pid]:
+                self._forget(worker, now)
 
     def abandon(self) -> None:
         """In a forked worker: close what belongs to the supervisor."""
@@ -161,7 +165,9 @@ class Pool:
 
     def _fork(self, now: float) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        slot, heartbeat = self._board.take(0.0)
+        slot, heartbeat = self._board.take(now)
+        # Until the child has handlers of its own, a signal to it would be reported to the supervisor as one to itself.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             pid = os.fork()
         except OSError:
@@ -169,35 +175,49 @@ class Pool:
             ours.close()
             theirs.close()
             raise
-        if not pid:
-            ours.close()
-            os._exit(self._main(theirs, heartbeat))
+        else:
+            if not pid:
+                self._run_child(ours, theirs, heartbeat)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         ours.setblocking(False)
         self._workers[ours.fileno()] = Worker(pid, ours, slot, heartbeat, now)
         self._selector.register(ours, selectors.EVENT_READ, self.on_control)
 
-    def _advance(self, worker: Worker) -> None:
+    def _run_child(self, ours: socket.socket, theirs: socket.socket, heartbeat: Heartbeat) -> NoReturn:
+        code = 1
         try:
-            done = worker.sender is None or worker.sender.advance(worker.control)
+            ours.close()
+            code = self._main(theirs, heartbeat)
+        except BaseException:
+            # a bug of ours; the association is lost, the supervisor starts a fresh worker
+            log.critical("worker ends because of an internal error", exc_info=True)
+        finally:
+            os._exit(code)  # whatever happens, the child must not go on as a second supervisor
+
+    def _advance(self, worker: Worker) -> bool:
+        """Go on with a hand-over; False if the worker is gone and nothing was handed over."""
+        sender = worker.sender
+        try:
+            done = sender is None or sender.advance(worker.control)
         except OSError:
             done = True  # the worker is gone; its end of the pair will tell, and the peer sees the connection end
         events = selectors.EVENT_READ if done else selectors.EVENT_READ | selectors.EVENT_WRITE
         if done:
             worker.sender = None
         self._selector.modify(worker.control, events, self.on_control)
+        return sender is None or sender.has_begun
 
     def _is_stuck(self, worker: Worker, now: float) -> bool:
         heartbeat = worker.heartbeat
-        if not heartbeat.in_hook:
+        # no beat for so long: the plugin is in foreign code that lets no exception in
+        overdue = heartbeat.in_hook and (heartbeat.overdue or now - heartbeat.last > self._hook_seconds)
+        if not overdue:
             worker.overdue_since = None
             return False
-        if heartbeat.last and now - heartbeat.last > self._hook_seconds + STUCK_SECONDS:
-            return True
-        if not heartbeat.overdue:
-            worker.overdue_since = None
-            return False
-        worker.overdue_since = worker.overdue_since or now
+        if worker.overdue_since is None:
+            worker.overdue_since = now
         return now - worker.overdue_since >= STUCK_SECONDS
 
     def _release(self, worker: Worker) -> None:
@@ -207,9 +227,16 @@ class Pool:
     def _forget(self, worker: Worker, now: float) -> None:
         if worker.idle:
             self._idle.remove(worker)
+        if worker.sender is not None:
+            worker.sender.abandon()
         del self._workers[worker.control.fileno()]
         self._selector.unregister(worker.control)
         worker.control.close()
         self._board.give_back(worker.slot)
-        if now - worker.since < _RESPAWN_PAUSE and not worker.heartbeat.last:
-            self._not_before = now + _RESPAWN_PAUSE  # it died while starting: do not fork in a circle
+        if not worker.started:
+            self._slow_down(now)  # it died while starting: do not fork in a circle
+
+    def _slow_down(self, now: float) -> None:
+        if now >= self._not_before:  # else one that was started together with the last
+            self._not_before = now + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)

@@ -19,7 +19,6 @@ from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
 from dcmrecv_core.proto.pdu import Rejection
-from dcmrecv_core.proto.states import State
 from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 if TYPE_CHECKING:
@@ -37,6 +36,9 @@ MAX_PENDING_OUTPUT = 1 << 20
 """Responses that a peer that only sends may leave unread: some thousands of instances."""
 
 _REMEMBERED_REQUESTS = 256
+_REMEMBERED_BYTES = 1 << 20
+"""Of the requests as received; decoded they take about ten times as much."""
+
 _NO_ACCEPTABLE_CONTEXT = Rejection(1, 1, 1)
 
 
@@ -53,6 +55,7 @@ class Shared:
         self.memory = bytearray(RECEIVE_BUFFER)
         self.fallback = standard_storage() if plugins.names_storage() else verification_only()
         self._requests: OrderedDict[bytes, AssociateRequest] = OrderedDict()
+        self._requests_size = 0
 
     def decode(self, body: bytes) -> AssociateRequest:
         """Decode a request, or remember it: senders open one association after the other with the same bytes. One
@@ -64,8 +67,10 @@ class Shared:
         request = decode_associate_rq(body)
         if request.user.user_identity is None:
             self._requests[body] = request
-            if len(self._requests) > _REMEMBERED_REQUESTS:
-                self._requests.popitem(last=False)
+            self._requests_size += len(body)
+            while len(self._requests) > _REMEMBERED_REQUESTS or self._requests_size > _REMEMBERED_BYTES:
+                forgotten, _ = self._requests.popitem(last=False)
+                self._requests_size -= len(forgotten)
         return request
 
 
@@ -87,10 +92,10 @@ class Session:
         self._association: Association | None = None
         self._store: events.StoreRequested | None = None
         self._reception: Reception | None = None
-        self._output = memoryview(b"")
+        self._output = bytearray()
         self._stored = self._refused = self._discarded = self._bytes = 0
-        self._quiet = 0.0  # seconds since the peer last sent or took a byte
-        self._ended = ""
+        self._quiet_since: float | None = None  # since when the peer has neither sent nor taken a byte
+        self._ended = ""  # how, as in Summary
         self._handlers: dict[type, Callable[..., None]] = {
             events.DataReceived: self._on_data,
             events.StoreRequested: self._on_store,
@@ -113,7 +118,7 @@ class Session:
             self._serve()
         except OSError as error:
             log.info("connection to %s lost: %s", self._handover.address, error.strerror or error)
-            self._ended = self._ended or "closed"
+            self._ended = self._ended or "closed"  # a peer that released may be gone before it is answered
         finally:
             self._drop_reception()
             self._connection.finish()
@@ -134,69 +139,85 @@ class Session:
 
     def _serve(self) -> None:
         acceptor = self._acceptor
-        while True:
+        while not self._ended:
             event = acceptor.next_event()
             if event is not None:
                 self._handlers[type(event)](event)
                 continue
             self._send()
-            if acceptor.state is State.STA13 or acceptor.state is State.STA1:
-                self._flush()
-                return
+            if self._ended:
+                break
             if self._reception is None and self._shared.should_stop(True):
-                self._abort("stopped", "the receiver is told to end")
-                continue
-            self._receive()
+                self._stop()
+            else:
+                self._receive()
+        self._send()
+        if self._ended in ("released", "closed"):  # it may have closed its side only, and read the responses now
+            self._flush()
 
     def _receive(self) -> None:
         """Wait for bytes, at most until something else has to be looked at."""
         if self._output:
-            self._connection.wait()
+            readable, writable = self._connection.wait()
+            if not readable:
+                if not writable:
+                    self._on_quiet()
+                return
         if self._acceptor.mid_message:
             self._connection.acknowledge()
         count = self._connection.receive_into(self._acceptor.get_buffer())
         if count is None:
             self._on_quiet()
         elif count:
-            self._quiet = 0.0
+            self._quiet_since = None
             self._acceptor.buffer_updated(count)
         else:
             self._acceptor.receive_eof()
 
     def _on_quiet(self) -> None:
-        self._quiet += PATIENCE
+        """Nothing has come or gone for PATIENCE seconds, once more."""
+        now = time.monotonic()
+        if self._quiet_since is None:
+            self._quiet_since = now - PATIENCE
+        quiet = now - self._quiet_since
         limit = self._shared.settings.dimse_timeout
-        if limit is not None and self._quiet >= limit:
+        if limit is not None and quiet >= limit:
             self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)")
-        elif self._quiet >= PROGRESS_SECONDS and (self._reception is not None or self._output):
+        elif quiet >= PROGRESS_SECONDS and (self._acceptor.mid_message or self._output):
             self._abort("failed", f"no progress for {PROGRESS_SECONDS:g} s inside a message")
         elif self._shared.should_stop(self._reception is None):
-            self._abort("stopped", "the receiver is told to end")
+            self._stop()
 
     def _send(self) -> None:
         """Send what can be sent without waiting: a peer that pipelines may not read before all its requests are out."""
-        data = self._acceptor.data_to_send()
-        if data:
-            self._output = memoryview(bytes(self._output) + data) if self._output else memoryview(data)
-        while self._output:
-            count = self._connection.send(self._output)
+        output = self._output
+        output += self._acceptor.data_to_send()
+        while output:
+            count = self._connection.send(output)
             if not count:
                 break
-            self._output = self._output[count:]
-        if len(self._output) > MAX_PENDING_OUTPUT:
-            self._flush()
+            self._quiet_since = None
+            del output[:count]
+        if len(output) > MAX_PENDING_OUTPUT and not self._ended and not self._flush():
+            self._abort("failed", "it takes no responses")
 
-    def _flush(self) -> None:
-        """Send all, waiting for the peer to read; gives up when it takes nothing for too long."""
-        waited = 0.0
-        while self._output and waited < PROGRESS_SECONDS and not self._shared.should_stop(False):
-            count = self._connection.send(self._output)
-            self._output = self._output[count:]
+    def _flush(self) -> bool:
+        """Send all, waiting for the peer to read; false if it took nothing for too long."""
+        output = self._output
+        deadline = time.monotonic() + PROGRESS_SECONDS
+        while output:
+            count = self._connection.send(output)
             if count:
-                waited = 0.0
+                del output[:count]
+                deadline = time.monotonic() + PROGRESS_SECONDS
+            elif time.monotonic() > deadline or self._shared.should_stop(False):
+                return False
             else:
                 self._connection.wait_writable()
-                waited += PATIENCE
+        return True
+
+    def _stop(self) -> None:
+        self._abort("stopped", "the receiver is told to end")
 
     def _abort(self, ended: str, why: str) -> None:
         log.warning("aborting association with %s: %s", self._handover.address, why)
@@ -254,6 +275,7 @@ class Session:
 
     def _on_rejected(self, event: events.Rejected) -> None:
         log.info("Refusing Association (%s)", event.why)
+        self._ended = "rejected"
 
     def _on_released(self, event: events.Released) -> None:
         log.info("Received Association Release Request")
@@ -291,7 +313,9 @@ class Session:
         self._refused += 1
 
     def _on_store(self, event: events.StoreRequested) -> None:
-        if self._association is None:
+        if self._shared.should_stop(True):  # a peer that pipelines leaves no quiet moment between two instances
+            self._stop()
+        if self._association is None or self._ended:
             return
         command = event.command
         log.info("Received C-STORE Request (MsgID %d)", command.message_id)

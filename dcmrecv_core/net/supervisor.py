@@ -34,6 +34,9 @@ log = logging.getLogger("dcmrecv.net")
 WAIT_FOR_WORKER = 0.9
 """Seconds a complete request waits for a worker before RJ 2/3/2: the peer hears something within a second."""
 
+MAX_WAITING = 256
+"""Complete requests that may wait; beyond, they are turned away at once, for each costs a descriptor and its bytes."""
+
 GRACE = 8.0
 """Seconds that workers have after SIGTERM to finish the instance they are in."""
 
@@ -63,6 +66,7 @@ class Supervisor:
         self._signals: socket.socket | None = None
         self._stop_deadline: float | None = None
         self._notifier = Notifier()
+        self._announced = False
         self._next_watchdog = 0.0
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
         self._pool = Pool(self._selector, settings.max_associations, settings.hook_seconds, self._in_child)
@@ -74,48 +78,57 @@ class Supervisor:
 
         gc.freeze()  # keeps what the workers share out of the collector's reach, and so shared
         self._pool.grow(time.monotonic())
-        self._notifier.ready("listening")
         while self._stop_deadline is None or len(self._pool):
             self._turn()
             if self._stop_deadline is not None and time.monotonic() > self._stop_deadline:
                 log.warning("workers did not end within the grace, killing them")
                 self._pool.signal_all(signal.SIGKILL)
                 break
-        self._pool.reap()
+        self._pool.reap(time.monotonic())
         return 0
 
     def _turn(self) -> None:
-        now = time.monotonic()
-        timeout = _TICK if self._stop_deadline is None else 0.05
-        if self._stop_deadline is None:
-            visitor_left = self._desk.tick(now)
-            for left in (visitor_left, self._waiting[0].deadline - now if self._waiting else None):
-                timeout = timeout if left is None else max(0.0, min(timeout, left))
-        for key, _events in self._selector.select(timeout):
-            if key.fileobj in self._selector.get_map():  # not closed by what came before it in this turn
+        for key, _events in self._selector.select(self._timeout(time.monotonic())):
+            if self._selector.get_map().get(key.fd) is key:  # not closed by what came before it in this turn
                 key.data(key.fileobj, time.monotonic())
         self._keep_house(time.monotonic())
+
+    def _timeout(self, now: float) -> float:
+        """Seconds until something has to be done that no descriptor tells of."""
+        if self._stop_deadline is not None:
+            return _TICK
+        visitor_left = self._desk.tick(now)
+        waiting_left = self._waiting[0].deadline - now if self._waiting else None
+        return max(0.0, min(left for left in (_TICK, visitor_left, waiting_left) if left is not None))
 
     def _keep_house(self, now: float) -> None:
         self._pool.tick(now)
         while self._waiting and self._pool.assign(self._waiting[0].handover):
             self._waiting.popleft()
-        self._pool.grow(now)
+        self._pool.grow(now, len(self._waiting))
         while self._waiting and self._waiting[0].deadline <= now:
             self._turn_away(self._waiting.popleft().handover, now)
+        if not self._announced and self._pool.is_ready:
+            self._announced = True
+            self._notifier.ready("listening")
         if self._notifier.watchdog_seconds and now >= self._next_watchdog:
             self._next_watchdog = now + self._notifier.watchdog_seconds
             self._notifier.alive()
 
     def _admit(self, handover: Handover) -> None:
         """A request is complete: to an idle worker, or to the waiting room."""
-        if self._waiting or not self._pool.assign(handover):
-            self._waiting.append(Waiting(handover, time.monotonic() + WAIT_FOR_WORKER))
+        now = time.monotonic()
+        if not self._waiting and self._pool.assign(handover):
+            return
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting.append(Waiting(handover, now + WAIT_FOR_WORKER))
+        else:
+            self._turn_away(handover, now)
 
     def _turn_away(self, handover: Handover, now: float) -> None:
         log.warning("Refusing Association from %s (local limit exceeded)", handover.address)
         answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
-        self._desk.say_goodbye(handover.sock, handover.address, handover.port, now, answer)
+        self._desk.say_goodbye(handover, now, answer)
 
     def _in_child(self, control: socket.socket, heartbeat: Heartbeat) -> int:
         """The forked worker: let go of what is the supervisor's, then serve."""
@@ -125,7 +138,7 @@ class Supervisor:
         for waiting in self._waiting:
             waiting.handover.sock.close()
         if self._signals is not None:
-            signal.set_wakeup_fd(-1)
+            os.close(signal.set_wakeup_fd(-1))
             self._signals.close()
         return run_worker(control, heartbeat, self._settings, self._plugins, self._capabilities)
 
@@ -143,7 +156,7 @@ class Supervisor:
     def _on_signals(self, sock: socket.socket, now: float) -> None:
         for number in sock.recv(256):
             if number == signal.SIGCHLD:
-                self._pool.reap()
+                self._pool.reap(now)
             elif self._stop_deadline is None:
                 self._stop(signal.Signals(number).name, now)
             else:

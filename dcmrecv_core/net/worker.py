@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import select
 import signal
 import socket
 import time
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.errors import HookFailure
 from dcmrecv_core.guards import HookTimeout, timer
-from dcmrecv_core.net.connection import PlainConnection
+from dcmrecv_core.net.connection import PATIENCE, PlainConnection
 from dcmrecv_core.net.handover import IDLE, Handover, receive
 from dcmrecv_core.net.session import Session, Shared
 from dcmrecv_core.receive.pipeline import Receiver
@@ -33,8 +34,10 @@ log = logging.getLogger("dcmrecv.net")
 RECYCLE_AFTER = 1000
 """Associations that a worker serves before it is replaced, at least; the jitter keeps them from ending together."""
 
-ORPHAN_GRACE = 3.0
+ORPHAN_GRACE = 2.0
 """Seconds that a worker whose supervisor died goes on with the instance it is in."""
+
+_ORPHAN_END = 0.9  # seconds later it ends for certain: a hook may hold it up
 
 _TICK = 1.0
 
@@ -49,7 +52,7 @@ class Worker:
         self.give_up_at: float | None = None
 
     def arm(self, hook_seconds: float) -> None:
-        """Install the handlers and start the tick that drives heartbeat and hook timer."""
+        """Install the handlers, let signals in, and start the tick that drives heartbeat and hook timer."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -59,6 +62,7 @@ class Worker:
         timer.flag = self._heartbeat.flag
         self._heartbeat.beat(time.monotonic())
         signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def should_stop(self, between_instances: bool) -> bool:
         """Whether to end now: between two instances at once, inside one when the grace is over."""
@@ -75,17 +79,19 @@ class Worker:
         if self.give_up_at is None and os.getppid() != self._parent:
             self.stopping = True
             self.give_up_at = now + ORPHAN_GRACE
+        elif self.give_up_at is not None and now > self.give_up_at + _ORPHAN_END:
+            os._exit(1)
         try:
             timer.tick()
         except HookTimeout:
-            self._heartbeat.overdue = True
+            self._heartbeat.mark_overdue()
             raise
 
 
 def run_worker(
     control: socket.socket, heartbeat: Heartbeat, settings: Settings, plugins: Plugins, capabilities: Capabilities
 ) -> int:
-    """Serve associations until told to end; returns the process's exit code."""
+    """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
     worker = Worker(heartbeat)
     worker.arm(settings.hook_seconds)
     try:
@@ -94,33 +100,29 @@ def run_worker(
         return 1  # the guard has logged it; the supervisor starts another
     shared = Shared(settings, plugins, Receiver(settings, plugins, capabilities), worker.should_stop)
     try:
-        _serve_all(control, heartbeat, worker, shared)
-    except BaseException:
-        # a bug of ours; the association is lost, the supervisor starts a fresh worker
-        log.critical("worker ends because of an internal error", exc_info=True)
-        return 1
+        for _ in range(RECYCLE_AFTER + random.randrange(RECYCLE_AFTER // 4)):
+            handover = None if worker.stopping else _next(control, worker)
+            if handover is None:
+                break
+            _serve(handover, shared)
     finally:
         plugins.worker_stopping()
         logging.shutdown()
     return 0
 
 
-def _serve_all(control: socket.socket, heartbeat: Heartbeat, worker: Worker, shared: Shared) -> None:
-    """One association after the other, until it is time to be replaced or nobody sends any more."""
-    for _ in range(RECYCLE_AFTER + random.randrange(RECYCLE_AFTER // 4)):
-        handover = None if worker.stopping else _next(control)
-        if handover is None:
-            return
-        _serve(handover, shared)
-        heartbeat.overdue = False
-
-
-def _next(control: socket.socket) -> Handover | None:
+def _next(control: socket.socket, worker: Worker) -> Handover | None:
+    """The next association; None when it is time to end."""
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
     try:
         control.send(IDLE)
-        return receive(control)
-    except OSError:
-        return None  # the supervisor is gone
+        while not worker.stopping:
+            if poll.poll(PATIENCE * 1000):
+                return receive(control)
+    except OSError as error:
+        log.info("no more associations from the supervisor: %s", error.strerror or error)
+    return None
 
 
 def _serve(handover: Handover, shared: Shared) -> None:
