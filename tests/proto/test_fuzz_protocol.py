@@ -1,0 +1,161 @@
+"""Garbage and near-garbage: nothing but declared errors leaves the core, and it always stays usable."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+import wire
+from driver import Run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wire import P_DATA, item, pdu, pdv
+
+from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.proto.associate import decode_associate_rq
+from dcmrecv_core.proto.dimse import Command, decode_command
+
+USER = [
+    *wire.DEFAULT_USER,
+    item(0x53, struct.pack(">HH", 0, 0)),
+    item(0x54, wire.counted(wire.CT), b"\1\1"),
+    item(0x56, wire.counted(wire.CT), b"\1\0"),
+    item(0x58, b"\2\1", wire.counted("joe"), wire.counted("pw")),
+]
+REQUEST = wire.request(user=USER)
+CONVERSATION = (
+    REQUEST
+    + wire.echo(1)
+    + wire.store(2, bytes(300))
+    + pdu(P_DATA, pdv(3, 1, b"") + pdv(3, 3, wire.command(wire.store_elements())) + pdv(3, 0, b"ab") + pdv(3, 2, b"c"))
+    + wire.message(3, {0x0100: 0x0020, 0x0110: 3, 0x0800: 1}, b"query")
+    + wire.message(3, {0x0100: 0x0FFF, 0x0120: 3, 0x0800: 0x0101})
+    + wire.release_rq()
+)
+INTERESTING = (0, 1, 2, 3, 4, 5, 6, 7, 8, 0x10, 0x7F, 0x80, 0xFE, 0xFF)
+
+
+def mutated(rng: random.Random, data: bytes) -> bytes:
+    mutant = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        position = rng.randrange(len(mutant))
+        length = rng.choice((1, 1, 2, 4, rng.randint(1, 60)))
+        match rng.randrange(5):
+            case 0:
+                mutant[position] = rng.choice(INTERESTING)
+            case 1:
+                mutant[position : position + length] = rng.randbytes(length)
+            case 2:
+                del mutant[position : position + length]
+            case 3:
+                mutant[position:position] = mutant[position : position + length]
+            case _:
+                mutant[position : position + length] = bytes([rng.choice((0, 0xFF))]) * length
+        if not mutant:
+            return b"\0"
+    return bytes(mutant)
+
+
+def survives(stream: bytes, rng: random.Random, *, strict: bool = False) -> None:
+    """Whole and in pieces it comes to the same; the answers are well-formed PDUs; the end is the end."""
+    whole = Run(strict=strict).feed_all([stream])
+    pieces, position = Run(rng.randint(16, 400), strict=strict), 0
+    while position < len(stream):
+        count = rng.randint(1, 200)
+        pieces.feed(stream[position : position + count])
+        position += count
+    assert pieces.outcome == whole.outcome
+    kinds = [kind for kind, _ in wire.pdus(whole.sent)]
+    assert set(kinds) <= {wire.AC, wire.RJ, wire.P_DATA, wire.RELEASE_RP, wire.ABORT}
+    assert kinds.count(wire.ABORT) <= 2
+    whole.eof()
+    assert whole.acceptor.state == 1
+    assert whole.acceptor.next_event() is None
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_mutated_conversations(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(300):
+        survives(mutated(rng, CONVERSATION), rng, strict=rng.random() < 0.5)
+
+
+@settings(max_examples=100, deadline=None)
+@given(garbage=st.binary(max_size=200), after=st.sampled_from([b"", REQUEST, REQUEST + wire.store()[:150]]))
+def test_garbage(garbage: bytes, after: bytes) -> None:
+    survives(after + garbage, random.Random(len(garbage)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(bodies=st.lists(st.tuples(st.integers(0, 9), st.binary(max_size=90)), max_size=6))
+def test_well_framed_garbage(bodies: list[tuple[int, bytes]]) -> None:
+    survives(REQUEST + b"".join(pdu(kind, body) for kind, body in bodies), random.Random(0))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    numbers=st.lists(
+        st.tuples(st.sampled_from([1, 3, 5, 7]), st.integers(0, 3), st.sampled_from([b"", b"ab", *map(bytes, (20,))])),
+        max_size=8,
+    ),
+    fields=st.lists(st.sampled_from([0x0001, 0x0030, 0x0FFF, 0x8001, 0x0020]), max_size=3),
+)
+def test_pdvs_in_any_order(numbers: list[tuple[int, int, bytes]], fields: list[int]) -> None:
+    values = [pdv(*number) for number in numbers]
+    for place, field in enumerate(fields):
+        command = wire.command({0x0002: wire.CT, 0x0100: field, 0x0110: 1, 0x0120: 1, 0x0800: place % 2, 0x1000: "1.2"})
+        values.insert(2 * place, pdv(3, 3, command))
+    survives(REQUEST + b"".join(pdu(P_DATA, value) for value in values), random.Random(1))
+
+
+def test_request_decoder_raises_declared_errors_only() -> None:
+    rng = random.Random(7)
+    for _ in range(4000):
+        try:
+            decode_associate_rq(mutated(rng, REQUEST[6:]))
+        except RemoteProtocolError as error:
+            assert (error.source, error.reason) == (0, 0)
+
+
+@pytest.mark.parametrize("length", range(len(REQUEST) - 6))
+def test_request_cut_anywhere(length: int) -> None:
+    """A cut between items leaves a request with fewer of them; any other is an error."""
+    try:
+        request = decode_associate_rq(REQUEST[6 : 6 + length])
+    except RemoteProtocolError as error:
+        assert (error.source, error.reason) == (0, 0)
+    else:
+        assert len(request.contexts) <= 3
+
+
+ELEMENTS = wire.store_elements() | {0x0120: 3, 0x1030: b"MOVE", 0x1031: 9}
+VALUES = (b"", b"\0", b"\1\0", b"\1\1", b"\xff\xff", b"\0\0\0\0", b"1.2\0", b"A" * 65, bytes(300))
+
+
+def read(data: bytes) -> Command | None:
+    try:
+        return decode_command(data)
+    except RemoteProtocolError as error:
+        assert (error.source, error.reason) == (2, 6)
+        return None
+
+
+@pytest.mark.parametrize("number", ELEMENTS)
+def test_each_command_element_dropped_doubled_retyped(number: int) -> None:
+    required = number in (0x0100, 0x0110)
+    dropped = read(wire.command({key: value for key, value in ELEMENTS.items() if key != number}))
+    assert (dropped is None) is required
+    whole = wire.command(ELEMENTS)
+    assert read(whole + wire.element(number, b"\2\2")) == read(whole)  # the first counts
+    for value in VALUES:
+        retyped = read(wire.command(ELEMENTS | {number: value}))
+        assert (retyped is None) is (number in (0x0100, 0x0110, 0x0800) and len(value) != 2)
+        survives(REQUEST + wire.message(3, ELEMENTS | {number: value}, b"data"), random.Random(2))
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.binary(max_size=120))
+def test_command_decoder_raises_declared_errors_only(data: bytes) -> None:
+    read(data)
+    read(wire.command(ELEMENTS)[: len(data)] + data)
