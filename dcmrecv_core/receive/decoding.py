@@ -37,7 +37,7 @@ if config.settings.reading_validation_mode == config.WARN:
 def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default: Any) -> Any:
     """As `values.get_value`."""
     tag = tag_of(index, encoding, element)
-    found = index.elements.get(tag)
+    found = index.get(tag)
     if found is None or not found.length:
         return default
     vr = found.vr
@@ -83,7 +83,7 @@ def tag_of(index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
     group = number >> 16
     for block in range(0x10, 0x100):
         owner = group << 16 | block
-        if owner in index.elements and _creator(index, encoding, owner) == creator.strip():
+        if owner in index.found and _creator(index, encoding, owner) == creator.strip():
             return group << 16 | block << 8 | number & 0xFF
     return -1
 
@@ -144,7 +144,7 @@ def _raw(index: DataSetIndex, encoding: Encoding, element: Element, vr: str | No
 
 
 def _character_sets(index: DataSetIndex) -> list[str]:
-    element = index.elements.get(_SPECIFIC_CHARACTER_SET)
+    element = index.get(_SPECIFIC_CHARACTER_SET)
     if element is None or element.length > _LONGEST_CHARACTER_SETS:
         return [default_encoding]
     return _python_encodings(value_of(index, element))

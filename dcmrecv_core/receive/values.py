@@ -41,7 +41,7 @@ def get_raw(index: DataSetIndex, encoding: Encoding, element: TagLike) -> RawEle
         from dcmrecv_core.receive import decoding
 
         tag = decoding.tag_of(index, encoding, element)
-    found = index.elements.get(tag)
+    found = index.get(tag)
     return None if found is None else RawElement(found.vr, value_of(index, found))
 
 
@@ -59,7 +59,7 @@ def is_left_out(element: Element) -> bool:
 
 def uid_of(index: DataSetIndex, tag: int) -> str:
     """The text of a UI element, cut at the first NUL, without trailing blanks; "" if absent or empty."""
-    element = index.elements.get(tag)
+    element = index.get(tag)
     if element is None or element.length == UNDEFINED_LENGTH:
         return ""
     length = min(element.length, _LONGEST_UID_FIELD)

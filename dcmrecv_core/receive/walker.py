@@ -8,7 +8,7 @@ disorder, unknown VR, end of a window) stops them and gets the careful look that
 from __future__ import annotations
 
 from dcmrecv_core.errors import DataSetError
-from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
+from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement
 from dcmrecv_core.receive.encodings import (
     EXPLICIT_LAYOUT,
     IMPLICIT_LAYOUT,
@@ -41,8 +41,6 @@ _BEHIND_FILE_META = 0x00030000
 _KNOWN_VRS = frozenset(vr.encode() for vr in SHORT_VRS | LONG_VRS)
 _LONGEST_HEADER = 12
 
-_new = tuple.__new__  # half the cost of calling the class, in the loop where it counts
-
 
 def _fault(tag: int, offset: int, text: str) -> DataSetError:
     return DataSetError(f"{_name(tag)} at {offset}: {text}", (tag,))
@@ -66,8 +64,8 @@ class Walker:
         "ceiling",
         "delimited",
         "done",
-        "elements",
         "encapsulated",
+        "found",
         "frames",
         "in_sequence",
         "index",
@@ -92,7 +90,7 @@ class Walker:
         self.frames: list[_State] = []
 
         self.index = index
-        self.elements = index.elements
+        self.found = index.found
         self.source = index.source
         self.encapsulated = encoding.encapsulated
         self.whole = whole
@@ -170,7 +168,7 @@ class Walker:
         window, base, limit, last = self.window, self.base, self.limit, self.last
         header, length32 = self.layout.header, self.layout.length32
         short, long = self.layout.short, self.layout.plain_long
-        stop, elements, ceiling = self._bounds(position)
+        stop, found, ceiling = self._bounds(position)
         while position < stop:
             group, number, code, length = header(window, position - base)
             if code in short:
@@ -186,8 +184,8 @@ class Walker:
             end = value + length
             if length & 1 or end > limit or not last < tag < ceiling:
                 break
-            if elements is not None:
-                elements[tag] = _new(Element, (tag, vr, position, value, length, end))
+            if found is not None:
+                found[tag] = (tag, vr, position, value, length, end)
             last = tag
             position = end
         self.last = last
@@ -197,7 +195,7 @@ class Walker:
         """As `_explicit_run`."""
         window, base, limit, last = self.window, self.base, self.limit, self.last
         header, sequences = self.layout.header, sequence_tags()
-        stop, elements, ceiling = self._bounds(position)
+        stop, found, ceiling = self._bounds(position)
         while position < stop:
             group, number, length = header(window, position - base)
             tag = group << 16 | number
@@ -205,22 +203,22 @@ class Walker:
             end = value + length
             if length & 1 or end > limit or not last < tag < ceiling or tag in sequences:
                 break
-            if elements is not None:
-                elements[tag] = _new(Element, (tag, "", position, value, length, end))
+            if found is not None:
+                found[tag] = (tag, "", position, value, length, end)
             last = tag
             position = end
         self.last = last
         return position
 
-    def _bounds(self, position: int) -> tuple[int, dict[int, Element] | None, int]:
+    def _bounds(self, position: int) -> tuple[int, dict[int, PlainElement] | None, int]:
         """What a run has to respect: where a header may begin, where to keep elements, the first tag not to take."""
         stop = min(self.limit - 7, self.base + len(self.window) - _LONGEST_HEADER + 1)
         if self.frames:
             return stop, None, _DELIMITERS
-        room = MAX_ELEMENTS - len(self.elements)
+        room = MAX_ELEMENTS - len(self.found)
         if room <= 0:
             return stop, None, self.ceiling
-        return min(stop, position + 8 * room), self.elements, self.ceiling
+        return min(stop, position + 8 * room), self.found, self.ceiling
 
     # The careful part
 
@@ -401,8 +399,8 @@ class Walker:
 
     def _keep(self, element: Element) -> int:
         if not self.frames:
-            if len(self.elements) < MAX_ELEMENTS:
-                self.elements.setdefault(element.tag, element)
+            if len(self.found) < MAX_ELEMENTS:
+                self.found.setdefault(element.tag, element)
             else:
                 self._warn(f"More than {MAX_ELEMENTS} elements, the rest is not indexed")
         return element.end
@@ -422,7 +420,7 @@ class Walker:
         if tag > self.last:
             self.last = tag
         else:
-            repeated = tag == self.last or (tag in self.elements and not self.frames)
+            repeated = tag == self.last or (tag in self.found and not self.frames)
             self._warn(f"{_name(tag)} at {position}: {'Repeated' if repeated else 'Out of order'}")
 
     def _warn(self, text: str) -> None:
