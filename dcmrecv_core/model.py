@@ -7,7 +7,7 @@ out. Return values are small frozen classes, never bare numbers: a verdict says 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, get_args
@@ -60,15 +60,25 @@ class Reject:
 class SupportedContext:
     """Result of `negotiate`: an abstract syntax that this receiver accepts.
 
-    `transfer_syntaxes` in the order we prefer them; `None` accepts whatever is proposed, in the proposer's
-    order. `role` is answered only if the peer asked for role selection; `extended` is the application
-    information returned for the SOP class (PS3.7 D.3.3.5).
+    `transfer_syntaxes` in the order we prefer them (any iterable of UIDs will do); `None` accepts whatever is
+    proposed, in the proposer's order. `role` is answered only if the peer asked for role selection; `extended` is the
+    application information returned for the SOP class (PS3.7 D.3.3.5). Raises TypeError for anything else.
     """
 
     abstract_syntax: str
     transfer_syntaxes: tuple[str, ...] | None
     role: Role | None = None
     extended: bytes | None = None
+
+    def __post_init__(self) -> None:
+        # reported here, where the plugin made the mistake, not in the middle of the negotiation
+        syntaxes: Iterable[str] | None = self.transfer_syntaxes
+        if not isinstance(self.abstract_syntax, str) or isinstance(syntaxes, str | bytes):
+            raise TypeError(f"a UID and several UIDs or None expected, not {self.abstract_syntax!r}, {syntaxes!r}")
+        if not isinstance(self.role, Role | None) or not isinstance(self.extended, bytes | None):
+            raise TypeError(f"a Role or None and bytes or None expected, not {self.role!r}, {self.extended!r}")
+        if syntaxes is not None and type(syntaxes) is not tuple:
+            object.__setattr__(self, "transfer_syntaxes", tuple(syntaxes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,15 +237,18 @@ class Instance(ABC):
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
         """Store the file at `path`, relative to the output directory or inside it; returns where it went.
 
-        Atomic and, unless `--no-fsync`, durable when it returns. Raises StatusError if it cannot be stored,
-        NameTakenError if the name is taken and `on_exists` (default: the chosen `Name`'s) forbids to replace.
+        The path is taken as it is, missing directories are created: what a peer sent goes through `escape` first.
+        Atomic and, unless `--no-fsync`, durable when it returns. Raises StatusError if it cannot be stored (0110 if
+        the path leaves the output directory), its kind NameTakenError if the name is taken and `on_exists` (default:
+        the chosen `Name`'s) forbids to replace; let them pass, and the sender gets their status.
         """
 
     @abstractmethod
     def replace_header(self, dataset: Dataset) -> None:
         """Only in `receive`: re-encode what precedes the pixel data from `dataset`, keep the rest byte for byte.
 
-        The sender gets B000 (coercion). Raises PermissionError elsewhere and under `--bit-preserving`.
+        Elements that `header` leaves out for their size stay too, unless `dataset` has them. The sender gets B000
+        (coercion). Raises PermissionError elsewhere and under `--bit-preserving`.
         """
 
     @abstractmethod

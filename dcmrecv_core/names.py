@@ -24,28 +24,62 @@ _UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f/\\"*<>?|\ud800-\udfff]')
 _LOOKS_ESCAPED = re.compile(r"~[0-9a-f]{8}\Z")
 
 
-def escape(text: str, *, portable: bool = False) -> str:
-    """`text` as one path component: unfit characters replaced, cut at 255 bytes, injective.
+class _Escaped(str):
+    """A result of `escape`, which escaping again leaves alone: a plugin may escape what the core will escape too."""
+
+    __slots__ = ()
+
+
+def escape(text: str, extension: str = "", *, portable: bool = False) -> str:
+    """`text` and `extension` as one path component: unfit characters replaced, cut at 255 bytes, injective in `text`.
 
     Unfit are control characters, both slashes, `"*<>?|` and what UTF-8 cannot express; with `portable` everything but
     ASCII letters, digits, blank and `-.:@_` (the set that dcmrecv keeps). `.`, `..` and the empty text are unfit as a
-    whole.
+    whole. The hash stands before the extension.
     """
     unfit = _PORTABLE if portable else _UNFIT
-    if not unfit.search(text) and _is_plain(text):
-        return text
+    if extension:
+        extension = unfit.sub("_", extension)
+    room = MAX_COMPONENT - len(extension.encode())
+    if isinstance(text, _Escaped):
+        if len(text.encode()) <= room:
+            return _Escaped(text + extension)
+    elif not unfit.search(text) and _is_plain(text, room):
+        return text + extension
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     cleaned = "_" if text in ("", ".", "..") else unfit.sub("_", text)
     if cleaned.startswith(RESERVED):
         cleaned = "_" + cleaned[1:]
-    kept = cleaned.encode()[: MAX_COMPONENT - _SUFFIX_LENGTH].decode(errors="ignore")
-    return f"{kept}~{digest}"
+    kept = cleaned.encode()[: room - _SUFFIX_LENGTH].decode(errors="ignore")
+    return _Escaped(f"{kept}~{digest}{extension}")
 
 
-def _is_plain(text: str) -> bool:
+def split_directory(directory: str) -> tuple[str, ...]:
+    """The components of a relative directory; raises ValueError if it is absolute, leads upwards or contains NUL."""
+    if directory.startswith("/"):
+        raise ValueError("Chosen directory is absolute")
+    if "\0" in directory:
+        raise ValueError("Chosen directory contains NUL")
+    parts = tuple(part for part in directory.split("/") if part not in ("", "."))
+    if ".." in parts:
+        raise ValueError("Chosen directory leaves the output directory")
+    return parts
+
+
+def check_filename(name: str) -> None:
+    """Raises ValueError if `name` cannot be one component: empty, ".", "..", with a separator or NUL."""
+    if name in ("", ".", ".."):
+        raise ValueError("Chosen file name is none")
+    if "/" in name:
+        raise ValueError("Chosen file name contains a separator")
+    if "\0" in name:
+        raise ValueError("Chosen file name contains NUL")
+
+
+def _is_plain(text: str, room: int) -> bool:
     return (
         text not in ("", ".", "..")
         and not _LOOKS_ESCAPED.search(text)
         and not text.startswith(RESERVED)
-        and (len(text) <= MAX_COMPONENT // 4 or len(text.encode()) <= MAX_COMPONENT)
+        and (len(text) <= room // 4 or len(text.encode()) <= room)
     )

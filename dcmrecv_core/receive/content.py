@@ -5,11 +5,13 @@ The pieces are what was received (memory, or a range of the spooled file) and wh
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
+from dcmrecv_core.receive.sources import FileSource, MemorySource, Source
 from dcmrecv_core.receive.temporary import Temporary
 
 _CHUNK = 1 << 20
@@ -67,9 +69,43 @@ def _copy_range(target: int, piece: FileRange) -> None:
     while left:
         copied = os.sendfile(target, piece.fd, offset, min(left, _SENDFILE_MAX))
         if not copied:
-            raise OSError(5, "The spooled data set is shorter than what was written")
+            raise OSError(errno.EIO, "The spooled data set is shorter than what was written")
         offset += copied
         left -= copied
+
+
+def source_of(pieces: Sequence[Piece]) -> Source:
+    """The pieces as what the walker reads."""
+    sources = [_source_of_one(piece) for piece in pieces]
+    return sources[0] if len(sources) == 1 else _Joined(sources)
+
+
+def _source_of_one(piece: Piece) -> Source:
+    if isinstance(piece, FileRange):
+        return FileSource(piece.fd, piece.offset, piece.length)
+    return MemorySource(memoryview(piece))
+
+
+class _Joined:
+    """Several sources one behind the other."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self.size = sum(source.size for source in sources)
+
+    def window(self, offset: int, length: int) -> bytes | memoryview:
+        parts: list[bytes | memoryview] = []
+        for source in self._sources:
+            if offset < source.size:
+                window = source.window(offset, min(length, source.size - offset))
+                if not parts and len(window) >= length:
+                    return window
+                parts.append(window[:length])
+                length -= len(parts[-1])
+                if not length:
+                    break
+            offset = max(0, offset - source.size)
+        return b"".join(parts)
 
 
 class _Reader(io.RawIOBase):
@@ -129,7 +165,12 @@ class FileContent:
         return sum(map(piece_length, self.pieces))
 
     def file(self) -> Temporary | None:
-        return self._ready if self._ready is not None and not self._ready.published else None
+        ready = self._ready
+        if ready is None or ready.published:
+            return None
+        if ready.lost:  # not even to be copied
+            raise OSError(errno.EIO, "The spooled data set could not be flushed")
+        return ready
 
     def write_to(self, fd: int) -> None:
         write_pieces(fd, (self.prefix, *self.pieces))

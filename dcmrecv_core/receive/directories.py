@@ -10,10 +10,11 @@ import errno
 import os
 import stat
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import PurePath
 
 from dcmrecv_core.errors import HookFailure, StorageError
-from dcmrecv_core.names import escape
+from dcmrecv_core.names import check_filename, escape, split_directory
 
 _OPEN_DIRECTORIES = 32
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -31,36 +32,46 @@ def contained(subdir: str | PurePath, filename: str, extension: str = "") -> tup
 
     Raises HookFailure (0110) for an absolute path, "..", NUL, or a separator in the file name.
     """
-    directory = str(subdir)
-    if directory.startswith("/"):
-        raise HookFailure("Chosen directory is absolute")
-    if "\0" in directory or "\0" in filename:
-        raise HookFailure("Chosen path contains NUL")
-    parts = [part for part in directory.split("/") if part not in ("", ".")] if directory else []
-    if ".." in parts or filename in ("", ".", ".."):
-        raise HookFailure("Chosen path leaves the output directory")
-    if "/" in filename:
-        raise HookFailure("Chosen file name contains a separator")
-    return tuple(escape(part) for part in parts), escape(filename + extension)
+    parts, filename = _checked(str(subdir), filename)
+    return tuple(escape(part) for part in parts), escape(filename, extension)
+
+
+def inside(path: str, root: str) -> tuple[tuple[str, ...], str]:
+    """Directory components and file name of a path in `root` or relative to it, as they are; raises as `contained`."""
+    return _checked(*os.path.split(path.removeprefix(root + "/")))
+
+
+def _checked(subdir: str, filename: str) -> tuple[tuple[str, ...], str]:
+    try:
+        check_filename(filename)
+        return split_directory(subdir), filename
+    except ValueError as error:
+        raise HookFailure(str(error)) from error
 
 
 class Directory:
-    """An open directory below the output directory.
+    """An open directory below the output directory; closed when nobody holds it any longer.
 
-    `flushed` is true once its ancestors are durable; `foreign` if it lies on another file system than the output
-    directory, so that nothing can be linked or renamed from there to here.
+    So whoever is about to link into it, or has a hidden file there, need not fear that its descriptor is closed, or
+    worse, used for another directory, because `Directories` has let it go meanwhile.
+
+    `flushed` is true once its ancestors are durable; `foreign` if nothing can be linked or renamed from the output
+    directory to here, because it is on another file system.
     """
 
     __slots__ = ("fd", "flushed", "foreign", "identity", "parent", "path")
 
     def __init__(self, path: str, fd: int, parent: Directory | None) -> None:
-        status = os.fstat(fd)
-        self.path = path
         self.fd = fd
+        self.path = path
         self.parent = parent
+        status = os.fstat(fd)
         self.identity = (status.st_dev, status.st_ino)
         self.flushed = False
-        self.foreign = parent is not None and (parent.foreign or parent.identity[0] != self.identity[0])
+        self.foreign: bool = parent is not None and (parent.foreign or parent.identity[0] != self.identity[0])
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
     def is_current(self) -> bool:
         """Whether the path still leads to this directory (it may have been moved or removed meanwhile)."""
@@ -69,9 +80,6 @@ class Directory:
         except OSError:
             return False
         return (status.st_dev, status.st_ino) == self.identity
-
-    def close(self) -> None:
-        os.close(self.fd)
 
 
 class Directories:
@@ -96,16 +104,11 @@ class Directories:
             if directory.is_current():
                 self._open.move_to_end(parts)
                 return directory
-            self.forget()
+            self._open.clear()  # something below the output directory was moved or removed
         try:
             return self._enter(parts)
         except OSError as error:
             raise storage_error(error, "Cannot open directory") from error
-
-    def forget(self) -> None:
-        """Close all: something below the output directory was moved or removed."""
-        while self._open:
-            self._open.popitem()[1].close()
 
     def make_durable(self, directory: Directory) -> None:
         """Flush `directory`, and before its first use by this process every ancestor up to the output directory.
@@ -122,47 +125,43 @@ class Directories:
         directory.flushed = True
 
     def _enter(self, parts: tuple[str, ...]) -> Directory:
-        if not parts:
-            os.makedirs(self._root or ".", exist_ok=True)
-            return self._keep(parts, Directory(self._root or ".", os.open(self._root or ".", _FLAGS), None))
-        parent = self.get(parts[:-1])
-        fd = _open_below(parent.fd, parts[-1])
-        return self._keep(parts, Directory(f"{parent.path}/{parts[-1]}", fd, parent))
-
-    def _keep(self, parts: tuple[str, ...], directory: Directory) -> Directory:
+        if parts:
+            parent = self.get(parts[:-1])
+            directory = Directory(f"{parent.path}/{parts[-1]}", _open_below(parent.fd, parts[-1]), parent)
+        else:
+            os.makedirs(self._root, exist_ok=True)
+            directory = Directory(self._root, os.open(self._root, _FLAGS), None)
         self._open[parts] = directory
         if len(self._open) > _OPEN_DIRECTORIES:
-            self._evict(directory)
+            self._open.popitem(last=False)
         return directory
-
-    def _evict(self, keep: Directory) -> None:
-        ancestors = set()
-        step: Directory | None = keep
-        while step is not None:
-            ancestors.add(step.fd)
-            step = step.parent
-        for parts, directory in self._open.items():
-            if directory.fd not in ancestors and all(d.parent is not directory for d in self._open.values()):
-                del self._open[parts]
-                directory.close()
-                return
 
 
 def _open_below(parent: int, name: str) -> int:
     try:
         return os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=parent)
     except FileNotFoundError:
-        try:
+        with suppress(FileExistsError):  # another worker was first
             os.mkdir(name, 0o777, dir_fd=parent)
-        except FileExistsError:
-            pass  # another worker was first
         return os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=parent)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             raise
-        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        return _follow(parent, name)
+
+
+def _follow(parent: int, name: str) -> int:
+    """Open the directory behind a link that root or our own user made.
+
+    The link is opened itself and then read, so that the one that is followed is the one whose owner was looked at.
+    """
+    link = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        status = os.fstat(link)
         if not stat.S_ISLNK(status.st_mode):
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
         if status.st_uid not in (0, os.geteuid()):
-            raise HookFailure("A foreign link is in the way") from error
-        return os.open(name, _FLAGS, dir_fd=parent)
+            raise HookFailure(f"A foreign link is in the way: {name}")
+        return os.open(os.readlink("", dir_fd=link), _FLAGS, dir_fd=parent)
+    finally:
+        os.close(link)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.guards import timer
-from dcmrecv_core.model import Association, Instance, OnExists, RawElement, TagLike
+from dcmrecv_core.model import ON_EXISTS, Association, Instance, OnExists, RawElement, TagLike
 from dcmrecv_core.receive import replacement, values
-from dcmrecv_core.receive.content import FileContent, FileRange, Piece
+from dcmrecv_core.receive.content import FileContent, Piece, source_of
 from dcmrecv_core.receive.dataset import scan
-from dcmrecv_core.receive.directories import contained
+from dcmrecv_core.receive.directories import inside
 from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex
 from dcmrecv_core.receive.encodings import IMPLICIT_LITTLE, Encoding
 from dcmrecv_core.receive.part10 import file_prefix
-from dcmrecv_core.receive.sources import FileSource, MemorySource, Source
 from dcmrecv_core.uids import modality_prefix
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ class ReceivedInstance(Instance):
         """Where the elements are. A data set of unknown encoding is read as implicit VR, as far as that goes."""
         if self._index is None:
             encoding = self._encoding or IMPLICIT_LITTLE
-            self._index = scan(_source(self.content.pieces), encoding, whole=False)
+            self._index = scan(source_of(self.content.pieces), encoding, whole=False)
         return self._index
 
     def get(self, element: TagLike, default: Any = None) -> Any:
@@ -97,13 +95,12 @@ class ReceivedInstance(Instance):
         return self.content.open()
 
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
-        root = self._publisher.directories.root
-        if path.startswith(root + "/"):
-            path = path[len(root) + 1 :]
-        subdir, _, name = path.rpartition("/")
-        parts, name = contained(subdir, name)
+        on_exists = on_exists or self.on_exists
+        if on_exists not in ON_EXISTS:
+            raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
+        parts, name = inside(path, self._publisher.directories.root)
         with timer.suspended():
-            return self._publisher.publish(parts, name, on_exists or self.on_exists, self.content)
+            return self._publisher.publish(parts, name, on_exists, self.content)
 
     def replace_header(self, dataset: Dataset) -> None:
         encoding = self._replaceable()
@@ -137,9 +134,3 @@ class ReceivedInstance(Instance):
 def data_set_uids(index: DataSetIndex) -> tuple[str, str]:
     """SOP Class UID (0008,0016) and SOP Instance UID (0008,0018) of the data set, "" where absent or empty."""
     return values.uid_of(index, 0x00080016), values.uid_of(index, 0x00080018)
-
-
-def _source(pieces: Sequence[Piece]) -> Source:
-    """What the walker reads: the one piece that was received, or what a plugin put before the pixel data."""
-    first = pieces[0]
-    return FileSource(first.fd, first.offset, first.length) if isinstance(first, FileRange) else MemorySource(memoryview(first))

@@ -19,7 +19,7 @@ from dcmrecv_core.receive.elements import DataSetIndex
 from dcmrecv_core.receive.encodings import encoding_of
 from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids
 from dcmrecv_core.receive.part10 import file_prefix
-from dcmrecv_core.receive.publish import Publisher
+from dcmrecv_core.receive.publish import DUPLICATE_SOP_INSTANCE, Publisher
 from dcmrecv_core.receive.sources import MemorySource
 from dcmrecv_core.receive.spool import Spool
 from dcmrecv_core.receive.temporary import Capabilities, Temporary
@@ -127,7 +127,10 @@ class Reception:
 
     def discard(self) -> None:
         """Drop what has been received; nothing stays on disk."""
-        self._spool.close()
+        try:
+            self._spool.close()
+        except OSError as error:
+            log.warning("cannot close a spooled data set: %s", error)  # all that counts of it has been flushed
         if self._temporary is not None:
             self._temporary.close()
             self._temporary = None
@@ -207,12 +210,12 @@ class Reception:
             name = plugins.choose_filename(instance)
             instance.on_exists = name.on_exists
             parts, filename = contained(subdir, name.text, extension)
-            if filename != name.text + extension:
+            if filename != f"{name.text}{extension}":
                 log.warning("%s: unfit file name, stored as %s", self._sop_instance_uid, filename)
             try:
                 return plugins.write(instance, "/".join((root, *parts, filename)))
             except NameTakenError as error:
-                if name.on_exists != "retry":
+                if error.status == DUPLICATE_SOP_INSTANCE:
                     raise
                 instance.attempt += 1
                 if instance.attempt >= MAX_ATTEMPTS:
@@ -247,5 +250,3 @@ class Reception:
     def _open_file(self) -> int:
         self._temporary = self._receiver.publisher.open_spool()
         return os.dup(self._temporary.fd)  # the spool closes its own
-
-

@@ -17,6 +17,7 @@ from dcmrecv_core.errors import NameTakenError, StorageError
 from dcmrecv_core.model import OnExists
 from dcmrecv_core.receive.directories import Directories, Directory, storage_error
 from dcmrecv_core.receive.temporary import (
+    NO_NOCLOBBER,
     NO_TMPFILE,
     TEMPORARY_PARTS,
     Capabilities,
@@ -39,7 +40,7 @@ class Content(Protocol):
 
     def file(self) -> Temporary | None:
         """The temporary file that already is the content and has no name yet; None if it must be written. It stays
-        the content's: whoever made it closes it."""
+        the content's: whoever made it closes it. Raises OSError if the content is lost."""
 
 
 class Publisher:
@@ -69,18 +70,28 @@ class Publisher:
         if on_exists != "overwrite" and _exists(directory, name):
             return self._keep_existing(directory, path, on_exists)
         try:
-            with self._complete_file(content, directory) as temporary:
-                if self._fsync:
-                    os.fsync(temporary.fd)
-                return self._give_name(temporary, directory, name, on_exists, path)
+            try:
+                return self._store(directory, name, on_exists, content, path)
+            except OSError as error:
+                if error.errno != errno.EXDEV or directory.foreign:
+                    raise
+                # the same file system mounted twice: its number is the same, yet nothing can be linked across
+                directory.foreign = True
+                return self._store(directory, name, on_exists, content, path)
         except OSError as error:
             raise storage_error(error, "Cannot store file") from error
+
+    def _store(self, directory: Directory, name: str, on_exists: OnExists, content: Content, path: str) -> str:
+        with self._complete_file(content, directory) as temporary:
+            if self._fsync:
+                temporary.flush()
+            return self._give_name(temporary, directory, name, on_exists, path)
 
     @contextmanager
     def _complete_file(self, content: Content, directory: Directory) -> Iterator[Temporary]:
         """The content as a temporary file that can be linked into `directory`."""
-        ready = None if directory.foreign else content.file()
-        if ready is not None:
+        ready = content.file()
+        if ready is not None and not directory.foreign:
             yield ready
             return
         temporary = self._open(directory)
@@ -106,9 +117,15 @@ class Publisher:
         except FileExistsError:
             if on_exists != "overwrite":
                 return self._keep_existing(directory, path, on_exists)
-            log.warning("file already exists, overwriting: %s", path)
-            temporary.replace(self._place_for(directory), directory, name)
             is_new = False
+        except OSError as error:
+            if on_exists != "overwrite" or error.errno not in NO_NOCLOBBER:
+                raise
+            is_new = False
+        if not is_new:
+            if _exists(directory, name):
+                log.warning("file already exists, overwriting: %s", path)
+            temporary.replace(self._place_for(directory), directory, name)
         if self._fsync:
             self._flush(directory, name if is_new else "")
         return path

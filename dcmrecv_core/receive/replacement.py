@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.receive.content import FileRange, Piece, piece_length
+from dcmrecv_core.receive.dataset import scan
 from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS
+from dcmrecv_core.receive.sources import MemorySource
 from dcmrecv_core.receive.values import is_left_out
 
 if TYPE_CHECKING:
@@ -42,13 +44,13 @@ def encode(dataset: Dataset, encoding: Encoding) -> bytes:
 
 def whole(dataset: Dataset, encoding: Encoding) -> list[Piece]:
     """`dataset` as the new data set."""
+    if encoding.encapsulated and "PixelData" in dataset:
+        dataset["PixelData"].is_undefined_length = True
     data = encode(dataset, encoding)
     return [_deflate([data])] if encoding.deflated else [data]
 
 
-def with_new_header(
-    dataset: Dataset, index: DataSetIndex, encoding: Encoding, pieces: Sequence[Piece]
-) -> list[Piece]:
+def with_new_header(dataset: Dataset, index: DataSetIndex, encoding: Encoding, pieces: Sequence[Piece]) -> list[Piece]:
     """The new header, then everything from the pixel data on, byte for byte as received.
 
     Elements that `Instance.header` leaves out for their size stay as well, unless `dataset` has them. A deflated data
@@ -56,33 +58,30 @@ def with_new_header(
     """
     parts = list(_header_parts(dataset, index, encoding))
     if not encoding.deflated:
-        return [
-            piece
-            for part in parts
-            for piece in (_cut(pieces, part) if isinstance(part, Received) else (part,))
-        ]
+        return [piece for part in parts for piece in (_cut(pieces, part) if isinstance(part, Received) else (part,))]
     return [_deflate(_flatten(parts, index.source))]
 
 
 def _header_parts(dataset: Dataset, index: DataSetIndex, encoding: Encoding) -> Iterator[bytes | Received]:
-    from pydicom.dataset import Dataset
-
-    end = max((element.end for element in index.elements.values()), default=0)
     has_pixel_data = any(tag in index.elements for tag in PIXEL_DATA_TAGS)
-    new = [element for element in dataset if not has_pixel_data or element.tag < _FIRST_PIXEL_DATA_TAG]
+    # All of it at once: character set and pixel representation say how other elements are to be written.
+    header = encode(dataset[:_FIRST_PIXEL_DATA_TAG] if has_pixel_data else dataset, encoding)
     kept = sorted(
         element
         for element in index.elements.values()
         if element.offset < index.pixel_offset and is_left_out(element) and element.tag not in dataset
     )
+    start = 0
+    if kept:
+        written = scan(MemorySource(memoryview(header)), encoding._replace(deflated=False), whole=True).elements
     for element in kept:
-        before = [item for item in new if item.tag < element.tag]
-        new = new[len(before) :]
-        yield encode(Dataset({item.tag: item for item in before}), encoding)
+        cut = min((other.offset for tag, other in written.items() if tag > element.tag), default=len(header))
+        yield header[start:cut]
         yield Received(element.offset, element.end)
-    yield encode(Dataset({item.tag: item for item in new}), encoding)
+        start = cut
+    yield header[start:]
     if has_pixel_data:
-        yield Received(index.pixel_offset, max(end, index.source.size))
+        yield Received(index.pixel_offset, index.source.size)
 
 
 def _deflate(parts: Iterator[bytes] | list[bytes]) -> bytes:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import ctypes
 import errno
 import itertools
+import logging
 import os
 import re
-
 import time
 from functools import cache
 
 from dcmrecv_core.names import RESERVED
 from dcmrecv_core.receive.directories import Directories, Directory
+
+log = logging.getLogger("dcmrecv.receive")
 
 TEMPORARY_PARTS = (RESERVED, "tmp")
 """Where hidden files live below the output directory; on another file system: beside their target."""
@@ -27,6 +29,9 @@ NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 _NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+NO_NOCLOBBER = (errno.EINVAL, errno.ENOSYS)
+"""What renameat2 says where it cannot refuse to overwrite."""
+
 _RENAME_NOREPLACE = 1
 _HIDDEN = re.compile(re.escape(RESERVED) + r"-(?P<host>.+)-(?P<boot>[0-9a-f]{8})-(?P<pid>\d+)-\d+\.tmp\Z")
 _counter = itertools.count()
@@ -35,52 +40,69 @@ _counter = itertools.count()
 class Temporary:
     """An open file without its final name; `close` leaves nothing behind unless it was `published`."""
 
-    __slots__ = ("_hidden", "_place", "fd", "published")
+    __slots__ = ("_hidden", "_place", "fd", "lost", "published")
 
     def __init__(self, fd: int, place: Directory | None = None, hidden: str = "") -> None:
         self.fd = fd
         self.published = False
+        self.lost = False
+        """A flush failed: what it holds is not to be relied on, even if a later flush succeeds."""
         self._place = place
         self._hidden = hidden
 
+    def flush(self) -> None:
+        """fsync; raises OSError, and from then on whenever it is asked again."""
+        if self.lost:
+            raise OSError(errno.EIO, "A flush failed before")
+        try:
+            os.fsync(self.fd)
+        except OSError:
+            self.lost = True
+            raise
+
     def link(self, directory: Directory, name: str) -> None:
-        """Give it the name if that is free (FileExistsError if not); readers see nothing or the whole file."""
+        """Give it the name if that is free (FileExistsError if not); readers see nothing or the whole file.
+
+        Raises another OSError, of `NO_NOCLOBBER` where the file system can give names only by overwriting.
+        """
         if self._place is None:
             link_unnamed(self.fd, directory, name)
-            self.published = True
-            return
-        try:
-            os.link(self._hidden, name, src_dir_fd=self._place.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in _NO_LINK:
-                raise
-            rename_noreplace(self._place.fd, self._hidden, directory.fd, name)
-            self._hidden = ""
+        else:
+            try:
+                os.link(self._hidden, name, src_dir_fd=self._place.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in _NO_LINK:
+                    raise
+                rename_noreplace(self._place.fd, self._hidden, directory.fd, name)
+                self._hidden = ""
+            self._drop_hidden()
         self.published = True
-        self._drop_hidden()
 
     def replace(self, place: Directory, directory: Directory, name: str) -> None:
         """Give it the name whoever has it; `place` is where a hidden link may stand in between."""
         if self._place is None:
-            self._hidden = hidden_name()
-            link_unnamed(self.fd, place, self._hidden)
-            self._place = place
-        try:
-            os.rename(self._hidden, name, src_dir_fd=self._place.fd, dst_dir_fd=directory.fd)
-        except OSError:
-            self._drop_hidden()
-            raise
+            hidden = hidden_name()
+            link_unnamed(self.fd, place, hidden)
+            self._place, self._hidden = place, hidden
+        os.rename(self._hidden, name, src_dir_fd=self._place.fd, dst_dir_fd=directory.fd)
         self._hidden = ""
         self.published = True
 
     def close(self) -> None:
         """Close the descriptor and remove the hidden name, if there still is one."""
         self._drop_hidden()
-        os.close(self.fd)
+        try:
+            os.close(self.fd)
+        except OSError as error:
+            # What was to be durable has been flushed before; without --fsync nobody waits for this.
+            log.warning("cannot close a file: %s", error)
 
     def _drop_hidden(self) -> None:
         if self._hidden and self._place is not None:
-            os.unlink(self._hidden, dir_fd=self._place.fd)
+            try:
+                os.unlink(self._hidden, dir_fd=self._place.fd)
+            except OSError as error:
+                log.warning("cannot remove %s, which is swept later: %s", self._hidden, error)
             self._hidden = ""
 
 
@@ -131,21 +153,38 @@ def rename_noreplace(source_fd: int, source: str, target_fd: int, target: str) -
 
 
 def sweep(directory: Directory) -> None:
-    """Remove what dead processes left: of this host at once, of others after 24 hours."""
-    with os.scandir(directory.fd) as entries:
-        for entry in entries:
-            match = _HIDDEN.match(entry.name)
-            if match and _is_dead(match, entry):
-                try:
-                    os.unlink(entry.name, dir_fd=directory.fd)
-                except FileNotFoundError:
-                    continue  # another receiver sweeps the same directory
+    """Remove what dead processes left: of this host at once, of others after 24 hours.
+
+    To be called before this process makes hidden files of its own there: what bears its number is a predecessor's.
+    Raises nothing: that something cannot be removed must keep nobody from storing.
+    """
+    try:
+        with os.scandir(directory.fd) as entries:
+            for entry in entries:
+                match = _HIDDEN.match(entry.name)
+                if match and _is_dead(match, entry):
+                    _remove(directory, entry.name)
+    except OSError as error:
+        log.warning("cannot sweep %s: %s", directory.path, error)
+
+
+def _remove(directory: Directory, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=directory.fd)
+    except FileNotFoundError:
+        pass  # another receiver sweeps the same directory
+    except OSError as error:
+        log.warning("cannot remove what is left of a dead process: %s/%s: %s", directory.path, name, error)
 
 
 def _is_dead(match: re.Match[str], entry: os.DirEntry[str]) -> bool:
     if match["host"] != _host():
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _FOREIGN_AGE
-    return match["boot"] != _boot_id() or not os.path.exists(f"/proc/{match['pid']}")
+        try:
+            return time.time() - entry.stat(follow_symlinks=False).st_mtime > _FOREIGN_AGE
+        except FileNotFoundError:
+            return False
+    pid = match["pid"]
+    return match["boot"] != _boot_id() or int(pid) == os.getpid() or not os.path.exists(f"/proc/{pid}")
 
 
 class Capabilities:

@@ -1,8 +1,8 @@
-"""Write the instance as a DICOM file below the output directory. Asked last: any other plugin's `write` goes first."""
+"""Write the instance as a DICOM file below the output directory; a `write` of any named plugin is asked before."""
 
 from dcmrecv_core import Instance, hookimpl
 
 
-@hookimpl(trylast=True)
+@hookimpl
 def write(instance: Instance, path: str) -> str:
     return instance.save(path)

@@ -1,0 +1,136 @@
+"""File names from text of peers: fit ones stay, two texts never become one name, nothing leads elsewhere."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from dcmrecv_core.errors import HookFailure
+from dcmrecv_core.names import escape
+from dcmrecv_core.receive.directories import contained
+
+ESCAPED = re.compile(r"~[0-9a-f]{8}\Z")
+TEXTS = st.text(st.characters(), max_size=300) | st.from_regex(r"[_/ab.]{1,3}(~[0-9a-f]{8})?", fullmatch=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["CT.1.2.3", "..x", "-rf", ".hidden", "a b:c@d_e", "Müller^Jörg", "日本", "x" * 255, "ä" * 127]
+)
+def test_fit_names_are_untouched(text: str) -> None:
+    assert escape(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("a/b", "a_b"),
+        ("a\\b", "a_b"),
+        ("a\0\x1b\x7f\x9fb", "a____b"),
+        ('"*<>?|', "______"),
+        ("\ud800", "_"),
+        ("", "_"),
+        (".", "_"),
+        ("..", "_"),
+        ("x~0123abcd", "x~0123abcd"),
+        (".dcmrecv", "_dcmrecv"),
+        (".dcmrecv-host-1.tmp", "_dcmrecv-host-1.tmp"),
+        ("x" * 256, "x" * 246),
+        ("ä" * 128, "ä" * 123),
+    ],
+    ids=ascii,
+)
+def test_unfit_names_are_cleaned_and_marked(text: str, kept: str) -> None:
+    name = escape(text)
+    assert ESCAPED.search(name)
+    assert name[:-9] == kept
+
+
+def test_only_portable_characters_are_kept_where_asked() -> None:
+    assert escape("CT.1 :@_-2", portable=True) == "CT.1 :@_-2"
+    assert escape("50%$ä~", portable=True)[:-9] == "50____"
+
+
+@settings(deadline=None, max_examples=300)
+@given(TEXTS, st.booleans())
+@example("", False)
+def test_any_text_becomes_one_component(text: str, portable: bool) -> None:
+    name = escape(text, portable=portable)
+    assert 0 < len(name.encode()) <= 255
+    assert name not in (".", "..")
+    assert not re.search(r"[/\0]", name)
+    assert not name.startswith(".dcmrecv")
+    assert escape(name) == name, "what is escaped already stays"
+
+
+@settings(deadline=None, max_examples=300)
+@given(TEXTS, TEXTS, st.sampled_from(["", ".dcm"]))
+@example("a/b", "a_b", "")
+@example("a/b", "a_b" + escape("a/b")[3:], "")
+@example("x" * 256, "x" * 257, "")
+def test_distinct_texts_stay_distinct(first: str, second: str, extension: str) -> None:
+    if first != second:
+        assert escape(first, extension) != escape(second, extension)
+
+
+def test_the_extension_stays_at_the_end() -> None:
+    assert escape("a", ".dcm") == "a.dcm"
+    assert re.fullmatch(r"a_b~[0-9a-f]{8}\.dcm", escape("a/b", ".dcm"))
+    assert escape(escape("a/b"), ".dcm") == escape("a/b", ".dcm")
+    assert escape("a", "/x") == "a_x"
+
+
+@pytest.mark.parametrize("length", [251, 252, 300])
+def test_with_its_extension_too_a_name_has_255_bytes(length: int) -> None:
+    for text in ("x" * length, escape("/" * length)):
+        name = escape(text, ".dcm")
+        assert len(name) == 255
+        assert name.endswith(".dcm")
+
+
+@pytest.mark.parametrize(
+    ("subdir", "parts"),
+    [
+        ("", ()),
+        (".", ()),
+        ("a//b/./c", ("a", "b", "c")),
+        ("a/b/", ("a", "b")),
+        ("./a", ("a",)),
+        ("...", ("...",)),
+        ("a b/ü", ("a b", "ü")),
+    ],
+)
+def test_odd_directories_have_plain_components(subdir: str, parts: tuple[str, ...]) -> None:
+    assert contained(subdir, "x") == (parts, "x")
+
+
+def test_each_component_is_escaped() -> None:
+    parts, name = contained("a*/b\n/.dcmrecv", "c\\d", ".dcm")
+    assert [part[:-9] for part in parts] == ["a_", "b_", "_dcmrecv"]
+    assert name[:3] == "c_d" and name.endswith(".dcm")
+
+
+@pytest.mark.parametrize(
+    ("subdir", "name"),
+    [
+        ("/", "x"),
+        ("/etc", "x"),
+        ("..", "x"),
+        ("a/../b", "x"),
+        ("a/..", "x"),
+        ("a\0", "x"),
+        ("", "a/b"),
+        ("", "/x"),
+        ("", "a\0"),
+        ("", ""),
+        ("", "."),
+        ("", ".."),
+    ],
+)
+def test_what_leads_elsewhere_is_refused(subdir: str, name: str) -> None:
+    with pytest.raises(HookFailure) as caught:
+        contained(subdir, name, ".dcm")
+    assert caught.value.status == 0x0110
+    assert 0 < len(caught.value.comment) <= 64
