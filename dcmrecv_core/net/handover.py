@@ -77,10 +77,14 @@ def receive(control: socket.socket) -> Handover | None:
     if not fds:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     sock = socket.socket(fileno=fds[0])
-    head += _read(control, _FRAME.size - len(head))
-    length, port, address_length = _FRAME.unpack(head)
-    address = _read(control, address_length).decode()
-    return Handover(sock, _read(control, length), address, port)
+    try:
+        head += _read(control, _FRAME.size - len(head))
+        length, port, address_length = _FRAME.unpack(head)
+        address = _read(control, address_length).decode()
+        return Handover(sock, _read(control, length), address, port)
+    except OSError:
+        sock.close()
+        raise
 
 
 def _read(control: socket.socket, length: int) -> bytes:

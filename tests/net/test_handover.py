@@ -1,0 +1,125 @@
+"""A connection and its request get to the worker whole, whatever the pair between the two takes at once."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dcmrecv_core.net.handover import Handover, Sender, receive
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def control() -> Iterator[Pair]:
+    """The supervisor's end, which does not block, and the worker's."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    ours.setblocking(False)
+    theirs.settimeout(10)
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.fixture
+def connection() -> Iterator[Pair]:
+    ours, peer = socket.socketpair()
+    peer.settimeout(10)
+    with ours, peer:
+        yield ours, peer
+
+
+@pytest.mark.parametrize("size", [74, 1 << 20], ids=["small", "largest"])
+def test_connection_and_request_arrive(control: Pair, connection: Pair, size: int) -> None:
+    ours, theirs = control
+    sock, peer = connection
+    request = os.urandom(size)
+    sent = Handover(sock, request, "2001:db8::1", 65535)
+    sender = Sender(sent)
+    waits = 0
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(receive, theirs)
+        while not sender.advance(ours):
+            waits += 1
+            assert select.select([], [ours], [], 10)[1], "the worker does not read"
+        arrived = received.result(10)
+    assert arrived is not None
+    assert (arrived.request, arrived.address, arrived.port) == (request, "2001:db8::1", 65535)
+    assert bool(waits) == (size > 4096)
+    assert sock.fileno() == -1, "the supervisor still holds the connection"
+    with arrived.sock:
+        arrived.sock.sendall(b"hello")
+        assert peer.recv(100) == b"hello"
+    assert peer.recv(100) == b"", "somebody still holds the connection"
+
+
+def test_one_after_the_other(control: Pair) -> None:
+    ours, theirs = control
+    for number in range(3):
+        sock, peer = socket.socketpair()
+        with peer:
+            assert Sender(Handover(sock, b"request %d" % number, "10.0.0.1", number)).advance(ours)
+            arrived = receive(theirs)
+            assert arrived is not None
+            assert (arrived.request, arrived.port) == (b"request %d" % number, number)
+            arrived.sock.close()
+
+
+def test_ids_are_unique(connection: Pair) -> None:
+    assert Handover(connection[0], b"", "", 1).id != Handover(connection[0], b"", "", 1).id
+
+
+def test_worker_gone_leaves_the_connection_for_another(control: Pair, connection: Pair) -> None:
+    ours, theirs = control
+    theirs.close()
+    sender = Sender(Handover(connection[0], b"request", "10.0.0.1", 1))
+    with pytest.raises(OSError, match="Broken pipe"):
+        sender.advance(ours)
+    assert not sender.has_begun
+    assert connection[0].fileno() != -1
+    sender.abandon()
+    assert connection[1].recv(100) == b""
+
+
+def test_worker_gone_within_ends_the_connection(control: Pair, connection: Pair) -> None:
+    ours, theirs = control
+    sender = Sender(Handover(connection[0], bytes(1 << 20), "10.0.0.1", 1))
+    assert not sender.advance(ours)
+    assert sender.has_begun
+    theirs.close()
+    with pytest.raises(OSError, match="Broken pipe"):
+        sender.advance(ours)
+    assert connection[1].recv(100) == b""
+
+
+def test_supervisor_gone(control: Pair) -> None:
+    ours, theirs = control
+    ours.close()
+    assert receive(theirs) is None
+
+
+def test_supervisor_gone_within(control: Pair, connection: Pair) -> None:
+    ours, theirs = control
+    assert not Sender(Handover(connection[0], bytes(1 << 20), "10.0.0.1", 1)).advance(ours)
+    ours.close()
+    with pytest.raises(ConnectionResetError):
+        receive(theirs)
+    assert connection[1].recv(100) == b""
+
+
+def test_no_descriptor_left_for_the_connection(control: Pair, connection: Pair) -> None:
+    ours, theirs = control
+    assert Sender(Handover(connection[0], b"request", "10.0.0.1", 1)).advance(ours)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            receive(theirs)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

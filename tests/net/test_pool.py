@@ -1,0 +1,394 @@
+"""The pool of workers, with workers that do what they are told by the request they get."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from dcmrecv_core.net import pool as pool_module
+from dcmrecv_core.net.handover import IDLE, Handover, receive
+from dcmrecv_core.net.heartbeat import Heartbeat
+from dcmrecv_core.net.pool import FIRST_PAUSE, LONGEST_PAUSE, SHRINK_SECONDS, SPARE, STUCK_SECONDS, Pool
+
+# A test runner that has threads of its own forks as well as we do, as long as the copy stays in our code
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
+HOOK_SECONDS = 30.0
+LIMIT = 5
+
+
+def obedient(control: socket.socket, heartbeat: Heartbeat) -> int:
+    """Says its pid to each peer, then does what the request says until the peer closes."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    control.send(IDLE)
+    while (handover := receive(control)) is not None:
+        with handover.sock as peer:
+            if handover.request == b"hook":
+                heartbeat.flag[0] = 1
+            elif handover.request == b"overdue":
+                heartbeat.flag[0] = 1
+                heartbeat.mark_overdue()
+            elif handover.request == b"overdue once":
+                heartbeat.flag[0] = 1
+                heartbeat.mark_overdue()
+                heartbeat.flag[0] = 0
+            peer.sendall(b"%d\n" % os.getpid())
+            while peer.recv(100):
+                pass
+        if handover.request == b"recycle":
+            return 0
+        control.send(IDLE)
+    return 0
+
+
+def never_ready(control: socket.socket, heartbeat: Heartbeat) -> int:
+    control.recv(1)
+    return 0
+
+
+def ends_at_once(control: socket.socket, heartbeat: Heartbeat) -> int:
+    return 1
+
+
+def raises(control: socket.socket, heartbeat: Heartbeat) -> int:
+    raise SystemExit("out of order")
+
+
+class Driver:
+    """A pool with a clock of its own and what the supervisor's loop does."""
+
+    def __init__(self, main: Callable[[socket.socket, Heartbeat], int], limit: int = LIMIT) -> None:
+        self.now = 1000.0
+        self.selector = selectors.DefaultSelector()
+        self.pool = Pool(self.selector, limit, HOOK_SECONDS, main)
+        self.children: list[int] = []
+        self.peers: list[socket.socket] = []
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Let `seconds` pass, then handle what is ready, waiting for it a moment of real time."""
+        self.now += seconds
+        for key, _ in self.selector.select(0.02):
+            if self.selector.get_map().get(key.fd) is key:
+                key.data(key.fileobj, self.now)
+        self.pool.reap(self.now)
+        self.pool.tick(self.now)
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < end, f"not within 10 s: {what}"
+            self.turn()
+
+    def settle(self, waiting: int = 0) -> None:
+        """Fork what is missing, wait until all of it is idle."""
+        self.pool.grow(self.now, waiting)
+        self.until(lambda: all(worker.started for worker in self.pool._workers.values()), "all are started")
+
+    def assign(self, request: bytes = b"") -> socket.socket | None:
+        """The peer of an association that is under way; None if nobody took it."""
+        ours, peer = socket.socketpair()
+        peer.settimeout(10)
+        self.peers.append(peer)
+        handover = Handover(ours, request, "10.0.0.1", 1)
+        if self.pool.assign(handover):
+            return peer
+        ours.close()
+        return None
+
+    def serve(self, request: bytes = b"") -> tuple[socket.socket, int]:
+        """The same and the worker's pid, when it has begun."""
+        peer = self.assign(request)
+        assert peer is not None
+        return peer, int(peer.recv(100))
+
+    def finish(self, peer: socket.socket) -> None:
+        peer.close()
+        idle = self.idle
+        self.until(lambda: self.idle == idle + 1, "idle again")
+
+    @property
+    def idle(self) -> int:
+        return sum(worker.idle for worker in self.pool._workers.values())
+
+    def close(self) -> None:
+        for peer in self.peers:
+            peer.close()
+        self.pool.stop()
+        self.pool.signal_all(signal.SIGKILL)
+        self.until_gone()
+        self.selector.close()
+
+    def until_gone(self) -> None:
+        """Wait for the end of all workers, zombies too."""
+        self.until(lambda: not len(self.pool) and not any(map(exists, self.children)), "the end of all")
+
+
+def exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+Start = Callable[..., Driver]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    drivers: list[Driver] = []
+    fork = os.fork
+
+    def recorded() -> int:
+        pid = fork()
+        drivers[-1].children.append(pid)
+        return pid
+
+    def make(main: Callable[[socket.socket, Heartbeat], int] = obedient, **options: int) -> Driver:
+        drivers.append(Driver(main, **options))
+        return drivers[-1]
+
+    monkeypatch.setattr(pool_module.os, "fork", recorded)
+    yield make
+    for driver in drivers:
+        driver.close()
+
+
+def test_spare_workers_beside_the_busy_ones_up_to_the_limit(start: Start) -> None:
+    driver = start()
+    assert not driver.pool.is_ready
+    driver.settle()
+    assert driver.pool.is_ready
+    pids = set()
+    for busy in range(1, LIMIT + 1):
+        pids.add(driver.serve()[1])
+        driver.settle()
+        assert len(driver.pool) == min(busy + SPARE, LIMIT)
+    assert len(pids) == LIMIT
+    assert driver.assign() is None, "all are busy"
+
+
+def test_those_who_wait_count(start: Start) -> None:
+    driver = start()
+    driver.settle(waiting=2)
+    assert driver.idle == SPARE + 2
+    driver.settle(waiting=100)
+    assert driver.idle == LIMIT
+
+
+def test_an_idle_worker_serves_again(start: Start) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    peer, pid = driver.serve()
+    driver.finish(peer)
+    assert driver.serve()[1] == pid
+
+
+def test_shrinks_when_idle(start: Start) -> None:
+    driver = start()
+    driver.settle(waiting=LIMIT)
+    driver.turn(SHRINK_SECONDS - 1)
+    assert len(driver.pool) == LIMIT
+    driver.finish(driver.serve()[0])
+    driver.turn(2)
+    driver.until(lambda: len(driver.pool) == SPARE, f"shrunk to {SPARE}")
+    assert driver.idle == SPARE
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_dead_workers_are_replaced(start: Start, caplog: pytest.LogCaptureFixture, busy: bool) -> None:
+    driver = start()
+    driver.settle()
+    victims = list(driver.children)
+    peers = [driver.assign() for _ in victims] if busy else []
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    driver.until_gone()
+    driver.settle()
+    assert driver.idle == SPARE
+    assert not set(victims) & {worker.pid for worker in driver.pool._workers.values()}
+    assert {record.args for record in caplog.records} == {(pid, "was killed by signal 9") for pid in victims}
+    for peer in peers:
+        assert peer is not None
+        peer.recv(100)  # its pid, perhaps
+        assert peer.recv(100) == b""
+
+
+def test_recycled_workers_are_replaced_without_a_word(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    peer, pid = driver.serve(b"recycle")
+    peer.close()
+    driver.until_gone()
+    driver.settle()
+    assert driver.serve()[1] != pid
+    assert caplog.records == []
+
+
+def test_an_association_goes_to_another_worker_if_one_is_gone(start: Start) -> None:
+    driver = start()
+    driver.settle()
+    victim = driver.children[0]
+    os.kill(victim, signal.SIGKILL)
+    os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)  # dead, and nobody has told the pool
+    assert driver.serve()[1] == driver.children[1]
+    assert driver.assign() is None
+
+
+def test_a_worker_that_dies_within_a_handover_ends_the_connection(start: Start) -> None:
+    driver = start(never_ready, limit=1)
+    driver.pool.grow(driver.now)
+    [worker] = driver.pool._workers.values()
+    driver.pool._idle.append(worker)
+    peer = driver.assign(bytes(1 << 20))
+    assert peer is not None
+    driver.until_gone()
+    assert peer.recv(100) == b""
+
+
+def test_slow_starts_do_not_make_it_grow(start: Start) -> None:
+    driver = start(never_ready)
+    for _ in range(5):
+        driver.pool.grow(driver.now)
+        driver.turn(10)
+    assert len(driver.pool) == SPARE
+    assert not driver.pool.is_ready
+
+
+@pytest.mark.parametrize("main", [ends_at_once, raises])
+def test_no_forks_in_a_circle(start: Start, main: Callable[[socket.socket, Heartbeat], int]) -> None:
+    driver = start(main)
+    pause, forks = FIRST_PAUSE, 0
+    while pause < 4 * LONGEST_PAUSE:
+        forks += SPARE
+        driver.pool.grow(driver.now)
+        driver.until_gone()
+        driver.now += min(pause, LONGEST_PAUSE) - 0.01
+        driver.pool.grow(driver.now)
+        assert len(driver.children) == forks
+        driver.now += 0.02
+        pause *= 2
+
+
+def test_one_that_starts_ends_the_pause(start: Start) -> None:
+    driver = start(
+        lambda control, heartbeat: ends_at_once(control, heartbeat) if fail else obedient(control, heartbeat)
+    )
+    fail = True
+    for _ in range(3):
+        driver.pool.grow(driver.now)
+        driver.until_gone()
+        driver.now += LONGEST_PAUSE
+    fail = False
+    driver.settle()
+    assert driver.idle == SPARE
+    for pid in driver.children[-SPARE:]:
+        os.kill(pid, signal.SIGKILL)
+    driver.until_gone()
+    driver.settle()
+    assert driver.idle == SPARE, "workers that have served are replaced at once"
+
+
+def test_fork_that_fails_is_tried_again_later(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = start()
+    with monkeypatch.context() as patch:
+        patch.setattr(pool_module.os, "fork", lambda: os.close(-1))
+        driver.pool.grow(driver.now)
+    driver.pool.grow(driver.now)
+    assert len(driver.pool) == 0
+    driver.now += FIRST_PAUSE
+    driver.settle()
+    assert driver.idle == SPARE
+
+
+def test_children_start_with_all_signals_blocked(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    def tell(control: socket.socket, heartbeat: Heartbeat) -> int:
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return 7 if {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM} <= blocked else 8
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    driver = start(tell, limit=1)
+    driver.pool.grow(driver.now)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    driver.until_gone()
+    assert [record.args for record in caplog.records] == [(driver.children[0], "ended with exit code 7")]
+
+
+def test_a_hook_that_does_not_yield_gets_its_worker_killed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    driver = start(limit=2)
+    driver.settle()
+    peer, pid = driver.serve(b"overdue")
+    other, _ = driver.serve(b"overdue once")
+    driver.turn()
+    driver.turn(STUCK_SECONDS - 0.1)
+    assert len(driver.pool) == 2
+    driver.turn(0.1)
+    assert peer.recv(100) == b""
+    driver.until(lambda: len(driver.pool) == 1 and not exists(pid), "its end is seen")
+    driver.turn(10 * HOOK_SECONDS)
+    assert len(driver.pool) == 1, "a hook that has ended was overdue for nothing"
+    assert [record.args for record in caplog.records] == [(pid,), (pid, "was killed by signal 9")]
+    driver.finish(other)
+
+
+def test_no_heartbeat_within_a_hook_gets_the_worker_killed(start: Start) -> None:
+    driver = start(limit=2)
+    driver.settle()
+    peer, pid = driver.serve(b"hook")
+    other, _ = driver.serve(b"no hook")
+    driver.turn(HOOK_SECONDS)
+    driver.turn(0.1)
+    driver.turn(STUCK_SECONDS - 0.1)
+    assert len(driver.pool) == 2
+    driver.turn(0.1)
+    assert peer.recv(100) == b""
+    driver.until(lambda: len(driver.pool) == 1 and not exists(pid), "its end is seen")
+    driver.turn(10 * HOOK_SECONDS)
+    driver.turn(10 * HOOK_SECONDS)
+    assert len(driver.pool) == 1, "who hangs outside of hooks, in a disk perhaps, is not killed"
+    driver.finish(other)
+
+
+def test_stop_ends_idle_workers_at_once_and_forks_no_more(start: Start) -> None:
+    driver = start()
+    driver.settle()
+    peer, _ = driver.serve()
+    driver.settle()
+    driver.pool.stop()
+    driver.until(lambda: len(driver.pool) == 1, "the idle ones end")
+    driver.pool.grow(driver.now)
+    assert len(driver.pool) == 1
+    assert driver.assign() is None
+    peer.close()
+    driver.until_gone()
+
+
+def test_stop_ends_those_that_are_starting(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    driver = start()
+    driver.pool.grow(driver.now)
+    driver.pool.stop()
+    driver.until_gone()
+    assert [record.levelno for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def test_abandon_closes_what_is_the_supervisors(start: Start) -> None:
+    driver = start()
+    driver.pool.grow(driver.now)
+    held = [worker.control.dup() for worker in driver.pool._workers.values()]
+    controls = [worker.control for worker in driver.pool._workers.values()]
+    driver.pool.abandon()
+    assert [control.fileno() for control in controls] == [-1] * SPARE
+    for control in held:  # as if in another process: the workers are not told
+        control.shutdown(socket.SHUT_RDWR)
+        control.close()
+    driver.pool._workers.clear()
+    for pid in driver.children:
+        os.waitpid(pid, 0)
