@@ -6,13 +6,15 @@ that a decision fails closed (HookFailure, status 0110) and a notification fails
 
 from __future__ import annotations
 
-import functools
+import inspect
 import logging
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dcmrecv_core import hookspecs
 from dcmrecv_core.errors import HookFailure, PluginError, StartError, StatusError
 from dcmrecv_core.model import (
     ON_EXISTS,
@@ -22,17 +24,19 @@ from dcmrecv_core.model import (
     Name,
     Refuse,
     Reject,
+    RejectReason,
     SupportedContext,
     Warn,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from dcmrecv_core.names import check_filename, split_directory
 
 log = logging.getLogger("dcmrecv.plugins")
 
 START_HOOKS = ("add_options", "configure")
 NOTIFICATION_HOOKS = ("worker_stopping", "stored", "association_ended")
+INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
+
+_WARNINGS_BELOW_0200 = (0x0107, 0x0116)
 
 
 class HookTimeout(BaseException):
@@ -89,33 +93,66 @@ timer = HookTimer()
 
 def guard(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
     """`function` as the registered implementation of `hook`: timed, checked and attributed to `plugin`."""
+    specification = getattr(hookspecs, hook)
+    call = _with_named_arguments(function, list(inspect.signature(specification).parameters))
     if hook in START_HOOKS:
-        guarded = _guard_start(function, plugin, hook)
+        guarded = _guard_start(call, plugin, hook)
     elif hook in NOTIFICATION_HOOKS:
-        guarded = _guard_notification(function, plugin, hook)
+        guarded = _guard_notification(call, plugin, hook)
     else:
-        guarded = _guard_decision(function, plugin, hook)
-    return functools.update_wrapper(guarded, function)  # pluggy asks the wrapped one for its arguments
+        guarded = _guard_decision(call, plugin, hook)
+    # pluggy asks this one for its arguments, and so passes all, also to a function that names none: the log has to say
+    # whose instance it was
+    guarded.__wrapped__ = specification  # type: ignore[attr-defined]
+    return guarded
 
 
-def _guard_start(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> Callable[..., Any]:
+    """Takes all arguments that the hook offers, hands on those that `function` names."""
+    parameters = inspect.signature(function).parameters
+    named = [name for name in parameters if name in offered]
+    if named == offered and all(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters.values()):
+        return function
+
+    def call(*args: Any) -> Any:
+        arguments = dict(zip(offered, args, strict=True))
+        return function(**{name: arguments[name] for name in named})
+
+    return call
+
+
+def _guard_start(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
     def guarded(*args: Any) -> None:
-        try:
-            function(*args)
-        except StartError:
-            raise  # it knows its own exit code, as a configuration file does
-        except Exception as error:
-            log.debug("plugin %s: %s", plugin, hook, exc_info=True)
-            raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {error}") from error
+        with no_new_threads(f"plugin {plugin}: {hook}"):
+            try:
+                call(*args)
+            except StartError:
+                raise  # it knows its own exit code, as a configuration file does
+            except (Exception, SystemExit) as error:
+                log.debug("plugin %s: %s", plugin, hook, exc_info=True)
+                raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {error}") from error
 
     return guarded
 
 
-def _guard_notification(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+@contextmanager
+def no_new_threads(who: str) -> Iterator[None]:
+    """Raises PluginError if there are more threads afterwards: a fork does not copy them, only the locks they hold."""
+    before = threading.enumerate()
+    yield
+    started = [thread.name for thread in threading.enumerate() if thread not in before]
+    if started:
+        raise PluginError(
+            f"{who}: threads are alive ({', '.join(started)}), but workers are forked from here; "
+            "start them in worker_started"
+        )
+
+
+def _guard_notification(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
     def guarded(*args: Any) -> None:
         timer.start()
         try:
-            function(*args)
+            call(*args)
             timer.stop()
         except BaseException as error:
             timer.stop()
@@ -124,22 +161,21 @@ def _guard_notification(function: Callable[..., Any], plugin: str, hook: str) ->
     return guarded
 
 
-def _guard_decision(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+def _guard_decision(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
     check = CHECKS.get(hook, _check_nothing)
 
     def guarded(*args: Any) -> Any:
         timer.start()
         try:
-            result = function(*args)
+            result = call(*args)
             if result is not None:
                 result = check(result)
             timer.stop()
             return result
-        except StatusError:
-            timer.stop()
-            raise  # ours, from within the hook: the storage failed, not the plugin
         except BaseException as error:
             timer.stop()
+            if isinstance(error, StatusError) and hook in INSTANCE_HOOKS and is_failure(error.status):
+                raise  # from `save`, or as good as a Refuse: the storage failed, not the plugin
             _log_failure(plugin, hook, args, error)
             what = "took too long" if isinstance(error, HookTimeout) else "failed"
             raise HookFailure(f"Plugin {plugin} {what} in {hook}") from error
@@ -147,8 +183,13 @@ def _guard_decision(function: Callable[..., Any], plugin: str, hook: str) -> Cal
     return guarded
 
 
+def is_failure(status: int) -> bool:
+    """Whether a DIMSE status says that the instance was not stored (PS3.7 annex C, PS3.4 table B.2-1)."""
+    return status >> 12 in (0xA, 0xC) or (status >> 8 in (0x01, 0x02) and status not in _WARNINGS_BELOW_0200)
+
+
 def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> None:
-    log.error("plugin %s: %s: %s%s", plugin, hook, repr(error), _subject(args), exc_info=error)
+    log.error("plugin %s: %s: %r%s", plugin, hook, error, _subject(args), exc_info=error)
 
 
 def _subject(args: tuple[Any, ...]) -> str:
@@ -167,7 +208,7 @@ def _check_nothing(result: object) -> object:
 
 
 def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
-    if isinstance(result, Reject):
+    if isinstance(result, Reject) and isinstance(result.reason, RejectReason):
         return result
     if isinstance(result, Iterable) and not isinstance(result, str | bytes):
         contexts = tuple(result)
@@ -178,27 +219,32 @@ def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
 
 def _check_receive(result: object) -> object:
     if isinstance(result, Refuse):
-        if not 0x0100 <= result.status <= 0xFFFF or result.status >> 12 == 0xB:
+        if not is_failure(result.status):
             raise ValueError(f"{result.status:04X} is not a failure status")
     elif isinstance(result, Warn):
         if result.status >> 12 != 0xB:
             raise ValueError(f"{result.status:04X} is not a warning status (Bxxx)")
     elif not isinstance(result, Discard):
         raise TypeError(f"None, Refuse, Warn or Discard expected, not {result!r}")
+    if not isinstance(result, Discard) and not isinstance(result.comment, str):
+        raise TypeError(f"a comment is a str, not {result.comment!r}")
     return result
 
 
 def _check_subdir(result: object) -> str:
-    if isinstance(result, str | PurePath):
-        return "" if str(result) == "." else str(result)
-    raise TypeError(f"None, str or PurePath expected, not {result!r}")
+    if not isinstance(result, str | PurePath):
+        raise TypeError(f"None, str or PurePath expected, not {result!r}")
+    directory = str(result)
+    split_directory(directory)
+    return directory
 
 
 def _check_filename(result: object) -> Name:
     if isinstance(result, str):
-        return Name(result)
-    if not isinstance(result, Name) or not isinstance(result.text, str):
+        result = Name(result)
+    elif not isinstance(result, Name) or not isinstance(result.text, str):
         raise TypeError(f"None, str or Name expected, not {result!r}")
+    check_filename(result.text)
     if result.on_exists not in ON_EXISTS:
         raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {result.on_exists!r}")
     return result

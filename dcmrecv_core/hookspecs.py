@@ -2,11 +2,12 @@
 
 A plugin is a module or an object whose functions carry `@hookimpl`; an implementation takes only the arguments it
 names. Plugins named on the command line are asked before the built-in ones, later before earlier; `tryfirst` and
-`trylast` as in pluggy.
+`trylast` as in pluggy; `trylast` comes behind the built-in ones too, which always choose a name and write.
 
 *Decision* hooks (negotiate, receive, choose_subdir, choose_filename, write) fail closed: one that raises, returns a
 value of the wrong type or takes longer than its time gets the instance refused with status 0110, and the association
-goes on. *Notification* hooks (stored, association_ended) fail soft: the error is logged, the others are called.
+goes on. Raising a `StatusError` with a failure status, as `instance.save` does, refuses it with that one instead (not
+in negotiate). *Notification* hooks (stored, association_ended) fail soft: the error is logged, the others are called.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def negotiate(association: Association) -> NegotiateResult:
 
     Called: in a worker, for each association, before the answer; every plugin is asked. Result: None, an iterable of
     `SupportedContext`, or `Reject`. Any `Reject` wins; else the union of all answers counts, transfer syntaxes in the
-    order of the first source. Raising: the association is rejected.
+    order of the first source. An empty iterable is an answer too: what is accepted if nobody answers (Verification, or
+    all storage classes beside it if a plugin stores) is then not accepted. Raising: the association is rejected.
     """
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ HOOKS: tuple[str, ...] = tuple(
 """Every hook, in the order in which an instance meets them."""
 
 
+_COMPUTED = (property, cached_property)
+"""Attributes that are not hooks and may not be fit to be asked for before the plugin is configured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A plugin and where it came from: `origin` is "built-in", "entry point of DIST VERSION", or a path."""
@@ -34,6 +39,12 @@ class Found:
     name: str
     plugin: object
     origin: str
+
+    @property
+    def source(self) -> object:
+        """What tells one plugin from another: a module's file, however it was named; else the object itself."""
+        path = getattr(self.plugin, "__file__", None) if isinstance(self.plugin, ModuleType) else None
+        return os.path.realpath(path) if path else id(self.plugin)
 
 
 def builtin(name: str) -> Found:
@@ -84,10 +95,12 @@ def _module_exists(spec: str) -> bool:
         return False
     try:
         return importlib.util.find_spec(spec) is not None
-    except ModuleNotFoundError:
-        return False  # its package does not exist either
-    except Exception as error:
-        raise PluginError(f"plugin {spec}: {type(error).__name__}: {error}") from error
+    except ModuleNotFoundError as error:
+        if error.name and f"{spec}.".startswith(f"{error.name}."):
+            return False  # its package does not exist either
+        raise _not_loaded(spec, error) from error
+    except (Exception, SystemExit) as error:
+        raise _not_loaded(spec, error) from error
 
 
 def _from_file(path: str) -> Found:
@@ -100,15 +113,19 @@ def _from_file(path: str) -> Found:
         raise PluginError(f"plugin {path}: not a Python file")
     module = importlib.util.module_from_spec(specification)
     sys.modules[module_name] = module
-    _load(path, lambda: specification.loader.exec_module(module))  # type: ignore[union-attr]
+    _load(path, lambda: specification.loader.exec_module(module))
     return Found(name, module, os.path.abspath(path))
 
 
 def _load(spec: str, load: Any) -> Any:
     try:
         return load()
-    except Exception as error:
-        raise PluginError(f"plugin {spec}: cannot be loaded: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise _not_loaded(spec, error) from error
+
+
+def _not_loaded(spec: str, error: BaseException) -> PluginError:
+    return PluginError(f"plugin {spec}: cannot be loaded: {type(error).__name__}: {error}")
 
 
 def _unknown(spec: str) -> str:
@@ -124,7 +141,7 @@ def check(found: Found) -> dict[str, Any]:
         raise PluginError(f"plugin {found.name}: is a class; name an instance of it")
     implementations: dict[str, Any] = {}
     for name in dir(found.plugin):
-        if name.startswith("__"):
+        if name.startswith("__") or isinstance(inspect.getattr_static(found.plugin, name, None), _COMPUTED):
             continue
         value = getattr(found.plugin, name)
         marked = getattr(value, MARK, None) if callable(value) else None

@@ -6,17 +6,15 @@ line are asked before them, later before earlier (pluggy asks the last one regis
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from dcmrecv_core import hookspecs, plugin_loader
 from dcmrecv_core.errors import HookFailure, PluginError
-from dcmrecv_core.guards import guard
+from dcmrecv_core.guards import guard, no_new_threads
 from dcmrecv_core.model import (
     Association,
     Instance,
@@ -37,13 +35,17 @@ STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write
 """Naming a plugin that implements one of these says that things are to be stored."""
 
 
+class Facade:
+    """What pluggy sees of a plugin: the same hooks, each behind its guard."""
+
+
 @dataclass(slots=True)
 class Registered:
-    """A plugin in use. `facade` is what pluggy sees: the same hooks, each behind its guard."""
+    """A plugin in use."""
 
     found: Found
     hooks: tuple[str, ...]
-    facade: SimpleNamespace = field(repr=False)
+    facade: Facade = field(repr=False)
     named: bool
 
 
@@ -59,10 +61,12 @@ class Plugins:
     def add(self, found: Found, *, named: bool = False) -> None:
         """Check and register a plugin; `named` if the user named it. Raises PluginError."""
         for other in self.registered:
-            if other.found.name == found.name or other.found.plugin is found.plugin:
+            if other.found.source == found.source:
                 raise PluginError(f"plugin {found.name}: is loaded twice (also as {other.found.name})")
+            if other.found.name == found.name:
+                raise PluginError(f"plugin {found.name}: there is another one of that name ({other.found.origin})")
         implementations = plugin_loader.check(found)
-        facade = SimpleNamespace()
+        facade = Facade()
         for name, function in implementations.items():
             marked = getattr(function, MARK)
             guarded = guard(function, found.name, marked.get("specname") or name)
@@ -98,12 +102,6 @@ class Plugins:
     def configure(self, settings: Settings) -> None:
         """Hand out the settings. Raises PluginError if a plugin refuses them or starts a thread."""
         self._hook.configure(settings=settings)
-        alive = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-        if alive:
-            raise PluginError(
-                f"threads are alive after configure ({', '.join(alive)}), but workers are forked from here; "
-                "start them in worker_started"
-            )
 
     def names_storage(self) -> bool:
         """Whether a plugin that the user named has to do with storing."""
@@ -160,7 +158,8 @@ def load_named(specs: Iterable[str]) -> Plugins:
     """The plugins that `--plugin` names, in that order, without the built-in ones. Raises PluginError."""
     plugins = Plugins()
     for spec in specs:
-        plugins.add(plugin_loader.find(spec), named=True)
+        with no_new_threads(f"plugin {spec}"):
+            plugins.add(plugin_loader.find(spec), named=True)
     return plugins
 
 
