@@ -173,11 +173,9 @@ class MessageReader:
         command, self._command = self._command, None
         if self._refusal is None:
             return events.DataReceived(fragments, True)
-        status, comment = self._refusal
-        self._refusal = None
         if command.field == CommandField.C_ECHO_RQ:
             return events.EchoRequested(self._context_id, command)
-        return events.CommandRefused(self._context_id, command, status, comment)
+        return events.CommandRefused(self._context_id, command, *self._refusal)
 
     def _begin(self, command: Command) -> events.Event | None:
         """A command set is complete."""
@@ -187,17 +185,15 @@ class MessageReader:
         if command.field & RESPONSE_BIT:
             raise RemoteProtocolError(f"response {command.field:04X} to a request that was never made", reason=5)
         abstract_syntax, transfer_syntax = self.contexts[self._context_id]
-        self._refusal = self._judge(command, abstract_syntax)
+        refusal = self._judge(command, abstract_syntax)
         if command.has_data_set:
-            self._command = command
-            if self._refusal is not None:
+            self._command, self._refusal = command, refusal
+            if refusal is not None:
                 return None
             return events.StoreRequested(self._context_id, command, abstract_syntax, transfer_syntax)
         if command.field == CommandField.C_ECHO_RQ:
-            self._refusal = None
             return events.EchoRequested(self._context_id, command)
-        status, comment = self._refusal or (Status.MISTYPED_ARGUMENT, "C-STORE without a data set")
-        self._refusal = None
+        status, comment = refusal or (Status.MISTYPED_ARGUMENT, "C-STORE without a data set")
         return events.CommandRefused(self._context_id, command, status, comment)
 
     def _judge(self, command: Command, abstract_syntax: str) -> tuple[int, str] | None:

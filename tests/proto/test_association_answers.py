@@ -15,8 +15,8 @@ from wire import BIG_ENDIAN, CT, EXPLICIT, IMPLICIT, MR, VERIFICATION, context, 
 from dcmrecv_core.errors import LocalProtocolError, RemoteProtocolError
 from dcmrecv_core.model import ProposedContext, Role, SupportedContext, UserIdentity
 from dcmrecv_core.proto import events
-from dcmrecv_core.proto.associate import UserInformation, decode_associate_rq
-from dcmrecv_core.proto.negotiation import Answer, ContextResult, negotiate
+from dcmrecv_core.proto.associate import ContextResult, UserInformation, decode_associate_rq
+from dcmrecv_core.proto.negotiation import Answer, negotiate
 from dcmrecv_core.proto.pdu import Rejection, check_request_header
 
 ASK = {"nothing": None, "both": (True, True), "scp": (False, True), "scu": (True, False)}

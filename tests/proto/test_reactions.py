@@ -111,6 +111,11 @@ def test_titles_are_returned_as_received_nuls_as_blanks() -> None:
     assert done.sent[10:42] == b"A NAME" + b" " * 26
 
 
+def shortened(stream: bytes) -> bytes:
+    """A PDU whose length field is two less than what is in it."""
+    return stream[:2] + (int.from_bytes(stream[2:6], "big") - 2).to_bytes(4, "big") + stream[6:]
+
+
 STORE = command(store_elements())
 BIG_COMMAND = command(store_elements() | {0x7000: bytes(65536)})
 ABORTED: dict[str, tuple[bytes, int]] = {
@@ -128,9 +133,9 @@ ABORTED: dict[str, tuple[bytes, int]] = {
     "P-DATA without PDV": (hexa("04 00 00000000"), 6),
     "P-DATA of five bytes": (hexa("04 00 00000005 00000002 01"), 6),
     "three bytes behind the PDV": (pdu(P_DATA, pdv(1, 1, b"ab") + bytes(3)), 6),
-    "PDV of one byte": (pdu(P_DATA, hexa("00000001 01 03")), 6),
-    "PDV of zero bytes": (pdu(P_DATA, hexa("00000000 01 03")), 6),
-    "PDV past the PDU's end": (pdu(P_DATA, hexa("00000005 01 03 0000")), 6),
+    "PDV of one byte": (pdu(P_DATA, pdv(3, 3, STORE)) + pdu(P_DATA, hexa("00000001 03 02")), 6),
+    "PDV of zero bytes": (pdu(P_DATA, pdv(3, 3, STORE)) + pdu(P_DATA, hexa("00000000 03 02")), 6),
+    "PDV past the PDU's end": (shortened(wire.echo()), 6),
     "PDV of 4 GiB": (pdu(P_DATA, hexa("ffffffff 01 03 0000")), 6),
     "PDV that ends within its PDU's last PDV header": (pdu(P_DATA, hexa("00000002 01 01 00000002 01")), 6),
     "context never proposed": (wire.message(7, store_elements()), 6),
@@ -168,8 +173,8 @@ def test_association_aborted(stream: bytes, reason: int) -> None:
 
 
 LONG_UID = "1." + "2" * 63
-FIND = {0x0002: "1.2.840.10008.5.1.4.1.2.1.1", 0x0100: 0x0020, 0x0110: 9, 0x0700: 0, 0x0800: 0x0000}
-CREATE = {0x0002: wire.CT, 0x0100: 0x0140, 0x0110: 10, 0x0800: 0x0101, 0x1000: "1.2"}
+FIND: wire.Elements = {0x0002: "1.2.840.10008.5.1.4.1.2.1.1", 0x0100: 0x0020, 0x0110: 9, 0x0700: 0, 0x0800: 0x0000}
+CREATE: wire.Elements = {0x0002: wire.CT, 0x0100: 0x0140, 0x0110: 10, 0x0800: 0x0101, 0x1000: "1.2"}
 REFUSED: dict[str, tuple[bytes, bool, int, int, int]] = {
     #                                  bytes, strict, response's field, message id, status
     "C-FIND with data": (wire.message(3, FIND, b"identifier"), False, 0x8020, 9, 0x0211),
@@ -253,9 +258,18 @@ LET_PASS: dict[str, tuple[bytes, bytes, bool]] = {
         b"data",
         False,
     ),
-    "extra and repeated elements": (
-        pdu(P_DATA, pdv(3, 3, STORE + wire.element(0x0110, 99) + wire.element(0x0010, b"xy", group=8)))
-        + pdu(P_DATA, pdv(3, 2, b"data")),
+    "PDU of exactly the maximum": (
+        pdu(P_DATA, pdv(3, 3, STORE)) + pdu(P_DATA, pdv(3, 2, bytes(16378))),
+        bytes(16378),
+        False,
+    ),
+    "repeated elements: the first counts": (
+        pdu(P_DATA, pdv(3, 3, STORE + wire.element(0x0110, 99)) + pdv(3, 2, b"data")),
+        b"data",
+        False,
+    ),
+    "elements of other groups": (
+        pdu(P_DATA, pdv(3, 3, wire.element(0x0110, 99, group=8) + STORE) + pdv(3, 2, b"data")),
         b"data",
         False,
     ),

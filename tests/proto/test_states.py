@@ -10,8 +10,9 @@ from driver import make
 
 from dcmrecv_core.errors import LocalProtocolError
 from dcmrecv_core.proto.acceptor import Acceptor
+from dcmrecv_core.proto.associate import ContextResult
 from dcmrecv_core.proto.dimse import Command
-from dcmrecv_core.proto.negotiation import Answer, ContextResult
+from dcmrecv_core.proto.negotiation import Answer
 from dcmrecv_core.proto.pdu import Rejection
 from dcmrecv_core.proto.states import State
 
