@@ -36,11 +36,14 @@ def open_listeners(settings: Settings) -> list[socket.socket]:
 
 
 def _take(fd: int) -> socket.socket:
+    listener = None
     try:
         listener = socket.socket(fileno=fd)
         listener.set_inheritable(False)
         _prepare(listener)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise ListenError(f"cannot start SCP and listen on inherited socket {fd}: {error.strerror}") from error
     return listener
 

@@ -1,0 +1,477 @@
+"""One association from its request to its end, each way there is, over a connection that a script plays."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import EOF, Clock, FakeConnection, Step
+
+from dcmrecv_core import hookimpl
+from dcmrecv_core.model import Association, Discard, Instance, Reject, RejectReason, Summary, SupportedContext
+from dcmrecv_core.net import session as session_module
+from dcmrecv_core.net.connection import PATIENCE
+from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.session import MAX_PENDING_OUTPUT, PROGRESS_SECONDS, Session, Shared
+from dcmrecv_core.plugin_loader import Found
+from dcmrecv_core.plugins import Plugins
+from dcmrecv_core.receive.directories import Directories
+from dcmrecv_core.receive.pipeline import Receiver
+from dcmrecv_core.receive.temporary import Capabilities
+from dcmrecv_core.settings import Settings
+from rawscu import (
+    ABORT,
+    ASSOCIATE_AC,
+    ASSOCIATE_RJ,
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    P_DATA,
+    RELEASE_RP,
+    RELEASE_RQ,
+    VERIFICATION,
+    accepted,
+    associate_rq,
+    command_set,
+    data_pdus,
+    item,
+    parse_command,
+    pdu,
+    store_rq,
+)
+from samples import CT, instance_of
+
+REQUEST = associate_rq([(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])])
+RELEASE = pdu(RELEASE_RQ, bytes(4))
+ECHO_COMMAND: dict[int, int | str | bytes] = {0x0002: VERIFICATION, 0x0100: 0x0030, 0x0110: 7, 0x0800: 0x0101}
+ECHO = b"".join(data_pdus(3, [command_set(ECHO_COMMAND)], is_command=True))
+RESET = ConnectionResetError(104, "Connection reset by peer")
+INSTANCE = "1.2.3.4"
+
+
+def store(number: int = 1, data: bytes | None = None, **options: Any) -> bytes:
+    """A whole C-STORE-RQ with its data set."""
+    uid = f"{INSTANCE}.{number}"
+    command = b"".join(data_pdus(1, [command_set(store_rq(CT, uid, number))], is_command=True))
+    content = instance_of(CT, uid) if data is None else data
+    return command + b"".join(data_pdus(1, [content], is_command=False, **options))
+
+
+def ids_of(said: bytes) -> str:
+    return f"after-{len(said)}-bytes"
+
+
+def pdus(data: bytes) -> list[tuple[int, bytes]]:
+    found = []
+    while data:
+        kind, length = struct.unpack_from(">BxI", data)
+        assert len(data) >= 6 + length, "the last PDU is not complete"
+        found.append((kind, data[6 : 6 + length]))
+        data = data[6 + length :]
+    return found
+
+
+def responses(sent: bytes) -> list[tuple[int, int]]:
+    """(Message ID responded to, status) of all responses."""
+    commands = [parse_command(body[6:]) for kind, body in pdus(sent) if kind == P_DATA]
+    return [tuple(int.from_bytes(command[tag], "little") for tag in (0x0120, 0x0900)) for command in commands]  # type: ignore[misc]
+
+
+class Recorder:
+    """A plugin that writes down the ends, and does what a test wants in `receive` and `negotiate`."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[Association, Summary]] = []
+        self.verdict: Callable[[Instance], object] = lambda instance: None
+        self.answer: object = None
+        self.asked = 0
+
+    @hookimpl
+    def negotiate(self, association: Association) -> Any:
+        self.asked += 1
+        return self.answer
+
+    @hookimpl
+    def receive(self, instance: Instance) -> Any:
+        return self.verdict(instance)
+
+    @hookimpl
+    def association_ended(self, association: Association, summary: Summary) -> None:
+        self.ends.append((association, summary))
+
+
+class World:
+    """A worker without its process: one session after the other, a clock, and what they leave behind."""
+
+    def __init__(self, directory: Path, clock: Clock, **settings: Any) -> None:
+        self.clock = clock
+        self.recorder = Recorder()
+        self.stop: set[bool] = set()
+        self.output = directory
+        options = {"promiscuous": True, "fsync": False, "output_directory": str(directory), **settings}
+        self.settings = Settings(**options)
+        plugins = Plugins()
+        plugins.add(Found("recorder", self.recorder, "here"), named=True)
+        plugins.add_builtins(self.settings)
+        capabilities = Capabilities.probe(Directories(str(directory)))
+        receiver = Receiver(self.settings, plugins, capabilities)
+        self.shared = Shared(self.settings, plugins, receiver, lambda between: between in self.stop)
+
+    def play(self, *script: Step, request: bytes = REQUEST, room: int | None = None) -> FakeConnection:
+        connection = FakeConnection(self.clock, list(script), room)
+        self.run(connection, request)
+        return connection
+
+    def run(self, connection: FakeConnection, request: bytes = REQUEST) -> None:
+        handover = Handover(None, request, "10.0.0.1", 4242)  # type: ignore[arg-type]
+        Session(connection, handover, self.shared).run()
+        assert connection.closed
+
+    @property
+    def summary(self) -> Summary:
+        """Of the only association."""
+        [(_, summary)] = self.recorder.ends
+        return summary
+
+    @property
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.output.iterdir() if path.is_file())
+
+
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    clock = Clock()
+    monkeypatch.setattr(session_module, "time", clock)
+    yield lambda **settings: World(tmp_path, clock, **settings)
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")], "something is left over"
+
+
+@pytest.fixture
+def world(make: Make) -> World:
+    return make()
+
+
+# What a peer does in peace
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000], ids=lambda size: f"by-{size}")
+def test_echo_store_release(world: World, size: int) -> None:
+    data = ECHO + store(1) + RELEASE
+    connection = world.play(*(data[at : at + size] for at in range(0, len(data), size)))
+    assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA, P_DATA, RELEASE_RP]
+    assert accepted(pdus(connection.sent)[0][1]) == {1: (0, EXPLICIT_LE), 3: (0, IMPLICIT_LE)}
+    assert responses(connection.sent) == [(7, 0), (1, 0)]
+    assert world.files == [f"CT.{INSTANCE}.1"]
+    [(association, summary)] = world.recorder.ends
+    assert summary == Summary(1, 0, 0, len(instance_of(CT, f"{INSTANCE}.1")), 0.0, "released")
+    assert (association.calling_ae_title, association.peer_address, association.peer_port) == (
+        "RAWSCU",
+        "10.0.0.1",
+        4242,
+    )
+
+
+def test_each_response_is_one_send(world: World) -> None:
+    connection = world.play(store(1), store(2) + store(3), RELEASE)
+    assert [len(pdus(piece)) for piece in connection.sends] == [1, 1, 1, 1, 1]
+
+
+def test_statuses_and_what_is_counted(world: World) -> None:
+    def verdict(instance: Instance) -> object:
+        if instance.sop_instance_uid.endswith(".2"):
+            return Discard("not wanted")
+        if instance.sop_instance_uid.endswith(".3"):
+            raise RuntimeError("out of order")
+        return None
+
+    world.recorder.verdict = verdict
+    no_data = b"".join(data_pdus(1, [command_set({**store_rq(CT, INSTANCE, 5), 0x0800: 0x0101})], is_command=True))
+    truncated = store(4, instance_of(CT, f"{INSTANCE}.4")[:-10])
+    connection = world.play(store(1), store(2), store(3), truncated, no_data, ECHO, RELEASE)
+    assert responses(connection.sent) == [(1, 0), (2, 0), (3, 0x0110), (4, 0xC000), (5, 0x0212), (7, 0)]
+    summary = world.summary
+    assert (summary.stored, summary.discarded, summary.refused) == (1, 1, 3)
+    assert world.files == [f"CT.{INSTANCE}.1"]
+
+
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("answer", "rejection"),
+    [
+        (Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED), (1, 1, 3)),
+        (Reject(RejectReason.TEMPORARY_CONGESTION, transient=True), (2, 3, 1)),
+        ([SupportedContext("1.2.3", None)], (1, 1, 1)),
+        (7, (2, 1, 1)),  # no answer at all: a plugin that is out of order
+    ],
+    ids=["by-plugin", "transient", "no-acceptable-context", "plugin-fails"],
+)
+def test_rejections(make: Make, answer: object, rejection: tuple[int, int, int]) -> None:
+    world = make(promiscuous=False)
+    world.recorder.answer = answer
+    connection = world.play(ECHO, RELEASE)
+    assert pdus(connection.sent) == [(ASSOCIATE_RJ, bytes((0, *rejection)))]
+    assert world.summary == Summary(0, 0, 0, 0, 0.0, "rejected")
+
+
+def test_a_bad_application_context_is_rejected_without_asking_anybody(world: World) -> None:
+    request = REQUEST.replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.2")
+    connection = world.play(ECHO, request=request)
+    assert pdus(connection.sent) == [(ASSOCIATE_RJ, bytes((0, 1, 1, 2)))]
+    assert world.recorder.asked == 0
+    assert world.recorder.ends == []
+
+
+def test_a_broken_request_is_aborted(world: World) -> None:
+    connection = world.play(request=REQUEST[:76] + b"\xff\xff" + REQUEST[78:])
+    assert pdus(connection.sent) == [(ABORT, bytes(4))]
+    assert world.recorder.ends == []
+
+
+def test_a_storage_plugin_means_that_things_are_to_be_stored(make: Make) -> None:
+    world = make(promiscuous=False)  # the recorder implements `receive`
+    connection = world.play(store(1), RELEASE)
+    assert responses(connection.sent) == [(1, 0)]
+
+
+def identified(password: bytes) -> bytes:
+    """The request with a user identity that asks for a response (PS3.7 D.3.3.7)."""
+    identity = item(0x58, bytes((2, 1)), *(struct.pack(">H", len(text)) + text for text in (b"user", password)))
+    user_at = REQUEST.index(item(0x51, struct.pack(">I", 16384))) - 4
+    user = REQUEST[user_at + 4 :] + identity
+    return pdu(1, REQUEST[6:user_at] + item(0x50, user))
+
+
+def test_requests_are_remembered_but_negotiated_each_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = count_calls(monkeypatch)
+    for _ in range(3):
+        world.play(RELEASE)
+    world.play(RELEASE, request=associate_rq([(VERIFICATION, [IMPLICIT_LE])]))
+    world.play(RELEASE)
+    assert len(decoded) == 2
+    assert world.recorder.asked == 5
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    calls: list[bytes] = []
+    decode = session_module.decode_associate_rq
+
+    def counted(body: bytes) -> object:
+        calls.append(body)
+        return decode(body)
+
+    monkeypatch.setattr(session_module, "decode_associate_rq", counted)
+    return calls
+
+
+def test_a_request_with_a_user_identity_is_never_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = count_calls(monkeypatch)
+    request = identified(b"secret")
+    for _ in range(2):
+        connection = world.play(RELEASE, request=request)
+        assert b"\x59\x00\x00\x02\x00\x00" in connection.sent, "a positive response was asked for"
+    assert len(decoded) == 2
+    assert not [body for body in world.shared._requests if b"secret" in body]
+    identity = world.recorder.ends[0][0].user_identity
+    assert identity is not None
+    assert (identity.primary, identity.secondary) == (b"user", b"secret")
+
+
+def test_what_is_remembered_is_bounded(world: World) -> None:
+    def padded(number: int, size: int) -> bytes:
+        filler = item(0x77, b"%06d" % number + bytes(50_000))
+        return pdu(1, REQUEST[6:] + filler * size)
+
+    for number in range(30):
+        world.shared.decode(padded(number, 1)[6:])
+    assert 15 < len(world.shared._requests) < 25
+    world.shared.decode(padded(99, 20)[6:])
+    for number in range(300):
+        world.shared.decode(REQUEST[6:] + item(0x77, b"%06d" % number))
+    assert len(world.shared._requests) == 256
+    assert world.shared._requests_size == sum(map(len, world.shared._requests))
+
+
+# Peers that do not read
+
+
+def test_pipelined_stores_are_answered_while_the_peer_does_not_read(world: World) -> None:
+    playing = FakeConnection(world.clock, [b"".join(store(number) for number in range(1, 65))], 300)
+
+    def read() -> None:
+        playing.room = None
+
+    playing.script.extend([None, None, read, RELEASE])
+    world.run(playing)
+    assert responses(playing.sent) == [(number, 0) for number in range(1, 65)]
+    assert pdus(playing.sent)[-1][0] == RELEASE_RP
+    assert len(world.files) == 64
+    assert world.summary.ended == "released"
+
+
+def test_a_peer_that_reads_bit_by_bit_gets_its_responses_without_saying_more(world: World) -> None:
+    playing = FakeConnection(world.clock, [b"".join(store(number) for number in range(1, 9))], 200)
+
+    def more() -> None:
+        playing.room = 100
+
+    playing.script.extend([*[more] * 30, RELEASE])
+    before = world.clock.now
+    world.run(playing)
+    assert responses(playing.sent) == [(number, 0) for number in range(1, 9)]
+    assert world.clock.now == before, "it waited for the peer to say something"
+
+
+def test_a_peer_that_takes_no_response_is_aborted(world: World) -> None:
+    world.play(store(1), room=300)
+    assert world.summary.ended == "failed"
+    assert world.summary.stored == 1
+    assert world.summary.seconds == pytest.approx(PROGRESS_SECONDS, abs=2 * PATIENCE)
+
+
+def test_responses_do_not_pile_up_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "MAX_PENDING_OUTPUT", 1000)
+    world.play(*[ECHO] * 100, room=300)
+    assert world.summary.ended == "failed"
+    assert world.summary.seconds == pytest.approx(PROGRESS_SECONDS, abs=2 * PATIENCE)
+    assert MAX_PENDING_OUTPUT > 64 * 200
+
+
+# Peers that are quiet
+
+
+def test_a_quiet_peer_is_aborted_when_its_time_is_over(make: Make) -> None:
+    world = make(dimse_timeout=5)
+    connection = world.play(*[None] * 9, ECHO, *[None] * 9, store(1), *[None] * 9, RELEASE)
+    assert pdus(connection.sent)[-1][0] == RELEASE_RP, "quiet for less than that is no fault"
+    connection = world.play()
+    assert pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
+    assert [summary.ended for _, summary in world.recorder.ends] == ["released", "failed"]
+    assert world.recorder.ends[1][1].seconds == 5.0
+
+
+def test_a_quiet_peer_may_stay_between_messages(world: World) -> None:
+    connection = world.play(ECHO, *[None] * 10_000, ECHO, RELEASE)
+    assert responses(connection.sent) == [(7, 0), (7, 0)]
+    assert world.summary.ended == "released"
+
+
+@pytest.mark.parametrize("bytes_said", [-10, 40], ids=["data-set", "command"])
+def test_a_quiet_peer_must_not_stay_inside_a_message(world: World, bytes_said: int) -> None:
+    said = store(1)
+    connection = world.play(*[None] * 500, said[:bytes_said], *[None] * 119, said[bytes_said:][:1], *[None] * 121)
+    assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
+    assert world.files == []
+    assert world.summary.ended == "failed"
+    assert world.summary.seconds == pytest.approx(250 + 2 * PROGRESS_SECONDS, abs=2 * PATIENCE)
+
+
+# Every way to end
+
+
+@pytest.mark.parametrize("said", [b"", ECHO, store(1)[:-10], store(1)[:40], RELEASE[:3]], ids=ids_of)
+@pytest.mark.parametrize("end", [EOF, RESET], ids=["fin", "reset"])
+def test_connections_that_break(world: World, said: bytes, end: Step) -> None:
+    world.play(store(7), *([said] if said else []), end)
+    assert world.files == [f"CT.{INSTANCE}.7"]
+    assert world.summary.ended == "closed"
+    assert world.summary.stored == 1
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_the_peer_aborts(world: World, within: bool) -> None:
+    connection = world.play(store(7), (store(1, last=False) if within else b"") + pdu(ABORT, bytes(4)))
+    assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA]
+    assert world.files == [f"CT.{INSTANCE}.7"]
+    assert world.summary.ended == "aborted"
+
+
+def test_release_within_a_message(world: World) -> None:
+    connection = world.play(store(7), store(1, last=False) + RELEASE, None)
+    assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA, RELEASE_RP]
+    assert world.files == [f"CT.{INSTANCE}.7"]
+    assert world.summary.ended == "released"
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_protocol_error(world: World, within: bool) -> None:
+    connection = world.play(store(7), (store(1, last=False) if within else b"") + pdu(ASSOCIATE_AC, bytes(100)))
+    assert pdus(connection.sent)[2:] == [(ABORT, bytes((0, 0, 2, 2)))]
+    assert world.files == [f"CT.{INSTANCE}.7"]
+    assert world.summary.ended == "failed"
+
+
+def test_a_half_close_after_pipelined_stores_is_answered(world: World) -> None:
+    playing = FakeConnection(world.clock, [b"".join(store(number) for number in range(1, 9)), EOF], 300)
+
+    def read() -> None:
+        playing.room = 100
+
+    playing.script.extend([read] * 30)
+    world.run(playing)
+    assert responses(playing.sent) == [(number, 0) for number in range(1, 9)]
+    assert world.summary.ended == "closed"
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_sends_that_fail(world: World, at: int) -> None:
+    """The peer is gone before the AC, a response, the answer to its release."""
+    playing = FakeConnection(world.clock, [])
+
+    def broken() -> None:
+        playing.send_error = BrokenPipeError(32, "Broken pipe")
+
+    script: list[Step] = [store(1), store(2), RELEASE]
+    script.insert(at, broken)
+    playing.script.extend(script)
+    if not at:
+        broken()
+    world.run(playing)
+    assert len(world.files) == (0, 2, 2, 2)[at]
+    assert world.summary.ended == ("closed", "closed", "released", "released")[at]
+
+
+# The receiver is told to end
+
+
+def test_stop_between_instances_begins_no_other(world: World) -> None:
+    connection = world.play(store(1), lambda: world.stop.add(True), store(2), store(3))
+    assert responses(connection.sent) == [(1, 0)]
+    assert pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
+    assert world.summary.ended == "stopped"
+
+
+def test_stop_while_quiet(world: World) -> None:
+    connection = world.play(store(1), lambda: world.stop.add(True), None, store(2))
+    assert responses(connection.sent) == [(1, 0)]
+    assert world.summary.ended == "stopped"
+
+
+def test_stop_within_an_instance_finishes_it_and_no_more(world: World) -> None:
+    first, second = store(1), store(2)
+    connection = world.play(first[:300], lambda: world.stop.add(True), None, first[300:] + second, store(3))
+    assert responses(connection.sent) == [(1, 0)]
+    assert pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
+    assert world.files == [f"CT.{INSTANCE}.1"]
+    assert world.summary.ended == "stopped"
+
+
+def test_stop_within_an_instance_whose_grace_is_over(world: World) -> None:
+    connection = world.play(store(1)[:300], lambda: world.stop.update((True, False)), None)
+    assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
+    assert world.files == []
+    assert world.summary.ended == "stopped"
+
+
+def test_stop_does_not_wait_for_a_peer_that_does_not_read(world: World) -> None:
+    playing = FakeConnection(world.clock, [], 300)
+    playing.script.extend([store(1) + store(2), lambda: world.stop.update((True, False))])
+    world.run(playing)
+    assert world.summary.ended == "stopped"
+    assert world.summary.seconds < 2
