@@ -50,6 +50,9 @@ _WITH_BODY = {
 }
 """PDUs whose body matters in a state; of all others the header says enough."""
 
+_KNOWN_TO_CALLER = (State.STA3, State.STA6, State.STA8)
+"""States in which the caller has an association whose end it must hear of."""
+
 Decode = Callable[[bytes], AssociateRequest]
 
 
@@ -70,8 +73,6 @@ class Acceptor:
         decode: Decode = decode_associate_rq,
     ) -> None:
         self.state = State.STA2
-        self.artim = True
-        """Whether the ARTIM timer should run (PS3.8 section 9.1.5); the clock is the caller's."""
         self._max_pdu = max_pdu & ~1
         self._identity = (implementation_class_uid, implementation_version_name)
         self._strict = strict
@@ -85,7 +86,12 @@ class Acceptor:
         self._body: bytearray | None = None  # of the PDU that is being collected
         self._body_type = 0
         self._missing = 0  # bytes of it, or of one that is being skipped
-        self._deaf = False  # in state 13, after what cannot be framed or was answered once more
+        self._deaf = False  # at the end; in state 13 after what cannot be framed or was answered once more
+
+    @property
+    def artim(self) -> bool:
+        """Whether the ARTIM timer should run (PS3.8 section 9.1.5); the clock is the caller's."""
+        return self.state in (State.STA2, State.STA13)
 
     # Input
 
@@ -99,6 +105,8 @@ class Acceptor:
 
     def receive_eof(self) -> None:
         """The peer closed its side, or the connection broke (event 17). Take the events of what was received first."""
+        if self.state in _KNOWN_TO_CALLER:
+            self._events.append(events.Closed(self._messages.mid_message))
         if self.state is not State.STA1:
             self._apply(Event.CLOSED)
 
@@ -187,7 +195,7 @@ class Acceptor:
     def _advance(self) -> bool:
         """Consume something; False if nothing is left that can be consumed."""
         buffer = self._buffer
-        if self._deaf or self.state is State.STA1:
+        if self._deaf:
             buffer.discard()
             return False
         if self._missing:
@@ -202,13 +210,13 @@ class Acceptor:
         return True
 
     def _on_header(self, kind: int, length: int) -> None:
+        if kind == PduType.P_DATA_TF and self.state is State.STA6:
+            self._messages.begin_pdu(length)
+            return
         event = _EVENT_OF.get(kind)
         if event is None:
             self._deaf = True
             raise RemoteProtocolError(f"unrecognized PDU type {kind:02X}", reason=UNRECOGNIZED_PDU)
-        if event is Event.P_DATA_TF and self.state is State.STA6:
-            self._messages.begin_pdu(length)
-            return
         self._missing, self._body = length, None
         if (self.state, kind) not in _WITH_BODY:
             self._on_unexpected(event)
@@ -281,9 +289,9 @@ class Acceptor:
         self._events.append(events.Released(mid_message))
 
     def _on_abort(self, body: bytes) -> None:
-        established = self.state in (State.STA3, State.STA6, State.STA8)
+        known = self.state in _KNOWN_TO_CALLER
         self._apply(Event.ABORT)
-        if established:
+        if known:
             self._events.append(events.Aborted(body[2], body[3]))
 
     def _fail(self, error: RemoteProtocolError, event: Event) -> None:
@@ -300,25 +308,20 @@ class Acceptor:
         cell = TRANSITIONS.get((self.state, event))
         if cell is None:
             raise LocalProtocolError(f"{event.name} is not possible in state {self.state}")
-        action, self.state = cell
-        if action is Action.AA4:
-            self._events.append(events.Closed(self._messages.mid_message))
-        elif action is Action.AA7:
-            # Answered once, then ignored: else a flood of requests would be a flood of answers
-            self._deaf = True
+        action, following = cell
         if output and action is not Action.AA6:
             self._output.append(output)
-        if self.state is State.STA13:
-            self.artim = True
-            # What is left of a P-DATA-TF has no meaning any more, but the PDU behind it may be an A-ABORT
-            self._missing += self._messages.drop()
-        elif action in _STOPS_ARTIM:
-            self.artim = False
+        if action is Action.AA7:
+            # Answered once, then ignored: else a flood of requests would be a flood of answers
+            self._deaf = True
+        if following is not self.state:
+            self.state = following
+            self._deaf = self._deaf or following is State.STA1
+            if following is State.STA13:
+                # What is left of a P-DATA-TF has no meaning any more, but the PDU behind it may be an A-ABORT
+                self._missing += self._messages.drop()
 
     def _requested(self) -> AssociateRequest:
         if self._request is None:
             raise LocalProtocolError("there is no association request to answer")
         return self._request
-
-
-_STOPS_ARTIM = frozenset({Action.AE6, Action.AR5, Action.AA2, Action.AA3, Action.AA4, Action.AA5})
