@@ -66,6 +66,7 @@ class Pool:
         self._board = HeartbeatBoard(limit)
         self._workers: dict[int, Worker] = {}
         self._idle: deque[Worker] = deque()
+        self._unreaped: set[int] = set()  # process ids of those that are gone but for their exit code
         self._pause = FIRST_PAUSE
         self._not_before = 0.0
         self._stopping = False
@@ -73,7 +74,8 @@ class Pool:
         """Whether any worker has ever got as far as waiting for associations."""
 
     def __len__(self) -> int:
-        return len(self._workers)
+        """Workers, zombies included."""
+        return len(self._workers) + len(self._unreaped)
 
     def grow(self, now: float, waiting: int = 0) -> None:
         """Fork until SPARE workers beside those for `waiting` peers are idle or starting, as far as `limit` allows."""
@@ -155,6 +157,7 @@ class Pool:
                 log.error("worker %d %s", pid, how)
             for worker in [worker for worker in self._workers.values() if worker.pid == pid]:
                 self._forget(worker, now)
+            self._unreaped.discard(pid)
 
     def abandon(self) -> None:
         """In a forked worker: close what belongs to the supervisor."""
@@ -230,6 +233,7 @@ class Pool:
         if worker.sender is not None:
             worker.sender.abandon()
         del self._workers[worker.control.fileno()]
+        self._unreaped.add(worker.pid)
         self._selector.unregister(worker.control)
         worker.control.close()
         self._board.give_back(worker.slot)

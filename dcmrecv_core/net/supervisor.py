@@ -84,7 +84,6 @@ class Supervisor:
                 log.warning("workers did not end within the grace, killing them")
                 self._pool.signal_all(signal.SIGKILL)
                 break
-        self._pool.reap(time.monotonic())
         return 0
 
     def _turn(self) -> None:
