@@ -1,4 +1,4 @@
-"""One instance, from fragments of its data set to a file: no sockets, no protocol.
+"""One instance, from fragments of its data set to a file.
 
     spool          the received bytes, in memory or in an unnamed file
     sources        windows on them
@@ -11,4 +11,6 @@
     directories    below the output directory and nowhere else
     temporary      files without a name, and how they get one
     publish        atomic, durable
+
+No sockets, no protocol.
 """

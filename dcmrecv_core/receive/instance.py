@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from dcmrecv_core.errors import DataSetError
 from dcmrecv_core.guards import timer
 from dcmrecv_core.model import ON_EXISTS, Association, Instance, OnExists, RawElement, TagLike
 from dcmrecv_core.receive import replacement, values
@@ -73,10 +74,14 @@ class ReceivedInstance(Instance):
 
     @property
     def index(self) -> DataSetIndex:
-        """Where the elements are. A data set of unknown encoding is read as implicit VR, as far as that goes."""
+        """Where the elements are. What nobody has checked yet, with `--bit-preserving` or in an unknown encoding (read
+        as implicit VR), is understood as far as that goes."""
         if self._index is None:
             encoding = self._encoding or IMPLICIT_LITTLE
-            self._index = scan(source_of(self.content.pieces), encoding, whole=False)
+            try:
+                self._index = scan(source_of(self.content.pieces), encoding, whole=True)
+            except DataSetError:
+                self._index = scan(source_of(self.content.pieces), encoding, whole=False)
         return self._index
 
     def get(self, element: TagLike, default: Any = None) -> Any:
@@ -104,14 +109,14 @@ class ReceivedInstance(Instance):
 
     def replace_header(self, dataset: Dataset) -> None:
         encoding = self._replaceable()
-        self._replace(replacement.with_new_header(dataset, self.index, encoding, self.content.pieces))
+        self._replace(replacement.with_new_header(dataset, self.index, encoding, self.content.pieces), encoding)
 
     def replace(self, dataset: Dataset, *, drop_pixel_data: bool = False) -> None:
         encoding = self._replaceable()
-        received = any(tag in self.index.elements for tag in PIXEL_DATA_TAGS)
+        received = any(tag in self.index.found for tag in PIXEL_DATA_TAGS)
         if received and not drop_pixel_data and not any(tag in dataset for tag in PIXEL_DATA_TAGS):
             raise ValueError("the data set has no pixel data, the received one has; pass drop_pixel_data=True")
-        self._replace(replacement.whole(dataset, encoding))
+        self._replace(replacement.whole(dataset, encoding), encoding)
 
     def _replaceable(self) -> Encoding:
         if not self.may_replace:
@@ -120,15 +125,15 @@ class ReceivedInstance(Instance):
             raise PermissionError(f"the encoding of transfer syntax {self.transfer_syntax_uid} is not known")
         return self._encoding
 
-    def _replace(self, pieces: list[Piece]) -> None:
-        self.content = FileContent(self.content.prefix, pieces)
-        self.replaced = True
-        self._index = None
+    def _replace(self, pieces: list[Piece], encoding: Encoding) -> None:
+        self._index = scan(source_of(pieces), encoding, whole=True)
         self._header = None
-        sop_class, sop_instance = data_set_uids(self.index)
-        self.content.prefix = file_prefix(
-            sop_class or self.sop_class_uid, sop_instance or self.sop_instance_uid, self.transfer_syntax_uid, None
+        self.replaced = True
+        sop_class, sop_instance = data_set_uids(self._index)
+        prefix = file_prefix(
+            sop_class or self.sop_class_uid, sop_instance or self.sop_instance_uid, self.transfer_syntax_uid
         )
+        self.content = FileContent(prefix, pieces)
 
 
 def data_set_uids(index: DataSetIndex) -> tuple[str, str]:

@@ -63,7 +63,7 @@ def with_new_header(dataset: Dataset, index: DataSetIndex, encoding: Encoding, p
 
 
 def _header_parts(dataset: Dataset, index: DataSetIndex, encoding: Encoding) -> Iterator[bytes | Received]:
-    has_pixel_data = any(tag in index.elements for tag in PIXEL_DATA_TAGS)
+    has_pixel_data = any(tag in index.found for tag in PIXEL_DATA_TAGS)
     # All of it at once: character set and pixel representation say how other elements are to be written.
     header = encode(dataset[:_FIRST_PIXEL_DATA_TAG] if has_pixel_data else dataset, encoding)
     kept = sorted(
