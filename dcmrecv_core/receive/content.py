@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 from dcmrecv_core.receive.sources import FileSource, MemorySource, Source
+from dcmrecv_core.receive.spool import write_all
 from dcmrecv_core.receive.temporary import Temporary
 
 _CHUNK = 1 << 20
@@ -44,24 +45,6 @@ def write_pieces(fd: int, pieces: Sequence[Piece]) -> None:
         else:
             memory.append(piece)
     write_all(fd, memory)
-
-
-def write_all(fd: int, buffers: list[bytes | memoryview]) -> None:
-    """os.writev until everything is written: on a full disk a short write comes before ENOSPC."""
-    left = sum(len(buffer) for buffer in buffers)
-    while left:
-        written = os.writev(fd, buffers)
-        left -= written
-        if left:
-            buffers = _skip(buffers, written)
-
-
-def _skip(buffers: list[bytes | memoryview], count: int) -> list[bytes | memoryview]:
-    for number, buffer in enumerate(buffers):
-        if count < len(buffer):
-            return [memoryview(buffer)[count:], *buffers[number + 1 :]]
-        count -= len(buffer)
-    return []
 
 
 def _copy_range(target: int, piece: FileRange) -> None:

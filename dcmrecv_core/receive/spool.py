@@ -55,14 +55,14 @@ class Spool:
                 size = end
             self._in_memory = self.size = size
             return
-        _write_all(self._spill() if self.fd is None else self.fd, fragments)
+        write_all(self._spill() if self.fd is None else self.fd, fragments)
         self.size += length
 
     def _spill(self) -> int:
         in_memory = self._buffer[: self._in_memory]
         prefix = self._head(in_memory)
         self.fd = self._open_unnamed()
-        _write_all(self.fd, (prefix, in_memory))
+        write_all(self.fd, (prefix, in_memory))
         self.prefix_length = len(prefix)
         return self.fd
 
@@ -87,7 +87,7 @@ class Spool:
             os.close(fd)
 
 
-def _write_all(fd: int, chunks: Sequence[bytes | memoryview]) -> None:
+def write_all(fd: int, chunks: Sequence[bytes | memoryview]) -> None:
     """writev until all is written: in portions that the system takes, and on from wherever it stopped short."""
     pending = [memoryview(chunk) for chunk in chunks if len(chunk)]
     first = 0
