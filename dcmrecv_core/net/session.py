@@ -118,7 +118,7 @@ class Session:
             self._serve()
         except OSError as error:
             log.info("connection to %s lost: %s", self._handover.address, error.strerror or error)
-            self._ended = self._ended or "closed"  # a peer that released may be gone before it is answered
+            self._ended = "closed"
         finally:
             self._drop_reception()
             self._connection.finish()
@@ -192,23 +192,26 @@ class Session:
         """Send what can be sent without waiting: a peer that pipelines may not read before all its requests are out."""
         output = self._output
         output += self._acceptor.data_to_send()
-        while output:
-            count = self._connection.send(output)
-            if not count:
-                break
+        while output and self._send_some():
             self._quiet_since = None
-            del output[:count]
         if len(output) > MAX_PENDING_OUTPUT and not self._ended and not self._flush():
             self._abort("failed", "it takes no responses")
 
+    def _send_some(self) -> bool:
+        try:
+            count = self._connection.send(self._output)
+        except OSError:
+            # the peer is gone; what it said before that may hold complete instances, and the end comes behind them
+            self._output.clear()
+            return False
+        del self._output[:count]
+        return bool(count)
+
     def _flush(self) -> bool:
         """Send all, waiting for the peer to read; false if it took nothing for too long."""
-        output = self._output
         deadline = time.monotonic() + PROGRESS_SECONDS
-        while output:
-            count = self._connection.send(output)
-            if count:
-                del output[:count]
+        while self._output:
+            if self._send_some():
                 deadline = time.monotonic() + PROGRESS_SECONDS
             elif time.monotonic() > deadline or self._shared.should_stop(False):
                 return False

@@ -34,7 +34,7 @@ log = logging.getLogger("dcmrecv.net")
 RECYCLE_AFTER = 1000
 """Associations that a worker serves before it is replaced, at least; the jitter keeps them from ending together."""
 
-ORPHAN_GRACE = 2.0
+ORPHAN_GRACE = 1.0
 """Seconds that a worker whose supervisor died goes on with the instance it is in."""
 
 _ORPHAN_END = 0.9  # seconds later it ends for certain: a hook may hold it up

@@ -420,21 +420,22 @@ def test_a_half_close_after_pipelined_stores_is_answered(world: World) -> None:
 
 
 @pytest.mark.parametrize("at", range(4))
-def test_sends_that_fail(world: World, at: int) -> None:
-    """The peer is gone before the AC, a response, the answer to its release."""
+@pytest.mark.parametrize("end", [RELEASE, EOF, RESET], ids=["release", "fin", "reset"])
+def test_what_a_peer_said_before_it_was_gone_is_kept(world: World, at: int, end: Step) -> None:
+    """The AC, a response or the answer to its release can no longer be sent, but there is more to read."""
     playing = FakeConnection(world.clock, [])
 
     def broken() -> None:
         playing.send_error = BrokenPipeError(32, "Broken pipe")
 
-    script: list[Step] = [store(1), store(2), RELEASE]
+    script: list[Step] = [store(1), store(2), end]
     script.insert(at, broken)
     playing.script.extend(script)
     if not at:
         broken()
     world.run(playing)
-    assert len(world.files) == (0, 2, 2, 2)[at]
-    assert world.summary.ended == ("closed", "closed", "released", "released")[at]
+    assert len(world.files) == 2
+    assert world.summary.ended == ("released" if end == RELEASE else "closed")
 
 
 # The receiver is told to end

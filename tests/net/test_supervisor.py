@@ -198,25 +198,30 @@ def test_signals_right_after_the_start(start: Start) -> None:
     assert receiver.process.wait(5) == 0
 
 
-ENDLESS = IMPORT + "@hookimpl\ndef receive(instance):\n    open('entered', 'w').close()\n    while True: pass\n"
+ENDLESS = (
+    IMPORT
+    + """
+@hookimpl
+def receive(instance):
+    if instance.sop_instance_uid == "1.1":
+        open("entered", "w").close()
+        while True: pass
+"""
+)
 
 
-@pytest.mark.parametrize("hook", ["", ENDLESS], ids=["receiving", "in-a-hook"])
-def test_workers_do_not_outlive_the_supervisor(start: Start, hook: str) -> None:
-    receiver = start("--plugin", "mysite", files={"mysite.py": hook or IMPORT + HARMLESS})
-    with half_way(receiver) as association:
-        if hook:
-            association.send(STORE[-100:])
-            until((receiver.directory / "entered").exists, "the hook runs")
+def test_workers_do_not_outlive_the_supervisor(start: Start) -> None:
+    """Neither one that is receiving nor one whose hook does not come back."""
+    receiver = start("--plugin", "endless", files={"endless.py": ENDLESS})
+    with half_way(receiver), RawAssociation(receiver.port, CONTEXTS) as association:
+        association.request(store_rq(CT, "1.1"), instance_of(CT, "1.1"))
+        until((receiver.directory / "entered").exists, "the hook runs")
         workers = receiver.workers()
         receiver.kill()
         with socket.create_server(("127.0.0.1", receiver.port)):
             pass  # the port is free at once
         until(lambda: not any(map(runs, workers)), "the workers end", seconds=5)
     assert receiver.files() == []
-
-
-HARMLESS = "@hookimpl\ndef receive(instance): pass\n"
 
 
 # Who is turned away, who is served
@@ -281,9 +286,11 @@ def test_connections_that_break_anywhere_kill_nobody(start: Start) -> None:
                 peer.sendall(said[:cut])
                 if reset:
                     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if first <= cut < len(said):
+                until(lambda: receiver.files() == [f"CT.{INSTANCE}"], "what was complete is kept", seconds=5)
+                (receiver.output / f"CT.{INSTANCE}").unlink()
     echo_within_a_second(receiver)
     assert workers <= receiver.workers()
-    assert receiver.files() == [f"CT.{INSTANCE}"]
     assert "Traceback" not in receiver.log
 
 
@@ -316,7 +323,7 @@ def test_workers_that_are_told_to_end_are_replaced(start: Start) -> None:
     echo_within_a_second(receiver)
 
 
-HOOK_SECONDS = IMPORT + "@hookimpl\ndef configure(settings): object.__setattr__(settings, 'hook_seconds', 1.0)\n"
+HOOK_SECONDS = IMPORT + "@hookimpl\ndef configure(settings): object.__setattr__(settings, 'hook_seconds', 0.5)\n"
 BUSY = (
     HOOK_SECONDS
     + """
@@ -348,7 +355,7 @@ def test_hooks_that_do_not_come_back(start: Start) -> None:
             association.request(store_rq(CT, uid), instance_of(CT, uid))
         assert other.store(CT, "1.4", instance_of(CT, "1.4")) == 0, "others are not affected"
         assert status_of(endless.response()) == 0x0110, "a hook that can be interrupted is"
-        assert 0.9 < time.monotonic() - begin < 2.5
+        assert time.monotonic() - begin < 2
         assert endless.store(CT, "1.5", instance_of(CT, "1.5")) == 0, "its association goes on"
         assert stubborn.read_pdu() == (0, b"")
         assert deaf.read_pdu() == (0, b"")
