@@ -113,6 +113,8 @@ def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> C
     named = [name for name in parameters if name in offered]
     if named == offered and all(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters.values()):
         return function
+    if not named:
+        return lambda *args: function()
 
     def call(*args: Any) -> Any:
         arguments = dict(zip(offered, args, strict=True))

@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import stat
 from collections.abc import Callable
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -415,8 +417,9 @@ def test_a_directory_moves_while_a_file_is_spooled(tmp_path: Path) -> None:
 # Several processes
 
 
-def store_often(root: str, letter: bytes, on_exists: OnExists, failures: multiprocessing.Queue[str]) -> None:
+def store_often(root: str, letter: bytes, on_exists: OnExists, start: Barrier, failures: Queue[str]) -> None:
     place = Publisher(root, fsync=False, capabilities=Capabilities())
+    start.wait(20)
     for number in range(50):
         try:
             place.publish((), f"a{number}", on_exists, FileContent(b"", (letter * 5000,)))
@@ -428,10 +431,10 @@ def store_often(root: str, letter: bytes, on_exists: OnExists, failures: multipr
 
 @pytest.mark.parametrize("on_exists", ["overwrite", "retry"])
 def test_several_processes_store_one_name(tmp_path: Path, on_exists: OnExists) -> None:
-    context = multiprocessing.get_context("fork")
-    failures: multiprocessing.Queue[str] = context.Queue()
+    context = multiprocessing.get_context("spawn")
+    start, failures = context.Barrier(4), context.Queue()
     processes = [
-        context.Process(target=store_often, args=(str(tmp_path), letter, on_exists, failures))
+        context.Process(target=store_often, args=(str(tmp_path), letter, on_exists, start, failures))
         for letter in (b"a", b"b", b"c", b"d")
     ]
     for process in processes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -109,12 +110,18 @@ def test_sweeping_happens_where_hidden_files_are(tmp_path: Path, dead: int, moun
     assert names(tmp_path) == ["a", "other/a"]
 
 
+DIES = """
+import os, signal, sys
+from publishing import HIDDEN, publisher
+from pathlib import Path
+publisher(Path(sys.argv[1]), capabilities=HIDDEN).open_spool()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def test_a_killed_process_leaves_what_the_next_one_sweeps(tmp_path: Path) -> None:
-    child = os.fork()
-    if not child:
-        publisher(tmp_path, capabilities=HIDDEN).open_spool()
-        os._exit(0)
-    os.waitpid(child, 0)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", DIES, tmp_path], env=environment, timeout=20, check=False)
     assert len(names(tmp_path)) == 1
     publisher(tmp_path, capabilities=HIDDEN).publish((), "a", "overwrite", content())
     assert names(tmp_path) == ["a"]
