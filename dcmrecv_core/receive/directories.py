@@ -104,7 +104,7 @@ class Directories:
             if directory.is_current():
                 self._open.move_to_end(parts)
                 return directory
-            self._open.clear()  # something below the output directory was moved or removed
+            del self._open[parts]  # it or what is above it was moved or removed
         try:
             return self._enter(parts)
         except OSError as error:
