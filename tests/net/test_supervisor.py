@@ -72,14 +72,14 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(program: Path) -> Iterator[Start]:
-    """Starts the receiver; `files` go into its directory first. It is killed with its workers when the test ends."""
+    """Starts the receiver; `files` go into its directory first. It ends with the test."""
     with tempfile.TemporaryDirectory(prefix="dcmrecv-") as directory, contextlib.ExitStack() as ends:
         home = Path(directory)
 
         def make(*arguments: object, files: dict[str, str] | None = None, **options: Any) -> Receiver:
             write_files(home, files or {})
             receiver = start_ours(program, home, "-pm", *arguments, **options)
-            ends.callback(receiver.kill)
+            ends.callback(receiver.end)
             return receiver
 
         yield make
