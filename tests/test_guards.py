@@ -121,7 +121,7 @@ CONTEXT = SupportedContext(VERIFICATION, None)
 GOOD: list[tuple[str, object, object]] = [
     ("negotiate", None, None),
     ("negotiate", [CONTEXT], (CONTEXT,)),
-    ("negotiate", iter([CONTEXT]), (CONTEXT,)),
+    ("negotiate", [CONTEXT, CONTEXT], (CONTEXT, CONTEXT)),
     ("negotiate", (), ()),
     ("negotiate", Reject(RejectReason.LOCAL_LIMIT_EXCEEDED, True), Reject(RejectReason.LOCAL_LIMIT_EXCEEDED, True)),
     ("receive", None, None),
@@ -318,3 +318,7 @@ def test_threads_alive_after_configure() -> None:
     finally:
         done.set()
         thread.join()
+
+
+def test_an_iterator_is_an_answer_too() -> None:
+    assert call("negotiate", iter([CONTEXT])) == (CONTEXT,)
