@@ -53,8 +53,13 @@ def traced_store(ours: Start, trace: Path, *options: str) -> list[str]:
             assert association.store(CT, instance, instance_of(CT, instance)) == 0
         association.release()
     assert receiver.stop() == 0
-    until(lambda: f"\n{worker} +++ exited" in trace.read_text(), "the end of the trace")
+    wait_for_end(trace, worker)
     return steps_of_last_instance(trace, worker, receiver)
+
+
+def wait_for_end(trace: Path, worker: int) -> None:
+    """strace pads process ids with blanks to five characters."""
+    until(lambda: re.search(rf"^{worker} +\+\+\+ exited", trace.read_text(), re.MULTILINE), "the end of the trace")
 
 
 def test_flush_publish_flush_directory_respond(ours: Start, directory: Path) -> None:
@@ -76,7 +81,7 @@ def test_overwriting_is_one_rename(ours: Start, directory: Path) -> None:
             assert association.store(CT, "1.2.3", instance_of(CT, "1.2.3")) == 0
         association.release()
     assert receiver.stop() == 0
-    until(lambda: f"\n{worker} +++ exited" in (directory / "trace").read_text(), "the end of the trace")
+    wait_for_end(directory / "trace", worker)
     steps = steps_of_last_instance(directory / "trace", worker, receiver)
     assert [step for step in steps if step != "publish"] == ["flush file", "flush directory", "respond"]
     trace = (directory / "trace").read_text()
