@@ -71,7 +71,8 @@ class Directory:
         self.foreign: bool = parent is not None and (parent.foreign or parent.identity[0] != self.identity[0])
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        with suppress(OSError):  # nothing was written through it
+            os.close(self.fd)
 
     def is_current(self) -> bool:
         """Whether the path still leads to this directory (it may have been moved or removed meanwhile)."""

@@ -233,7 +233,7 @@ def test_a_failed_rename_leaves_nothing(tmp_path: Path, calls: Calls, kind: Capa
     assert (tmp_path / "a").read_bytes() == stored(b"old")
 
 
-def test_a_failed_close_is_no_failure(tmp_path: Path, calls: Calls, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_close_is_no_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What counts is flushed by then; the descriptor is gone all the same."""
     place = publisher(tmp_path)
     original = os.close
