@@ -6,6 +6,8 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -125,20 +127,25 @@ for name in ("own", "roots", "foreign", "closed"):
 """
 
 
-def test_as_another_user(tmp_path: Path) -> None:
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A directory that other users can enter; pytest keeps its own closed."""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
+
+
+def test_as_another_user(open_to_all: Path) -> None:
     """Links of root and of our own user are followed; a directory without permission is out of resources."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    target = tmp_path / "target"
+    target = open_to_all / "target"
     target.mkdir()
     for name, owner in (("own", NOBODY), ("roots", 0), ("foreign", 1)):
-        (tmp_path / name).symlink_to(target)
-        os.lchown(tmp_path / name, owner, -1)
-    (tmp_path / "closed").mkdir(mode=0o700)
+        (open_to_all / name).symlink_to(target)
+        os.lchown(open_to_all / name, owner, -1)
+    (open_to_all / "closed").mkdir(mode=0o700)
     paths = os.pathsep.join(sys.path)
     done = subprocess.run(
-        [sys.executable, "-c", NON_ROOT, tmp_path],
+        [sys.executable, "-c", NON_ROOT, open_to_all],
         env={"PYTHONPATH": paths, "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
