@@ -174,6 +174,8 @@ class Reception:
                 raise DataSetError("No data set")
             return None
         index = scan(self._spool.source(), self._encoding, whole=True)
+        if index.warnings and self._receiver.settings.strict:
+            raise StatusError(DOES_NOT_MATCH, index.warnings[0])
         for warning in index.warnings:
             log.warning("%s: %s", self._sop_instance_uid, warning)
         return index

@@ -181,6 +181,15 @@ def test_a_data_set_without_its_uids(tmp_path: Path) -> None:
     assert send(receiver(tmp_path, strict=True), data).status == 0xA900
 
 
+def test_an_odd_data_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    odd = Node(0x00100020, "LO", b"odd")
+    assert send(receiver(tmp_path), data_set(odd)).status == 0
+    assert "(0010,0020)" in caplog.text and "Odd length" in caplog.text
+    outcome = send(receiver(tmp_path / "strict", strict=True), data_set(odd))
+    assert outcome.status == 0xA900 and "Odd length" in outcome.comment
+    assert names(tmp_path / "strict") == []
+
+
 def test_a_command_without_class(tmp_path: Path) -> None:
     """The data set's counts; without one it cannot be understood, or where nothing is looked at, the class is wrong."""
     assert send(receiver(tmp_path), data_set(), sop_class="").location == f"{tmp_path}/{FILE}"
