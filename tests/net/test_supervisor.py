@@ -78,18 +78,22 @@ def start(program: Path) -> Iterator[Start]:
 
         def make(*arguments: object, files: dict[str, str] | None = None, **options: Any) -> Receiver:
             write_files(home, files or {})
-            receiver = start_ours(program, home, "-pm", *arguments, **options)
+            receiver = start_ours(program, home, "-v", "-pm", *arguments, **options)
             ends.callback(receiver.end)
             return receiver
 
         yield make
 
 
+BEGUN = "Received C-STORE Request"
+
+
 def half_way(receiver: Receiver) -> RawAssociation:
     """In the middle of an instance."""
+    begun = receiver.log.count(BEGUN)
     association = RawAssociation(receiver.port, CONTEXTS)
     association.send(STORE[:-100])
-    receiver.worker_serving(association.local_port)
+    until(lambda: receiver.log.count(BEGUN) > begun, "the worker has begun the instance")
     return association
 
 
