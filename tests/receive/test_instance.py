@@ -139,6 +139,15 @@ def test_open_is_the_file_as_stored(tmp_path: Path, memory: int | None, syntax: 
     assert whole.endswith(data) and end == data[-10:]
 
 
+@SYNTAXES
+def test_pydicom_reads_what_is_opened(tmp_path: Path, syntax: str) -> None:
+    def look(instance: Instance) -> str:
+        with instance.open() as file:
+            return str(dcmread(file).SOPInstanceUID)
+
+    assert in_receive(receiver(tmp_path), in_syntax(syntax), look, syntax=syntax)[0] == INSTANCE
+
+
 def test_open_is_read_in_any_portions(tmp_path: Path) -> None:
     def look(instance: Instance) -> bytes:
         with instance.open() as file:
