@@ -34,6 +34,7 @@ log = logging.getLogger("dcmrecv.plugins")
 
 START_HOOKS = ("add_options", "configure")
 NOTIFICATION_HOOKS = ("worker_stopping", "stored", "association_ended")
+BACKGROUND_HOOKS = ("background",)
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
 
 _WARNINGS_BELOW_0200 = (0x0107, 0x0116)
@@ -41,6 +42,10 @@ _WARNINGS_BELOW_0200 = (0x0107, 0x0116)
 
 class HookTimeout(BaseException):
     """A hook has used up its time. Not an Exception, so that a plugin's `except Exception` does not swallow it."""
+
+
+class BackgroundStopped(SystemExit):
+    """What SIGTERM raises in a `background` hook, so that its `finally` blocks run."""
 
 
 class HookTimer:
@@ -99,6 +104,8 @@ def guard(function: Callable[..., Any], plugin: str, hook: str) -> Callable[...,
         guarded = _guard_start(call, plugin, hook)
     elif hook in NOTIFICATION_HOOKS:
         guarded = _guard_notification(call, plugin, hook)
+    elif hook in BACKGROUND_HOOKS:
+        guarded = _guard_background(call, plugin, hook)
     else:
         guarded = _guard_decision(call, plugin, hook)
     # pluggy asks this one for its arguments, and so passes all, also to a function that names none: the log has to say
@@ -159,6 +166,21 @@ def _guard_notification(call: Callable[..., Any], plugin: str, hook: str) -> Cal
         except BaseException as error:
             timer.stop()
             _log_failure(plugin, hook, args, error)
+
+    return guarded
+
+
+def _guard_background(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    """Not timed: it is there for slow work, in a process that nobody waits for."""
+
+    def guarded(*args: Any) -> None:
+        try:
+            call(*args)
+        except BackgroundStopped:
+            raise
+        except BaseException as error:
+            _log_failure(plugin, hook, args, error)
+            raise HookFailure(f"Plugin {plugin} failed in {hook}") from error
 
     return guarded
 

@@ -95,9 +95,7 @@ class Plugins:
         """Let each plugin declare its options under its own name. Raises PluginError."""
         for registered in self.registered:
             if "add_options" in registered.hooks:
-                others = [other.facade for other in self.registered if other is not registered]
-                caller = self._manager.subset_hook_caller("add_options", others)
-                caller(options=options.of(registered.found.name))
+                self._only(registered, "add_options")(options=options.of(registered.found.name))
 
     def configure(self, settings: Settings) -> None:
         """Hand out the settings. Raises PluginError if a plugin refuses them or starts a thread."""
@@ -110,6 +108,16 @@ class Plugins:
     def implements(self, hook: str) -> bool:
         """Whether any plugin implements `hook`."""
         return any(hook in registered.hooks for registered in self.registered)
+
+    def with_hook(self, hook: str) -> list[str]:
+        """The names of the plugins that implement `hook`."""
+        return [registered.found.name for registered in self.registered if hook in registered.hooks]
+
+    def background(self, plugin: str, settings: Settings) -> None:
+        """The hook of one plugin, for as long as it takes. Raises HookFailure, BackgroundStopped."""
+        for registered in self.registered:
+            if registered.found.name == plugin:
+                self._only(registered, "background")(settings=settings)
 
     def worker_started(self, settings: Settings) -> None:
         """Raises HookFailure: the worker must not serve without its connections."""
@@ -152,6 +160,11 @@ class Plugins:
 
     def association_ended(self, association: Association, summary: Summary) -> None:
         self._hook.association_ended(association=association, summary=summary)
+
+    def _only(self, registered: Registered, hook: str) -> Any:
+        """The relay to one plugin's implementation of `hook`."""
+        others = [other.facade for other in self.registered if other is not registered]
+        return self._manager.subset_hook_caller(hook, others)
 
 
 def load_named(specs: Iterable[str]) -> Plugins:

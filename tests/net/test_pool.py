@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from dcmrecv_core.net import child
 from dcmrecv_core.net import pool as pool_module
 from dcmrecv_core.net.handover import IDLE, Handover, receive
 from dcmrecv_core.net.heartbeat import Heartbeat
@@ -78,7 +79,8 @@ class Driver:
         for key, _ in self.selector.select(0.02):
             if self.selector.get_map().get(key.fd) is key:
                 key.data(key.fileobj, self.now)
-        self.pool.reap(self.now)
+        for pid, code in child.ended():
+            self.pool.ended(pid, code, self.now)
         self.pool.tick(self.now)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
