@@ -120,4 +120,5 @@ def _log_start_error(error: StartError) -> None:
         for level, text in error.lines:
             log.log(level, "%s", text)
     else:
-        log.critical("%s", error)
+        for text in str(error).splitlines():  # a pattern's error shows the place below it
+            log.critical("%s", text)

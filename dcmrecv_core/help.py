@@ -16,7 +16,7 @@ _HEADER = f"{VERSION_LINE}\n\ndcmrecv: Simple DICOM storage SCP (receiver)\n"
 _DESCRIPTION_COLUMN = 33
 _LONG_COLUMN = 10
 
-_KIND_TEXTS = {"string": "string", "integer": "integer", "level": "string constant"}
+_KIND_TEXTS = {"string": "string", "integer": "integer", "level": "string constant", "choice": "string constant"}
 
 
 def help_text(plugin_options: Iterable[PluginOption] = ()) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from dcmrecv_core.errors import CommandLineError
 from dcmrecv_core.logs import LEVELS
 
-Kind = Literal["string", "integer", "level"]
+Kind = Literal["string", "integer", "level", "choice"]
 Action = Literal["run", "help", "version", "list-plugins"]
 
 LARGEST_INTEGER = 2**31 - 1
@@ -24,12 +24,13 @@ _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value that follows an option: its name, of which the first letter stands for it, kind and range."""
+    """One value that follows an option: its name, of which the first letter stands for it, kind, range and choices."""
 
     name: str
     kind: Kind = "string"
     minimum: int | None = None
     maximum: int | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,10 @@ class Option:
             if text.lower() not in LEVELS:
                 raise CommandLineError("Invalid log level for --log-level option")
             return text.lower()
+        if value.kind == "choice":
+            if text not in value.choices:
+                raise CommandLineError(f"Invalid value for option {self.long} ({text})")
+            return text
         number = scan_integer(text)
         if number is None:
             raise CommandLineError(f"Invalid value for option {self.long}" + (f" ({text})" if text else ""))
@@ -350,12 +355,31 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         _OUTPUT,
         _FILENAMES,
+        "--layout",
+        "",
+        "directories and names by pattern p instead, like\n'{PatientID}/{StudyDate:%Y/%m}/{SOPInstanceUID}.dcm'",
+        values=(Value("pattern"),),
+        key="layout",
+    ),
+    Option(
+        _OUTPUT,
+        _FILENAMES,
         "--filename-extension",
         "-fe",
         "put e behind every file name, as it is",
         values=(Value("extension"),),
         key="filename_extension",
         default="none",
+    ),
+    Option(
+        _OUTPUT,
+        _FILENAMES,
+        "--on-duplicate",
+        "",
+        "if a file of that name has another content\n(overwrite, keep, rename, refuse)",
+        values=(Value("action", "choice", choices=("overwrite", "keep", "rename", "refuse")),),
+        key="on_duplicate",
+        default="overwrite",
     ),
     Option(
         _OUTPUT,

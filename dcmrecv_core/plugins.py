@@ -183,6 +183,8 @@ def _hook_names(implementations: dict[str, Any]) -> set[str]:
 def _builtin_names(settings: Settings) -> list[str]:
     """What the settings select, from the last one asked to the first."""
     names = ["file-writer", settings.filenames, settings.subdirs]
+    if settings.layout is not None:
+        names.append("layout")
     if settings.config_file:
         names.append("profile")
     if settings.promiscuous:

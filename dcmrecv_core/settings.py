@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 StorageMode = Literal["normal", "bit-preserving"]
+OnDuplicate = Literal["overwrite", "keep", "rename", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ class Settings:
     state_dir: str | None = None
     subdirs: str = "no-subdir"
     filenames: str = "instance-uid"
+    layout: str | None = None
     filename_extension: str = ""
+    on_duplicate: OnDuplicate = "overwrite"
     storage_mode: StorageMode = "normal"
     ignore: bool = False
     fsync: bool = True

@@ -22,6 +22,8 @@ OURS = {
     "--strict",
     "--bind",
     "--state-dir",
+    "--layout",
+    "--on-duplicate",
 }
 
 
