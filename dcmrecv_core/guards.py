@@ -29,6 +29,7 @@ from dcmrecv_core.model import (
     Warn,
 )
 from dcmrecv_core.names import check_filename, split_directory
+from dcmrecv_core.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
 
@@ -96,10 +97,13 @@ timer = HookTimer()
 """One per process: workers are single-threaded."""
 
 
-def guard(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
-    """`function` as the registered implementation of `hook`: timed, checked and attributed to `plugin`."""
+def guard(function: Callable[..., Any], plugin: str, hook: str, observer: Observer | None = None) -> Callable[..., Any]:
+    """`function` as the registered implementation of `hook`: timed, checked and attributed to `plugin`; each call is
+    told to `observer`, if there is one."""
     specification = getattr(hookspecs, hook)
     call = _with_named_arguments(function, list(inspect.signature(specification).parameters))
+    if observer is not None:
+        call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
     if hook in START_HOOKS:
         guarded = _guard_start(call, plugin, hook)
     elif hook in NOTIFICATION_HOOKS:
