@@ -23,11 +23,11 @@ def is_stored(instance: Instance, path: str) -> bool:
     File Meta Information otherwise does not count: it tells who received and who sent, not what.
     """
     try:
-        fd = os.open(path, _FLAGS)
-    except OSError:
+        file = open(path, "rb", opener=lambda path, _: os.open(path, _FLAGS))  # noqa: SIM115
+    except OSError:  # nothing there, or a directory
         return False
-    with open(fd, "rb") as file:
-        status = os.fstat(fd)
+    with file:
+        status = os.fstat(file.fileno())
         start = status.st_size - instance.size
         if not stat.S_ISREG(status.st_mode) or not 144 <= start <= _LONGEST_META:
             return False
