@@ -95,10 +95,13 @@ def _check_output_directory(settings: Settings) -> Capabilities:
         capabilities = Capabilities.probe(Directories(directory))
     except (OSError, StatusError) as error:
         raise OutputDirectoryError(f"cannot specify output directory: {error}") from error
-    if not capabilities.noclobber and settings.filenames in _NO_CLOBBER_SCHEMES:
+    in_need = f"{settings.filenames} names" if settings.filenames in _NO_CLOBBER_SCHEMES else ""
+    if settings.on_duplicate != "overwrite":
+        in_need = f"--on-duplicate {settings.on_duplicate}"
+    if in_need and not capabilities.noclobber:
         raise OutputDirectoryError(
             "cannot specify output directory: its file system cannot create names without overwriting, "
-            f"as {settings.filenames} names need"
+            f"which is needed for {in_need}"
         )
     return capabilities
 

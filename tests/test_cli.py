@@ -163,12 +163,14 @@ def test_an_output_directory_on_a_sick_disk(
     assert "F: cannot specify output directory: [Errno 5] Input/output error\n" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("option", "code"), [("+fd", 0), ("+fu", 45), ("+fsu", 45), ("+fst", 45)])
+@pytest.mark.parametrize(
+    ("option", "code"), [("+fd", 0), ("+fu", 45), ("+fsu", 45), ("+fst", 45), ("--on-duplicate keep", 45)]
+)
 def test_unique_names_need_a_file_system_that_does_not_overwrite(
     run: Run, monkeypatch: pytest.MonkeyPatch, option: str, code: int
 ) -> None:
     monkeypatch.setattr(temporary.Capabilities, "probe", lambda _: Capabilities(unnamed=False, noclobber=False))
-    assert run(option) == code
+    assert run(*option.split()) == code
 
 
 def test_elsewhere_a_clear_error(run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,8 @@ def _field(field: Field, pattern: str) -> Part:
                 check_fit(Text(literal_of(spec.text), spec.column), pattern)
             else:
                 convert = conversion(spec.text, vr if not number else "")
+                if "=" in spec.text:  # a choice brings words of its own
+                    check_fit(spec, pattern)
         except LayoutError:
             raise
         except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +20,7 @@ WORDS = ("upper", "lower", "hash", "md5", "uid", "uuid", "urlencoded")
 _SLICE = re.compile(r"\[(-?\d{0,5})(:?)(-?\d{0,5})\]")
 _NUMBER = re.compile(r"0?(\d{0,2})(?:d|\.(\d)f)")
 _OFFSET = re.compile(r"[+-]\d{1,18}")
+_CHOICE = re.compile(r"-?\d{1,9}=[^,=]*(?:,-?\d{1,9}=[^,=]*)*", re.ASCII)
 _HASH = re.compile(r"hash([1-9]\d?)")
 _WHOLE = re.compile(r"[+-]?\d{1,64}(?:\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d{1,64}(?:\.\d{0,64})?|\.\d{1,64})(?:[eE][+-]?\d{1,2})?", re.ASCII)
@@ -55,6 +57,8 @@ def conversion(spec: str, vr: str) -> Conversion:
         return lambda text: hashlib.sha256(_bytes(text)).hexdigest()[:length]
     if match := _SLICE.fullmatch(spec):
         return _slice(*match.groups())
+    if _CHOICE.fullmatch(spec):
+        return _choice(spec)
     if _OFFSET.fullmatch(spec) or _NUMBER.fullmatch(spec):
         if vr in ("DA", "TM", "DT", "PN", "UI", "AS"):
             raise ValueError(f"a value of VR {vr} is not a number")
@@ -133,6 +137,19 @@ def _slice(first: str, colon: str, last: str) -> Conversion:
     return lambda text: text[part]
 
 
+def _choice(spec: str) -> Conversion:
+    """The text of the largest limit that the number reaches, of the first one if it reaches none."""
+    rows = [row.partition("=") for row in spec.split(",")]
+    limits, texts = [int(limit) for limit, _, _ in rows], [text for _, _, text in rows]
+    if sorted(set(limits)) != limits:
+        raise ValueError("the numbers of a choice rise")
+
+    def convert(text: str) -> str:
+        return texts[max(bisect_right(limits, Decimal(text)) - 1, 0)] if _DECIMAL.fullmatch(text) else text
+
+    return convert
+
+
 def _offset(offset: int) -> Conversion:
     return lambda text: str(int(Decimal(text)) + offset) if _WHOLE.fullmatch(text) else text
 
@@ -159,5 +176,9 @@ def _uuid(text: str) -> UUID:
 
 def _unknown(spec: str) -> str:
     near = get_close_matches(spec, WORDS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(WORDS)}, hashN, 04d, 06.2f, +1, [0:8] and %Y"
+    hint = (
+        f"did you mean {near[0]}?"
+        if near
+        else f"there are {', '.join(WORDS)}, hashN, 04d, 06.2f, +1, 0=few,5=many, [0:8] and %Y"
+    )
     return f"unknown conversion {spec!r}; {hint}" if spec else "a conversion is missing behind ':'"
