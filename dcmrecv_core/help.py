@@ -85,7 +85,7 @@ def _values(values: tuple[Value, ...]) -> str:
 
 def _plugin_description(option: PluginOption) -> Iterator[str]:
     if option.value is not None:
-        default = "" if option.default is None else f" (default: {option.default})"
+        default = "" if option.default is None or option.secret else f" (default: {option.default})"
         yield f"{option.value}{default}"
     yield from option.help.splitlines()
 

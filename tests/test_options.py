@@ -15,6 +15,9 @@ from original import original
 OURS = {
     "--plugin",
     "--list-plugins",
+    "--trace-hooks",
+    "--explain",
+    "--json",
     "--promiscuous",
     "--max-associations",
     "--fsync",
@@ -24,6 +27,8 @@ OURS = {
     "--state-dir",
     "--layout",
     "--on-duplicate",
+    "--settings",
+    "--dump-settings",
 }
 
 
