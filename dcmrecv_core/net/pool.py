@@ -41,7 +41,8 @@ WorkerMain = Callable[[socket.socket, Heartbeat], int]
 class Worker:
     """The supervisor's view of one worker.
 
-    `started` when it has been idle once, `since` when it last began to be, `sender` its hand-over under way.
+    `started` when it has been idle once, `since` when it last began to be, `sender` its hand-over under way,
+    `outdated` if it obeys settings of before a reload.
     """
 
     pid: int
@@ -49,8 +50,10 @@ class Worker:
     slot: int
     heartbeat: Heartbeat
     since: float
+    hook_seconds: float
     started: bool = False
     idle: bool = False
+    outdated: bool = False
     sender: Sender | None = None
     overdue_since: float | None = None
 
@@ -81,7 +84,7 @@ class Pool:
         """Fork until SPARE workers beside those for `waiting` peers are idle or starting, as far as `limit` allows."""
         if self._stopping or now < self._not_before:
             return
-        coming = len(self._idle) + sum(not worker.started for worker in self._workers.values())
+        coming = len(self._idle) + sum(not (worker.started or worker.outdated) for worker in self._workers.values())
         for _ in range(min(SPARE + waiting - coming, self._limit - len(self._workers))):
             try:
                 self._fork(now)
@@ -115,6 +118,9 @@ class Pool:
             self._forget(worker, now)
         elif self._stopping:
             self._release(worker)  # it was starting when the others were told
+        elif worker.outdated:
+            worker.started = True
+            self._release(worker)
         elif IDLE in message and not worker.idle:
             worker.idle = worker.started = self.is_ready = True
             worker.since = now
@@ -130,6 +136,14 @@ class Pool:
                 worker.overdue_since = None
         while len(self._idle) > SPARE and now - self._idle[0].since > SHRINK_SECONDS:
             self._release(self._idle.popleft())
+
+    def renew(self, hook_seconds: float) -> None:
+        """Replace every worker as it falls idle; the new ones are forked from a supervisor with other settings."""
+        self._hook_seconds = hook_seconds
+        while self._idle:
+            self._release(self._idle.popleft())
+        for worker in self._workers.values():
+            worker.outdated = True
 
     def stop(self) -> None:
         """No more forks; idle workers end at once, busy ones after the instance they are in."""
@@ -177,7 +191,7 @@ class Pool:
             raise
         theirs.close()
         ours.setblocking(False)
-        self._workers[ours.fileno()] = Worker(pid, ours, slot, heartbeat, now)
+        self._workers[ours.fileno()] = Worker(pid, ours, slot, heartbeat, now, self._hook_seconds)
         self._selector.register(ours, selectors.EVENT_READ, self.on_control)
 
     def _advance(self, worker: Worker) -> bool:
@@ -196,7 +210,7 @@ class Pool:
     def _is_stuck(self, worker: Worker, now: float) -> bool:
         heartbeat = worker.heartbeat
         # no beat for so long: the plugin is in foreign code that lets no exception in
-        overdue = heartbeat.in_hook and (heartbeat.overdue or now - heartbeat.last > self._hook_seconds)
+        overdue = heartbeat.in_hook and (heartbeat.overdue or now - heartbeat.last > worker.hook_seconds)
         if not overdue:
             worker.overdue_since = None
             return False

@@ -22,6 +22,7 @@ from dcmrecv_core.net.frontdesk import FrontDesk
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.notify import Notifier
 from dcmrecv_core.net.pool import Pool
+from dcmrecv_core.net.reload import Reload, Source
 from dcmrecv_core.net.worker import run_worker
 from dcmrecv_core.proto import pdu
 
@@ -55,10 +56,15 @@ class Waiting:
 
 
 class Supervisor:
-    """Runs until SIGTERM, SIGINT or SIGHUP; a second signal ends it at once."""
+    """Runs until SIGTERM or SIGINT; a second one ends it at once. SIGHUP reloads the settings from `source`."""
 
     def __init__(
-        self, settings: Settings, plugins: Plugins, listeners: list[socket.socket], capabilities: Capabilities
+        self,
+        settings: Settings,
+        plugins: Plugins,
+        listeners: list[socket.socket],
+        capabilities: Capabilities,
+        source: Source,
     ) -> None:
         self._settings = settings
         self._plugins = plugins
@@ -73,6 +79,7 @@ class Supervisor:
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
         self._pool = Pool(self._selector, settings.max_associations, settings.hook_seconds, self._in_child)
         self._background = Background(plugins.with_hook("background"), self._in_background, GRACE)
+        self._reload = Reload(self._selector, settings, plugins, source, self._obey, self._let_go)
 
     def run(self) -> int:
         """Serve; returns the exit code (0)."""
@@ -147,6 +154,7 @@ class Supervisor:
         self._selector.close()
         self._desk.abandon()
         self._pool.abandon()
+        self._reload.abandon()
         for waiting in self._waiting:
             waiting.handover.sock.close()
         if self._signals is not None:
@@ -170,11 +178,22 @@ class Supervisor:
                 for pid, code in child.ended():
                     self._pool.ended(pid, code, now)
                     self._background.ended(pid, code, now)
+            elif number == signal.SIGHUP:
+                if self._stop_deadline is None:
+                    self._reload.begin()
             elif self._stop_deadline is None:
                 self._stop(signal.Signals(number).name, now)
             else:
                 self._kill()
                 os._exit(0)
+
+    def _obey(self, settings: Settings, capabilities: Capabilities) -> None:
+        """From now on; associations that are running go on as they began."""
+        self._settings = settings
+        self._capabilities = capabilities
+        self._desk.seconds = float(settings.acse_timeout)
+        self._pool.renew(settings.hook_seconds)
+        self._background.renew(time.monotonic())
 
     def _kill(self) -> None:
         self._pool.signal_all(signal.SIGKILL)
@@ -184,6 +203,7 @@ class Supervisor:
         log.info("%s: no new associations, running ones finish the instance they are in", why)
         self._stop_deadline = now + GRACE
         self._notifier.stopping()
+        self._reload.abandon()
         self._desk.close()
         for waiting in self._waiting:
             waiting.handover.sock.close()
