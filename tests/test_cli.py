@@ -36,7 +36,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     found: list[Settings] = []
 
     class Supervisor:
-        def __init__(self, settings: Settings, plugins: object, listeners: list[socket.socket], _: object) -> None:
+        def __init__(self, settings: Settings, plugins: object, listeners: list[socket.socket], *_: object) -> None:
             found.append(settings)
             for listener in listeners:
                 listener.close()
