@@ -94,6 +94,8 @@ class _Joined:
 class _Reader(io.RawIOBase):
     """The pieces as one seekable stream."""
 
+    name = ""  # pydicom asks a buffered reader for it
+
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self._pieces = pieces
         self._size = sum(map(piece_length, pieces))
