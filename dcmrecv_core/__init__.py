@@ -36,9 +36,10 @@ from dcmrecv_core.names import escape, escape_directory
 from dcmrecv_core.plugin_options import PluginOptions
 from dcmrecv_core.settings import Settings
 from dcmrecv_core.uids import is_other_service, modality_prefix, name_of, uid_of
-from dcmrecv_core.version import __version__
+from dcmrecv_core.version import API_VERSION, __version__
 
 __all__ = [
+    "API_VERSION",
     "Association",
     "ConfigurationError",
     "Discard",

@@ -140,7 +140,8 @@ def background(settings: Settings) -> None:
     2 s, up to 60 s if it goes on; after a minute of work the next pause is 1 s again.
 
     At the end of the receiver SIGTERM raises a SystemExit in it, so that `finally` and `with` clean up (`except
-    Exception` does not stop it); 8 s later it is killed. The same happens when the supervisor dies. Workers end
-    at the same time, so the queue may grow meanwhile: what is left in it is the next start's. SIGINT and SIGHUP are
-    ignored; SIGTERM, SIGALRM and the interval timer belong to the receiver.
+    Exception` does not stop it); 8 s later it is killed. The same happens when the supervisor dies, and at a reload,
+    which then calls all anew with the new settings. Workers end at the same time, so the queue may grow meanwhile: what
+    is left in it is the next start's. SIGINT and SIGHUP are ignored; SIGTERM, SIGALRM and the interval timer belong to
+    the receiver.
     """
