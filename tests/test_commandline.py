@@ -256,11 +256,13 @@ def test_accepted_as_by_the_original(arguments: list[str], changed: dict[str, An
 def test_every_option_is_tried() -> None:
     tried = {token for arguments, _ in (*ACCEPTED, *OURS) for token in arguments}
     elsewhere = {"-h", "--help", "--version", "--arguments", "-lc", "--log-config", "-xf", "--config-file"}
-    elsewhere |= {"--settings", "--dump-settings", "--list-plugins", "--explain", "--json"}
+    elsewhere |= {"--settings", "--dump-settings", "--list-plugins", "--explain", "--json", "--new-plugin"}
     assert BY_NAME.keys() - tried - elsewhere == {"--output-directory"}
 
 
 OURS: list[tuple[list[str], dict[str, Any]]] = [
+    (["--layout", "{PatientID}/x"], {"layout": "{PatientID}/x"}),
+    (["--on-duplicate", "rename"], {"on_duplicate": "rename"}),
     (["-pm"], {"promiscuous": True}),
     (["-v", "--trace-hooks"], {"log_level": "info", "trace_hooks": True}),
     (["--promiscuous"], {"promiscuous": True}),

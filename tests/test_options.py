@@ -14,6 +14,7 @@ from original import original
 
 OURS = {
     "--plugin",
+    "--new-plugin",
     "--list-plugins",
     "--trace-hooks",
     "--explain",
@@ -60,7 +61,7 @@ def test_options_set_fields_of_the_settings() -> None:
 
 def test_an_option_either_has_values_or_sets_something() -> None:
     for option in OPTIONS:
-        assert bool(option.values) == bool(option.key)
+        assert bool(option.values) == bool(option.key or option.action == "new-plugin")
         assert not (option.values and option.sets)
 
 
