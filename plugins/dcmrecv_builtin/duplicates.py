@@ -17,10 +17,11 @@ _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}\Z")
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def is_stored(instance: Instance, path: str) -> bool:
+def is_stored(instance: Instance, path: str, *, flush: bool) -> bool:
     """Whether the file at `path` holds the data set of `instance`, byte for byte, in the same transfer syntax.
 
-    File Meta Information otherwise does not count: it tells who received and who sent, not what.
+    File Meta Information otherwise does not count: it tells who received and who sent, not what. With `flush` the file
+    is safe on disk, too: whoever wrote it may have done without.
     """
     try:
         file = open(path, "rb", opener=lambda path, _: os.open(path, _FLAGS))  # noqa: SIM115
@@ -37,9 +38,13 @@ def is_stored(instance: Instance, path: str) -> bool:
                 return False
             with instance.open() as received:
                 received.seek(-instance.size, os.SEEK_END)
-                return _same(file, received)
+                if not _same(file, received):
+                    return False
+            if flush:
+                os.fsync(file.fileno())
         except OSError:
             return False  # `save` will find out what is wrong with the disk, and say so
+    return True
 
 
 def numbered(path: str, number: int, extension: str) -> str:

@@ -27,7 +27,7 @@ def write(instance: Instance, path: str) -> str:
         return instance.save(path, "keep")
     if policy == "rename" and instance.attempt:
         path = numbered(path, instance.attempt + 1, _settings.filename_extension)
-    if is_stored(instance, path):
-        return instance.save(path, "keep")  # writes nothing, yet makes durable what another process has just written
+    if is_stored(instance, path, flush=_settings.fsync):
+        return instance.save(path, "keep")  # writes nothing, but flushes the directory
     # "retry": if the name is taken, the core asks again with the next attempt
     return instance.save(path, "retry" if policy == "rename" else policy)
