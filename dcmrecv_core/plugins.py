@@ -128,10 +128,6 @@ class Plugins:
         """Whether any plugin implements `hook`."""
         return any(hook in registered.hooks for registered in self.registered)
 
-    def with_hook(self, hook: str) -> list[str]:
-        """The names of the plugins that implement `hook`."""
-        return [registered.found.name for registered in self.registered if hook in registered.hooks]
-
     def background(self, plugin: str, settings: Settings) -> None:
         """The hook of one plugin, for as long as it takes. Raises HookFailure, BackgroundStopped."""
         for registered in self.registered:

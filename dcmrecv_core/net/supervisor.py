@@ -78,7 +78,7 @@ class Supervisor:
         self._next_watchdog = 0.0
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
         self._pool = Pool(self._selector, settings.max_associations, settings.hook_seconds, self._in_child)
-        self._background = Background(plugins.with_hook("background"), self._in_background, GRACE)
+        self._background = Background(plugins.order("background"), self._in_background, GRACE)
         self._reload = Reload(self._selector, settings, plugins, source, self._obey, self._let_go)
 
     def run(self) -> int:

@@ -300,6 +300,18 @@ def test_it_does_not_outlive_the_supervisor(start_receiver: StartReceiver, tmp_p
     assert lines(tmp_path / "cleaned") == [pid]
 
 
+def test_a_reload_starts_it_anew(start_receiver: StartReceiver, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('log_level = "info"\n')
+    receiver = start(start_receiver, tmp_path, WORKS, "--settings", settings)
+    [first] = until(lambda: lines(tmp_path / "pids"), "background works")
+    settings.write_text("fsync = false\n")
+    receiver.process.send_signal(signal.SIGHUP)
+    until(lambda: lines(tmp_path / "pids")[1:], "it works anew")
+    assert lines(tmp_path / "cleaned") == [first]
+    assert "E:" not in receiver.log
+
+
 def test_it_holds_nothing_of_the_supervisor(start_receiver: StartReceiver, tmp_path: Path) -> None:
     """Else the port stayed taken, and peers' connections open, while a child cleans up."""
     receiver = start(start_receiver, tmp_path, WORKS)
