@@ -19,7 +19,8 @@ def make_environment(directory: Path, *requirements: Path) -> Path:
     (packages / "beside.pth").write_text("\n".join(site.getsitepackages()) + "\n")
     pip = [sys.executable, "-m", "pip", "--python", directory / "bin" / "python"]
     options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", *options, *requirements], check=True, timeout=50)
+    if requirements:
+        subprocess.run([*pip, "install", *options, *requirements], check=True, timeout=50)
     return directory
 
 
