@@ -431,10 +431,9 @@ OPTIONS: tuple[Option, ...] = (
         _FILENAMES,
         "--on-duplicate",
         "",
-        "if a file of that name has another content\n(overwrite, keep, rename, refuse)",
+        "if a file of that name is there: leave equal content,\nelse overwrite, keep, rename or refuse\n(default: overwrite without looking)",
         values=(Value("action", "choice", choices=("overwrite", "keep", "rename", "refuse")),),
         key="on_duplicate",
-        default="overwrite",
     ),
     Option(
         _OUTPUT,

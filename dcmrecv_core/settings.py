@@ -39,7 +39,7 @@ class Settings:
     filenames: str = "instance-uid"
     layout: str | None = None
     filename_extension: str = ""
-    on_duplicate: OnDuplicate = "overwrite"
+    on_duplicate: OnDuplicate | None = None
     storage_mode: StorageMode = "normal"
     ignore: bool = False
     fsync: bool = True

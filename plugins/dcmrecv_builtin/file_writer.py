@@ -1,7 +1,7 @@
 """Write the instance as a DICOM file below the output directory; a `write` of any named plugin is asked before.
 
 `--on-duplicate` says what becomes of a name that may be overwritten and is taken by another content; equal content is
-not written twice. Names with an `on_exists` of their own (`+fu`, a plugin's) are left alone.
+then not written twice. Without the option the file is overwritten, as by dcmrecv, and nobody looks. Names with an `on_exists` of their own (`+fu`, a plugin's) are left alone.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def configure(settings: Settings) -> None:
 
 @hookimpl
 def write(instance: Instance, path: str) -> str:
-    if instance.on_exists != "overwrite":
-        return instance.save(path)
     policy = _settings.on_duplicate
+    if policy is None or instance.on_exists != "overwrite":
+        return instance.save(path)
     if policy == "keep":
         return instance.save(path, "keep")
     if policy == "rename" and instance.attempt:
