@@ -32,13 +32,14 @@ from dcmrecv_core.model import (
     UserIdentity,
     Warn,
 )
-from dcmrecv_core.names import escape
+from dcmrecv_core.names import escape, escape_directory
 from dcmrecv_core.plugin_options import PluginOptions
 from dcmrecv_core.settings import Settings
 from dcmrecv_core.uids import is_other_service, modality_prefix, name_of, uid_of
-from dcmrecv_core.version import __version__
+from dcmrecv_core.version import API_VERSION, __version__
 
 __all__ = [
+    "API_VERSION",
     "Association",
     "ConfigurationError",
     "Discard",
@@ -61,6 +62,7 @@ __all__ = [
     "Warn",
     "__version__",
     "escape",
+    "escape_directory",
     "hookimpl",
     "is_other_service",
     "load_profile",

@@ -10,16 +10,25 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from dcmrecv_core import commandline, help, logs, plugin_loader
+from dcmrecv_core import help, logs
 from dcmrecv_core.asconfig import AssociationConfigurationError
-from dcmrecv_core.errors import CommandLineError, OutputDirectoryError, PluginError, StartError, StatusError
+from dcmrecv_core.configuration import Configuration
+from dcmrecv_core.errors import (
+    CommandLineError,
+    ConfigurationError,
+    OutputDirectoryError,
+    PluginError,
+    StartError,
+    StatusError,
+)
 from dcmrecv_core.net.listener import inherited_count, open_listeners
-from dcmrecv_core.plugin_options import PluginOptionRegistry
-from dcmrecv_core.plugins import Plugins, load_named
 
 if TYPE_CHECKING:
+    from dcmrecv_core.commandline import CommandLine
+    from dcmrecv_core.plugins import Plugins
     from dcmrecv_core.receive.temporary import Capabilities
     from dcmrecv_core.settings import Settings
+    from dcmrecv_core.tracing import Call
 
 log = logging.getLogger("dcmrecv")
 
@@ -33,33 +42,64 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     program, *arguments = sys.argv if argv is None else ["dcmrecv", *argv]
     try:
-        tokens = commandline.expand(arguments)
-        plugins = load_named(commandline.find_plugins(tokens))
-        options = PluginOptionRegistry()
-        plugins.add_options(options)
-        line = commandline.parse(tokens, options, port_optional=bool(inherited_count()), program=program)
+        configuration = Configuration(program, arguments, port_optional=bool(inherited_count()))
+        plugins, line = configuration.plugins, configuration.line
         if line.action == "help":
-            sys.stdout.write(help.help_text(options))
+            sys.stdout.write(help.help_text(configuration.options))
             return 0
         if line.action == "version":
             sys.stdout.write(help.version_text())
             return 0
+        if line.action == "new-plugin":
+            from dcmrecv_core import plugin_kit
+
+            sys.stdout.write(plugin_kit.create(*line.new_plugin))
+            return 0
         if line.action == "list-plugins":
-            sys.stdout.write(_plugin_list(plugins))
+            return _list_plugins(line, plugins)
+        if line.action == "dump-settings":
+            from dcmrecv_core.settings_dump import dump
+
+            sys.stdout.write(dump(line, configuration.options))
             return 0
         logs.setup(line.settings)
-    except (CommandLineError, PluginError) as error:
+    except (CommandLineError, PluginError, ConfigurationError) as error:
         sys.stderr.write(help.error_text(error))
         return error.exit_code
     sys.stderr.write(line.arguments)
     try:
-        return _run(line.settings, plugins)
+        return _explain(line, plugins) if line.action == "explain" else _run(configuration)
     except StartError as error:
         _log_start_error(error)
         return error.exit_code
 
 
-def _run(settings: Settings, plugins: Plugins) -> int:
+def _list_plugins(line: CommandLine, plugins: Plugins) -> int:
+    from dcmrecv_core import plugin_list
+
+    plugins.add_builtins(line.settings)
+    show = plugin_list.as_json if line.json else plugin_list.as_text
+    sys.stdout.write(show(line.settings, plugins))
+    return 0
+
+
+def _explain(line: CommandLine, plugins: Plugins) -> int:
+    from dcmrecv_core.explain import explain
+
+    settings = line.settings
+    calls: list[Call] = []
+    plugins.add_builtins(settings, calls.append)
+    plugins.configure(settings)
+    _check_access(settings.output_directory or ".")
+    code = 0
+    for text, explained in explain(settings, plugins, calls, line.files, as_json=line.json):
+        sys.stdout.write(text)
+        code |= not explained
+    return code
+
+
+def _run(configuration: Configuration) -> int:
+    settings, plugins = configuration.line.settings, configuration.plugins
     log.info("configuring service class provider ...")
     plugins.add_builtins(settings)
     plugins.configure(settings)
@@ -67,9 +107,11 @@ def _run(settings: Settings, plugins: Plugins) -> int:
     capabilities = _check_output_directory(settings)
     listeners = open_listeners(settings)
     log.info("starting service class provider and listening ...")
+    from dcmrecv_core.net.reload import Source
     from dcmrecv_core.net.supervisor import Supervisor
 
-    return Supervisor(settings, plugins, listeners, capabilities).run()
+    source = Source(lambda: configuration.read().settings, _check_output_directory)
+    return Supervisor(settings, plugins, listeners, capabilities, source).run()
 
 
 def _say_what_is_accepted(settings: Settings, plugins: Plugins) -> None:
@@ -87,32 +129,27 @@ def _check_output_directory(settings: Settings) -> Capabilities:
     from dcmrecv_core.receive.temporary import Capabilities
 
     directory = settings.output_directory or "."
-    if not os.path.isdir(directory) or not os.access(directory, os.R_OK | os.X_OK):
-        raise OutputDirectoryError("cannot specify output directory: Directory does not exist")
-    if not os.access(directory, os.W_OK):
-        raise OutputDirectoryError("cannot specify output directory: Directory is not writable")
+    _check_access(directory)
     try:
         capabilities = Capabilities.probe(Directories(directory))
     except (OSError, StatusError) as error:
         raise OutputDirectoryError(f"cannot specify output directory: {error}") from error
-    if not capabilities.noclobber and settings.filenames in _NO_CLOBBER_SCHEMES:
+    in_need = f"{settings.filenames} names" if settings.filenames in _NO_CLOBBER_SCHEMES else ""
+    if settings.on_duplicate not in (None, "overwrite"):
+        in_need = f"--on-duplicate {settings.on_duplicate}"
+    if in_need and not capabilities.noclobber:
         raise OutputDirectoryError(
             "cannot specify output directory: its file system cannot create names without overwriting, "
-            f"as {settings.filenames} names need"
+            f"which is needed for {in_need}"
         )
     return capabilities
 
 
-def _plugin_list(plugins: Plugins) -> str:
-    """`--list-plugins`: what is named, then what is installed and not active."""
-    lines = [f"{entry.found.name}: {', '.join(entry.hooks)} ({entry.found.origin})" for entry in plugins.registered]
-    active = {entry.found.name for entry in plugins.registered}
-    lines += [
-        f"{entry.name}: installed, not active (--plugin {entry.name})"
-        for entry in plugin_loader.entry_points()
-        if entry.name not in active
-    ]
-    return "".join(f"{line}\n" for line in lines or ["no plugins installed"])
+def _check_access(directory: str) -> None:
+    if not os.path.isdir(directory) or not os.access(directory, os.R_OK | os.X_OK):
+        raise OutputDirectoryError("cannot specify output directory: Directory does not exist")
+    if not os.access(directory, os.W_OK):
+        raise OutputDirectoryError("cannot specify output directory: Directory is not writable")
 
 
 def _log_start_error(error: StartError) -> None:
@@ -120,4 +157,5 @@ def _log_start_error(error: StartError) -> None:
         for level, text in error.lines:
             log.log(level, "%s", text)
     else:
-        log.critical("%s", error)
+        for text in str(error).splitlines():  # a pattern's error shows the place below it
+            log.critical("%s", text)

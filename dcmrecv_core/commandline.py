@@ -1,9 +1,10 @@
 """Reading the command line in DCMTK's notation, which argparse cannot: an option swallows the tokens behind it whatever
 they look like, names are exact, nothing is bundled or abbreviated, `-1` is a number.
 
-`expand` replaces @files by their tokens; `find_plugins` picks the `--plugin` values, so that plugins can be loaded and
-declare their options; `parse` reads everything. It checks in the original's order: options and number of parameters;
-what ends the program (`-h`); logging; values in the order of the table; the port.
+`expand` replaces @files by their tokens; `find_plugins` and `find_settings` pick the values of `--plugin` and
+`--settings`, so that plugins can be loaded and declare their options; `parse` reads everything. It checks in the
+original's order: options and number of parameters; what ends the program (`-h`); logging; values in the order of the
+table; the port.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from dcmrecv_core import logs
 from dcmrecv_core.errors import CommandLineError
-from dcmrecv_core.options import BY_NAME, OPTIONS, Action, Option, range_fault, scan_integer
-from dcmrecv_core.plugin_options import PluginOption, PluginOptionRegistry
+from dcmrecv_core.options import BY_NAME, OPTIONS, PORT, Action, Option, range_fault, scan_integer
+from dcmrecv_core.plugin_options import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.settings import Settings
 
-_ENDING_ACTIONS: tuple[Action, ...] = ("help", "version", "list-plugins")
+_ENDING_ACTIONS: tuple[Action, ...] = ("help", "version")
+_INSPECTING_ACTIONS: tuple[Action, ...] = ("list-plugins", "explain", "dump-settings")
 
 # A token ends at white space or behind a closing quote; an opening quote inside a token only hides white space.
 _FILE_TOKEN = re.compile(r"""([^ \t\r\n"']*)(?:"([^"]*)("?)|'([^']*)('?))|[^ \t\r\n"']+""")
@@ -30,13 +33,19 @@ _FILE_TOKEN = re.compile(r"""([^ \t\r\n"']*)(?:"([^"]*)("?)|'([^']*)('?))|[^ \t\
 class CommandLine:
     """A command line that was read without error.
 
-    `settings` are the defaults unless `action` is "run". `arguments` is what `--arguments` prints on stderr, "" if it
-    was not given.
+    `settings` are the defaults if `action` is "help" or "version". `arguments` is what `--arguments` prints on stderr,
+    "" if it was not given. `given` are the values of plugins' options, by plugin and key, that the settings file or the
+    command line gives. `files` are the parameters of `--explain`, `json` is how it and `--list-plugins` answer.
+    `new_plugin` are the name that `--new-plugin` gives and the directory, if there is one.
     """
 
     action: Action
     settings: Settings
     arguments: str = ""
+    files: tuple[str, ...] = ()
+    json: bool = False
+    given: Mapping[str, Mapping[str, Given]] = field(default_factory=dict)
+    new_plugin: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -93,6 +102,20 @@ def find_plugins(tokens: Sequence[str]) -> tuple[str, ...]:
 
     How many tokens an option of a plugin not yet loaded swallows cannot be known here: they are looked at like others.
     """
+    return tuple(_early_values(tokens, "plugins"))
+
+
+def find_settings(tokens: Sequence[str]) -> str | None:
+    """The value of the last `--settings`, in the same way."""
+    return next(iter(reversed(_early_values(tokens, "settings_file"))), None)
+
+
+def merged(from_file: Iterable[str], given: Sequence[str]) -> tuple[str, ...]:
+    """The values of a repeatable option: those of the settings file first, so that the command line's come later."""
+    return (*(value for value in from_file if value not in given), *given)
+
+
+def _early_values(tokens: Sequence[str], key: str) -> list[str]:
     found = []
     rest = iter(tokens)
     for token in rest:
@@ -100,9 +123,9 @@ def find_plugins(tokens: Sequence[str]) -> tuple[str, ...]:
         if option is None:
             continue
         values = [value for _, value in zip(range(option.arity), rest, strict=False)]
-        if option.key == "plugins":
+        if option.key == key:
             found += values
-    return tuple(found)
+    return found
 
 
 def parse(
@@ -111,10 +134,13 @@ def parse(
     *,
     port_optional: bool = False,
     program: str = "dcmrecv",
+    file_values: Mapping[str, Any] = MappingProxyType({}),
+    file_plugins: Mapping[str, Mapping[str, Given]] = MappingProxyType({}),
 ) -> CommandLine:
     """Read a command line whose @files were expanded; no tokens at all ask for help.
 
-    `port_optional`: a listening socket was passed in. `program` is the name that `--arguments` shows. Raises
+    `port_optional`: a listening socket was passed in. `program` is the name that `--arguments` shows. What the command
+    line does not say is as in the settings file: `file_values` by field, `file_plugins` by plugin and key. Raises
     CommandLineError with dcmrecv's texts, PluginError for a plugin option's type that fails unexpectedly.
     """
     scan = _scan(tokens, plugin_options)
@@ -122,17 +148,27 @@ def parse(
     for action in _ENDING_ACTIONS:
         if action in actions or not (tokens or port_optional):
             return CommandLine(action, Settings())
-    _check_parameter_count(scan.parameters, port_optional)
+    if "new-plugin" in actions:
+        return CommandLine("new-plugin", Settings(), new_plugin=_new_plugin(scan))
+    action = next((action for action in _INSPECTING_ACTIONS if action in actions), "run")
+    _check_parameter_count(scan.parameters, action, port_optional or "port" in file_values)
     effective = scan.effective()
     _check_logging(effective)
     arguments = _arguments(program, scan.tokens) if "--arguments" in effective else ""
     try:
-        settings = _settings(scan, effective, plugin_options)
+        if "--json" in effective and action not in ("list-plugins", "explain"):
+            raise CommandLineError("--json only allowed with --list-plugins or --explain")
+        settings = _settings(scan, effective, file_values)
+        given = _given(scan, file_plugins)
+        settings = replace(settings, plugin_options=_plugin_values(plugin_options, given))
+        if scan.parameters and action != "explain":
+            settings = replace(settings, port=_port(scan.parameters[0]))
     except CommandLineError as error:
         error.quiet = "--quiet" in effective
         error.arguments = arguments
         raise
-    return CommandLine("run", settings, arguments)
+    files = tuple(scan.parameters) if action == "explain" else ()
+    return CommandLine(action, settings, arguments, files, "--json" in effective, given)
 
 
 def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
@@ -150,12 +186,24 @@ def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
         if len(texts) < option.arity:
             raise CommandLineError(f"Missing value for option {option.long}")
         scan.options.append((option, texts))
-        scan.tokens += (option.long, *texts)
+        secret = isinstance(option, PluginOption) and option.secret
+        scan.tokens += (option.long, *(("***",) if secret else texts))
     return scan
 
 
-def _check_parameter_count(parameters: list[str], port_optional: bool) -> None:
-    if not parameters and not port_optional:
+def _new_plugin(scan: _Scan) -> tuple[str, ...]:
+    if len(scan.parameters) > 1:
+        raise CommandLineError("Too many parameters")
+    names = [texts[0] for option, texts in scan.options if isinstance(option, Option) and option.action == "new-plugin"]
+    return (names[-1], *scan.parameters)
+
+
+def _check_parameter_count(parameters: list[str], action: Action, port_optional: bool) -> None:
+    if action == "explain":
+        if not parameters:
+            raise CommandLineError("Missing parameter file")
+        return
+    if not parameters and not port_optional and action == "run":
         raise CommandLineError("Missing parameter port")
     if len(parameters) > 1:
         raise CommandLineError("Too many parameters")
@@ -183,41 +231,51 @@ def _arguments(program: str, tokens: list[str]) -> str:
 
 
 def _settings(
-    scan: _Scan, effective: Mapping[str, tuple[Option, tuple[str, ...]]], plugin_options: PluginOptionRegistry
+    scan: _Scan, effective: Mapping[str, tuple[Option, tuple[str, ...]]], file_values: Mapping[str, Any]
 ) -> Settings:
-    values: dict[str, Any] = {}
+    values = dict(file_values)
+    if "log_level" in {key for option, _ in effective.values() for key in (option.key, *option.sets)}:
+        values.pop("log_config", None)  # or the file's would decide, not the command line
     for option in OPTIONS:
         if option.long not in effective:
             continue
         values.update(option.sets)
         if option.repeatable:
-            values[option.key] = tuple(option.convert(texts) for other, texts in scan.options if other is option)
+            given = [option.convert(texts) for other, texts in scan.options if other is option]
+            values[option.key] = merged(values.get(option.key, ()), given)
         elif option.key:
             values[option.key] = option.convert(effective[option.long][1])
-        if option.long == "--verbose-pc":
-            _check_verbose(values)
+        if option.long in ("--verbose-pc", "--trace-hooks"):
+            _check_verbose(option.long, values)
     if values.get("output_directory") == "":
         values["output_directory"] = Settings().output_directory
-    values["plugin_options"] = _plugin_values(scan, plugin_options)
-    if scan.parameters:
-        values["port"] = _port(scan.parameters[0])
     return Settings(**values)
 
 
-def _check_verbose(values: Mapping[str, Any]) -> None:
+def _check_verbose(name: str, values: Mapping[str, Any]) -> None:
     # What a --log-config file enables is known only when it is in force: logs.setup checks that.
     level = logs.LEVELS[values.get("log_level", Settings().log_level)]
     if level > logs.LEVELS["info"] and "log_config" not in values:
-        raise CommandLineError("--verbose-pc only allowed with verbose mode")
+        raise CommandLineError(f"{name} only allowed with verbose mode")
 
 
-def _plugin_values(scan: _Scan, plugin_options: PluginOptionRegistry) -> dict[str, dict[str, Any]]:
+def _given(scan: _Scan, file_plugins: Mapping[str, Mapping[str, Given]]) -> dict[str, dict[str, Given]]:
+    """The values of plugins' options that the settings file or the command line gives."""
+    given = {plugin: dict(values) for plugin, values in file_plugins.items()}
+    last = {option.long: (option, texts) for option, texts in scan.options if isinstance(option, PluginOption)}
+    for option, texts in last.values():
+        value = option.convert(texts)
+        given.setdefault(option.plugin, {})[option.key] = Given(value, option.shown("".join(texts), value))
+    return given
+
+
+def _plugin_values(
+    plugin_options: PluginOptionRegistry, given: Mapping[str, Mapping[str, Given]]
+) -> dict[str, dict[str, Any]]:
     values: dict[str, dict[str, Any]] = {}
-    given = {option.long: texts for option, texts in scan.options if isinstance(option, PluginOption)}
     for option in plugin_options:
-        texts = given.get(option.long)
-        value = option.default if texts is None else option.convert(texts)
-        values.setdefault(option.plugin, {})[option.key] = value
+        found = given.get(option.plugin, {}).get(option.key)
+        values.setdefault(option.plugin, {})[option.key] = option.default if found is None else found.value
     return values
 
 
@@ -226,7 +284,7 @@ def _port(text: str) -> int:
     if number is None:
         raise CommandLineError(f"Invalid parameter value {text}")
     # dcmrecv reads into an unsigned number, where -1 is a very large one
-    fault = "overflow" if number < 0 else range_fault(number, 1, 65535)
+    fault = "overflow" if number < 0 else range_fault(number, PORT.minimum, PORT.maximum)
     if fault:
         raise CommandLineError(f"Invalid parameter value {text} ({fault})")
     return number

@@ -11,6 +11,11 @@ IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 _PREFERRED = ("1.2.840.10008.1.2.1", IMPLICIT_LITTLE_ENDIAN)
 
 
+def unasked(*, stores: bool) -> tuple[SupportedContext, ...]:
+    """What is accepted if no plugin has an opinion; `stores`: a plugin that stores was named."""
+    return standard_storage() if stores else verification_only()
+
+
 def verification_only() -> tuple[SupportedContext, ...]:
     """dcmrecv's default (NOTES, DICOM Conformance)."""
     return (SupportedContext(VERIFICATION, (IMPLICIT_LITTLE_ENDIAN,)),)

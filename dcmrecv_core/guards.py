@@ -29,11 +29,13 @@ from dcmrecv_core.model import (
     Warn,
 )
 from dcmrecv_core.names import check_filename, split_directory
+from dcmrecv_core.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
 
 START_HOOKS = ("add_options", "configure")
 NOTIFICATION_HOOKS = ("worker_stopping", "stored", "association_ended")
+BACKGROUND_HOOKS = ("background",)
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
 
 _WARNINGS_BELOW_0200 = (0x0107, 0x0116)
@@ -41,6 +43,10 @@ _WARNINGS_BELOW_0200 = (0x0107, 0x0116)
 
 class HookTimeout(BaseException):
     """A hook has used up its time. Not an Exception, so that a plugin's `except Exception` does not swallow it."""
+
+
+class BackgroundStopped(SystemExit):
+    """What SIGTERM raises in a `background` hook, so that its `finally` blocks run."""
 
 
 class HookTimer:
@@ -91,14 +97,19 @@ timer = HookTimer()
 """One per process: workers are single-threaded."""
 
 
-def guard(function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
-    """`function` as the registered implementation of `hook`: timed, checked and attributed to `plugin`."""
+def guard(function: Callable[..., Any], plugin: str, hook: str, observer: Observer | None = None) -> Callable[..., Any]:
+    """`function` as the registered implementation of `hook`: timed, checked and attributed to `plugin`; each call is
+    told to `observer`, if there is one."""
     specification = getattr(hookspecs, hook)
     call = _with_named_arguments(function, list(inspect.signature(specification).parameters))
+    if observer is not None:
+        call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
     if hook in START_HOOKS:
         guarded = _guard_start(call, plugin, hook)
     elif hook in NOTIFICATION_HOOKS:
         guarded = _guard_notification(call, plugin, hook)
+    elif hook in BACKGROUND_HOOKS:
+        guarded = _guard_background(call, plugin, hook)
     else:
         guarded = _guard_decision(call, plugin, hook)
     # pluggy asks this one for its arguments, and so passes all, also to a function that names none: the log has to say
@@ -159,6 +170,21 @@ def _guard_notification(call: Callable[..., Any], plugin: str, hook: str) -> Cal
         except BaseException as error:
             timer.stop()
             _log_failure(plugin, hook, args, error)
+
+    return guarded
+
+
+def _guard_background(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    """Not timed: it is there for slow work, in a process that nobody waits for."""
+
+    def guarded(*args: Any) -> None:
+        try:
+            call(*args)
+        except BackgroundStopped:
+            raise
+        except BaseException as error:
+            _log_failure(plugin, hook, args, error)
+            raise HookFailure(f"Plugin {plugin} failed in {hook}") from error
 
     return guarded
 

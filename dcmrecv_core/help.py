@@ -16,7 +16,7 @@ _HEADER = f"{VERSION_LINE}\n\ndcmrecv: Simple DICOM storage SCP (receiver)\n"
 _DESCRIPTION_COLUMN = 33
 _LONG_COLUMN = 10
 
-_KIND_TEXTS = {"string": "string", "integer": "integer", "level": "string constant"}
+_KIND_TEXTS = {"string": "string", "integer": "integer", "level": "string constant", "choice": "string constant"}
 
 
 def help_text(plugin_options: Iterable[PluginOption] = ()) -> str:
@@ -85,7 +85,7 @@ def _values(values: tuple[Value, ...]) -> str:
 
 def _plugin_description(option: PluginOption) -> Iterator[str]:
     if option.value is not None:
-        default = "" if option.default is None else f" (default: {option.default})"
+        default = "" if option.default is None or option.secret else f" (default: {option.default})"
         yield f"{option.value}{default}"
     yield from option.help.splitlines()
 

@@ -8,6 +8,7 @@ names. Plugins named on the command line are asked before the built-in ones, lat
 value of the wrong type or takes longer than its time gets the instance refused with status 0110, and the association
 goes on. Raising a `StatusError` with a failure status, as `instance.save` does, refuses it with that one instead (not
 in negotiate). *Notification* hooks (stored, association_ended) fail soft: the error is logged, the others are called.
+`background` runs in a process of its own, and is called again if it fails.
 """
 
 from __future__ import annotations
@@ -126,3 +127,21 @@ def stored(instance: Instance, location: str) -> None:
 @hookspec
 def association_ended(association: Association, summary: Summary) -> None:
     """Learn how an association ended (notification): after release, abort, rejection or loss."""
+
+
+@hookspec
+def background(settings: Settings) -> None:
+    """Do slow work beside the reception: empty a queue, feed a database, clean up by the clock.
+
+    Called: once, in a child process of the plugin's own, forked from the supervisor after `configure`; it may block,
+    start threads and open connections, and its time is not limited. Nothing of it is shared with the workers: what
+    `stored` has to tell it goes through a durable queue (a file, a database). Returning means done: it is not called
+    again. Raising, `sys.exit` or the end of the process: logged, and called again in a fresh process after 1 s, then
+    2 s, up to 60 s if it goes on; after a minute of work the next pause is 1 s again.
+
+    At the end of the receiver SIGTERM raises a SystemExit in it, so that `finally` and `with` clean up (`except
+    Exception` does not stop it); 8 s later it is killed. The same happens when the supervisor dies, and at a reload,
+    which then calls all anew with the new settings. Workers end at the same time, so the queue may grow meanwhile: what
+    is left in it is the next start's. SIGINT and SIGHUP are ignored; SIGTERM, SIGALRM and the interval timer belong to
+    the receiver.
+    """

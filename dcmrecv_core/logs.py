@@ -134,6 +134,7 @@ def setup(settings: Settings) -> None:
     """
     logging.addLevelName(TRACE, "TRACE")
     logging.setLogRecordFactory(Record)
+    _undo_config()
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, StderrHandler)]:
         root.removeHandler(handler)
@@ -144,8 +145,10 @@ def setup(settings: Settings) -> None:
         root.setLevel(LEVELS[settings.log_level])
     else:
         _configure(read_config(settings.log_config))
-    if settings.verbose_pc and not logging.getLogger("dcmrecv").isEnabledFor(logging.INFO):
-        raise CommandLineError("--verbose-pc only allowed with verbose mode")
+    if not logging.getLogger("dcmrecv").isEnabledFor(logging.INFO):
+        for name, wanted in (("--verbose-pc", settings.verbose_pc), ("--trace-hooks", settings.trace_hooks)):
+            if wanted:
+                raise CommandLineError(f"{name} only allowed with verbose mode")
 
 
 def read_config(path: str) -> dict[str, Any] | RawConfigParser:
@@ -201,6 +204,7 @@ def _configure(config: dict[str, Any] | RawConfigParser) -> None:
     # disable_existing_loggers would silence the loggers that our modules made when they were imported
     import logging.config
 
+    before = {logger: (logger.level, logger.propagate, logger.handlers[:]) for logger in _loggers()}
     try:
         if isinstance(config, dict):
             logging.config.dictConfig({"version": 1, "disable_existing_loggers": False} | config)
@@ -208,3 +212,29 @@ def _configure(config: dict[str, Any] | RawConfigParser) -> None:
             logging.config.fileConfig(config, disable_existing_loggers=False)
     except Exception as error:  # the configuration names factories and arguments: it can raise anything
         raise CommandLineError(f"{_NO_VALID_SETTINGS}: {error}") from error
+    finally:
+        for logger in _loggers():
+            level, propagate, handlers = before.get(logger, (logging.NOTSET, True, []))
+            added = [handler for handler in logger.handlers if handler not in handlers]
+            if added or (level, propagate) != (logger.level, logger.propagate):
+                _configured[logger] = (level, propagate, added)
+
+
+_configured: Final[dict[logging.Logger, tuple[int, bool, list[logging.Handler]]]] = {}
+"""What a --log-config file changed: level and propagation before it, and the handlers that it added."""
+
+
+def _loggers() -> list[logging.Logger]:
+    known = logging.root.manager.loggerDict.values()
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
+
+
+def _undo_config() -> None:
+    """Let go of what the last --log-config did, its open files too: they may have been rotated away."""
+    for logger, (level, propagate, added) in _configured.items():
+        for handler in added:
+            logger.removeHandler(handler)
+            handler.close()
+        logger.setLevel(level)
+        logger.propagate = propagate
+    _configured.clear()

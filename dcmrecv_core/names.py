@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 MAX_COMPONENT = 255
 """Bytes a file name may have on every file system that matters (NAME_MAX)."""
@@ -21,6 +22,11 @@ _SUFFIX_LENGTH = 9
 # "needs a change": something unfit, our own suffix (else an honest name could equal an escaped one), our own names
 _PORTABLE = re.compile(r"[^A-Za-z0-9 \-.:@_]")
 _UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f/\\"*<>?|\ud800-\udfff]')
+_WINDOWS = re.compile(r'[\x00-\x1f\x7f-\x9f/\\"*<>?|:\ud800-\udfff]')
+# what Windows takes for a device, whatever extension follows
+_DEVICE = re.compile(
+    r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(?:\.|\Z)", re.IGNORECASE
+)
 _LOOKS_ESCAPED = re.compile(r"~[0-9a-f]{8}\Z")
 
 
@@ -30,28 +36,46 @@ class _Escaped(str):
     __slots__ = ()
 
 
-def escape(text: str, extension: str = "", *, portable: bool = False) -> str:
+class _EscapedDirectory(str):
+    """A result of `escape_directory`: each of its components is one of `escape`."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self  # else the core's `str(directory)` would forget what it is
+
+
+def escape(text: str, extension: str = "", *, portable: bool = False, windows: bool = False) -> str:
     """`text` and `extension` as one path component: unfit characters replaced, cut at 255 bytes, injective in `text`.
 
-    Unfit are control characters, both slashes, `"*<>?|` and what UTF-8 cannot express; with `portable` everything but
-    ASCII letters, digits, blank and `-.:@_` (the set that dcmrecv keeps). `.`, `..` and the empty text are unfit as a
-    whole. The hash stands before the extension.
+    Unfit are control characters, both slashes, `"*<>?|` and what UTF-8 cannot express; with `windows` also what Windows
+    does not allow: `:`, dots and blanks at the end, names of devices (`CON`, `nul.txt`, `COM1` ...); with `portable`
+    everything but ASCII letters, digits, blank and `-.:@_` (the set that dcmrecv keeps). `.`, `..` and the empty text
+    are unfit as a whole. The hash stands before the extension.
     """
-    unfit = _PORTABLE if portable else _UNFIT
+    unfit = _PORTABLE if portable else _WINDOWS if windows else _UNFIT
     if extension:
         extension = unfit.sub("_", extension)
     room = MAX_COMPONENT - len(extension.encode())
     if isinstance(text, _Escaped):
         if len(text.encode()) <= room:
             return _Escaped(text + extension)
-    elif not unfit.search(text) and _is_plain(text, room):
+    elif not unfit.search(text) and _is_plain(text, room) and not (windows and _is_odd_for_windows(text)):
         return text + extension
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     cleaned = "_" if text in ("", ".", "..") else unfit.sub("_", text)
-    if cleaned.startswith(RESERVED):
+    if windows:
+        fit = cleaned.rstrip(". ")
+        cleaned = fit + "_" * (len(cleaned) - len(fit))
+    if cleaned.startswith(RESERVED) or (windows and _DEVICE.match(cleaned)):
         cleaned = "_" + cleaned[1:]
     kept = cleaned.encode()[: room - _SUFFIX_LENGTH].decode(errors="ignore")
     return _Escaped(f"{kept}~{digest}{extension}")
+
+
+def escape_directory(components: Iterable[str], *, windows: bool = False) -> str:
+    """A relative directory, for `choose_subdir`, of components that are escaped each; none at all make ""."""
+    return _EscapedDirectory("/".join([escape(component, windows=windows) for component in components]))
 
 
 def split_directory(directory: str) -> tuple[str, ...]:
@@ -63,7 +87,7 @@ def split_directory(directory: str) -> tuple[str, ...]:
     parts = tuple(part for part in directory.split("/") if part not in ("", "."))
     if ".." in parts:
         raise ValueError("Chosen directory leaves the output directory")
-    return parts
+    return tuple(map(_Escaped, parts)) if isinstance(directory, _EscapedDirectory) else parts
 
 
 def check_filename(name: str) -> None:
@@ -83,3 +107,7 @@ def _is_plain(text: str, room: int) -> bool:
         and not text.startswith(RESERVED)
         and (len(text) <= room // 4 or len(text.encode()) <= room)
     )
+
+
+def _is_odd_for_windows(text: str) -> bool:
+    return text[-1] in ". " or _DEVICE.match(text) is not None

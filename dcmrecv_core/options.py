@@ -13,8 +13,8 @@ from typing import Any, Literal
 from dcmrecv_core.errors import CommandLineError
 from dcmrecv_core.logs import LEVELS
 
-Kind = Literal["string", "integer", "level"]
-Action = Literal["run", "help", "version", "list-plugins"]
+Kind = Literal["string", "integer", "level", "choice"]
+Action = Literal["run", "help", "version", "list-plugins", "explain", "dump-settings", "new-plugin"]
 
 LARGEST_INTEGER = 2**31 - 1
 """Larger numbers count as this one: as seconds it is 68 years, and every system call can take it."""
@@ -24,12 +24,17 @@ _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value that follows an option: its name, of which the first letter stands for it, kind and range."""
+    """One value that follows an option: its name, of which the first letter stands for it, kind, range and choices."""
 
     name: str
     kind: Kind = "string"
     minimum: int | None = None
     maximum: int | None = None
+    choices: tuple[str, ...] = ()
+
+
+PORT = Value("port", "integer", 1, 65535)
+"""The parameter behind all options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,10 @@ class Option:
             if text.lower() not in LEVELS:
                 raise CommandLineError("Invalid log level for --log-level option")
             return text.lower()
+        if value.kind == "choice":
+            if text not in value.choices:
+                raise CommandLineError(f"Invalid value for option {self.long} ({text})")
+            return text
         number = scan_integer(text)
         if number is None:
             raise CommandLineError(f"Invalid value for option {self.long}" + (f" ({text})" if text else ""))
@@ -105,6 +114,7 @@ def range_fault(number: int, minimum: int | None, maximum: int | None) -> str | 
 
 _GENERAL = "general options"
 _PLUGINS = "plugin options"
+_INSPECTION = "inspection options (without network)"
 _NETWORK = "network options"
 _OUTPUT = "output options"
 
@@ -169,6 +179,23 @@ OPTIONS: tuple[Option, ...] = (
         sets={"verbose_pc": True},
     ),
     Option(
+        _GENERAL,
+        "",
+        "--settings",
+        "",
+        "read settings from TOML file f; what stands on the\ncommand line wins",
+        values=(Value("filename"),),
+        key="settings_file",
+    ),
+    Option(
+        _GENERAL,
+        "",
+        "--dump-settings",
+        "",
+        "show all settings as a file for --settings, and exit",
+        action="dump-settings",
+    ),
+    Option(
         _PLUGINS,
         "",
         "--plugin",
@@ -178,7 +205,40 @@ OPTIONS: tuple[Option, ...] = (
         key="plugins",
         repeatable=True,
     ),
-    Option(_PLUGINS, "", "--list-plugins", "", "show the plugins that can be named, and exit", action="list-plugins"),
+    Option(
+        _PLUGINS,
+        "",
+        "--new-plugin",
+        "",
+        "write the package of a new plugin called n, and exit:\nthe parameter is its directory (default: dcmrecv-n)",
+        values=(Value("name"),),
+        action="new-plugin",
+    ),
+    Option(
+        _PLUGINS,
+        "",
+        "--trace-hooks",
+        "",
+        "log what each hook of each plugin says, and its time\n(only with -v, -d or log level info)",
+        sets={"trace_hooks": True},
+    ),
+    Option(
+        _INSPECTION,
+        "",
+        "--list-plugins",
+        "",
+        "show all plugins, which of them are active and the\norder in which they are asked, and exit",
+        action="list-plugins",
+    ),
+    Option(
+        _INSPECTION,
+        "",
+        "--explain",
+        "",
+        "show what would become of DICOM files, and exit:\nthe parameters are files and directories, not a port",
+        action="explain",
+    ),
+    Option(_INSPECTION, "", "--json", "", "show it as JSON (only with --list-plugins or --explain)"),
     Option(
         _NETWORK,
         _CONTEXTS,
@@ -350,12 +410,30 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         _OUTPUT,
         _FILENAMES,
+        "--layout",
+        "",
+        "directories and names by pattern p instead, like\n'{PatientID}/{StudyDate:%Y/%m}/{SOPInstanceUID}.dcm'",
+        values=(Value("pattern"),),
+        key="layout",
+    ),
+    Option(
+        _OUTPUT,
+        _FILENAMES,
         "--filename-extension",
         "-fe",
         "put e behind every file name, as it is",
         values=(Value("extension"),),
         key="filename_extension",
         default="none",
+    ),
+    Option(
+        _OUTPUT,
+        _FILENAMES,
+        "--on-duplicate",
+        "",
+        "if a file of that name is there: leave equal content,\nelse overwrite, keep, rename or refuse\n(default: overwrite without looking)",
+        values=(Value("action", "choice", choices=("overwrite", "keep", "rename", "refuse")),),
+        key="on_duplicate",
     ),
     Option(
         _OUTPUT,

@@ -6,8 +6,9 @@ import importlib
 import importlib.util
 import inspect
 import os
+import pkgutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from types import FunctionType, ModuleType
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core import hookspecs
 from dcmrecv_core.errors import PluginError
+from dcmrecv_core.version import __version__
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
@@ -28,17 +30,25 @@ HOOKS: tuple[str, ...] = tuple(
 """Every hook, in the order in which an instance meets them."""
 
 
+BUILT_IN = "built-in"
+"""The origin of the plugins that settings select."""
+
 _COMPUTED = (property, cached_property)
 """Attributes that are not hooks and may not be fit to be asked for before the plugin is configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A plugin and where it came from: `origin` is "built-in", "entry point of DIST VERSION", or a path."""
+    """A plugin and where it came from: `origin` is "built-in", "entry point of DIST VERSION", or a path.
+
+    `distribution` and its `version` are known of entry points and built-in plugins.
+    """
 
     name: str
     plugin: object
     origin: str
+    distribution: str | None = None
+    version: str | None = None
 
     @property
     def source(self) -> object:
@@ -50,7 +60,14 @@ class Found:
 def builtin(name: str) -> Found:
     """The built-in plugin of that name (`dcmrecv_builtin`, one module a scheme)."""
     module = importlib.import_module("dcmrecv_builtin." + name.replace("-", "_"))
-    return Found(name, module, "built-in")
+    return Found(name, module, BUILT_IN, "dcmrecv", __version__)
+
+
+def builtin_modules() -> list[str]:
+    """The names of all built-in plugins; modules beside them that have no hooks are their helpers."""
+    package = importlib.import_module("dcmrecv_builtin")
+    names = [module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__)]
+    return [name for name in names if any(hasattr(value, MARK) for value in vars(builtin(name).plugin).values())]
 
 
 def find(spec: str) -> Found:
@@ -60,7 +77,9 @@ def find(spec: str) -> Found:
     """
     entry = _entry_point(spec)
     if entry is not None:
-        return Found(spec, _load(spec, entry.load), _entry_origin(entry))
+        dist = entry.dist
+        found = Found(spec, _load(spec, entry.load), entry_origin(entry))
+        return replace(found, distribution=dist.name, version=dist.version) if dist else found
     if spec.endswith(".py") or os.sep in spec:
         return _from_file(spec)
     if os.getcwd() not in sys.path:
@@ -78,7 +97,7 @@ def entry_points() -> list[EntryPoint]:
     return sorted(installed(group=hookspecs.PROJECT), key=lambda entry: entry.name)
 
 
-def _entry_origin(entry: EntryPoint) -> str:
+def entry_origin(entry: EntryPoint) -> str:
     return f"entry point of {entry.dist.name} {entry.dist.version}" if entry.dist else "entry point"
 
 

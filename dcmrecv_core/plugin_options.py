@@ -7,7 +7,8 @@ The loader makes one `PluginOptionRegistry`, gives each plugin `registry.of(name
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dcmrecv_core.errors import CommandLineError, PluginError
@@ -25,6 +26,7 @@ class PluginOption:
     type: Callable[[str], Any]
     default: Any
     help: str
+    secret: bool = False
 
     @property
     def arity(self) -> int:
@@ -39,10 +41,53 @@ class PluginOption:
         (text,) = texts
         try:
             return self.type(text)
-        except ValueError as error:
-            raise CommandLineError(f"Invalid value for option {self.long} ({text})") from error
         except Exception as error:
-            raise PluginError(f"plugin {self.plugin}: option {self.long} cannot convert {text!r}: {error!r}") from error
+            # neither the text nor the error, which may quote it, leaves this place if it is secret
+            secret = self.secret
+            failure: CommandLineError | PluginError
+            if isinstance(error, ValueError):
+                failure = CommandLineError(f"Invalid value for option {self.long}" + ("" if secret else f" ({text})"))
+            else:
+                what = f"its value: {type(error).__name__}" if secret else f"{text!r}: {error!r}"
+                failure = PluginError(f"plugin {self.plugin}: option {self.long} cannot convert {what}")
+            raise failure from (None if secret else error)
+
+    def shown(self, text: str, value: Any) -> Any:
+        """How a settings file says what `text` on the command line was converted to; None if it must not be shown."""
+        if self.secret:
+            return None
+        return value if self.value is None or self.type in (int, float) else text
+
+    @property
+    def allowed(self) -> str:
+        """What a settings file may have for it, in words."""
+        return self._toml[1]
+
+    def from_toml(self, value: object) -> Any:
+        """The value for a TOML value. Raises TypeError if it is not what `allowed` says, else as `convert` does."""
+        if type(value) not in self._toml[0]:
+            raise TypeError
+        return value if self.value is None else self.convert((str(value),))
+
+    @property
+    def _toml(self) -> tuple[tuple[object, ...], str]:
+        if self.value is None:
+            return (bool,), "true or false"
+        if self.type is int:
+            return (int,), "an integer"
+        if self.type is float:
+            return (int, float), "a number"
+        if self.type in (str, Path):
+            return (str,), "a string"
+        return (str, int, float), "a string or a number"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The value of an option that somebody gave, and how a settings file says it; None if it must not be shown."""
+
+    value: Any = field(repr=False)
+    shown: Any
 
 
 class PluginOptionRegistry:
@@ -94,17 +139,22 @@ class PluginOptions:
         type: Callable[[str], Any] = str,
         default: Any = None,
         help: str = "",
+        secret: bool = False,
     ) -> None:
         """Declare an option and the settings key of the same name: `--keep-days` has the key `keep_days`.
 
         `value` names what follows the option and `type` converts it, raising ValueError to refuse; without `value` it
         is a flag, False unless given. `default` is the value if the option is not given. Of several occurrences the
-        last counts. Raises PluginError if the name is taken or cannot be an option.
+        last counts. The value of a `secret` one is never shown, and a settings file may say where it is instead:
+        `{ env = "NAME" }` or `{ file = "PATH" }`. Raises PluginError if the name is taken or cannot be an option, and
+        for a secret flag.
         """
         key = name.lstrip("-+").replace("-", "_")
         if value is None and default is None:
             default = False
-        self._registry.register(PluginOption(self._plugin, name, key, value, type, default, help))
+        if secret and value is None:
+            raise PluginError(f"plugin {self._plugin}: option {name} is a flag, which cannot be secret")
+        self._registry.register(PluginOption(self._plugin, name, key, value, type, default, help, secret))
 
 
 def is_option(token: str) -> bool:

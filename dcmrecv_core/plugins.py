@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from dcmrecv_core import hookspecs, plugin_loader
+from dcmrecv_core import hookspecs, plugin_loader, tracing
 from dcmrecv_core.errors import HookFailure, PluginError
 from dcmrecv_core.guards import guard, no_new_threads
 from dcmrecv_core.model import (
@@ -30,6 +30,7 @@ from dcmrecv_core.plugin_loader import MARK, Found
 if TYPE_CHECKING:
     from dcmrecv_core.plugin_options import PluginOptionRegistry
     from dcmrecv_core.settings import Settings
+    from dcmrecv_core.tracing import Observer
 
 STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write", "stored"})
 """Naming a plugin that implements one of these says that things are to be stored."""
@@ -57,6 +58,7 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self._hook: Any = self._manager.hook
         self.registered: list[Registered] = []
+        self._observer: Observer | None = None
 
     def add(self, found: Found, *, named: bool = False) -> None:
         """Check and register a plugin; `named` if the user named it. Raises PluginError."""
@@ -66,28 +68,39 @@ class Plugins:
             if other.found.name == found.name:
                 raise PluginError(f"plugin {found.name}: there is another one of that name ({other.found.origin})")
         implementations = plugin_loader.check(found)
-        facade = Facade()
-        for name, function in implementations.items():
-            marked = getattr(function, MARK)
-            guarded = guard(function, found.name, marked.get("specname") or name)
-            setattr(guarded, MARK, marked)
-            setattr(facade, name, guarded)
+        facade = self._guarded(found, implementations)
         try:
             self._manager.register(facade, found.name)
             self._manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(f"plugin {found.name}: {error}") from error
-        hooks = tuple(hook for hook in plugin_loader.HOOKS if hook in _hook_names(implementations))
-        self.registered.append(Registered(found, hooks, facade, named))
+        self.registered.append(Registered(found, _hooks(implementations), facade, named))
 
-    def add_builtins(self, settings: Settings) -> None:
-        """Register the built-in plugins that the settings select, below those already there."""
-        named, self.registered = self.registered, []
-        for registered in named:
+    def _guarded(self, found: Found, implementations: dict[str, Any]) -> Facade:
+        facade = Facade()
+        for name, function in implementations.items():
+            marked = getattr(function, MARK)
+            guarded = guard(function, found.name, marked.get("specname") or name, self._observer)
+            setattr(guarded, MARK, marked)
+            setattr(facade, name, guarded)
+        return facade
+
+    def add_builtins(self, settings: Settings, observer: Observer | None = None) -> None:
+        """Register the built-in plugins that the settings select, below all others; earlier ones are let go.
+
+        From now on each call of a hook is told to `observer`; without one, to the log if the settings want it.
+        """
+        observed = self._observer
+        self._observer = observer or (tracing.log_call if settings.trace_hooks else None)
+        for registered in self.registered:
             self._manager.unregister(registered.facade)
-        for name in _builtin_names(settings):
+        named = [registered for registered in self.registered if registered.found.origin != plugin_loader.BUILT_IN]
+        self.registered = []
+        for name in builtin_names(settings):
             self.add(plugin_loader.builtin(name))
         for registered in named:
+            if self._observer is not observed:
+                registered.facade = self._guarded(registered.found, plugin_loader.check(registered.found))
             self._manager.register(registered.facade, registered.found.name)
         self.registered += named
 
@@ -95,9 +108,7 @@ class Plugins:
         """Let each plugin declare its options under its own name. Raises PluginError."""
         for registered in self.registered:
             if "add_options" in registered.hooks:
-                others = [other.facade for other in self.registered if other is not registered]
-                caller = self._manager.subset_hook_caller("add_options", others)
-                caller(options=options.of(registered.found.name))
+                self._only(registered, "add_options")(options=options.of(registered.found.name))
 
     def configure(self, settings: Settings) -> None:
         """Hand out the settings. Raises PluginError if a plugin refuses them or starts a thread."""
@@ -107,9 +118,21 @@ class Plugins:
         """Whether a plugin that the user named has to do with storing."""
         return any(registered.named and STORAGE_HOOKS & set(registered.hooks) for registered in self.registered)
 
+    def order(self, hook: str) -> tuple[str, ...]:
+        """The names of the plugins that implement `hook`, in the order in which they are asked."""
+        return tuple(
+            implementation.plugin_name for implementation in reversed(getattr(self._hook, hook).get_hookimpls())
+        )
+
     def implements(self, hook: str) -> bool:
         """Whether any plugin implements `hook`."""
         return any(hook in registered.hooks for registered in self.registered)
+
+    def background(self, plugin: str, settings: Settings) -> None:
+        """The hook of one plugin, for as long as it takes. Raises HookFailure, BackgroundStopped."""
+        for registered in self.registered:
+            if registered.found.name == plugin:
+                self._only(registered, "background")(settings=settings)
 
     def worker_started(self, settings: Settings) -> None:
         """Raises HookFailure: the worker must not serve without its connections."""
@@ -153,6 +176,11 @@ class Plugins:
     def association_ended(self, association: Association, summary: Summary) -> None:
         self._hook.association_ended(association=association, summary=summary)
 
+    def _only(self, registered: Registered, hook: str) -> Any:
+        """The relay to one plugin's implementation of `hook`."""
+        others = [other.facade for other in self.registered if other is not registered]
+        return self._manager.subset_hook_caller(hook, others)
+
 
 def load_named(specs: Iterable[str]) -> Plugins:
     """The plugins that `--plugin` names, in that order, without the built-in ones. Raises PluginError."""
@@ -163,15 +191,25 @@ def load_named(specs: Iterable[str]) -> Plugins:
     return plugins
 
 
-def _hook_names(implementations: dict[str, Any]) -> set[str]:
-    return {getattr(function, MARK).get("specname") or name for name, function in implementations.items()}
+def hooks_of(found: Found) -> tuple[str, ...]:
+    """The hooks that a plugin implements. Raises PluginError if it cannot work as meant."""
+    return _hooks(plugin_loader.check(found))
 
 
-def _builtin_names(settings: Settings) -> list[str]:
+def _hooks(implementations: dict[str, Any]) -> tuple[str, ...]:
+    names = {getattr(function, MARK).get("specname") or name for name, function in implementations.items()}
+    return tuple(hook for hook in plugin_loader.HOOKS if hook in names)
+
+
+def builtin_names(settings: Settings) -> list[str]:
     """What the settings select, from the last one asked to the first."""
     names = ["file-writer", settings.filenames, settings.subdirs]
+    if settings.layout is not None:
+        names.append("layout")
     if settings.config_file:
         names.append("profile")
+    if settings.contexts:
+        names.append("contexts")
     if settings.promiscuous:
         names.append("promiscuous")
     if settings.ignore:

@@ -1,15 +1,20 @@
 """The effective settings of a receiver: frozen, typed, complete.
 
-`options.py` fills them from the command line; each field carries the key of an option there.
+`commandline.py` fills them from a settings file and the command line; each field carries the key of an option in
+`options.py`, except `contexts` and `hook_seconds`, which only a settings file sets.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from dcmrecv_core.model import SupportedContext
 
 StorageMode = Literal["normal", "bit-preserving"]
+OnDuplicate = Literal["overwrite", "keep", "rename", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,9 @@ class Settings:
     state_dir: str | None = None
     subdirs: str = "no-subdir"
     filenames: str = "instance-uid"
+    layout: str | None = None
     filename_extension: str = ""
+    on_duplicate: OnDuplicate | None = None
     storage_mode: StorageMode = "normal"
     ignore: bool = False
     fsync: bool = True
@@ -40,13 +47,18 @@ class Settings:
 
     config_file: tuple[str, str] | None = None
     promiscuous: bool = False
+    contexts: tuple[SupportedContext, ...] = ()
     plugins: tuple[str, ...] = ()
-    plugin_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    plugin_options: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)  # may hold secrets
 
     log_level: str = "warn"
     log_config: str | None = None
     verbose_pc: bool = False
     hook_seconds: float = 30.0
+    trace_hooks: bool = False
+
+    settings_file: str | None = field(default=None, compare=False)
+    """Where settings came from, if not all from the command line; so it does not tell one from another."""
 
     @property
     def state_directory(self) -> Path:

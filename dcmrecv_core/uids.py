@@ -49,6 +49,11 @@ def name_of(uid: str) -> str | None:
     return _table().name_by_uid.get(uid)
 
 
+def names() -> tuple[str, ...]:
+    """Every name that `uid_of` knows."""
+    return tuple(_table().uid_by_name)
+
+
 def modality_prefix(sop_class_uid: str) -> str | None:
     """The file-name prefix of a storage SOP class ("CT", "MR" ...), or None for any other UID."""
     return _table().prefix_by_uid.get(sop_class_uid)

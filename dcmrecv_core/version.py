@@ -4,6 +4,10 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+API_VERSION = (1, 0)
+"""Of what plugins use: the second number grows with each addition, the first when something they may rely on goes. What
+that means for a plugin is written in docs/plugins/api-version.md."""
+
 DATE = "2026-11-22"
 """Day of the version, for the first line of every text the program prints."""
 

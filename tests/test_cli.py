@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -36,7 +37,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     found: list[Settings] = []
 
     class Supervisor:
-        def __init__(self, settings: Settings, plugins: object, listeners: list[socket.socket], _: object) -> None:
+        def __init__(self, settings: Settings, plugins: object, listeners: list[socket.socket], *_: object) -> None:
             found.append(settings)
             for listener in listeners:
                 listener.close()
@@ -85,7 +86,20 @@ def test_prints_and_ends(capfd: pytest.CaptureFixture[str], served: list[Setting
 def test_lists_plugins_that_are_named(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "listed.py").write_text(IMPORT + "@hookimpl\ndef stored(instance, location): pass\n")
     assert cli.main(["--list-plugins", "--plugin", "listed"]) == 0
-    assert capfd.readouterr().out.startswith("listed: stored (")
+    assert capfd.readouterr().out.startswith("listed: active (--plugin listed)\n  hooks   stored\n")
+    assert cli.main(["--list-plugins", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["order"]["choose_filename"] == ["instance-uid"]
+
+
+def test_explains(tmp_path: Path, run: Run, served: list[Settings], capfd: pytest.CaptureFixture[str]) -> None:
+    """In the original's order, as far as that matters without a network."""
+    assert cli.main(["--explain", "-xf", "absent", "x", "-od", "missing", "none"]) == 66
+    assert cli.main(["--explain", "-od", "missing", "none"]) == 45
+    assert cli.main(["--explain", "--plugin", "absent.naming", "none"]) == 1
+    capfd.readouterr()
+    assert cli.main(["--explain", "none", "other"]) == 1
+    assert capfd.readouterr().out == "none: No such file or directory\nother: No such file or directory\n"
+    assert served == []
 
 
 @pytest.mark.parametrize("arguments", [["--foo"], ["-ta", "0"], ["--plugin", "nowhere.naming"]], ids=" ".join)
@@ -163,12 +177,14 @@ def test_an_output_directory_on_a_sick_disk(
     assert "F: cannot specify output directory: [Errno 5] Input/output error\n" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("option", "code"), [("+fd", 0), ("+fu", 45), ("+fsu", 45), ("+fst", 45)])
+@pytest.mark.parametrize(
+    ("option", "code"), [("+fd", 0), ("+fu", 45), ("+fsu", 45), ("+fst", 45), ("--on-duplicate keep", 45)]
+)
 def test_unique_names_need_a_file_system_that_does_not_overwrite(
     run: Run, monkeypatch: pytest.MonkeyPatch, option: str, code: int
 ) -> None:
     monkeypatch.setattr(temporary.Capabilities, "probe", lambda _: Capabilities(unnamed=False, noclobber=False))
-    assert run(option) == code
+    assert run(*option.split()) == code
 
 
 def test_elsewhere_a_clear_error(run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

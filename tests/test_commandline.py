@@ -159,7 +159,31 @@ def test_ends_as_the_original(action: str, arguments: list[str]) -> None:
 
 
 def test_list_plugins_needs_no_port() -> None:
-    assert read("--list-plugins", "-ta", "0").action == "list-plugins"
+    assert read("--list-plugins", "+fu") == CommandLine("list-plugins", Settings(filenames="unique"))
+    assert read("80", "--list-plugins", "--json") == CommandLine("list-plugins", Settings(port=80), json=True)
+    with pytest.raises(CommandLineError, match=r"^Invalid value for option --acse-timeout \(underflow: 0\)$"):
+        read("-ta", "0", "--list-plugins")
+
+
+def test_parameters_of_explain_are_files() -> None:
+    """Also what would be a port, and wherever they stand."""
+    line = read("a", "--explain", "-pm", "11112", "-1")
+    assert line == CommandLine("explain", Settings(promiscuous=True), files=("a", "11112", "-1"))
+    assert read("--explain", "--json", "a").json
+    with pytest.raises(CommandLineError, match=r"^Missing parameter file$"):
+        read("--explain")
+
+
+@pytest.mark.parametrize("more", [[], ["--dump-settings"]])
+def test_json_is_for_inspection_only(more: list[str]) -> None:
+    with pytest.raises(CommandLineError, match=r"^--json only allowed with --list-plugins or --explain$"):
+        read("--json", *more, "80")
+
+
+def test_hooks_are_traced_in_verbose_mode_only() -> None:
+    assert read("-d", "--trace-hooks", "80").settings.trace_hooks
+    with pytest.raises(CommandLineError, match=r"^--trace-hooks only allowed with verbose mode$"):
+        read("--trace-hooks", "80")
 
 
 ACCEPTED: list[tuple[list[str], dict[str, Any]]] = [
@@ -232,11 +256,15 @@ def test_accepted_as_by_the_original(arguments: list[str], changed: dict[str, An
 def test_every_option_is_tried() -> None:
     tried = {token for arguments, _ in (*ACCEPTED, *OURS) for token in arguments}
     elsewhere = {"-h", "--help", "--version", "--arguments", "-lc", "--log-config", "-xf", "--config-file"}
-    assert BY_NAME.keys() - tried - elsewhere == {"--output-directory", "--list-plugins"}
+    elsewhere |= {"--settings", "--dump-settings", "--list-plugins", "--explain", "--json", "--new-plugin"}
+    assert BY_NAME.keys() - tried - elsewhere == {"--output-directory"}
 
 
 OURS: list[tuple[list[str], dict[str, Any]]] = [
+    (["--layout", "{PatientID}/x"], {"layout": "{PatientID}/x"}),
+    (["--on-duplicate", "rename"], {"on_duplicate": "rename"}),
     (["-pm"], {"promiscuous": True}),
+    (["-v", "--trace-hooks"], {"log_level": "info", "trace_hooks": True}),
     (["--promiscuous"], {"promiscuous": True}),
     (["--max-associations", "1"], {"max_associations": 1}),
     (["--fsync"], {}),

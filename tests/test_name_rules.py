@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.errors import HookFailure
-from dcmrecv_core.names import escape
+from dcmrecv_core.names import escape, escape_directory
 from dcmrecv_core.receive.directories import contained
 
 ESCAPED = re.compile(r"~[0-9a-f]{8}\Z")
@@ -134,3 +134,35 @@ def test_what_leads_elsewhere_is_refused(subdir: str, name: str) -> None:
         contained(subdir, name, ".dcm")
     assert caught.value.status == 0x0110
     assert 0 < len(caught.value.comment) <= 64
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("a:b", "a_b"),
+        ("a. .", "a___"),
+        ("Con", "_on"),
+        ("nul .tar.gz", "_ul .tar.gz"),
+        ("COM\u00b9", "_OM\u00b9"),
+        ("CONOUT$", "_ONOUT$"),
+        ("aux.", "aux_"),
+    ],
+    ids=ascii,
+)
+def test_names_that_windows_does_not_allow(text: str, kept: str) -> None:
+    name = escape(text, windows=True)
+    assert ESCAPED.search(name)
+    assert name[:-9] == kept
+    assert escape(text) == text
+
+
+@pytest.mark.parametrize("text", ["CONSOLE", "COM10", "xCON", "a.CON", "c o m", "M\u00fcller^J\u00f6rg", ".hidden"])
+def test_names_that_windows_allows(text: str) -> None:
+    assert escape(text, windows=True) == text
+
+
+def test_an_escaped_directory_is_not_escaped_again() -> None:
+    directory = escape_directory(["a/b", "x", "x~0123abcd"], windows=True)
+    assert contained(directory, "x")[0] == tuple(directory.split("/"))
+    assert re.fullmatch(r"a_b~[0-9a-f]{8}/x/x~0123abcd~[0-9a-f]{8}", directory)
+    assert escape_directory([]) == ""

@@ -14,7 +14,11 @@ from original import original
 
 OURS = {
     "--plugin",
+    "--new-plugin",
     "--list-plugins",
+    "--trace-hooks",
+    "--explain",
+    "--json",
     "--promiscuous",
     "--max-associations",
     "--fsync",
@@ -22,6 +26,10 @@ OURS = {
     "--strict",
     "--bind",
     "--state-dir",
+    "--layout",
+    "--on-duplicate",
+    "--settings",
+    "--dump-settings",
 }
 
 
@@ -53,7 +61,7 @@ def test_options_set_fields_of_the_settings() -> None:
 
 def test_an_option_either_has_values_or_sets_something() -> None:
     for option in OPTIONS:
-        assert bool(option.values) == bool(option.key)
+        assert bool(option.values) == bool(option.key or option.action == "new-plugin")
         assert not (option.values and option.sets)
 
 

@@ -51,7 +51,10 @@ class Visitor:
 
 
 class FrontDesk:
-    """All half-open connections. `admit` gets each complete request; the supervisor owns loop and clock."""
+    """All half-open connections. `admit` gets each complete request; the supervisor owns loop and clock.
+
+    `seconds` is the time that the next connections have for their request.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class FrontDesk:
     ) -> None:
         self._selector = selector
         self._listeners = listeners
-        self._seconds = seconds
+        self.seconds = seconds
         self._admit = admit
         self._visitors: OrderedDict[int, Visitor] = OrderedDict()
         self._per_peer: Counter[str] = Counter()
@@ -118,7 +121,7 @@ class FrontDesk:
         elif len(self._visitors) >= MAX_VISITORS:
             self._drop(next(iter(self._visitors.values())))
         sock.setblocking(False)
-        visitor = self._enter(Visitor(sock, address, port, now + self._seconds))
+        visitor = self._enter(Visitor(sock, address, port, now + self.seconds))
         self._read(visitor, now)  # most requests are there already
 
     def say_goodbye(self, handover: Handover, now: float, answer: bytes) -> None:

@@ -14,8 +14,8 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
 
+from dcmrecv_core.net.child import fork
 from dcmrecv_core.net.handover import IDLE, Handover, Sender
 from dcmrecv_core.net.heartbeat import Heartbeat, HeartbeatBoard
 
@@ -41,7 +41,8 @@ WorkerMain = Callable[[socket.socket, Heartbeat], int]
 class Worker:
     """The supervisor's view of one worker.
 
-    `started` when it has been idle once, `since` when it last began to be, `sender` its hand-over under way.
+    `started` when it has been idle once, `since` when it last began to be, `sender` its hand-over under way,
+    `outdated` if it obeys settings of before a reload.
     """
 
     pid: int
@@ -49,8 +50,10 @@ class Worker:
     slot: int
     heartbeat: Heartbeat
     since: float
+    hook_seconds: float
     started: bool = False
     idle: bool = False
+    outdated: bool = False
     sender: Sender | None = None
     overdue_since: float | None = None
 
@@ -81,7 +84,7 @@ class Pool:
         """Fork until SPARE workers beside those for `waiting` peers are idle or starting, as far as `limit` allows."""
         if self._stopping or now < self._not_before:
             return
-        coming = len(self._idle) + sum(not worker.started for worker in self._workers.values())
+        coming = len(self._idle) + sum(not (worker.started or worker.outdated) for worker in self._workers.values())
         for _ in range(min(SPARE + waiting - coming, self._limit - len(self._workers))):
             try:
                 self._fork(now)
@@ -115,6 +118,9 @@ class Pool:
             self._forget(worker, now)
         elif self._stopping:
             self._release(worker)  # it was starting when the others were told
+        elif worker.outdated:
+            worker.started = True
+            self._release(worker)
         elif IDLE in message and not worker.idle:
             worker.idle = worker.started = self.is_ready = True
             worker.since = now
@@ -131,6 +137,14 @@ class Pool:
         while len(self._idle) > SPARE and now - self._idle[0].since > SHRINK_SECONDS:
             self._release(self._idle.popleft())
 
+    def renew(self, hook_seconds: float) -> None:
+        """Replace every worker as it falls idle; the new ones are forked from a supervisor with other settings."""
+        self._hook_seconds = hook_seconds
+        while self._idle:
+            self._release(self._idle.popleft())
+        for worker in self._workers.values():
+            worker.outdated = True
+
     def stop(self) -> None:
         """No more forks; idle workers end at once, busy ones after the instance they are in."""
         self._stopping = True
@@ -142,22 +156,16 @@ class Pool:
         for worker in self._workers.values():
             os.kill(worker.pid, number)  # not reaped yet, so the number is still its own
 
-    def reap(self, now: float) -> None:
-        """Collect the exit codes of children that have ended."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            code = os.waitstatus_to_exitcode(status)
-            if code:
-                how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                log.error("worker %d %s", pid, how)
-            for worker in [worker for worker in self._workers.values() if worker.pid == pid]:
-                self._forget(worker, now)
-            self._unreaped.discard(pid)
+    def ended(self, pid: int, code: int, now: float) -> None:
+        """A child process of the supervisor has ended with `code`, or by a signal (negative); perhaps a worker."""
+        for worker in [worker for worker in self._workers.values() if worker.pid == pid]:
+            self._forget(worker, now)
+        if pid not in self._unreaped:
+            return
+        self._unreaped.discard(pid)
+        if code:
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            log.error("worker %d %s", pid, how)
 
     def abandon(self) -> None:
         """In a forked worker: close what belongs to the supervisor."""
@@ -169,35 +177,22 @@ class Pool:
     def _fork(self, now: float) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         slot, heartbeat = self._board.take(now)
-        # Until the child has handlers of its own, a signal to it would be reported to the supervisor as one to itself.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+        def main() -> int:
+            ours.close()
+            return self._main(theirs, heartbeat)
+
         try:
-            pid = os.fork()
+            pid = fork(main)
         except OSError:
             self._board.give_back(slot)
             ours.close()
             theirs.close()
             raise
-        else:
-            if not pid:
-                self._run_child(ours, theirs, heartbeat)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         ours.setblocking(False)
-        self._workers[ours.fileno()] = Worker(pid, ours, slot, heartbeat, now)
+        self._workers[ours.fileno()] = Worker(pid, ours, slot, heartbeat, now, self._hook_seconds)
         self._selector.register(ours, selectors.EVENT_READ, self.on_control)
-
-    def _run_child(self, ours: socket.socket, theirs: socket.socket, heartbeat: Heartbeat) -> NoReturn:
-        code = 1
-        try:
-            ours.close()
-            code = self._main(theirs, heartbeat)
-        except BaseException:
-            # a bug of ours; the association is lost, the supervisor starts a fresh worker
-            log.critical("worker ends because of an internal error", exc_info=True)
-        finally:
-            os._exit(code)  # whatever happens, the child must not go on as a second supervisor
 
     def _advance(self, worker: Worker) -> bool:
         """Go on with a hand-over; False if the worker is gone and nothing was handed over."""
@@ -215,7 +210,7 @@ class Pool:
     def _is_stuck(self, worker: Worker, now: float) -> bool:
         heartbeat = worker.heartbeat
         # no beat for so long: the plugin is in foreign code that lets no exception in
-        overdue = heartbeat.in_hook and (heartbeat.overdue or now - heartbeat.last > self._hook_seconds)
+        overdue = heartbeat.in_hook and (heartbeat.overdue or now - heartbeat.last > worker.hook_seconds)
         if not overdue:
             worker.overdue_since = None
             return False

@@ -11,8 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.contexts import standard_storage, verification_only
-from dcmrecv_core.model import Association, Reject, Summary
+from dcmrecv_core.context_hints import log_lines
+from dcmrecv_core.contexts import unasked
+from dcmrecv_core.model import Association, ProposedContext, Reject, Summary
 from dcmrecv_core.net.connection import PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.proto import events, negotiation
@@ -53,7 +54,7 @@ class Shared:
         self.receiver = receiver
         self.should_stop = should_stop
         self.memory = bytearray(RECEIVE_BUFFER)
-        self.fallback = standard_storage() if plugins.names_storage() else verification_only()
+        self.fallback = unasked(stores=plugins.names_storage())
         self._requests: OrderedDict[bytes, AssociateRequest] = OrderedDict()
         self._requests_size = 0
 
@@ -263,6 +264,8 @@ class Session:
             log.error("%s", warning)
         if self._shared.settings.verbose_pc or log.isEnabledFor(logging.DEBUG):
             _log_contexts(association, answer)
+        if log.isEnabledFor(logging.INFO):
+            _log_hints(proposed, answer)
         if not answer.accepted_any:
             log.info("No Acceptable Presentation Contexts")
             self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")
@@ -361,6 +364,14 @@ _STATUS_TEXTS = {0x0000: "Success", 0xA700: "Refused: OutOfResources", 0xC000: "
 
 def _status_text(status: int) -> str:
     return _STATUS_TEXTS.get(status) or f"{'Warning' if status >> 12 == 0xB else 'Error'}: {status:04X}"
+
+
+def _log_hints(proposed: tuple[ProposedContext, ...], answer: negotiation.Answer) -> None:
+    """The lines of configuration that would accept what was not known here."""
+    unknown = (negotiation.ABSTRACT_SYNTAX_NOT_SUPPORTED, negotiation.TRANSFER_SYNTAXES_NOT_SUPPORTED)
+    refused = [context for context, result in zip(proposed, answer.results, strict=True) if result.result in unknown]
+    for line in log_lines(refused) if refused else ():
+        log.info("%s", line)
 
 
 def _log_contexts(association: Association, answer: negotiation.Answer) -> None:

@@ -16,10 +16,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dcmrecv_core.net import child
+from dcmrecv_core.net.background import Background, run_background
 from dcmrecv_core.net.frontdesk import FrontDesk
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.notify import Notifier
 from dcmrecv_core.net.pool import Pool
+from dcmrecv_core.net.reload import Reload, Source
 from dcmrecv_core.net.worker import run_worker
 from dcmrecv_core.proto import pdu
 
@@ -38,7 +41,7 @@ MAX_WAITING = 256
 """Complete requests that may wait; beyond, they are turned away at once, for each costs a descriptor and its bytes."""
 
 GRACE = 8.0
-"""Seconds that workers have after SIGTERM to finish the instance they are in."""
+"""Seconds that workers have after SIGTERM to finish the instance they are in, and `background` to clean up."""
 
 _TICK = 0.5
 _TRANSIENT = 2
@@ -53,10 +56,15 @@ class Waiting:
 
 
 class Supervisor:
-    """Runs until SIGTERM, SIGINT or SIGHUP; a second signal ends it at once."""
+    """Runs until SIGTERM or SIGINT; a second one ends it at once. SIGHUP reloads the settings from `source`."""
 
     def __init__(
-        self, settings: Settings, plugins: Plugins, listeners: list[socket.socket], capabilities: Capabilities
+        self,
+        settings: Settings,
+        plugins: Plugins,
+        listeners: list[socket.socket],
+        capabilities: Capabilities,
+        source: Source,
     ) -> None:
         self._settings = settings
         self._plugins = plugins
@@ -70,6 +78,8 @@ class Supervisor:
         self._next_watchdog = 0.0
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
         self._pool = Pool(self._selector, settings.max_associations, settings.hook_seconds, self._in_child)
+        self._background = Background(plugins.order("background"), self._in_background, GRACE)
+        self._reload = Reload(self._selector, settings, plugins, source, self._obey, self._let_go)
 
     def run(self) -> int:
         """Serve; returns the exit code (0)."""
@@ -78,11 +88,11 @@ class Supervisor:
 
         gc.freeze()  # keeps what the workers share out of the collector's reach, and so shared
         self._pool.grow(time.monotonic())
-        while self._stop_deadline is None or len(self._pool):
+        while self._stop_deadline is None or len(self._pool) or len(self._background):
             self._turn()
             if self._stop_deadline is not None and time.monotonic() > self._stop_deadline:
-                log.warning("workers did not end within the grace, killing them")
-                self._pool.signal_all(signal.SIGKILL)
+                log.warning("workers or background did not end within the grace, killing them")
+                self._kill()
                 break
         return 0
 
@@ -105,6 +115,7 @@ class Supervisor:
         while self._waiting and self._pool.assign(self._waiting[0].handover):
             self._waiting.popleft()
         self._pool.grow(now, len(self._waiting))
+        self._background.tick(now)
         while self._waiting and self._waiting[0].deadline <= now:
             self._turn_away(self._waiting.popleft().handover, now)
         if not self._announced and self._pool.is_ready:
@@ -131,15 +142,24 @@ class Supervisor:
 
     def _in_child(self, control: socket.socket, heartbeat: Heartbeat) -> int:
         """The forked worker: let go of what is the supervisor's, then serve."""
+        self._let_go()
+        return run_worker(control, heartbeat, self._settings, self._plugins, self._capabilities)
+
+    def _in_background(self, plugin: str) -> int:
+        """The forked child of a plugin: the same, then its hook."""
+        self._let_go()
+        return run_background(plugin, self._settings, self._plugins, GRACE)
+
+    def _let_go(self) -> None:
         self._selector.close()
         self._desk.abandon()
         self._pool.abandon()
+        self._reload.abandon()
         for waiting in self._waiting:
             waiting.handover.sock.close()
         if self._signals is not None:
             os.close(signal.set_wakeup_fd(-1))
             self._signals.close()
-        return run_worker(control, heartbeat, self._settings, self._plugins, self._capabilities)
 
     def _listen_to_signals(self) -> None:
         """Handlers only enqueue: Python writes each signal's number to a socket pair that the loop reads."""
@@ -155,19 +175,38 @@ class Supervisor:
     def _on_signals(self, sock: socket.socket, now: float) -> None:
         for number in sock.recv(256):
             if number == signal.SIGCHLD:
-                self._pool.reap(now)
+                for pid, code in child.ended():
+                    self._pool.ended(pid, code, now)
+                    self._background.ended(pid, code, now)
+            elif number == signal.SIGHUP:
+                if self._stop_deadline is None:
+                    self._reload.begin()
             elif self._stop_deadline is None:
                 self._stop(signal.Signals(number).name, now)
             else:
-                self._pool.signal_all(signal.SIGKILL)
+                self._kill()
                 os._exit(0)
+
+    def _obey(self, settings: Settings, capabilities: Capabilities) -> None:
+        """From now on; associations that are running go on as they began."""
+        self._settings = settings
+        self._capabilities = capabilities
+        self._desk.seconds = float(settings.acse_timeout)
+        self._pool.renew(settings.hook_seconds)
+        self._background.renew(time.monotonic())
+
+    def _kill(self) -> None:
+        self._pool.signal_all(signal.SIGKILL)
+        self._background.signal_all(signal.SIGKILL)
 
     def _stop(self, why: str, now: float) -> None:
         log.info("%s: no new associations, running ones finish the instance they are in", why)
         self._stop_deadline = now + GRACE
         self._notifier.stopping()
+        self._reload.abandon()
         self._desk.close()
         for waiting in self._waiting:
             waiting.handover.sock.close()
         self._waiting.clear()
         self._pool.stop()
+        self._background.stop()

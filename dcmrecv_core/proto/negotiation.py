@@ -13,6 +13,14 @@ NO_REASON = 2
 ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
 TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
+RESULTS = {
+    ACCEPTED: "accepted",
+    NO_REASON: "no reason given",
+    ABSTRACT_SYNTAX_NOT_SUPPORTED: "abstract syntax not supported",
+    TRANSFER_SYNTAXES_NOT_SUPPORTED: "transfer syntaxes not supported",
+}
+"""What the results of a context are called (PS3.8 table 9-18)."""
+
 PLACEHOLDER = "1.2.840.10008.1.2"
 """Transfer syntax of a rejected context: the field must be there but is not significant (section 9.3.3.2)."""
 

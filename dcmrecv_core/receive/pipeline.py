@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.errors import DataSetError, NameTakenError, StatusError, StorageError
-from dcmrecv_core.model import Association, Discard, Refuse, Warn
+from dcmrecv_core.model import Association, Discard, ReceiveResult, Refuse, Warn
 from dcmrecv_core.receive.content import FileContent, FileRange
 from dcmrecv_core.receive.dataset import scan
 from dcmrecv_core.receive.directories import contained, storage_error
@@ -52,6 +52,17 @@ class Outcome(NamedTuple):
     discarded: bool = False
 
 
+def outcome_of(verdict: ReceiveResult, instance: ReceivedInstance, location: str | None = None) -> Outcome:
+    """What to answer; `location` is where an instance went that was neither refused nor discarded."""
+    if isinstance(verdict, Discard):
+        return Outcome(SUCCESS, discarded=True)
+    if isinstance(verdict, Refuse | Warn):
+        return Outcome(verdict.status, verdict.comment, location=location)
+    if instance.replaced:
+        return Outcome(COERCED, "Data elements were coerced", location=location)
+    return Outcome(SUCCESS, location=location)
+
+
 class Receiver:
     """Receives one instance after the other; owns the spool's buffer."""
 
@@ -90,6 +101,8 @@ class Reception:
         self._temporary: Temporary | None = None
         self._spooled_prefix = b""
         self._fault: StatusError | None = None
+        self.remarks: list[str] = []
+        """What is odd about the data set and its names, as it was logged."""
 
     @property
     def size(self) -> int:
@@ -108,6 +121,10 @@ class Reception:
         except StatusError as error:
             self._fault = error
             self.discard()
+
+    def adopt(self, fd: int, offset: int, size: int) -> None:
+        """Instead of `write`: the data set is in a file already, from `offset` on; `fd` is closed in the end."""
+        self._spool.adopt(fd, offset, size)
 
     def finish(self) -> Outcome:
         """The data set is complete: run all stages and say what to answer."""
@@ -135,7 +152,8 @@ class Reception:
             self._temporary.close()
             self._temporary = None
 
-    def _process(self) -> Outcome:
+    def judge(self) -> tuple[ReceivedInstance, ReceiveResult]:
+        """The data set is complete: check it, and ask `receive`. Raises StatusError or OSError."""
         index = self._check()
         self._compare(index)
         instance = ReceivedInstance(
@@ -146,30 +164,40 @@ class Reception:
             self._encoding,
             self._receiver.publisher,
         )
-        plugins = self._receiver.plugins
         instance.may_replace = not self._receiver.bit_preserving
-        verdict = plugins.receive(instance)
+        verdict = self._receiver.plugins.receive(instance)
         instance.may_replace = False
+        return instance, verdict
+
+    def choose_path(self, instance: ReceivedInstance, subdir: str) -> str:
+        """Ask `choose_filename`: where the instance is to go. Raises StatusError."""
+        name = self._receiver.plugins.choose_filename(instance)
+        instance.on_exists = name.on_exists
+        extension = self._receiver.settings.filename_extension
+        parts, filename = contained(subdir, name.text, extension)
+        if filename != f"{name.text}{extension}":
+            self._remark(logging.WARNING, f"unfit file name, stored as {filename}")
+        return "/".join((self._receiver.publisher.directories.root, *parts, filename))
+
+    def _process(self) -> Outcome:
+        instance, verdict = self.judge()
         if isinstance(verdict, Refuse):
             log.info("%s: refused: %s", self._sop_instance_uid, verdict.comment)
-            return Outcome(verdict.status, verdict.comment)
-        if isinstance(verdict, Discard):
+        elif isinstance(verdict, Discard):
             log.debug("%s: not stored: %s", self._sop_instance_uid, verdict.reason)
-            return Outcome(SUCCESS, discarded=True)
-        location = self._store(instance)
-        plugins.stored(instance, location)
-        if isinstance(verdict, Warn):
-            return Outcome(verdict.status, verdict.comment, location=location)
-        if instance.replaced:
-            return Outcome(COERCED, "Data elements were coerced", location=location)
-        return Outcome(SUCCESS, location=location)
+        else:
+            location = self.store(instance)
+            self._receiver.plugins.stored(instance, location)
+            return outcome_of(verdict, instance, location)
+        return outcome_of(verdict, instance)
 
     def _check(self) -> DataSetIndex | None:
         """The check of the storage mode: structure from end to end in normal mode, nothing with --bit-preserving."""
         if self._receiver.bit_preserving:
             return None
         if self._encoding is None:
-            log.info("encoding of transfer syntax %s is not known, stored unchecked", self._transfer_syntax_uid)
+            text = f"encoding of transfer syntax {self._transfer_syntax_uid} is not known, stored unchecked"
+            self._remark(logging.INFO, text)
             if not self._spool.size:
                 raise DataSetError("No data set")
             return None
@@ -177,7 +205,7 @@ class Reception:
         if index.warnings and self._receiver.settings.strict:
             raise StatusError(DOES_NOT_MATCH, index.warnings[0])
         for warning in index.warnings:
-            log.warning("%s: %s", self._sop_instance_uid, warning)
+            self._remark(logging.WARNING, warning)
         return index
 
     def _compare(self, index: DataSetIndex | None) -> None:
@@ -200,22 +228,20 @@ class Reception:
             text = f"{name} in data set differs from command"
             if self._receiver.settings.strict:
                 raise StatusError(DOES_NOT_MATCH, text, (tag,))
-            log.warning("%s: %s: %s", self._sop_instance_uid, text, ours or "absent")
+            self._remark(logging.WARNING, f"{text}: {ours or 'absent'}")
 
-    def _store(self, instance: ReceivedInstance) -> str:
+    def _remark(self, level: int, text: str) -> None:
+        self.remarks.append(text)
+        log.log(level, "%s: %s", self._sop_instance_uid, text)
+
+    def store(self, instance: ReceivedInstance) -> str:
         """Name and write, again while a name that must not be overwritten turns out to be taken."""
         plugins = self._receiver.plugins
-        extension = self._receiver.settings.filename_extension
-        root = self._receiver.publisher.directories.root
         subdir = plugins.choose_subdir(instance)
         while True:
-            name = plugins.choose_filename(instance)
-            instance.on_exists = name.on_exists
-            parts, filename = contained(subdir, name.text, extension)
-            if filename != f"{name.text}{extension}":
-                log.warning("%s: unfit file name, stored as %s", self._sop_instance_uid, filename)
+            path = self.choose_path(instance, subdir)
             try:
-                return plugins.write(instance, "/".join((root, *parts, filename)))
+                return plugins.write(instance, path)
             except NameTakenError as error:
                 if error.status == DUPLICATE_SOP_INSTANCE:
                     raise

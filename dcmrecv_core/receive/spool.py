@@ -58,6 +58,10 @@ class Spool:
         write_all(self._spill() if self.fd is None else self.fd, fragments)
         self.size += length
 
+    def adopt(self, fd: int, offset: int, size: int) -> None:
+        """Instead of `append`: the data set is in a file already, `size` bytes from `offset` on. Owns `fd` from now."""
+        self.fd, self.prefix_length, self.size = fd, offset, size
+
     def _spill(self) -> int:
         in_memory = self._buffer[: self._in_memory]
         prefix = self._head(in_memory)

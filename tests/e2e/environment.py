@@ -19,8 +19,21 @@ def make_environment(directory: Path, *requirements: Path) -> Path:
     (packages / "beside.pth").write_text("\n".join(site.getsitepackages()) + "\n")
     pip = [sys.executable, "-m", "pip", "--python", directory / "bin" / "python"]
     options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", *options, *requirements], check=True, timeout=50)
+    if requirements:
+        subprocess.run([*pip, "install", *options, *requirements], check=True, timeout=50)
     return directory
+
+
+def make_site(directory: Path, program: Path, *requirements: Path) -> Path:
+    """A virtual environment with packages of plugins beside the dcmrecv of `program`; the dcmrecv that runs there."""
+    environment = make_environment(directory / "venv", *requirements)
+    [packages] = environment.glob("lib/python*/site-packages")
+    with (packages / "beside.pth").open("a") as paths:
+        paths.writelines(f"{path}\n" for path in program.parent.parent.glob("lib/python*/site-packages"))
+    script = environment / "bin" / "dcmrecv"
+    script.write_text(program.read_text().replace(str(program.parent), str(environment / "bin")))
+    script.chmod(0o755)
+    return script
 
 
 def write_files(directory: Path, files: Mapping[str, str]) -> None:

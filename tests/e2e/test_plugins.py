@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from environment import make_environment, write_files
+from environment import make_site, write_files
 from rawscu import EXPLICIT_LE, VERIFICATION, RawAssociation, send
 from receivers import Receiver, Start, run
 from samples import CT, MR, Sample, instance_of
@@ -69,14 +69,7 @@ def site_environment(tmp_path_factory: pytest.TempPathFactory, program: Path) ->
     """An environment with a third party's package beside dcmrecv, and a dcmrecv command that runs there."""
     source = tmp_path_factory.mktemp("mysite")
     write_files(source, {"pyproject.toml": PYPROJECT, "mysite_naming.py": NAMING})
-    environment = make_environment(tmp_path_factory.mktemp("site") / "venv", source)
-    [packages] = environment.glob("lib/python*/site-packages")
-    with (packages / "beside.pth").open("a") as paths:
-        paths.writelines(f"{path}\n" for path in program.parent.parent.glob("lib/python*/site-packages"))
-    script = environment / "bin" / "dcmrecv"
-    script.write_text(program.read_text().replace(str(program.parent), str(environment / "bin")))
-    script.chmod(0o755)
-    return script
+    return make_site(tmp_path_factory.mktemp("site"), program, source)
 
 
 def test_entry_point_of_an_installed_package(ours: Start, site_environment: Path) -> None:

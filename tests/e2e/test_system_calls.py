@@ -72,6 +72,19 @@ def test_without_fsync_nothing_is_flushed(ours: Start, directory: Path, options:
     assert traced_store(ours, directory / "trace", *options) == ["publish", "respond"]
 
 
+def test_equal_content_is_flushed_but_not_written_again(ours: Start, directory: Path) -> None:
+    receiver = start_traced(ours, directory / "trace", "--on-duplicate", "overwrite")
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        worker = receiver.worker_serving(association.local_port)
+        for _ in range(2):
+            assert association.store(CT, "1.2.3", instance_of(CT, "1.2.3")) == 0
+        association.release()
+    assert receiver.stop() == 0
+    wait_for_end(directory / "trace", worker)
+    steps = steps_of_last_instance(directory / "trace", worker, receiver)
+    assert steps == ["flush file", "flush directory", "respond"]
+
+
 def test_overwriting_is_one_rename(ours: Start, directory: Path) -> None:
     """The file under the name is replaced in one step: there is no moment without it."""
     receiver = start_traced(ours, directory / "trace")

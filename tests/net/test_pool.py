@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from dcmrecv_core.net import child
 from dcmrecv_core.net import pool as pool_module
 from dcmrecv_core.net.handover import IDLE, Handover, receive
 from dcmrecv_core.net.heartbeat import Heartbeat
@@ -78,7 +79,8 @@ class Driver:
         for key, _ in self.selector.select(0.02):
             if self.selector.get_map().get(key.fd) is key:
                 key.data(key.fileobj, self.now)
-        self.pool.reap(self.now)
+        for pid, code in child.ended():
+            self.pool.ended(pid, code, self.now)
         self.pool.tick(self.now)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
@@ -392,3 +394,34 @@ def test_abandon_closes_what_is_the_supervisors(start: Start) -> None:
     driver.pool._workers.clear()
     for pid in driver.children:
         os.waitpid(pid, 0)
+
+
+# Other settings
+
+
+def test_workers_are_replaced_as_they_fall_idle(start: Start) -> None:
+    driver = start()
+    driver.settle()
+    peer, busy = driver.serve()
+    driver.settle()
+    old = {worker.pid for worker in driver.pool._workers.values()}
+    driver.pool.renew(HOOK_SECONDS)
+    assert driver.idle == 0, "no association goes to a worker of before"
+    driver.settle()
+    driver.until(lambda: driver.idle == SPARE, "new ones are idle")
+    driver.until(lambda: {worker.pid for worker in driver.pool._workers.values()} & old == {busy}, "idle ones ended")
+    assert busy in {worker.pid for worker in driver.pool._workers.values()}
+    peer.shutdown(socket.SHUT_WR)  # the new workers have copies of this socket
+    driver.until(lambda: busy not in {worker.pid for worker in driver.pool._workers.values()}, "the busy one ended")
+    assert driver.serve()[1] not in old
+
+
+def test_workers_that_are_starting_are_replaced_too(start: Start) -> None:
+    driver = start()
+    driver.pool.grow(driver.now)
+    starting = {worker.pid for worker in driver.pool._workers.values()}
+    driver.pool.renew(HOOK_SECONDS)
+    driver.pool.grow(driver.now)
+    driver.until(lambda: driver.idle == SPARE, "new ones are idle")
+    driver.until(lambda: not starting & {worker.pid for worker in driver.pool._workers.values()}, "the others ended")
+    assert driver.pool._not_before == 0, "it is no failure to end before the first association"

@@ -220,6 +220,20 @@ def test_rejections(make: Make, answer: object, rejection: tuple[int, int, int])
     assert world.summary == Summary(0, 0, 0, 0, 0.0, "rejected")
 
 
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+def test_the_log_says_what_would_accept_refused_contexts(
+    make: Make, caplog: pytest.LogCaptureFixture, level: str
+) -> None:
+    world = make(promiscuous=False)
+    world.recorder.answer = [SupportedContext(VERIFICATION, (IMPLICIT_LE,))]
+    caplog.set_level(level)
+    world.play(RELEASE)
+    lines = [record.getMessage().strip() for record in caplog.records]
+    assert lines.count("PresentationContext1 = CTImageStorage\\Refused1") == (level == "INFO")
+    assert lines.count('abstract_syntaxes = ["CTImageStorage"]') == (level == "INFO")
+    assert "Verification" not in "".join(lines), "it was accepted"
+
+
 def test_a_bad_application_context_is_rejected_without_asking_anybody(world: World) -> None:
     request = REQUEST.replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.2")
     connection = world.play(ECHO, request=request)

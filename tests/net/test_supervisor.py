@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from dcmrecv_core.net import frontdesk, pool, supervisor
+from dcmrecv_core.net.reload import Source
 from dcmrecv_core.net.supervisor import Supervisor
 from dcmrecv_core.plugins import Plugins
 from dcmrecv_core.receive.temporary import Capabilities
@@ -400,7 +401,8 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Supe
     monkeypatch.setattr(supervisor.Pool, "grow", lambda *_: None)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    made = Supervisor(Settings(), Plugins(), [listener], Capabilities())
+    source = Source(Settings, lambda _: Capabilities())
+    made = Supervisor(Settings(), Plugins(), [listener], Capabilities(), source)
     yield made, listener.getsockname()[1]
     made._desk.close()
     for waiting in made._waiting:

@@ -1,0 +1,63 @@
+"""What a plugin's tests need, as a pytest plugin: `pytest_plugins = ["dcmrecv_core.testing"]` in `tests/conftest.py`.
+
+It is not registered as a plugin of every pytest in the environment, and pytest is no dependency of the receiver: who
+tests asks for both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be imported before pytest loads it.)
+
+* `check_naming(plugin)`: one line that tries a naming plugin on what modalities really send;
+* `sample_dataset`, `fake_association`, `fake_instance`: what hooks get, made of the receiver's own code;
+* the fixture `start_receiver`: a whole receiver on a free port, with `receiver.send(dataset)`, `files()` and `log`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import pytest
+
+from dcmrecv_core.testing.fakes import fake_association, fake_instance, sample_dataset
+from dcmrecv_core.testing.naming import check_naming
+from dcmrecv_core.testing.receivers import Receiver, until
+from dcmrecv_core.testing.sending import send
+
+__all__ = [
+    "Receiver",
+    "StartReceiver",
+    "check_naming",
+    "fake_association",
+    "fake_instance",
+    "sample_dataset",
+    "send",
+    "start_receiver",
+    "until",
+]
+
+
+class StartReceiver(Protocol):
+    """The type of the fixture `start_receiver`."""
+
+    def __call__(self, *arguments: object, plugins: Sequence[str | ModuleType] = ()) -> Receiver: ...
+
+
+@pytest.fixture
+def start_receiver() -> Iterator[StartReceiver]:
+    """Starts a receiver: `start_receiver("--site-root", "x", plugins=["mysite"])`.
+
+    `arguments` are options of the command line, `plugins` names as for `--plugin`, or modules. It has a fresh directory
+    of its own and is ready when this returns. When the test is over it has to end cleanly, else the test fails.
+    """
+    receivers: list[Receiver] = []
+    with tempfile.TemporaryDirectory(prefix="dcmrecv-") as directory:
+
+        def start(*arguments: object, plugins: Sequence[str | ModuleType] = ()) -> Receiver:
+            home = Path(directory, str(len(receivers)))
+            receivers.append(Receiver(home, *arguments, plugins=plugins))
+            return receivers[-1]
+
+        yield start
+        faults = [fault for receiver in receivers if (fault := receiver.end())]
+    if faults:
+        raise AssertionError("\n".join(faults))

@@ -1,0 +1,140 @@
+"""What hooks get, without a network: an association, and an instance made of the receiver's own code."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcmrecv_core.model import Association, Instance, OnExists
+from dcmrecv_core.receive.content import FileContent
+from dcmrecv_core.receive.dataset import scan
+from dcmrecv_core.receive.encodings import Encoding, encoding_of
+from dcmrecv_core.receive.instance import ReceivedInstance
+from dcmrecv_core.receive.part10 import file_prefix
+from dcmrecv_core.receive.publish import Publisher
+from dcmrecv_core.receive.replacement import whole
+from dcmrecv_core.receive.sources import MemorySource
+from dcmrecv_core.receive.temporary import Capabilities
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+
+_ELEMENTS: Mapping[str, Any] = {
+    "SpecificCharacterSet": "ISO_IR 192",
+    "SOPClassUID": CT_IMAGE_STORAGE,
+    "SOPInstanceUID": "1.2.826.0.1.3680043.8.498.1.1.1",
+    "StudyDate": "20200102",
+    "SeriesDate": "20200102",
+    "StudyTime": "112233",
+    "Modality": "CT",
+    "Manufacturer": "ACME",
+    "StudyDescription": "Thorax",
+    "SeriesDescription": "Axial",
+    "PatientName": "Doe^Jane",
+    "PatientID": "4711",
+    "PatientBirthDate": "19700102",
+    "PatientSex": "F",
+    "AccessionNumber": "A0001",
+    "StudyID": "1",
+    "StudyInstanceUID": "1.2.826.0.1.3680043.8.498.1",
+    "SeriesInstanceUID": "1.2.826.0.1.3680043.8.498.1.1",
+    "SeriesNumber": 1,
+    "InstanceNumber": 1,
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "Rows": 4,
+    "Columns": 4,
+    "BitsAllocated": 8,
+    "BitsStored": 8,
+    "HighBit": 7,
+    "PixelRepresentation": 0,
+}
+
+
+def sample_dataset(*, transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN, **elements: Any) -> Dataset:
+    """A small CT image that can be sent. `elements` are keywords and values to change or add; None removes one."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import UID
+
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    for keyword, value in {**_ELEMENTS, **elements}.items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+    dataset.add_new(0x7FE00010, "OB", bytes(range(16)))
+    return dataset
+
+
+def fake_association(**fields: Any) -> Association:
+    """An association of SENDER with ANY-SCP; `fields` are those of `Association` that are to be others."""
+    defaults: dict[str, Any] = {
+        "calling_ae_title": "SENDER",
+        "called_ae_title": "ANY-SCP",
+        "peer_address": "127.0.0.1",
+        "peer_port": 50104,
+        "id": "1",
+    }
+    return Association(**(defaults | fields))
+
+
+class FakeInstance(ReceivedInstance):
+    """A received instance with nothing missing but the network."""
+
+    __slots__ = ("_can_save",)
+
+    def save(self, path: str, on_exists: OnExists | None = None) -> str:
+        if not self._publisher.directories.root:
+            raise PermissionError("this instance has nowhere to go: fake_instance(..., output_directory=tmp_path)")
+        return super().save(path, on_exists)
+
+
+def encode(dataset: Dataset, encoding: Encoding) -> bytes:
+    """The data set as a sender encodes it. What breaks the rules of its VR is encoded all the same, as senders do."""
+    from pydicom.config import disable_value_validation
+
+    with disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return b"".join(piece for piece in whole(dataset, encoding) if isinstance(piece, bytes))
+
+
+def fake_instance(
+    dataset: Dataset | None = None,
+    *,
+    association: Association | None = None,
+    output_directory: str | Path = "",
+    in_receive: bool = False,
+    attempt: int = 0,
+) -> Instance:
+    """An instance as a hook gets it, received from `association` with `dataset` (default: `sample_dataset()`).
+
+    The data set is encoded in the transfer syntax of its `file_meta` (default: explicit VR little endian), and from
+    there on all is the receiver's own code: `get`, `raw`, `header`, `open` see what was encoded. `save` stores below
+    `output_directory`; `replace` and `replace_header` work with `in_receive`, as they do in that hook only. Raises
+    ValueError for a transfer syntax whose encoding is not known.
+    """
+    dataset = sample_dataset() if dataset is None else dataset
+    meta = getattr(dataset, "file_meta", None)
+    syntax = str(meta.TransferSyntaxUID) if meta is not None else EXPLICIT_VR_LITTLE_ENDIAN
+    encoding = encoding_of(syntax)
+    if encoding is None:
+        raise ValueError(f"how data are encoded in transfer syntax {syntax} is not known")
+    encoded = encode(copy.copy(dataset), encoding)
+    uids = (str(dataset.get("SOPClassUID", "")), str(dataset.get("SOPInstanceUID", "")), syntax)
+    instance = FakeInstance(
+        association or fake_association(),
+        uids,
+        FileContent(file_prefix(*uids), (encoded,)),
+        scan(MemorySource(memoryview(encoded)), encoding, whole=True),
+        encoding,
+        Publisher(str(output_directory), fsync=False, capabilities=Capabilities()),
+    )
+    instance.may_replace = in_receive
+    instance.attempt = attempt
+    return instance

@@ -1,0 +1,205 @@
+"""`check_naming`: does a plugin find a safe and stable place for everything that is sent?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dcmrecv_core import plugin_loader
+from dcmrecv_core.errors import HookFailure
+from dcmrecv_core.model import Name
+from dcmrecv_core.plugin_loader import Found
+from dcmrecv_core.plugin_options import PluginOptionRegistry
+from dcmrecv_core.plugins import Plugins
+from dcmrecv_core.receive.directories import contained
+from dcmrecv_core.receive.pipeline import MAX_ATTEMPTS
+from dcmrecv_core.settings import Settings
+from dcmrecv_core.testing.fakes import fake_instance
+from dcmrecv_core.testing.torture import Case, cases
+
+NAMING_HOOKS = ("choose_subdir", "choose_filename")
+
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)[ ]*(\..*)?\Z")
+_REFUSED_BY_WINDOWS = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an instance goes: its path below the output directory, and what happens if something stands there."""
+
+    path: str
+    on_exists: str
+
+
+@dataclass(slots=True)
+class _Check:
+    """One run over all cases."""
+
+    name: str
+    plugins: Plugins
+    windows: bool
+    problems: list[str] = field(default_factory=list)
+
+    def places(self, instances: list[Case], *, tell: bool) -> dict[str, _Place]:
+        """Where each case goes, by its label; those that are refused are missing, and told of if `tell`."""
+        found = {}
+        for case in instances:
+            try:
+                found[case.label] = self._place(case, 0)
+            except HookFailure as error:
+                if tell:
+                    self.problems.append(f"refused: {case.label!r}: {_reason(error)}")
+        return found
+
+    def check_determinism(self, first: Mapping[str, _Place], second: Mapping[str, _Place]) -> None:
+        for label, place in first.items():
+            again = second.get(label)
+            if again != place:
+                self.problems.append(
+                    f"not deterministic: {label!r} becomes {place.path!r}, and when it is sent again "
+                    f"{again.path if again else 'nothing'!r}; a name may depend on the instance and its association "
+                    "only (for names made to be new each time: deterministic=False)"
+                )
+
+    def check_levels(self, instances: list[Case], places: Mapping[str, _Place]) -> None:
+        for case in instances:
+            if case.label in places and case.twin in places:
+                path, harmless = places[case.label].path, places[case.twin].path
+                if path.count("/") != harmless.count("/"):
+                    self.problems.append(
+                        f"what was sent adds directories: {case.label!r} becomes {path!r}, {case.twin!r} {harmless!r}; "
+                        "put values through dcmrecv_core.escape"
+                    )
+
+    def check_collisions(self, instances: list[Case], places: Mapping[str, _Place]) -> None:
+        """Different instances at one path: one of them is lost, or can never be stored."""
+        taken: dict[str, str] = {}
+        for case in instances:
+            if case.label not in places:
+                continue
+            place = places[case.label]
+            path = place.path
+            if path in taken and place.on_exists == "retry":
+                path = self._retried(case, taken)
+            other = taken.setdefault(path, case.label)
+            if other != case.label:
+                self.problems.append(
+                    f"collision: {other!r} and {case.label!r} both become {path!r} (on_exists={place.on_exists!r}), so "
+                    f"{_CONSEQUENCES[place.on_exists]}; make instance.sop_instance_uid a part of the name, or return "
+                    'Name(..., on_exists="retry") and use instance.attempt'
+                )
+
+    def check_windows(self, places: Mapping[str, _Place]) -> None:
+        folded: dict[str, tuple[str, str]] = {}
+        for label, place in places.items():
+            for part in place.path.split("/"):
+                if _RESERVED.match(part) or _REFUSED_BY_WINDOWS.search(part) or part.endswith((".", " ")):
+                    self.problems.append(
+                        f"not for Windows: {label!r} becomes {place.path!r}: {part!r} cannot be a name"
+                    )
+            other, path = folded.setdefault(place.path.casefold(), (label, place.path))
+            if path != place.path:
+                self.problems.append(
+                    f"not for Windows: {other!r} and {label!r} become {path!r} and {place.path!r}: one name there"
+                )
+
+    def _place(self, case: Case, attempt: int) -> _Place:
+        instance = fake_instance(case.dataset, association=replace(case.association, state={}), attempt=attempt)
+        subdir: str = self.plugins.choose_subdir(instance)
+        name: Name = self.plugins.choose_filename(instance)
+        parts, filename = contained(subdir, name.text)
+        return _Place("/".join((*parts, filename)), name.on_exists)
+
+    def _retried(self, case: Case, taken: Mapping[str, str]) -> str:
+        """The first free path, as the receiver finds it; the taken one if there is none."""
+        path = ""
+        for attempt in range(1, min(MAX_ATTEMPTS, len(taken) + 2)):
+            path = self._place(case, attempt).path
+            if path not in taken:
+                break
+        return path
+
+
+_CONSEQUENCES = {
+    "overwrite": "the second replaces the first",
+    "keep": "the second is lost, and its sender told that all is well",
+    "refuse": "the second can never be stored",
+    "retry": "no attempt finds a free name",
+}
+
+
+def check_naming(
+    plugin: Any,
+    *,
+    options: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+    deterministic: bool = True,
+    windows: bool = False,
+) -> dict[str, str]:
+    """Try the naming of `plugin` (a module, an object, or what `--plugin` takes) on instances that are hard to name.
+
+    Missing and empty attributes, UIDs of 64 characters, names in other scripts, `..`, separators and control
+    characters, names that Windows reserves, over-long values, equal numbers, wrong character sets. Each must get
+
+    * a place below the output directory: no hook raises, chooses an absolute path or `..`; what was sent adds no
+      directory levels;
+    * the same place when it is sent again, whatever came in between (`deterministic`);
+    * a place of its own: no two instances have one path, unless `on_exists="retry"` leads to a free one;
+    * with `windows`, a path that Windows can have, different from the others in more than case.
+
+    `options` are values for the options that the plugin declares, by key; `settings` what `configure` gets. Hooks that
+    the plugin does not have are the receiver's defaults. Returns the path of each instance by what is special about
+    it. Raises AssertionError that tells all that is wrong, PluginError for a plugin that cannot be loaded.
+    """
+    name, plugins = _load(plugin, options or {}, settings or Settings())
+    check = _Check(name, plugins, windows)
+    instances = list(cases())
+    places = check.places(instances, tell=True)
+    if deterministic:
+        # the other way round, so that a counter in the plugin shows
+        check.check_determinism(places, check.places(instances[::-1], tell=False))
+    check.check_levels(instances, places)
+    check.check_collisions(instances, places)
+    if windows:
+        check.check_windows(places)
+    if check.problems:
+        listed = "".join(f"\n  {problem}" for problem in check.problems)
+        raise AssertionError(
+            f"naming by plugin {name}: {len(check.problems)} problems, {len(instances)} instances{listed}"
+        )
+    return {label: place.path for label, place in places.items()}
+
+
+def _load(plugin: Any, options: Mapping[str, Any], settings: Settings) -> tuple[str, Plugins]:
+    found = plugin_loader.find(plugin) if isinstance(plugin, str) else Found(_name_of(plugin), plugin, "check_naming")
+    plugins = Plugins()
+    plugins.add(found, named=True)
+    if not any(plugins.implements(hook) for hook in NAMING_HOOKS):
+        raise AssertionError(f"plugin {found.name} implements neither {' nor '.join(NAMING_HOOKS)}")
+    registry = PluginOptionRegistry()
+    plugins.add_options(registry)
+    values = {option.key: option.default for option in registry}
+    unknown = options.keys() - values.keys()
+    if unknown:
+        raise AssertionError(f"plugin {found.name} declares no option {', '.join(sorted(unknown))}")
+    settings = replace(settings, plugin_options={**settings.plugin_options, found.name: {**values, **options}})
+    plugins.add_builtins(settings)
+    plugins.configure(settings)
+    return found.name, plugins
+
+
+def _name_of(plugin: Any) -> str:
+    return str(getattr(plugin, "__name__", None) or type(plugin).__name__)
+
+
+def _reason(error: HookFailure) -> str:
+    """What the plugin's author wants to know: the hook, and what was raised in it."""
+    causes = "".join(f": {type(cause).__name__}: {cause}" for cause in _causes(error))
+    return f"{error.comment}{causes}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    if error.__cause__ is not None:
+        yield error.__cause__

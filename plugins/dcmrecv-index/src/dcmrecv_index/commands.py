@@ -1,0 +1,104 @@
+"""The program `dcmrecv-index`: `rescan` and `find`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from dcmrecv_index.database import checked_url, connect, sqlite_url
+from dcmrecv_index.find import FILTERS, LEVELS, find
+from dcmrecv_index.rescan import STATE_DIRECTORY, rescan
+
+URL_VARIABLE = "DCMRECV_INDEX_URL"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, 1 for what cannot be done, 2 for a command line that cannot be read."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        code: int = options.run(options)
+    except (ValueError, OSError, SQLAlchemyError) as error:
+        print(f"dcmrecv-index: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("dcmrecv-index", description="The index of what dcmrecv received.")
+    commands = parser.add_subparsers(required=True, metavar="rescan|find")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--url",
+        default=os.environ.get(URL_VARIABLE),
+        help=f"database (default: ${URL_VARIABLE}, else {STATE_DIRECTORY}/index.sqlite in the output directory)",
+    )
+
+    command = commands.add_parser("rescan", parents=[common], help="index files that the receiver did not see stored")
+    command.add_argument("directory", type=Path, help="the receiver's output directory, or one below it")
+    command.add_argument("--prune", action="store_true", help="delete rows whose files are gone")
+    command.set_defaults(run=_rescan)
+
+    command = commands.add_parser("find", parents=[common], help="ask the index; * and ? are wildcards")
+    for name in FILTERS:
+        command.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE")
+    command.add_argument("--level", choices=LEVELS, default="study", help="what to list (default: study)")
+    command.add_argument("--json", action="store_true", help="print a JSON array")
+    command.add_argument(
+        "--directory", type=Path, default=Path(), help="the receiver's output directory (default: the current one)"
+    )
+    command.set_defaults(run=_find)
+    return parser
+
+
+def _url(options: argparse.Namespace) -> str | URL:
+    return options.url or sqlite_url(options.directory / STATE_DIRECTORY)
+
+
+def _rescan(options: argparse.Namespace) -> int:
+    engine = connect(_url(options))
+    try:
+        found = rescan(engine, options.directory, prune=options.prune)
+    finally:
+        engine.dispose()
+    print(f"{found.instances} instances found, {found.pruned} pruned")
+    return 0
+
+
+def _find(options: argparse.Namespace) -> int:
+    url = checked_url(_url(options))
+    if url.drivername == "sqlite" and not os.path.exists(str(url.database)):
+        raise ValueError(f"there is no index at {url.database}")  # a question must not make one
+    engine = connect(url)
+    try:
+        filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
+        rows = find(engine, options.level, filters)
+    finally:
+        engine.dispose()
+    if options.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        _print_table([column.key for column in LEVELS[options.level]], rows)
+    return 0
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    lines = [columns, *([_printable(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _printable(value: Any) -> str:
+    """A cell; senders must not be able to send commands to a terminal."""
+    text = "" if value is None else str(value)
+    return "".join(char if char.isprintable() else "?" for char in text)

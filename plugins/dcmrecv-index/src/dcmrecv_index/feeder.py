@@ -1,0 +1,92 @@
+"""The feeder: moves what is in the queue into the database, batch by batch.
+
+Rows and queue positions are committed together, files are removed afterwards. So it may be killed at any point, and
+goes on where the last commit was.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from sqlalchemy import URL, Engine
+
+from dcmrecv_index.database import connect, forget_positions, positions, set_positions, upsert
+from dcmrecv_index.queue import queue_files, read_lines, remove_if_left
+from dcmrecv_index.record import Record
+
+log = logging.getLogger("dcmrecv.index")
+
+BATCH = 1000
+"""Records of one transaction: a crash loses the work of a fraction of a second, and the commit's cost is spread."""
+
+PAUSE = 0.25
+"""Seconds between two looks at an empty queue."""
+
+
+class Feeder:
+    """Feeds one database from one queue directory; one in a receiver, though a second does no harm."""
+
+    def __init__(self, engine: Engine, directory: Path) -> None:
+        self._engine = engine
+        self._directory = directory
+        with engine.begin() as connection:
+            reached = positions(connection)
+            names = {path.name for path in queue_files(directory)}
+            forget_positions(connection, reached.keys() - names)
+        self._reached = {name: position for name, position in reached.items() if name in names}
+
+    def drain(self) -> int:
+        """Empty the queue as it is now; the number of records. Raises SQLAlchemyError, OSError."""
+        total = 0
+        batch: list[Record] = []
+        reached: dict[str, int] = {}
+        paths = queue_files(self._directory)
+        for path in paths:
+            for line, position in read_lines(path, self._reached.get(path.name, 0)):
+                reached[path.name] = position
+                try:
+                    batch.append(Record.from_line(line))
+                except ValueError:
+                    log.error("%s: skipping a line that cannot be read: %.80r", path.name, line)
+                if len(batch) == BATCH:
+                    total += self._commit(batch, reached)
+        if reached:
+            total += self._commit(batch, reached)
+        self._remove(paths)
+        return total
+
+    def _commit(self, batch: list[Record], reached: dict[str, int]) -> int:
+        """Empties both arguments."""
+        with self._engine.begin() as connection:
+            upsert(connection, batch)
+            set_positions(connection, reached)
+        self._reached.update(reached)
+        count = len(batch)
+        batch.clear()
+        reached.clear()
+        return count
+
+    def _remove(self, paths: list[Path]) -> None:
+        gone = [path.name for path in paths if remove_if_left(path, self._reached.get(path.name, 0))]
+        if gone:
+            with self._engine.begin() as connection:
+                forget_positions(connection, gone)
+            for name in gone:
+                self._reached.pop(name, None)
+
+
+def feed(url: str | URL, directory: Path) -> None:
+    """Feed the database for ever. Raises ValueError, SQLAlchemyError, OSError if it cannot."""
+    engine = connect(url)
+    try:
+        feeder = Feeder(engine, directory)
+        while True:
+            count = feeder.drain()
+            if count:
+                log.info("%d instances indexed", count)
+            else:
+                time.sleep(PAUSE)
+    finally:
+        engine.dispose()

@@ -1,0 +1,76 @@
+"""Questions to the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from dcmrecv_index.tables import Instance, Patient, Series, Study
+
+FILTERS: Mapping[str, InstrumentedAttribute[str]] = {
+    "patient_id": Patient.patient_id,
+    "patient_name": Patient.patient_name,
+    "accession_number": Study.accession_number,
+    "study_date": Study.study_date,
+    "study_instance_uid": Study.study_instance_uid,
+    "modality": Series.modality,
+    "series_instance_uid": Series.series_instance_uid,
+    "sop_instance_uid": Instance.sop_instance_uid,
+}
+"""What can be asked for; * and ? in a value stand for any characters and for one."""
+
+_INSTANCES = func.count(Instance.sop_instance_uid).label("instances")
+
+LEVELS: Mapping[str, tuple[Any, ...]] = {
+    "study": (
+        *(Patient.patient_id, Patient.patient_name, Study.study_date, Study.accession_number),
+        *(Study.study_description, _INSTANCES, Study.study_instance_uid),
+    ),
+    "series": (
+        *(Patient.patient_id, Study.study_date, Series.modality, Series.series_number),
+        *(Series.series_description, _INSTANCES, Series.series_instance_uid),
+    ),
+    "instance": (
+        *(Patient.patient_id, Series.modality, Instance.instance_number, Instance.sop_instance_uid),
+        *(Instance.transfer_syntax_uid, Instance.size, Instance.received, Instance.location),
+    ),
+}
+"""The columns of an answer."""
+
+
+def find(engine: Engine, level: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The studies, series or instances that meet all `filters` (keys of FILTERS), sorted by their columns.
+
+    Raises SQLAlchemyError.
+    """
+    columns = LEVELS[level]
+    question = (
+        select(*columns)
+        .select_from(Instance)
+        .join(Series, Series.series_instance_uid == Instance.series_instance_uid)
+        .join(Study, Study.study_instance_uid == Series.study_instance_uid)
+        .join(Patient, (Patient.patient_id == Study.patient_id) & (Patient.issuer == Study.issuer))
+        .where(*(_meets(FILTERS[name], value) for name, value in filters.items()))
+    )
+    if level != "instance":
+        question = question.group_by(*(column for column in columns if column is not _INSTANCES))
+    question = question.order_by(*columns)
+    with engine.connect() as connection:
+        return [_shown(dict(row)) for row in connection.execute(question).mappings()]
+
+
+def _meets(column: InstrumentedAttribute[str], value: str) -> ColumnElement[bool]:
+    if "*" not in value and "?" not in value:
+        return column == value
+    escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return column.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    if "received" in row:
+        row["received"] = datetime.fromtimestamp(row["received"] / 1e9, UTC).isoformat(timespec="seconds")
+    return row

@@ -1,0 +1,115 @@
+"""What is noted of one instance while its sender waits: undecoded elements, as one line of JSON.
+
+Decoding is put off: it costs more than all the rest, and a broken value must not disturb the reception.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dcmrecv_core import StatusError
+
+if TYPE_CHECKING:
+    from dcmrecv_core import Instance
+
+ELEMENTS: Mapping[str, int] = {
+    "SpecificCharacterSet": 0x00080005,
+    "SOPInstanceUID": 0x00080018,
+    "StudyDate": 0x00080020,
+    "SeriesDate": 0x00080021,
+    "StudyTime": 0x00080030,
+    "AccessionNumber": 0x00080050,
+    "Modality": 0x00080060,
+    "ReferringPhysicianName": 0x00080090,
+    "StudyDescription": 0x00081030,
+    "SeriesDescription": 0x0008103E,
+    "PatientName": 0x00100010,
+    "PatientID": 0x00100020,
+    "IssuerOfPatientID": 0x00100021,
+    "PatientBirthDate": 0x00100030,
+    "PatientSex": 0x00100040,
+    "BodyPartExamined": 0x00180015,
+    "StudyInstanceUID": 0x0020000D,
+    "SeriesInstanceUID": 0x0020000E,
+    "StudyID": 0x00200010,
+    "SeriesNumber": 0x00200011,
+    "InstanceNumber": 0x00200013,
+}
+"""All are text; their keywords are those of the record's `elements`."""
+
+LONGEST_VALUE = 1024
+"""Bytes that are kept of a value: more than the longest legal one here, a person name in three groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored instance: UIDs, where it went, bytes of its data set, when (nanoseconds since the epoch), elements.
+
+    `elements` has the bytes of a value as Latin-1 text, which loses nothing; what is absent or empty is not there.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    location: str
+    size: int
+    received: int
+    elements: Mapping[str, str]
+
+    def to_line(self) -> bytes:
+        """The record as one line; raises nothing, whatever a peer sent."""
+        values = (
+            self.sop_instance_uid,
+            self.sop_class_uid,
+            self.transfer_syntax_uid,
+            self.location,
+            self.size,
+            self.received,
+            self.elements,
+        )
+        return json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Record:
+        """Raises ValueError for what `to_line` has not written whole."""
+        values = json.loads(line)
+        kinds = (str, str, str, str, int, int, dict)
+        if not isinstance(values, list) or tuple(map(type, values)) != kinds:
+            raise ValueError("not a record")
+        return cls(*values)
+
+
+def record_of(instance: Instance, location: str, received: int) -> Record:
+    """What there is to note about a stored instance."""
+    elements = {}
+    try:
+        for keyword, tag in ELEMENTS.items():
+            element = instance.raw(tag)
+            if element is not None and element.value:
+                elements[keyword] = element.value[:LONGEST_VALUE].decode("latin-1")
+    except StatusError:
+        pass  # --bit-preserving stores what cannot be read, too; what came before the fault counts
+    return Record(
+        # as in the file's meta information: the data set's own, which another plugin may have replaced
+        sop_instance_uid=uid(elements.get("SOPInstanceUID", "")) or instance.sop_instance_uid,
+        sop_class_uid=instance.sop_class_uid,
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+        location=absolute(location),
+        size=instance.size,
+        received=received,
+        elements=elements,
+    )
+
+
+def uid(text: str) -> str:
+    """A UID without its padding."""
+    return text.partition("\0")[0].strip(" ")
+
+
+def absolute(location: str) -> str:
+    """A path as all parts of the index write it; a URI as it is."""
+    return location if "://" in location else os.path.abspath(location)

@@ -1,0 +1,123 @@
+"""Files that no hook saw: stored before the plugin was there, copied in, or lost from the queue by a power failure."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydicom import dcmread
+from sqlalchemy import Engine, delete, exists, select
+
+from dcmrecv_index.database import upsert
+from dcmrecv_index.record import ELEMENTS, LONGEST_VALUE, Record, uid
+from dcmrecv_index.rows import storable_path
+from dcmrecv_index.tables import Instance, Patient, Series, Study
+
+log = logging.getLogger("dcmrecv.index")
+
+STATE_DIRECTORY = ".dcmrecv"
+"""Plugins' own files below the output directory."""
+
+_BATCH = 1000
+_META_START = 144  # preamble, "DICM", (0002,0000), whose value counts from there (PS3.10 section 7.1)
+
+
+class Found(NamedTuple):
+    """What a rescan did: instances that were found, rows of files that are gone."""
+
+    instances: int
+    pruned: int
+
+
+def rescan(engine: Engine, directory: Path, *, prune: bool = False) -> Found:
+    """Write every DICOM file below `directory` into the database, as received when the file was written.
+
+    What the database knows of an instance stays if it is later. With `prune` rows whose files are gone are deleted
+    first, so that files that were moved are found at their new place. Raises SQLAlchemyError, OSError if `directory`
+    cannot be read; files that cannot be read are logged.
+    """
+    directory = directory.absolute()
+    os.scandir(directory).close()
+    pruned = _prune(engine, directory) if prune else 0
+    records = _records(directory)
+    count = 0
+    while batch := list(islice(records, _BATCH)):
+        with engine.begin() as connection:
+            upsert(connection, batch)
+        count += len(batch)
+    return Found(count, pruned)
+
+
+def record_of_file(path: Path) -> Record | None:
+    """The record of a DICOM file, None if it is something else. Raises what pydicom does for a broken one."""
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if file.read(132)[128:] != b"DICM":
+            return None
+        status = os.fstat(file.fileno())
+        file.seek(0)
+        dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(ELEMENTS.values()))
+        meta = dataset.file_meta
+        elements = {}
+        for keyword, tag in ELEMENTS.items():
+            value = _undecoded(dataset.get_item(tag).value) if tag in dataset else b""
+            if value:
+                elements[keyword] = value[:LONGEST_VALUE].decode("latin-1")
+        return Record(
+            sop_instance_uid=uid(elements.get("SOPInstanceUID", "")) or str(meta.get("MediaStorageSOPInstanceUID", "")),
+            sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
+            transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
+            location=os.path.abspath(path),
+            size=max(0, status.st_size - _META_START - int(meta.get("FileMetaInformationGroupLength", 0))),
+            received=status.st_mtime_ns,
+            elements=elements,
+        )
+
+
+def _undecoded(value: Any) -> bytes:
+    """An element's bytes; pydicom has decoded the character set's already when the file has been read."""
+    if isinstance(value, bytes) or value is None:
+        return value or b""
+    return (value if isinstance(value, str) else "\\".join(value)).encode("latin-1", "replace")
+
+
+def _records(directory: Path) -> Iterator[Record]:
+    for parent, directories, names in os.walk(directory, onerror=lambda error: log.warning("%s", error)):
+        directories[:] = sorted(name for name in directories if name != STATE_DIRECTORY)
+        for name in sorted(names):
+            path = Path(parent, name)
+            try:
+                record = record_of_file(path) if path.is_file() else None
+            except Exception as error:  # pydicom raises many kinds for broken files; one must not end the search
+                log.warning("%s: cannot be read: %s", path, error)
+                continue
+            if record is not None and record.sop_instance_uid:
+                yield record
+
+
+def _prune(engine: Engine, directory: Path) -> int:
+    prefix = storable_path(os.path.join(directory, ""))
+    with engine.connect() as connection:
+        known = connection.execute(
+            select(Instance.sop_instance_uid, Instance.location).where(
+                Instance.location.startswith(prefix, autoescape=True)
+            )
+        )
+        gone = sorted((key, location) for key, location in known if not os.path.lexists(location))
+    with engine.begin() as connection:
+        for key, location in gone:
+            # the location too: the instance may have come again meanwhile
+            this = (Instance.sop_instance_uid == key) & (Instance.location == location)
+            connection.execute(delete(Instance).where(this))
+        for parent, child in (
+            (Series, exists().where(Instance.series_instance_uid == Series.series_instance_uid)),
+            (Study, exists().where(Series.study_instance_uid == Study.study_instance_uid)),
+            (Patient, exists().where(Study.patient_id == Patient.patient_id, Study.issuer == Patient.issuer)),
+        ):
+            connection.execute(delete(parent).where(~child))
+    return len(gone)

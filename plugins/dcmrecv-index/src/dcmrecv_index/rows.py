@@ -1,0 +1,124 @@
+"""From a record to the rows of the four tables: decoded, cleaned, keyed. Total: no record is refused."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydicom.charset import convert_encodings, decode_bytes, default_encoding
+from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
+
+from dcmrecv_index.record import Record, uid
+
+LONGEST_TEXT = 256
+"""Characters of a value: DICOM allows 64 (a name three times that), and PostgreSQL indexes 2704 bytes of a row."""
+
+_DELIMITERS = {
+    **dict.fromkeys(("PatientName", "ReferringPhysicianName"), PN_DELIMS),
+    **dict.fromkeys(("StudyDescription", "SeriesDescription"), TEXT_VR_DELIMS),
+}
+_LARGEST_INTEGER = 2**31 - 1  # IS, PS3.5 table 6.2-1
+
+Row = dict[str, Any]
+
+
+class Rows(NamedTuple):
+    """One row of each table."""
+
+    patient: Row
+    study: Row
+    series: Row
+    instance: Row
+
+
+def rows_of(record: Record) -> Rows:
+    """The rows of a record. A study or series without a UID gets a key made from what is above it, with "?" first,
+    so that the instance still belongs to its patient."""
+    text = _decoded(record.elements)
+    received = record.received
+    patient = {
+        "patient_id": text("PatientID"),
+        "issuer": text("IssuerOfPatientID"),
+        "patient_name": text("PatientName").rstrip("^="),
+        "birth_date": text("PatientBirthDate"),
+        "sex": text("PatientSex"),
+        "received": received,
+    }
+    study = {
+        "study_instance_uid": text("StudyInstanceUID") or f"?{patient['issuer']}/{patient['patient_id']}",
+        "patient_id": patient["patient_id"],
+        "issuer": patient["issuer"],
+        "study_date": text("StudyDate"),
+        "study_time": text("StudyTime"),
+        "accession_number": text("AccessionNumber"),
+        "study_id": text("StudyID"),
+        "study_description": text("StudyDescription"),
+        "referring_physician": text("ReferringPhysicianName").rstrip("^="),
+        "received": received,
+    }
+    series = {
+        "series_instance_uid": text("SeriesInstanceUID") or f"?{study['study_instance_uid']}",
+        "study_instance_uid": study["study_instance_uid"],
+        "modality": text("Modality"),
+        "series_number": _integer(text("SeriesNumber")),
+        "series_date": text("SeriesDate"),
+        "series_description": text("SeriesDescription"),
+        "body_part": text("BodyPartExamined"),
+        "received": received,
+    }
+    instance = {
+        "sop_instance_uid": _clean(record.sop_instance_uid),
+        "series_instance_uid": series["series_instance_uid"],
+        "sop_class_uid": _clean(uid(record.sop_class_uid)),
+        "transfer_syntax_uid": _clean(uid(record.transfer_syntax_uid)),
+        "instance_number": _integer(text("InstanceNumber")),
+        "location": storable_path(record.location),
+        "size": record.size,
+        "received": received,
+    }
+    return Rows(patient, study, series, instance)
+
+
+def storable_path(path: str) -> str:
+    """A path as a database takes it: bytes that are no UTF-8 are written out."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _decoded(elements: Mapping[str, str]) -> Any:
+    """A function that says the text of an element, "" if absent."""
+    encodings = _encodings(elements.get("SpecificCharacterSet", ""))
+
+    def text(keyword: str) -> str:
+        value = elements.get(keyword, "").encode("latin-1")
+        if not value:
+            return ""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _clean(decode_bytes(value, encodings, _DELIMITERS.get(keyword, TEXT_VR_DELIMS)))
+
+    return text
+
+
+def _encodings(character_set: str) -> list[str]:
+    names = [name.strip(" \0") for name in character_set.split("\\")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return convert_encodings(names)
+        except (LookupError, ValueError):
+            return [default_encoding]
+
+
+def _clean(text: str) -> str:
+    """No padding, nothing that PostgreSQL or UTF-8 cannot hold."""
+    storable = text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
+    return storable.strip()[:LONGEST_TEXT].rstrip()
+
+
+def _integer(text: str) -> int | None:
+    try:
+        number = int(text.partition("\\")[0])
+    except ValueError:
+        return None
+    return number if abs(number) <= _LARGEST_INTEGER else None

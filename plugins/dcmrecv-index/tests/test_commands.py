@@ -1,0 +1,189 @@
+"""`dcmrecv-index rescan` and `find`, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dcmrecv_index.commands import main
+from dcmrecv_index.database import checked_url, upsert
+from dcmrecv_index.record import record_of
+from dcmrecv_index.rescan import record_of_file
+from dcmrecv_index.rows import rows_of
+from sqlalchemy import Engine
+
+from dcmrecv_core.testing import fake_instance, sample_dataset
+
+Find = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def find(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Find:
+    """The rows that `find` with these arguments prints as JSON."""
+
+    def run(*arguments: str) -> list[dict[str, Any]]:
+        capsys.readouterr()
+        assert main(["find", "--json", "--directory", str(tmp_path), *arguments]) == 0
+        rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+        return rows
+
+    return run
+
+
+def store(directory: Path, name: str, **elements: Any) -> Path:
+    instance = fake_instance(sample_dataset(**elements), output_directory=directory)
+    return Path(instance.save(name))
+
+
+def rescan(directory: Path, *arguments: str) -> None:
+    assert main(["rescan", str(directory), *arguments]) == 0
+
+
+def test_a_file_tells_what_the_hook_told(tmp_path: Path) -> None:
+    instance = fake_instance(sample_dataset(PatientName="M\u00fcller"), output_directory=tmp_path)
+    location = instance.save("x")
+    told = record_of(instance, location, os.stat(location).st_mtime_ns)
+    found = record_of_file(Path(location))
+    assert found is not None
+    assert rows_of(found) == rows_of(told)
+
+
+def test_rescan_finds_what_is_dicom(tmp_path: Path, find: Find) -> None:
+    store(tmp_path, "a", SOPInstanceUID="1.1")
+    store(tmp_path, "deep/er/b", SOPInstanceUID="1.2", SeriesInstanceUID="1.9", Modality="MR")
+    store(tmp_path, ".dcmrecv/not-this", SOPInstanceUID="1.3")
+    (tmp_path / "readme.txt").write_text("no DICOM")
+    (tmp_path / "broken").write_bytes(bytes(128) + b"DICM" + b"\x02\x00\x10\x00UI\xff\x00")
+    (tmp_path / "broken link").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "fifo")
+    rescan(tmp_path)
+    rows = find("--level", "instance")
+    assert [(row["sop_instance_uid"], row["location"]) for row in rows] == [
+        ("1.1", str(tmp_path / "a")),
+        ("1.2", str(tmp_path / "deep/er/b")),
+    ]
+
+
+def test_rescan_changes_nothing_that_is_known(tmp_path: Path, engine: Engine, find: Find) -> None:
+    instance = fake_instance(output_directory=tmp_path)
+    location = instance.save("x")
+    with engine.begin() as connection:
+        upsert(connection, [record_of(instance, location, os.stat(location).st_mtime_ns + 10**9)])
+    before = find("--level", "instance")
+    rescan(tmp_path)
+    assert find("--level", "instance") == before
+
+
+def test_prune(tmp_path: Path, find: Find) -> None:
+    gone = store(tmp_path, "gone", SOPInstanceUID="1.1", StudyInstanceUID="1.8", SeriesInstanceUID="1.8.1")
+    moved = store(tmp_path, "moved", SOPInstanceUID="1.2")
+    rescan(tmp_path)
+    gone.unlink()
+    os.utime(moved.rename(tmp_path / "elsewhere"), (1, 1))
+    rescan(tmp_path)
+    assert len(find()) == 2, "without --prune nothing is forgotten"
+    rescan(tmp_path, "--prune")
+    [row] = find("--level", "instance")
+    assert row["location"] == str(tmp_path / "elsewhere")
+
+
+def test_prune_leaves_other_directories_alone(tmp_path: Path, find: Find) -> None:
+    url = f"sqlite:///{tmp_path}/.dcmrecv/index.sqlite"
+    for name in ("a_b", "axb"):
+        store(tmp_path, f"{name}/x", SOPInstanceUID=f"1.{len(name)}{ord(name[1])}").unlink()
+        store(tmp_path, f"{name}/x", SOPInstanceUID=f"1.{len(name)}{ord(name[1])}")
+    rescan(tmp_path)
+    (tmp_path / "a_b/x").unlink()
+    (tmp_path / "axb/x").unlink()
+    rescan(tmp_path / "a_b", "--prune", "--url", url)
+    [row] = find("--level", "instance")
+    assert row["location"] == str(tmp_path / "axb/x")
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> None:
+    store(
+        tmp_path, "1", SOPInstanceUID="1.1", PatientName="Doe^Jane", StudyInstanceUID="1.8", SeriesInstanceUID="1.8.1"
+    )
+    store(
+        tmp_path, "2", SOPInstanceUID="1.2", PatientName="Doe^Jane", StudyInstanceUID="1.8", SeriesInstanceUID="1.8.2"
+    )
+    store(
+        tmp_path,
+        "3",
+        SOPInstanceUID="1.3",
+        PatientID="100%",
+        PatientName="Roe^Jim",
+        StudyInstanceUID="1.9",
+        SeriesInstanceUID="1.9.1",
+        Modality="MR",
+        StudyDate="20210304",
+        AccessionNumber="B_7",
+    )
+    rescan(tmp_path)
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ((), ["1.1", "1.2", "1.3"]),
+        (("--patient-id", "4711"), ["1.1", "1.2"]),
+        (("--patient-id", "471"), []),
+        (("--patient-name", "*J?m"), ["1.3"]),
+        (("--patient-id", "100%"), ["1.3"]),
+        (("--patient-id", "1%*"), []),
+        (("--accession-number", "?_7"), ["1.3"]),
+        (("--accession-number", "_*"), []),
+        (("--study-date", "2020*"), ["1.1", "1.2"]),
+        (("--study-instance-uid", "1.8"), ["1.1", "1.2"]),
+        (("--series-instance-uid", "1.8.2"), ["1.2"]),
+        (("--sop-instance-uid", "1.3"), ["1.3"]),
+        (("--modality", "MR"), ["1.3"]),
+        (("--modality", "MR", "--patient-id", "4711"), []),
+    ],
+)
+def test_filters(find: Find, arguments: tuple[str, ...], found: list[str]) -> None:
+    assert sorted(row["sop_instance_uid"] for row in find("--level", "instance", *arguments)) == found
+
+
+@pytest.mark.usefixtures("three")
+def test_levels(find: Find) -> None:
+    assert sorted((row["study_instance_uid"], row["instances"]) for row in find()) == [("1.8", 2), ("1.9", 1)]
+    assert len(find("--level", "series")) == 3
+
+
+@pytest.mark.usefixtures("three")
+def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(tmp_path, "4", SOPInstanceUID="1.4", PatientID="E\x1b[31m", StudyInstanceUID="1.7", SeriesInstanceUID="1.7.1")
+    rescan(tmp_path)
+    capsys.readouterr()
+    assert main(["find", "--directory", str(tmp_path)]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["patient_id", "patient_name", "study_date"]
+    assert {line[head.index("study_date") :].split()[0] for line in lines} == {"20200102", "20210304"}
+    assert any(line.startswith("E?[31m") for line in lines)
+
+
+def test_a_question_makes_no_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["find", "--directory", str(tmp_path)]) == 1
+    assert "there is no index" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rescan_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rescan", str(tmp_path / "missing"), "--url", f"sqlite:///{tmp_path}/x"]) == 1
+    assert "missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense:SECRET", "mysql://u:SECRET@h/d", "sqlite://", "postgresql+asyncpg://u:SECRET@h/d"]
+)
+def test_urls_that_cannot_be_used(url: str) -> None:
+    with pytest.raises(ValueError, match=r"not|needs") as caught:
+        checked_url(url)
+    assert "SECRET" not in str(caught.value)

@@ -1,0 +1,37 @@
+"""The plugin in a receiver: what was acknowledged is found."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from dcmrecv_index.commands import main
+
+from dcmrecv_core import Settings
+from dcmrecv_core.testing import StartReceiver, sample_dataset, until
+
+
+def test_what_was_acknowledged_is_found(start_receiver: StartReceiver, capsys: pytest.CaptureFixture[str]) -> None:
+    receiver = start_receiver(plugins=["index"])
+    index = receiver.output / ".dcmrecv" / "index.sqlite"
+    assert receiver.send(*(sample_dataset(SOPInstanceUID=f"1.2.{number}") for number in range(3))) == [0, 0, 0]
+
+    def found() -> list[str]:
+        capsys.readouterr()
+        command = ["find", "--directory", str(receiver.output), "--level", "instance", "--json"]
+        rows = json.loads(capsys.readouterr().out) if index.exists() and main(command) == 0 else []
+        return [row["location"] for row in rows]
+
+    until(lambda: len(found()) == 3, "three instances in the index", log=lambda: receiver.log)
+    assert found() == [str(receiver.output / name) for name in receiver.files()]
+
+
+def test_a_url_that_cannot_be_used_keeps_it_from_starting(start_receiver: StartReceiver) -> None:
+    with pytest.raises(AssertionError, match="mysql is not supported") as caught:
+        start_receiver("--index-url", "mysql://user:SECRET@host/index", plugins=["index"])
+    assert "SECRET" not in str(caught.value)
+
+
+def test_the_state_directory_is_below_the_output_directory_unless_said() -> None:
+    """Where the commands look for it."""
+    assert Settings(output_directory="/archive").state_directory.name == ".dcmrecv"

@@ -1,0 +1,174 @@
+"""`--layout PATTERN`: directories and file names by a pattern like {PatientID}/{StudyDate:%Y/%m}/{SOPInstanceUID}.dcm.
+
+Compiled once, when the receiver starts, to a list of small functions; docs/layout.md is the grammar's reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dcmrecv_builtin.layout_conversions import Conversion, conversion, literal_of, time_format
+from dcmrecv_builtin.layout_fields import Getter, source
+from dcmrecv_builtin.layout_syntax import Field, LayoutError, Text, check_fit, read
+from dcmrecv_core import Instance, Name, PluginError, Settings, escape, escape_directory, hookimpl
+
+MISSING = "UNKNOWN"
+"""What stands for a value that is missing and has no default."""
+
+_PATH = "layout.path"
+_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}\Z")
+
+
+class Part(NamedTuple):
+    """One piece of a path. `otherwise` is what stands for a missing value, in components; a literal has nothing else.
+
+    Only where `splits` is set, for date formats with a `/` of their own, a `/` in the text makes a directory.
+    """
+
+    get: Getter
+    otherwise: tuple[str, ...]
+    splits: bool = False
+
+
+class Layout:
+    """A compiled pattern. Raises LayoutError."""
+
+    def __init__(self, pattern: str) -> None:
+        components = read(pattern)
+        last = components[-1][-1]
+        extension = _EXTENSION.search(last.text) if isinstance(last, Text) and len(components[-1]) > 1 else None
+        self._extension = extension.group() if extension else ""
+        if isinstance(last, Text) and self._extension:
+            components[-1][-1] = last._replace(text=last.text.removesuffix(self._extension))
+        self._parts = tuple(_parts(components, pattern))
+
+    def path(self, instance: Instance) -> tuple[str, str]:
+        """Directory and file name of an instance, both escaped."""
+        done: list[str] = []
+        current = ""
+        for get, otherwise, splits in self._parts:
+            text = get(instance)
+            if text is None:
+                pieces: tuple[str, ...] | list[str] = otherwise
+            elif splits:
+                pieces = text.split("/")
+            else:
+                current += text
+                continue
+            current += pieces[0]
+            for piece in pieces[1:]:
+                done.append(current)
+                current = piece
+        return escape_directory(done, windows=True), escape(current, self._extension, windows=True)
+
+
+_layout: Layout | None = None
+
+
+@hookimpl
+def configure(settings: Settings) -> None:
+    global _layout
+    pattern = settings.layout or ""
+    if settings.subdirs != "no-subdir" or settings.filenames != "instance-uid":
+        raise PluginError("--layout decides on directories and names, no other option for them goes with it")
+    try:
+        _layout = Layout(pattern)
+    except LayoutError as error:
+        raise PluginError(f"--layout: {error}") from error
+
+
+@hookimpl
+def choose_subdir(instance: Instance) -> str:
+    instance.state[_PATH] = path = _path(instance)
+    return path[0]
+
+
+@hookimpl
+def choose_filename(instance: Instance) -> Name:
+    # a further attempt asks anew: {random} may make a name that is free
+    path = None if instance.attempt else instance.state.get(_PATH)
+    return Name((path or _path(instance))[1])
+
+
+def _path(instance: Instance) -> tuple[str, str]:
+    if _layout is None:
+        raise PluginError("layout: not configured")
+    return _layout.path(instance)
+
+
+def _nothing(instance: Instance) -> None:
+    return None
+
+
+def _parts(components: list[list[Text | Field]], pattern: str) -> Iterator[Part]:
+    """Literals are joined, their separators included: each part costs a call."""
+    literal = ""
+    for number, component in enumerate(components):
+        literal += "/" if number else ""
+        for part in component:
+            if isinstance(part, Text):
+                literal += part.text
+                continue
+            if literal:
+                yield Part(_nothing, tuple(literal.split("/")))
+            literal = ""
+            yield _field(part, pattern)
+    if literal:
+        yield Part(_nothing, tuple(literal.split("/")))
+
+
+def _field(field: Field, pattern: str) -> Part:
+    default = field.default or Text(MISSING, 0)
+    column = default.column
+    for piece in default.text.split("/"):
+        check_fit(Text(piece, column), pattern)
+        column += len(piece) + 1
+    try:
+        get, vr = source(field.name.text)
+    except ValueError as error:
+        raise LayoutError(str(error), pattern, field.name.column) from error
+    conversions: list[Conversion] = []
+    splits = False
+    for number, spec in enumerate(field.conversions):
+        try:
+            if "%" in spec.text:
+                if number:
+                    raise ValueError("a date or time format comes first, and ':' cannot be part of it")
+                convert = time_format(spec.text, vr)
+                splits = "/" in spec.text
+                check_fit(Text(literal_of(spec.text), spec.column), pattern)
+            else:
+                convert = conversion(spec.text, vr if not number else "")
+                if "=" in spec.text:  # a choice brings words of its own
+                    check_fit(spec, pattern)
+        except LayoutError:
+            raise
+        except ValueError as error:
+            raise LayoutError(str(error), pattern, spec.column) from error
+        conversions.append(convert)
+    return Part(_converted(get, conversions), tuple(default.text.split("/")), splits)
+
+
+def _converted(get: Getter, conversions: list[Conversion]) -> Getter:
+    if not conversions:
+        return get
+    if len(conversions) == 1:
+        [convert] = conversions
+
+        def convert_once(instance: Instance) -> str | None:
+            text = get(instance)
+            return None if text is None else convert(text)
+
+        return convert_once
+
+    def convert_all(instance: Instance) -> str | None:
+        text = get(instance)
+        for convert in conversions:
+            if text is None:
+                return None
+            text = convert(text)
+        return text
+
+    return convert_all

@@ -1,0 +1,150 @@
+"""Read a layout pattern: which literals and which fields stand where. What a field means is not known here.
+
+pattern     component *("/" component), the last one is the file name
+component   *(literal / "{{" / "}}" / field)
+field       "{" name ["|" default] *(":" conversion) "}"
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from dcmrecv_core import escape
+
+_TOKEN = re.compile(r"\{\{|\}\}|[{}]|[^{}]+")
+
+
+class LayoutError(ValueError):
+    """A pattern that cannot be used; `column` counts from 1. Its text shows the place."""
+
+    def __init__(self, text: str, pattern: str, column: int) -> None:
+        # what would move the caret, or write to a terminal, is not shown
+        shown = "".join(character if character.isprintable() else "?" for character in pattern)
+        super().__init__(f"{text} (column {column})\n  {shown}\n  {' ' * (column - 1)}^")
+        self.text = text
+        self.column = column
+
+
+class Text(NamedTuple):
+    """A word of the pattern and the column where it starts."""
+
+    text: str
+    column: int
+
+
+class Field(NamedTuple):
+    """A replacement field; `default` is None if it has none."""
+
+    name: Text
+    default: Text | None
+    conversions: tuple[Text, ...]
+
+
+Component = list[Text | Field]
+
+
+def read(pattern: str) -> list[Component]:
+    """The components of a pattern, each with at least one literal or field. Raises LayoutError."""
+    components: list[Component] = [[]]
+    position = 0
+    while position < len(pattern):
+        match = _TOKEN.match(pattern, position)
+        assert match is not None  # every character is one of the four kinds
+        token, column = match.group(), position + 1
+        position = match.end()
+        if token == "{":
+            end = _end_of_field(pattern, position)
+            components[-1].append(_field(pattern, position, end))
+            position = end + 1
+        elif token == "}":
+            raise LayoutError("'}' without '{'; a brace that is meant as such is '}}'", pattern, column)
+        else:
+            _add_literal(components, "{" if token == "{{" else "}" if token == "}}" else token, column)
+    _check(pattern, components)
+    return components
+
+
+def check_fit(text: Text, pattern: str, *, before: bool = True, behind: bool = True) -> None:
+    """Raises LayoutError if the author's own words are no part of a file name on Linux and Windows alike. `before`,
+    `behind`: other parts of the component stand there."""
+    whole = f"{'x' * before}{text.text}{'x' * behind}"
+    if escape(whole, windows=True) == whole:
+        return
+    for offset, character in enumerate(text.text):
+        if escape(f"x{character}x", windows=True) != f"x{character}x":
+            shown = repr(character)
+            raise LayoutError(f"{shown} cannot be part of a file name on every system", pattern, text.column + offset)
+    raise LayoutError(f"{text.text!r} cannot be a file name on every system", pattern, text.column)
+
+
+def _end_of_field(pattern: str, start: int) -> int:
+    """The index of the brace that ends the field; braces and bars in a quoted private creator do not count."""
+    quoted = False
+    for index in range(start, len(pattern)):
+        character = pattern[index]
+        if character == '"':
+            quoted = not quoted
+        elif character == "}" and not quoted:
+            return index
+        elif character == "{" and not quoted:
+            raise LayoutError("'{' within a field", pattern, index + 1)
+    raise LayoutError("quotes are not closed" if quoted else "field is not closed", pattern, start)
+
+
+def _field(pattern: str, start: int, end: int) -> Field:
+    names_end = _find(pattern, "|:", start, end)
+    name = Text(pattern[start:names_end], start + 1)
+    default = None
+    position = names_end
+    if pattern[position] == "|":
+        position = _find(pattern, ":", names_end, end)
+        default = Text(pattern[names_end + 1 : position], names_end + 2)
+    conversions = []
+    while pattern[position] == ":":
+        start = position + 1
+        position = _find(pattern, ":", start, end)
+        conversions.append(Text(pattern[start:position], start + 1))
+    return Field(name, default, tuple(conversions))
+
+
+def _find(pattern: str, wanted: str, start: int, end: int) -> int:
+    """The first of these characters outside quotes and square brackets, else `end`."""
+    quoted = bracketed = False
+    for index in range(start, end):
+        character = pattern[index]
+        if character == '"':
+            quoted = not quoted
+        elif character in "[]" and not quoted:
+            bracketed = character == "["
+        elif character in wanted and not quoted and not bracketed:
+            return index
+    return end
+
+
+def _add_literal(components: list[Component], text: str, column: int) -> None:
+    for number, piece in enumerate(text.split("/")):
+        if number:
+            components.append([])
+            column += 1
+        component = components[-1]
+        if piece and component and isinstance(component[-1], Text):
+            component[-1] = component[-1]._replace(text=component[-1].text + piece)
+        elif piece:
+            component.append(Text(piece, column))
+        column += len(piece)
+
+
+def _check(pattern: str, components: list[Component]) -> None:
+    if not pattern:
+        raise LayoutError("empty pattern", pattern, 1)
+    if not components[0]:
+        raise LayoutError("an absolute path leads out of the output directory", pattern, 1)
+    if not components[-1]:
+        raise LayoutError("no file name behind the last '/'", pattern, len(pattern))
+    for component in components:
+        if not component:
+            raise LayoutError("nothing between two '/'", pattern, pattern.index("//") + 2)
+        for index, part in enumerate(component):
+            if isinstance(part, Text):
+                check_fit(part, pattern, before=index > 0, behind=index < len(component) - 1)

@@ -1,0 +1,47 @@
+"""The package dcmrecv-access, installed: what a peer that is not allowed is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from environment import make_site
+from rawscu import ASSOCIATE_RJ, VERIFICATION, RawAssociation, associate_rq
+from receivers import Start
+
+ROOT = Path(__file__).parent.parent.parent
+CONTEXTS = [(VERIFICATION, ["1.2.840.10008.1.2"])]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, program: Path) -> Path:
+    return make_site(tmp_path_factory.mktemp("site"), program, ROOT / "plugins" / "dcmrecv-access")
+
+
+def answer(port: int, calling: str, called: str) -> bytes:
+    """Result, source and reason of the rejection (PS3.8 section 9.3.4), nothing if there is none."""
+    with RawAssociation(port) as association:
+        association.send(associate_rq(CONTEXTS, calling=calling, called=called))
+        kind, body = association.read_pdu()
+        return body[1:4] if kind == ASSOCIATE_RJ else b""
+
+
+def test_titles(ours: Start, site: Path) -> None:
+    receiver = ours("--plugin", "access", "--allow-calling", "CT*,MR1", "--allow-called", "ARCHIVE", program=site)
+    assert answer(receiver.port, "CT7", "ARCHIVE") == b""
+    assert answer(receiver.port, "MR2", "ARCHIVE") == b"\1\1\3"
+    assert answer(receiver.port, "CT7", "OTHER") == b"\1\1\7"
+
+
+@pytest.mark.parametrize(("network", "expected"), [("127.0.0.0/8,::1", b""), ("10.0.0.0/8", b"\1\1\1")])
+def test_networks(ours: Start, site: Path, network: str, expected: bytes) -> None:
+    receiver = ours("--plugin", "access", "--allow-network", network, program=site)
+    assert answer(receiver.port, "ANY", "ANY") == expected
+
+
+def test_settings_file(ours: Start, site: Path) -> None:
+    files = {"site.toml": 'plugin = ["access"]\n[plugins.access]\nallow_calling = "CT1"\n'}
+    receiver = ours("--settings", "site.toml", program=site, files=files)
+    assert answer(receiver.port, "CT1", "ANY") == b""
+    assert answer(receiver.port, "CT2", "ANY") == b"\1\1\3"

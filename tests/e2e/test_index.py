@@ -1,0 +1,170 @@
+"""The package dcmrecv-index, installed, on SQLite and on PostgreSQL.
+
+The index has exactly what was acknowledged, though senders repeat themselves, a worker is killed, and the process that
+feeds the database too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from environment import make_site
+from postgresql import postgresql_server
+from rawscu import EXPLICIT_LE, RawAssociation, store_rq
+from receivers import Receiver, Start, run, until
+from samples import CT, element, stored_file
+
+ROOT = Path(__file__).parent.parent.parent
+SENDERS = 8
+INSTANCES = 250
+"""What each sender sends."""
+REPEATED = 20
+"""Each of so many is one that was sent before: 5 %."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, program: Path) -> Path:
+    return make_site(tmp_path_factory.mktemp("site"), program, ROOT / "plugins" / "dcmrecv-index")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, directory: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{directory}/index.sqlite"
+    else:
+        with postgresql_server() as url:
+            yield url
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    engine = create_engine(url)
+    yield engine
+    engine.dispose()
+
+
+def uid_of(sender: int, number: int) -> str:
+    """The instance that `sender` sends as its `number`-th; each twentieth of all is what it sent five instances ago."""
+    repeated = (sender * INSTANCES + number) % REPEATED == REPEATED - 1
+    return f"1.2.3.{sender}.{number - 5 if repeated else number}"
+
+
+def data_of(sender: int, number: int) -> bytes:
+    """A CT image with a sender's own patient and study, in one of two series."""
+    return b"".join(
+        (
+            element(0x00080005, "CS", b"ISO_IR 100"),
+            element(0x00080016, "UI", CT.encode()),
+            element(0x00080018, "UI", uid_of(sender, number).encode()),
+            element(0x00080020, "DA", b"20200102"),
+            element(0x00100010, "PN", b"M\xfcller^Zo\xeb"),
+            element(0x00100020, "LO", b"P%d" % sender),
+            element(0x0020000D, "UI", b"1.2.4.%d" % sender),
+            element(0x0020000E, "UI", b"1.2.4.%d.%d" % (sender, number % 2)),
+            element(0x7FE00010, "OW", bytes(512)),
+        )
+    )
+
+
+def send_all(receiver: Receiver, sender: int, accidents: dict[int, Callable[[RawAssociation], None]]) -> set[str]:
+    """Send a sender's instances, in a new association if one breaks, until all are acknowledged.
+
+    `accidents` happen in the middle of the instances of these numbers.
+    """
+    acknowledged = set()
+    number = 0
+    while number < INSTANCES:
+        with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+            while number < INSTANCES:
+                uid, data = uid_of(sender, number), data_of(sender, number)
+                if number in accidents:
+                    association.request(store_rq(CT, uid), data[:100], last=False)
+                    accidents.pop(number)(association)
+                    break
+                assert association.store(CT, uid, data) == 0
+                acknowledged.add(uid)
+                number += 1
+            else:
+                association.release()
+    return acknowledged
+
+
+def background_of(receiver: Receiver) -> list[int]:
+    """The process ids that the index's background child has had."""
+    return [int(pid) for pid in re.findall(r"background of plugin index: started \(process (\d+)\)", receiver.log)]
+
+
+def locations(engine: Engine) -> dict[str, str]:
+    """Where each instance is, as far as there is an index."""
+    try:
+        with engine.connect() as connection:
+            rows = connection.execute(text("SELECT sop_instance_uid, location FROM instances")).all()
+    except (OperationalError, ProgrammingError):
+        return {}
+    return {row.sop_instance_uid: row.location for row in rows}
+
+
+def contents(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of all tables."""
+    with engine.connect() as connection:
+        tables = ("patients", "studies", "series", "instances")
+        return {name: sorted(map(tuple, connection.execute(text(f"SELECT * FROM {name}")))) for name in tables}
+
+
+def test_exactly_what_was_acknowledged(ours: Start, site: Path, url: str, engine: Engine) -> None:
+    receiver = ours("-v", "--no-fsync", "--plugin", "index", "--index-url", url, program=site)
+
+    def kill_worker(association: RawAssociation) -> None:
+        os.kill(receiver.worker_serving(association.local_port), signal.SIGKILL)
+
+    def kill_background(association: RawAssociation) -> None:
+        until(lambda: locations(engine), "the first rows", log=lambda: receiver.log)
+        os.kill(background_of(receiver)[-1], signal.SIGKILL)
+
+    accidents = {2: {100: kill_worker}, 5: {120: kill_background}}
+    with ThreadPoolExecutor(SENDERS) as pool:
+        sets = pool.map(lambda sender: send_all(receiver, sender, accidents.get(sender, {})), range(SENDERS))
+        acknowledged = set().union(*sets)
+
+    assert len(acknowledged) == SENDERS * INSTANCES * (REPEATED - 1) // REPEATED
+    until(lambda: locations(engine).keys() >= acknowledged, "all in the index", log=lambda: receiver.log)
+    assert len(background_of(receiver)) == 2
+    assert "killed by signal 9" in receiver.log
+    assert locations(engine) == {uid: str(receiver.output / f"CT.{uid}") for uid in acknowledged}
+    assert receiver.files() == sorted(f"CT.{uid}" for uid in acknowledged)
+
+    assert receiver.stop() == 0
+    before = contents(engine)
+    assert {name: len(rows) for name, rows in before.items() if name != "instances"} == {
+        "patients": SENDERS,
+        "studies": SENDERS,
+        "series": 2 * SENDERS,
+    }
+    assert {row[2] for row in before["patients"]} == {"M\u00fcller^Zo\u00eb"}
+    check_commands(site.with_name("dcmrecv-index"), url, receiver, before, engine)
+
+
+def check_commands(
+    program: Path, url: str, receiver: Receiver, before: dict[str, list[tuple[object, ...]]], engine: Engine
+) -> None:
+    """A rescan finds nothing new and nothing gone; a question is answered with what is on the disk."""
+    done = run(program, "rescan", "--prune", "--url", url, receiver.output)
+    assert done.returncode == 0, done.stderr
+    assert contents(engine) == before
+
+    command = ("find", "--url", url, "--patient-id", "P3", "--level", "instance", "--json")
+    done = run(program, *command)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["sop_instance_uid"] for row in rows} == {uid_of(3, number) for number in range(INSTANCES)}
+    assert {row["size"] for row in rows} == {len(stored_file(Path(row["location"])).data) for row in rows}

@@ -1,0 +1,61 @@
+"""`--layout` and `--on-duplicate` from the command line on, with DCMTK's storescu as the sender."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from receivers import Start, dcmtk, run
+from samples import pydicom_directory
+
+pytestmark = pytest.mark.dcmtk
+
+PATTERN = "{PatientID}/{StudyDate:%Y/%m/%d}/{Modality}_{SeriesNumber:04d}/{InstanceNumber:06d}"
+CT_SMALL = "1CT1/2004/01/19/CT_0001/000001"
+MR_SMALL = "4MR1/2004/08/26/MR_0001/000001"
+
+
+def sample(name: str) -> Path:
+    return pydicom_directory() / "test_files" / name
+
+
+def send(port: int, *files: Path) -> int:
+    return dcmtk("storescu", "localhost", port, *files).returncode
+
+
+def test_the_example(ours: Start) -> None:
+    receiver = ours("-pm", "--layout", PATTERN, "-fe", ".dcm")
+    assert send(receiver.port, sample("CT_small.dcm"), sample("MR_small.dcm")) == 0
+    assert receiver.files() == [f"{CT_SMALL}.dcm", f"{MR_SMALL}.dcm"]
+
+
+def test_duplicates(ours: Start, directory: Path) -> None:
+    """The same again, another content twice, and the first once more: two files."""
+    changed = directory / "changed.dcm"
+    dataset = dcmread(sample("CT_small.dcm"))
+    dataset.PatientComments = "another"
+    dataset.save_as(changed)
+    receiver = ours("-pm", "--layout", PATTERN, "--on-duplicate", "rename")
+    for file in (sample("CT_small.dcm"), sample("CT_small.dcm"), changed, changed, sample("CT_small.dcm")):
+        assert send(receiver.port, file) == 0
+    assert receiver.files() == [CT_SMALL, f"{CT_SMALL}~2"]
+    assert "PatientComments" not in dcmread(receiver.output / CT_SMALL)
+
+
+def test_a_malformed_pattern_ends_the_start(program: Path, directory: Path) -> None:
+    ended = run(program, "--layout", "{PatientId}/{SOPInstanceUID}", 11112, cwd=directory)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-3:] == [
+        "F: --layout: unknown field 'PatientId'; did you mean PatientID? (column 2)",
+        "F:   {PatientId}/{SOPInstanceUID}",
+        "F:    ^",
+    ]
+
+
+@pytest.mark.parametrize("action", ["", "replace"])
+def test_an_unknown_action(program: Path, directory: Path, action: str) -> None:
+    ended = run(program, "--on-duplicate", action, 11112, cwd=directory)
+    assert ended.returncode == 1
+    assert "Invalid value for option --on-duplicate" in ended.stderr

@@ -1,0 +1,372 @@
+"""The `background` hook: its child by the supervisor's clock and as a process; each worker's own connection."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dcmrecv_core.net import background as background_module
+from dcmrecv_core.net import child
+from dcmrecv_core.net.background import DONE, FIRST_PAUSE, LONGEST_PAUSE, STABLE_SECONDS, TERMINATED, Background
+from dcmrecv_core.net.supervisor import GRACE
+from dcmrecv_core.testing import Receiver, StartReceiver, sample_dataset, until
+
+pytest_plugins = ["dcmrecv_core.testing"]
+
+# A test runner that has threads of its own forks as well as we do, as long as the copy stays in our code
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
+IMPORT = "import os, sqlite3, time\nfrom dcmrecv_core import hookimpl\n"
+
+
+class Driver:
+    """A `Background` with a clock of its own; its children run `main`."""
+
+    def __init__(self, main: Callable[[str], int], *plugins: str) -> None:
+        self.now = 1000.0
+        self.background = Background(plugins or ("site",), main, GRACE)
+
+    def tick(self, seconds: float = 0.0) -> None:
+        self.now += seconds
+        self.background.tick(self.now)
+
+    def until_one_ends(self) -> None:
+        """One child comes to its end, and the supervisor hears of it."""
+        running = len(self.background)
+
+        def one_less() -> bool:
+            for pid, code in child.ended():
+                self.background.ended(pid, code, self.now)
+            return len(self.background) < running
+
+        until(one_less, "the end of a child")
+
+    def until_ended(self) -> None:
+        """All that run do so."""
+        while len(self.background):
+            self.until_one_ends()
+
+
+Drive = Callable[..., Driver]
+
+
+@pytest.fixture
+def drive() -> Iterator[Drive]:
+    drivers: list[Driver] = []
+
+    def make(main: Callable[[str], int], *plugins: str) -> Driver:
+        drivers.append(Driver(main, *plugins))
+        return drivers[-1]
+
+    yield make
+    for driver in drivers:
+        driver.background.stop()
+        driver.background.signal_all(signal.SIGKILL)
+        driver.until_ended()
+
+
+def waits(plugin: str) -> int:
+    signal.pause()
+    return DONE
+
+
+def obeys(plugin: str) -> int:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    return waits(plugin)
+
+
+@pytest.mark.parametrize("code", [1, TERMINATED])
+def test_what_fails_is_started_again_after_longer_and_longer_pauses(drive: Drive, code: int) -> None:
+    driver = drive(lambda plugin: code)
+    driver.tick()
+    pause = FIRST_PAUSE
+    while pause < 4 * LONGEST_PAUSE:
+        driver.until_ended()
+        driver.tick(min(pause, LONGEST_PAUSE) - 0.01)
+        assert len(driver.background) == 0
+        driver.tick(0.02)
+        assert len(driver.background) == 1
+        pause *= 2
+
+
+def test_after_a_time_of_work_the_pause_is_short_again(drive: Drive) -> None:
+    driver = drive(lambda plugin: 1)
+    for _ in range(10):
+        driver.tick(LONGEST_PAUSE)
+        driver.until_ended()
+    driver.tick(LONGEST_PAUSE)
+    driver.now += STABLE_SECONDS
+    driver.until_ended()
+    driver.tick(FIRST_PAUSE)
+    assert len(driver.background) == 1
+
+
+def test_what_returns_is_done(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    driver = drive(lambda plugin: DONE)
+    driver.tick()
+    driver.until_ended()
+    driver.tick(10 * LONGEST_PAUSE)
+    assert len(driver.background) == 0
+    assert "background of plugin site: done" in caplog.text
+
+
+def test_the_log_names_plugin_process_and_reason(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+    driver = drive(waits, "index", "other")
+    driver.tick()
+    pid = driver.background._children[0].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    driver.until_one_ends()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"background of plugin index: process {pid} was killed by signal 9, starting it again in 1 s"
+    ]
+    assert len(driver.background) == 1
+
+
+def test_stop_starts_nothing_again(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+    driver = drive(obeys)
+    driver.tick()
+    driver.background.stop()
+    driver.until_ended()
+    driver.tick(10 * LONGEST_PAUSE)
+    assert len(driver.background) == 0
+    assert caplog.records == []
+
+
+def test_new_settings_start_all_again_at_once(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+    """What runs is told to end, what has failed waits no longer, what is done begins anew."""
+    codes = {"fails": 1, "done": DONE}
+    driver = drive(lambda plugin: codes[plugin] if plugin in codes else obeys(plugin), "runs", *codes)
+    driver.tick()
+    while len(driver.background) > 1:
+        driver.until_one_ends()
+    caplog.clear()
+    driver.background.renew(driver.now)
+    driver.tick()
+    assert len(driver.background) == 3
+    driver.until_ended()
+    assert not any("runs" in record.getMessage() for record in caplog.records)
+    driver.tick()
+    assert len(driver.background) == 1, "the successor of the one that ran"
+
+
+def test_who_makes_no_room_for_a_successor_is_killed(drive: Drive) -> None:
+    driver = drive(waits)
+    driver.tick()
+    driver.background.renew(driver.now)
+    driver.tick(GRACE - 0.1)
+    [pid] = [child.pid for child in driver.background._children]
+    driver.tick(0.2)
+    driver.until_ended()
+    driver.tick()
+    assert [child.pid for child in driver.background._children] not in ([pid], [None])
+
+
+def test_a_fork_that_fails_is_tried_again(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = drive(waits)
+    with monkeypatch.context() as patch:
+        patch.setattr(background_module, "fork", lambda main: os.close(-1))
+        driver.tick()
+    driver.tick(FIRST_PAUSE - 0.1)
+    assert len(driver.background) == 0
+    driver.tick(0.2)
+    assert len(driver.background) == 1
+
+
+def test_an_internal_error_ends_the_child_only(drive: Drive, capfd: pytest.CaptureFixture[str]) -> None:
+    def raises(plugin: str) -> int:
+        raise RuntimeError("ours")
+
+    driver = drive(raises)
+    driver.tick()
+    driver.until_ended()
+    driver.tick(FIRST_PAUSE)
+    assert len(driver.background) == 1
+
+
+# As processes
+
+
+def start(start_receiver: StartReceiver, home: Path, source: str, *arguments: object, name: str = "site") -> Receiver:
+    plugin = home / f"{name}.py"
+    plugin.write_text(IMPORT + source.replace("HOME", repr(str(home))))
+    return start_receiver("-pm", *arguments, plugins=[str(plugin)])
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def runs(pid: int) -> bool:
+    """Zombies, which init has not reaped yet, do not count."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+WORKS = """
+@hookimpl
+def background(settings):
+    os.chdir(HOME)
+    try:
+        with open("pids", "a") as pids:
+            print(os.getpid(), file=pids)
+        while True:
+            time.sleep(60)
+    except Exception:
+        pass
+    finally:
+        with open("cleaned", "a") as cleaned:
+            print(os.getpid(), file=cleaned)
+"""
+
+
+def test_sigterm_lets_finally_work(start_receiver: StartReceiver, tmp_path: Path) -> None:
+    receiver = start(start_receiver, tmp_path, WORKS)
+    [pid] = until(lambda: lines(tmp_path / "pids"), "background works")
+    assert receiver.send(sample_dataset()) == [0]
+    assert receiver.stop() == 0
+    assert lines(tmp_path / "cleaned") == [pid]
+    assert "E:" not in receiver.log
+    assert f"background of plugin site: started (process {pid})" in receiver.log
+
+
+def test_ctrl_c_reaches_the_supervisor_alone(start_receiver: StartReceiver, tmp_path: Path) -> None:
+    receiver = start(start_receiver, tmp_path, WORKS)
+    [pid] = until(lambda: lines(tmp_path / "pids"), "background works")
+    os.kill(int(pid), signal.SIGINT)
+    os.kill(int(pid), signal.SIGHUP)
+    assert receiver.stop(signal.SIGINT) == 0
+    assert lines(tmp_path / "cleaned") == [pid]
+    assert "E:" not in receiver.log
+
+
+def test_killed_is_started_again(start_receiver: StartReceiver, tmp_path: Path) -> None:
+    receiver = start(start_receiver, tmp_path, WORKS)
+    [first] = until(lambda: lines(tmp_path / "pids"), "background works")
+    os.kill(int(first), signal.SIGKILL)
+    _, second = until(lambda: lines(tmp_path / "pids")[1:] and lines(tmp_path / "pids"), "it works again")
+    os.kill(int(second), signal.SIGTERM)
+    receiver.wait_for_log("was told to end, and not by the supervisor")
+    assert lines(tmp_path / "cleaned") == [second]
+
+
+@pytest.mark.parametrize("fault", ["raise ValueError('broken')", "raise SystemExit(0)"])
+def test_what_it_raises_is_logged_with_plugin_and_traceback(
+    start_receiver: StartReceiver, tmp_path: Path, fault: str
+) -> None:
+    receiver = start(start_receiver, tmp_path, f"@hookimpl\ndef background():\n    {fault}\n")
+    receiver.wait_for_log("starting it again in 1 s")
+    assert "E: plugin site: background: " in receiver.log
+    assert f"E:     {fault}" in receiver.log
+    assert receiver.send(sample_dataset()) == [0]
+
+
+def test_one_that_does_not_end_is_killed(start_receiver: StartReceiver, tmp_path: Path) -> None:
+    source = """
+@hookimpl
+def background(settings):
+    while True:
+        try:
+            open(os.path.join(HOME, "works"), "w").close()
+            time.sleep(60)
+        except BaseException:
+            pass
+"""
+    receiver = start(start_receiver, tmp_path, source)
+    until((tmp_path / "works").exists, "background works")
+    begin = time.monotonic()
+    assert receiver.stop() == 0
+    assert 7 < time.monotonic() - begin < 12
+    assert "did not end within the grace" in receiver.log
+
+
+def test_it_does_not_outlive_the_supervisor(start_receiver: StartReceiver, tmp_path: Path) -> None:
+    receiver = start(start_receiver, tmp_path, WORKS)
+    [pid] = until(lambda: lines(tmp_path / "pids"), "background works")
+    receiver.kill()
+    until(lambda: not runs(int(pid)), "the orphan ends")
+    assert lines(tmp_path / "cleaned") == [pid]
+
+
+def test_a_reload_starts_it_anew(start_receiver: StartReceiver, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('log_level = "info"\n')
+    receiver = start(start_receiver, tmp_path, WORKS, "--settings", settings)
+    [first] = until(lambda: lines(tmp_path / "pids"), "background works")
+    settings.write_text("fsync = false\n")
+    receiver.process.send_signal(signal.SIGHUP)
+    until(lambda: lines(tmp_path / "pids")[1:], "it works anew")
+    assert lines(tmp_path / "cleaned") == [first]
+    assert "E:" not in receiver.log
+
+
+def test_it_holds_nothing_of_the_supervisor(start_receiver: StartReceiver, tmp_path: Path) -> None:
+    """Else the port stayed taken, and peers' connections open, while a child cleans up."""
+    receiver = start(start_receiver, tmp_path, WORKS)
+    [pid] = until(lambda: lines(tmp_path / "pids"), "background works")
+    targets = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    assert not [target for target in targets if target.startswith("socket:")]
+    assert receiver.stop() == 0
+
+
+CONNECTIONS = """
+connection = None
+
+@hookimpl
+def worker_started(settings):
+    global connection
+    connection = sqlite3.connect(os.path.join(HOME, "index.db"), timeout=20)  # refuses other threads; not shared
+    connection.execute("CREATE TABLE IF NOT EXISTS instances (uid TEXT, opened INTEGER, used INTEGER)")
+    connection.execute("CREATE TABLE IF NOT EXISTS workers (pid INTEGER)")
+    connection.commit()
+    worker_started.pid = os.getpid()
+
+@hookimpl
+def stored(instance):
+    connection.execute(
+        "INSERT INTO instances VALUES (?, ?, ?)", (instance.sop_instance_uid, worker_started.pid, os.getpid())
+    )
+    connection.commit()
+    time.sleep(0.2)  # so that the associations overlap, and several workers are needed
+
+@hookimpl
+def worker_stopping():
+    connection.execute("INSERT INTO workers VALUES (?)", (os.getpid(),))
+    connection.commit()
+    connection.close()
+"""
+
+
+def test_a_database_connection_for_each_worker(start_receiver: StartReceiver, tmp_path: Path) -> None:
+    receiver = start(start_receiver, tmp_path, CONNECTIONS)
+    uids = [[f"1.2.3.{association}.{number}" for number in range(3)] for association in range(4)]
+
+    def send(association: list[str]) -> list[int]:
+        return receiver.send(*(sample_dataset(SOPInstanceUID=uid) for uid in association))
+
+    with ThreadPoolExecutor(len(uids)) as senders:
+        assert list(senders.map(send, uids)) == [[0, 0, 0]] * len(uids)
+    assert receiver.stop() == 0
+    assert "E:" not in receiver.log
+    connection = sqlite3.connect(tmp_path / "index.db")
+    instances = connection.execute("SELECT uid, opened, used FROM instances").fetchall()
+    [*workers] = connection.execute("SELECT pid FROM workers").fetchall()
+    connection.close()
+    assert sorted(uid for uid, _, _ in instances) == sorted(uid for association in uids for uid in association)
+    assert all(opened == used for _, opened, used in instances)
+    serving = {used for _, _, used in instances}
+    assert len(serving) > 1
+    assert serving <= {pid for (pid,) in workers}, "each that served has closed its connection"
+    assert len(workers) == len(set(workers))

@@ -1,0 +1,69 @@
+"""The examples of docs/inspection.md print what stands there."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from datasetmaker import TEST_FILES
+
+from dcmrecv_core import cli
+from dcmrecv_core.explanation import Explanation
+from dcmrecv_core.plugin_list import Entry
+
+PAGE = (Path(__file__).parent.parent / "docs" / "inspection.md").read_text()
+EXAMPLES = re.findall(r"```console\n\$ dcmrecv (.*)\n((?:.*\n)*?)```", PAGE)
+[PLUGIN] = re.findall(r"```python\n((?:.*\n)*?)```", PAGE)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, factory = root.handlers[:], root.level, logging.getLogRecordFactory()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.setLogRecordFactory(factory)
+
+
+def pattern(expected: str) -> str:
+    """A line `...` stands for any lines; times are never the same."""
+    lines = [r"(?:.*\n)*?" if line == "..." else re.escape(line) + r"\n" for line in expected.splitlines()]
+    return re.sub(r"\\\(\d+\\\.\d\\ us\\\)", r"\\(\\d+\\.\\d us\\)", "".join(lines))
+
+
+@pytest.mark.parametrize(("arguments", "expected"), EXAMPLES, ids=[arguments for arguments, _ in EXAMPLES])
+def test_examples(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: str,
+    expected: str,
+) -> None:
+    (tmp_path / "mysite.py").write_text(PLUGIN)
+    shutil.copy(TEST_FILES / "CT_small.dcm", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mysite", raising=False)
+    assert cli.main(shlex.split(arguments)) == 0
+    printed = capfd.readouterr().out.replace(str(tmp_path), ".")
+    assert re.fullmatch(pattern(expected), printed), printed
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == [
+        "CT_small.dcm",
+        "mysite.py",
+    ]
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) == 3
+
+
+@pytest.mark.parametrize("name", [*Explanation.__slots__, *Entry.__slots__])
+def test_keys_of_the_json_are_described(name: str) -> None:
+    assert f"`{name}`" in PAGE
