@@ -206,12 +206,12 @@ def builtin_names(settings: Settings) -> list[str]:
     names = ["file-writer", settings.filenames, settings.subdirs]
     if settings.layout is not None:
         names.append("layout")
+    if settings.promiscuous:  # asked behind those that prefer some transfer syntaxes
+        names.append("promiscuous")
     if settings.config_file:
         names.append("profile")
     if settings.contexts:
         names.append("contexts")
-    if settings.promiscuous:
-        names.append("promiscuous")
     if settings.ignore:
         names.append("ignore")
     return names

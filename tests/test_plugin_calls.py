@@ -88,7 +88,7 @@ def test_a_hook_under_another_name() -> None:
         ({"ignore": True}, ["instance-uid", "no-subdir", "ignore"]),
         (
             {"promiscuous": True, "config_file": ("x.cfg", "default")},
-            ["instance-uid", "no-subdir", "profile", "promiscuous"],
+            ["instance-uid", "no-subdir", "promiscuous", "profile"],
         ),
     ],
 )

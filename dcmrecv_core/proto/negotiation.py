@@ -48,33 +48,39 @@ def proposed_contexts(request: AssociateRequest) -> tuple[ProposedContext, ...]:
     )
 
 
-def merge(supported: Sequence[SupportedContext]) -> dict[str, SupportedContext]:
+@dataclass(slots=True)
+class Accepted:
+    """What all sources together accept of an abstract syntax: `listed` in this order, and if `anything`, then whatever
+    else is proposed in the proposer's order."""
+
+    listed: dict[str, None]
+    anything: bool
+    role: Role | None
+    extended: bytes | None
+
+
+def merge(supported: Sequence[SupportedContext]) -> dict[str, Accepted]:
     """One entry for each abstract syntax: the union of all sources, in the order of the first; role and extended
     negotiation are those of the first source that has them."""
-    merged: dict[str, SupportedContext] = {}
+    merged: dict[str, Accepted] = {}
     for context in supported:
-        known = merged.get(context.abstract_syntax)
-        if known is not None:
-            context = SupportedContext(
-                context.abstract_syntax,
-                _union(known.transfer_syntaxes, context.transfer_syntaxes),
-                known.role or context.role,
-                known.extended if known.extended is not None else context.extended,
-            )
-        merged[context.abstract_syntax] = context
+        entry = merged.get(context.abstract_syntax)
+        if entry is None:
+            entry = merged[context.abstract_syntax] = Accepted({}, False, context.role, context.extended)
+        if context.transfer_syntaxes is None:
+            entry.anything = True
+        elif not entry.anything:  # behind anything there is nothing left to prefer
+            entry.listed.update(dict.fromkeys(context.transfer_syntaxes))
+        entry.role = entry.role or context.role
+        if entry.extended is None:
+            entry.extended = context.extended
     return merged
-
-
-def _union(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    if first is None or second is None:
-        return None
-    return tuple(dict.fromkeys(first + second))
 
 
 def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[SupportedContext]) -> Answer:
     """Decide on each proposed context on its own (PS3.8 section 7.1.1.13).
 
-    The transfer syntax is the first of ours that is proposed; with `transfer_syntaxes=None` the first proposed.
+    The transfer syntax is the first of ours that is proposed; if anything is accepted, else the first proposed.
     """
     ours = merge(supported)
     results: list[ContextResult] = []
@@ -107,11 +113,10 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
     return Answer(tuple(results), roles, extended, tuple(warnings))
 
 
-def _choose(entry: SupportedContext, context: ProposedContext) -> str | None:
-    if entry.transfer_syntaxes is None:
-        return context.transfer_syntaxes[0]
+def _choose(entry: Accepted, context: ProposedContext) -> str | None:
     proposed = context.transfer_syntaxes
-    return next((syntax for syntax in entry.transfer_syntaxes if syntax in proposed), None)
+    otherwise = proposed[0] if entry.anything else None
+    return next((syntax for syntax in entry.listed if syntax in proposed), otherwise)
 
 
 def _answer_role(ours: Role | None, asked: tuple[bool, bool]) -> tuple[bool, bool] | None:

@@ -56,7 +56,8 @@ SYNTAXES: dict[str, tuple[list[tuple[str, ...] | None], tuple[str, ...], int, st
     "any: the proposer's order": ([None], (DEFLATED, IMPLICIT), 0, DEFLATED),
     "union, the first source's order": ([(IMPLICIT,), (EXPLICIT,)], (EXPLICIT, IMPLICIT), 0, IMPLICIT),
     "union, found in the second": ([(BIG_ENDIAN,), (EXPLICIT,)], (EXPLICIT, IMPLICIT), 0, EXPLICIT),
-    "union with any": ([(BIG_ENDIAN,), None], (EXPLICIT, BIG_ENDIAN), 0, EXPLICIT),
+    "some, then anything: the listed first": ([(BIG_ENDIAN,), None], (EXPLICIT, BIG_ENDIAN), 0, BIG_ENDIAN),
+    "some, then anything: none listed": ([(BIG_ENDIAN,), None], (DEFLATED, EXPLICIT), 0, DEFLATED),
     "any united with some": ([None, (BIG_ENDIAN,)], (EXPLICIT, BIG_ENDIAN), 0, EXPLICIT),
     "supported in no syntax": ([()], (IMPLICIT,), 4, IMPLICIT),
 }
