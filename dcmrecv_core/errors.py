@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import operator
+
 COMMENT_LENGTH = 64
 """Error Comment (0000,0902) is an LO: 64 characters at most (PS3.5 section 6.2, PS3.7 annex C)."""
 
@@ -87,10 +89,18 @@ class StatusError(DcmrecvError):
     """The operation fails with a DIMSE `status` (PS3.7 annex C, PS3.4 table B.2-1).
 
     `comment` goes into Error Comment (0000,0902) and is cut at 64 characters; `elements` are the tags
-    for Offending Element (0000,0901).
+    for Offending Element (0000,0901). Raises TypeError or ValueError for what no response can carry.
     """
 
     def __init__(self, status: int, comment: str, elements: tuple[int, ...] = ()) -> None:
+        # reported here, where a plugin made the mistake, not when the response is put together
+        if not isinstance(comment, str):
+            raise TypeError(f"a comment is a str, not {comment!r}")
+        if not 0 <= operator.index(status) <= 0xFFFF:
+            raise ValueError(f"a status has 16 bits, not {status:X}")
+        elements = tuple(map(operator.index, elements))
+        if any(not 0 <= tag <= 0xFFFFFFFF for tag in elements):
+            raise ValueError(f"a tag has 32 bits, not {elements!r}")
         super().__init__(comment)
         self.status = status
         self.comment = comment[:COMMENT_LENGTH]

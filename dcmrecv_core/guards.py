@@ -202,13 +202,24 @@ def _guard_decision(call: Callable[..., Any], plugin: str, hook: str) -> Callabl
             return result
         except BaseException as error:
             timer.stop()
-            if isinstance(error, StatusError) and hook in INSTANCE_HOOKS and is_failure(error.status):
+            if hook in INSTANCE_HOOKS and _refuses(error):
                 raise  # from `save`, or as good as a Refuse: the storage failed, not the plugin
             _log_failure(plugin, hook, args, error)
             what = "took too long" if isinstance(error, HookTimeout) else "failed"
             raise HookFailure(f"Plugin {plugin} {what} in {hook}") from error
 
     return guarded
+
+
+def _refuses(error: BaseException) -> bool:
+    """Whether it is a StatusError that can be answered: the attributes of a plugin's own kind may be anything."""
+    if not isinstance(error, StatusError):
+        return False
+    try:
+        StatusError(error.status, error.comment, error.elements)
+    except Exception:
+        return False
+    return is_failure(error.status)
 
 
 def is_failure(status: int) -> bool:

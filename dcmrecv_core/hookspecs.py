@@ -75,8 +75,9 @@ def negotiate(association: Association) -> NegotiateResult:
 
     Called: in a worker, for each association, before the answer; every plugin is asked. Result: None, an iterable of
     `SupportedContext`, or `Reject`. Any `Reject` wins; else the union of all answers counts, transfer syntaxes in the
-    order of the first source; a source that accepts anything adds the rest behind those that are listed. An empty iterable is an answer too: what is accepted if nobody answers (Verification, or
-    all storage classes beside it if a plugin stores) is then not accepted. Raising: the association is rejected.
+    order of the first source; a source that accepts anything adds the rest behind those that are listed. An empty
+    iterable is an answer too: what is accepted if nobody answers (Verification, or all storage classes beside it if a
+    plugin stores) is then not accepted. Raising: the association is rejected.
     """
 
 

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, get_args
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+MAX_EXTENDED = 0xFFFF - 2
+"""A SOP class UID and its application information share an item behind a length of 16 bits (PS3.7 D.3.3.5.1)."""
+
 OnExists = Literal["overwrite", "retry", "keep", "refuse"]
 """What happens when a file of the chosen name exists: replace it atomically; ask for another name; leave the
 old one and answer Success; answer failure 0111 (duplicate SOP instance)."""
@@ -73,12 +76,18 @@ class SupportedContext:
     def __post_init__(self) -> None:
         # reported here, where the plugin made the mistake, not in the middle of the negotiation
         syntaxes: Iterable[str] | None = self.transfer_syntaxes
-        if not isinstance(self.abstract_syntax, str) or isinstance(syntaxes, str | bytes):
+        if syntaxes is not None and type(syntaxes) is not tuple and not isinstance(syntaxes, str | bytes):
+            object.__setattr__(self, "transfer_syntaxes", syntaxes := tuple(syntaxes))
+        if not isinstance(self.abstract_syntax, str) or not _are_texts(syntaxes):
             raise TypeError(f"a UID and several UIDs or None expected, not {self.abstract_syntax!r}, {syntaxes!r}")
         if not isinstance(self.role, Role | None) or not isinstance(self.extended, bytes | None):
             raise TypeError(f"a Role or None and bytes or None expected, not {self.role!r}, {self.extended!r}")
-        if syntaxes is not None and type(syntaxes) is not tuple:
-            object.__setattr__(self, "transfer_syntaxes", tuple(syntaxes))
+        if self.extended and len(self.abstract_syntax) + len(self.extended) > MAX_EXTENDED:
+            raise ValueError(f"{len(self.extended)} bytes of extended negotiation do not fit into an item")
+
+
+def _are_texts(values: object) -> bool:
+    return values is None or (isinstance(values, tuple) and all(isinstance(value, str) for value in values))
 
 
 @dataclass(frozen=True, slots=True)

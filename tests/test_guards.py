@@ -110,6 +110,30 @@ def test_a_status_that_is_no_failure_does_not(status: int, caplog: pytest.LogCap
     check_failure("receive", caught, caplog)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (0xA700, b"bytes"),
+        ("A700", "text"),
+        (0x1A700, "text"),
+        (-1, "text"),
+        (0xA700, "text", ("PatientName",)),
+        (0xA700, "text", (1 << 40,)),
+        (0xA700, "text", 0x00100010),
+    ],
+    ids=repr,
+)
+def test_nonsense_is_no_status(arguments: tuple[Any, ...], caplog: pytest.LogCaptureFixture) -> None:
+    """Neither when it is made nor behind the back of `__init__`."""
+    with pytest.raises((TypeError, ValueError)):
+        StatusError(*arguments)
+    error = StatusError(0xA700, "text")
+    error.status, error.comment, error.elements = (*arguments, ())[:3]
+    with pytest.raises(HookFailure) as caught:
+        call("receive", error=error)
+    check_failure("receive", caught, caplog)
+
+
 @pytest.mark.parametrize("hook", ["negotiate", "worker_started"])
 def test_a_status_answers_no_association(hook: str, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(HookFailure) as caught:
@@ -188,12 +212,27 @@ def test_nonsense_fails_closed(hook: str, result: object, caplog: pytest.LogCapt
 
 @pytest.mark.parametrize(
     "arguments",
-    [(VERIFICATION, VERIFICATION), (VERIFICATION, b"1.2"), (7, None), (VERIFICATION, 7), (VERIFICATION, None, "SCU")],
+    [
+        (VERIFICATION, VERIFICATION),
+        (VERIFICATION, b"1.2"),
+        (7, None),
+        (VERIFICATION, 7),
+        (VERIFICATION, [7]),
+        (VERIFICATION, None, "SCU"),
+        (VERIFICATION, None, None, "01"),
+    ],
     ids=repr,
 )
 def test_nonsense_is_no_context(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError):
         SupportedContext(*arguments)
+
+
+def test_extended_negotiation_fits_into_its_item() -> None:
+    room = 0xFFFF - 2 - len(VERIFICATION)
+    SupportedContext(VERIFICATION, None, extended=bytes(room))
+    with pytest.raises(ValueError, match="do not fit"):
+        SupportedContext(VERIFICATION, None, extended=bytes(room + 1))
 
 
 def test_transfer_syntaxes_may_be_a_list() -> None:

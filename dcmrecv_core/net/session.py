@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.context_hints import log_lines
 from dcmrecv_core.contexts import unasked
-from dcmrecv_core.model import Association, ProposedContext, Reject, Summary
+from dcmrecv_core.errors import LocalProtocolError
+from dcmrecv_core.model import Association, ProposedContext, Reject, RejectReason, Summary
 from dcmrecv_core.net.connection import PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.proto import events, negotiation
@@ -112,7 +113,7 @@ class Session:
         }
 
     def run(self) -> None:
-        """Serve the association; returns when its connection is closed. Raises nothing for what a peer can do."""
+        """Serve the association; returns when its connection is closed. An internal error ends this one only."""
         started = time.monotonic()
         try:
             self._acceptor.receive_request(self._handover.request)
@@ -120,6 +121,10 @@ class Session:
         except OSError as error:
             log.info("connection to %s lost: %s", self._handover.address, error.strerror or error)
             self._ended = "closed"
+        except Exception:
+            log.critical("internal error in an association with %s", self._handover.address, exc_info=True)
+            self._abort("failed", "internal error")
+            self._send()
         finally:
             self._drop_reception()
             self._connection.finish()
@@ -271,7 +276,12 @@ class Session:
             self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")
             return
         identity = request.user.user_identity
-        self._acceptor.accept(answer, identity_response=b"" if identity and identity.response_requested else None)
+        try:
+            self._acceptor.accept(answer, identity_response=b"" if identity and identity.response_requested else None)
+        except LocalProtocolError as error:  # each answer of a plugin fits, all together do not
+            log.error("%s", error)
+            self._reject(Rejection(2, *RejectReason.NO_REASON.value), "the answer does not fit")
+            return
         log.info("Association Acknowledged (Max Send PDV: %d)", _max_send_pdv(request))
 
     def _reject(self, rejection: Rejection, why: str) -> None:

@@ -153,7 +153,10 @@ class Acceptor:
     # Decisions
 
     def accept(self, answer: Answer, *, identity_response: bytes | None = None) -> None:
-        """Send A-ASSOCIATE-AC with the results of the negotiation."""
+        """Send A-ASSOCIATE-AC with the results of the negotiation.
+
+        Raises LocalProtocolError, with nothing sent, if its items do not fit: it can still be rejected.
+        """
         request = self._requested()
         class_uid, version_name = self._identity
         user = UserInformation(
@@ -165,14 +168,14 @@ class Acceptor:
             extended=answer.extended,
             identity_response=identity_response,
         )
+        data = encode_associate_ac(AssociateAccept(request.called, request.calling, answer.results, user))
         contexts = {context.context_id: context.abstract_syntax for context in request.contexts}
         self._messages.contexts = {
             result.context_id: (contexts[result.context_id], result.transfer_syntax)
             for result in answer.results
             if result.result == ACCEPTED
         }
-        accept = AssociateAccept(request.called, request.calling, answer.results, user)
-        self._apply(Event.ACCEPT, encode_associate_ac(accept))
+        self._apply(Event.ACCEPT, data)
 
     def reject(self, rejection: Rejection) -> None:
         """Send A-ASSOCIATE-RJ."""

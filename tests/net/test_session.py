@@ -181,6 +181,22 @@ def test_each_response_is_one_send(world: World) -> None:
     assert [len(pdus(piece)) for piece in connection.sends] == [1, 1, 1, 1, 1]
 
 
+def test_an_answer_that_does_not_fit_rejects(world: World) -> None:
+    """Each of the two items of extended negotiation fits, both together do not."""
+    extended = bytes(40_000)
+    world.recorder.answer = [SupportedContext(uid, None, extended=extended) for uid in (CT, VERIFICATION)]
+    connection = world.play()
+    assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_RJ]
+    assert world.summary.ended == "rejected"
+
+
+def test_an_internal_error_ends_its_association_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.shared.receiver, "begin", lambda *arguments: 1 // 0)
+    connection = world.play(store(1))
+    assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_AC, ABORT]
+    assert world.summary.ended == "failed"
+
+
 def test_statuses_and_what_is_counted(world: World) -> None:
     def verdict(instance: Instance) -> object:
         if instance.sop_instance_uid.endswith(".2"):
