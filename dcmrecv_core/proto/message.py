@@ -202,6 +202,8 @@ class MessageReader:
             return Status.SUCCESS, ""
         if command.field != CommandField.C_STORE_RQ:
             return Status.UNRECOGNIZED_OPERATION, "Only C-STORE and C-ECHO are supported"
+        if len(command.sop_class_uid) > MAX_UID_LENGTH:
+            return Status.SOP_CLASS_NOT_SUPPORTED, "Affected SOP Class UID is longer than 64 characters"
         sop_instance_uid = command.sop_instance_uid
         if not sop_instance_uid or len(sop_instance_uid) > MAX_UID_LENGTH:
             fault = "longer than 64 characters" if sop_instance_uid else "missing"

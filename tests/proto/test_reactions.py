@@ -190,6 +190,7 @@ REFUSED: dict[str, tuple[bytes, bool, int, int, int]] = {
     "no SOP Instance UID": (wire.message(3, without(store_elements(), 0x1000), b"data"), False, 0x8001, 7, 0x0117),
     "empty SOP Instance UID": (wire.message(3, store_elements(instance=""), b"data"), False, 0x8001, 7, 0x0117),
     "SOP Instance UID of 65": (wire.message(3, store_elements(instance=LONG_UID), b"data"), False, 0x8001, 7, 0x0117),
+    "SOP Class UID of 65": (wire.message(3, store_elements(sop_class=LONG_UID), b"data"), False, 0x8001, 7, 0x0122),
     "no SOP Instance UID, no data set": (
         wire.message(3, {0x0100: 1, 0x0110: 7, 0x0800: 0x0101}),
         False,
