@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core import hookspecs
@@ -177,10 +177,18 @@ def check(found: Found) -> dict[str, Any]:
 
 
 def _belongs_to(plugin: object, value: object) -> bool:
-    """Whether `value` is a function of the plugin's own, not one that it merely imported (`from os import write`)."""
-    if isinstance(plugin, ModuleType):
-        return isinstance(value, FunctionType) and value.__module__ == plugin.__name__
-    return inspect.ismethod(value) or isinstance(value, FunctionType)
+    """Whether `value` is a callable of the plugin's own, not one that it merely imported (`from os import write`).
+
+    What is imported is known to its own module by its own name; what a decorator or `partial` made is not.
+    """
+    if not callable(value) or isinstance(value, type):
+        return False
+    if not isinstance(plugin, ModuleType):
+        return not isinstance(value, BuiltinFunctionType)
+    home = getattr(value, "__module__", None)
+    if home == plugin.__name__:
+        return True
+    return getattr(sys.modules.get(str(home)), getattr(value, "__qualname__", ""), None) is not value
 
 
 def _check_function(plugin: str, name: str, function: Any, marked: dict[str, Any]) -> None:

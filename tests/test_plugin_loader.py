@@ -268,6 +268,34 @@ def test_properties_are_left_alone() -> None:
     assert list(check(Found("site", Lazy(), "test"))) == ["receive"]
 
 
+UNMARKED = {
+    "partial": "from functools import partial\nstored = partial(print, 'stored')",
+    "cached": "from functools import cache\n@cache\ndef stored(): pass",
+    "wrapped elsewhere": "from site_tools import unnamed\n@unnamed\ndef stored(): pass",
+    "wrapped elsewhere under its name": "from site_tools import named\n@named\ndef stored(): pass",
+    "method": "stored = [].append",
+}
+
+
+@pytest.mark.parametrize("text", UNMARKED.values(), ids=UNMARKED)
+def test_a_hook_without_a_mark_whatever_it_is_made_of(text: str) -> None:
+    write(
+        "site_tools.py",
+        "import functools\n"
+        "def unnamed(function):\n    def inner(*args): return function(*args)\n    return inner\n"
+        "def named(function):\n    return functools.wraps(function)(lambda *args: function(*args))\n",
+    )
+    write("site_unmarked.py", HOOK + text)
+    with pytest.raises(PluginError, match="stored is named like a hook but not marked"):
+        check(find("site_unmarked"))
+
+
+def test_what_is_imported_needs_no_mark() -> None:
+    write("site_tools.py", "from functools import cache\ndef stored(): pass\n@cache\ndef receive(): pass\n")
+    write("site_importing.py", HOOK + "from os import write\nfrom site_tools import receive, stored\nbackground = 7\n")
+    assert list(check(find("site_importing"))) == ["choose_filename"]
+
+
 def test_every_hook_of_the_contract() -> None:
     assert HOOKS == (
         "add_options",
@@ -281,6 +309,7 @@ def test_every_hook_of_the_contract() -> None:
         "write",
         "stored",
         "association_ended",
+        "background",
     )
 
 
