@@ -6,6 +6,7 @@ So hooks never run concurrently inside a process, and a stuck sender or a crashi
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import select
@@ -34,10 +35,14 @@ log = logging.getLogger("dcmrecv.net")
 RECYCLE_AFTER = 1000
 """Associations that a worker serves before it is replaced, at least; the jitter keeps them from ending together."""
 
+STOP_GRACE = 7.0
+"""Seconds after SIGTERM for the instance it is in, then the association is aborted. A second less than the supervisor
+gives: a peer that has stalled hears an A-ABORT, and what a killed process would leave behind is cleaned up."""
+
 ORPHAN_GRACE = 1.0
 """Seconds that a worker whose supervisor died goes on with the instance it is in."""
 
-_ORPHAN_END = 0.9  # seconds later it ends for certain: a hook may hold it up
+_CERTAIN_END = 0.9  # seconds after the grace: a hook may hold it up
 
 _TICK = 1.0
 
@@ -48,8 +53,9 @@ class Worker:
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
         self._parent = os.getppid()
+        self._orphaned = False
         self.stopping = False
-        self.give_up_at: float | None = None
+        self.give_up_at = math.inf
 
     def arm(self, hook_seconds: float) -> None:
         """Install the handlers, let signals in, and start the tick that drives heartbeat and hook timer."""
@@ -68,18 +74,22 @@ class Worker:
         """Whether to end now: between two instances at once, inside one when the grace is over."""
         if not self.stopping:
             return False
-        return between_instances or (self.give_up_at is not None and time.monotonic() > self.give_up_at)
+        return between_instances or time.monotonic() > self.give_up_at
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stop_within(STOP_GRACE)
+
+    def _stop_within(self, seconds: float) -> None:
         self.stopping = True
+        self.give_up_at = min(self.give_up_at, time.monotonic() + seconds)
 
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         self._heartbeat.beat(now)
-        if self.give_up_at is None and os.getppid() != self._parent:
-            self.stopping = True
-            self.give_up_at = now + ORPHAN_GRACE
-        elif self.give_up_at is not None and now > self.give_up_at + _ORPHAN_END:
+        if not self._orphaned and os.getppid() != self._parent:
+            self._orphaned = True
+            self._stop_within(ORPHAN_GRACE)
+        elif now > self.give_up_at + _CERTAIN_END:
             os._exit(1)
         try:
             timer.tick()
