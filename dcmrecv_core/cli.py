@@ -106,6 +106,9 @@ def _run(configuration: Configuration) -> int:
     _say_what_is_accepted(settings, plugins)
     capabilities = _check_output_directory(settings)
     listeners = open_listeners(settings)
+    if settings.max_pdu & 1:
+        even = settings.max_pdu & ~1
+        log.warning("ASSOC: PDV receive length %d is odd (using %d)", settings.max_pdu, even)
     log.info("starting service class provider and listening ...")
     from dcmrecv_core.net.reload import Source
     from dcmrecv_core.net.supervisor import Supervisor

@@ -74,6 +74,11 @@ def test_serves(run: Run, served: list[Settings], capfd: pytest.CaptureFixture[s
     ]
 
 
+def test_an_odd_maximum_length_is_not_changed_without_a_word(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("-pm", "-pdu", "4097") == 0
+    assert capfd.readouterr().err == "W: ASSOC: PDV receive length 4097 is odd (using 4096)\n"
+
+
 @pytest.mark.parametrize("option", ["--help", "--version", "--list-plugins"])
 def test_prints_and_ends(capfd: pytest.CaptureFixture[str], served: list[Settings], option: str) -> None:
     assert cli.main([option]) == 0

@@ -7,6 +7,7 @@ supervisor   one loop: front desk, pool, signals; never touches the output file 
   handover   how a connection and its request get from desk to worker
 worker       one process, one association at a time
   session    one association: joins connection, protocol core and receiver
+  hostnames  what the log calls a peer
   connection a plain socket (or TLS) with the same few calls
 heartbeat    what a worker tells the supervisor without a system call
 notify       systemd's READY, STOPPING and WATCHDOG

@@ -17,9 +17,11 @@ from dcmrecv_core.errors import LocalProtocolError
 from dcmrecv_core.model import Association, ProposedContext, Reject, RejectReason, Summary
 from dcmrecv_core.net.connection import PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.hostnames import HostNames
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
+from dcmrecv_core.proto.dimse import CommandField
 from dcmrecv_core.proto.pdu import Rejection
 from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -54,6 +56,8 @@ class Shared:
         self.plugins = plugins
         self.receiver = receiver
         self.should_stop = should_stop
+        looks_up = log.isEnabledFor(logging.INFO) and not settings.disable_host_lookup
+        self.host_name: Callable[[str], str] = HostNames().name if looks_up else str
         self.memory = bytearray(RECEIVE_BUFFER)
         self.fallback = unasked(stores=plugins.names_storage())
         self._requests: OrderedDict[bytes, AssociateRequest] = OrderedDict()
@@ -153,7 +157,7 @@ class Session:
             self._send()
             if self._ended:
                 break
-            if self._reception is None and self._shared.should_stop(True):
+            if self._shared.should_stop(self._reception is None):
                 self._stop()
             else:
                 self._receive()
@@ -255,7 +259,7 @@ class Session:
         )
         log.info(
             "Association Received %s: %s -> %s",
-            association.peer_address,
+            self._shared.host_name(association.peer_address),
             association.calling_ae_title,
             association.called_ae_title,
         )
@@ -326,7 +330,7 @@ class Session:
 
     def _on_refused(self, event: events.CommandRefused) -> None:
         log.error("command %04X refused with status %04X: %s", event.command.field, event.status, event.comment)
-        self._refused += 1
+        self._refused += event.command.field == CommandField.C_STORE_RQ
 
     def _on_store(self, event: events.StoreRequested) -> None:
         if self._shared.should_stop(True):  # a peer that pipelines leaves no quiet moment between two instances
@@ -364,9 +368,15 @@ class Session:
 
 
 def _max_send_pdv(request: AssociateRequest) -> int:
-    """dcmrecv's figure: the peer's maximum less the headers of PDU and PDV; without a limit, of its largest PDU."""
+    """dcmrecv's figure: the peer's maximum, made even, less the headers of PDU and PDV.
+
+    0 means its own largest PDU, no word of it 16384; where nothing is left of the headers it takes the smallest PDU.
+    """
     limit = request.user.max_length
-    return (131072 if not limit else min(limit, 131072)) - 12
+    if limit is None:
+        limit = 16384
+    length = (min(limit or 131072, 131072) & ~1) - 12
+    return length if length >= 12 else 4084
 
 
 _STATUS_TEXTS = {0x0000: "Success", 0xA700: "Refused: OutOfResources", 0xC000: "Error: CannotUnderstand"}

@@ -215,7 +215,44 @@ def test_statuses_and_what_is_counted(world: World) -> None:
     assert world.files == [f"CT.{INSTANCE}.1"]
 
 
+def test_a_command_that_carries_no_instance_is_not_counted(world: World) -> None:
+    find = {**ECHO_COMMAND, 0x0100: 0x0020}
+    connection = world.play(b"".join(data_pdus(3, [command_set(find)], is_command=True)), RELEASE)
+    assert responses(connection.sent) == [(7, 0x0211)]
+    assert world.summary.refused == 0
+
+
 # Requests
+
+
+@pytest.mark.parametrize(
+    ("maximum", "shown"),
+    [(None, 16372), (0, 131060), (200_000, 131060), (16384, 16372), (4097, 4084), (24, 12), (20, 4084)],
+)
+def test_the_length_that_the_log_shows(
+    make: Make, caplog: pytest.LogCaptureFixture, maximum: int | None, shown: int
+) -> None:
+    caplog.set_level("INFO")
+    request = associate_rq([(VERIFICATION, [IMPLICIT_LE])], max_pdu=maximum or 0)
+    if maximum is None:  # an item of a kind that nobody knows is passed over
+        request = request.replace(b"\x51\0\0\4\0\0\0\0", b"\x7f\0\0\4\0\0\0\0")
+    make().play(RELEASE, request=request)
+    assert f"Association Acknowledged (Max Send PDV: {shown})" in caplog.messages
+
+
+@pytest.mark.parametrize(("disabled", "shown"), [(False, "ct1"), (True, "10.0.0.1")])
+def test_hosts_are_named_unless_disabled(
+    make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, disabled: bool, shown: str
+) -> None:
+    monkeypatch.setattr(session_module.HostNames, "name", lambda self, address: {"10.0.0.1": "ct1"}[address])
+    caplog.set_level("INFO")
+    make(disable_host_lookup=disabled).play(RELEASE)
+    assert f"Association Received {shown}: RAWSCU -> ANY" in caplog.messages
+
+
+def test_without_info_nobody_asks_for_names(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")
+    assert make().shared.host_name is str
 
 
 @pytest.mark.parametrize(
@@ -498,6 +535,14 @@ def test_stop_within_an_instance_whose_grace_is_over(world: World) -> None:
     assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
     assert world.files == []
     assert world.summary.ended == "stopped"
+
+
+def test_stop_ends_a_peer_that_goes_on_bit_by_bit_when_the_grace_is_over(world: World) -> None:
+    said = store(1)
+    drops: list[Step] = [said[at : at + 1] for at in range(300, len(said))]
+    connection = world.play(said[:300], lambda: world.stop.update((True, False)), *drops, RELEASE)
+    assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
+    assert world.files == []
 
 
 def test_stop_does_not_wait_for_a_peer_that_does_not_read(world: World) -> None:
