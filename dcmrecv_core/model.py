@@ -224,18 +224,22 @@ class Instance(ABC):
         """The value of one top-level element, as pydicom converts it, or `default` if it is absent or empty.
 
         `element` is a keyword ("SeriesDate"), a tag (0x00080021) or (private creator, tag). Only this element
-        is decoded. Raises KeyError for a keyword that the dictionary does not know.
+        is decoded, however long it is. Raises KeyError for a keyword that the dictionary does not know.
         """
 
     @abstractmethod
-    def raw(self, element: TagLike) -> RawElement | None:
-        """One top-level element without any conversion, None if it is absent. Raises KeyError as `get` does."""
+    def raw(self, element: TagLike, limit: int | None = None) -> RawElement | None:
+        """One top-level element without any conversion, None if it is absent. Raises KeyError as `get` does.
+
+        With `limit`, only so many bytes of its value: what a peer sent may have any length, whatever its VR.
+        """
 
     @property
     @abstractmethod
     def header(self) -> Dataset:
         """All top-level elements before the pixel data, decoded on first use; values above 64 KiB are left
-        out. Read-only by contract: changes do not reach the stored file, `replace_header` does that."""
+        out, and what would make all values together more than 8 MiB. Read-only by contract: changes do not reach the
+        stored file, `replace_header` does that."""
 
     @abstractmethod
     def open(self) -> BinaryIO:

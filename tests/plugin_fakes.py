@@ -65,7 +65,7 @@ class FakeInstance(Instance):
     def get(self, element: TagLike, default: Any = None) -> Any:
         return default
 
-    def raw(self, element: TagLike) -> RawElement | None:
+    def raw(self, element: TagLike, limit: int | None = None) -> RawElement | None:
         return self.series_date if element == 0x00080021 else None
 
     @property

@@ -21,6 +21,7 @@ from dcmrecv_builtin import (
     unique,
 )
 from dcmrecv_core import Association, ConfigurationError, Discard, Name, ProposedContext, RawElement, SupportedContext
+from dcmrecv_core.model import TagLike
 from dcmrecv_core.settings import Settings
 from plugin_fakes import ASSOCIATION, FakeInstance
 
@@ -109,6 +110,15 @@ def test_series_date_that_is_none(element: RawElement | None, monkeypatch: pytes
     today = datetime.now().strftime("undef/%Y%m%d")
     chosen = series_date.choose_subdir(FakeInstance(element))
     assert chosen in (today, datetime.now().strftime("undef/%Y%m%d"))
+
+
+def test_series_date_of_any_length_is_not_read() -> None:
+    class Long(FakeInstance):
+        def raw(self, element: TagLike, limit: int | None = None) -> RawElement | None:
+            assert limit is not None and limit <= 0x10000
+            return super().raw(element, limit)
+
+    assert series_date.choose_subdir(Long(RawElement("DA", b"20200102"))) == "data/2020/01/02"
 
 
 def test_ignore() -> None:

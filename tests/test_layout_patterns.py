@@ -136,7 +136,7 @@ class Known(FakeInstance):
     def get(self, element: TagLike, default: Any = None) -> Any:
         return self.values.get(element, default)  # type: ignore[call-overload]
 
-    def raw(self, element: TagLike) -> RawElement | None:
+    def raw(self, element: TagLike, limit: int | None = None) -> RawElement | None:
         value = self.values.get(element)  # type: ignore[call-overload]
         return None if value is None else RawElement("UN", value.encode("utf-8", "surrogatepass"))
 
@@ -295,3 +295,18 @@ def test_the_document_is_right(pattern: str, path: str) -> None:
 def test_the_document_names_every_value() -> None:
     text = DOCUMENT.read_text()
     assert [name for name in VALUES if f"`{name}`" not in text] == []
+
+
+def test_a_value_of_any_length_is_not_read() -> None:
+    """It counts as absent: what a peer sends as a name must not fill the memory."""
+
+    class Long(FakeInstance):
+        def raw(self, element: TagLike, limit: int | None = None) -> RawElement | None:
+            assert limit is not None
+            return RawElement("UN", bytes(limit))
+
+        def get(self, element: TagLike, default: Any = None) -> Any:
+            raise AssertionError("read as a whole")
+
+    for pattern in ("{PatientID}", "{PatientID[1]}", "{RequestAttributesSequence.StudyID}", '{"SITE",0029,10}'):
+        assert Layout(pattern).path(Long()) == ("", layout.MISSING), pattern

@@ -23,10 +23,11 @@ from pydicom.values import convert_string
 from dcmrecv_core.model import TagLike
 from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.receive.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
-from dcmrecv_core.receive.values import is_left_out, value_of
+from dcmrecv_core.receive.values import split_header, value_of
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _LONGEST_CHARACTER_SETS = 1024  # bounds what is cached; all defined terms together have 200 characters
+_LONGEST_CREATOR = 1024  # 64 characters; what is longer names no block
 _COMMAND, _FILE_META = 0x0000, 0x0002  # groups that are no data set's
 _TELLING_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
 
@@ -57,8 +58,8 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
     character_sets = _character_sets(index)
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
     implicit = not encoding.explicit
-    for tag, element in index.elements.items():
-        if element.offset >= index.pixel_offset or is_left_out(element) or tag >> 16 in (_COMMAND, _FILE_META):
+    for element in split_header(index)[0]:
+        if element.tag >> 16 in (_COMMAND, _FILE_META):
             continue
         implicit = not element.vr
         raw = _raw(index, encoding, element, _declared_vr(element))
@@ -89,6 +90,9 @@ def tag_of(index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
 
 
 def _creator(index: DataSetIndex, encoding: Encoding, tag: int) -> str:
+    element = index.get(tag)
+    if element is None or element.end - element.value_offset > _LONGEST_CREATOR:
+        return ""
     return str(get_value(index, encoding, tag, "")).strip()
 
 

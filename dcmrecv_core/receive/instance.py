@@ -87,8 +87,8 @@ class ReceivedInstance(Instance):
     def get(self, element: TagLike, default: Any = None) -> Any:
         return values.get_value(self.index, self._encoding or IMPLICIT_LITTLE, element, default)
 
-    def raw(self, element: TagLike) -> RawElement | None:
-        return values.get_raw(self.index, self._encoding or IMPLICIT_LITTLE, element)
+    def raw(self, element: TagLike, limit: int | None = None) -> RawElement | None:
+        return values.get_raw(self.index, self._encoding or IMPLICIT_LITTLE, element, limit)
 
     @property
     def header(self) -> Dataset:

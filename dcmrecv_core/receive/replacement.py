@@ -10,7 +10,7 @@ from dcmrecv_core.receive.content import FileRange, Piece, piece_length
 from dcmrecv_core.receive.dataset import scan
 from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS
 from dcmrecv_core.receive.sources import MemorySource
-from dcmrecv_core.receive.values import is_left_out
+from dcmrecv_core.receive.values import split_header
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -66,11 +66,7 @@ def _header_parts(dataset: Dataset, index: DataSetIndex, encoding: Encoding) -> 
     has_pixel_data = any(tag in index.found for tag in PIXEL_DATA_TAGS)
     # All of it at once: character set and pixel representation say how other elements are to be written.
     header = encode(dataset[:_FIRST_PIXEL_DATA_TAG] if has_pixel_data else dataset, encoding)
-    kept = sorted(
-        element
-        for element in index.elements.values()
-        if element.offset < index.pixel_offset and is_left_out(element) and element.tag not in dataset
-    )
+    kept = sorted(element for element in split_header(index)[1] if element.tag not in dataset)
     start = 0
     if kept:
         written = scan(MemorySource(memoryview(header)), encoding._replace(deflated=False), whole=True).elements

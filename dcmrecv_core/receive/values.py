@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 HEADER_VALUE_LIMIT = 65536
 """Longer values are not in the header; each can be had on its own."""
 
+HEADER_LIMIT = 8 << 20
+"""Values of the header together, in bytes; a real one has some ten thousand."""
+
 _LONGEST_UID_FIELD = 1024  # a UID has 64 characters, but what is too long must not look like another one
 
 
@@ -33,16 +36,16 @@ def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default
     return decoding.get_value(index, encoding, element, default)
 
 
-def get_raw(index: DataSetIndex, encoding: Encoding, element: TagLike) -> RawElement | None:
-    """One top-level element as received, its delimiter not counted; None if it is absent. Raises KeyError for an
-    unknown keyword."""
+def get_raw(index: DataSetIndex, encoding: Encoding, element: TagLike, limit: int | None = None) -> RawElement | None:
+    """One top-level element as received, its delimiter not counted, at most `limit` bytes of its value; None if it is
+    absent. Raises KeyError for an unknown keyword."""
     tag = element
     if not isinstance(tag, int):
         from dcmrecv_core.receive import decoding
 
         tag = decoding.tag_of(index, encoding, element)
     found = index.get(tag)
-    return None if found is None else RawElement(found.vr, value_of(index, found))
+    return None if found is None else RawElement(found.vr, value_of(index, found, limit))
 
 
 def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
@@ -52,9 +55,21 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
     return decoding.read_header(index, encoding)
 
 
-def is_left_out(element: Element) -> bool:
-    """Whether the value, a sequence's too, is too long for the header."""
-    return element.end - element.value_offset > HEADER_VALUE_LIMIT
+def split_header(index: DataSetIndex) -> tuple[list[Element], list[Element]]:
+    """The elements before the pixel data: those of the header, and those that are too long for it, a sequence with
+    all that it holds, or come after so many others that the header is full."""
+    inside: list[Element] = []
+    left_out: list[Element] = []
+    room = HEADER_LIMIT
+    for element in index.elements.values():
+        if element.offset < index.pixel_offset:
+            length = element.end - element.value_offset
+            if length > min(HEADER_VALUE_LIMIT, room):
+                left_out.append(element)
+            else:
+                inside.append(element)
+                room -= length
+    return inside, left_out
 
 
 def uid_of(index: DataSetIndex, tag: int) -> str:
@@ -67,9 +82,11 @@ def uid_of(index: DataSetIndex, tag: int) -> str:
     return value.partition(b"\0")[0].rstrip(b" ").decode("latin-1")
 
 
-def value_of(index: DataSetIndex, element: Element) -> bytes:
-    """The bytes of a value, without the delimiter that ends one of undefined length."""
+def value_of(index: DataSetIndex, element: Element, limit: int | None = None) -> bytes:
+    """The bytes of a value, at most `limit`, without the delimiter that ends one of undefined length."""
     length = element.length
     if length == UNDEFINED_LENGTH:
         length = element.end - element.value_offset - 8
+    if limit is not None:
+        length = min(length, limit)
     return bytes(index.source.window(element.value_offset, length)[:length])

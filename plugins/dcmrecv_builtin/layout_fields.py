@@ -31,6 +31,7 @@ _STEP = re.compile(r'((?:"[^"]*"|[^".\[\]])*)(?:\[([^\]]*)\])?')
 
 # VRs of text that needs no conversion when it is ASCII without escape sequences and backslashes
 _PLAIN_VRS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"))
+_LONGEST_VALUE = 1 << 20
 _BINARY_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"))
 
 
@@ -89,7 +90,13 @@ def source(name: str) -> Source:
         return Source(_nested(way, last), last.vr)
     if isinstance(last.element, int) and last.vr in _PLAIN_VRS and last.number == 0:
         return Source(_plain(last.element, last.vr), last.vr)
-    return Source(lambda instance: _text(instance.get(last.element), last.number), last.vr)
+    return Source(lambda instance: _text(_value(instance, last.element), last.number), last.vr)
+
+
+def _value(instance: Instance, element: int | tuple[str, int]) -> Any:
+    """A value of sane length, None for others, which would fill the memory and name nothing."""
+    found = instance.raw(element, _LONGEST_VALUE + 1)
+    return None if found is None or len(found.value) > _LONGEST_VALUE else instance.get(element)
 
 
 def _plain(tag: int, vr: str) -> Getter:
@@ -97,8 +104,8 @@ def _plain(tag: int, vr: str) -> Getter:
     vrs = (vr, "")
 
     def get(instance: Instance) -> str | None:
-        element = instance.raw(tag)
-        if element is None:
+        element = instance.raw(tag, _LONGEST_VALUE + 1)
+        if element is None or len(element.value) > _LONGEST_VALUE:
             return None
         value = element.value
         if element.vr in vrs and value.isascii() and b"\\" not in value and b"\x1b" not in value:
@@ -112,7 +119,7 @@ def _nested(way: list[Step], last: Step) -> Getter:
     first, *rest = way
 
     def get(instance: Instance) -> str | None:
-        value = _at(instance.get(first.element), first.number)
+        value = _at(_value(instance, first.element), first.number)
         for step in rest:
             value = _at(_element(value, step.element), step.number)
         return _text(_element(value, last.element), last.number)

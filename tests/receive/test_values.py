@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import write_dataset
 
 from dcmrecv_core.model import RawElement, TagLike
+from dcmrecv_core.receive import values
 from dcmrecv_core.receive.dataset import DataSetIndex, encoding_of, scan
 from dcmrecv_core.receive.encodings import (
     DEFLATED_LITTLE,
@@ -190,6 +191,38 @@ def test_header_leaves_out_long_values_and_what_follows_the_pixel_data(recwarn: 
     assert get_value(index, IMPLICIT_LITTLE, "PixelData") == b"abcd"
     assert list(recwarn) == []
     assert 0x00020010 not in read_header(walk(encode(nodes[:1], EXPLICIT_LITTLE)), EXPLICIT_LITTLE)
+
+
+def test_header_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "HEADER_LIMIT", 100)
+    nodes = [Node(0x00091001 + number, "OB", bytes(40)) for number in range(3)] + [Node(0x00100020, "LO", b"ab")]
+    index = walk(encode(nodes, EXPLICIT_LITTLE))
+    assert [element.tag for element in read_header(index, EXPLICIT_LITTLE)] == [0x00091001, 0x00091002, 0x00100020]
+
+
+class Watched(MemorySource):
+    """Notes the longest range that was asked for."""
+
+    longest = 0
+
+    def window(self, offset: int, length: int) -> memoryview:
+        self.longest = max(self.longest, length)
+        return super().window(offset, length)
+
+
+def test_only_so_much_of_a_value_is_read() -> None:
+    nodes = [
+        Node(0x00080021, "UN", bytes(100_000)),
+        Node(0x00090010, "UN", bytes(100_000)),
+        Node(0x00090011, "LO", b"SITE"),
+        Node(0x00091101, "LO", b"ab"),
+    ]
+    source = Watched(memoryview(encode(nodes, EXPLICIT_LITTLE)))
+    index = scan(source, EXPLICIT_LITTLE, whole=True)
+    assert get_raw(index, EXPLICIT_LITTLE, 0x00080021, 0) == RawElement("UN", b"")
+    assert get_raw(index, EXPLICIT_LITTLE, "SeriesDate", 8) == RawElement("UN", bytes(8))
+    assert get_value(index, EXPLICIT_LITTLE, ("SITE", 0x00090001)) == "ab", "the creator before it is too long"
+    assert source.longest < 1000
 
 
 def test_file_meta_in_big_endian_data_is_little_endian() -> None:

@@ -88,9 +88,9 @@ def record_of(instance: Instance, location: str, received: int) -> Record:
     elements = {}
     try:
         for keyword, tag in ELEMENTS.items():
-            element = instance.raw(tag)
+            element = instance.raw(tag, LONGEST_VALUE)
             if element is not None and element.value:
-                elements[keyword] = element.value[:LONGEST_VALUE].decode("latin-1")
+                elements[keyword] = element.value.decode("latin-1")
     except StatusError:
         pass  # --bit-preserving stores what cannot be read, too; what came before the fault counts
     return Record(
