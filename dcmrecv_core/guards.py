@@ -101,7 +101,10 @@ def guard(function: Callable[..., Any], plugin: str, hook: str, observer: Observ
     """`function` as the registered implementation of `hook`: timed, checked and attributed to `plugin`; each call is
     told to `observer`, if there is one."""
     specification = getattr(hookspecs, hook)
-    call = _with_named_arguments(function, list(inspect.signature(specification).parameters))
+    offered = list(inspect.signature(specification).parameters)
+    call = _with_named_arguments(function, offered)
+    if offered == ["settings"]:
+        call = _with_own_options(call, plugin)
     if observer is not None:
         call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
     if hook in START_HOOKS:
@@ -132,6 +135,11 @@ def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> C
         return function(**{name: arguments[name] for name in named})
 
     return call
+
+
+def _with_own_options(call: Callable[..., Any], plugin: str) -> Callable[..., Any]:
+    """A plugin cannot know what it is called: its options come with the settings."""
+    return lambda settings: call(settings.own(plugin))
 
 
 def _guard_start(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,6 +50,8 @@ class Settings:
     contexts: tuple[SupportedContext, ...] = ()
     plugins: tuple[str, ...] = ()
     plugin_options: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)  # may hold secrets
+    options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The values of the options that the plugin which got these settings declared, by key: `keep_days`."""
 
     log_level: str = "warn"
     log_config: str | None = None
@@ -66,5 +68,14 @@ class Settings:
         return Path(self.state_dir) if self.state_dir else Path(self.output_directory) / ".dcmrecv"
 
     def for_plugin(self, name: str) -> dict[str, Any]:
-        """The values of the options that the plugin called `name` declared, by key."""
-        return self.plugin_options.get(name, {})
+        """The values of the options that the plugin called `name` declared, by key; its own a plugin has in `options`.
+        Raises LookupError if no plugin of that name declared any."""
+        try:
+            return self.plugin_options[name]
+        except KeyError:
+            known = ", ".join(self.plugin_options) or "none"
+            raise LookupError(f"no plugin called {name!r} has options; plugins that have: {known}") from None
+
+    def own(self, plugin: str) -> Settings:
+        """These settings as `plugin` gets them."""
+        return replace(self, options=self.plugin_options.get(plugin, {}))

@@ -145,11 +145,24 @@ def test_each_plugin_declares_options_of_its_own() -> None:
     assert {(option.plugin, option.long) for option in registry} == {("plugin0", "--root"), ("plugin2", "--cache")}
 
 
-def test_configure_hands_out_the_settings() -> None:
+@pytest.mark.parametrize("hook", ["configure", "worker_started", "background"])
+def test_the_settings_come_with_the_plugins_own_options(hook: str) -> None:
     seen: list[object] = []
-    settings = Settings(plugin_options={"plugin0": {"root": "/data"}})
-    load(hooks(configure=lambda settings: seen.append(settings.for_plugin("plugin0")))).configure(settings)
-    assert seen == [{"root": "/data"}]
+    settings = Settings(plugin_options={"plugin0": {"root": "/data"}, "plugin1": {"root": "/more"}})
+    plugins = load(*(hooks(**{hook: lambda settings: seen.append(settings.options)}) for _ in range(3)))
+    if hook == "background":
+        for number in (2, 1, 0):
+            plugins.background(f"plugin{number}", settings)
+    else:
+        getattr(plugins, hook)(settings)
+    assert seen == [{}, {"root": "/more"}, {"root": "/data"}]
+
+
+def test_options_of_another_plugin() -> None:
+    settings = Settings(plugin_options={"naming": {"root": "/data"}, "index": {}})
+    assert settings.for_plugin("naming") == {"root": "/data"}
+    with pytest.raises(LookupError, match="'mysite.naming' has options; plugins that have: naming, index"):
+        settings.for_plugin("mysite.naming")
 
 
 def test_configure_refuses() -> None:

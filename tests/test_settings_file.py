@@ -122,7 +122,12 @@ def test_every_option_that_sets_something_has_a_key() -> None:
 
 def test_every_setting_has_a_key() -> None:
     fields = {field.name for field in dataclasses.fields(Settings)}
-    assert fields - {key.field for key in KEYS.values()} == {CONTEXTS, "plugin_options", "settings_file"}
+    assert fields - {key.field for key in KEYS.values()} == {
+        CONTEXTS,
+        "plugin_options",
+        "options",
+        "settings_file",
+    }
 
 
 @pytest.mark.parametrize("name", [name for name, key in KEYS.items() if key.choices])

@@ -36,8 +36,7 @@ def add_options(options: PluginOptions) -> None:
 def configure(settings: Settings) -> None:
     """Read the rules; workers are forked from here, so all have them."""
     global _rules
-    # [] and not get: without its options, as under another name, it must not start and let everybody in
-    options = settings.for_plugin(NAME)
+    options = settings.options  # [] and not get: without its options it must not start and let everybody in
     rules = Rules(
         calling=_parsed("--allow-calling", options["allow_calling"], parse_titles),
         called=_parsed("--allow-called", options["allow_called"], parse_titles),

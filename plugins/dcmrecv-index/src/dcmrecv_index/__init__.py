@@ -82,5 +82,5 @@ def queue_directory(settings: Settings) -> Path:
 
 
 def _given_url(settings: Settings) -> str | None:
-    url: str | None = settings.for_plugin(NAME).get("index_url")
+    url: str | None = settings.options.get("index_url")
     return url
