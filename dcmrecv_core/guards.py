@@ -97,7 +97,14 @@ timer = HookTimer()
 """One per process: workers are single-threaded."""
 
 
-def guard(function: Callable[..., Any], plugin: str, hook: str, observer: Observer | None = None) -> Callable[..., Any]:
+def guard(
+    function: Callable[..., Any],
+    plugin: str,
+    hook: str,
+    observer: Observer | None = None,
+    *,
+    built_in: bool = False,
+) -> Callable[..., Any]:
     """`function` as the registered implementation of `hook`: timed, checked and attributed to `plugin`; each call is
     told to `observer`, if there is one."""
     specification = getattr(hookspecs, hook)
@@ -108,7 +115,7 @@ def guard(function: Callable[..., Any], plugin: str, hook: str, observer: Observ
     if observer is not None:
         call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
     if hook in START_HOOKS:
-        guarded = _guard_start(call, plugin, hook)
+        guarded = _guard_start(call, plugin, hook, built_in)
     elif hook in NOTIFICATION_HOOKS:
         guarded = _guard_notification(call, plugin, hook)
     elif hook in BACKGROUND_HOOKS:
@@ -142,13 +149,18 @@ def _with_own_options(call: Callable[..., Any], plugin: str) -> Callable[..., An
     return lambda settings: call(settings.own(plugin))
 
 
-def _guard_start(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+def _guard_start(call: Callable[..., Any], plugin: str, hook: str, built_in: bool) -> Callable[..., Any]:
     def guarded(*args: Any) -> None:
         with no_new_threads(f"plugin {plugin}: {hook}"):
             try:
                 call(*args)
-            except StartError:
-                raise  # it knows its own exit code, as a configuration file does
+            except StartError as error:
+                # what a built-in one raises is about what the user gave, and says so
+                if built_in or str(error).startswith(("plugin ", "plugins ")):
+                    raise
+                failure = PluginError(f"plugin {plugin}: {hook}: {error}")
+                failure.exit_code = error.exit_code
+                raise failure from error
             except (Exception, SystemExit) as error:
                 log.debug("plugin %s: %s", plugin, hook, exc_info=True)
                 raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {error}") from error

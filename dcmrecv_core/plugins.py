@@ -78,9 +78,11 @@ class Plugins:
 
     def _guarded(self, found: Found, implementations: dict[str, Any]) -> Facade:
         facade = Facade()
+        built_in = found.origin == plugin_loader.BUILT_IN
         for name, function in implementations.items():
             marked = getattr(function, MARK)
-            guarded = guard(function, found.name, marked.get("specname") or name, self._observer)
+            hook = marked.get("specname") or name
+            guarded = guard(function, found.name, hook, self._observer, built_in=built_in)
             setattr(guarded, MARK, marked)
             setattr(facade, name, guarded)
         return facade

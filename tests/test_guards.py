@@ -337,8 +337,14 @@ def test_a_plugin_refuses_to_start(hook: str, error: BaseException) -> None:
 
 
 def test_errors_with_an_exit_code_keep_it() -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(PluginError, match=r"^plugin site: configure: broken profile$") as caught:
         guard(raising(ConfigurationError("broken profile")), "site", "configure")(Settings())
+    assert caught.value.exit_code == 66
+
+
+def test_the_built_in_ones_speak_for_themselves() -> None:
+    with pytest.raises(ConfigurationError, match=r"^broken profile$"):
+        guard(raising(ConfigurationError("broken profile")), "profile", "configure", built_in=True)(Settings())
 
 
 def test_threads_alive_after_configure() -> None:

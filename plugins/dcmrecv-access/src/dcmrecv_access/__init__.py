@@ -12,9 +12,6 @@ from typing import TypeVar
 from dcmrecv_access.rules import Rules, parse_networks, parse_titles
 from dcmrecv_core import Association, PluginError, PluginOptions, Reject, Settings, hookimpl
 
-NAME = "access"
-"""The entry point's, and so that of the settings table."""
-
 log = logging.getLogger("dcmrecv.access")
 
 T = TypeVar("T")
@@ -43,9 +40,7 @@ def configure(settings: Settings) -> None:
         networks=_parsed("--allow-network", options["allow_network"], parse_networks),
     )
     if not rules:
-        raise PluginError(
-            f"plugin {NAME}: everybody would be allowed: give --allow-calling, --allow-called or --allow-network"
-        )
+        raise PluginError("everybody would be allowed: give --allow-calling, --allow-called or --allow-network")
     _rules = rules
 
 
@@ -70,4 +65,4 @@ def _parsed(option: str, text: str | None, parse: Callable[[str], tuple[T, ...]]
     try:
         return parse(text)
     except ValueError as error:
-        raise PluginError(f"plugin {NAME}: {option}: {error}") from error
+        raise PluginError(f"{option}: {error}") from error

@@ -20,9 +20,6 @@ from dcmrecv_core import Instance, PluginError, PluginOptions, Settings, hookimp
 from dcmrecv_index.queue import QueueWriter
 from dcmrecv_index.record import record_of
 
-NAME = "index"
-"""The entry point's, and so that of the settings table."""
-
 _writer: QueueWriter | None = None
 
 
@@ -47,7 +44,7 @@ def configure(settings: Settings) -> None:
     try:
         checked_url(url)
     except ValueError as error:
-        raise PluginError(f"plugin {NAME}: --index-url: {error}") from None
+        raise PluginError(f"--index-url: {error}") from None
 
 
 @hookimpl
