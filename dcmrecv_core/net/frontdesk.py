@@ -25,6 +25,9 @@ MAX_VISITORS = 512
 MAX_VISITORS_PER_PEER = 256
 """The same for one address, so that one flood leaves room for the others."""
 
+MAX_BYTES = 32 << 20
+"""Of incomplete requests together; beyond, the longest one goes. Nearly all have less than a kilobyte in all."""
+
 ACCEPT_PAUSE = 0.5
 """Seconds between two tries to accept when the system refuses, for want of descriptors as a rule."""
 
@@ -69,6 +72,7 @@ class FrontDesk:
         self._admit = admit
         self._visitors: OrderedDict[int, Visitor] = OrderedDict()
         self._per_peer: Counter[str] = Counter()
+        self._bytes = 0
         self._accepting = False
         self._resume_at = 0.0
         self._resume()
@@ -158,9 +162,11 @@ class FrontDesk:
                     self._drop(visitor)
                     return
                 data += chunk
+                self._bytes += len(chunk)
                 if len(data) == pdu.HEADER_LENGTH:
                     visitor.wanted += pdu.check_request_header(bytes(data))
         except BlockingIOError:
+            self._bound_memory()
             return
         except OSError as error:
             log.error("Could not receive association request: %s: %s", visitor.address, error.strerror)
@@ -172,6 +178,12 @@ class FrontDesk:
             return
         self._forget(visitor)
         self._admit(Handover(visitor.sock, bytes(data), visitor.address, visitor.port))
+
+    def _bound_memory(self) -> None:
+        while self._bytes > MAX_BYTES:
+            longest = max(self._visitors.values(), key=lambda visitor: len(visitor.data))
+            log.warning("too many long requests that are not complete, dropping the one of %s", longest.address)
+            self._drop(longest)
 
     def _leave(self, visitor: Visitor, now: float, answer: bytes) -> None:
         visitor.leaving = True
@@ -201,6 +213,7 @@ class FrontDesk:
     def _forget(self, visitor: Visitor) -> None:
         self._selector.unregister(visitor.sock)
         del self._visitors[visitor.sock.fileno()]
+        self._bytes -= len(visitor.data)
         self._per_peer[visitor.address] -= 1
         if not self._per_peer[visitor.address]:
             del self._per_peer[visitor.address]

@@ -16,38 +16,42 @@ from dataclasses import dataclass, field
 _FRAME = struct.Struct("!IHB")  # length of the request, peer's port, length of the peer's address
 IDLE = b"I"
 """What a worker sends when it is ready for an association."""
+TAKEN = b"T"
+"""What it sends when a hand-over has arrived. The supervisor keeps its copy until then, for another worker."""
 
 
 @dataclass(slots=True)
 class Handover:
-    """A connection whose A-ASSOCIATE-RQ was read to its end; `id` names the association."""
+    """A connection whose A-ASSOCIATE-RQ was read to its end; `id` names the association, `lost` counts the workers
+    that ended before they took it."""
 
     sock: socket.socket
     request: bytes
     address: str
     port: int
     id: str = field(default_factory=lambda: secrets.token_hex(8))
+    lost: int = 0
 
 
 class Sender:
     """The desk's side of one hand-over; `advance` sends what the pair takes without blocking."""
 
-    __slots__ = ("_data", "_sock")
+    __slots__ = ("_data", "_fds", "handover")
 
     def __init__(self, handover: Handover) -> None:
+        self.handover = handover
         address = handover.address.encode()
         frame = _FRAME.pack(len(handover.request), handover.port, len(address))
         self._data = memoryview(frame + address + handover.request)
-        self._sock: socket.socket | None = handover.sock
+        self._fds = [handover.sock.fileno()]
 
     def advance(self, control: socket.socket) -> bool:
         """Send on; True when all is sent. Raises OSError if the worker is gone."""
         while self._data:
             try:
-                if self._sock is not None:
-                    sent = socket.send_fds(control, [self._data], [self._sock.fileno()])
-                    self._sock.close()
-                    self._sock = None
+                if self._fds:
+                    sent = socket.send_fds(control, [self._data], self._fds)
+                    self._fds = []
                 else:
                     sent = control.send(self._data)
             except BlockingIOError:
@@ -57,13 +61,12 @@ class Sender:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the connection has been handed over; the request may be still on its way."""
-        return self._sock is None
+        """Whether the connection is on its way; the request may not be yet."""
+        return not self._fds
 
-    def abandon(self) -> None:
-        """Close the connection here, if it is still here."""
-        if self._sock is not None:
-            self._sock.close()
+    def close(self) -> None:
+        """Close the connection here: a worker has it now, or this is another process's business."""
+        self.handover.sock.close()
 
 
 def receive(control: socket.socket) -> Handover | None:
@@ -81,7 +84,9 @@ def receive(control: socket.socket) -> Handover | None:
         head += _read(control, _FRAME.size - len(head))
         length, port, address_length = _FRAME.unpack(head)
         address = _read(control, address_length).decode()
-        return Handover(sock, _read(control, length), address, port)
+        handover = Handover(sock, _read(control, length), address, port)
+        control.send(TAKEN)
+        return handover
     except OSError:
         sock.close()
         raise

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dcmrecv_core.net.child import fork
-from dcmrecv_core.net.handover import IDLE, Handover, Sender
+from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, Sender
 from dcmrecv_core.net.heartbeat import Heartbeat, HeartbeatBoard
 
 log = logging.getLogger("dcmrecv.net")
@@ -41,8 +41,8 @@ WorkerMain = Callable[[socket.socket, Heartbeat], int]
 class Worker:
     """The supervisor's view of one worker.
 
-    `started` when it has been idle once, `since` when it last began to be, `sender` its hand-over under way,
-    `outdated` if it obeys settings of before a reload.
+    `started` when it has been idle once, `since` when it last began to be, `sender` a hand-over that it has
+    not taken yet, `outdated` if it obeys settings of before a reload.
     """
 
     pid: int
@@ -59,13 +59,22 @@ class Worker:
 
 
 class Pool:
-    """At most `limit` workers. `main` runs in each of them, in its own process, with all signals blocked."""
+    """At most `limit` workers. `main` runs in each of them, in its own process, with all signals blocked. `give_back`
+    gets each hand-over whose worker ended before it took it."""
 
-    def __init__(self, selector: selectors.BaseSelector, limit: int, hook_seconds: float, main: WorkerMain) -> None:
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        limit: int,
+        hook_seconds: float,
+        main: WorkerMain,
+        give_back: Callable[[Handover], None],
+    ) -> None:
         self._selector = selector
         self._limit = limit
         self._hook_seconds = hook_seconds
         self._main = main
+        self._give_back = give_back
         self._board = HeartbeatBoard(limit)
         self._workers: dict[int, Worker] = {}
         self._idle: deque[Worker] = deque()
@@ -101,6 +110,7 @@ class Pool:
             worker.sender = Sender(handover)
             if self._advance(worker):
                 return True
+            worker.sender = None
         return False
 
     def on_control(self, control: socket.socket, now: float) -> None:
@@ -114,8 +124,13 @@ class Pool:
             return
         except OSError:
             message = b""
+        if TAKEN in message and worker.sender is not None:
+            worker.sender.close()
+            worker.sender = None
         if not message:
             self._forget(worker, now)
+        elif message == TAKEN:
+            return
         elif self._stopping:
             self._release(worker)  # it was starting when the others were told
         elif worker.outdated:
@@ -172,7 +187,7 @@ class Pool:
         for worker in self._workers.values():
             worker.control.close()
             if worker.sender is not None:
-                worker.sender.abandon()
+                worker.sender.close()
 
     def _fork(self, now: float) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -200,10 +215,8 @@ class Pool:
         try:
             done = sender is None or sender.advance(worker.control)
         except OSError:
-            done = True  # the worker is gone; its end of the pair will tell, and the peer sees the connection end
+            done = True  # the worker is gone; its end of the pair will tell
         events = selectors.EVENT_READ if done else selectors.EVENT_READ | selectors.EVENT_WRITE
-        if done:
-            worker.sender = None
         self._selector.modify(worker.control, events, self.on_control)
         return sender is None or sender.has_begun
 
@@ -225,8 +238,6 @@ class Pool:
     def _forget(self, worker: Worker, now: float) -> None:
         if worker.idle:
             self._idle.remove(worker)
-        if worker.sender is not None:
-            worker.sender.abandon()
         del self._workers[worker.control.fileno()]
         self._unreaped.add(worker.pid)
         self._selector.unregister(worker.control)
@@ -234,6 +245,8 @@ class Pool:
         self._board.give_back(worker.slot)
         if not worker.started:
             self._slow_down(now)  # it died while starting: do not fork in a circle
+        if worker.sender is not None:
+            self._give_back(worker.sender.handover)
 
     def _slow_down(self, now: float) -> None:
         if now >= self._not_before:  # else one that was started together with the last

@@ -43,6 +43,9 @@ MAX_WAITING = 256
 GRACE = 8.0
 """Seconds that workers have after SIGTERM to finish the instance they are in, and `background` to clean up."""
 
+MAX_WAITING_BYTES = 16 << 20
+"""Of those requests together; nearly all have less than a kilobyte."""
+
 _TICK = 0.5
 _TRANSIENT = 2
 _PROVIDER_PRESENTATION = 3
@@ -77,7 +80,9 @@ class Supervisor:
         self._announced = False
         self._next_watchdog = 0.0
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
-        self._pool = Pool(self._selector, settings.max_associations, settings.hook_seconds, self._in_child)
+        self._pool = Pool(
+            self._selector, settings.max_associations, settings.hook_seconds, self._in_child, self._admit_again
+        )
         self._background = Background(plugins.order("background"), self._in_background, GRACE)
         self._reload = Reload(self._selector, settings, plugins, source, self._obey, self._let_go)
 
@@ -130,10 +135,19 @@ class Supervisor:
         now = time.monotonic()
         if not self._waiting and self._pool.assign(handover):
             return
-        if len(self._waiting) < MAX_WAITING:
+        waiting_bytes = sum(len(waiting.handover.request) for waiting in self._waiting)
+        if len(self._waiting) < MAX_WAITING and waiting_bytes + len(handover.request) <= MAX_WAITING_BYTES:
             self._waiting.append(Waiting(handover, now + WAIT_FOR_WORKER))
         else:
             self._turn_away(handover, now)
+
+    def _admit_again(self, handover: Handover) -> None:
+        """Its worker ended before it took it. Once only: the request may be what workers die of."""
+        handover.lost += 1
+        if self._stop_deadline is None and handover.lost == 1:
+            self._admit(handover)
+        else:
+            handover.sock.close()
 
     def _turn_away(self, handover: Handover, now: float) -> None:
         log.warning("Refusing Association from %s (local limit exceeded)", handover.address)

@@ -113,6 +113,19 @@ def test_the_largest_request_is_put_together(desk: Desk) -> None:
     assert [handover.request for handover in desk.admitted] == [request]
 
 
+def test_long_requests_that_stay_incomplete_do_not_pile_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontdesk, "MAX_BYTES", 100_000)
+    honest = desk.visit(REQUEST[:-1])
+    long = [desk.visit(struct.pack(">BxI", 1, 1 << 20) + bytes(size)) for size in (40_000, 50_000, 30_000)]
+    assert [is_closed(peer) for peer in (honest, *long)] == [False, False, True, False]
+    long[0].sendall(bytes(40_000))
+    desk.turn()
+    assert [is_closed(peer) for peer in (honest, long[0], long[2])] == [False, True, False]
+    honest.sendall(REQUEST[-1:])
+    desk.turn()
+    assert [handover.request for handover in desk.admitted] == [REQUEST]
+
+
 @pytest.mark.parametrize("said", [b"", REQUEST[:3], REQUEST[:-1]], ids=["nothing", "half-a-header", "most"])
 def test_the_deadline_is_for_the_whole_request(desk: Desk, said: bytes) -> None:
     peer = desk.visit()

@@ -68,8 +68,9 @@ class Driver:
 
     def __init__(self, main: Callable[[socket.socket, Heartbeat], int], limit: int = LIMIT) -> None:
         self.now = 1000.0
+        self.given_back: list[Handover] = []
         self.selector = selectors.DefaultSelector()
-        self.pool = Pool(self.selector, limit, HOOK_SECONDS, main)
+        self.pool = Pool(self.selector, limit, HOOK_SECONDS, main, self.given_back.append)
         self.children: list[int] = []
         self.peers: list[socket.socket] = []
 
@@ -218,6 +219,9 @@ def test_dead_workers_are_replaced(start: Start, caplog: pytest.LogCaptureFixtur
     assert driver.idle == SPARE
     assert not set(victims) & {worker.pid for worker in driver.pool._workers.values()}
     assert {record.args for record in caplog.records} == {(pid, "was killed by signal 9") for pid in victims}
+    for handover in driver.given_back:  # killed before it was taken, perhaps
+        handover.sock.shutdown(socket.SHUT_RDWR)  # the new workers have copies of this socket
+        handover.sock.close()
     for peer in peers:
         assert peer is not None
         peer.recv(100)  # its pid, perhaps
@@ -245,15 +249,30 @@ def test_an_association_goes_to_another_worker_if_one_is_gone(start: Start) -> N
     assert driver.assign() is None
 
 
-def test_a_worker_that_dies_within_a_handover_ends_the_connection(start: Start) -> None:
+@pytest.mark.parametrize("size", [10, 1 << 20], ids=["sent", "half-sent"])
+def test_a_handover_that_its_worker_did_not_take_is_given_back(start: Start, size: int) -> None:
     driver = start(never_ready, limit=1)
     driver.pool.grow(driver.now)
     [worker] = driver.pool._workers.values()
     driver.pool._idle.append(worker)
-    peer = driver.assign(bytes(1 << 20))
+    peer = driver.assign(bytes(size))
     assert peer is not None
     driver.until_gone()
+    [handover] = driver.given_back
+    handover.sock.sendall(b"still here")
+    assert peer.recv(100) == b"still here"
+    handover.sock.close()
+
+
+def test_a_handover_that_was_taken_is_not_given_back(start: Start) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    peer, pid = driver.serve()
+    driver.until(lambda: not any(worker.sender for worker in driver.pool._workers.values()), "it is taken")
+    os.kill(pid, signal.SIGKILL)
+    driver.until_gone()
     assert peer.recv(100) == b""
+    assert driver.given_back == []
 
 
 def test_slow_starts_do_not_make_it_grow(start: Start) -> None:
