@@ -261,7 +261,8 @@ class Instance(ABC):
         """Only in `receive`: re-encode what precedes the pixel data from `dataset`, keep the rest byte for byte.
 
         Elements that `header` leaves out for their size stay too, unless `dataset` has them. The sender gets B000
-        (coercion). Raises PermissionError elsewhere and under `--bit-preserving`.
+        (coercion). Raises PermissionError elsewhere and under `--bit-preserving`; ValueError if something received
+        would be lost: a repeated element, more than 32768 of them, another VR encoding than the transfer syntax says.
         """
 
     @abstractmethod

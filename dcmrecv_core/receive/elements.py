@@ -29,7 +29,7 @@ PlainElement = tuple[int, str, int, int, int, int]
 class DataSetIndex:
     """The top-level elements of a data set and what was odd about it."""
 
-    __slots__ = ("found", "pixel_offset", "source", "warnings")
+    __slots__ = ("found", "has_pixel_data", "obstacle", "offending", "overflow", "pixel_offset", "source", "warnings")
 
     def __init__(self, source: Source) -> None:
         self.found: dict[int, PlainElement] = {}
@@ -39,6 +39,14 @@ class DataSetIndex:
         self.source = source
         """What all offsets refer to: the source that was scanned, or its inflated view."""
         self.warnings: list[str] = []
+        self.offending: tuple[int, ...] = ()
+        """The tag that the first warning is about, if it is about one."""
+        self.has_pixel_data = False
+        """Whether there are pixel data, or may be, behind a stray delimiter."""
+        self.overflow = False
+        """There are more elements than an index keeps."""
+        self.obstacle = ""
+        """Why what precedes the pixel data cannot be replaced without losing some of it; "" if it can."""
 
     def get(self, tag: int) -> Element | None:
         """The element with this tag, None if there is none."""

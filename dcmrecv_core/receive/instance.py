@@ -113,8 +113,7 @@ class ReceivedInstance(Instance):
 
     def replace(self, dataset: Dataset, *, drop_pixel_data: bool = False) -> None:
         encoding = self._replaceable()
-        received = any(tag in self.index.found for tag in PIXEL_DATA_TAGS)
-        if received and not drop_pixel_data and not any(tag in dataset for tag in PIXEL_DATA_TAGS):
+        if self.index.has_pixel_data and not drop_pixel_data and not any(tag in dataset for tag in PIXEL_DATA_TAGS):
             raise ValueError("the data set has no pixel data, the received one has; pass drop_pixel_data=True")
         self._replace(replacement.whole(dataset, encoding), encoding)
 
@@ -126,7 +125,10 @@ class ReceivedInstance(Instance):
         return self._encoding
 
     def _replace(self, pieces: list[Piece], encoding: Encoding) -> None:
-        self._index = scan(source_of(pieces), encoding, whole=True)
+        try:
+            self._index = scan(source_of(pieces), encoding, whole=True)
+        except DataSetError as error:  # not the sender's fault
+            raise ValueError(f"the new data set cannot be understood: {error.comment}") from error
         self._header = None
         self.replaced = True
         sop_class, sop_instance = data_set_uids(self._index)

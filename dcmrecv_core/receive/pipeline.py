@@ -23,6 +23,7 @@ from dcmrecv_core.receive.publish import DUPLICATE_SOP_INSTANCE, Publisher
 from dcmrecv_core.receive.sources import MemorySource
 from dcmrecv_core.receive.spool import Spool
 from dcmrecv_core.receive.temporary import Capabilities, Temporary
+from dcmrecv_core.receive.walker import MAX_ELEMENTS
 
 if TYPE_CHECKING:
     from dcmrecv_core.plugins import Plugins
@@ -203,9 +204,11 @@ class Reception:
             return None
         index = scan(self._spool.source(), self._encoding, whole=True)
         if index.warnings and self._receiver.settings.strict:
-            raise StatusError(DOES_NOT_MATCH, index.warnings[0])
+            raise StatusError(DOES_NOT_MATCH, index.warnings[0], index.offending)
         for warning in index.warnings:
             self._remark(logging.WARNING, warning)
+        if index.overflow:
+            self._remark(logging.WARNING, f"more than {MAX_ELEMENTS} elements, hooks do not see the rest")
         return index
 
     def _compare(self, index: DataSetIndex | None) -> None:

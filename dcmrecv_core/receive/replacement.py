@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,8 +55,11 @@ def with_new_header(dataset: Dataset, index: DataSetIndex, encoding: Encoding, p
     """The new header, then everything from the pixel data on, byte for byte as received.
 
     Elements that `Instance.header` leaves out for their size stay as well, unless `dataset` has them. A deflated data
-    set is inflated and deflated again in windows: "byte for byte" means what it inflates to.
+    set is inflated and deflated again in windows: "byte for byte" means what it inflates to. Raises ValueError if the
+    index does not tell all that would have to be kept.
     """
+    if index.obstacle:
+        raise ValueError(f"the header cannot be replaced: {index.obstacle}")
     parts = list(_header_parts(dataset, index, encoding))
     if not encoding.deflated:
         return [piece for part in parts for piece in (_cut(pieces, part) if isinstance(part, Received) else (part,))]
@@ -63,21 +67,37 @@ def with_new_header(dataset: Dataset, index: DataSetIndex, encoding: Encoding, p
 
 
 def _header_parts(dataset: Dataset, index: DataSetIndex, encoding: Encoding) -> Iterator[bytes | Received]:
-    has_pixel_data = any(tag in index.found for tag in PIXEL_DATA_TAGS)
+    if index.has_pixel_data:
+        dataset = _before_pixel_data(dataset, index)
     # All of it at once: character set and pixel representation say how other elements are to be written.
-    header = encode(dataset[:_FIRST_PIXEL_DATA_TAG] if has_pixel_data else dataset, encoding)
+    header = encode(dataset, encoding)
     kept = sorted(element for element in split_header(index)[1] if element.tag not in dataset)
     start = 0
     if kept:
-        written = scan(MemorySource(memoryview(header)), encoding._replace(deflated=False), whole=True).elements
+        source = MemorySource(memoryview(header))
+        written = sorted(scan(source, encoding._replace(deflated=False), whole=True).found.values())
     for element in kept:
-        cut = min((other.offset for tag, other in written.items() if tag > element.tag), default=len(header))
+        following = bisect_left(written, (element.tag,))
+        cut = written[following][2] if following < len(written) else len(header)
         yield header[start:cut]
         yield Received(element.offset, element.end)
         start = cut
     yield header[start:]
-    if has_pixel_data:
+    if index.pixel_offset < index.source.size:  # pixel data, or what was not understood: zeros, a stray delimiter
         yield Received(index.pixel_offset, index.source.size)
+
+
+def _before_pixel_data(dataset: Dataset, index: DataSetIndex) -> Dataset:
+    """What of `dataset` stands before the pixel data: lower tags, and others that stood there, out of order."""
+    before = dataset[:]
+    for tag in [tag for tag in dataset.keys() if tag >= _FIRST_PIXEL_DATA_TAG and not _stood_before(tag, index)]:  # noqa: SIM118
+        del before[tag]
+    return before
+
+
+def _stood_before(tag: int, index: DataSetIndex) -> bool:
+    element = index.get(tag)
+    return element is not None and element.offset < index.pixel_offset
 
 
 def _deflate(parts: Iterator[bytes] | list[bytes]) -> bytes:

@@ -114,6 +114,8 @@ class Walker:
                 position = self._explicit_run(position) if self.layout.explicit else self._implicit_run(position)
             if not self.frames:
                 self.reached = position
+                if len(self.found) >= MAX_ELEMENTS and self.last not in self.found:
+                    self._overflow()
             available = self._look(position)
             if available <= 0:
                 self._end_of_value(position, available)
@@ -156,9 +158,11 @@ class Walker:
         vr = bytes(self.window[at + 4 : at + 6])
         if not self.layout.explicit and vr in _KNOWN_VRS:
             self._warn("Explicit VR, against the transfer syntax")
+            self._obstacle("explicit VR, against the transfer syntax")
             self.layout = EXPLICIT_LAYOUT
         elif self.layout.explicit and not _is_text(vr) and IMPLICIT_LAYOUT.item(self.window, at)[2] <= available - 8:
             self._warn("Implicit VR, against the transfer syntax")
+            self._obstacle("implicit VR, against the transfer syntax")
             self.layout = IMPLICIT_LAYOUT
 
     # The fast part
@@ -253,7 +257,7 @@ class Walker:
         if element.end > self.limit:
             raise _fault(tag, position, "Value runs past the end")
         if element.length & 1:
-            self._warn(f"{_name(tag)} at {position}: Odd length {element.length}")
+            self._warn(f"{_name(tag)} at {position}: Odd length {element.length}", tag)
         if element.length and (element.vr == "SQ" or (not element.vr and tag in sequence_tags())):
             return self._enter_sequence(element, element.end, self.layout)
         return self._keep(element)
@@ -272,7 +276,7 @@ class Walker:
             if not _is_text(text):
                 if not self.frames or self.last:
                     raise _fault(tag, position, f"VR bytes {text.hex()} are none")
-                self._warn(f"{_name(tag)} at {position}: Item in implicit VR")
+                self._warn(f"{_name(tag)} at {position}: Item in implicit VR", tag)
                 self.layout = IMPLICIT_LAYOUT
                 return None
             vr = text.decode("ascii")
@@ -280,7 +284,7 @@ class Walker:
             if not length and available >= _LONGEST_HEADER:
                 length32 = layout.length32(self.window, at + 8)[0]
                 long = length32 != UNDEFINED_LENGTH and position + _LONGEST_HEADER + length32 <= self.limit
-            self._warn(f"{_name(tag)} at {position}: Unknown VR, length taken as {32 if long else 16} bits")
+            self._warn(f"{_name(tag)} at {position}: Unknown VR, length taken as {32 if long else 16} bits", tag)
         if long:
             length = layout.length32(self.window, at + 8)[0]
         value = position + (_LONGEST_HEADER if long else 8)
@@ -292,7 +296,7 @@ class Walker:
             # What is in a UN element of undefined length is in implicit VR little endian (PS3.5 section 6.2.2).
             return self._enter_sequence(element, None, IMPLICIT_LAYOUT if element.vr == "UN" else self.layout)
         if pixel_data and element.vr == "UN":
-            self._warn(f"{_name(element.tag)} at {element.offset}: Encapsulated pixel data with VR UN")
+            self._warn(f"{_name(element.tag)} at {element.offset}: Encapsulated pixel data with VR UN", element.tag)
         return self._keep(element._replace(end=self._skip_fragments(element)))
 
     def _skip_fragments(self, element: Element) -> int:
@@ -309,7 +313,7 @@ class Walker:
                         return position + 8
                     raise _fault(element.tag, position, "No pixel data fragment")
                 if length & 1:
-                    self._warn(f"{_name(element.tag)} at {position}: Fragment of odd length {length}")
+                    self._warn(f"{_name(element.tag)} at {position}: Fragment of odd length {length}", element.tag)
                 position += 8 + length
                 if position > limit:
                     raise _fault(element.tag, position - length - 8, "Fragment runs past the end")
@@ -338,7 +342,7 @@ class Walker:
         elif tag == _SEQUENCE_END and self.delimited:
             self._leave(behind)
         elif tag in (_SEQUENCE_END, _ITEM_END):
-            self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}")
+            self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}", self.owner)
         else:
             raise _fault(self.owner, position, f"{_name(tag)} where an item is due")
         return behind
@@ -349,10 +353,11 @@ class Walker:
             if self.delimited:
                 self._leave(position + 8)
             else:
-                self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}")
+                self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}", self.owner)
             return position + 8
         if tag in (_ITEM_END, _SEQUENCE_END) and not self.frames:
-            self._warn(f"Stray delimiter {_name(tag)} at {position}, not checked from there on")
+            self._warn(f"Stray delimiter {_name(tag)} at {position}, not checked from there on", tag)
+            self.index.has_pixel_data = True
             self.done = True
             return position
         raise _fault(self.owner or tag, position, f"{_name(tag)} where an element is due")
@@ -399,10 +404,12 @@ class Walker:
 
     def _keep(self, element: Element) -> int:
         if not self.frames:
-            if len(self.found) < MAX_ELEMENTS:
-                self.found.setdefault(element.tag, element)
+            if element.tag in self.found:
+                self._obstacle(f"{_name(element.tag)} is there twice")
+            elif len(self.found) < MAX_ELEMENTS or element.tag in PIXEL_DATA_TAGS:
+                self.found[element.tag] = element
             else:
-                self._warn(f"More than {MAX_ELEMENTS} elements, the rest is not indexed")
+                self._overflow()
         return element.end
 
     # Judgements
@@ -410,21 +417,32 @@ class Walker:
     def _pixel_data(self, element: Element) -> None:
         if not self.pixel_data_seen:
             self.index.pixel_offset = element.offset
+            self.index.has_pixel_data = True
             self.ceiling = _DELIMITERS
             self.done = not self.whole
         if element.tag == _PIXEL_DATA and self.encapsulated != (element.length == UNDEFINED_LENGTH):
             form = "Native" if self.encapsulated else "Encapsulated"
-            self._warn(f"{form} pixel data, against the transfer syntax")
+            self._warn(f"{form} pixel data, against the transfer syntax", element.tag)
 
     def _check_order(self, tag: int, position: int) -> None:
         if tag > self.last:
             self.last = tag
         else:
             repeated = tag == self.last or (tag in self.found and not self.frames)
-            self._warn(f"{_name(tag)} at {position}: {'Repeated' if repeated else 'Out of order'}")
+            self._warn(f"{_name(tag)} at {position}: {'Repeated' if repeated else 'Out of order'}", tag)
 
-    def _warn(self, text: str) -> None:
+    def _overflow(self) -> None:
+        self.index.overflow = True
+        self._obstacle(f"more than {MAX_ELEMENTS} elements")
+
+    def _obstacle(self, text: str) -> None:
+        if not self.pixel_data_seen:
+            self.index.obstacle = text
+
+    def _warn(self, text: str, *offending: int) -> None:
         warnings = self.index.warnings
+        if not warnings:
+            self.index.offending = offending
         if len(warnings) < MAX_WARNINGS:
             warnings.append(text)
         elif len(warnings) == MAX_WARNINGS:

@@ -344,6 +344,9 @@ def test_index_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode([Node(0x00100000 + number, "LO", b"") for number in range(1, 300)], EXPLICIT_LITTLE)
     index = walk(data + NAME[:4] + b"PN\0\0")
     assert len(index.elements) == 100
+    assert index.overflow and index.warnings == ["(0010,0010) at 2392: Repeated"]
+    assert not walk(data[: 100 * 8]).overflow
+    assert walk(data + header(0x7FE00010, "OW", 0, EXPLICIT_LITTLE)).get(0x7FE00010), "pixel data are always found"
     with pytest.raises(DataSetError, match=r"\(0010,FFFF\) at 2392"):
         walk(data + header(0x0010FFFF, "LO", 2, EXPLICIT_LITTLE))
 

@@ -29,6 +29,7 @@ from receiving import (
 )
 
 from dcmrecv_core import Discard, Instance, Name, Refuse, StatusError, Warn
+from dcmrecv_core.receive import walker
 from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.receive.pipeline import Outcome
 from plugin_fakes import ASSOCIATION, hooks, raising
@@ -187,7 +188,16 @@ def test_an_odd_data_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     assert "(0010,0020)" in caplog.text and "Odd length" in caplog.text
     outcome = send(receiver(tmp_path / "strict", strict=True), data_set(odd))
     assert outcome.status == 0xA900 and "Odd length" in outcome.comment
+    assert outcome.elements == (0x00100020,)
     assert names(tmp_path / "strict") == []
+
+
+def test_our_own_limits_are_no_fault_of_the_sender(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walker, "MAX_ELEMENTS", 5)
+    assert send(receiver(tmp_path, strict=True), data_set()).status == 0
+    assert "hooks do not see the rest" in caplog.text
 
 
 def test_a_command_without_class(tmp_path: Path) -> None:

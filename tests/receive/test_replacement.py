@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasetmaker import Node, encode
+from datasetmaker import SEQUENCE_END, Node, deflate, encode, item
 from publishing import names
 from pydicom.dataset import Dataset
 from receiving import (
     BIG,
     DEFLATED,
     EXPLICIT,
+    HEAD,
     IMPLICIT,
     INSTANCE,
     JPEG,
@@ -33,7 +34,8 @@ from receiving import (
 )
 
 from dcmrecv_core import Instance, Warn
-from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE
+from dcmrecv_core.receive import replacement, walker
+from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from plugin_fakes import hooks
 
 MEMORY = pytest.mark.parametrize("memory", [None, 4000, 16], ids=["in memory", "spooled", "spooled at once"])
@@ -280,3 +282,66 @@ def test_nothing_is_lost_of_other_pixel_data(tmp_path: Path) -> None:
     data = encode([Node(0x00080060, "CS", b"CT"), floats, PIXEL_DATA, TRAILER], EXPLICIT_LITTLE)
     _, outcome = in_receive(receiver(tmp_path), data, lambda i: i.replace_header(other_data_set()))
     assert stored_data(outcome.location).endswith(encode([floats, PIXEL_DATA, TRAILER], EXPLICIT_LITTLE))
+
+
+LOWER = Node(0x00100020, "LO", b"16")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [*HEAD, Node(0x7FE10010, "LO", b"SITE"), Node(0x7FE11001, "UN", b"kept"), PIXEL_DATA, TRAILER],
+        [*HEAD, Node(0x7FE10010, "LO", b"SITE"), Node(0x7FE11001, "UN", LARGE_VALUE), PIXEL_DATA],
+        [*HEAD, PIXEL_DATA, LOWER],
+    ],
+    ids=["private element above", "large one", "behind the pixel data"],
+)
+def test_what_is_out_of_order_stays(tmp_path: Path, before: list[Node]) -> None:
+    data = encode(before, EXPLICIT_LITTLE)
+    _, outcome = in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.header))
+    assert stored_data(outcome.location) == data
+
+
+@pytest.mark.parametrize(
+    "tail", [bytes(16), item(SEQUENCE_END, 0, EXPLICIT_LITTLE) + b"whatever"], ids=["zeros", "stray delimiter"]
+)
+@pytest.mark.parametrize("syntax", [EXPLICIT, DEFLATED])
+def test_what_nobody_understands_stays(tmp_path: Path, tail: bytes, syntax: str) -> None:
+    data = data_set(pixel_data=None) + tail
+    sent = deflate(data) if syntax == DEFLATED else data
+    _, outcome = in_receive(receiver(tmp_path), sent, lambda i: i.replace_header(i.header), syntax=syntax)
+    assert inflated(stored_data(outcome.location), syntax) == data
+
+
+def test_behind_a_stray_delimiter_may_be_pixel_data(tmp_path: Path) -> None:
+    data = data_set(pixel_data=None) + item(SEQUENCE_END, 0, EXPLICIT_LITTLE) + encode([PIXEL_DATA], EXPLICIT_LITTLE)
+    with pytest.raises(ValueError, match="drop_pixel_data"):
+        in_receive(receiver(tmp_path), data, lambda i: i.replace(other_data_set()))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encode([*HEAD, HEAD[-1], PIXEL_DATA], EXPLICIT_LITTLE), r"\(0028,0011\) is there twice"),
+        (encode([*HEAD, PIXEL_DATA], IMPLICIT_LITTLE), "implicit VR"),
+        (encode([*HEAD, LOWER, *HEAD[:3], PIXEL_DATA], EXPLICIT_LITTLE), "more than 9 elements|is there twice"),
+        (data_set(*(Node(0x00091001 + n, "UN", b"") for n in range(9))), "more than 9 elements"),
+        (data_set(*(Node(0x00091001 + n, "SQ", []) for n in range(9))), "more than 9 elements"),
+    ],
+    ids=["repeated", "in another encoding", "out of order", "too many", "too many sequences"],
+)
+def test_nothing_is_replaced_where_some_would_be_lost(
+    tmp_path: Path, data: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walker, "MAX_ELEMENTS", 9)
+    with pytest.raises(ValueError, match=reason):
+        in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.header))
+    with pytest.raises(ValueError, match="drop_pixel_data"):
+        in_receive(receiver(tmp_path), data, lambda i: i.replace(other_data_set()))
+    assert stored_data(f"{tmp_path}/CT.{INSTANCE}") == data
+
+
+def test_what_a_plugin_spoils_is_not_the_senders_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replacement, "encode", lambda dataset, encoding: b"garbage")
+    outcome = send(receiver(tmp_path, hooks(receive=lambda instance: replace_all(instance))), data_set())
+    assert outcome.status == 0x0110
