@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from dcmrecv_core.errors import CommandLineError
@@ -65,10 +65,18 @@ class _Escaped:
         self._value = value
 
     def __str__(self) -> str:
-        return escape(str(self._value))
+        return _described(str, self._value)
 
     def __repr__(self) -> str:
-        return escape(repr(self._value))
+        return _described(repr, self._value)
+
+
+def _described(describe: Callable[[object], str], value: object) -> str:
+    """A plugin's exception may not even be able to say what it is; that it was raised must be logged all the same."""
+    try:
+        return escape(describe(value))
+    except Exception as error:
+        return f"<{type(value).__name__}, whose {describe.__name__}() raises {type(error).__name__}>"
 
 
 def _safe(value: Any) -> Any:
@@ -154,7 +162,7 @@ def setup(settings: Settings) -> None:
 def read_config(path: str) -> dict[str, Any] | RawConfigParser:
     """Read a Python logging configuration: `logging.config`'s dictionary schema from a .toml or .json file, else the
     ini format of its `fileConfig`. Raises CommandLineError with dcmrecv's texts, and the place of a syntax error."""
-    if not os.path.isfile(path):
+    if not os.path.exists(path) or os.path.isdir(path):
         raise CommandLineError("Specified --log-config file does not exist")
     try:
         with open(path, "rb") as file:

@@ -209,6 +209,11 @@ def test_log_config_that_cannot_be_used(name: str, content: str, text: str, tmp_
     assert text in str(raised.value)
 
 
+def test_log_config_need_not_be_a_regular_file() -> None:
+    with pytest.raises(CommandLineError, match=r"^Specified --log-config file does not contain any settings$"):
+        setup(log_config=os.devnull)
+
+
 def test_log_config_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CommandLineError, match=r"^Specified --log-config file does not exist$"):
         setup(log_config=str(tmp_path))
@@ -221,3 +226,21 @@ def test_log_config_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(CommandLineError, match=r"^Specified --log-config file cannot be read$"):
         setup(log_config=str(path))
+
+
+class Speechless(Exception):
+    def __repr__(self) -> str:
+        raise ValueError("no repr")
+
+    __str__ = __repr__
+
+
+def test_an_argument_that_cannot_be_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    setup()
+    error = Speechless()
+    log.error("plugin site: %r, %s", error, error, exc_info=error)
+    err = capfd.readouterr().err
+    assert err.startswith(
+        "E: plugin site: <Speechless, whose repr() raises ValueError>, <Speechless, whose str() raises"
+    )
+    assert all(line.startswith("E: ") for line in err.splitlines())
