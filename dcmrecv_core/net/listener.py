@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 
 from dcmrecv_core.errors import ListenError
 from dcmrecv_core.settings import Settings
+
+log = logging.getLogger("dcmrecv.net")
 
 _FIRST_FD = 3  # sd_listen_fds(3)
 _BACKLOG = 1024
@@ -29,6 +32,8 @@ def open_listeners(settings: Settings) -> list[socket.socket]:
     if count:
         for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
             os.environ.pop(name, None)
+        if settings.port is not None:
+            log.warning("port %d is not listened on: the sockets that were handed over take its place", settings.port)
         return [_take(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
     listener = _bind(settings.bind, settings.port or 0)
     _prepare(listener)
@@ -40,6 +45,8 @@ def _take(fd: int) -> socket.socket:
     try:
         listener = socket.socket(fileno=fd)
         listener.set_inheritable(False)
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise OSError(errno.EINVAL, "not a listening socket")
         _prepare(listener)
     except OSError as error:
         if listener is not None:

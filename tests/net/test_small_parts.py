@@ -191,11 +191,21 @@ def test_an_inherited_socket_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_inherited_descriptor_that_does_not_serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with (tmp_path / "file").open("w") as file, socket.socket(socket.AF_UNIX) as local:
-        for fd in (file.fileno(), os.dup(local.fileno())):
+    with (tmp_path / "file").open("w") as file, socket.socket(socket.AF_UNIX) as local, socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        for fd in (file.fileno(), os.dup(local.fileno()), os.dup(bound.fileno())):
             inherit(monkeypatch, fd)
             with pytest.raises(ListenError, match=f"^cannot start SCP and listen on inherited socket {fd}: "):
                 open_listeners(Settings())
+
+
+def test_a_port_beside_inherited_sockets_is_not_ignored_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    inherit(monkeypatch, socket.create_server(("127.0.0.1", 0)).detach())
+    [listener] = open_listeners(Settings(port=11112))
+    listener.close()
+    assert caplog.messages == ["port 11112 is not listened on: the sockets that were handed over take its place"]
 
 
 # The plain connection
