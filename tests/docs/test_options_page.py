@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from itertools import groupby
 
+import tomli_w
 from blocks import DOCS, PAGES
 
 from dcmrecv_core.options import OPTIONS, Option, Value
@@ -34,8 +35,14 @@ def row(option: Option) -> str:
     meaning = html.escape(option.help, quote=False).replace("\n", " ").replace("|", "\\|")
     values = ", ".join(map(described, option.values))
     default = f"; default {option.default}" if option.default else ""
-    keys = ", ".join(f"`{name}`" for name, key in KEYS.items() if option in key.options)
+    keys = ", ".join(f"`{assigned(name, option)}`" for name, key in KEYS.items() if option in key.options)
     return f"| {names} | {meaning} | {values}{default} | {keys} |\n"
+
+
+def assigned(name: str, option: Option) -> str:
+    """The key, with its value if the option always sets the same."""
+    value = option.sets.get(KEYS[name].field)
+    return name if value is None else tomli_w.dumps({name: value}).strip()
 
 
 def described(value: Value) -> str:
