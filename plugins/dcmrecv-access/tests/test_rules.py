@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from dcmrecv_access.rules import Rules, parse_networks, parse_titles
 
+from dcmrecv_access.rules import Rules, parse_networks, parse_titles
 from dcmrecv_core import RejectReason
 from dcmrecv_core.testing import fake_association
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dcmrecv_index.database import connect, sqlite_url
 from sqlalchemy import Engine
+
+from dcmrecv_index.database import connect, sqlite_url
 
 pytest_plugins = ["dcmrecv_core.testing"]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
+
+from dcmrecv_core.testing import fake_instance, sample_dataset
 from dcmrecv_index.commands import main
 from dcmrecv_index.database import checked_url, upsert
 from dcmrecv_index.record import record_of
 from dcmrecv_index.rescan import record_of_file
 from dcmrecv_index.rows import rows_of
-from sqlalchemy import Engine
-
-from dcmrecv_core.testing import fake_instance, sample_dataset
 
 Find = Callable[..., list[dict[str, Any]]]
 

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, func, select
+
 from dcmrecv_index import feeder
 from dcmrecv_index.database import positions
 from dcmrecv_index.feeder import Feeder
 from dcmrecv_index.queue import QueueWriter, queue_files
 from dcmrecv_index.record import Record
 from dcmrecv_index.tables import Instance, Patient, QueuePosition
-from sqlalchemy import Engine, func, select
 
 RECORD = Record("1.2.3", "1", "1", "/a", 10, 100, {"PatientID": "4711", "PatientName": "Doe"})
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from dcmrecv_index.commands import main
 
 from dcmrecv_core import Settings
 from dcmrecv_core.testing import StartReceiver, sample_dataset, until
+from dcmrecv_index.commands import main
 
 
 def test_what_was_acknowledged_is_found(start_receiver: StartReceiver, capsys: pytest.CaptureFixture[str]) -> None:

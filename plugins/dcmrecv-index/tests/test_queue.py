@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from dcmrecv_index.queue import QueueWriter, queue_files, read_lines, remove_if_left
 
 

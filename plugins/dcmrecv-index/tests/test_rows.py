@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dcmrecv_index.record import Record, record_of
-from dcmrecv_index.rows import Rows, rows_of
 
 from dcmrecv_core.testing import fake_instance, sample_dataset
+from dcmrecv_index.record import Record, record_of
+from dcmrecv_index.rows import Rows, rows_of
 
 
 def rows(**elements: Any) -> Rows:

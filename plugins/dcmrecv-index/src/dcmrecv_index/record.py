@@ -45,6 +45,9 @@ LONGEST_VALUE = 1024
 """Bytes that are kept of a value: more than the longest legal one here, a person name in three groups."""
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make an encoder for each line
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One stored instance: UIDs, where it went, bytes of its data set, when (nanoseconds since the epoch), elements.
@@ -71,7 +74,7 @@ class Record:
             self.received,
             self.elements,
         )
-        return json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n"
+        return _encode(values).encode("ascii") + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
@@ -86,9 +89,10 @@ class Record:
 def record_of(instance: Instance, location: str, received: int) -> Record:
     """What there is to note about a stored instance."""
     elements = {}
+    raw = instance.raw
     try:
         for keyword, tag in ELEMENTS.items():
-            element = instance.raw(tag, LONGEST_VALUE)
+            element = raw(tag, LONGEST_VALUE)
             if element is not None and element.value:
                 elements[keyword] = element.value.decode("latin-1")
     except StatusError:

@@ -1,0 +1,36 @@
+"""The environment in which the examples are executed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.append(str(ROOT / "tests" / "e2e"))
+
+from environment import make_environment  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables for commands as the pages have them: `python`, `pip` and `dcmrecv` of a fresh environment."""
+    try:
+        distribution("dcmrecv")
+        requirements = []
+    except PackageNotFoundError:
+        requirements = [ROOT]
+    home = make_environment(tmp_path_factory.mktemp("environment") / "venv", *requirements)
+    scripts = home / "bin"
+    pip = f'exec {sys.executable} -m pip --python {scripts / "python"} "$@"\n'
+    main = "import sys; from dcmrecv_core.cli import main; sys.exit(main())"
+    for name, command in (("pip", pip), ("dcmrecv", f'exec {scripts / "python"} -c "{main}" "$@"\n')):
+        script = scripts / name
+        if not script.exists():
+            script.write_text(f"#!/bin/sh\n{command}")
+            script.chmod(0o755)
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_QUIET": "1"}
+    return {**os.environ, **offline, "PATH": f"{scripts}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,117 @@
+"""Every example in docs/ is executed, or has a reason above it why not."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from blocks import BLOCKS, DOCS, PAGES, Block, blocks_of
+from transcripts import Session, steps_of
+
+from dcmrecv_core.configuration import Configuration
+from dcmrecv_core.settings import Settings
+
+ELSEWHERE = {
+    "hooks.md": {"python"},  # test_hooks_page.py
+    "inspection.md": {"python", "console"},  # tests/test_inspection_docs.py
+    "settings.md": {"text"},  # tests/test_settings_docs.py
+}
+AT_MOST_NOT_RUN = 10
+
+
+def executed_here(block: Block) -> bool:
+    if block.not_run or block.language in ELSEWHERE.get(block.page, ()):
+        return False
+    return block.language in ("console", "toml") or block.is_test or bool(block.file)
+
+
+def write_files(page: str, directory: Path) -> None:
+    for block in blocks_of(page):
+        if block.file:
+            path = directory / block.file
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(block.text)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_each_is_executed_or_has_a_reason(block: Block) -> None:
+    elsewhere = block.language in ELSEWHERE.get(block.page, ())
+    assert executed_here(block) or elsewhere or block.not_run
+    assert not (executed_here(block) and block.not_run)
+
+
+def test_few_are_not_executed() -> None:
+    assert sum(bool(block.not_run) for block in BLOCKS) <= AT_MOST_NOT_RUN
+
+
+def test_files_are_used() -> None:
+    """A plugin that no command and no settings file names would not be executed."""
+    for block in filter(executed_here, BLOCKS):
+        if block.file and block.language == "python":
+            name = block.file.partition(".")[0]
+            using = [other.text for other in blocks_of(block.page) if other.language in ("console", "toml")]
+            assert any(name in text or name.replace("/", ".") in text for text in using), block
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "toml" for b in blocks_of(page))])
+def test_settings_are_read(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("ARCHIVE_PASSWORD", "secret")
+    write_files(page, tmp_path)
+    for block in blocks_of(page):
+        if block.language == "toml":
+            Path("these.toml").write_text(block.text)
+            line = Configuration("dcmrecv", ["--settings", "these.toml", "104"], port_optional=False).line
+            assert line.settings != Settings(port=104), block
+
+
+def transcripts(page: str) -> list[Block]:
+    return [block for block in blocks_of(page) if block.language == "console" and executed_here(block)]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("page", [page for page in PAGES if transcripts(page)])
+def test_commands_say_what_is_shown(page: str, tmp_path: Path, environment: dict[str, str]) -> None:
+    directory = tmp_path / "home"
+    directory.mkdir()
+    write_files(page, directory)
+    session = Session(directory, environment)
+    try:
+        for block in transcripts(page):
+            for step in steps_of(block.text):
+                session.run(step)
+    finally:
+        session.end_receiver()
+
+
+@pytest.mark.timeout(180)
+def test_tests_pass(tmp_path: Path, environment: dict[str, str]) -> None:
+    tests = [block for block in BLOCKS if block.is_test]
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["dcmrecv_core.testing"]\n')
+    for number, block in enumerate(tests):
+        (tmp_path / f"test_block{number}.py").write_text(block.text)
+    done = subprocess.run(
+        ["python", "-m", "pytest", "-q", "-W", "error"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert f"{sum(block.text.count('def test_') for block in tests)} passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_no_example_hides_in_indentation() -> None:
+    """An indented block has no language and would not be found; one line is a notation."""
+    for name, text in PAGES.items():
+        outside = [line for line in "".join(text.split("```")[::2]).splitlines() if line.startswith("    ")]
+        assert len(outside) <= 1, (name, outside)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (DOCS.parent / "mkdocs.yml").read_text().partition("nav:\n")[2]
+    for page in PAGES:
+        assert f": {page}\n" in navigation

@@ -1,0 +1,189 @@
+"""docs/hooks.md: one heading for each hook, with its signature; every example does what a plugin does."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from blocks import PAGES
+
+from dcmrecv_core import (
+    ConfigurationError,
+    Discard,
+    Name,
+    Refuse,
+    Reject,
+    RejectReason,
+    Settings,
+    Summary,
+    hookspecs,
+)
+from dcmrecv_core.plugin_loader import HOOKS, Found
+from dcmrecv_core.plugin_options import PluginOptionRegistry
+from dcmrecv_core.plugins import Plugins
+from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
+
+SECTIONS = dict(re.findall(r"^## (\w+)\(.*\)\n((?:(?!## ).*\n)*)", PAGES["hooks.md"], re.MULTILINE))
+LABELS = ["Called", "Result", "Raising", "Blocking"]
+
+
+def signature(hook: str) -> str:
+    return f"{hook}({', '.join(inspect.signature(getattr(hookspecs, hook)).parameters)})"
+
+
+def test_headings_are_the_signatures_in_order() -> None:
+    assert re.findall(r"^## (\w+\(.*\))$", PAGES["hooks.md"], re.MULTILINE) == [signature(hook) for hook in HOOKS]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_each_says_the_same_things(hook: str) -> None:
+    assert re.findall(r"^- \*\*(\w+)\*\*: ", SECTIONS[hook], re.MULTILINE) == LABELS
+    assert f'<a id="{hook}"></a>\n## {hook}(' in PAGES["hooks.md"]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_first_results_are_called_so(hook: str) -> None:
+    options: dict[str, Any] = getattr(hookspecs, hook).dcmrecv_spec
+    assert ("**Result**: the first" in SECTIONS[hook]) == bool(options["firstresult"])
+
+
+@pytest.fixture
+def example(request: pytest.FixtureRequest) -> ModuleType:
+    """The example of the hook that the test is named after, accepted as a plugin."""
+    hook = request.node.name.removeprefix("test_example_")
+    [code] = re.findall(r"^```python\n(.*?)^```$", SECTIONS[hook], re.MULTILINE | re.DOTALL)
+    module = ModuleType("ward")
+    exec(compile(code, f"example of {hook}", "exec"), vars(module))
+    plugins = Plugins()
+    plugins.add(Found("ward", module, "an example"), named=True)
+    assert hook in plugins.registered[0].hooks
+    return module
+
+
+def declared(example: ModuleType) -> PluginOptionRegistry:
+    registry = PluginOptionRegistry()
+    example.add_options(registry.of("ward"))
+    return registry
+
+
+def test_example_add_options(example: ModuleType) -> None:
+    assert {option.key: option.default for option in declared(example)} == {
+        "archive_root": Path("archive"),
+        "archive_dry_run": False,
+    }
+
+
+def test_example_configure(example: ModuleType) -> None:
+    [option] = declared(example)
+    assert option.key == "ward_titles"
+    example.configure(Settings(plugin_options={"ward": {"ward_titles": "CT1,CT2"}}))
+    assert example.titles == {"CT1", "CT2"}
+    with pytest.raises(ConfigurationError, match="--ward-titles is missing"):
+        example.configure(Settings(plugin_options={"ward": {"ward_titles": ""}}))
+
+
+def test_example_worker_started(example: ModuleType, tmp_path: Path) -> None:
+    example.worker_started(Settings(output_directory=str(tmp_path)))
+    assert example.database.execute("SELECT count(*) FROM seen").fetchone() == (0,)
+    example.database.close()
+
+
+def test_example_worker_stopping(example: ModuleType) -> None:
+    class Database:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    example.worker_stopping()
+    example.database = Database()
+    example.worker_stopping()
+    assert example.database.closed
+
+
+def test_example_negotiate(example: ModuleType) -> None:
+    stranger = example.negotiate(fake_association(calling_ae_title="MR1"))
+    assert stranger == Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED)
+    [context] = example.negotiate(fake_association(calling_ae_title="CT1"))
+    assert context.abstract_syntax == "1.2.840.10008.5.1.4.1.1.2"
+    assert context.transfer_syntaxes == ("1.2.840.10008.1.2.1",)
+
+
+def test_example_receive(example: ModuleType) -> None:
+    assert example.receive(fake_instance()) is None
+    assert example.receive(fake_instance(sample_dataset(PatientID=None))) == Refuse(0xA900, "Patient ID is missing")
+    localizer = sample_dataset(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    assert example.receive(fake_instance(localizer)) == Discard("localizers are not kept")
+
+
+def test_example_choose_subdir(example: ModuleType) -> None:
+    odd = fake_instance(association=fake_association(calling_ae_title="A/B"))
+    assert re.fullmatch(r"A_B~[0-9a-f]{8}/CT", example.choose_subdir(odd))
+
+
+def test_example_choose_filename(example: ModuleType) -> None:
+    dataset = sample_dataset(InstanceNumber=17)
+    assert example.choose_filename(fake_instance(dataset)) == Name("000017", "retry")
+    assert example.choose_filename(fake_instance(dataset, attempt=2)) == Name("000017-2", "retry")
+
+
+def test_example_write(example: ModuleType, tmp_path: Path) -> None:
+    report = fake_instance(sample_dataset(Modality="SR"), output_directory=tmp_path)
+    assert Path(example.write(report, str(tmp_path / "x" / "sr"))).exists()
+    assert (tmp_path / "reports" / "sr").exists()
+    example.write(fake_instance(output_directory=tmp_path), str(tmp_path / "x" / "ct"))
+    assert not (tmp_path / "reports" / "ct").exists()
+
+
+def test_example_stored(example: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        example.stored(fake_instance(), "x/y")
+    assert re.fullmatch(r"\d+ bytes for ward ANY-SCP in x/y", caplog.messages[-1])
+
+
+def test_example_association_ended(example: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
+    summary = Summary(stored=3, refused=0, discarded=0, bytes=9, seconds=0.1, ended="released")
+    example.association_ended(fake_association(), summary)
+    assert not caplog.messages
+    example.association_ended(fake_association(), replace(summary, ended="aborted"))
+    assert caplog.messages == ["SENDER: aborted after 3"]
+
+
+def test_example_background(example: ModuleType, tmp_path: Path) -> None:
+    settings = Settings(output_directory=str(tmp_path))
+    spooled = settings.state_directory / "spooled"
+    spooled.mkdir(parents=True)
+    for name, mtime in (("old.dcm", 0), ("new.dcm", None)):
+        (spooled / name).touch()
+        if mtime is not None:
+            os.utime(spooled / name, (mtime, mtime))
+    example.time = _until_it_sleeps()
+    with pytest.raises(SystemExit):
+        example.background(settings)
+    assert [path.name for path in spooled.iterdir()] == ["new.dcm"]
+
+
+def _until_it_sleeps() -> ModuleType:
+    import time
+
+    clock = ModuleType("time")
+    clock.time = time.time  # type: ignore[attr-defined]
+    clock.sleep = _stop  # type: ignore[attr-defined]
+    return clock
+
+
+def _stop(seconds: float) -> None:
+    raise SystemExit
+
+
+def test_every_example_has_its_test() -> None:
+    tests: dict[str, Callable[..., None]] = {name: value for name, value in globals().items() if callable(value)}
+    assert {name.removeprefix("test_example_") for name in tests if name.startswith("test_example_")} == set(HOOKS)
