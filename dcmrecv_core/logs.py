@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import logging
 import os
+import select
+import stat
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -112,20 +115,48 @@ class LineFormatter(logging.Formatter):
 
 class StderrHandler(logging.Handler):
     """Writes a record to file descriptor 2 with one system call, so that records of several processes never mix
-    (POSIX promises it for pipes up to PIPE_BUF, Linux keeps it for files and terminals)."""
+    (POSIX promises it for pipes up to PIPE_BUF, Linux keeps it for files and terminals).
+
+    Waits for no reader: records for which a pipe has no room are counted and left out. (O_NONBLOCK would say that more
+    simply, but belongs to the open file, and so to every process that shares it.)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._poll = select.poll()
+        self._poll.register(2, select.POLLOUT)
+        # what a pipe or socket that polls writable takes without waiting; a file takes all
+        self._at_once = sys.maxsize if _is_file(2) else select.PIPE_BUF
+        self._left_out = 0
+        self._cut = False
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            rest = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
+            text = self.format(record) + "\n"
+            if self._left_out:
+                text = f"W: {self._left_out} log records left out, for nobody has read them\n{text}"
+            rest = ("\n" * self._cut + text).encode("utf-8", "backslashreplace")
         except Exception:  # a log call with wrong arguments must not fail the operation that it reports
             self.handleError(record)
             return
         try:
-            while rest:
-                rest = rest[os.write(2, rest) :]
+            whole = len(rest)
+            while rest and self._poll.poll(0):
+                rest = rest[os.write(2, rest[: self._at_once]) :]
+            if len(rest) < whole:
+                self._cut = bool(rest)
+                self._left_out = 0
+            self._left_out += bool(rest)
         except OSError:
             # Nobody is left to be told that stderr is closed or full; receiving goes on.
             return
+
+
+def _is_file(fd: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError:
+        return False
 
 
 def _letter(level: int) -> str:

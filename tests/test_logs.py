@@ -117,6 +117,48 @@ def test_partial_writes_are_continued_and_errors_stay_here(monkeypatch: pytest.M
     assert written == b"W: tex"
 
 
+def test_a_pipe_that_nobody_reads_holds_nobody_up() -> None:
+    reading, writing = os.pipe()
+    stderr = os.dup(2)
+    os.dup2(writing, 2)
+    try:
+        setup()
+        for number in range(3000):
+            log.warning("%d %s", number, "x" * 100)
+        log.warning("a long one: %s", "y" * 100_000)
+        said = os.read(reading, 1 << 20)
+        log.warning("again")
+        log.warning("and again")
+        after = os.read(reading, 1 << 20).decode().splitlines()
+    finally:
+        os.dup2(stderr, 2)
+        for fd in (reading, writing, stderr):
+            os.close(fd)
+    kept = said.count(b"\n")
+    assert said.endswith(b"x\n")
+    assert after == [f"W: {3001 - kept} log records left out, for nobody has read them", "W: again", "W: and again"]
+
+
+def test_a_record_that_a_pipe_cannot_hold_is_cut() -> None:
+    reading, writing = os.pipe()
+    stderr = os.dup(2)
+    os.dup2(writing, 2)
+    try:
+        setup()
+        log.warning("%s", "y" * 1_000_000)
+        assert set(os.read(reading, 1 << 20)[3:]) == set(b"y")
+        log.warning("next")
+        assert os.read(reading, 1 << 20).decode().splitlines() == [
+            "",
+            "W: 1 log records left out, for nobody has read them",
+            "W: next",
+        ]
+    finally:
+        os.dup2(stderr, 2)
+        for fd in (reading, writing, stderr):
+            os.close(fd)
+
+
 def test_a_wrong_log_call_raises_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     setup()
     log.warning("%d", "x")
