@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from rawscu import EXPLICIT_LE, RawAssociation
 from receivers import Start, dcmtk, until
-from samples import pydicom_files
+from samples import CT, instance_of, pydicom_files
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
 [CT_SMALL] = [path for path in pydicom_files() if path.name == "CT_small.dcm"]
@@ -29,3 +30,14 @@ def test_site_plugin(ours: Start) -> None:
     receiver = ours("--plugin", "mysite.naming", files={"mysite/naming.py": block("python")})
     assert dcmtk("storescu", "-aet", "SCANNER", "localhost", receiver.port, CT_SMALL).returncode == 0
     assert receiver.files() == ["SCANNER/19970430/CT-1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322.dcm"]
+
+
+def test_site_plugin_stores_whatever_is_sent(ours: Start) -> None:
+    receiver = ours("--plugin", "mysite.naming", files={"mysite/naming.py": block("python")})
+    sent = [("", "1.2.1"), ("/A", "1.2.2"), ("A/../..", "1.2.3"), ("A", "1.2/4")]
+    for calling, uid in sent:
+        with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])], calling=calling) as association:
+            assert association.store(CT, uid, instance_of(CT, uid)) == 0
+    files = receiver.files()
+    assert len(files) == len(sent)
+    assert all(file.count("/") == 2 for file in files), files
