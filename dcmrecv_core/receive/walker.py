@@ -7,6 +7,8 @@ disorder, unknown VR, end of a window) stops them and gets the careful look that
 
 from __future__ import annotations
 
+from itertools import repeat
+
 from dcmrecv_core.errors import DataSetError
 from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement
 from dcmrecv_core.receive.encodings import (
@@ -28,6 +30,10 @@ decode them, manages about 190."""
 
 MAX_ELEMENTS = 32768
 """Elements kept in an index, 300 bytes each; real data sets have some hundred. More are checked but not kept."""
+
+MAX_INFLATED_STEPS = 2_000_000
+"""Elements, items, delimiters and fragments of a deflated data set, of which 100 KB can hold ten million. Large real
+objects have some hundred thousand; this many take seconds. What is not deflated took the sender as long to send."""
 
 MAX_WARNINGS = 20
 
@@ -76,6 +82,7 @@ class Walker:
         "pending",
         "reached",
         "source",
+        "steps",
         "whole",
         "window",
     )
@@ -100,6 +107,8 @@ class Walker:
         self.reached = 0  # behind the last complete top-level element
         self.pending: Element | None = None  # the top-level sequence that is being walked
         self.done = False
+        # a budget that the loops iterate over: it counts at no cost
+        self.steps = repeat(True, MAX_INFLATED_STEPS) if isinstance(index.source, InflatedSource) else repeat(True)
 
     @property
     def pixel_data_seen(self) -> bool:
@@ -109,6 +118,7 @@ class Walker:
         """Walk, filling the index. Raises DataSetError, OSError."""
         position = self._skip_file_header()
         self._check_layout(position)
+        steps = self.steps
         while not self.done:
             if not self.in_sequence:
                 position = self._explicit_run(position) if self.layout.explicit else self._implicit_run(position)
@@ -116,6 +126,8 @@ class Walker:
                 self.reached = position
                 if len(self.found) >= MAX_ELEMENTS and self.last not in self.found:
                     self._overflow()
+            if not next(steps, False):
+                raise self._too_many_steps(position)
             available = self._look(position)
             if available <= 0:
                 self._end_of_value(position, available)
@@ -127,6 +139,9 @@ class Walker:
                 position = self._element(position, available)
         if isinstance(self.source, InflatedSource) and self.source.trailing > 1:
             self._warn(f"{self.source.trailing} bytes behind the deflated stream")
+
+    def _too_many_steps(self, position: int) -> DataSetError:
+        return _fault(self.last or self.owner, position, f"More than {MAX_INFLATED_STEPS} steps")
 
     def _skip_file_header(self) -> int:
         """Walk over what belongs into a file, not a data set: preamble and File Meta Information (PS3.10 section 7.1),
@@ -173,7 +188,9 @@ class Walker:
         header, length32 = self.layout.header, self.layout.length32
         short, long = self.layout.short, self.layout.plain_long
         stop, found, ceiling = self._bounds(position)
-        while position < stop:
+        for _ in self.steps:
+            if position >= stop:
+                break
             group, number, code, length = header(window, position - base)
             if code in short:
                 vr = short[code]
@@ -200,7 +217,9 @@ class Walker:
         window, base, limit, last = self.window, self.base, self.limit, self.last
         header, sequences = self.layout.header, sequence_tags()
         stop, found, ceiling = self._bounds(position)
-        while position < stop:
+        for _ in self.steps:
+            if position >= stop:
+                break
             group, number, length = header(window, position - base)
             tag = group << 16 | number
             value = position + 8
@@ -304,9 +323,13 @@ class Walker:
         position = element.value_offset
         item = self.layout.item
         while self._look(position) >= 8:
+            if not next(self.steps, False):
+                raise self._too_many_steps(position)
             window, base, limit = self.window, self.base, self.limit
             stop = min(limit, base + len(window)) - 7
-            while position < stop:
+            for _ in self.steps:
+                if position >= stop:
+                    break
                 group, number, length = item(window, position - base)
                 if group != 0xFFFE or number != 0xE000 or length == UNDEFINED_LENGTH:
                     if group == 0xFFFE and number == 0xE0DD:

@@ -366,6 +366,23 @@ def test_deflate_bomb_is_inflated_in_windows() -> None:
     assert index.elements[0x7FE00010].end == size + 12
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"".join(header(0x00100000 + number, "LO", 0, EXPLICIT_LITTLE) for number in range(1000)),
+        NAME + header(0x00081140, "SQ", 8000, EXPLICIT_LITTLE) + item(ITEM, 0, EXPLICIT_LITTLE) * 1000,
+        encode([Node(0x7FE00010, "OB", (b"",) * 1000)], EXPLICIT_LITTLE),
+    ],
+    ids=["elements", "items", "fragments"],
+)
+def test_what_a_few_deflated_bytes_make_us_do_is_bounded(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk(deflate(data), DEFLATED_LITTLE)
+    monkeypatch.setattr(walker, "MAX_INFLATED_STEPS", 999)
+    walk(data)
+    with pytest.raises(DataSetError, match="More than 999 steps"):
+        walk(deflate(data), DEFLATED_LITTLE)
+
+
 @pytest.mark.parametrize(("trailing", "warnings"), [(b"\0", []), (b"\0" * 8, ["8 bytes behind the deflated stream"])])
 def test_bytes_behind_the_deflated_stream(trailing: bytes, warnings: list[str]) -> None:
     assert walk(deflate(NAME) + trailing, DEFLATED_LITTLE).warnings == warnings
