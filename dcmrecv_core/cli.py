@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from dcmrecv_core import help, logs
+from dcmrecv_core import help, logs, process
 from dcmrecv_core.asconfig import AssociationConfigurationError
 from dcmrecv_core.configuration import Configuration
 from dcmrecv_core.errors import (
@@ -36,11 +36,20 @@ _NO_CLOBBER_SCHEMES = ("unique", "short-unique", "system-time")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run `dcmrecv` with `argv` (default: sys.argv) and return its exit code."""
+    """Run `dcmrecv` with `argv` and return its exit code. Without `argv` it is the program: that of sys.argv, with the
+    process to itself."""
     if os.name != "posix":
         sys.stderr.write("dcmrecv needs a POSIX system (fork, socket pairs): Linux, a BSD or macOS\n")
         return 1
-    program, *arguments = sys.argv if argv is None else ["dcmrecv", *argv]
+    if argv is not None:
+        return _main("dcmrecv", argv)
+    process.prepare()
+    code = _main(sys.argv[0], sys.argv[1:])
+    process.end_if_held_up(code)
+    return code
+
+
+def _main(program: str, arguments: list[str]) -> int:
     try:
         configuration = Configuration(program, arguments, port_optional=bool(inherited_count()))
         plugins, line = configuration.plugins, configuration.line
