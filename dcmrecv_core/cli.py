@@ -99,7 +99,7 @@ def _explain(line: CommandLine, plugins: Plugins) -> int:
     calls: list[Call] = []
     plugins.add_builtins(settings, calls.append)
     plugins.configure(settings)
-    _check_access(settings.output_directory or ".")
+    _check_access(os.path.join(settings.working_directory, settings.output_directory or "."))
     code = 0
     for text, explained in explain(settings, plugins, calls, line.files, as_json=line.json):
         sys.stdout.write(text)
@@ -140,7 +140,7 @@ def _check_output_directory(settings: Settings) -> Capabilities:
     from dcmrecv_core.receive.directories import Directories
     from dcmrecv_core.receive.temporary import Capabilities
 
-    directory = settings.output_directory or "."
+    directory = os.path.join(settings.working_directory, settings.output_directory or ".")
     _check_access(directory)
     try:
         capabilities = Capabilities.probe(Directories(directory))

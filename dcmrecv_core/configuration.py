@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core import commandline
@@ -22,6 +24,7 @@ class Configuration:
     """
 
     def __init__(self, program: str, arguments: Iterable[str], *, port_optional: bool) -> None:
+        self._directory = _working_directory()  # before any plugin can change it
         self._program = program
         self._tokens = commandline.expand(arguments)
         self._port_optional = port_optional
@@ -51,7 +54,7 @@ class Configuration:
             values = file.values
             loaded = [registered.found.name for registered in self.plugins.registered if registered.named]
             plugin_values = file.plugin_values(self.options, loaded)
-        return commandline.parse(
+        line = commandline.parse(
             self._tokens,
             self.options,
             port_optional=self._port_optional,
@@ -59,3 +62,12 @@ class Configuration:
             file_values=values,
             file_plugins=plugin_values,
         )
+        return replace(line, settings=replace(line.settings, working_directory=self._directory))
+
+
+def _working_directory() -> str:
+    """Absolute; "" if it was removed: absolute directories can do without it."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""

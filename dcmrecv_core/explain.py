@@ -81,7 +81,7 @@ class _DryPublisher(Publisher):
 
     def publish(self, parts: tuple[str, ...], name: str, on_exists: OnExists, content: Content) -> str:
         self.path = path = "/".join((self.directories.root, *parts, name))
-        standing = standing_at(path)
+        standing = standing_at("/".join((self.directories.place, *parts, name)))
         self.exists, self.on_exists = standing is not None, on_exists
         if standing is not None:
             if on_exists in ("retry", "refuse"):
@@ -101,7 +101,7 @@ class Explainer:
         self._unasked = unasked(stores=plugins.names_storage())
         self._receiver = Receiver(settings, plugins, Capabilities())
         root = self._receiver.publisher.directories.root
-        self._publisher = _DryPublisher(root, fsync=False, capabilities=Capabilities())
+        self._publisher = _DryPublisher(root, settings.working_directory, fsync=False, capabilities=Capabilities())
         self._receiver.publisher = self._publisher
 
     def explain(self, path: str) -> Explanation:

@@ -62,10 +62,14 @@ class Settings:
     settings_file: str | None = field(default=None, compare=False)
     """Where settings came from, if not all from the command line; so it does not tell one from another."""
 
+    working_directory: str = field(default="", compare=False)
+    """Where the receiver was started: what relative directories are relative to, also after a plugin's `os.chdir`."""
+
     @property
     def state_directory(self) -> Path:
         """`--state-dir`: where plugins keep what must survive a restart (made by whoever needs it)."""
-        return Path(self.state_dir) if self.state_dir else Path(self.output_directory) / ".dcmrecv"
+        state = Path(self.state_dir) if self.state_dir else Path(self.output_directory) / ".dcmrecv"
+        return self.working_directory / state
 
     def for_plugin(self, name: str) -> dict[str, Any]:
         """The values of the options that the plugin called `name` declared, by key; its own a plugin has in `options`.

@@ -127,6 +127,7 @@ def test_every_setting_has_a_key() -> None:
         "plugin_options",
         "options",
         "settings_file",
+        "working_directory",
     }
 
 

@@ -55,15 +55,17 @@ class Directory:
     So whoever is about to link into it, or has a hidden file there, need not fear that its descriptor is closed, or
     worse, used for another directory, because `Directories` has let it go meanwhile.
 
+    `path` is for messages and results, `place` the same directory from wherever a plugin has gone to.
     `flushed` is true once its ancestors are durable; `foreign` if nothing can be linked or renamed from the output
     directory to here, because it is on another file system.
     """
 
-    __slots__ = ("fd", "flushed", "foreign", "identity", "parent", "path")
+    __slots__ = ("fd", "flushed", "foreign", "identity", "parent", "path", "place")
 
-    def __init__(self, path: str, fd: int, parent: Directory | None) -> None:
+    def __init__(self, path: str, place: str, fd: int, parent: Directory | None) -> None:
         self.fd = fd
         self.path = path
+        self.place = place
         self.parent = parent
         status = os.fstat(fd)
         self.identity = (status.st_dev, status.st_ino)
@@ -77,23 +79,29 @@ class Directory:
     def is_current(self) -> bool:
         """Whether the path still leads to this directory (it may have been moved or removed meanwhile)."""
         try:
-            status = os.stat(self.path)
+            status = os.stat(self.place)
         except OSError:
             return False
         return (status.st_dev, status.st_ino) == self.identity
 
 
 class Directories:
-    """Opens and creates directories below `root`; keeps the last ones used open."""
+    """Opens and creates directories below `root`, which is relative to `start`; keeps the last ones used open."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, start: str = "") -> None:
         self._root = root
+        self._place = os.path.join(start, root)
         self._open: OrderedDict[tuple[str, ...], Directory] = OrderedDict()
 
     @property
     def root(self) -> str:
         """The output directory as the user named it, for messages and results."""
         return self._root
+
+    @property
+    def place(self) -> str:
+        """The output directory from wherever a plugin has gone to."""
+        return self._place
 
     def get(self, parts: tuple[str, ...]) -> Directory:
         """The directory at `parts`, created with all its ancestors if missing (mode 0777 & ~umask).
@@ -128,10 +136,12 @@ class Directories:
     def _enter(self, parts: tuple[str, ...]) -> Directory:
         if parts:
             parent = self.get(parts[:-1])
-            directory = Directory(f"{parent.path}/{parts[-1]}", _open_below(parent.fd, parts[-1]), parent)
+            name = parts[-1]
+            fd = _open_below(parent.fd, name)
+            directory = Directory(f"{parent.path}/{name}", f"{parent.place}/{name}", fd, parent)
         else:
-            os.makedirs(self._root, exist_ok=True)
-            directory = Directory(self._root, os.open(self._root, _FLAGS), None)
+            os.makedirs(self._place, exist_ok=True)
+            directory = Directory(self._root, self._place, os.open(self._place, _FLAGS), None)
         self._open[parts] = directory
         if len(self._open) > _OPEN_DIRECTORIES:
             self._open.popitem(last=False)

@@ -71,7 +71,12 @@ class Receiver:
         self.settings = settings
         self.plugins = plugins
         self.bit_preserving = settings.storage_mode == "bit-preserving"
-        self.publisher = Publisher(settings.output_directory or ".", fsync=settings.fsync, capabilities=capabilities)
+        self.publisher = Publisher(
+            settings.output_directory or ".",
+            settings.working_directory,
+            fsync=settings.fsync,
+            capabilities=capabilities,
+        )
         self.buffer = bytearray(SPOOL_SIZE)
 
     def begin(

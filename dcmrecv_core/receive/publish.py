@@ -46,8 +46,8 @@ class Content(Protocol):
 class Publisher:
     """Puts files below one output directory (design: atomic, no-clobber where asked, durable with `fsync`)."""
 
-    def __init__(self, root: str, *, fsync: bool, capabilities: Capabilities) -> None:
-        self.directories = Directories(root)
+    def __init__(self, root: str, start: str = "", *, fsync: bool, capabilities: Capabilities) -> None:
+        self.directories = Directories(root, start)
         self._fsync = fsync
         self._capabilities = capabilities
         self._swept: set[tuple[int, int]] = set()

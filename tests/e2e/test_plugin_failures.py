@@ -84,6 +84,19 @@ def test_notifications_fail_soft(ours: Start) -> None:
         assert detail in receiver.log
 
 
+def test_a_plugin_that_goes_elsewhere_takes_nothing_along(ours: Start) -> None:
+    """The output directory is relative to where the receiver was started."""
+    plugin = "import os\n" + IMPORT + "os.chdir('/')\n"
+    for name, argument in (("configure", "settings"), ("receive", "instance")):
+        plugin += f"@hookimpl\ndef {name}({argument}):\n    os.chdir('/tmp')\n"
+    receiver = ours("-v", "--plugin", "./wanderer.py", files={"wanderer.py": plugin})
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        for uid in (INSTANCE, OTHER):
+            assert association.store(CT, uid, instance_of(CT, uid)) == 0
+    assert receiver.files() == [f"CT.{INSTANCE}", f"CT.{OTHER}"]
+    assert f"file: out/CT.{OTHER}" in receiver.log
+
+
 def test_a_broken_negotiate_rejects_the_association(ours: Start) -> None:
     broken = IMPORT + "@hookimpl\ndef negotiate(association): raise RuntimeError('out of order')\n"
     receiver = ours("-pm", "--plugin", "broken", files={"broken.py": broken})

@@ -213,3 +213,13 @@ def test_absolute_paths_inside() -> None:
 def test_paths_that_lead_elsewhere(path: str) -> None:
     with pytest.raises(HookFailure):
         inside(path, "/data/out")
+
+
+def test_a_relative_root_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    directories = Directories("out", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    first = directories.get(("a",))
+    assert directories.get(("a",)) is first
+    assert first.path == "out/a"
+    assert os.path.samestat(os.fstat(first.fd), os.stat(tmp_path / "out" / "a"))
