@@ -18,6 +18,7 @@ RESERVED = ".dcmrecv"
 """Names below the output directory that start so are the receiver's own: state directory and temporary files."""
 
 _SUFFIX_LENGTH = 9
+_LONGEST_EXTENSION = MAX_COMPONENT - _SUFFIX_LENGTH - 4  # a character of the name, whatever it is
 
 # "needs a change": something unfit, our own suffix (else an honest name could equal an escaped one), our own names
 _PORTABLE = re.compile(r"[^A-Za-z0-9 \-.:@_]")
@@ -51,12 +52,15 @@ def escape(text: str, extension: str = "", *, portable: bool = False, windows: b
     Unfit are control characters, both slashes, `"*<>?|` and what UTF-8 cannot express; with `windows` also what Windows
     does not allow: `:`, dots and blanks at the end, names of devices (`CON`, `nul.txt`, `COM1` ...); with `portable`
     everything but ASCII letters, digits, blank and `-.:@_` (the set that dcmrecv keeps). `.`, `..` and the empty text
-    are unfit as a whole. The hash stands before the extension.
+    are unfit as a whole. The hash stands before the extension, of which dcmrecv's set is kept, whatever the rest may
+    have. Raises ValueError if the extension leaves no room for a name.
     """
     unfit = _PORTABLE if portable else _WINDOWS if windows else _UNFIT
     if extension:
-        extension = unfit.sub("_", extension)
-    room = MAX_COMPONENT - len(extension.encode())
+        extension = _PORTABLE.sub("_", extension)
+        if len(extension) > _LONGEST_EXTENSION:
+            raise ValueError(f"an extension has {_LONGEST_EXTENSION} characters at most, not {len(extension)}")
+    room = MAX_COMPONENT - len(extension)  # what is left of it is ASCII
     if isinstance(text, _Escaped):
         if len(text.encode()) <= room:
             return _Escaped(text + extension)

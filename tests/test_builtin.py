@@ -20,7 +20,16 @@ from dcmrecv_builtin import (
     system_time,
     unique,
 )
-from dcmrecv_core import Association, ConfigurationError, Discard, Name, ProposedContext, RawElement, SupportedContext
+from dcmrecv_core import (
+    Association,
+    ConfigurationError,
+    Discard,
+    Name,
+    PluginError,
+    ProposedContext,
+    RawElement,
+    SupportedContext,
+)
 from dcmrecv_core.model import TagLike
 from dcmrecv_core.settings import Settings
 from plugin_fakes import ASSOCIATION, FakeInstance
@@ -132,6 +141,12 @@ def test_file_writer() -> None:
 def proposing(*abstract_syntaxes: str) -> Association:
     contexts = (ProposedContext(2 * n + 1, uid, ("1.2.840.10008.1.2",)) for n, uid in enumerate(abstract_syntaxes))
     return Association("A", "B", "192.0.2.1", 1, "1", tuple(contexts))
+
+
+def test_an_extension_that_no_name_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_writer, "_settings", Settings())
+    with pytest.raises(PluginError, match=r"--filename-extension: .* not 256"):
+        file_writer.configure(Settings(filename_extension="x" * 256))
 
 
 def test_promiscuous() -> None:

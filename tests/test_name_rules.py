@@ -79,7 +79,14 @@ def test_the_extension_stays_at_the_end() -> None:
     assert escape("a", ".dcm") == "a.dcm"
     assert re.fullmatch(r"a_b~[0-9a-f]{8}\.dcm", escape("a/b", ".dcm"))
     assert escape(escape("a/b"), ".dcm") == escape("a/b", ".dcm")
-    assert escape("a", "/x") == "a_x"
+    assert escape("a", "/x*~e$") == "a_x__e_"
+    assert escape("ä", ".ä") == "ä._"
+
+
+def test_an_extension_leaves_room_for_a_name() -> None:
+    assert len(escape("ä" * 200, "." * 242).encode()) <= 255
+    with pytest.raises(ValueError, match="242 characters at most, not 243"):
+        escape("a", "." * 243)
 
 
 @pytest.mark.parametrize("length", [251, 252, 300])

@@ -7,7 +7,7 @@ then not written twice. Without the option the file is overwritten, as by dcmrec
 from __future__ import annotations
 
 from dcmrecv_builtin.duplicates import is_stored, numbered
-from dcmrecv_core import Instance, Settings, hookimpl
+from dcmrecv_core import Instance, PluginError, Settings, escape, hookimpl
 
 _settings = Settings()
 
@@ -15,6 +15,10 @@ _settings = Settings()
 @hookimpl
 def configure(settings: Settings) -> None:
     global _settings
+    try:
+        escape("", settings.filename_extension)
+    except ValueError as error:
+        raise PluginError(f"--filename-extension: {error}") from error
     _settings = settings
 
 
