@@ -201,8 +201,14 @@ class Capabilities:
 
     @classmethod
     def probe(cls, directories: Directories) -> Capabilities:
-        """Try it in the output directory; raises StorageError or OSError if nothing can be written there."""
+        """Try it in the output directory; raises StorageError or OSError if nothing can be written there.
+
+        Sweeps where hidden files are, but not the output directory itself, which may have millions of entries: a probe
+        that is killed in the moment between link and unlink leaves an empty file there.
+        """
         root = directories.get(())
+        if os.path.isdir("/".join((directories.root, *TEMPORARY_PARTS))):
+            sweep(directories.get(TEMPORARY_PARTS))
         try:
             if cls._can_link(Temporary(open_unnamed(root)), root):
                 return cls(unnamed=True, noclobber=True)

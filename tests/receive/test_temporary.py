@@ -140,6 +140,14 @@ def test_probe(tmp_path: Path) -> None:
     assert probe(tmp_path) == (True, True)
 
 
+def test_a_start_sweeps(tmp_path: Path, dead: int) -> None:
+    """Even if nothing hidden is needed this time."""
+    temporaries = tmp_path / ".dcmrecv" / "tmp"
+    temporaries.mkdir(parents=True)
+    (temporaries / name_of(pid=dead)).touch()
+    assert probe(tmp_path) == (True, True)
+
+
 @pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EISDIR], ids=errno.errorcode.get)
 def test_probe_without_unnamed_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     unnamed = os.O_TMPFILE
