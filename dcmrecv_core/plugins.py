@@ -90,10 +90,10 @@ class Plugins:
     def add_builtins(self, settings: Settings, observer: Observer | None = None) -> None:
         """Register the built-in plugins that the settings select, below all others; earlier ones are let go.
 
-        From now on each call of a hook is told to `observer`; without one, to the log if the settings want it.
+        From now on each call of a hook is told to `observer`; without one, to the log if it is wanted there.
         """
         observed = self._observer
-        self._observer = observer or (tracing.log_call if settings.trace_hooks else None)
+        self._observer = observer or tracing.wanted(settings)
         for registered in self.registered:
             self._manager.unregister(registered.facade)
         named = [registered for registered in self.registered if registered.found.origin != plugin_loader.BUILT_IN]

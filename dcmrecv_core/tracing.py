@@ -9,9 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmrecv_core.model import Discard, Name, Refuse, Reject, Warn
+
+if TYPE_CHECKING:
+    from dcmrecv_core.settings import Settings
 
 log = logging.getLogger("dcmrecv.hooks")
 
@@ -49,10 +52,22 @@ def observed(
     return tell
 
 
+def wanted(settings: Settings) -> Observer | None:
+    """The observer that the settings ask for: `--trace-hooks`, or `-d`."""
+    if settings.trace_hooks:
+        return log_call
+    return _log_result if log.isEnabledFor(logging.DEBUG) else None
+
+
 def log_call(call: Call) -> None:
     """The observer of `--trace-hooks`."""
     log.info("hook %s: plugin %s: %s (%.1f us)", call.hook, call.plugin, kind(call.result), call.microseconds)
-    if call.result is not None and log.isEnabledFor(logging.DEBUG):
+    if log.isEnabledFor(logging.DEBUG):
+        _log_result(call)
+
+
+def _log_result(call: Call) -> None:
+    if call.result is not None:
         log.debug("hook %s: plugin %s: result %r", call.hook, call.plugin, call.result)
 
 

@@ -15,6 +15,7 @@ from dcmrecv_core.context_hints import log_lines
 from dcmrecv_core.contexts import unasked
 from dcmrecv_core.errors import LocalProtocolError
 from dcmrecv_core.model import Association, ProposedContext, Reject, RejectReason, Summary
+from dcmrecv_core.net import narration
 from dcmrecv_core.net.connection import PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.hostnames import HostNames
@@ -263,6 +264,7 @@ class Session:
             association.calling_ae_title,
             association.called_ae_title,
         )
+        narration.log_request(request)
         supported = self._shared.plugins.negotiate(association)
         if isinstance(supported, Reject):
             source, reason = supported.reason.value
@@ -324,11 +326,13 @@ class Session:
     # Messages
 
     def _on_echo(self, event: events.EchoRequested) -> None:
+        narration.log_command(event.context_id, event.command)
         log.info("Received C-ECHO Request (MsgID %d)", event.command.message_id)
         log.info("Sending C-ECHO Response (Success)")
         self._acceptor.respond(event.context_id, event.command, 0)
 
     def _on_refused(self, event: events.CommandRefused) -> None:
+        narration.log_command(event.context_id, event.command)
         log.error("command %04X refused with status %04X: %s", event.command.field, event.status, event.comment)
         self._refused += event.command.field == CommandField.C_STORE_RQ
 
@@ -338,6 +342,7 @@ class Session:
         if self._association is None or self._ended:
             return
         command = event.command
+        narration.log_command(event.context_id, command)
         log.info("Received C-STORE Request (MsgID %d)", command.message_id)
         self._store = event
         self._reception = self._shared.receiver.begin(
@@ -354,6 +359,7 @@ class Session:
             store, self._store, self._reception = self._store, None, None
             self._count(outcome)
             log.info("Sending C-STORE Response (%s)", _status_text(outcome.status))
+            narration.log_response(store.command, outcome.status, outcome.comment)
             self._acceptor.respond(store.context_id, store.command, outcome.status, outcome.comment, outcome.elements)
             self._send()
 

@@ -190,6 +190,20 @@ def test_an_answer_that_does_not_fit_rejects(world: World) -> None:
     assert world.summary.ended == "rejected"
 
 
+def test_debug_tells_what_was_said(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "dcmrecv")
+    make().play(ECHO, store(1), RELEASE)
+    said = "\n".join(record.getMessage() for record in caplog.records if record.levelname == "DEBUG")
+    for line in (
+        f"  proposed context 1: {CT}: {EXPLICIT_LE}",
+        f"command 0030 on context 3: message 7, SOP class '{VERIFICATION}', SOP instance '', no data set",
+        f"command 0001 on context 1: message 1, SOP class '{CT}', SOP instance '{INSTANCE}.1', with data set",
+        "response 8001: message 1, status 0000",
+        f"hook choose_filename: plugin instance-uid: result Name(text='CT.{INSTANCE}.1'",
+    ):
+        assert line in said
+
+
 def test_an_internal_error_ends_its_association_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.shared.receiver, "begin", lambda *arguments: 1 // 0)
     connection = world.play(store(1))
