@@ -84,10 +84,10 @@ def test_example_add_options(example: ModuleType) -> None:
 def test_example_configure(example: ModuleType) -> None:
     [option] = declared(example)
     assert option.key == "ward_titles"
-    example.configure(Settings(plugin_options={"ward": {"ward_titles": "CT1,CT2"}}))
+    example.configure(Settings(options={"ward_titles": "CT1,CT2"}))
     assert example.titles == {"CT1", "CT2"}
     with pytest.raises(ConfigurationError, match="--ward-titles is missing"):
-        example.configure(Settings(plugin_options={"ward": {"ward_titles": ""}}))
+        example.configure(Settings(options={"ward_titles": ""}))
 
 
 def test_example_worker_started(example: ModuleType, tmp_path: Path) -> None:
