@@ -261,7 +261,7 @@ OPTIONS: tuple[Option, ...] = (
         _TITLE,
         "--aetitle",
         "-aet",
-        "our own title (any called title is accepted)",
+        "our own title (no effect: any called title is accepted)",
         values=(Value("aetitle"),),
         key="ae_title",
         exclusive="title",
@@ -272,7 +272,7 @@ OPTIONS: tuple[Option, ...] = (
         _TITLE,
         "--use-called-aetitle",
         "-uca",
-        "answer with the title that was called",
+        "our title is the one that was called (no effect, as -aet)",
         sets={"ae_title": None},
         exclusive="title",
     ),
@@ -431,7 +431,9 @@ OPTIONS: tuple[Option, ...] = (
         _FILENAMES,
         "--on-duplicate",
         "",
-        "if a file of that name is there: leave equal content,\nelse overwrite, keep, rename or refuse\n(default: overwrite without looking)",
+        "if a file of that name is there: leave equal content,\n"
+        "else overwrite, keep, rename or refuse\n"
+        "(default: overwrite without looking)",
         values=(Value("action", "choice", choices=("overwrite", "keep", "rename", "refuse")),),
         key="on_duplicate",
     ),
