@@ -1,7 +1,8 @@
 """Write the instance as a DICOM file below the output directory; a `write` of any named plugin is asked before.
 
 `--on-duplicate` says what becomes of a name that may be overwritten and is taken by another content; equal content is
-then not written twice. Without the option the file is overwritten, as by dcmrecv, and nobody looks. Names with an `on_exists` of their own (`+fu`, a plugin's) are left alone.
+then not written twice. Without the option the file is overwritten, as by dcmrecv, and nobody looks. Names with an
+`on_exists` of their own (`+fu`, a plugin's) are left alone.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import struct
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from dcmrecv_core.net import frontdesk, pool, supervisor
+from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.reload import Source
 from dcmrecv_core.net.supervisor import Supervisor
 from dcmrecv_core.plugins import Plugins
@@ -440,6 +442,30 @@ def test_the_waiting_room_is_bounded(loop: tuple[Supervisor, int], monkeypatch: 
         turn_until(made, lambda: said(peers[0]) == rejected)
         turn_until(made, lambda: said(peers[1]) == rejected)
         assert 0.2 <= time.monotonic() - begin < 0.7
+
+
+def test_the_waiting_room_is_bounded_in_bytes(loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = loop
+    monkeypatch.setattr(supervisor, "MAX_WAITING_BYTES", 100)
+    with contextlib.ExitStack() as stack:
+        for size, waiting, turned_away in ((60, 1, False), (60, 1, True), (40, 2, False)):
+            ours, peer = map(stack.enter_context, socket.socketpair())
+            made._admit(Handover(ours, bytes(size), "10.0.0.1", 1))
+            assert len(made._waiting) == waiting
+            assert bool(select.select([peer], [], [], 0)[0]) == turned_away
+
+
+def test_a_request_that_its_worker_did_not_take_waits_for_another_one_once(loop: tuple[Supervisor, int]) -> None:
+    made, _ = loop
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        handover = Handover(ours, REQUEST, "10.0.0.1", 1)
+        made._admit_again(handover)
+        assert [waiting.handover for waiting in made._waiting] == [handover]
+        made._waiting.clear()
+        made._admit_again(handover)
+        assert not made._waiting
+        assert peer.recv(1) == b""
 
 
 def said(peer: socket.socket) -> bytes:
