@@ -54,8 +54,8 @@ def configure(settings: Settings) -> None:
     """Take the settings, or raise to refuse them.
 
     Called: in the parent, when the settings are complete, and at each reload. `settings.options` has the values of the
-    plugin's own options (in each hook that gets settings), `settings.for_plugin(name)` those of another one. Workers are
-    forked from here: start no thread, open no connection. Raising: the receiver does not start (a reload changes
+    plugin's own options (in each hook that gets settings), `settings.for_plugin(name)` those of another one. Workers
+    are forked from here: start no thread, open no connection. Raising: the receiver does not start (a reload changes
     nothing).
     """
 

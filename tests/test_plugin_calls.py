@@ -161,7 +161,7 @@ def test_the_settings_come_with_the_plugins_own_options(hook: str) -> None:
 def test_options_of_another_plugin() -> None:
     settings = Settings(plugin_options={"naming": {"root": "/data"}, "index": {}})
     assert settings.for_plugin("naming") == {"root": "/data"}
-    with pytest.raises(LookupError, match="'mysite.naming' has options; plugins that have: naming, index"):
+    with pytest.raises(LookupError, match=r"'mysite.naming' has options; plugins that have: naming, index"):
         settings.for_plugin("mysite.naming")
 
 
