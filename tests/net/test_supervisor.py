@@ -449,7 +449,8 @@ def test_the_waiting_room_is_bounded_in_bytes(loop: tuple[Supervisor, int], monk
     monkeypatch.setattr(supervisor, "MAX_WAITING_BYTES", 100)
     with contextlib.ExitStack() as stack:
         for size, waiting, turned_away in ((60, 1, False), (60, 1, True), (40, 2, False)):
-            ours, peer = map(stack.enter_context, socket.socketpair())
+            ours, peer = socket.socketpair()
+            stack.enter_context(peer)
             made._admit(Handover(ours, bytes(size), "10.0.0.1", 1))
             assert len(made._waiting) == waiting
             assert bool(select.select([peer], [], [], 0)[0]) == turned_away
