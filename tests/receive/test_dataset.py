@@ -388,6 +388,11 @@ def test_bytes_behind_the_deflated_stream(trailing: bytes, warnings: list[str]) 
     assert walk(deflate(NAME) + trailing, DEFLATED_LITTLE).warnings == warnings
 
 
+def test_a_value_that_looks_like_the_prefix_of_a_file() -> None:
+    data = header(0x00100010, "PN", 136, EXPLICIT_LITTLE) + b" " * 120 + b"DICM" + b" " * 12
+    assert walk(data).warnings == []
+
+
 def test_odd_value_in_big_endian_is_no_padding() -> None:
     data = header(0x00100010, "PN", 4, EXPLICIT_BIG) + b"Doe " + b"\0"
     with pytest.raises(DataSetError, match="Element header cut off"):
