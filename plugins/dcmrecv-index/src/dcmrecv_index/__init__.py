@@ -13,6 +13,7 @@ command line of the latter two.
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def background(settings: Settings) -> None:
     from dcmrecv_index.database import sqlite_url
     from dcmrecv_index.feeder import feed
 
+    os.nice(10)  # receiving comes first
     feed(_given_url(settings) or sqlite_url(settings.state_directory), queue_directory(settings))
 
 

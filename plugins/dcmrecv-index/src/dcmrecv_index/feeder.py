@@ -21,8 +21,9 @@ log = logging.getLogger("dcmrecv.index")
 BATCH = 1000
 """Records of one transaction: a crash loses the work of a fraction of a second, and the commit's cost is spread."""
 
-PAUSE = 0.25
-"""Seconds between two looks at an empty queue."""
+PAUSE = 0.5
+"""Seconds between two looks at the queue, unless there is more than a batch in it: each commit flushes the disk that the
+receiver's workers flush, too, so many small ones would slow them."""
 
 
 class Feeder:
@@ -86,7 +87,7 @@ def feed(url: str | URL, directory: Path) -> None:
             count = feeder.drain()
             if count:
                 log.info("%d instances indexed", count)
-            else:
+            if count < BATCH:
                 time.sleep(PAUSE)
     finally:
         engine.dispose()
