@@ -32,7 +32,6 @@ def send(
         entity.add_requested_context(sop_class, syntax)
     association = entity.associate(host, port, ae_title=called_ae_title)
     if not association.is_established:
-        association.join(_SECONDS)  # it may have returned before it has noted how it ended
         how = "rejected" if association.is_rejected else "not established"
         raise AssertionError(f"the association with port {port} was {how}{_HINT if association.is_rejected else ''}")
     try:
