@@ -22,8 +22,8 @@ BATCH = 1000
 """Records of one transaction: a crash loses the work of a fraction of a second, and the commit's cost is spread."""
 
 PAUSE = 0.5
-"""Seconds between two looks at the queue, unless there is more than a batch in it: each commit flushes the disk that the
-receiver's workers flush, too, so many small ones would slow them."""
+"""Seconds between two looks at the queue, unless there is more than a batch in it: each commit flushes the disk that
+the receiver's workers flush, too, so many small ones would slow them."""
 
 
 class Feeder:
