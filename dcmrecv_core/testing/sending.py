@@ -32,8 +32,8 @@ def send(
         entity.add_requested_context(sop_class, syntax)
     association = entity.associate(host, port, ae_title=called_ae_title)
     if not association.is_established:
-        how = "rejected" if association.is_rejected else "not established"
-        raise AssertionError(f"the association with port {port} was {how}{_HINT if association.is_rejected else ''}")
+        # on a busy machine pynetdicom takes some rejections for aborts, so the two are not told apart here
+        raise AssertionError(f"the association with port {port} was rejected or aborted{_HINT}")
     try:
         accepted = {(context.abstract_syntax, context.transfer_syntax[0]) for context in association.accepted_contexts}
         refused = wanted - {(str(sop_class), str(syntax)) for sop_class, syntax in accepted}
