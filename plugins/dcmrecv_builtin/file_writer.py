@@ -7,8 +7,13 @@ then not written twice. Without the option the file is overwritten, as by dcmrec
 
 from __future__ import annotations
 
+import logging
+import os
+
 from dcmrecv_builtin.duplicates import is_stored, numbered
 from dcmrecv_core import Instance, PluginError, Settings, escape, hookimpl
+
+log = logging.getLogger("dcmrecv.plugins")
 
 _settings = Settings()
 
@@ -29,6 +34,8 @@ def write(instance: Instance, path: str) -> str:
     if policy is None or instance.on_exists != "overwrite":
         return instance.save(path)
     if policy == "keep":
+        if os.path.lexists(path) and not is_stored(instance, path, flush=False):
+            log.warning("%s: another content has this name, dropping this one: %s", instance.sop_instance_uid, path)
         return instance.save(path, "keep")
     if policy == "rename" and instance.attempt:
         path = numbered(path, instance.attempt + 1, _settings.filename_extension)

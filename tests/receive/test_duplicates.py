@@ -154,3 +154,13 @@ def test_numbered_names_fit() -> None:
     names = {os.path.basename(numbered(f"out/{'x' * 251}.dcm", number, "")) for number in range(2, 20)}
     assert {len(name) for name in names} == {255}
     assert len(names) == 18
+
+
+def test_keeping_says_what_it_drops(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = receiver(tmp_path, on_duplicate="keep")
+    for data in (FIRST, FIRST):
+        assert send(place, data).status == 0
+    assert "dropping" not in caplog.text
+    assert send(place, SECOND).status == 0
+    assert f"{INSTANCE}: another content has this name, dropping this one" in caplog.text
+    assert stored(tmp_path) == {FILE: FIRST}
