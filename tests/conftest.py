@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
 for name, place in (("dcmrecv_core", ROOT), ("dcmrecv_builtin", ROOT / "plugins")):
     if find_spec(name) is None:
         sys.path.append(str(place))
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Undoes what a test sets up in Python's logging."""
+    root = logging.getLogger()
+    handlers, level, factory = root.handlers[:], root.level, logging.getLogRecordFactory()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.setLogRecordFactory(factory)
+    logging.getLogger("dcmrecv").setLevel(logging.NOTSET)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,14 +20,7 @@ EXAMPLES = re.findall(r"```console\n\$ dcmrecv (.*)\n((?:.*\n)*?)```", PAGE)
 [PLUGIN] = re.findall(r"```python\n((?:.*\n)*?)```", PAGE)
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, factory = root.handlers[:], root.level, logging.getLogRecordFactory()
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.setLogRecordFactory(factory)
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 def pattern(expected: str) -> str:
