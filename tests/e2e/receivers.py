@@ -196,14 +196,19 @@ def _is_ready(receiver: Receiver, notifications: socket.socket) -> bool:
 
 
 def start_original(directory: Path, *arguments: object, **options: Any) -> Receiver:
-    """DCMTK's dcmrecv, without Nagle's delay, on a port that was free a moment ago; another one if it is not."""
+    """DCMTK's dcmrecv, without Nagle's delay."""
     env = {**os.environ, "TCP_NODELAY": "1"}
+    command = [system_program("dcmrecv"), "-dhl", "-od", "out", *arguments]
+    return start_on_port(directory, *command, clean_exit=-signal.SIGTERM, env=env, **options)
+
+
+def start_on_port(directory: Path, *command: object, **options: Any) -> Receiver:
+    """A receiver whose last parameter is a port that was free a moment ago; another one if it is not any more."""
     for _ in range(10):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        command = [system_program("dcmrecv"), "-dhl", "-od", "out", *arguments, port]
-        receiver = Receiver(command, directory, port, clean_exit=-signal.SIGTERM, env=env, **options)
-        if until(lambda receiver=receiver: _listens_or_ended(receiver), "DCMTK's dcmrecv listens") == "listens":
+        receiver = Receiver([*command, port], directory, port, **options)
+        if until(lambda receiver=receiver: _listens_or_ended(receiver), f"{command[0]} listens") == "listens":
             return receiver
         if receiver.process.returncode != 64:
             raise AssertionError(f"ended with {receiver.process.returncode}:\n{receiver.log}")
