@@ -1,7 +1,9 @@
-"""What the distribution holds: exactly two top-level packages, typed, with their data and one console script."""
+"""What the distribution holds: exactly two top-level packages, typed, with their data, one console script and its man
+page."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -38,8 +40,9 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 def test_installs_exactly_two_packages(wheel: zipfile.ZipFile) -> None:
     top = {name.split("/")[0] for name in wheel.namelist()}
-    assert {name for name in top if not name.endswith(".dist-info")} == {"dcmrecv_core", "dcmrecv_builtin"}
-    assert len(top) == 3
+    beside = {name for name in top if name.endswith((".dist-info", ".data"))}
+    assert top - beside == {"dcmrecv_core", "dcmrecv_builtin"}
+    assert len(beside) == 2
 
 
 def test_holds_every_source_file_and_nothing_else(wheel: zipfile.ZipFile) -> None:
@@ -49,8 +52,14 @@ def test_holds_every_source_file_and_nothing_else(wheel: zipfile.ZipFile) -> Non
         for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {name for name in wheel.namelist() if ".dist-info/" not in name} == sources
+    assert {name for name in wheel.namelist() if not re.match(r"[^/]+\.(?:dist-info|data)/", name)} == sources
     assert {"dcmrecv_core/py.typed", "dcmrecv_core/uids.tsv"} <= sources
+
+
+def test_brings_the_man_page_and_no_other_data(wheel: zipfile.ZipFile) -> None:
+    [name] = [name for name in wheel.namelist() if ".data/" in name]
+    assert name.endswith(".data/data/share/man/man1/dcmrecv.1")
+    assert wheel.read(name) == (ROOT / "docs" / "dcmrecv.1").read_bytes()
 
 
 def test_metadata(metadata: Message) -> None:
