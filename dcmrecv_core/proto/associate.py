@@ -181,34 +181,31 @@ def _decode_proposed(body: bytes, start: int, end: int) -> Requested:
 
 
 def _decode_user_information(body: bytes, start: int, end: int) -> UserInformation:
+    """As dcmrecv reads it: numbers that are too short count for nothing, of two roles for a class the first one."""
     values: dict[str, object] = {}
     roles: dict[str, tuple[bool, bool]] = {}
     extended: dict[str, bytes] = {}
     for kind, first, last in _items(body, start, end):
         if kind == Item.MAX_LENGTH:
-            values["max_length"] = _U32.unpack(_exactly(body[first:last], 4))[0]
+            if last - first >= _U32.size:
+                values["max_length"] = _U32.unpack_from(body, first)[0]
         elif kind == Item.IMPLEMENTATION_CLASS_UID:
             values["implementation_class_uid"] = uid_text(body[first:last])
         elif kind == Item.IMPLEMENTATION_VERSION_NAME:
             values["implementation_version_name"] = ae_title(body[first:last])
         elif kind == Item.ASYNC_WINDOW:
-            values["async_window"] = _WINDOW.unpack(_exactly(body[first:last], 4))
+            if last - first >= _WINDOW.size:
+                values["async_window"] = _WINDOW.unpack_from(body, first)
         elif kind == Item.ROLE:
             uid, rest = _counted(body[first:last])
             if len(uid) <= _MAX_ROLE_UID:
-                roles[uid_text(uid)] = (rest[:1] == b"\1", rest[1:2] == b"\1")
+                roles.setdefault(uid_text(uid), (rest[:1] == b"\1", rest[1:2] == b"\1"))
         elif kind == Item.EXTENDED_NEGOTIATION:
             uid, rest = _counted(body[first:last])
             extended[uid_text(uid)] = rest
         elif kind == Item.USER_IDENTITY:
             values["user_identity"] = _decode_identity(body[first:last])
     return UserInformation(roles=roles, extended=extended, **values)  # type: ignore[arg-type]
-
-
-def _exactly(value: bytes, length: int) -> bytes:
-    if len(value) != length:
-        raise _malformed(f"user information item has {len(value)} bytes instead of {length}")
-    return value
 
 
 def _counted(value: bytes) -> tuple[bytes, bytes]:
@@ -228,7 +225,7 @@ def _decode_identity(value: bytes) -> UserIdentity:
 
 
 def encode_associate_ac(accept: AssociateAccept) -> bytes:
-    """The whole A-ASSOCIATE-AC PDU; titles are returned as received, NULs as blanks."""
+    """The whole A-ASSOCIATE-AC PDU; titles are returned as received, as far as a NUL."""
     parts = [
         _FIXED.pack(PROTOCOL_VERSION, _title(accept.called), _title(accept.calling)),
         _uid(Item.APPLICATION_CONTEXT, APPLICATION_CONTEXT),
@@ -261,7 +258,7 @@ def _encode_user_information(user: UserInformation) -> bytes:
 
 
 def _title(raw: bytes) -> bytes:
-    return raw.replace(b"\0", b" ").ljust(16)
+    return raw.split(b"\0", 1)[0].ljust(16)
 
 
 def _item(kind: int, value: bytes) -> bytes:

@@ -78,8 +78,8 @@ class Command(NamedTuple):
 
 
 def command_text(raw: bytes) -> str:
-    """Text up to the first NUL, without trailing blanks. Latin-1 never fails and keeps different bytes different."""
-    return raw.split(b"\0", 1)[0].decode("latin-1").rstrip(" ")
+    """Text up to the first NUL, without blanks around it. Latin-1 never fails and keeps different bytes different."""
+    return raw.split(b"\0", 1)[0].decode("latin-1").strip(" ")
 
 
 def decode_command(data: bytes) -> Command:
@@ -133,13 +133,13 @@ def _elements(data: bytes) -> dict[int, bytes]:
 
 
 def _number(elements: dict[int, bytes], tag: int) -> int | None:
+    """The first value of an element: some senders give these numbers four bytes."""
     value = elements.get(tag)
     if value is None:
         return None
-    if len(value) != 2:
-        text = f"command element (0000,{tag:04X}) has {len(value)} bytes instead of 2"
-        raise RemoteProtocolError(text, reason=6)
-    return int.from_bytes(value, "little")
+    if len(value) < 2:
+        raise RemoteProtocolError(f"command element (0000,{tag:04X}) has {len(value)} bytes instead of 2", reason=6)
+    return int.from_bytes(value[:2], "little")
 
 
 def _element(tag: int, value: bytes) -> bytes:

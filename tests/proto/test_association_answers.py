@@ -101,6 +101,7 @@ def test_user_information_of_the_answer() -> None:
         supported=[SupportedContext(CT, (IMPLICIT,), Role.BOTH, b"\1\0\2"), SupportedContext(MR, (IMPLICIT,))],
     )
     roles = [item(0x54, counted(CT), b"\1\1"), item(0x54, counted(MR), b"\0\1"), item(0x54, counted("9.9"), b"\1\1")]
+    roles.append(item(0x54, counted(CT), b"\0\1"))  # of two for a class the first one counts
     window = item(0x53, struct.pack(">HH", 0, 0))
     run.feed(wire.request([context(1, CT, IMPLICIT), context(3, MR, IMPLICIT)], [wire.max_length(0), window, *roles]))
     assert wire.user_items(run.sent[6:]) == [

@@ -9,6 +9,7 @@ import wire
 from driver import Run, established, run
 from wire import P_DATA, command, context, echo_elements, hexa, item, pdu, pdv, store_elements
 
+from dcmrecv_core.proto.dimse import decode_command
 from dcmrecv_core.proto.states import State
 
 CONTEXTS = wire.DEFAULT_CONTEXTS
@@ -40,8 +41,6 @@ BEFORE_ASSOCIATION: dict[str, tuple[bytes, bytes]] = {
     ),
     "context of three bytes": (wire.request([item(0x20, hexa("01 00 00"))]), wire.abort(0, 0)),
     "user item overruns its frame": (wire.request(user=[hexa("51 00 0008 00004000")]), wire.abort(0, 0)),
-    "maximum length of two bytes": (wire.request(user=[hexa("51 00 0002 4000")]), wire.abort(0, 0)),
-    "window of three bytes": (wire.request(user=[item(0x53, bytes(3))]), wire.abort(0, 0)),
     "role's UID overruns its item": (wire.request(user=[hexa("54 00 0006 0009 312e 01 00")]), wire.abort(0, 0)),
     "user identity of one byte": (wire.request(user=[hexa("58 00 0001 01")]), wire.abort(0, 0)),
     "user identity without second field": (wire.request(user=[hexa("58 00 0005 01 00 0001 61")]), wire.abort(0, 0)),
@@ -73,6 +72,9 @@ ACCEPTED_ANYWAY: dict[str, bytes] = {
     "unknown items": wire.request([item(0x11, b"?"), *CONTEXTS, item(0x99)]),
     "no maximum length": wire.request(user=[]),
     "maximum length 0": wire.request(user=[wire.max_length(0)]),
+    "maximum length of two bytes": wire.request(user=[hexa("51 00 0002 4000")]),
+    "maximum length of six bytes": wire.request(user=[hexa("51 00 0006 00004000 0000")]),
+    "window of three bytes": wire.request(user=[item(0x53, bytes(3))]),
     "maximum length 8": wire.request(user=[wire.max_length(8)]),
     "UIDs padded with NUL": wire.request([context(1, wire.VERIFICATION + "\0", wire.IMPLICIT + "\0")]),
     "UIDs padded with blanks": wire.request([context(1, wire.VERIFICATION + " ", wire.IMPLICIT + "  ")]),
@@ -105,8 +107,8 @@ def test_even_context_id(number: int) -> None:
     assert (strict.log, strict.sent) == ([("failed", 0, 0)], wire.abort(0, 0))
 
 
-def test_titles_are_returned_as_received_nuls_as_blanks() -> None:
-    done = run(wire.request(called=b"A NAME\0", calling=b"\0" * 16))
+def test_titles_are_returned_as_far_as_a_nul() -> None:
+    done = run(wire.request(called=b"A NAME\0REST", calling=b"\0" * 16))
     assert done.log == [("requested", "", "A NAME")]
     assert done.sent[10:42] == b"A NAME" + b" " * 26
 
@@ -158,7 +160,7 @@ ABORTED: dict[str, tuple[bytes, int]] = {
     "command that is text": (pdu(P_DATA, pdv(1, 3, b"hello, is anybody here?")), 6),
     "command ends within an element's header": (pdu(P_DATA, pdv(1, 3, command(echo_elements())[:-4])), 6),
     "command element of 4 GiB": (pdu(P_DATA, pdv(1, 3, hexa("0000 0001 ffffffff 3000"))), 6),
-    "Command Field of four bytes": (wire.message(1, echo_elements() | {0x0100: hexa("30000000")}), 6),
+    "Command Field of one byte": (wire.message(1, echo_elements() | {0x0100: b"0"}), 6),
     "Message ID empty": (wire.message(1, echo_elements() | {0x0110: b""}), 6),
 }
 
@@ -299,6 +301,9 @@ ECHOES: dict[str, bytes] = {
     "with a data set": wire.message(1, echo_elements() | {0x0800: 0}, b"data"),
     "without data set type": wire.message(1, without(echo_elements(), 0x0800)),
     "without class": wire.message(1, without(echo_elements(), 0x0002)),
+    "with numbers of four bytes": wire.message(
+        1, echo_elements() | {0x0100: hexa("30000000"), 0x0110: hexa("07000000")}
+    ),
     "with a class that is no UID": wire.message(1, echo_elements() | {0x0002: b"\xff/\0\0"}),
 }
 
@@ -309,6 +314,12 @@ def test_echo(stream: bytes, strict: bool) -> None:
     done = established(stream, strict=strict)
     assert [entry[0] for entry in done.log] == ["echo"]
     assert [answer[1:] for answer in wire.statuses(done.answers)] == [(0x8030, 7, 0)]
+
+
+def test_blanks_around_a_uid_are_no_part_of_it() -> None:
+    read = decode_command(command(store_elements() | {0x0002: b" 1.2 ", 0x1000: b" 1.3\0 4"}))
+    assert (read.sop_class_uid, read.sop_instance_uid) == ("1.2", "1.3")
+    assert (read.sop_class, read.sop_instance) == (b" 1.2 ", b" 1.3\0 4")  # returned as received
 
 
 def test_cancel_is_ignored() -> None:
