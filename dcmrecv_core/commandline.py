@@ -164,7 +164,7 @@ def parse(
         if scan.parameters and action != "explain":
             settings = replace(settings, port=_port(scan.parameters[0]))
     except CommandLineError as error:
-        error.quiet = "--quiet" in effective
+        error.quiet = _hides_errors(effective)
         error.arguments = arguments
         raise
     files = tuple(scan.parameters) if action == "explain" else ()
@@ -222,6 +222,14 @@ def _check_logging(effective: Mapping[str, tuple[Option, tuple[str, ...]]]) -> N
             if "--log-level" in effective:
                 raise CommandLineError("--log-config not allowed with --log-level")
             logs.read_config(texts[0])
+
+
+def _hides_errors(effective: Mapping[str, tuple[Option, tuple[str, ...]]]) -> bool:
+    """Whether the command line's log level leaves out errors: errors in itself, too."""
+    level = Settings().log_level
+    for option, texts in effective.values():
+        level = option.convert(texts) if option.key == "log_level" else option.sets.get("log_level", level)
+    return logs.LEVELS[level] > logs.LEVELS["error"]
 
 
 def _arguments(program: str, tokens: list[str]) -> str:

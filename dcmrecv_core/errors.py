@@ -28,7 +28,8 @@ class StartError(DcmrecvError):
 class CommandLineError(StartError):
     """A command line that cannot be read (exit code 1).
 
-    `quiet`: found behind `-q`, so that its text is not printed. `arguments`: what `--arguments` prints before it.
+    `quiet`: found behind `-q` or its like, so that its text is not printed. `arguments`: what `--arguments` prints
+    before it.
     """
 
     quiet: bool = False

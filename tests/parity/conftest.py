@@ -16,6 +16,8 @@ from receivers import Receiver, start_original, start_ours
 
 __all__ = ["config", "directory", "original", "ours", "program", "started"]
 
+pytest.register_assert_rewrite("rules")
+
 
 class Both(NamedTuple):
     """Ours and DCMTK's dcmrecv, started with the same options."""

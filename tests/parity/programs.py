@@ -1,0 +1,51 @@
+"""Both programs run to their end on one command line, in a directory of their own each."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from original import DCMRECV, Ended, without_version
+
+_CALLING = re.compile(r"^I: calling '.*?' with", re.MULTILINE)
+_PLACE = re.compile(r"^E:   at .*\n", re.MULTILINE)
+
+
+class Outcomes(NamedTuple):
+    """How ours and DCMTK's dcmrecv ended."""
+
+    ours: Ended
+    original: Ended
+
+
+def run_both(
+    program: Path, directory: Path, arguments: Sequence[str], files: Mapping[str, str], prefix: Sequence[str] = ()
+) -> Outcomes:
+    """Run both in fresh copies of a directory with `files`; `prefix` is a program that runs them.
+
+    Left out of what they print is what is different by nature (version line, name in `--arguments`), what is compared
+    elsewhere (lines of level debug), and our line that says where in a configuration file a fault is.
+    """
+    return Outcomes(
+        _run([*prefix, str(program), *arguments], directory / "ours", files),
+        _run([*prefix, DCMRECV, *arguments], directory / "original", files),
+    )
+
+
+def _run(command: Sequence[str], home: Path, files: Mapping[str, str]) -> Ended:
+    home.mkdir(exist_ok=True)
+    home.chmod(0o777)
+    for name, content in files.items():
+        (home / name).write_bytes(content.encode(errors="surrogateescape"))
+    done = subprocess.run([os.fsencode(word) for word in command], cwd=home, capture_output=True, timeout=20)
+    stdout, stderr = (stream.decode(errors="surrogateescape") for stream in (done.stdout, done.stderr))
+    return Ended(done.returncode, stdout, _comparable(stderr))
+
+
+def _comparable(stderr: str) -> str:
+    text = _CALLING.sub("I: calling 'dcmrecv' with", without_version(stderr))
+    return _PLACE.sub("", "".join(line for line in text.splitlines(keepends=True) if not line.startswith("D: ")))
