@@ -63,21 +63,26 @@ def pydicom_samples() -> tuple[Sample, ...]:
 def _read_all() -> tuple[tuple[Path, Sample], ...]:
     found = {}
     for path in sorted(pydicom_directory().rglob("*.dcm")):
-        content = path.read_bytes()
-        if content[128:132] != b"DICM":
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            meta = read_file_meta_info(path)
-        length = meta.get("FileMetaInformationGroupLength")
-        instance = str(meta.get("MediaStorageSOPInstanceUID", ""))
-        sop_class = str(meta.get("MediaStorageSOPClassUID", ""))
-        if length is None or not instance or sop_class in ("", DIRECTORY):
-            continue
-        data = content[144 + length :]
-        sample = Sample(path.name, sop_class, instance, str(meta.TransferSyntaxUID), data)
-        found[path.name] = (path, sample)
+        sample = sample_of(path)
+        if sample is not None:
+            found[path.name] = (path, sample)
     return tuple(found.values())
+
+
+def sample_of(path: Path) -> Sample | None:
+    """The data set of a Part 10 file; None if it does not name its storage SOP class and instance."""
+    content = path.read_bytes()
+    if content[128:132] != b"DICM":
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        meta = read_file_meta_info(path)
+    length = meta.get("FileMetaInformationGroupLength")
+    instance = str(meta.get("MediaStorageSOPInstanceUID", ""))
+    sop_class = str(meta.get("MediaStorageSOPClassUID", ""))
+    if length is None or not instance or sop_class in ("", DIRECTORY):
+        return None
+    return Sample(path.name, sop_class, instance, str(meta.TransferSyntaxUID), content[144 + length :])
 
 
 def element(tag: int, vr: str, value: bytes, *, explicit: bool = True, little: bool = True) -> bytes:

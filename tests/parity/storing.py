@@ -15,6 +15,9 @@ BIG_ENDIAN = "1.2.840.10008.1.2.2"
 PLAIN = (EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN)
 CLASSES = (VERIFICATION, CT, MR, SECONDARY_CAPTURE, PRIVATE_CLASS)
 
+IMPLEMENTATION = (0x00020000, 0x00020012, 0x00020013)
+"""What identifies an implementation in the File Meta Information, and its length: these differ by nature."""
+
 
 class Stored(NamedTuple):
     """What became of one C-STORE: its status, None if the association ended instead; the files by name."""
