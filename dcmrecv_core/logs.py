@@ -1,4 +1,4 @@
-"""Log lines as DCMTK writes them: `W: text` on stderr, nothing else.
+"""Log lines as DCMTK writes them: `W: text` on stderr, or whatever `--log-config` makes of them.
 
 Loggers: "dcmrecv" is the receiver's, "dcmrecv.net", "dcmrecv.receive", "dcmrecv.plugins" its parts. The handler sits on
 Python's root logger, so that what plugins log through loggers of their own looks the same.
@@ -12,158 +12,22 @@ from __future__ import annotations
 
 import logging
 import os
-import select
-import stat
-import sys
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from dcmrecv_core.errors import CommandLineError
+from dcmrecv_core.logconfig import names
+from dcmrecv_core.logconfig.console import ConsoleHandler
+from dcmrecv_core.logconfig.properties import PREFIX, Properties
+from dcmrecv_core.logconfig.records import LEVELS, TRACE, LineFormatter, Record, escape
 from dcmrecv_core.settings import Settings
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
 
-TRACE: Final = 5
-
-LEVELS: Final = {
-    "off": logging.CRITICAL + 10,
-    "fatal": logging.CRITICAL,
-    "error": logging.ERROR,
-    "warn": logging.WARNING,
-    "info": logging.INFO,
-    "debug": logging.DEBUG,
-    "trace": TRACE,
-    "all": TRACE,
-}
-"""The levels of `--log-level` in lower case (any case is accepted) and of `Settings.log_level`."""
-
-_LETTERS: Final = ((logging.CRITICAL, "F"), (logging.ERROR, "E"), (logging.WARNING, "W"), (logging.INFO, "I"))
-
-# C0, DEL, C1 and the two Unicode line separators
-_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
-    0x09: "\\t",
-    0x0A: "\\n",
-    0x0D: "\\r",
-    0x2028: "\\u2028",
-    0x2029: "\\u2029",
-}
-_CONTROLS_BUT_LINE_FEED: Final = {code: text for code, text in _CONTROLS.items() if code != 0x0A}
+__all__ = ["LEVELS", "escape", "read_config", "setup"]
 
 _NO_SETTINGS: Final = "Specified --log-config file does not contain any settings"
 _NO_VALID_SETTINGS: Final = "Specified --log-config file does not contain any valid settings"
-
-
-def escape(text: str) -> str:
-    """`text` on one line: every control character as a backslash sequence, anything else as it is."""
-    return text if text.isprintable() else text.translate(_CONTROLS)
-
-
-class _Escaped:
-    """Wraps an argument that is not text, so that %s, %r and %a of it come out escaped."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: object) -> None:
-        self._value = value
-
-    def __str__(self) -> str:
-        return _described(str, self._value)
-
-    def __repr__(self) -> str:
-        return _described(repr, self._value)
-
-
-def _described(describe: Callable[[object], str], value: object) -> str:
-    """A plugin's exception may not even be able to say what it is; that it was raised must be logged all the same."""
-    try:
-        return escape(describe(value))
-    except Exception as error:
-        return f"<{type(value).__name__}, whose {describe.__name__}() raises {type(error).__name__}>"
-
-
-def _safe(value: Any) -> Any:
-    if isinstance(value, str):
-        return escape(value)
-    return value if isinstance(value, (int, float)) else _Escaped(value)
-
-
-class Record(logging.LogRecord):
-    """A log record whose message is escaped, whatever formatter a logging configuration chooses."""
-
-    def getMessage(self) -> str:
-        text = str(self.msg)
-        args: Any = self.args
-        if args:
-            if isinstance(args, Mapping):
-                text %= {key: _safe(value) for key, value in args.items()}
-            else:
-                text %= tuple(map(_safe, args))
-        return text if text.isprintable() else text.translate(_CONTROLS_BUT_LINE_FEED)
-
-
-class LineFormatter(logging.Formatter):
-    """Each line of the message, and of the traceback if there is one, behind the first letter of its level."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info).translate(_CONTROLS_BUT_LINE_FEED)
-        prefix = _letter(record.levelno) + ": "
-        return prefix + text.replace("\n", "\n" + prefix)
-
-
-class StderrHandler(logging.Handler):
-    """Writes a record to file descriptor 2 with one system call, so that records of several processes never mix
-    (POSIX promises it for pipes up to PIPE_BUF, Linux keeps it for files and terminals).
-
-    Waits for no reader: records for which a pipe has no room are counted and left out. (O_NONBLOCK would say that more
-    simply, but belongs to the open file, and so to every process that shares it.)
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._poll = select.poll()
-        self._poll.register(2, select.POLLOUT)
-        # what a pipe or socket that polls writable takes without waiting; a file takes all
-        self._at_once = sys.maxsize if _is_file(2) else select.PIPE_BUF
-        self._left_out = 0
-        self._cut = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            text = self.format(record) + "\n"
-            if self._left_out:
-                text = f"W: {self._left_out} log records left out, for nobody has read them\n{text}"
-            rest = ("\n" * self._cut + text).encode("utf-8", "backslashreplace")
-        except Exception:  # a log call with wrong arguments must not fail the operation that it reports
-            self.handleError(record)
-            return
-        try:
-            whole = len(rest)
-            while rest and self._poll.poll(0):
-                rest = rest[os.write(2, rest[: self._at_once]) :]
-            if len(rest) < whole:
-                self._cut = bool(rest)
-                self._left_out = 0
-            self._left_out += bool(rest)
-        except OSError:
-            # Nobody is left to be told that stderr is closed or full; receiving goes on.
-            return
-
-
-def _is_file(fd: int) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(fd).st_mode)
-    except OSError:
-        return False
-
-
-def _letter(level: int) -> str:
-    for least, letter in _LETTERS:
-        if level >= least:
-            return letter
-    return "D" if level >= logging.DEBUG else "T"
 
 
 def setup(settings: Settings) -> None:
@@ -175,24 +39,26 @@ def setup(settings: Settings) -> None:
     logging.setLogRecordFactory(Record)
     _undo_config()
     root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, StderrHandler)]:
+    for handler in [handler for handler in root.handlers if isinstance(handler, ConsoleHandler)]:
         root.removeHandler(handler)
     if settings.log_config is None:
-        handler = StderrHandler()
-        handler.setFormatter(LineFormatter())
-        root.addHandler(handler)
+        console = ConsoleHandler()
+        console.setFormatter(LineFormatter())
+        root.addHandler(console)
         root.setLevel(LEVELS[settings.log_level])
     else:
-        _configure(read_config(settings.log_config))
+        _configure(read_config(settings.log_config), settings.working_directory)
     if not logging.getLogger("dcmrecv").isEnabledFor(logging.INFO):
         for name, wanted in (("--verbose-pc", settings.verbose_pc), ("--trace-hooks", settings.trace_hooks)):
             if wanted:
                 raise CommandLineError(f"{name} only allowed with verbose mode")
 
 
-def read_config(path: str) -> dict[str, Any] | RawConfigParser:
-    """Read a Python logging configuration: `logging.config`'s dictionary schema from a .toml or .json file, else the
-    ini format of its `fileConfig`. Raises CommandLineError with dcmrecv's texts, and the place of a syntax error."""
+def read_config(path: str) -> dict[str, Any] | RawConfigParser | Properties:
+    """Read a logging configuration: `logging.config`'s dictionary schema from a .toml or .json file; from any other one
+    log4cplus properties, or the ini format of Python's `fileConfig`.
+
+    Raises CommandLineError with dcmrecv's texts, and the place of a syntax error."""
     if not os.path.exists(path) or os.path.isdir(path):
         raise CommandLineError("Specified --log-config file does not exist")
     try:
@@ -201,34 +67,53 @@ def read_config(path: str) -> dict[str, Any] | RawConfigParser:
     except OSError as error:
         raise CommandLineError("Specified --log-config file cannot be read") from error
     try:
-        config = _parse(path, content.decode("utf-8"))
+        config = _parse(path, content)
     except ValueError as error:
         raise CommandLineError(f"{_NO_VALID_SETTINGS}: {error}") from error
     if not config:
         raise CommandLineError(_NO_SETTINGS)
-    if not any(key in config for key in ("root", "loggers", "handlers")):
+    if isinstance(config, Properties):
+        _check_properties(config)
+    elif not any(key in config for key in ("root", "loggers", "handlers")):
         raise CommandLineError(_NO_VALID_SETTINGS)
     return config
 
 
-def _parse(path: str, text: str) -> dict[str, Any] | RawConfigParser | None:
+def _check_properties(config: Properties) -> None:
+    if not any(key.startswith(PREFIX) for key in config):
+        raise CommandLineError(_NO_VALID_SETTINGS)
+    if PREFIX + "rootLogger" not in config:
+        raise CommandLineError("Specified --log-config file does not set up log4cplus.rootLogger")
+
+
+def _parse(path: str, content: bytes) -> dict[str, Any] | RawConfigParser | Properties | None:
+    if not path.endswith((".toml", ".json")):
+        config = Properties.parse(content)
+        is_ini = not any(key.startswith(PREFIX) for key in config) and _begins_with_section(content)
+        return _parse_ini(content.decode()) if is_ini else config
+    text = content.decode()
     if not text.strip():
         return None
     if path.endswith(".toml"):
         import tomllib
 
         return tomllib.loads(text)
-    if path.endswith(".json"):
-        import json
+    import json
 
-        config = json.loads(text)
-        if not isinstance(config, dict):
-            raise ValueError("not a JSON object")
-        return config
-    return _parse_ini(text)
+    config = json.loads(text)
+    if not isinstance(config, dict):
+        raise ValueError("not a JSON object")
+    return config
 
 
-def _parse_ini(text: str) -> RawConfigParser | None:
+def _begins_with_section(content: bytes) -> bool:
+    """Whether the first line that is neither blank nor a comment is the [header] of an ini file's section."""
+    lines = (line.strip() for line in content.splitlines())
+    first = next((line for line in lines if line and not line.startswith((b"#", b";"))), b"")
+    return first.startswith(b"[") and first.endswith(b"]")
+
+
+def _parse_ini(text: str) -> RawConfigParser:
     import configparser
 
     parser = configparser.RawConfigParser()
@@ -236,21 +121,18 @@ def _parse_ini(text: str) -> RawConfigParser | None:
         parser.read_string(text)
     except configparser.Error as error:
         raise ValueError(str(error)) from error
-    return parser if parser.sections() else None
+    return parser
 
 
-def _configure(config: dict[str, Any] | RawConfigParser) -> None:
-    # disable_existing_loggers would silence the loggers that our modules made when they were imported
-    import logging.config
-
+def _configure(config: dict[str, Any] | RawConfigParser | Properties, directory: str) -> None:
     before = {logger: (logger.level, logger.propagate, logger.handlers[:]) for logger in _loggers()}
     try:
-        if isinstance(config, dict):
-            logging.config.dictConfig({"version": 1, "disable_existing_loggers": False} | config)
+        if isinstance(config, Properties):
+            from dcmrecv_core.logconfig import log4cplus
+
+            log4cplus.configure(config, directory)
         else:
-            logging.config.fileConfig(config, disable_existing_loggers=False)
-    except Exception as error:  # the configuration names factories and arguments: it can raise anything
-        raise CommandLineError(f"{_NO_VALID_SETTINGS}: {error}") from error
+            _configure_python(config)
     finally:
         for logger in _loggers():
             level, propagate, handlers = before.get(logger, (logging.NOTSET, True, []))
@@ -259,8 +141,24 @@ def _configure(config: dict[str, Any] | RawConfigParser) -> None:
                 _configured[logger] = (level, propagate, added)
 
 
+def _configure_python(config: dict[str, Any] | RawConfigParser) -> None:
+    # disable_existing_loggers would silence the loggers that our modules made when they were imported
+    import logging.config
+
+    try:
+        if isinstance(config, dict):
+            logging.config.dictConfig({"version": 1, "disable_existing_loggers": False} | config)
+        else:
+            logging.config.fileConfig(config, disable_existing_loggers=False)
+    except Exception as error:  # the configuration names factories and arguments: it can raise anything
+        raise CommandLineError(f"{_NO_VALID_SETTINGS}: {error}") from error
+
+
 _configured: Final[dict[logging.Logger, tuple[int, bool, list[logging.Handler]]]] = {}
 """What a --log-config file changed: level and propagation before it, and the handlers that it added."""
+
+
+_last_resort: Final = logging.lastResort
 
 
 def _loggers() -> list[logging.Logger]:
@@ -270,6 +168,8 @@ def _loggers() -> list[logging.Logger]:
 
 def _undo_config() -> None:
     """Let go of what the last --log-config did, its open files too: they may have been rotated away."""
+    names.unhang()
+    logging.lastResort = _last_resort
     for logger, (level, propagate, added) in _configured.items():
         for handler in added:
             logger.removeHandler(handler)

@@ -1,0 +1,53 @@
+"""DCMTK's names for our loggers, as log4cplus files know them.
+
+A file may configure any logger by the name that `%c` shows for it. `dcmtk.apps.dcmrecv` is our "dcmrecv" and what is
+below it; `dcmtk.dcmnet` is not a logger of ours, but the parent of those that log what DCMTK's module dcmnet does.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Final
+
+_APPLICATION: Final = ("dcmtk.apps.dcmrecv", "dcmrecv")
+_PARENTS: Final = {
+    "dcmrecv": "dcmtk.apps",
+    "dcmrecv.net": "dcmtk.dcmnet",
+    "dcmrecv.receive": "dcmtk.dcmnet",
+    "dcmrecv.tls": "dcmtk.dcmtls",
+}
+_hung: Final[dict[logging.Logger, logging.Logger | None]] = {}
+
+
+@cache
+def shown(name: str) -> str:
+    """The name that DCMTK would log under, for the name of a logger of ours; any other as it is."""
+    for ours, theirs in _PARENTS.items():
+        if ours != "dcmrecv" and (name == ours or name.startswith(ours + ".")):
+            return theirs + name[len(ours) :]
+    return _renamed(name, _APPLICATION[1], _APPLICATION[0])
+
+
+def configured(name: str) -> logging.Logger:
+    """The logger that a log4cplus file means by `name`."""
+    return logging.getLogger(_renamed(name, *_APPLICATION))
+
+
+def hang() -> None:
+    """Put our loggers below those of DCMTK, so that they inherit levels and appenders from them."""
+    for ours, theirs in _PARENTS.items():
+        logger = logging.getLogger(ours)
+        _hung[logger] = logger.parent
+        logger.parent = logging.getLogger(theirs)
+
+
+def unhang() -> None:
+    """Put them back."""
+    for logger, parent in _hung.items():
+        logger.parent = parent
+    _hung.clear()
+
+
+def _renamed(name: str, prefix: str, other: str) -> str:
+    return other + name[len(prefix) :] if name == prefix or name.startswith(prefix + ".") else name
