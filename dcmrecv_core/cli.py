@@ -20,6 +20,7 @@ from dcmrecv_core.errors import (
     PluginError,
     StartError,
     StatusError,
+    TlsError,
 )
 from dcmrecv_core.net.listener import inherited_count, open_listeners
 
@@ -114,6 +115,8 @@ def _run(configuration: Configuration) -> int:
     plugins.configure(settings)
     _say_what_is_accepted(settings, plugins)
     capabilities = _check_output_directory(settings)
+    if settings.tls is not None:
+        raise TlsError("TLS is not there yet")
     listeners = open_listeners(settings)
     if settings.max_pdu & 1:
         even = settings.max_pdu & ~1

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from dcmrecv_core import logs
+from dcmrecv_core import logs, tls_options
 from dcmrecv_core.errors import CommandLineError
-from dcmrecv_core.options import BY_NAME, OPTIONS, PORT, Action, Option, range_fault, scan_integer
+from dcmrecv_core.option import Action, Option, range_fault, scan_integer
+from dcmrecv_core.options import BY_NAME, OPTIONS, PORT
 from dcmrecv_core.plugin_options import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.settings import Settings
 
-_ENDING_ACTIONS: tuple[Action, ...] = ("help", "version")
+_ENDING_ACTIONS: tuple[Action, ...] = ("help", "version", "list-ciphers")
 _INSPECTING_ACTIONS: tuple[Action, ...] = ("list-plugins", "explain", "dump-settings")
 
 # A token ends at white space or behind a closing quote; an opening quote inside a token only hides white space.
@@ -33,10 +34,10 @@ _FILE_TOKEN = re.compile(r"""([^ \t\r\n"']*)(?:"([^"]*)("?)|'([^']*)('?))|[^ \t\
 class CommandLine:
     """A command line that was read without error.
 
-    `settings` are the defaults if `action` is "help" or "version". `arguments` is what `--arguments` prints on stderr,
-    "" if it was not given. `given` are the values of plugins' options, by plugin and key, that the settings file or the
-    command line gives. `files` are the parameters of `--explain`, `json` is how it and `--list-plugins` answer.
-    `new_plugin` are the name that `--new-plugin` gives and the directory, if there is one.
+    `settings` are the defaults if `action` is "help", "version" or "list-ciphers". `arguments` is what `--arguments`
+    prints on stderr, "" if it was not given. `given` are the values of plugins' options, by plugin and key, that the
+    settings file or the command line gives. `files` are the parameters of `--explain`, `json` is how it and
+    `--list-plugins` answer. `new_plugin` are the name that `--new-plugin` gives and the directory, if there is one.
     """
 
     action: Action
@@ -163,6 +164,8 @@ def parse(
         settings = replace(settings, plugin_options=_plugin_values(plugin_options, given))
         if scan.parameters and action != "explain":
             settings = replace(settings, port=_port(scan.parameters[0]))
+        given_names = {option.long for option, _ in scan.options}
+        tls_options.check(given_names, effective, enabled=settings.tls is not None)
     except CommandLineError as error:
         error.quiet = _hides_errors(effective)
         error.arguments = arguments
@@ -186,8 +189,7 @@ def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
         if len(texts) < option.arity:
             raise CommandLineError(f"Missing value for option {option.long}")
         scan.options.append((option, texts))
-        secret = isinstance(option, PluginOption) and option.secret
-        scan.tokens += (option.long, *(("***",) if secret else texts))
+        scan.tokens += (option.long, *(("***",) if option.secret else texts))
     return scan
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from dcmrecv_core.errors import CommandLineError, StartError
-from dcmrecv_core.options import OPTIONS, Option, Value
+from dcmrecv_core.option import Option, Value
+from dcmrecv_core.options import OPTIONS
 from dcmrecv_core.plugin_options import PluginOption
 from dcmrecv_core.version import DATE, __version__
 

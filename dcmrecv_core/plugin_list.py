@@ -16,7 +16,8 @@ from dcmrecv_core import plugin_loader
 from dcmrecv_core.errors import PluginError
 from dcmrecv_core.guards import no_new_threads
 from dcmrecv_core.logs import escape
-from dcmrecv_core.options import OPTIONS, Option
+from dcmrecv_core.option import Option
+from dcmrecv_core.options import OPTIONS
 from dcmrecv_core.plugin_loader import BUILT_IN, HOOKS, Found
 from dcmrecv_core.plugins import Plugins, builtin_names, hooks_of
 from dcmrecv_core.settings import Settings

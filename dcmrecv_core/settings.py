@@ -25,13 +25,31 @@ class Settings:
     """
 
     port: int | None = None
-    bind: str = "0.0.0.0"
+    bind: str | None = None
+    ip_version: str = "ipv4"
     ae_title: str | None = None
     acse_timeout: int = 30
     dimse_timeout: int | None = None
     max_pdu: int = 16384
     disable_host_lookup: bool = False
     max_associations: int = 64
+
+    tls: tuple[str, str] | None = None
+    """Files of private key and certificate; None is plain TCP."""
+    tls_password: str | None = field(default=None, repr=False)
+    """Of the private key; None asks for it."""
+    tls_format: str = "pem"
+    tls_ca_files: tuple[str, ...] = ()
+    tls_ca_directories: tuple[str, ...] = ()
+    tls_crl_files: tuple[str, ...] = ()
+    tls_crl_check: str | None = None
+    tls_profile: str = "bcp195-nd"
+    tls_ciphers: tuple[str, ...] = ()
+    tls_dh_file: str | None = None
+    tls_seed_file: str | None = None
+    tls_write_seed: bool = False
+    tls_write_seed_file: str | None = None
+    tls_peer_certificate: str = "require"
 
     output_directory: str = "."
     state_dir: str | None = None

@@ -38,7 +38,9 @@ def dump(line: CommandLine, declared: PluginOptionRegistry) -> str:
     path that is not UTF-8, which TOML cannot say."""
     settings = effective(line.settings)
     flat = {name: getattr(settings, key.field) for name, key in KEYS.items()}
-    parts = [tomli_w.dumps({name: value for name, value in flat.items() if value is not None})]
+    secrets = [name for name, value in flat.items() if KEYS[name].secret and value]
+    parts = [tomli_w.dumps({name: value for name, value in flat.items() if value is not None and name not in secrets})]
+    parts[0] += "".join(map(_hidden, secrets))
     parts += [f"[[{CONTEXTS}]]\n{tomli_w.dumps(table)}" for table in context_tables.tables(settings.contexts)]
     by_plugin: dict[str, list[PluginOption]] = {}
     for option in declared:
@@ -60,9 +62,12 @@ def _plugin_part(plugin: str, options: list[PluginOption], given: Mapping[str, G
         if shown is not None:
             table[option.key] = shown
         elif option.key in given:
-            place = Place("") / PLUGIN_TABLES / plugin / option.key
-            comments.append(f'# {place.key} is secret: write {{ env = "NAME" }} or {{ file = "PATH" }}\n')
+            comments.append(_hidden((Place("") / PLUGIN_TABLES / plugin / option.key).key))
     return "".join(comments) + (tomli_w.dumps({PLUGIN_TABLES: {plugin: table}}) if table else "")
+
+
+def _hidden(key: str) -> str:
+    return f'# {key} is secret: write {{ env = "NAME" }} or {{ file = "PATH" }}\n'
 
 
 def _default(option: PluginOption) -> Any:

@@ -63,7 +63,9 @@ def read(path: str) -> SettingsFile:
         if name == CONTEXTS:
             values[CONTEXTS] = context_tables.read(place / name, value)
         else:
-            values[KEYS[name].field] = KEYS[name].read(place / name, value)
+            key = KEYS[name]
+            secret = _fetch(place / name, value) if key.secret and isinstance(value, dict) else value
+            values[key.field] = key.read(place / name, secret)
     return SettingsFile(place, values, tables)
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from dcmrecv_core.logs import LEVELS
-from dcmrecv_core.options import LARGEST_INTEGER, OPTIONS, PORT, Option, Value
+from dcmrecv_core.option import LARGEST_INTEGER, Option, Value
+from dcmrecv_core.options import OPTIONS, PORT
 from dcmrecv_core.settings import Settings
 from dcmrecv_core.toml_place import Place
 
@@ -39,9 +40,16 @@ class Key:
     options: tuple[Option, ...] = ()
     choices: tuple[str, ...] = ()
 
+    @property
+    def secret(self) -> bool:
+        """Whether its value is never shown; a file may say where it is instead."""
+        return any(option.secret for option in self.options)
+
     def read(self, place: Place, value: Any) -> Any:
         """The value for Settings. Raises ConfigurationError."""
         if not self.accepts(value):
+            if self.secret:
+                place.fail(f"{self.allowed} expected")
             place.refuse(value, self.allowed, self.choices)
         if isinstance(value, list):
             return tuple(value)
@@ -83,6 +91,8 @@ def _of_options(name: str, options: tuple[Option, ...]) -> tuple[str, Check, tup
         return _one_of(values)
     if valued.repeatable:
         return "an array of strings", lambda items: isinstance(items, list) and all(map(_is_text, items)), ()
+    if valued.secret:
+        return 'a string, { env = "NAME" } or { file = "PATH" }', _is_text, ()
     if len(valued.values) == 1:
         return _of_value(valued.values[0])
     checks = [_of_value(value)[1] for value in valued.values]

@@ -16,6 +16,7 @@ from dcmrecv_core.errors import CommandLineError, PluginError
 from dcmrecv_core.options import BY_NAME
 from dcmrecv_core.plugin_options import PluginOptionRegistry
 from dcmrecv_core.settings import Settings
+from dcmrecv_core.tls_options import TLS_OPTIONS
 
 
 def read(*arguments: str, plugins: PluginOptionRegistry | None = None) -> CommandLine:
@@ -147,6 +148,7 @@ def test_every_option_is_tried() -> None:
     tried = {token for arguments, _ in (*ACCEPTED, *OURS) for token in arguments}
     elsewhere = {"-h", "--help", "--version", "--arguments", "-lc", "--log-config", "-xf", "--config-file"}
     elsewhere |= {"--settings", "--dump-settings", "--list-plugins", "--explain", "--json", "--new-plugin"}
+    elsewhere |= {name for option in TLS_OPTIONS for name in (option.long, option.short)}
     assert BY_NAME.keys() - tried - elsewhere == {"--output-directory"}
 
 
@@ -162,6 +164,12 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--no-fsync", "--fsync"], {}),
     (["--strict"], {"strict": True}),
     (["--bind", "127.0.0.1"], {"bind": "127.0.0.1"}),
+    (["-i6"], {"ip_version": "ipv6"}),
+    (["--ipv6"], {"ip_version": "ipv6"}),
+    (["-i6", "-i0"], {"ip_version": "any"}),
+    (["--ip-auto"], {"ip_version": "any"}),
+    (["-i0", "-i4"], {}),
+    (["--ipv4"], {}),
     (["--state-dir", "state"], {"state_dir": "state"}),
     (["--plugin", "a", "--plugin", "-v"], {"plugins": ("a", "-v")}),
     (["-xf", "absent", "p"], {"config_file": ("absent", "p")}),

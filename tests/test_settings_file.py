@@ -14,7 +14,8 @@ from dcmrecv_core import Role, SupportedContext, cli
 from dcmrecv_core.commandline import CommandLine, parse
 from dcmrecv_core.configuration import Configuration
 from dcmrecv_core.errors import CommandLineError, ConfigurationError, PluginError
-from dcmrecv_core.options import LARGEST_INTEGER, OPTIONS, PORT
+from dcmrecv_core.option import LARGEST_INTEGER
+from dcmrecv_core.options import OPTIONS, PORT
 from dcmrecv_core.plugin_options import PluginOptionRegistry
 from dcmrecv_core.plugins import Plugins
 from dcmrecv_core.settings import Settings
@@ -381,6 +382,24 @@ def test_secrets_that_are_refused_are_not_shown(value: str) -> None:
     assert f"'{value}'" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["'geheim'", "{ env = 'KEY_PASSWORD' }", "{ file = 'password' }"])
+def test_the_password_of_a_key_is_never_shown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("KEY_PASSWORD", "geheim")
+    Path("password").write_text("geheim\n")
+    configuration = configured("+tls", "a", "b", "104", file=f"tls_password = {value}")
+    assert configuration.line.settings.tls_password == "geheim"
+    assert "geheim" not in repr(configuration.line.settings)
+    text = dump(configuration.line, configuration.options)
+    assert "geheim" not in text
+    assert '# tls_password is secret: write { env = "NAME" } or { file = "PATH" }\n' in text
+
+
+def test_the_password_of_a_key_is_not_in_errors() -> None:
+    Path("numbers.toml").write_text("tls_password = 4711")
+    with pytest.raises(ConfigurationError, match=r"^numbers.toml: tls_password: a string, .* expected$"):
+        read("numbers.toml")
+
+
 def test_a_flag_cannot_be_secret() -> None:
     with pytest.raises(PluginError, match="plugin site: option --flag is a flag, which cannot be secret"):
         PluginOptionRegistry().of("site").add("--flag", secret=True)
@@ -402,6 +421,8 @@ COMMAND_LINES = [
     ["--settings", "contexts.toml", "-xf", "association.cfg", "default", "+fu", "104"],
     ["-v", "--settings", "contexts.toml", "--fsync"],
     ["--layout", "{PatientID}/{SOPInstanceUID}", "--on-duplicate", "keep", "104"],
+    ["-i6", "+tls", "key", "certificate", "-pw", "-der", "+cf", "a", "+cd", "b", "+crl", "c", "+crv", "+pz", "104"],
+    ["+tls", "key", "certificate", "+cs", "A", "+cs", "B", "+dp", "d", "+rs", "e", "+ws", "+wf", "f", "-vc", "104"],
 ]
 
 
@@ -486,7 +507,11 @@ def _values_of(name: str) -> st.SearchStrategy[Any]:
         return st.floats(1, 2**31 - 1)
     if name == "config_file":
         return st.none()  # the dump has its contexts instead
-    if name == "plugins":
+    if key.secret:
+        return st.none() | st.just("")  # all others are hidden
+    if name == "tls":
+        return st.none() | st.tuples(TEXT, TEXT)
+    if key.allowed == "an array of strings":
         return st.lists(TEXT, unique=True, max_size=3).map(tuple)
     if key.allowed == "true or false":
         return st.booleans()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dcmrecv_core.errors import RemoteProtocolError
 from dcmrecv_core.net.connection import LINGER
 from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.listener import plain_address
 from dcmrecv_core.proto import pdu
 
 log = logging.getLogger("dcmrecv.net")
@@ -116,7 +117,7 @@ class FrontDesk:
                 self._pause()
                 self._resume_at = now + ACCEPT_PAUSE
                 return
-            self.welcome(sock, address, port, now)
+            self.welcome(sock, plain_address(address), port, now)
 
     def welcome(self, sock: socket.socket, address: str, port: int, now: float) -> None:
         """A new half-open connection; makes room if there are too many."""

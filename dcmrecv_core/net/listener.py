@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+from typing import Any
 
 from dcmrecv_core.errors import ListenError
 from dcmrecv_core.settings import Settings
@@ -35,7 +36,7 @@ def open_listeners(settings: Settings) -> list[socket.socket]:
         if settings.port is not None:
             log.warning("port %d is not listened on: the sockets that were handed over take its place", settings.port)
         return [_take(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
-    listener = _bind(settings.bind, settings.port or 0)
+    listener = _bind(settings)
     _prepare(listener)
     return [listener]
 
@@ -55,19 +56,43 @@ def _take(fd: int) -> socket.socket:
     return listener
 
 
-def _bind(address: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _bind(settings: Settings) -> socket.socket:
+    port = settings.port or 0
+    listener = None
     try:
+        family, address = _address(settings)
+        listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address, port))
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, settings.ip_version != "any")
+        listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
-        listener.close()
+        if listener is not None:
+            listener.close()
         if error.errno in (errno.EACCES, errno.EPERM):
+            log.error("No privileges to open this network port (%d)", port)
             raise ListenError(f"cannot start SCP and listen on port {port}: Insufficient port privileges") from error
         reason = error.strerror or str(error)
         raise ListenError(f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}") from error
     return listener
+
+
+def _address(settings: Settings) -> tuple[socket.AddressFamily, Any]:
+    """What to listen on: `--bind`, or every address. Raises OSError for one that is none, or not of this version."""
+    families = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6, "any": socket.AF_UNSPEC}
+    family = families[settings.ip_version]
+    host = settings.bind or ("0.0.0.0" if family == socket.AF_INET else "::")
+    if ":" in host:
+        family = socket.AF_INET6  # -i4 is the default: who names an IPv6 address need not say -i6 as well
+    found = socket.getaddrinfo(host, settings.port or 0, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+    return found[0][0], found[0][4]
+
+
+def plain_address(address: str) -> str:
+    """An IPv4 peer of a socket for both versions has an address like ::ffff:10.0.0.1; this is 10.0.0.1."""
+    mapped = address.removeprefix("::ffff:")
+    return mapped if "." in mapped and ":" not in mapped else address
 
 
 def _prepare(listener: socket.socket) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dcmrecv.net")
 
-FIXED = ("port", "bind", "max_associations", "plugins")
+FIXED = ("port", "bind", "ip_version", "max_associations", "plugins")
 """Settings that stay as they were at the start: the socket is bound, the workers' shared memory made, code loaded."""
 
 PROBE_SECONDS = 30

@@ -15,7 +15,8 @@ from test_options_page import described, heading
 
 from dcmrecv_core import errors
 from dcmrecv_core.configuration import Configuration
-from dcmrecv_core.options import OPTIONS, Option
+from dcmrecv_core.option import Option
+from dcmrecv_core.options import OPTIONS
 from dcmrecv_core.version import DATE, __version__
 
 PAGE = DOCS / "dcmrecv.1"

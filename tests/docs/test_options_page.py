@@ -8,7 +8,8 @@ from itertools import groupby
 import tomli_w
 from blocks import DOCS, PAGES
 
-from dcmrecv_core.options import OPTIONS, Option, Value
+from dcmrecv_core.option import Option, Value
+from dcmrecv_core.options import OPTIONS
 from dcmrecv_core.settings_keys import KEYS
 
 BEGIN, END = "<!-- options -->\n", "<!-- end of options -->\n"
@@ -27,7 +28,8 @@ def tables() -> str:
 
 
 def heading(text: str) -> str:
-    return text.partition(" (")[0].capitalize()
+    title = text.partition(" (")[0]
+    return title[:1].upper() + title[1:]
 
 
 def row(option: Option) -> str:

@@ -138,13 +138,14 @@ def test_port_is_free_again_at_once() -> None:
     again.close()
 
 
-def test_no_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_privilege(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def refuse(sock: socket.socket, address: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
     with pytest.raises(ListenError, match=r"^cannot start SCP and listen on port 104: Insufficient port privileges$"):
         open_listeners(Settings(port=104))
+    assert caplog.messages == ["No privileges to open this network port (104)"]
 
 
 def test_an_address_that_is_not_here() -> None:
