@@ -1,7 +1,7 @@
 """The fenced blocks of the pages in docs/.
 
-What a block is follows from its language and, in Python and TOML, from what stands in it: `# name.py` as the first line
-makes it a file of that name, `def test_` a test. A block that is not executed has `<!-- not run: reason -->` above it.
+What a block is follows from its language and from what stands in it: `# name.py` as the first line makes it a file of that
+name, `def test_` a test. A block that is not executed has `<!-- not run: reason -->` above it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Block:
     @property
     def file(self) -> str:
         """The name of the file that the block is, or ""."""
-        named = re.match(r"# ([\w/]+\.(?:py|toml))\n", self.text)
+        named = re.match(r"# ([\w/]+\.(?:py|toml|cfg))\n", self.text)
         return named.group(1) if named else ""
 
     @property

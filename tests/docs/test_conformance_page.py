@@ -1,0 +1,124 @@
+"""docs/conformance.md says what the program's tables say. Run as a program, this writes what is generated."""
+
+from __future__ import annotations
+
+import re
+
+from blocks import DOCS, PAGES
+from test_options_page import described
+
+from dcmrecv_core import uids
+from dcmrecv_core.contexts import standard_storage, verification_only
+from dcmrecv_core.model import RejectReason
+from dcmrecv_core.options import BY_NAME, OPTIONS
+from dcmrecv_core.proto.associate import APPLICATION_CONTEXT, MIN_MAX_LENGTH
+from dcmrecv_core.proto.pdu import MAX_REQUEST_LENGTH
+from dcmrecv_core.receive.encodings import encoding_of
+from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+PAGE = PAGES["conformance.md"]
+PARAMETERS = ("--acse-timeout", "--dimse-timeout", "--max-pdu", "--max-associations")
+
+
+def parameters() -> str:
+    text = "| parameter | option | values | default |\n|---|---|---|---|\n"
+    for option in map(BY_NAME.__getitem__, PARAMETERS):
+        [value] = option.values
+        limits = described(value).partition(": ")[2]
+        text += f"| {option.help} | `{option.short or option.long}` | {limits} | {option.default} |\n"
+    return text
+
+
+def classes() -> str:
+    text = "| SOP class | UID | prefix |\n|---|---|---|\n"
+    rows = ((uids.name_of(uid), uid, uids.modality_prefix(uid)) for uid in uids.storage_sop_classes())
+    return text + "".join(f"| {name} | {uid} | {prefix} |\n" for name, uid, prefix in rows)
+
+
+def syntaxes() -> str:
+    text = "| transfer syntax | UID | normal mode |\n|---|---|---|\n"
+    for uid in uids.transfer_syntaxes():
+        text += f"| {uids.name_of(uid)} | {uid} | {'checked' if encoding_of(uid) else 'unchecked'} |\n"
+    return text
+
+
+TABLES = {"parameters": parameters, "classes": classes, "syntaxes": syntaxes}
+
+
+def generated(page: str) -> str:
+    """The page with what is generated as it has to be."""
+    return re.sub(
+        r"(<!-- generated: (\w+) -->\n)(?:.*\n)*?(<!-- end -->)",
+        lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n{match[3]}",
+        page,
+    )
+
+
+def row(first: str) -> str:
+    [rest] = re.findall(rf"^\| {re.escape(first)} \| (.*) \|$", PAGE, re.MULTILINE)
+    return str(rest)
+
+
+def codes(text: str) -> list[str]:
+    return re.findall(r"^\| ([0-9AB][0-9A-Fx]{3}|C000) \| ", text, re.MULTILINE)
+
+
+def test_tables_are_the_programs() -> None:
+    assert PAGE.count("<!-- generated: ") == len(TABLES)
+    assert generated(PAGE) == PAGE, f"run {__file__}"
+
+
+def test_implementation_identification() -> None:
+    assert row("implementation class UID") == IMPLEMENTATION_CLASS_UID
+    assert row("implementation version name") == IMPLEMENTATION_VERSION_NAME
+
+
+def test_association_policies() -> None:
+    assert f"application context name is {APPLICATION_CONTEXT};" in PAGE
+    assert f"longer than {MAX_REQUEST_LENGTH >> 20} MiB" in PAGE
+    for first, option in (
+        ("maximum PDU size received", "--max-pdu"),
+        ("number of associations at a time", "--max-associations"),
+    ):
+        [value] = BY_NAME[option].values
+        limits = re.findall(r"\d+", row(first))[:3]
+        assert limits == [BY_NAME[option].default, str(value.minimum), str(value.maximum)]
+    assert f"below {MIN_MAX_LENGTH} the association is aborted" in row("maximum PDU size sent")
+
+
+def test_default_contexts() -> None:
+    [default] = verification_only()
+    assert (default.abstract_syntax, default.transfer_syntaxes) == ("1.2.840.10008.1.1", ("1.2.840.10008.1.2",))
+    assert row("none") == "Verification | Implicit VR Little Endian"
+    accepted = {context.abstract_syntax for context in standard_storage()}
+    assert accepted == {default.abstract_syntax, *re.findall(r"^\| \w\S+ \| ([\d.]+) \| \w+ \|$", classes(), re.M)}
+
+
+def test_rejections() -> None:
+    """Permanent, source and reason as in the table of reasons."""
+    reasons = {
+        "no acceptable presentation context": RejectReason.NO_REASON,
+        "application context name not supported": RejectReason.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED,
+        "protocol version not supported": RejectReason.PROTOCOL_VERSION_NOT_SUPPORTED,
+        "no worker free for 0.9 s": RejectReason.LOCAL_LIMIT_EXCEEDED,
+        "a plugin fails": RejectReason.NO_REASON,
+    }
+    for first, reason in reasons.items():
+        source, number = reason.value
+        assert re.fullmatch(f"(?:permanent|transient), {source}, {number}", row(first))
+
+
+def test_statuses_are_those_of_the_other_page() -> None:
+    section = PAGE.partition("#### 4.2.5")[2].partition("### 4.3")[0]
+    assert sorted(set(codes(section))) == sorted(set(codes(PAGES["statuses.md"])))
+
+
+def test_tls_profiles_are_those_of_the_options() -> None:
+    section = PAGE.partition("## 7 Security")[2].partition("## 8")[0]
+    profiles = [option.short for option in OPTIONS if option.long.startswith("--profile-")]
+    assert re.findall(r"\| `(\+p\w)` \|", section) == profiles
+
+
+if __name__ == "__main__":
+    page = DOCS / "conformance.md"
+    page.write_text(generated(page.read_text()))
