@@ -1,7 +1,7 @@
 """The fenced blocks of the pages in docs/.
 
-What a block is follows from its language and from what stands in it: `# name.py` as the first line makes it a file of that
-name, `def test_` a test. A block that is not executed has `<!-- not run: reason -->` above it.
+What a block is follows from its language and from what stands in it: `# name.py` as the first line makes it a file of
+that name, `def test_` a test. A block that is not executed has `<!-- not run: reason -->` above it.
 """
 
 from __future__ import annotations
