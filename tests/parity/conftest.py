@@ -12,9 +12,10 @@ from typing import NamedTuple
 import pytest
 
 from fixtures import config, directory, original, ours, program, started
+from profiles import profiles
 from receivers import Receiver, start_original, start_ours
 
-__all__ = ["config", "directory", "original", "ours", "program", "started"]
+__all__ = ["config", "directory", "original", "ours", "profiles", "program", "started"]
 
 pytest.register_assert_rewrite("rules")
 
