@@ -6,7 +6,8 @@
 * Who rolls over holds a lock on the file (`flock` of a descriptor of its own: forked processes share the others), and
   looks again whether it is the one that was due. Nobody waits for that lock: a stopped process must not stop others.
 
-A file that cannot be written is said on standard error, once until it can be written again; nothing else stops.
+A file that cannot be written is said on standard error, once until it can be written again, and so is one
+that cannot be rolled over; nothing stops for it.
 """
 
 from __future__ import annotations
@@ -45,11 +46,12 @@ class FileHandler(logging.Handler):
         self._fd = -1
         self._open_is: _Identity | None = None
         self._cut = False
-        self._complained = False
+        self._cannot: set[str] = set()  # what has been complained of, and did not work since
         try:
             self._open(os.O_TRUNC if truncate else 0)
         except OSError:
-            self._complain(f"Unable to open file: {path}")
+            self._cannot.add("written")
+            complain(f"Unable to open file: {path}")
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -64,10 +66,10 @@ class FileHandler(logging.Handler):
                 self._roll(status)
                 self._current()
         except OSError as error:
-            self._complain(f"file is not open: {self.path}: {error.strerror}")
+            self._complain("written", error)
             return
         self._cut = written < len(data)
-        self._complained = False
+        self._cannot.discard("written")
 
     max_bytes: float = float("inf")
 
@@ -109,20 +111,25 @@ class FileHandler(logging.Handler):
         """Give the file that was seen with `status` another name, unless another process does or has done so."""
         if not stat.S_ISREG(status.st_mode):
             return
-        lock = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        lock = -1
         try:
+            lock = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _identity(os.fstat(lock)) == _identity(status) == _identity(os.stat(self.path)):
                 self._move_away(status)
+            self._cannot.discard("rolled over")
         except (BlockingIOError, FileNotFoundError):
             return
+        except OSError as error:
+            self._complain("rolled over", error)
         finally:
-            os.close(lock)
+            if lock >= 0:
+                os.close(lock)
 
-    def _complain(self, text: str) -> None:
-        if not self._complained:
-            self._complained = True
-            complain(text)
+    def _complain(self, what: str, error: OSError) -> None:
+        if what not in self._cannot:
+            self._cannot.add(what)
+            complain(f"file cannot be {what}: {self.path}: {error.strerror}")
 
 
 class RollingFileHandler(FileHandler):
