@@ -110,18 +110,21 @@ def _explain(line: CommandLine, plugins: Plugins) -> int:
 
 def _run(configuration: Configuration) -> int:
     settings, plugins = configuration.line.settings, configuration.plugins
+    log.debug("%s\n", help.VERSION_LINE)
     log.info("configuring service class provider ...")
+    if settings.config_file is not None:
+        log.debug("Loading association configuration file: %s", settings.config_file[0])
     plugins.add_builtins(settings)
     plugins.configure(settings)
     _say_what_is_accepted(settings, plugins)
     capabilities = _check_output_directory(settings)
     if settings.tls is not None:
         raise TlsError("TLS is not there yet")
+    log.info("starting service class provider and listening ...")
     listeners = open_listeners(settings)
     if settings.max_pdu & 1:
         even = settings.max_pdu & ~1
         log.warning("ASSOC: PDV receive length %d is odd (using %d)", settings.max_pdu, even)
-    log.info("starting service class provider and listening ...")
     from dcmrecv_core.net.reload import Source
     from dcmrecv_core.net.supervisor import Supervisor
 

@@ -77,11 +77,12 @@ class RemoteProtocolError(ProtocolError):
 
     `source` is 0 (service user) or 2 (service provider); `reason` counts for source 2 only:
     0 not specified, 1 unrecognised PDU, 2 unexpected PDU, 4 unrecognised parameter,
-    5 unexpected parameter, 6 invalid parameter value.
+    5 unexpected parameter, 6 invalid parameter value. `detail` is for the log, where the text is dcmrecv's.
     """
 
-    def __init__(self, text: str, *, source: int = 2, reason: int = 0) -> None:
+    def __init__(self, text: str, *, source: int = 2, reason: int = 0, detail: str = "") -> None:
         super().__init__(text)
+        self.detail = detail
         self.source = source
         self.reason = reason
 

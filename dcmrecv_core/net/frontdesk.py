@@ -16,6 +16,7 @@ from dcmrecv_core.errors import RemoteProtocolError
 from dcmrecv_core.net.connection import LINGER
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.listener import plain_address
+from dcmrecv_core.net.narration import connection_only, not_requested
 from dcmrecv_core.proto import pdu
 
 log = logging.getLogger("dcmrecv.net")
@@ -125,6 +126,7 @@ class FrontDesk:
             self._drop(next(other for other in self._visitors.values() if other.address == address))
         elif len(self._visitors) >= MAX_VISITORS:
             self._drop(next(iter(self._visitors.values())))
+        log.debug("Association Received: %s", address)
         sock.setblocking(False)
         visitor = self._enter(Visitor(sock, address, port, now + self.seconds))
         self._read(visitor, now)  # most requests are there already
@@ -148,7 +150,7 @@ class FrontDesk:
             self._resume()
         for visitor in [visitor for visitor in self._visitors.values() if visitor.deadline <= now]:
             if not visitor.leaving:
-                log.error("Could not receive association request: %s: DUL network read timeout", visitor.address)
+                not_requested(visitor.address, "DUL network read timeout")
             self._drop(visitor)
         return min((visitor.deadline - now for visitor in self._visitors.values()), default=None)
 
@@ -159,7 +161,10 @@ class FrontDesk:
             while len(data) < visitor.wanted:
                 chunk = visitor.sock.recv(min(visitor.wanted - len(data), _CHUNK))
                 if not chunk:
-                    log.info("connection from %s closed without an association request", visitor.address)
+                    if len(data) < pdu.HEADER_LENGTH:
+                        connection_only(visitor.address)
+                    else:
+                        not_requested(visitor.address, "DUL network closed")
                     self._drop(visitor)
                     return
                 data += chunk
@@ -170,11 +175,11 @@ class FrontDesk:
             self._bound_memory()
             return
         except OSError as error:
-            log.error("Could not receive association request: %s: %s", visitor.address, error.strerror)
+            not_requested(visitor.address, error.strerror or str(error))
             self._drop(visitor)
             return
         except RemoteProtocolError as error:
-            log.error("Could not receive association request: %s: %s", visitor.address, error)
+            not_requested(visitor.address, str(error), error.detail)
             self._leave(visitor, now, pdu.encode_abort(error.source, error.reason))
             return
         self._forget(visitor)

@@ -11,14 +11,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.context_hints import log_lines
 from dcmrecv_core.contexts import unasked
 from dcmrecv_core.errors import LocalProtocolError
-from dcmrecv_core.model import Association, ProposedContext, Reject, RejectReason, Summary
+from dcmrecv_core.model import Association, Reject, RejectReason, Summary
 from dcmrecv_core.net import narration
 from dcmrecv_core.net.connection import PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.hostnames import HostNames
+from dcmrecv_core.net.narration import Narrator
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
@@ -57,8 +56,7 @@ class Shared:
         self.plugins = plugins
         self.receiver = receiver
         self.should_stop = should_stop
-        looks_up = log.isEnabledFor(logging.INFO) and not settings.disable_host_lookup
-        self.host_name: Callable[[str], str] = HostNames().name if looks_up else str
+        self.narrator = Narrator(settings)
         self.memory = bytearray(RECEIVE_BUFFER)
         self.fallback = unasked(stores=plugins.names_storage())
         self._requests: OrderedDict[bytes, AssociateRequest] = OrderedDict()
@@ -88,6 +86,7 @@ class Session:
         self._connection = connection
         self._handover = handover
         self._shared = shared
+        self._narrator = shared.narrator
         self._acceptor = Acceptor(
             shared.memory,
             max_pdu=shared.settings.max_pdu,
@@ -121,10 +120,12 @@ class Session:
         """Serve the association; returns when its connection is closed. An internal error ends this one only."""
         started = time.monotonic()
         try:
+            self._narrator.request_bytes(self._handover.request)
             self._acceptor.receive_request(self._handover.request)
             self._serve()
         except OSError as error:
-            log.info("connection to %s lost: %s", self._handover.address, error.strerror or error)
+            self._drop_reception(narration.PEER_GONE)
+            self._narrator.closed(self._handover, f"lost: {error.strerror or error}")
             self._ended = "closed"
         except Exception:
             log.critical("internal error in an association with %s", self._handover.address, exc_info=True)
@@ -133,6 +134,7 @@ class Session:
         finally:
             self._drop_reception()
             self._connection.finish()
+            self._narrator.ended()
         if self._association is not None:
             self._shared.plugins.association_ended(
                 self._association,
@@ -193,7 +195,7 @@ class Session:
         quiet = now - self._quiet_since
         limit = self._shared.settings.dimse_timeout
         if limit is not None and quiet >= limit:
-            self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)")
+            self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)", narration.NO_DATA)
         elif quiet >= PROGRESS_SECONDS and (self._acceptor.mid_message or self._output):
             self._abort("failed", f"no progress for {PROGRESS_SECONDS:g} s inside a message")
         elif self._shared.should_stop(self._reception is None):
@@ -233,15 +235,16 @@ class Session:
     def _stop(self) -> None:
         self._abort("stopped", "the receiver is told to end")
 
-    def _abort(self, ended: str, why: str) -> None:
+    def _abort(self, ended: str, why: str, lost: str = narration.NOT_RECEIVED) -> None:
         log.warning("aborting association with %s: %s", self._handover.address, why)
         self._ended = ended
-        self._drop_reception()
+        self._drop_reception(lost)
         self._acceptor.abort()
 
-    def _drop_reception(self) -> None:
-        if self._reception is not None:
+    def _drop_reception(self, why: str = narration.NOT_RECEIVED) -> None:
+        if self._reception is not None and self._store is not None:
             self._reception.discard()
+            self._narrator.data_set_lost(self._store, why)
             self._reception = self._store = None
 
     # Association
@@ -258,27 +261,18 @@ class Session:
             proposed=proposed,
             user_identity=request.user.user_identity,
         )
-        log.info(
-            "Association Received %s: %s -> %s",
-            self._shared.host_name(association.peer_address),
-            association.calling_ae_title,
-            association.called_ae_title,
-        )
-        narration.log_request(request)
+        self._narrator.requested(self._handover, request)
         supported = self._shared.plugins.negotiate(association)
         if isinstance(supported, Reject):
             source, reason = supported.reason.value
             self._reject(Rejection(2 if supported.transient else 1, source, reason), supported.reason.name.lower())
             return
-        answer = negotiation.negotiate(proposed, self._shared.fallback if supported is None else supported)
-        for warning in answer.warnings:
-            log.error("%s", warning)
-        if self._shared.settings.verbose_pc or log.isEnabledFor(logging.DEBUG):
-            _log_contexts(association, answer)
-        if log.isEnabledFor(logging.INFO):
-            _log_hints(proposed, answer)
+        if supported is None:
+            supported = self._shared.fallback
+        answer = negotiation.negotiate(proposed, supported)
+        self._narrator.negotiated(proposed, answer)
         if not answer.accepted_any:
-            log.info("No Acceptable Presentation Contexts")
+            self._narrator.nothing_acceptable(request, answer, supported)
             self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")
             return
         identity = request.user.user_identity
@@ -288,37 +282,36 @@ class Session:
             log.error("%s", error)
             self._reject(Rejection(2, *RejectReason.NO_REASON.value), "the answer does not fit")
             return
-        log.info("Association Acknowledged (Max Send PDV: %d)", _max_send_pdv(request))
+        self._narrator.acknowledged(request, answer, supported)
 
     def _reject(self, rejection: Rejection, why: str) -> None:
-        log.info("Refusing Association (%s)", why.replace("_", " "))
+        self._narrator.refused(why.replace("_", " "), rejection)
         self._ended = "rejected"
         self._acceptor.reject(rejection)
 
     def _on_rejected(self, event: events.Rejected) -> None:
-        log.info("Refusing Association (%s)", event.why)
+        self._narrator.refused_by_protocol(self._handover, event.request, event.rejection)
         self._ended = "rejected"
 
     def _on_released(self, event: events.Released) -> None:
-        log.info("Received Association Release Request")
+        self._drop_reception(narration.PEER_RELEASES)
+        self._narrator.released()
         self._ended = "released"
-        self._drop_reception()
 
     def _on_aborted(self, event: events.Aborted) -> None:
-        log.info("Received Association Abort Request")
+        self._drop_reception(narration.PEER_GONE)
+        self._narrator.aborted(event.source, event.reason)
         self._ended = "aborted"
-        self._drop_reception()
 
     def _on_closed(self, event: events.Closed) -> None:
-        log.info("connection closed by %s%s", self._handover.address, " within a message" * event.mid_message)
+        self._drop_reception(narration.PEER_GONE)
+        self._narrator.closed(self._handover, "closed" + " within a message" * event.mid_message)
         self._ended = "closed"
-        self._drop_reception()
 
     def _on_failed(self, event: events.Failed) -> None:
-        error = event.error
-        log.error("protocol error by %s: %s", self._handover.address, error)
-        self._ended = "failed"
         self._drop_reception()
+        self._narrator.failed(self._handover, event.error, requesting=self._association is None)
+        self._ended = "failed"
 
     def _on_notice(self, event: events.Notice) -> None:
         log.warning("%s: %s", self._handover.address, event.text)
@@ -326,14 +319,13 @@ class Session:
     # Messages
 
     def _on_echo(self, event: events.EchoRequested) -> None:
-        narration.log_command(event.context_id, event.command)
-        log.info("Received C-ECHO Request (MsgID %d)", event.command.message_id)
-        log.info("Sending C-ECHO Response (Success)")
+        narrator = self._narrator
+        if narrator.informs:
+            narrator.echo(event.context_id, event.command)
         self._acceptor.respond(event.context_id, event.command, 0)
 
     def _on_refused(self, event: events.CommandRefused) -> None:
-        narration.log_command(event.context_id, event.command)
-        log.error("command %04X refused with status %04X: %s", event.command.field, event.status, event.comment)
+        self._narrator.command_refused(*event)
         self._refused += event.command.field == CommandField.C_STORE_RQ
 
     def _on_store(self, event: events.StoreRequested) -> None:
@@ -342,8 +334,8 @@ class Session:
         if self._association is None or self._ended:
             return
         command = event.command
-        narration.log_command(event.context_id, command)
-        log.info("Received C-STORE Request (MsgID %d)", command.message_id)
+        if self._narrator.informs:
+            self._narrator.store_received(command)
         self._store = event
         self._reception = self._shared.receiver.begin(
             self._association, command.sop_class_uid, command.sop_instance_uid, event.transfer_syntax
@@ -352,58 +344,25 @@ class Session:
     def _on_data(self, event: events.DataReceived) -> None:
         if self._reception is None or self._store is None:
             return
+        narrator = self._narrator
+        if narrator.debugs:
+            narrator.data_received(self._store, event)
         self._reception.write(event.fragments)
         if event.last:
-            self._bytes += self._reception.size
+            size = self._reception.size
+            self._bytes += size
             outcome = self._reception.finish()
             store, self._store, self._reception = self._store, None, None
             self._count(outcome)
-            log.info("Sending C-STORE Response (%s)", _status_text(outcome.status))
-            narration.log_response(store.command, outcome.status, outcome.comment)
+            if narrator.informs or outcome.status == narration.CANNOT_UNDERSTAND:
+                narrator.store_answered(store, outcome, size)
             self._acceptor.respond(store.context_id, store.command, outcome.status, outcome.comment, outcome.elements)
             self._send()
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.location is not None:
             self._stored += 1
-            log.info("Stored received object to file: %s", outcome.location)
         elif outcome.discarded:
             self._discarded += 1
         else:
             self._refused += 1
-
-
-def _max_send_pdv(request: AssociateRequest) -> int:
-    """dcmrecv's figure: the peer's maximum, made even, less the headers of PDU and PDV.
-
-    0 means its own largest PDU, no word of it 16384; where nothing is left of the headers it takes the smallest PDU.
-    """
-    limit = request.user.max_length
-    if limit is None:
-        limit = 16384
-    length = (min(limit or 131072, 131072) & ~1) - 12
-    return length if length >= 12 else 4084
-
-
-_STATUS_TEXTS = {0x0000: "Success", 0xA700: "Refused: OutOfResources", 0xC000: "Error: CannotUnderstand"}
-
-
-def _status_text(status: int) -> str:
-    return _STATUS_TEXTS.get(status) or f"{'Warning' if status >> 12 == 0xB else 'Error'}: {status:04X}"
-
-
-def _log_hints(proposed: tuple[ProposedContext, ...], answer: negotiation.Answer) -> None:
-    """The lines of configuration that would accept what was not known here."""
-    unknown = (negotiation.ABSTRACT_SYNTAX_NOT_SUPPORTED, negotiation.TRANSFER_SYNTAXES_NOT_SUPPORTED)
-    refused = [context for context, result in zip(proposed, answer.results, strict=True) if result.result in unknown]
-    for line in log_lines(refused) if refused else ():
-        log.info("%s", line)
-
-
-def _log_contexts(association: Association, answer: negotiation.Answer) -> None:
-    """`--verbose-pc`: what was proposed and what became of it."""
-    results = {result.context_id: result for result in answer.results}
-    for context in association.proposed:
-        result = results[context.context_id]
-        verdict = f"accepted, {result.transfer_syntax}" if not result.result else f"refused, result {result.result}"
-        log.info("  context %d: %s: %s", context.context_id, context.abstract_syntax, verdict)

@@ -34,6 +34,10 @@ UNRECOGNIZED_PDU = 1
 UNEXPECTED_PDU = 2
 INVALID_PARAMETER = 6
 
+WRONG_VERSION = Rejection(1, 2, 2)
+WRONG_APPLICATION_CONTEXT = Rejection(1, 1, 2)
+"""What the protocol core rejects itself (PS3.8 section 9.3.4)."""
+
 _EVENT_OF = {
     PduType.ASSOCIATE_RQ: Event.ASSOCIATE_RQ,
     PduType.ASSOCIATE_AC: Event.ASSOCIATE_AC,
@@ -277,13 +281,15 @@ class Acceptor:
             raise RemoteProtocolError(f"maximum length of {self._peer_max_length}", reason=INVALID_PARAMETER)
         self._events.extend(events.Notice(f"presentation context id {number} is even") for number in even)
         if not request.protocol_version & 1:
-            self.reject(Rejection(1, 2, 2))
-            self._events.append(events.Rejected(f"protocol version {request.protocol_version:04X} not supported"))
+            self._refuse(request, WRONG_VERSION)
         elif request.application_context != APPLICATION_CONTEXT:
-            self.reject(Rejection(1, 1, 2))
-            self._events.append(events.Rejected(f"bad application context {request.application_context!r}"))
+            self._refuse(request, WRONG_APPLICATION_CONTEXT)
         else:
             self._events.append(events.AssociateRequested(request))
+
+    def _refuse(self, request: AssociateRequest, rejection: Rejection) -> None:
+        self.reject(rejection)
+        self._events.append(events.Rejected(request, rejection))
 
     def _on_release(self) -> None:
         mid_message = self._messages.mid_message
@@ -301,7 +307,7 @@ class Acceptor:
         """Answer a fault of the peer as the state table says."""
         if self.state is State.STA2:
             # AA-1: before there is an association the abort is the service user's, whatever was wrong
-            error = RemoteProtocolError(str(error), source=SERVICE_USER)
+            error = RemoteProtocolError(str(error), source=SERVICE_USER, detail=error.detail)
         if self.state is not State.STA13:
             self._events.append(events.Failed(error))
         self._apply(event, pdu.encode_abort(error.source, error.reason))

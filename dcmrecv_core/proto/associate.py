@@ -131,8 +131,8 @@ def _malformed(text: str) -> RemoteProtocolError:
     return RemoteProtocolError(f"A-ASSOCIATE: {text}", source=0, reason=0)
 
 
-def _items(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(type, start, end) of each item's value between `start` and `end`."""
+def items(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(type, start, end) of each item's value between `start` and `end`; raises RemoteProtocolError."""
     while start < end:
         if start + _ITEM.size > end:
             raise _malformed(f"{end - start} bytes left, too few for an item")
@@ -151,7 +151,7 @@ def decode_associate_rq(body: bytes) -> AssociateRequest:
     application_context = ""
     contexts: dict[int, Requested] = {}
     user = UserInformation()
-    for kind, start, end in _items(body, _FIXED.size, len(body)):
+    for kind, start, end in items(body, _FIXED.size, len(body)):
         if kind == Item.APPLICATION_CONTEXT:
             application_context = uid_text(body[start:end])
         elif kind == Item.PROPOSED_CONTEXT:
@@ -169,14 +169,15 @@ def _decode_proposed(body: bytes, start: int, end: int) -> Requested:
         raise _malformed("presentation context item is too short")
     abstract_syntax = ""
     transfer_syntaxes: list[str] = []
-    for kind, first, last in _items(body, start + _CONTEXT_HEAD, end):
+    for kind, first, last in items(body, start + _CONTEXT_HEAD, end):
         if kind == Item.ABSTRACT_SYNTAX:
             abstract_syntax = uid_text(body[first:last])
         elif kind == Item.TRANSFER_SYNTAX:
             transfer_syntaxes.append(uid_text(body[first:last]))
     if not abstract_syntax or not transfer_syntaxes:
         missing = "transfer" if abstract_syntax else "abstract"
-        raise _malformed(f"presentation context {body[start]} has no {missing} syntax")
+        detail = f"presentation context {body[start]} has no {missing} syntax"
+        raise RemoteProtocolError("DUL Presentation Context translation failure", source=0, detail=detail)
     return Requested(body[start], abstract_syntax, tuple(transfer_syntaxes))
 
 
@@ -185,7 +186,7 @@ def _decode_user_information(body: bytes, start: int, end: int) -> UserInformati
     values: dict[str, object] = {}
     roles: dict[str, tuple[bool, bool]] = {}
     extended: dict[str, bytes] = {}
-    for kind, first, last in _items(body, start, end):
+    for kind, first, last in items(body, start, end):
         if kind == Item.MAX_LENGTH:
             if last - first >= _U32.size:
                 values["max_length"] = _U32.unpack_from(body, first)[0]

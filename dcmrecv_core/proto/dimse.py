@@ -59,7 +59,7 @@ class Tag:
 
 
 class Command(NamedTuple):
-    """A request. UIDs are the bytes as received, so that a response can echo them."""
+    """A request. UIDs are the bytes as received, so that a response can echo them; `encoded` is all of it."""
 
     field: int
     message_id: int
@@ -67,6 +67,7 @@ class Command(NamedTuple):
     sop_class: bytes = b""
     sop_instance: bytes = b""
     move_originator: str = ""
+    encoded: bytes = b""
 
     @property
     def sop_class_uid(self) -> str:
@@ -88,7 +89,7 @@ def decode_command(data: bytes) -> Command:
     Group length and unknown elements are not looked at (PS3.7 6.3 is a rule for senders); of repeated elements the
     first counts. Raises RemoteProtocolError (abort 2/6) if it cannot be read, or has no Command Field or Message ID.
     """
-    elements = _elements(data)
+    elements = command_elements(data)
     field = _number(elements, Tag.COMMAND_FIELD)
     if field is None:
         raise RemoteProtocolError("command set without Command Field", reason=6)
@@ -107,6 +108,7 @@ def decode_command(data: bytes) -> Command:
         elements.get(Tag.AFFECTED_SOP_CLASS_UID, b""),
         elements.get(Tag.AFFECTED_SOP_INSTANCE_UID, b""),
         command_text(elements.get(Tag.MOVE_ORIGINATOR_AE_TITLE, b"")),
+        data,
     )
 
 
@@ -114,8 +116,8 @@ def _names_other_message(field: int) -> bool:
     return bool(field & RESPONSE_BIT) or field == CommandField.C_CANCEL_RQ
 
 
-def _elements(data: bytes) -> dict[int, bytes]:
-    """Values of group 0000 by element number."""
+def command_elements(data: bytes) -> dict[int, bytes]:
+    """Values of group 0000 by element number; raises RemoteProtocolError (abort 2/6)."""
     elements: dict[int, bytes] = {}
     start, size = 0, len(data)
     while start < size:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dcmrecv_core.errors import RemoteProtocolError
 from dcmrecv_core.proto.associate import AssociateRequest
 from dcmrecv_core.proto.dimse import Command
+from dcmrecv_core.proto.pdu import Rejection
 
 
 class AssociateRequested(NamedTuple):
@@ -18,7 +19,8 @@ class AssociateRequested(NamedTuple):
 class Rejected(NamedTuple):
     """The protocol core has rejected the association itself: protocol version or application context."""
 
-    why: str
+    request: AssociateRequest
+    rejection: Rejection
 
 
 class EchoRequested(NamedTuple):

@@ -10,6 +10,7 @@ from dcmrecv_core.proto.associate import AssociateRequest, ContextResult
 
 ACCEPTED = 0
 NO_REASON = 2
+"""Here: the peer did not ask for the only role that is allowed."""
 ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
 TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
@@ -27,12 +28,11 @@ PLACEHOLDER = "1.2.840.10008.1.2"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to put into the A-ASSOCIATE-AC; `warnings` are for the log."""
+    """What to put into the A-ASSOCIATE-AC."""
 
     results: tuple[ContextResult, ...]
     roles: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     extended: dict[str, bytes] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
 
     @property
     def accepted_any(self) -> bool:
@@ -86,7 +86,6 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
     results: list[ContextResult] = []
     roles: dict[str, tuple[bool, bool]] = {}
     extended: dict[str, bytes] = {}
-    warnings: list[str] = []
     for context in proposed:
         abstract_syntax = context.abstract_syntax
         entry = ours.get(abstract_syntax)
@@ -98,7 +97,6 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
             results.append(ContextResult(context.context_id, TRANSFER_SYNTAXES_NOT_SUPPORTED, PLACEHOLDER))
             continue
         if entry.role is Role.SCP and context.role is None:
-            warnings.append(f"{abstract_syntax}: only the role SCP is allowed, but the peer did not ask for it")
             results.append(ContextResult(context.context_id, NO_REASON, PLACEHOLDER))
             continue
         results.append(ContextResult(context.context_id, ACCEPTED, transfer_syntax))
@@ -106,11 +104,9 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
             role = _answer_role(entry.role, context.role)
             if role is not None:
                 roles[abstract_syntax] = role
-                if not any(role):
-                    warnings.append(f"{abstract_syntax}: none of the roles that the peer asks for is allowed")
         if entry.extended is not None:
             extended[abstract_syntax] = entry.extended
-    return Answer(tuple(results), roles, extended, tuple(warnings))
+    return Answer(tuple(results), roles, extended)
 
 
 def _choose(entry: Accepted, context: ProposedContext) -> str | None:

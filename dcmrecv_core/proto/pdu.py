@@ -63,7 +63,9 @@ def check_request_header(header: bytes) -> int:
     """
     kind, length = HEADER.unpack(header)
     if kind != PduType.ASSOCIATE_RQ:
-        raise RemoteProtocolError(f"A-ASSOCIATE-RQ expected, not PDU type {kind:02X}", source=0)
+        known = PduType.ASSOCIATE_RQ <= kind <= PduType.ABORT
+        text = f"A-ASSOCIATE-RQ expected, not PDU type {kind:02x}" if known else f"Unrecognized PDU type: {kind:02x}"
+        raise RemoteProtocolError(text, source=0)
     check_request_length(length)
     return int(length)
 

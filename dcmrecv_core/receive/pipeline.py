@@ -107,6 +107,7 @@ class Reception:
         self._temporary: Temporary | None = None
         self._spooled_prefix = b""
         self._fault: StatusError | None = None
+        self._path = ""  # once it is chosen
         self.remarks: list[str] = []
         """What is odd about the data set and its names, as it was logged."""
 
@@ -139,14 +140,21 @@ class Reception:
                 raise self._fault
             return self._process()
         except StatusError as error:
-            log.error("%s: %s", self._sop_instance_uid, error.comment)
+            self._log_failure(error)
             return Outcome(error.status, error.comment, error.elements)
         except OSError as error:
             failure = storage_error(error, "Cannot read spooled data set")
-            log.error("%s: %s", self._sop_instance_uid, failure.comment)
+            self._log_failure(failure)
             return Outcome(failure.status, failure.comment)
         finally:
             self.discard()
+
+    def _log_failure(self, failure: StatusError) -> None:
+        cause = failure.__cause__
+        if self._path and isinstance(cause, OSError):
+            log.error("cannot store received object: %s: %s", self._path, cause.strerror or cause)
+        else:
+            log.error("%s: %s", self._sop_instance_uid, failure.comment)
 
     def discard(self) -> None:
         """Drop what has been received; nothing stays on disk."""
@@ -183,7 +191,9 @@ class Reception:
         parts, filename = contained(subdir, name.text, extension)
         if filename != f"{name.text}{extension}":
             self._remark(logging.WARNING, f"unfit file name, stored as {filename}")
-        return "/".join((self._receiver.publisher.directories.root, *parts, filename))
+        self._path = "/".join((self._receiver.publisher.directories.root, *parts, filename))
+        log.debug("generated filename for received object: %s", self._path)
+        return self._path
 
     def _process(self) -> Outcome:
         instance, verdict = self.judge()

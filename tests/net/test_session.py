@@ -15,6 +15,7 @@ from dcmrecv_core.model import Association, Discard, Instance, Reject, RejectRea
 from dcmrecv_core.net import session as session_module
 from dcmrecv_core.net.connection import PATIENCE
 from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.hostnames import HostNames
 from dcmrecv_core.net.session import MAX_PENDING_OUTPUT, PROGRESS_SECONDS, Session, Shared
 from dcmrecv_core.plugin_loader import Found
 from dcmrecv_core.plugins import Plugins
@@ -195,10 +196,12 @@ def test_debug_tells_what_was_said(make: Make, caplog: pytest.LogCaptureFixture)
     make().play(ECHO, store(1), RELEASE)
     said = "\n".join(record.getMessage() for record in caplog.records if record.levelname == "DEBUG")
     for line in (
-        f"  proposed context 1: {CT}: {EXPLICIT_LE}",
-        f"command 0030 on context 3: message 7, SOP class '{VERIFICATION}', SOP instance '', no data set",
-        f"command 0001 on context 1: message 1, SOP class '{CT}', SOP instance '{INSTANCE}.1', with data set",
-        "response 8001: message 1, status 0000",
+        "  01  00  00  00",
+        "    Abstract Syntax: =CTImageStorage",
+        "Message Type                  : C-ECHO RQ",
+        "P-DATA-TF: 1 fragments of a data set, ",
+        f"Affected SOP Instance UID     : {INSTANCE}.1",
+        "DIMSE Status                  : 0x0000: Success",
         f"hook choose_filename: plugin instance-uid: result Name(text='CT.{INSTANCE}.1'",
     ):
         assert line in said
@@ -241,7 +244,7 @@ def test_a_command_that_carries_no_instance_is_not_counted(world: World) -> None
 
 @pytest.mark.parametrize(
     ("maximum", "shown"),
-    [(None, 16372), (0, 131060), (200_000, 131060), (16384, 16372), (4097, 4084), (24, 12), (20, 4084)],
+    [(None, 131060), (0, 131060), (200_000, 131060), (16384, 16372), (4097, 4084), (24, 12), (20, 4084)],
 )
 def test_the_length_that_the_log_shows(
     make: Make, caplog: pytest.LogCaptureFixture, maximum: int | None, shown: int
@@ -258,7 +261,7 @@ def test_the_length_that_the_log_shows(
 def test_hosts_are_named_unless_disabled(
     make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, disabled: bool, shown: str
 ) -> None:
-    monkeypatch.setattr(session_module.HostNames, "name", lambda self, address: {"10.0.0.1": "ct1"}[address])
+    monkeypatch.setattr(HostNames, "name", lambda self, address: {"10.0.0.1": "ct1"}[address])
     caplog.set_level("INFO")
     make(disable_host_lookup=disabled).play(RELEASE)
     assert f"Association Received {shown}: RAWSCU -> ANY" in caplog.messages
@@ -266,7 +269,7 @@ def test_hosts_are_named_unless_disabled(
 
 def test_without_info_nobody_asks_for_names(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("WARNING")
-    assert make().shared.host_name is str
+    assert make().shared.narrator.host_name is str
 
 
 @pytest.mark.parametrize(
@@ -291,9 +294,9 @@ def test_rejections(make: Make, answer: object, rejection: tuple[int, int, int])
 def test_the_log_says_what_would_accept_refused_contexts(
     make: Make, caplog: pytest.LogCaptureFixture, level: str
 ) -> None:
+    caplog.set_level(level)
     world = make(promiscuous=False)
     world.recorder.answer = [SupportedContext(VERIFICATION, (IMPLICIT_LE,))]
-    caplog.set_level(level)
     world.play(RELEASE)
     lines = [record.getMessage().strip() for record in caplog.records]
     assert lines.count("PresentationContext1 = CTImageStorage\\Refused1") == (level == "INFO")

@@ -147,7 +147,8 @@ def test_each_command_element_dropped_doubled_retyped(number: int) -> None:
     dropped = read(wire.command({key: value for key, value in ELEMENTS.items() if key != number}))
     assert (dropped is None) is required
     whole = wire.command(ELEMENTS)
-    assert read(whole + wire.element(number, b"\2\2")) == read(whole)  # the first counts
+    once, twice = read(whole), read(whole + wire.element(number, b"\2\2"))
+    assert once and twice and twice._replace(encoded=b"") == once._replace(encoded=b"")  # the first counts
     for value in VALUES:
         retyped = read(wire.command(ELEMENTS | {number: value}))
         assert (retyped is None) is (number in (0x0100, 0x0110, 0x0800) and len(value) < 2)
