@@ -67,7 +67,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "--log-config",
         "-lc",
-        "configure logging by file f (Python's logging.config:\n.toml, .json or ini)",
+        "configure logging by file f: log4cplus properties, or\nPython's logging.config (.toml, .json, ini)",
         values=(Value("filename"),),
         key="log_config",
     ),
