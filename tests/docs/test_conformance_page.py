@@ -12,8 +12,9 @@ from dcmrecv_core.contexts import standard_storage, verification_only
 from dcmrecv_core.model import RejectReason
 from dcmrecv_core.net.tls_profiles import PROFILES
 from dcmrecv_core.options import BY_NAME, OPTIONS
+from dcmrecv_core.proto.acceptor import WRONG_APPLICATION_CONTEXT, WRONG_VERSION
 from dcmrecv_core.proto.associate import APPLICATION_CONTEXT, MIN_MAX_LENGTH
-from dcmrecv_core.proto.pdu import MAX_REQUEST_LENGTH
+from dcmrecv_core.proto.pdu import MAX_REQUEST_LENGTH, Rejection
 from dcmrecv_core.receive.encodings import encoding_of
 from dcmrecv_core.settings import Settings
 from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -108,17 +109,16 @@ def test_default_contexts() -> None:
 
 
 def test_rejections() -> None:
-    """Permanent, source and reason as in the table of reasons."""
-    reasons = {
-        "no acceptable presentation context": RejectReason.NO_REASON,
-        "application context name not supported": RejectReason.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED,
-        "protocol version not supported": RejectReason.PROTOCOL_VERSION_NOT_SUPPORTED,
-        "no worker free for 0.9 s": RejectReason.LOCAL_LIMIT_EXCEEDED,
-        "a plugin fails": RejectReason.NO_REASON,
+    """Result, source and reason as they are sent."""
+    rejections = {
+        "no acceptable presentation context": Rejection(1, *RejectReason.NO_REASON.value),
+        "application context name not supported": WRONG_APPLICATION_CONTEXT,
+        "protocol version not supported": WRONG_VERSION,
+        "no worker free for 0.9 s": Rejection(2, *RejectReason.LOCAL_LIMIT_EXCEEDED.value),
+        "a plugin fails": Rejection(2, *RejectReason.NO_REASON.value),
     }
-    for first, reason in reasons.items():
-        source, number = reason.value
-        assert re.fullmatch(f"(?:permanent|transient), {source}, {number}", row(first))
+    for first, (result, *why) in rejections.items():
+        assert row(first) == f"{'transient' if result == 2 else 'permanent'}, {why[0]}, {why[1]}"
 
 
 def test_statuses_are_those_of_the_other_page() -> None:
