@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from dcmrecv_core.receive.sources import Source
 
@@ -26,14 +27,48 @@ PlainElement = tuple[int, str, int, int, int, int]
 """An `Element` before it is one: the walker makes hundreds for each that is looked at, at a third of the cost."""
 
 
+class Stretch:
+    """Plain elements that came one behind the other; `elements` by tag, offsets from the start of the first."""
+
+    __slots__ = ("elements", "first", "headers", "last", "length", "unpack")
+
+    def __init__(
+        self,
+        headers: tuple[bytes, ...],
+        elements: Sequence[PlainElement],
+        unpack: Callable[[Any, int], tuple[bytes, ...]],
+    ) -> None:
+        self.headers = headers
+        """The bytes of their headers."""
+        self.elements = {element[0]: element for element in elements}
+        self.first, self.last = elements[0][0], elements[-1][0]
+        """Tags."""
+        self.length = elements[-1][5]
+        """Bytes."""
+        self.unpack = unpack
+        """Picks the headers of so many elements with values of the same lengths out of a buffer."""
+
+
 class DataSetIndex:
     """The top-level elements of a data set and what was odd about it."""
 
-    __slots__ = ("found", "has_pixel_data", "obstacle", "offending", "overflow", "pixel_offset", "source", "warnings")
+    __slots__ = (
+        "found",
+        "has_pixel_data",
+        "obstacle",
+        "offending",
+        "overflow",
+        "pixel_offset",
+        "recognised",
+        "source",
+        "warnings",
+    )
 
     def __init__(self, source: Source) -> None:
         self.found: dict[int, PlainElement] = {}
-        """By tag; of repeated elements the first."""
+        """By tag, those that were looked at one by one; of repeated elements the first."""
+        self.recognised: list[tuple[int, Stretch]] = []
+        """The others, as stretches with the offsets where they begin."""
         self.pixel_offset = 0
         """Offset of the first pixel data element's header, else where the elements end."""
         self.source = source
@@ -48,12 +83,39 @@ class DataSetIndex:
         self.obstacle = ""
         """Why what precedes the pixel data cannot be replaced without losing some of it; "" if it can."""
 
+    def __len__(self) -> int:
+        return len(self.found) + sum([len(stretch.elements) for _, stretch in self.recognised])
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self.found or any(tag in stretch.elements for _, stretch in self.recognised)
+
     def get(self, tag: int) -> Element | None:
         """The element with this tag, None if there is none."""
         plain = self.found.get(tag)
-        return None if plain is None else Element._make(plain)
+        if plain is not None:
+            return Element._make(plain)
+        for start, stretch in self.recognised:
+            if stretch.first <= tag <= stretch.last:
+                plain = stretch.elements.get(tag)
+                if plain is not None:
+                    return _moved(plain, start)
+        return None
 
     @property
     def elements(self) -> dict[int, Element]:
-        """All of them, by tag, made anew."""
-        return {tag: Element._make(plain) for tag, plain in self.found.items()}
+        """All of them, by tag, in the order in which they came, made anew."""
+        elements = [Element._make(plain) for plain in self.found.values()]
+        for start, stretch in self.recognised:
+            elements += [_moved(plain, start) for plain in stretch.elements.values()]
+        if self.recognised:
+            elements.sort(key=_offset)
+        return {element.tag: element for element in elements}
+
+
+def _moved(plain: PlainElement, start: int) -> Element:
+    tag, vr, offset, value_offset, length, end = plain
+    return Element(tag, vr, start + offset, start + value_offset, length, start + end)
+
+
+def _offset(element: Element) -> int:
+    return element.offset

@@ -22,6 +22,7 @@ from dcmrecv_core.receive.part10 import file_prefix
 from dcmrecv_core.receive.publish import DUPLICATE_SOP_INSTANCE, Publisher
 from dcmrecv_core.receive.sources import MemorySource
 from dcmrecv_core.receive.spool import Spool
+from dcmrecv_core.receive.stretches import KnownStretches
 from dcmrecv_core.receive.temporary import Capabilities, Temporary
 from dcmrecv_core.receive.walker import MAX_ELEMENTS
 
@@ -78,6 +79,7 @@ class Receiver:
             capabilities=capabilities,
         )
         self.buffer = bytearray(SPOOL_SIZE)
+        self.stretches = KnownStretches()
 
     def begin(
         self, association: Association, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
@@ -207,7 +209,7 @@ class Reception:
             if not self._spool.size:
                 raise DataSetError("No data set")
             return None
-        index = scan(self._spool.source(), self._encoding, whole=True)
+        index = scan(self._spool.source(), self._encoding, whole=True, known=self._receiver.stretches)
         if index.warnings and self._receiver.settings.strict:
             raise StatusError(DOES_NOT_MATCH, index.warnings[0], index.offending)
         for warning in index.warnings:

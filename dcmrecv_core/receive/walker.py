@@ -7,10 +7,11 @@ disorder, unknown VR, end of a window) stops them and gets the careful look that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import repeat
 
 from dcmrecv_core.errors import DataSetError
-from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement
+from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement, Stretch
 from dcmrecv_core.receive.encodings import (
     EXPLICIT_LAYOUT,
     IMPLICIT_LAYOUT,
@@ -23,6 +24,7 @@ from dcmrecv_core.receive.encodings import (
     sequence_tags,
 )
 from dcmrecv_core.receive.sources import InflatedSource, Source
+from dcmrecv_core.receive.stretches import Head, KnownStretches
 
 MAX_DEPTH = 128
 """Sequences within sequences. The deepest real objects (structured reports) have about 20; pydicom, which recurses to
@@ -46,6 +48,7 @@ _FIRST_PIXEL_DATA = min(PIXEL_DATA_TAGS)
 _BEHIND_FILE_META = 0x00030000
 _KNOWN_VRS = frozenset(vr.encode() for vr in SHORT_VRS | LONG_VRS)
 _LONGEST_HEADER = 12
+_NOTHING: Mapping[Head, Stretch] = {}
 
 
 def _fault(tag: int, offset: int, text: str) -> DataSetError:
@@ -75,6 +78,7 @@ class Walker:
         "frames",
         "in_sequence",
         "index",
+        "known",
         "last",
         "layout",
         "limit",
@@ -87,7 +91,9 @@ class Walker:
         "window",
     )
 
-    def __init__(self, index: DataSetIndex, encoding: Encoding, whole: bool) -> None:
+    def __init__(
+        self, index: DataSetIndex, encoding: Encoding, whole: bool, known: KnownStretches | None = None
+    ) -> None:
         self.in_sequence = False  # items are due, not elements
         self.delimited = False  # of undefined length
         self.limit = index.source.size  # where it has to end, or whatever encloses it
@@ -101,6 +107,8 @@ class Walker:
         self.source = index.source
         self.encapsulated = encoding.encapsulated
         self.whole = whole
+        # recognised elements are not counted as steps, of which inflated data have so many only
+        self.known = None if isinstance(index.source, InflatedSource) else known
         self.window: bytes | memoryview = b""
         self.base = 0  # offset of the window
         self.ceiling = _FIRST_PIXEL_DATA  # runs at top level end before this tag
@@ -124,7 +132,7 @@ class Walker:
                 position = self._explicit_run(position) if self.layout.explicit else self._implicit_run(position)
             if not self.frames:
                 self.reached = position
-                if len(self.found) >= MAX_ELEMENTS and self.last not in self.found:
+                if len(self.index) >= MAX_ELEMENTS and self.last not in self.index:
                     self._overflow()
             if not next(steps, False):
                 raise self._too_many_steps(position)
@@ -188,10 +196,20 @@ class Walker:
         header, length32 = self.layout.header, self.layout.length32
         short, long = self.layout.short, self.layout.plain_long
         stop, found, ceiling = self._bounds(position)
+        stretches, fresh = self._stretches(), []
         for _ in self.steps:
             if position >= stop:
                 break
-            group, number, code, length = header(window, position - base)
+            head = header(window, position - base)
+            if head in stretches:
+                stretch = self._recognise(stretches[head], position, last, stop, ceiling)
+                if stretch is not None:
+                    self._learn(fresh)
+                    fresh = []
+                    last = stretch.last
+                    position += stretch.length
+                    continue
+            group, number, code, length = head
             if code in short:
                 vr = short[code]
                 value = position + 8
@@ -206,10 +224,12 @@ class Walker:
             if length & 1 or end > limit or not last < tag < ceiling:
                 break
             if found is not None:
-                found[tag] = (tag, vr, position, value, length, end)
+                found[tag] = element = (tag, vr, position, value, length, end)
+                fresh.append(element)
             last = tag
             position = end
         self.last = last
+        self._learn(fresh)
         return position
 
     def _implicit_run(self, position: int) -> int:
@@ -217,28 +237,63 @@ class Walker:
         window, base, limit, last = self.window, self.base, self.limit, self.last
         header, sequences = self.layout.header, sequence_tags()
         stop, found, ceiling = self._bounds(position)
+        stretches, fresh = self._stretches(), []
         for _ in self.steps:
             if position >= stop:
                 break
-            group, number, length = header(window, position - base)
+            head = header(window, position - base)
+            if head in stretches:
+                stretch = self._recognise(stretches[head], position, last, stop, ceiling)
+                if stretch is not None:
+                    self._learn(fresh)
+                    fresh = []
+                    last = stretch.last
+                    position += stretch.length
+                    continue
+            group, number, length = head
             tag = group << 16 | number
             value = position + 8
             end = value + length
             if length & 1 or end > limit or not last < tag < ceiling or tag in sequences:
                 break
             if found is not None:
-                found[tag] = (tag, "", position, value, length, end)
+                found[tag] = element = (tag, "", position, value, length, end)
+                fresh.append(element)
             last = tag
             position = end
         self.last = last
+        self._learn(fresh)
         return position
+
+    def _stretches(self) -> Mapping[Head, Stretch]:
+        """What is known of data sets of this layout; nothing about items, whose runs are short."""
+        return _NOTHING if self.frames or self.known is None else self.known.of(self.layout)
+
+    def _recognise(self, stretch: Stretch | None, position: int, last: int, stop: int, ceiling: int) -> Stretch | None:
+        """What of the stretch is at `position`, if all of it is in bounds; None if nothing is."""
+        known, window, at = self.known, self.window, position - self.base
+        while stretch is not None and known is not None:
+            if stretch.first <= last or stretch.last >= ceiling or position + stretch.length > stop + 7:
+                return None
+            headers = stretch.unpack(window, at)
+            if headers == stretch.headers:
+                known.credit += len(headers)
+                self.index.recognised.append((position, stretch))
+                return stretch
+            stretch = known.split(self.layout, stretch, headers)
+        return None
+
+    def _learn(self, fresh: list[PlainElement]) -> None:
+        if fresh and self.known is not None:
+            window, base = self.window, self.base
+            self.known.learn(self.layout, fresh, lambda offset: bytes(window[offset - base : offset - base + 12]))
 
     def _bounds(self, position: int) -> tuple[int, dict[int, PlainElement] | None, int]:
         """What a run has to respect: where a header may begin, where to keep elements, the first tag not to take."""
         stop = min(self.limit - 7, self.base + len(self.window) - _LONGEST_HEADER + 1)
         if self.frames:
             return stop, None, _DELIMITERS
-        room = MAX_ELEMENTS - len(self.found)
+        room = MAX_ELEMENTS - len(self.index)
         if room <= 0:
             return stop, None, self.ceiling
         return min(stop, position + 8 * room), self.found, self.ceiling
@@ -427,9 +482,9 @@ class Walker:
 
     def _keep(self, element: Element) -> int:
         if not self.frames:
-            if element.tag in self.found:
+            if element.tag in self.index:
                 self._obstacle(f"{_name(element.tag)} is there twice")
-            elif len(self.found) < MAX_ELEMENTS or element.tag in PIXEL_DATA_TAGS:
+            elif len(self.index) < MAX_ELEMENTS or element.tag in PIXEL_DATA_TAGS:
                 self.found[element.tag] = element
             else:
                 self._overflow()
@@ -451,7 +506,7 @@ class Walker:
         if tag > self.last:
             self.last = tag
         else:
-            repeated = tag == self.last or (tag in self.found and not self.frames)
+            repeated = tag == self.last or (tag in self.index and not self.frames)
             self._warn(f"{_name(tag)} at {position}: {'Repeated' if repeated else 'Out of order'}", tag)
 
     def _overflow(self) -> None:
