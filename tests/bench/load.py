@@ -24,7 +24,7 @@ SUCCESS = struct.pack("<HHIH", 0x0000, 0x0900, 2, 0x0000)
 
 _RELEASE = pdu(RELEASE_RQ, bytes(4))
 _TITLE = 26  # octets 27 to 42 of an A-ASSOCIATE-RQ: the calling title (PS3.8 section 9.3.2)
-_SOCKET_SECONDS = 60.0
+_PATIENCE = struct.pack("ll", 60, 0)  # in the kernel: a timeout of Python's costs a poll for each call
 
 Work = Callable[[int], "array[int]"]
 """What one process does, by its number: nanoseconds that each response took."""
@@ -68,7 +68,8 @@ class Sender:
     def connect(self, title: bytes = b"") -> None:
         if title:
             self._associate[_TITLE : _TITLE + len(title)] = title
-        self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=_SOCKET_SECONDS)
+        self._socket = socket.create_connection(("127.0.0.1", self._port))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.sendall(self._associate)
         self._expect(ASSOCIATE_AC)

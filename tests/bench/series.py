@@ -97,7 +97,7 @@ def enhanced() -> Series:
     size = 1000 * 16 * 16 * 2
     data = b"".join(
         (
-            head.replace(CT.encode() + b"\0", ENHANCED_CT.encode() + b"\0"[: len(ENHANCED_CT) % 2]),
+            head.replace(element(0x00080016, "UI", CT.encode()), element(0x00080016, "UI", ENHANCED_CT.encode())),
             element(0x00280002, "US", b"\1\0"),
             element(0x00280004, "CS", b"MONOCHROME2"),
             element(0x00280008, "IS", b"1000"),
