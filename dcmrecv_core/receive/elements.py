@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from struct import Struct
 from typing import Any, NamedTuple
 
 from dcmrecv_core.receive.sources import Source
@@ -27,26 +28,36 @@ PlainElement = tuple[int, str, int, int, int, int]
 """An `Element` before it is one: the walker makes hundreds for each that is looked at, at a third of the cost."""
 
 
+Span = tuple[int, int]
+"""Offset and length of a header."""
+
+
 class Stretch:
-    """Plain elements that came one behind the other; `elements` by tag, offsets from the start of the first."""
+    """Top-level elements that came one behind the other, with all that is in them. Offsets are from its start."""
 
-    __slots__ = ("elements", "first", "headers", "last", "length", "unpack")
+    __slots__ = ("elements", "first", "headers", "last", "length", "spans", "unpack")
 
-    def __init__(
-        self,
-        headers: tuple[bytes, ...],
-        elements: Sequence[PlainElement],
-        unpack: Callable[[Any, int], tuple[bytes, ...]],
-    ) -> None:
-        self.headers = headers
-        """The bytes of their headers."""
+    def __init__(self, elements: Sequence[PlainElement], spans: Sequence[Span], headers: tuple[bytes, ...]) -> None:
         self.elements = {element[0]: element for element in elements}
+        """By tag."""
         self.first, self.last = elements[0][0], elements[-1][0]
         """Tags."""
         self.length = elements[-1][5]
-        """Bytes."""
-        self.unpack = unpack
-        """Picks the headers of so many elements with values of the same lengths out of a buffer."""
+        self.spans = spans
+        """Where all headers are, those of items, nested elements and delimiters too."""
+        self.headers = headers
+        """Their bytes."""
+        self.unpack = _picker(spans)
+        """Picks the bytes at `spans` out of a buffer, from an offset on."""
+
+
+def _picker(spans: Sequence[Span]) -> Callable[[Any, int], tuple[bytes, ...]]:
+    codes = []
+    end = 0
+    for offset, length in spans:
+        codes.append(f"{offset - end}x{length}s")
+        end = offset + length
+    return Struct("=" + "".join(codes)).unpack_from
 
 
 class DataSetIndex:
@@ -60,6 +71,7 @@ class DataSetIndex:
         "overflow",
         "pixel_offset",
         "recognised",
+        "recognised_count",
         "source",
         "warnings",
     )
@@ -69,6 +81,7 @@ class DataSetIndex:
         """By tag, those that were looked at one by one; of repeated elements the first."""
         self.recognised: list[tuple[int, Stretch]] = []
         """The others, as stretches with the offsets where they begin."""
+        self.recognised_count = 0
         self.pixel_offset = 0
         """Offset of the first pixel data element's header, else where the elements end."""
         self.source = source
@@ -84,10 +97,15 @@ class DataSetIndex:
         """Why what precedes the pixel data cannot be replaced without losing some of it; "" if it can."""
 
     def __len__(self) -> int:
-        return len(self.found) + sum([len(stretch.elements) for _, stretch in self.recognised])
+        return len(self.found) + self.recognised_count
 
     def __contains__(self, tag: int) -> bool:
         return tag in self.found or any(tag in stretch.elements for _, stretch in self.recognised)
+
+    def add(self, start: int, stretch: Stretch) -> None:
+        """`stretch` is at `start`."""
+        self.recognised.append((start, stretch))
+        self.recognised_count += len(stretch.headers)
 
     def get(self, tag: int) -> Element | None:
         """The element with this tag, None if there is none."""

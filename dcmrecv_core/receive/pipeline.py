@@ -163,11 +163,12 @@ class Reception:
     def judge(self) -> tuple[ReceivedInstance, ReceiveResult]:
         """The data set is complete: check it, and ask `receive`. Raises StatusError or OSError."""
         index = self._check()
-        self._compare(index)
+        uids = ("", "") if index is None else data_set_uids(index)
+        self._compare(index, *uids)
         instance = ReceivedInstance(
             self._association,
             (self._sop_class_uid, self._sop_instance_uid, self._transfer_syntax_uid),
-            self._content(index),
+            self._content(*uids),
             index,
             self._encoding,
             self._receiver.publisher,
@@ -218,13 +219,12 @@ class Reception:
             self._remark(logging.WARNING, f"more than {MAX_ELEMENTS} elements, hooks do not see the rest")
         return index
 
-    def _compare(self, index: DataSetIndex | None) -> None:
+    def _compare(self, index: DataSetIndex | None, sop_class: str, sop_instance: str) -> None:
         """The data set against its command. In doubt the sender's data win, unless --strict."""
         if index is None:
             if not self._sop_class_uid:
                 raise StatusError(0x0122, "Affected SOP Class UID is missing", (0x00000002,))
             return
-        sop_class, sop_instance = data_set_uids(index)
         if not self._sop_class_uid:
             if not sop_class:
                 raise DataSetError("SOP Class UID is missing in command and data set", (_SOP_CLASS_UID,))
@@ -259,17 +259,16 @@ class Reception:
                 if instance.attempt >= MAX_ATTEMPTS:
                     raise StorageError("No free file name found") from error
 
-    def _content(self, index: DataSetIndex | None) -> FileContent:
-        prefix = self._prefix(index)
+    def _content(self, sop_class: str, sop_instance: str) -> FileContent:
+        prefix = self._prefix(sop_class, sop_instance)
         spool = self._spool
         if spool.fd is None:
             return FileContent(prefix, (spool.view(),))
         pieces = (FileRange(spool.fd, spool.prefix_length, spool.size),)
         return FileContent(prefix, pieces, self._temporary if prefix == self._spooled_prefix else None)
 
-    def _prefix(self, index: DataSetIndex | None) -> bytes:
+    def _prefix(self, sop_class: str, sop_instance: str) -> bytes:
         """File Meta Information: UIDs of the data set, of the command where it has none or was not looked at."""
-        sop_class, sop_instance = data_set_uids(index) if index is not None else ("", "")
         return file_prefix(
             sop_class or self._sop_class_uid,
             sop_instance or self._sop_instance_uid,
@@ -279,10 +278,10 @@ class Reception:
 
     def _first_prefix(self, head: memoryview) -> bytes:
         """The prefix of a data set too large for memory, by what has come of it; `_content` checks that it holds."""
-        index = None
+        uids = ("", "")
         if not self._receiver.bit_preserving and self._encoding is not None:
-            index = scan(MemorySource(head), self._encoding, whole=False)
-        self._spooled_prefix = self._prefix(index)
+            uids = data_set_uids(scan(MemorySource(head), self._encoding, whole=False))
+        self._spooled_prefix = self._prefix(*uids)
         return self._spooled_prefix
 
     def _open_file(self) -> int:

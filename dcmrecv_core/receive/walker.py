@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import repeat
 
 from dcmrecv_core.errors import DataSetError
-from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement, Stretch
+from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement, Span, Stretch
 from dcmrecv_core.receive.encodings import (
     EXPLICIT_LAYOUT,
     IMPLICIT_LAYOUT,
@@ -76,8 +76,10 @@ class Walker:
         "encapsulated",
         "found",
         "frames",
+        "fresh",
         "in_sequence",
         "index",
+        "inner",
         "known",
         "last",
         "layout",
@@ -109,6 +111,8 @@ class Walker:
         self.whole = whole
         # recognised elements are not counted as steps, of which inflated data have so many only
         self.known = None if isinstance(index.source, InflatedSource) else known
+        self.fresh: list[PlainElement] = []  # what came since the last stretch that was recognised
+        self.inner: list[Span] = []  # headers within those
         self.window: bytes | memoryview = b""
         self.base = 0  # offset of the window
         self.ceiling = _FIRST_PIXEL_DATA  # runs at top level end before this tag
@@ -137,6 +141,7 @@ class Walker:
             if not next(steps, False):
                 raise self._too_many_steps(position)
             available = self._look(position)
+            begin, nested = position, bool(self.frames)
             if available <= 0:
                 self._end_of_value(position, available)
             elif available < 8:
@@ -145,6 +150,9 @@ class Walker:
                 position = self._item(position)
             else:
                 position = self._element(position, available)
+            if nested and position > begin:
+                self._note_inner(begin, position - begin)
+        self._learn()
         if isinstance(self.source, InflatedSource) and self.source.trailing > 1:
             self._warn(f"{self.source.trailing} bytes behind the deflated stream")
 
@@ -196,7 +204,7 @@ class Walker:
         header, length32 = self.layout.header, self.layout.length32
         short, long = self.layout.short, self.layout.plain_long
         stop, found, ceiling = self._bounds(position)
-        stretches, fresh = self._stretches(), []
+        stretches, fresh, inner = self._stretches(), self.fresh, self.inner
         for _ in self.steps:
             if position >= stop:
                 break
@@ -204,8 +212,6 @@ class Walker:
             if head in stretches:
                 stretch = self._recognise(stretches[head], position, last, stop, ceiling)
                 if stretch is not None:
-                    self._learn(fresh)
-                    fresh = []
                     last = stretch.last
                     position += stretch.length
                     continue
@@ -226,10 +232,11 @@ class Walker:
             if found is not None:
                 found[tag] = element = (tag, vr, position, value, length, end)
                 fresh.append(element)
+            else:
+                inner.append((position, value - position))
             last = tag
             position = end
         self.last = last
-        self._learn(fresh)
         return position
 
     def _implicit_run(self, position: int) -> int:
@@ -237,7 +244,7 @@ class Walker:
         window, base, limit, last = self.window, self.base, self.limit, self.last
         header, sequences = self.layout.header, sequence_tags()
         stop, found, ceiling = self._bounds(position)
-        stretches, fresh = self._stretches(), []
+        stretches, fresh, inner = self._stretches(), self.fresh, self.inner
         for _ in self.steps:
             if position >= stop:
                 break
@@ -245,8 +252,6 @@ class Walker:
             if head in stretches:
                 stretch = self._recognise(stretches[head], position, last, stop, ceiling)
                 if stretch is not None:
-                    self._learn(fresh)
-                    fresh = []
                     last = stretch.last
                     position += stretch.length
                     continue
@@ -259,14 +264,15 @@ class Walker:
             if found is not None:
                 found[tag] = element = (tag, "", position, value, length, end)
                 fresh.append(element)
+            else:
+                inner.append((position, value - position))
             last = tag
             position = end
         self.last = last
-        self._learn(fresh)
         return position
 
     def _stretches(self) -> Mapping[Head, Stretch]:
-        """What is known of data sets of this layout; nothing about items, whose runs are short."""
+        """What may be recognised here: whole top-level elements only."""
         return _NOTHING if self.frames or self.known is None else self.known.of(self.layout)
 
     def _recognise(self, stretch: Stretch | None, position: int, last: int, stop: int, ceiling: int) -> Stretch | None:
@@ -278,15 +284,30 @@ class Walker:
             headers = stretch.unpack(window, at)
             if headers == stretch.headers:
                 known.credit += len(headers)
-                self.index.recognised.append((position, stretch))
+                self._learn()
+                self.index.add(position, stretch)
                 return stretch
             stretch = known.split(self.layout, stretch, headers)
         return None
 
-    def _learn(self, fresh: list[PlainElement]) -> None:
-        if fresh and self.known is not None:
-            window, base = self.window, self.base
-            self.known.learn(self.layout, fresh, lambda offset: bytes(window[offset - base : offset - base + 12]))
+    def _note_inner(self, position: int, length: int) -> None:
+        """A step within a sequence went over `length` bytes, which should be one header."""
+        if length > _LONGEST_HEADER:
+            self._forget()  # nested pixel data
+        elif self.known is not None:
+            self.inner.append((position, length))
+
+    def _learn(self) -> None:
+        if self.known is not None and self.fresh:
+            self.known.learn(self.layout, self.fresh, self.inner, self.source)
+            self.fresh.clear()
+            self.inner.clear()
+
+    def _forget(self) -> None:
+        """Neither learn nor recognise anything any more: what is odd gets the careful look each time."""
+        self.known = None
+        self.fresh.clear()
+        self.inner.clear()
 
     def _bounds(self, position: int) -> tuple[int, dict[int, PlainElement] | None, int]:
         """What a run has to respect: where a header may begin, where to keep elements, the first tag not to take."""
@@ -486,6 +507,7 @@ class Walker:
                 self._obstacle(f"{_name(element.tag)} is there twice")
             elif len(self.index) < MAX_ELEMENTS or element.tag in PIXEL_DATA_TAGS:
                 self.found[element.tag] = element
+                self.fresh.append(element)
             else:
                 self._overflow()
         return element.end
@@ -494,6 +516,8 @@ class Walker:
 
     def _pixel_data(self, element: Element) -> None:
         if not self.pixel_data_seen:
+            self._learn()
+            self._forget()
             self.index.pixel_offset = element.offset
             self.index.has_pixel_data = True
             self.ceiling = _DELIMITERS
@@ -514,10 +538,12 @@ class Walker:
         self._obstacle(f"more than {MAX_ELEMENTS} elements")
 
     def _obstacle(self, text: str) -> None:
+        self._forget()
         if not self.pixel_data_seen:
             self.index.obstacle = text
 
     def _warn(self, text: str, *offending: int) -> None:
+        self._forget()
         warnings = self.index.warnings
         if not warnings:
             self.index.offending = offending

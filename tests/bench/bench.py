@@ -70,7 +70,7 @@ class Bench:
 
     def _loads(self, workload: Workload, names: Sequence[str], rounds: int) -> list[Row]:
         load = self._load(workload)
-        request, _ = load.series.request(load.max_pdu)
+        [(request, _), *_] = load.series.requests(load.max_pdu)
         site = Site(self._ours, self._directory, CLASSES, SYNTAXES, workload.pdu, len(request))
         memory = dict.fromkeys(names, 0.0)
         samples: dict[str, list[Sample]] = {name: [] for name in names}
@@ -120,7 +120,7 @@ class Bench:
         os.sync()
         share = load.count // load.associations
         result = in_processes(load.associations, lambda _: commits(str(place), request, share, load.seconds))
-        return summary(result, len(load.series.data), 0)
+        return summary(result, load.series.size, 0)
 
     def _serials(self, count: int) -> int:
         first, self._serial = self._serial, self._serial + count

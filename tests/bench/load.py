@@ -59,7 +59,7 @@ class Sender:
 
     def __init__(self, port: int, load: Load) -> None:
         self._port = port
-        self._request, self._places = load.series.request(load.max_pdu)
+        self._requests = load.series.requests(load.max_pdu)
         proposed = [(load.series.sop_class, [load.series.transfer_syntax])]
         proposed += [(abstract, [EXPLICIT_LE]) for abstract in load.contexts if abstract != load.series.sop_class]
         self._associate = bytearray(associate_rq(proposed, calling="BENCH"))
@@ -75,9 +75,10 @@ class Sender:
         self._expect(ASSOCIATE_AC)
 
     def store(self, serial: int) -> None:
-        request, buffer = self._request, self._buffer
+        request, places = self._requests[serial % len(self._requests)]
+        buffer = self._buffer
         digits = b"%d" % (FIRST_SERIAL + serial)
-        for place in self._places:
+        for place in places:
             request[place : place + 14] = digits
         self._socket.sendall(request)
         length = self._read()

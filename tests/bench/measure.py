@@ -46,7 +46,7 @@ def sample(receiver: Running, load: Load, first: int) -> Sample:
     before = processor_seconds(receiver.process.pid)
     result = send(receiver.port, load, first)
     cpu = processor_seconds(receiver.process.pid) - before
-    return summary(result, len(load.series.data), cpu)
+    return summary(result, load.series.size, cpu)
 
 
 def summary(result: Result, size: int, cpu: float) -> Sample:
