@@ -105,7 +105,7 @@ class DataSetIndex:
     def add(self, start: int, stretch: Stretch) -> None:
         """`stretch` is at `start`."""
         self.recognised.append((start, stretch))
-        self.recognised_count += len(stretch.headers)
+        self.recognised_count += len(stretch.elements)
 
     def get(self, tag: int) -> Element | None:
         """The element with this tag, None if there is none."""
