@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
-_SYSTEM = "/usr/local/bin:/usr/bin:/bin"  # our own dcmrecv may come first in PATH
+_SYSTEM = "/usr/local/bin:/usr/bin:/bin:/usr/sbin"  # our own dcmrecv may come first in PATH
 _START_SECONDS = 20.0
 
 
