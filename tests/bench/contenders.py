@@ -44,7 +44,7 @@ CONTENDERS = {
     "pynetdicom": Contender(
         "`python -m pynetdicom storescp`", "{python} -m pynetdicom storescp -q -pdu {pdu} -od {out} {extra} {port}"
     ),
-    "orthanc": Contender("Orthanc with its own storage and index", "Orthanc {orthanc}"),
+    "orthanc": Contender("Orthanc with its own index, with TCP_NODELAY=1", "Orthanc {orthanc}", _NO_DELAY),
     "null": Contender(
         "limit: reads and answers, nothing else", "{python} {here}/limits.py null {length} {port}", is_limit=True
     ),
