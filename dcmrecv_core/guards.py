@@ -81,16 +81,17 @@ class HookTimer:
                 self._ticks = 0  # a hook that swallows it gets the next one a limit later
                 raise HookTimeout(f"longer than {self.limit:g} seconds")
 
-    @contextmanager
-    def suspended(self) -> Iterator[None]:
-        """For the core's own work on behalf of a hook (`Instance.save`): a slow disk is not the plugin's fault."""
+    def suspend(self) -> bool:
+        """Before the core's own work on behalf of a hook (`Instance.save`): a slow disk is not the plugin's fault.
+        Returns what `resume` wants."""
         was_running, self.running = self.running, False
         self.flag[0] = 0
-        try:
-            yield
-        finally:
-            self.running = was_running
-            self.flag[0] = was_running
+        return was_running
+
+    def resume(self, was_running: bool) -> None:
+        """That work is done."""
+        self.running = was_running
+        self.flag[0] = was_running
 
 
 timer = HookTimer()

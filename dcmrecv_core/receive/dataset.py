@@ -3,6 +3,7 @@
     sources.py   bytes: in memory, in a spooled file, or inflated from either
     encodings.py transfer syntaxes, layouts of headers
     walker.py    the walk
+    stretches.py what data sets have in common: makes it faster
     elements.py  what it yields
 
 What is refused, with `DataSetError`: nothing at all; data that end inside a header, a value, or a sequence that wants a
@@ -23,22 +24,23 @@ from dcmrecv_core.errors import DataSetError
 from dcmrecv_core.receive.elements import DataSetIndex, Element
 from dcmrecv_core.receive.encodings import UNDEFINED_LENGTH, Encoding, encoding_of
 from dcmrecv_core.receive.sources import InflatedSource, Source
+from dcmrecv_core.receive.stretches import KnownStretches
 from dcmrecv_core.receive.walker import MAX_DEPTH, Walker
 
 __all__ = ["MAX_DEPTH", "UNDEFINED_LENGTH", "DataSetIndex", "Element", "Encoding", "encoding_of", "scan"]
 
 
-def scan(source: Source, encoding: Encoding, *, whole: bool) -> DataSetIndex:
+def scan(source: Source, encoding: Encoding, *, whole: bool, known: KnownStretches | None = None) -> DataSetIndex:
     """Walk through a data set.
 
     With `whole`, to its end; raises DataSetError if it cannot be understood. Without, up to the pixel data and as
     far as it can be understood, never raising that: the fault becomes the last warning. Raises OSError if the source
-    cannot be read.
+    cannot be read. `known` is what data sets before it had in common; it makes this one faster, not different.
     """
     if encoding.deflated:
         source = InflatedSource(source)
     index = DataSetIndex(source)
-    walker = Walker(index, encoding, whole)
+    walker = Walker(index, encoding, whole, known)
     try:
         walker.walk()
     except DataSetError as error:

@@ -84,7 +84,7 @@ def tag_of(index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
     group = number >> 16
     for block in range(0x10, 0x100):
         owner = group << 16 | block
-        if owner in index.found and _creator(index, encoding, owner) == creator.strip():
+        if owner in index and _creator(index, encoding, owner) == creator.strip():
             return group << 16 | block << 8 | number & 0xFF
     return -1
 

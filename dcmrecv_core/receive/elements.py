@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import Any, NamedTuple
 
 from dcmrecv_core.receive.sources import Source
 
@@ -26,14 +28,60 @@ PlainElement = tuple[int, str, int, int, int, int]
 """An `Element` before it is one: the walker makes hundreds for each that is looked at, at a third of the cost."""
 
 
+Span = tuple[int, int]
+"""Offset and length of a header."""
+
+
+class Stretch:
+    """Top-level elements that came one behind the other, with all that is in them. Offsets are from its start."""
+
+    __slots__ = ("elements", "first", "headers", "last", "length", "spans", "unpack")
+
+    def __init__(self, elements: Sequence[PlainElement], spans: Sequence[Span], headers: tuple[bytes, ...]) -> None:
+        self.elements = {element[0]: element for element in elements}
+        """By tag."""
+        self.first, self.last = elements[0][0], elements[-1][0]
+        """Tags."""
+        self.length = elements[-1][5]
+        self.spans = spans
+        """Where all headers are, those of items, nested elements and delimiters too."""
+        self.headers = headers
+        """Their bytes."""
+        self.unpack = _picker(spans)
+        """Picks the bytes at `spans` out of a buffer, from an offset on."""
+
+
+def _picker(spans: Sequence[Span]) -> Callable[[Any, int], tuple[bytes, ...]]:
+    codes = []
+    end = 0
+    for offset, length in spans:
+        codes.append(f"{offset - end}x{length}s")
+        end = offset + length
+    return Struct("=" + "".join(codes)).unpack_from
+
+
 class DataSetIndex:
     """The top-level elements of a data set and what was odd about it."""
 
-    __slots__ = ("found", "has_pixel_data", "obstacle", "offending", "overflow", "pixel_offset", "source", "warnings")
+    __slots__ = (
+        "found",
+        "has_pixel_data",
+        "obstacle",
+        "offending",
+        "overflow",
+        "pixel_offset",
+        "recognised",
+        "recognised_count",
+        "source",
+        "warnings",
+    )
 
     def __init__(self, source: Source) -> None:
         self.found: dict[int, PlainElement] = {}
-        """By tag; of repeated elements the first."""
+        """By tag, those that were looked at one by one; of repeated elements the first."""
+        self.recognised: list[tuple[int, Stretch]] = []
+        """The others, as stretches with the offsets where they begin."""
+        self.recognised_count = 0
         self.pixel_offset = 0
         """Offset of the first pixel data element's header, else where the elements end."""
         self.source = source
@@ -48,12 +96,44 @@ class DataSetIndex:
         self.obstacle = ""
         """Why what precedes the pixel data cannot be replaced without losing some of it; "" if it can."""
 
+    def __len__(self) -> int:
+        return len(self.found) + self.recognised_count
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self.found or any(tag in stretch.elements for _, stretch in self.recognised)
+
+    def add(self, start: int, stretch: Stretch) -> None:
+        """`stretch` is at `start`."""
+        self.recognised.append((start, stretch))
+        self.recognised_count += len(stretch.elements)
+
     def get(self, tag: int) -> Element | None:
         """The element with this tag, None if there is none."""
         plain = self.found.get(tag)
-        return None if plain is None else Element._make(plain)
+        if plain is not None:
+            return Element._make(plain)
+        for start, stretch in self.recognised:
+            if stretch.first <= tag <= stretch.last:
+                plain = stretch.elements.get(tag)
+                if plain is not None:
+                    return _moved(plain, start)
+        return None
 
     @property
     def elements(self) -> dict[int, Element]:
-        """All of them, by tag, made anew."""
-        return {tag: Element._make(plain) for tag, plain in self.found.items()}
+        """All of them, by tag, in the order in which they came, made anew."""
+        elements = [Element._make(plain) for plain in self.found.values()]
+        for start, stretch in self.recognised:
+            elements += [_moved(plain, start) for plain in stretch.elements.values()]
+        if self.recognised:
+            elements.sort(key=_offset)
+        return {element.tag: element for element in elements}
+
+
+def _moved(plain: PlainElement, start: int) -> Element:
+    tag, vr, offset, value_offset, length, end = plain
+    return Element(tag, vr, start + offset, start + value_offset, length, start + end)
+
+
+def _offset(element: Element) -> int:
+    return element.offset

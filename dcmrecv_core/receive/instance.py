@@ -104,8 +104,11 @@ class ReceivedInstance(Instance):
         if on_exists not in ON_EXISTS:
             raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
         parts, name = inside(path, self._publisher.directories.root)
-        with timer.suspended():
+        was_running = timer.suspend()
+        try:
             return self._publisher.publish(parts, name, on_exists, self.content)
+        finally:
+            timer.resume(was_running)
 
     def replace_header(self, dataset: Dataset) -> None:
         encoding = self._replaceable()

@@ -22,6 +22,7 @@ from dcmrecv_core.receive.part10 import file_prefix
 from dcmrecv_core.receive.publish import DUPLICATE_SOP_INSTANCE, Publisher
 from dcmrecv_core.receive.sources import MemorySource
 from dcmrecv_core.receive.spool import Spool
+from dcmrecv_core.receive.stretches import KnownStretches
 from dcmrecv_core.receive.temporary import Capabilities, Temporary
 from dcmrecv_core.receive.walker import MAX_ELEMENTS
 
@@ -78,6 +79,7 @@ class Receiver:
             capabilities=capabilities,
         )
         self.buffer = bytearray(SPOOL_SIZE)
+        self.stretches = KnownStretches()
 
     def begin(
         self, association: Association, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
@@ -169,11 +171,12 @@ class Reception:
     def judge(self) -> tuple[ReceivedInstance, ReceiveResult]:
         """The data set is complete: check it, and ask `receive`. Raises StatusError or OSError."""
         index = self._check()
-        self._compare(index)
+        uids = ("", "") if index is None else data_set_uids(index)
+        self._compare(index, *uids)
         instance = ReceivedInstance(
             self._association,
             (self._sop_class_uid, self._sop_instance_uid, self._transfer_syntax_uid),
-            self._content(index),
+            self._content(*uids),
             index,
             self._encoding,
             self._receiver.publisher,
@@ -217,7 +220,7 @@ class Reception:
             if not self._spool.size:
                 raise DataSetError("No data set")
             return None
-        index = scan(self._spool.source(), self._encoding, whole=True)
+        index = scan(self._spool.source(), self._encoding, whole=True, known=self._receiver.stretches)
         if index.warnings and self._receiver.settings.strict:
             raise StatusError(DOES_NOT_MATCH, index.warnings[0], index.offending)
         for warning in index.warnings:
@@ -226,13 +229,12 @@ class Reception:
             self._remark(logging.WARNING, f"more than {MAX_ELEMENTS} elements, hooks do not see the rest")
         return index
 
-    def _compare(self, index: DataSetIndex | None) -> None:
+    def _compare(self, index: DataSetIndex | None, sop_class: str, sop_instance: str) -> None:
         """The data set against its command. In doubt the sender's data win, unless --strict."""
         if index is None:
             if not self._sop_class_uid:
                 raise StatusError(0x0122, "Affected SOP Class UID is missing", (0x00000002,))
             return
-        sop_class, sop_instance = data_set_uids(index)
         if not self._sop_class_uid:
             if not sop_class:
                 raise DataSetError("SOP Class UID is missing in command and data set", (_SOP_CLASS_UID,))
@@ -267,17 +269,16 @@ class Reception:
                 if instance.attempt >= MAX_ATTEMPTS:
                     raise StorageError("No free file name found") from error
 
-    def _content(self, index: DataSetIndex | None) -> FileContent:
-        prefix = self._prefix(index)
+    def _content(self, sop_class: str, sop_instance: str) -> FileContent:
+        prefix = self._prefix(sop_class, sop_instance)
         spool = self._spool
         if spool.fd is None:
             return FileContent(prefix, (spool.view(),))
         pieces = (FileRange(spool.fd, spool.prefix_length, spool.size),)
         return FileContent(prefix, pieces, self._temporary if prefix == self._spooled_prefix else None)
 
-    def _prefix(self, index: DataSetIndex | None) -> bytes:
+    def _prefix(self, sop_class: str, sop_instance: str) -> bytes:
         """File Meta Information: UIDs of the data set, of the command where it has none or was not looked at."""
-        sop_class, sop_instance = data_set_uids(index) if index is not None else ("", "")
         return file_prefix(
             sop_class or self._sop_class_uid,
             sop_instance or self._sop_instance_uid,
@@ -287,10 +288,10 @@ class Reception:
 
     def _first_prefix(self, head: memoryview) -> bytes:
         """The prefix of a data set too large for memory, by what has come of it; `_content` checks that it holds."""
-        index = None
+        uids = ("", "")
         if not self._receiver.bit_preserving and self._encoding is not None:
-            index = scan(MemorySource(head), self._encoding, whole=False)
-        self._spooled_prefix = self._prefix(index)
+            uids = data_set_uids(scan(MemorySource(head), self._encoding, whole=False))
+        self._spooled_prefix = self._prefix(*uids)
         return self._spooled_prefix
 
     def _open_file(self) -> int:

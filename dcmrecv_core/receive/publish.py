@@ -9,8 +9,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 from dcmrecv_core.errors import NameTakenError, StorageError
@@ -82,22 +80,13 @@ class Publisher:
             raise storage_error(error, "Cannot store file") from error
 
     def _store(self, directory: Directory, name: str, on_exists: OnExists, content: Content, path: str) -> str:
-        with self._complete_file(content, directory) as temporary:
-            if self._fsync:
-                temporary.flush()
+        temporary = content.file()
+        if temporary is not None and not directory.foreign:
             return self._give_name(temporary, directory, name, on_exists, path)
-
-    @contextmanager
-    def _complete_file(self, content: Content, directory: Directory) -> Iterator[Temporary]:
-        """The content as a temporary file that can be linked into `directory`."""
-        ready = content.file()
-        if ready is not None and not directory.foreign:
-            yield ready
-            return
         temporary = self._open(directory)
         try:
             content.write_to(temporary.fd)
-            yield temporary
+            return self._give_name(temporary, directory, name, on_exists, path)
         finally:
             temporary.close()
 
@@ -111,6 +100,8 @@ class Publisher:
         return open_hidden(self._place_for(directory))
 
     def _give_name(self, temporary: Temporary, directory: Directory, name: str, on_exists: OnExists, path: str) -> str:
+        if self._fsync:
+            temporary.flush()
         try:
             temporary.link(directory, name)
             is_new = True

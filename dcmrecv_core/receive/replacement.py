@@ -75,7 +75,7 @@ def _header_parts(dataset: Dataset, index: DataSetIndex, encoding: Encoding) -> 
     start = 0
     if kept:
         source = MemorySource(memoryview(header))
-        written = sorted(scan(source, encoding._replace(deflated=False), whole=True).found.values())
+        written = sorted(scan(source, encoding._replace(deflated=False), whole=True).elements.values())
     for element in kept:
         following = bisect_left(written, (element.tag,))
         cut = written[following][2] if following < len(written) else len(header)

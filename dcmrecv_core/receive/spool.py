@@ -93,14 +93,20 @@ class Spool:
 
 def write_all(fd: int, chunks: Sequence[bytes | memoryview]) -> None:
     """writev until all is written: in portions that the system takes, and on from wherever it stopped short."""
-    pending = [memoryview(chunk) for chunk in chunks if len(chunk)]
-    first = 0
-    while first < len(pending):
-        written = os.writev(fd, pending[first : first + _IOV_MAX])
+    left = sum(map(len, chunks))
+    while left:
+        written = os.writev(fd, chunks[:_IOV_MAX])
         if not written:
             raise OSError(errno.EIO, "The file takes no more bytes")
-        while first < len(pending) and written >= len(pending[first]):
-            written -= len(pending[first])
-            first += 1
-        if written:
-            pending[first] = pending[first][written:]
+        left -= written
+        if left:
+            chunks = _behind(chunks, written)
+
+
+def _behind(chunks: Sequence[bytes | memoryview], count: int) -> Sequence[bytes | memoryview]:
+    """What is left without the first `count` bytes."""
+    for index, chunk in enumerate(chunks):
+        if count < len(chunk):
+            return [memoryview(chunk)[count:], *chunks[index + 1 :]]
+        count -= len(chunk)
+    return ()

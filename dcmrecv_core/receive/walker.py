@@ -7,10 +7,11 @@ disorder, unknown VR, end of a window) stops them and gets the careful look that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import repeat
 
 from dcmrecv_core.errors import DataSetError
-from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement
+from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement, Span, Stretch
 from dcmrecv_core.receive.encodings import (
     EXPLICIT_LAYOUT,
     IMPLICIT_LAYOUT,
@@ -23,6 +24,7 @@ from dcmrecv_core.receive.encodings import (
     sequence_tags,
 )
 from dcmrecv_core.receive.sources import InflatedSource, Source
+from dcmrecv_core.receive.stretches import Head, KnownStretches
 
 MAX_DEPTH = 128
 """Sequences within sequences. The deepest real objects (structured reports) have about 20; pydicom, which recurses to
@@ -46,6 +48,7 @@ _FIRST_PIXEL_DATA = min(PIXEL_DATA_TAGS)
 _BEHIND_FILE_META = 0x00030000
 _KNOWN_VRS = frozenset(vr.encode() for vr in SHORT_VRS | LONG_VRS)
 _LONGEST_HEADER = 12
+_NOTHING: Mapping[Head, Stretch] = {}
 
 
 def _fault(tag: int, offset: int, text: str) -> DataSetError:
@@ -73,8 +76,11 @@ class Walker:
         "encapsulated",
         "found",
         "frames",
+        "fresh",
         "in_sequence",
         "index",
+        "inner",
+        "known",
         "last",
         "layout",
         "limit",
@@ -87,7 +93,9 @@ class Walker:
         "window",
     )
 
-    def __init__(self, index: DataSetIndex, encoding: Encoding, whole: bool) -> None:
+    def __init__(
+        self, index: DataSetIndex, encoding: Encoding, whole: bool, known: KnownStretches | None = None
+    ) -> None:
         self.in_sequence = False  # items are due, not elements
         self.delimited = False  # of undefined length
         self.limit = index.source.size  # where it has to end, or whatever encloses it
@@ -101,6 +109,10 @@ class Walker:
         self.source = index.source
         self.encapsulated = encoding.encapsulated
         self.whole = whole
+        # recognised elements are not counted as steps, of which inflated data have so many only
+        self.known = None if isinstance(index.source, InflatedSource) else known
+        self.fresh: list[PlainElement] = []  # what came since the last stretch that was recognised
+        self.inner: list[Span] = []  # headers within those
         self.window: bytes | memoryview = b""
         self.base = 0  # offset of the window
         self.ceiling = _FIRST_PIXEL_DATA  # runs at top level end before this tag
@@ -124,11 +136,12 @@ class Walker:
                 position = self._explicit_run(position) if self.layout.explicit else self._implicit_run(position)
             if not self.frames:
                 self.reached = position
-                if len(self.found) >= MAX_ELEMENTS and self.last not in self.found:
+                if len(self.index) >= MAX_ELEMENTS and self.last not in self.index:
                     self._overflow()
             if not next(steps, False):
                 raise self._too_many_steps(position)
             available = self._look(position)
+            begin, nested = position, bool(self.frames)
             if available <= 0:
                 self._end_of_value(position, available)
             elif available < 8:
@@ -137,6 +150,9 @@ class Walker:
                 position = self._item(position)
             else:
                 position = self._element(position, available)
+            if nested and position > begin:
+                self._note_inner(begin, position - begin)
+        self._learn()
         if isinstance(self.source, InflatedSource) and self.source.trailing > 1:
             self._warn(f"{self.source.trailing} bytes behind the deflated stream")
 
@@ -188,10 +204,18 @@ class Walker:
         header, length32 = self.layout.header, self.layout.length32
         short, long = self.layout.short, self.layout.plain_long
         stop, found, ceiling = self._bounds(position)
+        stretches, fresh, inner = self._stretches(), self.fresh, self.inner
         for _ in self.steps:
             if position >= stop:
                 break
-            group, number, code, length = header(window, position - base)
+            head = header(window, position - base)
+            if head in stretches:
+                stretch = self._recognise(stretches[head], position, last, stop, ceiling)
+                if stretch is not None:
+                    last = stretch.last
+                    position += stretch.length
+                    continue
+            group, number, code, length = head
             if code in short:
                 vr = short[code]
                 value = position + 8
@@ -206,7 +230,10 @@ class Walker:
             if length & 1 or end > limit or not last < tag < ceiling:
                 break
             if found is not None:
-                found[tag] = (tag, vr, position, value, length, end)
+                found[tag] = element = (tag, vr, position, value, length, end)
+                fresh.append(element)
+            else:
+                inner.append((position, value - position))
             last = tag
             position = end
         self.last = last
@@ -217,28 +244,77 @@ class Walker:
         window, base, limit, last = self.window, self.base, self.limit, self.last
         header, sequences = self.layout.header, sequence_tags()
         stop, found, ceiling = self._bounds(position)
+        stretches, fresh, inner = self._stretches(), self.fresh, self.inner
         for _ in self.steps:
             if position >= stop:
                 break
-            group, number, length = header(window, position - base)
+            head = header(window, position - base)
+            if head in stretches:
+                stretch = self._recognise(stretches[head], position, last, stop, ceiling)
+                if stretch is not None:
+                    last = stretch.last
+                    position += stretch.length
+                    continue
+            group, number, length = head
             tag = group << 16 | number
             value = position + 8
             end = value + length
             if length & 1 or end > limit or not last < tag < ceiling or tag in sequences:
                 break
             if found is not None:
-                found[tag] = (tag, "", position, value, length, end)
+                found[tag] = element = (tag, "", position, value, length, end)
+                fresh.append(element)
+            else:
+                inner.append((position, value - position))
             last = tag
             position = end
         self.last = last
         return position
+
+    def _stretches(self) -> Mapping[Head, Stretch]:
+        """What may be recognised here: whole top-level elements only."""
+        return _NOTHING if self.frames or self.known is None else self.known.of(self.layout)
+
+    def _recognise(self, stretch: Stretch | None, position: int, last: int, stop: int, ceiling: int) -> Stretch | None:
+        """What of the stretch is at `position`, if all of it is in bounds; None if nothing is."""
+        known, window, at = self.known, self.window, position - self.base
+        while stretch is not None and known is not None:
+            if stretch.first <= last or stretch.last >= ceiling or position + stretch.length > stop + 7:
+                return None
+            headers = stretch.unpack(window, at)
+            if headers == stretch.headers:
+                known.credit += len(headers)
+                self._learn()
+                self.index.add(position, stretch)
+                return stretch
+            stretch = known.split(self.layout, stretch, headers)
+        return None
+
+    def _note_inner(self, position: int, length: int) -> None:
+        """A step within a sequence went over `length` bytes, which should be one header."""
+        if length > _LONGEST_HEADER:
+            self._forget()  # nested pixel data
+        elif self.known is not None:
+            self.inner.append((position, length))
+
+    def _learn(self) -> None:
+        if self.known is not None and self.fresh:
+            self.known.learn(self.layout, self.fresh, self.inner, self.source)
+            self.fresh.clear()
+            self.inner.clear()
+
+    def _forget(self) -> None:
+        """Neither learn nor recognise anything any more: what is odd gets the careful look each time."""
+        self.known = None
+        self.fresh.clear()
+        self.inner.clear()
 
     def _bounds(self, position: int) -> tuple[int, dict[int, PlainElement] | None, int]:
         """What a run has to respect: where a header may begin, where to keep elements, the first tag not to take."""
         stop = min(self.limit - 7, self.base + len(self.window) - _LONGEST_HEADER + 1)
         if self.frames:
             return stop, None, _DELIMITERS
-        room = MAX_ELEMENTS - len(self.found)
+        room = MAX_ELEMENTS - len(self.index)
         if room <= 0:
             return stop, None, self.ceiling
         return min(stop, position + 8 * room), self.found, self.ceiling
@@ -427,10 +503,11 @@ class Walker:
 
     def _keep(self, element: Element) -> int:
         if not self.frames:
-            if element.tag in self.found:
+            if element.tag in self.index:
                 self._obstacle(f"{_name(element.tag)} is there twice")
-            elif len(self.found) < MAX_ELEMENTS or element.tag in PIXEL_DATA_TAGS:
+            elif len(self.index) < MAX_ELEMENTS or element.tag in PIXEL_DATA_TAGS:
                 self.found[element.tag] = element
+                self.fresh.append(element)
             else:
                 self._overflow()
         return element.end
@@ -439,6 +516,8 @@ class Walker:
 
     def _pixel_data(self, element: Element) -> None:
         if not self.pixel_data_seen:
+            self._learn()
+            self._forget()
             self.index.pixel_offset = element.offset
             self.index.has_pixel_data = True
             self.ceiling = _DELIMITERS
@@ -451,7 +530,7 @@ class Walker:
         if tag > self.last:
             self.last = tag
         else:
-            repeated = tag == self.last or (tag in self.found and not self.frames)
+            repeated = tag == self.last or (tag in self.index and not self.frames)
             self._warn(f"{_name(tag)} at {position}: {'Repeated' if repeated else 'Out of order'}", tag)
 
     def _overflow(self) -> None:
@@ -459,10 +538,12 @@ class Walker:
         self._obstacle(f"more than {MAX_ELEMENTS} elements")
 
     def _obstacle(self, text: str) -> None:
+        self._forget()
         if not self.pixel_data_seen:
             self.index.obstacle = text
 
     def _warn(self, text: str, *offending: int) -> None:
+        self._forget()
         warnings = self.index.warnings
         if not warnings:
             self.index.offending = offending

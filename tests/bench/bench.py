@@ -1,0 +1,184 @@
+"""Measures receivers, prints how ours compares, and writes docs/performance.md with its plots.
+
+    python tests/bench/bench.py [--only TEXT ...] [--rounds N] [--quick] [--directory DIRECTORY] [--ours PROGRAM]
+
+All rows of a workload are measured in turn, round after round, so that what disturbs the machine disturbs all. Names of
+instances are never used again: overwriting is another kind of work. Only a run of everything writes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
+
+from pynetdicom import StoragePresentationContexts
+
+import report
+from contenders import Running, Site, missing, running, split
+from limits import commits
+from load import Failed, Load, in_processes
+from machine import description
+from measure import Row, Sample, peak_memory, sample, summary
+from series import CT, DEFLATED, ENHANCED_CT, EXPLICIT_LE, JPEG_2000, SERIES
+from workloads import WORKLOADS, Workload
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+_FIRST = [ENHANCED_CT, CT]
+CLASSES = tuple(dict.fromkeys([*_FIRST, *(str(each.abstract_syntax) for each in StoragePresentationContexts)]))[:120]
+SYNTAXES = EXPLICIT_LE, DEFLATED, JPEG_2000
+QUICK_SECONDS = 0.3
+
+
+class Bench:
+    """Measures workloads one after the other below `directory`."""
+
+    def __init__(self, ours: Path, directory: Path, rounds: int | None, is_quick: bool) -> None:
+        self._ours = ours
+        self._directory = directory
+        self._rounds = rounds
+        self._is_quick = is_quick
+        self._serial = 0
+        self.rows: dict[tuple[str, str], Row] = {}
+
+    def measure(self, workload: Workload) -> None:
+        """Raises load.Failed if a receiver does not store what it is sent."""
+        names = [name for name in workload.rows if not missing(name)]
+        rounds = self._rounds or (1 if self._is_quick else workload.rounds)
+        ways = self._loads if workload.series else self._starts
+        self.rows |= {(workload.name, row.name): row for row in ways(workload, names, rounds)}
+
+    def _starts(self, workload: Workload, names: Sequence[str], rounds: int) -> list[Row]:
+        site = Site(self._ours, self._directory, CLASSES, SYNTAXES, workload.pdu, 0)
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(rounds):
+            for name in names:
+                with running(name, site) as receiver:
+                    seconds[name].append(receiver.start_seconds)
+        samples = {name: [Sample(1 / each, 0, each * 1e3, 0, 0) for each in seconds[name]] for name in names}
+        return [Row(workload.name, name, samples[name], 0) for name in names]
+
+    def _loads(self, workload: Workload, names: Sequence[str], rounds: int) -> list[Row]:
+        load = self._load(workload)
+        [(request, _), *_] = load.series.requests(load.max_pdu)
+        site = Site(self._ours, self._directory, CLASSES, SYNTAXES, workload.pdu, len(request))
+        memory = dict.fromkeys(names, 0.0)
+        samples: dict[str, list[Sample]] = {name: [] for name in names}
+        with ExitStack() as stack:
+            receivers = {name: stack.enter_context(running(name, site)) for name in names if name != "commits"}
+            for name, receiver in receivers.items():
+                memory[name] = self._warm_up(name, receiver, load)
+            for number in range(rounds):
+                for name in (*names[number % len(names) :], *names[: number % len(names)]):
+                    samples[name].append(self._sample(name, receivers.get(name), load, bytes(request)))
+                    if workload.clear and name in receivers:
+                        receivers[name].clear()
+        shutil.rmtree(self._directory)
+        self._directory.mkdir()
+        spread_directories(self._directory)
+        return [Row(workload.name, name, samples[name], memory[name]) for name in names]
+
+    def _load(self, workload: Workload) -> Load:
+        return Load(
+            SERIES[workload.series](),
+            max(workload.count // (5 if self._is_quick else 1), workload.associations),
+            min(workload.seconds, QUICK_SECONDS) if self._is_quick else workload.seconds,
+            workload.associations,
+            CLASSES[: workload.contexts],
+            workload.association_each,
+            workload.titles_change,
+            workload.pdu,
+        )
+
+    def _warm_up(self, name: str, receiver: Running, load: Load) -> float:
+        """Send a part of the load to see the memory, and whether what is confirmed is stored."""
+        part = load._replace(count=max(load.count // 4, load.associations), seconds=load.seconds / 2)
+        try:
+            memory, sent = peak_memory(receiver, part, self._serials(part.count))
+        except Failed:
+            print(receiver.log.read_text(errors="replace")[-2000:], file=sys.stderr)
+            raise
+        if not split(name)[0].is_limit and receiver.stored() < sent:
+            raise Failed(f"{name}: of {sent} confirmed instances {receiver.stored()} are stored")
+        return memory
+
+    def _sample(self, name: str, receiver: Running | None, load: Load, request: bytes) -> Sample:
+        if receiver is not None:
+            return sample(receiver, load, self._serials(load.count))
+        place = self._directory / f"commits-{self._serials(1)}"
+        place.mkdir()
+        os.sync()
+        share = load.count // load.associations
+        result = in_processes(load.associations, lambda _: commits(str(place), request, share, load.seconds))
+        return summary(result, load.series.size, 0)
+
+    def _serials(self, count: int) -> int:
+        first, self._serial = self._serial, self._serial + count
+        return first
+
+
+def spread_directories(directory: Path) -> None:
+    """Have ext4 put what is below into block groups of their own (chattr +T, where that is known).
+
+    In the group of a directory it looks at every inode that was freed in the last seconds before it takes one.
+    """
+    get_flags, set_flags, top_directory = 0x80086601, 0x40086602, 0x00020000  # FS_IOC_*, linux/fs.h
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        [flags] = struct.unpack("l", fcntl.ioctl(descriptor, get_flags, bytes(8)))
+        fcntl.ioctl(descriptor, set_flags, struct.pack("l", flags | top_directory))
+    except OSError:  # another file system
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def write_page(rows: report.Rows, directory: Path) -> None:
+    page = DOCS / "performance.md"
+    blocks = {
+        "targets": report.targets_table(report.verdicts(rows)),
+        "machine": description(directory) + f"- measured on {time.strftime('%Y-%m-%d')}\n",
+        "receivers": report.receivers_table(),
+        "rows": report.rows_tables(rows),
+    }
+    page.write_text(report.updated(page.read_text(), blocks))
+    (DOCS / "plots").mkdir(exist_ok=True)
+    for name, content in report.plots(rows).items():
+        (DOCS / "plots" / name).write_text(content)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure receivers; see docs/performance.md.")
+    parser.add_argument("--only", action="append", metavar="TEXT", help="only workloads with TEXT in their names")
+    parser.add_argument("--rounds", type=int, help="rounds of each workload")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the instances, one round")
+    parser.add_argument("--directory", help="store below it (default: TMPDIR)")
+    parser.add_argument("--ours", type=Path, default=Path(sys.executable).with_name("dcmrecv"), help="our program")
+    options = parser.parse_args()
+    chosen = [each for each in WORKLOADS if any(text in each.name for text in options.only or [""])]
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as place:
+        bench = Bench(options.ours, Path(place, "rows"), options.rounds, options.quick)
+        Path(place, "rows").mkdir()
+        spread_directories(Path(place, "rows"))
+        begin = time.monotonic()
+        for workload in chosen:
+            bench.measure(workload)
+            found = {key: row for key, row in bench.rows.items() if key[0] == workload.name}
+            print(f"{report.rows_tables(found)}\n({time.monotonic() - begin:.0f} s)\n", flush=True)
+        if len(chosen) == len(WORKLOADS) and not options.quick:
+            write_page(bench.rows, Path(place))
+    print(report.targets_table(report.verdicts(bench.rows)))
+
+
+if __name__ == "__main__":
+    main()

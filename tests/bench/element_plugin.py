@@ -1,0 +1,8 @@
+"""What a plugin costs that reads one element of each instance."""
+
+from dcmrecv_core import Instance, escape, hookimpl
+
+
+@hookimpl
+def choose_filename(instance: Instance) -> str:
+    return escape(f"{instance.get('PatientID')}.{instance.sop_instance_uid}")

@@ -1,0 +1,173 @@
+"""What data sets have in common makes the walk faster, never different: every scan is compared with one that knows
+nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+from datasetmaker import ENCODINGS, Node, encode, sample, sample_files
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcmrecv_core.errors import DataSetError
+from dcmrecv_core.receive import stretches
+from dcmrecv_core.receive.dataset import Encoding, encoding_of, scan
+from dcmrecv_core.receive.encodings import EXPLICIT_LAYOUT, EXPLICIT_LITTLE
+from dcmrecv_core.receive.sources import MemorySource
+from dcmrecv_core.receive.stretches import KnownStretches
+
+SERIES = 0x0020000E
+SEQUENCE = 0x00081140
+
+
+def outcome(data: bytes, encoding: Encoding, known: KnownStretches | None, *, whole: bool = True) -> object:
+    """All that a scan yields, or the fault."""
+    try:
+        index = scan(MemorySource(memoryview(data)), encoding, whole=whole, known=known)
+    except DataSetError as error:
+        return str(error), error.elements
+    return (
+        list(index.elements.items()),
+        [index.get(tag) for tag in index.elements],
+        len(index),
+        all(tag in index for tag in index.elements),
+        (index.pixel_offset, index.has_pixel_data, index.overflow, index.obstacle),
+        (index.warnings, index.offending),
+    )
+
+
+def compare(series: Iterable[bytes], encoding: Encoding, known: KnownStretches) -> None:
+    for data in series:
+        assert outcome(data, encoding, known) == outcome(data, encoding, None)
+        assert outcome(data, encoding, known, whole=False) == outcome(data, encoding, None, whole=False)
+
+
+def image(number: int, *, extra: Sequence[Node] = ()) -> list[Node]:
+    """A few elements as in a series: some values vary in length, one of them within a sequence."""
+    text = b"1.2." + str(number).encode()
+    return sorted(
+        [
+            Node(0x00080016, "UI", b"1.2.840.10008.5.1.4.1.1.2\0"),
+            Node(0x00080018, "UI", text + b"\0" * (len(text) % 2)),
+            Node(0x00080060, "CS", b"CT"),
+            Node(SEQUENCE, "SQ", [[Node(0x00081150, "UI", b"1.2\0"), Node(0x00081155, "UI", b"9" * 2 * (number % 7))]]),
+            *(Node(0x00100010 + 16 * step, "LO", b"Value " + str(step % 10).encode() + b" ") for step in range(12)),
+            Node(SERIES, "UI", b"1.2.3\0"),
+            Node(0x00280010, "US", b"\0\1"),
+            Node(0x7FE00010, "OW", bytes(64)),
+            *extra,
+        ],
+        key=lambda node: node.tag,
+    )
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
+def test_a_series(encoding: Encoding) -> None:
+    known = KnownStretches()
+    compare((encode(image(10**digits), encoding) for digits in (1, 1, 2, 3, 4, 2, 1, 7, 6)), encoding, known)
+
+
+def test_a_series_is_recognised_in_a_few_stretches() -> None:
+    known = KnownStretches()
+    for digits in (1, 2, 3, 4, 5, 6, 7, 8):
+        index = scan(
+            MemorySource(memoryview(encode(image(10**digits), EXPLICIT_LITTLE))),
+            EXPLICIT_LITTLE,
+            whole=True,
+            known=known,
+        )
+    recognised = sum(len(stretch.elements) for _, stretch in index.recognised)
+    assert (recognised, len(index.found)) == (len(index) - len(index.found), len(index) - recognised)
+    assert recognised >= 14, "of 18; the UID, the sequence and what stands between them vary"
+    assert {element[0] for element in index.found.values()} >= {SEQUENCE, 0x7FE00010}
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.integers(1, 40), st.integers(0, 5), st.booleans()), unique_by=lambda each: each[0], max_size=25
+        ),
+        min_size=2,
+        max_size=6,
+    ),
+    st.sampled_from(list(ENCODINGS.values())),
+)
+@settings(deadline=None, max_examples=150)
+def test_whatever_comes(series: list[list[tuple[int, int, bool]]], encoding: Encoding) -> None:
+    """Elements in any order and of any length, odd ones too, some with items."""
+    known = KnownStretches()
+    compare(
+        (
+            encode(
+                [
+                    Node(0x00081140 + 16 * tag, "SQ", [[Node(0x00100010, "LO", b"x" * length)]])
+                    if nested
+                    else Node(0x00100000 + 2 * tag, "LO", b"x" * length)
+                    for tag, length, nested in sorted(elements, key=lambda each: each[2])
+                ],
+                encoding,
+            )
+            for elements in [*series, *series]
+        ),
+        encoding,
+        known,
+    )
+
+
+def test_real_files_and_what_becomes_of_them_when_bytes_change() -> None:
+    """One memory for all of them, each three times, then with single bytes changed and cut off."""
+    known = KnownStretches()
+    chance = random.Random(20)
+    for path in sample_files():
+        found = sample(path)
+        assert found is not None
+        uid, data = found
+        encoding = encoding_of(uid)
+        assert encoding is not None
+        if encoding.deflated or len(data) > 200_000:
+            continue
+        head = min(len(data), 4000)
+        changed = []
+        for _ in range(6):
+            broken = bytearray(data)
+            broken[chance.randrange(head)] ^= 1 << chance.randrange(8)
+            changed.append(bytes(broken))
+        compare([data, data, *changed, data[: chance.randrange(head)], data], encoding, known)
+        known.credit += 1000
+
+
+def test_a_broken_data_set_is_not_recognised() -> None:
+    """The last value runs past the end: the headers are all the same."""
+    known = KnownStretches()
+    data = encode(image(10)[:-1], EXPLICIT_LITTLE)
+    compare([data, data, data[:-1], data[:-2], data], EXPLICIT_LITTLE, known)
+
+
+def test_what_never_repeats_soon_costs_nothing() -> None:
+    known = KnownStretches()
+    for number in range(300):
+        data = encode([Node(0x00100000 + 2 * number + 16 * step, "LO", b"ab") for step in range(50)], EXPLICIT_LITTLE)
+        scan(MemorySource(memoryview(data)), EXPLICIT_LITTLE, whole=True, known=known)
+    assert known.credit < 50 * 4
+    assert sum(len(stretch.headers) for stretch in known.of(EXPLICIT_LAYOUT).values()) <= 2048 / 4
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stretches, "MAX_KEPT", 100)
+    known = KnownStretches()
+    known.credit = 10**6
+    for number in range(50):
+        data = encode([Node(0x00100000 + 2 * number + 16 * step, "LO", b"ab") for step in range(30)], EXPLICIT_LITTLE)
+        compare([data, data], EXPLICIT_LITTLE, known)
+        assert sum(len(stretch.headers) for stretch in known.of(EXPLICIT_LAYOUT).values()) <= 100
+
+
+def test_a_file_is_recognised_as_such(tmp_path: Path) -> None:
+    """A preamble and File Meta Information where a data set should be: remarked upon every time."""
+    known = KnownStretches()
+    data = encode(image(10), EXPLICIT_LITTLE)
+    file = bytes(128) + b"DICM" + bytes.fromhex("02000200") + b"UI" + bytes.fromhex("0400312e3200") + data
+    compare([data, file, file, data, file], EXPLICIT_LITTLE, known)
