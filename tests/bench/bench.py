@@ -9,10 +9,8 @@ instances are never used again: overwriting is another kind of work. Only a run 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
-import shutil
-import struct
+import signal
 import sys
 import tempfile
 import time
@@ -24,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
 
 from pynetdicom import StoragePresentationContexts
 
+import places
 import report
 from contenders import Running, Site, missing, running, split
 from limits import commits
@@ -82,10 +81,9 @@ class Bench:
                 for name in (*names[number % len(names) :], *names[: number % len(names)]):
                     samples[name].append(self._sample(name, receivers.get(name), load, bytes(request)))
                     if workload.clear and name in receivers:
-                        receivers[name].clear()
-        shutil.rmtree(self._directory)
-        self._directory.mkdir()
-        spread_directories(self._directory)
+                        places.empty(receivers[name].out)
+        for receiver in receivers.values():
+            places.empty(receiver.out)
         return [Row(workload.name, name, samples[name], memory[name]) for name in names]
 
     def _load(self, workload: Workload) -> Load:
@@ -115,8 +113,7 @@ class Bench:
     def _sample(self, name: str, receiver: Running | None, load: Load, request: bytes) -> Sample:
         if receiver is not None:
             return sample(receiver, load, self._serials(load.count))
-        place = self._directory / f"commits-{self._serials(1)}"
-        place.mkdir()
+        place = places.fresh(self._directory)
         os.sync()
         share = load.count // load.associations
         result = in_processes(load.associations, lambda _: commits(str(place), request, share, load.seconds))
@@ -125,22 +122,6 @@ class Bench:
     def _serials(self, count: int) -> int:
         first, self._serial = self._serial, self._serial + count
         return first
-
-
-def spread_directories(directory: Path) -> None:
-    """Have ext4 put what is below into block groups of their own (chattr +T, where that is known).
-
-    In the group of a directory it looks at every inode that was freed in the last seconds before it takes one.
-    """
-    get_flags, set_flags, top_directory = 0x80086601, 0x40086602, 0x00020000  # FS_IOC_*, linux/fs.h
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        [flags] = struct.unpack("l", fcntl.ioctl(descriptor, get_flags, bytes(8)))
-        fcntl.ioctl(descriptor, set_flags, struct.pack("l", flags | top_directory))
-    except OSError:  # another file system
-        pass
-    finally:
-        os.close(descriptor)
 
 
 def write_page(rows: report.Rows, directory: Path) -> None:
@@ -165,11 +146,11 @@ def main() -> None:
     parser.add_argument("--directory", help="store below it (default: TMPDIR)")
     parser.add_argument("--ours", type=Path, default=Path(sys.executable).with_name("dcmrecv"), help="our program")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # receivers are ended on the way out
     chosen = [each for each in WORKLOADS if any(text in each.name for text in options.only or [""])]
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as place:
-        bench = Bench(options.ours, Path(place, "rows"), options.rounds, options.quick)
-        Path(place, "rows").mkdir()
-        spread_directories(Path(place, "rows"))
+        places.spread(Path(place))
+        bench = Bench(options.ours, Path(place), options.rounds, options.quick)
         begin = time.monotonic()
         for workload in chosen:
             bench.measure(workload)

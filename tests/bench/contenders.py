@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import places
+
 HERE = Path(__file__).parent
 _SYSTEM = "/usr/local/bin:/usr/bin:/bin:/usr/sbin"  # our own dcmrecv may come first in PATH
 _START_SECONDS = 20.0
@@ -82,12 +84,6 @@ class Running(NamedTuple):
         """How many files there are."""
         return sum(len(names) for folder, _, names in os.walk(self.out) if not folder.startswith(f"{self.out}/.dcm"))
 
-    def clear(self) -> None:
-        """Remove the files, directories stay."""
-        for folder, _, names in os.walk(self.out):
-            for name in names:
-                os.unlink(f"{folder}/{name}")
-
 
 def split(row: str) -> tuple[Contender, str]:
     """The receiver of a row's name, and what is put behind its options."""
@@ -104,9 +100,7 @@ def missing(row: str) -> str:
 @contextmanager
 def running(row: str, site: Site) -> Iterator[Running]:
     """Start the receiver of a row in a directory of its own below `site.directory`; SIGTERM ends it."""
-    directory = Path(site.directory, f"{time.monotonic_ns()}")
-    directory.mkdir()
-    receiver = _start(row, site, directory)
+    receiver = _start(row, site, places.fresh(site.directory))
     try:
         yield receiver
     finally:
@@ -183,7 +177,8 @@ def _write_profile(path: Path, site: Site) -> Path:
 
 def _write_orthanc(path: Path, port: int, out: Path) -> Path:
     path.write_text(
-        f'{{"DicomPort": {port}, "HttpServerEnabled": false, "StorageDirectory": "{out}", "IndexDirectory": "{out}",'
+        f'{{"DicomPort": {port}, "HttpServerEnabled": false, "StorageDirectory": "{out}",'
+        f' "IndexDirectory": "{path.parent}",'
         ' "DicomAlwaysAllowStore": true, "DicomCheckCalledAet": false, "Plugins": []}'
     )
     return path
