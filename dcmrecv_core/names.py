@@ -84,6 +84,8 @@ def escape_directory(components: Iterable[str], *, windows: bool = False) -> str
 
 def split_directory(directory: str) -> tuple[str, ...]:
     """The components of a relative directory; raises ValueError if it is absolute, leads upwards or contains NUL."""
+    if not directory:
+        return ()
     if directory.startswith("/"):
         raise ValueError("Chosen directory is absolute")
     if "\0" in directory:
