@@ -94,7 +94,10 @@ RULES = [
     ("small letters", "{Modality:lower}", "ct"),
     ("a slice from the start", "{StudyInstanceUID:[0:5]}", "1.2.8"),
     ("a slice from the end", "{StudyInstanceUID:[-3:]}", "4.5"),
-    ("an empty slice leaves nothing", "x{PatientID:[9:]}", "x"),
+    ("a slice that leaves nothing", "x{PatientID|short:[9:]}", "xshort"),
+    ("a slice from the end up to a place from the start", "{PatientID:[-2:1]}", "P"),
+    ("a date format that begins with a slash", "x{StudyDate:/%Y}", "x/2020"),
+    ("an empty default beside a field", "{SeriesDescription|}{Modality}", "CT"),
     ("a hash of eight digits", "{PatientID:hash}", "fbeae7c1"),
     ("a hash of any length", "{PatientID:hash12}", "fbeae7c18667"),
     ("a UID stays one", "{StudyInstanceUID:uid}", "1.2.840.4.5"),
@@ -201,6 +204,21 @@ MALFORMED = [
     ("a private element without its numbers", '{"ACME"}', 'a private element is "CREATOR",gggg,ee', 2),
     ("a private element in an even group", '{"ACME",0028,10}', "0028 is not the group of a private element, which is odd", 2),
     ("a default that is unfit", "{PatientID|a/b?}", "'?' cannot be part of a file name on every system", 15),
+    ("a default that leads upwards", "{PatientID|a/../b}/c", "'..' cannot be a file name on every system", 14),
+    ("a default of dots", "a/{PatientID|..}", "'..' cannot be a file name on every system", 14),
+    ("a default with a slash in front", "{PatientID|/a}", "nothing would be left of a directory or name", 12),
+    ("a default with a slash behind it", "{PatientID|a/}/b", "nothing would be left of a directory or name", 14),
+    ("an empty default alone", "{PatientID|}/a", "nothing would be left of a directory or name", 12),
+    ("empty defaults beside each other", "{PatientID|}{StudyID|}/a", "nothing would be left of a directory or name", 12),
+    ("an empty default before the extension", "{PatientID|}.dcm", "nothing would be left of a directory or name", 12),
+    ("an empty word of a choice alone", "{Rows:0=,9=x}/a", "nothing would be left of a directory or name", 7),
+    ("a slice that ends before it begins", "{PatientID:[9:2]}", "nothing is left of any value", 12),
+    ("a slice from the end that ends before it begins", "{PatientID:[-2:-4]}", "nothing is left of any value", 12),
+    ("a slice up to the start", "{PatientID:[:0]}", "nothing is left of any value", 12),
+    ("a date format with a slash in front", "{StudyDate:/%Y}", "nothing would be left of a directory or name", 12),
+    ("a date format with two slashes", "{StudyDate:%Y//%m}", "nothing would be left of a directory or name", 15),
+    ("a date format that leads upwards", "{StudyDate:%Y/../%m}", "'..' cannot be a file name on every system", 15),
+    ("a dot at the end of a component of a date", "{StudyDate:%Y./%m}", "'%Y.' cannot be a file name on every system", 12),
     ("an unknown conversion", "{PatientID:uper}", "unknown conversion 'uper'; did you mean upper?", 12),
     ("a missing conversion", "{PatientID:}", "a conversion is missing behind ':'", 12),
     ("a width without zeros", "{InstanceNumber:6d}", "a width needs a leading zero: 06d (blanks are no good in file names)", 17),
@@ -280,6 +298,28 @@ def test_a_start_with_a_malformed_pattern(configured: None) -> None:
         layout.configure(Settings(layout="{PatientId}"))
     assert str(caught.value).startswith("--layout: unknown field 'PatientId'")
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "on_duplicate", "warned"),
+    [
+        ("{PatientID}/{SOPInstanceUID}", None, False),
+        ("{PatientID}/{00200013}.dcm", None, False),
+        ("{sop_instance_uid:hash}", None, False),
+        ("{random}", None, False),
+        ('{"ACME 1.1",0029,01}', None, False),
+        ("{now:%H%M%S}", None, False),
+        ("{now:%Y%m%d}", None, True),
+        ("{PatientID}/{Modality}", None, True),
+        ("{ReferencedImageSequence.ReferencedSOPInstanceUID}", "overwrite", True),
+        ("{PatientID}/{Modality}", "rename", False),
+    ],
+)
+def test_a_pattern_that_does_not_tell_instances_apart(
+    configured: None, caplog: pytest.LogCaptureFixture, pattern: str, on_duplicate: Any, warned: bool
+) -> None:
+    layout.configure(Settings(layout=pattern, on_duplicate=on_duplicate))
+    assert len(caplog.messages) == warned
 
 
 def rows_of_the_document() -> list[tuple[str, str]]:

@@ -67,10 +67,8 @@ def _status_line(status: int) -> str:
 def request(context_id: int, command: Command) -> str:
     """The dump of a request from its bytes."""
     elements = command_elements(command.encoded)
-    has_context = command.field in (
-        CommandField.C_STORE_RQ,
-        CommandField.C_ECHO_RQ,
-    )  # of what it has no use for, the original does not say it
+    # on which context something came that it has no use for, the original does not say
+    has_context = command.field in (CommandField.C_STORE_RQ, CommandField.C_ECHO_RQ)
     lines = [
         "===================== INCOMING DIMSE MESSAGE ====================",
         _line("Message Type", f"{message_type(command.field)} RQ"),

@@ -37,6 +37,11 @@ NOT_RECEIVED = "0006:020d DIMSE Failed to receive message"
 
 CANNOT_UNDERSTAND = 0xC000
 
+_NO_DATA_SET = "Unable to receive dataset on presentation context 0: %s"
+"""With 0 for the context, which the original does not know at this place."""
+
+_NOT_STORED = "Unable to receive C-STORE dataset on presentation context %d"
+
 _ROLE_REFUSED = (
     "ASSOC: SCP/SCU role selection failed, Default role (i.e. SCU) proposed but only SCP role configured for acceptance"
     "\n  for SOP class %s"
@@ -56,6 +61,9 @@ class Narrator:
         dump_level = logging.INFO if settings.verbose_pc else logging.DEBUG
         self._dump_level = dump_level if log.isEnabledFor(dump_level) else None
         self._max_pdu = settings.max_pdu
+        self._next_step = "checking and processing C-STORE request"
+        if settings.storage_mode == "ignore":
+            self._next_step = "received dataset is not stored since the storage mode is set to 'ignore'"
         looks_up = self.informs and not settings.disable_host_lookup
         self.host_name: Callable[[str], str] = HostNames().name if looks_up else str
 
@@ -79,9 +87,6 @@ class Narrator:
         for context, result in zip(proposed, answer.results, strict=True):
             if result.result == negotiation.NO_REASON:
                 log.error(_ROLE_REFUSED, context.abstract_syntax)
-        for uid, role in answer.roles.items():
-            if not any(role):
-                log.warning(_NO_ROLE, uid)
         if self.informs:
             _log_hints(proposed, answer)
 
@@ -89,6 +94,9 @@ class Narrator:
         self, request: AssociateRequest, answer: negotiation.Answer, supported: Sequence[SupportedContext]
     ) -> None:
         log.debug("Constructing Associate AC PDU")
+        for uid, role in answer.roles.items():
+            if not any(role):
+                log.warning(_NO_ROLE, uid)
         length = _max_send_pdv(request)
         log.debug("DcmSCP: Association Acknowledged")
         log.info("Association Acknowledged (Max Send PDV: %d)", length)
@@ -123,6 +131,7 @@ class Narrator:
             return
         self.requested(handover, request)
         self.refused("bad application context", rejection)
+        self.ended()
 
     def released(self) -> None:
         log.info("Received Association Release Request")
@@ -161,10 +170,7 @@ class Narrator:
         log.info("Received C-ECHO Request")
         self._dump_request(context_id, command)
         log.info("Sending C-ECHO Response")
-
-    def echo_answered(self) -> None:
-        if self.debugs:
-            log.debug("C-ECHO Response successfully sent")
+        log.debug("C-ECHO Response successfully sent")
 
     def store_received(self, command: Command) -> None:
         if self.debugs:
@@ -179,17 +185,19 @@ class Narrator:
         if data.last:
             log.debug("Received dataset on presentation context %d", store.context_id)
             self._dump_request(store.context_id, store.command)
-            log.debug("checking and processing C-STORE request")
+            log.debug(self._next_step)
 
     def data_set_lost(self, store: StoreRequested, why: str) -> None:
         """It will never be complete."""
+        log.error(_NO_DATA_SET, why)
         self._dump_request(store.context_id, store.command)
-        _data_set_errors(store.context_id, why)
+        log.error(_NOT_STORED, store.context_id)
 
     def store_answered(self, store: StoreRequested, outcome: Outcome, size: int) -> None:
         """The response to a C-STORE is on its way; its data set had `size` bytes."""
         if outcome.status == CANNOT_UNDERSTAND and size:
-            _data_set_errors(store.context_id, NOT_RECEIVED)
+            log.error(_NO_DATA_SET, NOT_RECEIVED)
+            log.error(_NOT_STORED, store.context_id)
         if outcome.location is not None:
             log.info("Stored received object to file: %s", outcome.location)
         if not self.debugs:
@@ -205,20 +213,16 @@ class Narrator:
         else:
             log.error("command %04X refused with status %04X: %s", command.field, status, comment)
         self._dump_request(context_id, command)
-        if self.informs:
-            kind, name = message_dumps.message_type(command.field), message_dumps.status_name(status)
-            log.info("Sending %s Response (%s)", kind, name)
+        kind = message_dumps.message_type(command.field)
         if self.debugs:
+            log.info("Sending %s Response", kind)
             log.debug(message_dumps.response(context_id, command, status, comment))
+        else:
+            log.info("Sending %s Response (%s)", kind, message_dumps.status_name(status))
 
     def _dump_request(self, context_id: int, command: Command) -> None:
         if self.debugs:
             log.debug(message_dumps.request(context_id, command))
-
-
-def _data_set_errors(context_id: int, why: str) -> None:
-    log.error("Unable to receive dataset on presentation context 0: %s", why)  # the original does not know it here
-    log.error("Unable to receive C-STORE dataset on presentation context %d", context_id)
 
 
 def not_requested(address: str, why: str, detail: str = "") -> None:

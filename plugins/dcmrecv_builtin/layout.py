@@ -5,14 +5,27 @@ Compiled once, when the receiver starts, to a list of small functions; docs/layo
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from dcmrecv_builtin.layout_conversions import Conversion, conversion, literal_of, time_format
-from dcmrecv_builtin.layout_fields import Getter, source
-from dcmrecv_builtin.layout_syntax import Field, LayoutError, Text, check_fit, read
+from dcmrecv_builtin.layout_fields import Getter, source, tells_instances
+from dcmrecv_builtin.layout_syntax import (
+    NOTHING_LEFT,
+    Field,
+    LayoutError,
+    Text,
+    check_fit,
+    check_pieces,
+    has_empty_word,
+    may_be_empty,
+    read,
+)
 from dcmrecv_core import Instance, Name, PluginError, Settings, escape, escape_directory, hookimpl
+
+log = logging.getLogger("dcmrecv.plugins")
 
 MISSING = "UNKNOWN"
 """What stands for a value that is missing and has no default."""
@@ -43,6 +56,9 @@ class Layout:
         if isinstance(last, Text) and self._extension:
             components[-1][-1] = last._replace(text=last.text.removesuffix(self._extension))
         self._parts = tuple(_parts(components, pattern))
+        fields = [part for component in components for part in component if isinstance(part, Field)]
+        self.tells_instances = any(map(_tells_instances, fields))
+        """Whether some part of the path is an instance's own: else two of them have one name."""
 
     def path(self, instance: Instance) -> tuple[str, str]:
         """Directory and file name of an instance, both escaped."""
@@ -77,6 +93,11 @@ def configure(settings: Settings) -> None:
         _layout = Layout(pattern)
     except LayoutError as error:
         raise PluginError(f"--layout: {error}") from error
+    if not _layout.tells_instances and settings.on_duplicate in (None, "overwrite"):
+        log.warning(
+            "--layout: nothing in the pattern tells the instances of a series apart (SOPInstanceUID, InstanceNumber, "
+            "random ...): one of the same name overwrites the other"
+        )
 
 
 @hookimpl
@@ -107,24 +128,23 @@ def _parts(components: list[list[Text | Field]], pattern: str) -> Iterator[Part]
     literal = ""
     for number, component in enumerate(components):
         literal += "/" if number else ""
-        for part in component:
+        solid = [bool(part.text) if isinstance(part, Text) else not may_be_empty(part) for part in component]
+        for index, part in enumerate(component):
             if isinstance(part, Text):
                 literal += part.text
                 continue
             if literal:
                 yield Part(_nothing, tuple(literal.split("/")))
             literal = ""
-            yield _field(part, pattern)
+            yield _field(part, pattern, before=any(solid[:index]), behind=any(solid[index + 1 :]))
     if literal:
         yield Part(_nothing, tuple(literal.split("/")))
 
 
-def _field(field: Field, pattern: str) -> Part:
+def _field(field: Field, pattern: str, *, before: bool, behind: bool) -> Part:
+    """`before`, `behind`: something else stands there in the component, whatever the data set says."""
     default = field.default or Text(MISSING, 0)
-    column = default.column
-    for piece in default.text.split("/"):
-        check_fit(Text(piece, column), pattern)
-        column += len(piece) + 1
+    check_pieces(default, pattern, before=before, behind=behind)
     try:
         get, vr = source(field.name.text)
     except ValueError as error:
@@ -138,17 +158,24 @@ def _field(field: Field, pattern: str) -> Part:
                     raise ValueError("a date or time format comes first, and ':' cannot be part of it")
                 convert = time_format(spec.text, vr)
                 splits = "/" in spec.text
-                check_fit(Text(literal_of(spec.text), spec.column), pattern)
+                check_pieces(spec, pattern, before=before, behind=behind, literal=literal_of)
             else:
                 convert = conversion(spec.text, vr if not number else "")
                 if "=" in spec.text:  # a choice brings words of its own
                     check_fit(spec, pattern)
+                    if has_empty_word(spec) and not before and not behind:
+                        raise ValueError(NOTHING_LEFT)
         except LayoutError:
             raise
         except ValueError as error:
             raise LayoutError(str(error), pattern, spec.column) from error
         conversions.append(convert)
     return Part(_converted(get, conversions), tuple(default.text.split("/")), splits)
+
+
+def _tells_instances(field: Field) -> bool:
+    format_of_time = next((spec.text for spec in field.conversions if "%" in spec.text), "%S")
+    return tells_instances(field.name.text) and ("%S" in format_of_time or "%f" in format_of_time)
 
 
 def _converted(get: Getter, conversions: list[Conversion]) -> Getter:

@@ -86,8 +86,8 @@ def time_format(spec: str, vr: str) -> Conversion:
 
 
 def literal_of(spec: str) -> str:
-    """What a date or time format adds of its own, each part of a date and each `/` blanked out."""
-    return _DIRECTIVE.sub(lambda match: "x%" if match[1] == "%" else "xx", spec).replace("/", "x")
+    """What a date or time format adds of its own, each part of a date blanked out."""
+    return _DIRECTIVE.sub(lambda match: "x%" if match[1] == "%" else "xx", spec)
 
 
 def _plain_format(kind: re.Pattern[str], spec: str, directives: list[str]) -> Conversion:
@@ -133,8 +133,12 @@ def _any_format(kind: re.Pattern[str], spec: str, directives: set[str]) -> Conve
 def _slice(first: str, colon: str, last: str) -> Conversion:
     if not colon:
         raise ValueError("a slice is [first:end], counted from 0")
-    part = slice(int(first) if first else None, int(last) if last else None)
-    return lambda text: text[part]
+    start, end = int(first) if first else None, int(last) if last else None
+    counted_alike = start is not None and end is not None and (start < 0) == (end < 0)
+    if end == 0 or (counted_alike and end <= start):  # type: ignore[operator]
+        raise ValueError("nothing is left of any value")
+    part = slice(start, end)
+    return lambda text: text[part] or None
 
 
 def _choice(spec: str) -> Conversion:

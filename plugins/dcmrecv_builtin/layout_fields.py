@@ -32,6 +32,8 @@ _STEP = re.compile(r'((?:"[^"]*"|[^".\[\]])*)(?:\[([^\]]*)\])?')
 # VRs of text that needs no conversion when it is ASCII without escape sequences and backslashes
 _PLAIN_VRS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"))
 _LONGEST_VALUE = 1 << 20
+# SOP Instance UID, Instance Number, and when it was acquired or made
+_OF_ONE_INSTANCE = frozenset((0x00080018, 0x00200013, 0x00080013, 0x0008002A, 0x00080032, 0x00080033))
 _BINARY_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"))
 
 
@@ -91,6 +93,13 @@ def source(name: str) -> Source:
     if isinstance(last.element, int) and last.vr in _PLAIN_VRS and last.number == 0:
         return Source(_plain(last.element, last.vr), last.vr)
     return Source(lambda instance: _text(_value(instance, last.element), last.number), last.vr)
+
+
+def tells_instances(name: str) -> bool:
+    """Whether the value of this field is usually another one for each instance of a series."""
+    if name in ("sop_instance_uid", "random", "now") or name.startswith('"'):
+        return True  # whoever asks for a private element knows what is in it
+    return name not in VALUES and _steps(name)[-1].element in _OF_ONE_INSTANCE
 
 
 def _value(instance: Instance, element: int | tuple[str, int]) -> Any:

@@ -8,9 +8,12 @@ field       "{" name ["|" default] *(":" conversion) "}"
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dcmrecv_core import escape
+
+NOTHING_LEFT = "nothing would be left of a directory or name"
 
 _TOKEN = re.compile(r"\{\{|\}\}|[{}]|[^{}]+")
 
@@ -65,17 +68,41 @@ def read(pattern: str) -> list[Component]:
     return components
 
 
-def check_fit(text: Text, pattern: str, *, before: bool = True, behind: bool = True) -> None:
+def check_fit(text: Text, pattern: str, *, before: bool = True, behind: bool = True, shown: str = "") -> None:
     """Raises LayoutError if the author's own words are no part of a file name on Linux and Windows alike. `before`,
-    `behind`: other parts of the component stand there."""
+    `behind`: other parts of the component stand there. `shown` is what they look like in the pattern."""
     whole = f"{'x' * before}{text.text}{'x' * behind}"
     if escape(whole, windows=True) == whole:
         return
     for offset, character in enumerate(text.text):
         if escape(f"x{character}x", windows=True) != f"x{character}x":
-            shown = repr(character)
-            raise LayoutError(f"{shown} cannot be part of a file name on every system", pattern, text.column + offset)
-    raise LayoutError(f"{text.text!r} cannot be a file name on every system", pattern, text.column)
+            raise LayoutError(
+                f"{character!r} cannot be part of a file name on every system", pattern, text.column + offset
+            )
+    raise LayoutError(f"{(shown or text.text)!r} cannot be a file name on every system", pattern, text.column)
+
+
+def check_pieces(text: Text, pattern: str, *, before: bool, behind: bool, literal: Callable[[str], str] = str) -> None:
+    """Raises LayoutError if what a field puts into a path, split at `/`, has a component of nothing or one that is no
+    file name. `literal` turns a piece into words to check; `before` and `behind` as in `check_fit`."""
+    column = text.column
+    pieces = text.text.split("/")
+    for number, piece in enumerate(pieces):
+        first, last = number == 0, number == len(pieces) - 1
+        joined_before, joined_behind = first and before, last and behind
+        if not piece and not joined_before and not joined_behind:
+            raise LayoutError(NOTHING_LEFT, pattern, column)
+        check_fit(Text(literal(piece), column), pattern, before=joined_before, behind=joined_behind, shown=piece)
+        column += len(piece) + 1
+
+
+def may_be_empty(field: Field) -> bool:
+    """Whether the author lets a field be nothing: by an empty default or an empty word of a choice."""
+    return (field.default is not None and not field.default.text) or any(map(has_empty_word, field.conversions))
+
+
+def has_empty_word(choice: Text) -> bool:
+    return "=," in f"{choice.text},"
 
 
 def _end_of_field(pattern: str, start: int) -> int:

@@ -25,6 +25,9 @@ ContextResult = tuple[int, int, str]
 ACCEPTED: ContextResult = (1, 0, IMPLICIT_LE)
 
 
+_UIDS = {0x0002, 0x1000}
+
+
 class Accepted(NamedTuple):
     """A-ASSOCIATE-AC. `user` has the user information items sorted, for their order means nothing, and without the
     values that identify the implementation."""
@@ -50,7 +53,7 @@ class Aborted(NamedTuple):
 
 
 class Response(NamedTuple):
-    """A response message; `lengths` are those of its fragments."""
+    """A response message, UIDs without padding; `lengths` are those of its fragments."""
 
     context_id: int
     elements: dict[int, bytes]
@@ -86,7 +89,9 @@ def next_answer(association: RawAssociation) -> Answer:
             lengths.append(length - 2)
             body = body[4 + length :]
             if control & 2:
-                return Response(context_id, parse_command(command), tuple(lengths))
+                elements = parse_command(command)
+                padded = {number: elements[number].rstrip(b"\0 ") for number in _UIDS & elements.keys()}
+                return Response(context_id, elements | padded, tuple(lengths))
 
 
 def _decoded(kind: int, body: bytes) -> Answer:

@@ -45,7 +45,7 @@ ENOUGH = "answered in tiny fragments; the original leaves six bytes unused and a
 NO_ROOM = "A-ABORT at once: no fragment fits, so nothing could ever be answered"
 ECHO_RESPONSE = {
     0x0000: b"\x42\0\0\0",
-    0x0002: VERIFICATION.encode() + b"\0",
+    0x0002: VERIFICATION.encode(),
     0x0100: b"\x30\x80",
     0x0120: b"\7\0",
     0x0800: b"\1\1",
