@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -78,6 +79,7 @@ class Command(NamedTuple):
         return command_text(self.sop_instance)
 
 
+@lru_cache(maxsize=16)  # a UID is asked for some times, the SOP class once an instance
 def command_text(raw: bytes) -> str:
     """Text up to the first NUL, without blanks around it. Latin-1 never fails and keeps different bytes different."""
     return raw.split(b"\0", 1)[0].decode("latin-1").strip(" ")
