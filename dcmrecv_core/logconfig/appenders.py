@@ -53,10 +53,9 @@ def make(name: str, kind: str, properties: Properties, surroundings: Surrounding
     chain = filters.chain(properties.below("filters."))
     if chain is not None:
         handler.addFilter(chain)
-    formatter = layouts.layout(properties.get("layout", "log4cplus::SimpleLayout"), properties.below("layout."))
-    handler.setFormatter(formatter)
-    if isinstance(handler, (ConsoleHandler, FileHandler)):
-        handler.terminator = ""  # the layout says where lines end
+    handler.setFormatter(
+        layouts.layout(properties.get("layout", "log4cplus::SimpleLayout"), properties.below("layout."))
+    )
     return handler
 
 

@@ -9,6 +9,8 @@ import stat
 import sys
 from typing import Final
 
+from dcmrecv_core.logconfig.records import BytesHandler
+
 STDOUT: Final = 1
 STDERR: Final = 2
 
@@ -41,14 +43,12 @@ def _is_file(fd: int) -> bool:
         return False
 
 
-class ConsoleHandler(logging.Handler):
+class ConsoleHandler(BytesHandler):
     """Writes a record with one system call, so that records of several processes never mix (POSIX promises it for
     pipes up to PIPE_BUF, Linux keeps it for files and terminals).
 
     Waits for no reader: records for which a pipe has no room are counted and left out.
     """
-
-    terminator = "\n"
 
     def __init__(self, fd: int = STDERR) -> None:
         super().__init__()
@@ -57,14 +57,13 @@ class ConsoleHandler(logging.Handler):
         self._cut = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            text = self.format(record) + self.terminator
-            if self._left_out:
-                text = f"W: {self._left_out} log records left out, for nobody has read them\n{text}"
-            data = ("\n" * self._cut + text).encode("utf-8", "backslashreplace")
-        except Exception:  # a log call with wrong arguments must not fail the operation that it reports
-            self.handleError(record)
+        data = self.encoded(record)
+        if data is None:
             return
+        if self._left_out:
+            data = b"W: %d log records left out, for nobody has read them\n%b" % (self._left_out, data)
+        if self._cut:
+            data = b"\n" + data
         try:
             written = self._console.write(data)
         except OSError:

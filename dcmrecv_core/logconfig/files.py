@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dcmrecv_core.logconfig.console import complain
+from dcmrecv_core.logconfig.records import BytesHandler
 
 MIN_ROLLING_SIZE: Final = 200 * 1024
 """Bytes: log4cplus takes anything smaller for this."""
@@ -35,10 +36,10 @@ def _identity(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino
 
 
-class FileHandler(logging.Handler):
+class FileHandler(BytesHandler):
     """Appends records to the file `path`; `truncate` empties it first."""
 
-    terminator = "\n"
+    max_bytes: float = float("inf")
 
     def __init__(self, path: str, *, truncate: bool = False) -> None:
         super().__init__()
@@ -54,11 +55,11 @@ class FileHandler(logging.Handler):
             complain(f"Unable to open file: {path}")
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            data = ("\n" * self._cut + self.format(record) + self.terminator).encode("utf-8", "backslashreplace")
-        except Exception:  # a log call with wrong arguments must not fail the operation that it reports
-            self.handleError(record)
+        data = self.encoded(record)
+        if data is None:
             return
+        if self._cut:
+            data = b"\n" + data
         try:
             status = self._rolled_before(self._current(), record.created)
             written = os.write(self._fd, data)
@@ -70,8 +71,6 @@ class FileHandler(logging.Handler):
             return
         self._cut = written < len(data)
         self._cannot.discard("written")
-
-    max_bytes: float = float("inf")
 
     def _rolled_before(self, status: os.stat_result, now: float) -> os.stat_result:
         """The file to write to, after whatever a record at this time asks for."""

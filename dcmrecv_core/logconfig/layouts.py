@@ -15,7 +15,7 @@ from typing import Final
 from dcmrecv_core.logconfig.console import complain
 from dcmrecv_core.logconfig.names import shown
 from dcmrecv_core.logconfig.properties import Properties
-from dcmrecv_core.logconfig.records import escape_lines, level_name
+from dcmrecv_core.logconfig.records import Layout, escape_lines, level_name
 
 Piece = Callable[[logging.LogRecord], str]
 """One part of a line; the message is `record.message`."""
@@ -23,7 +23,7 @@ Piece = Callable[[logging.LogRecord], str]
 DEFAULT_DATE: Final = "%Y-%m-%d %H:%M:%S"
 
 
-class PatternLayout(logging.Formatter):
+class PatternLayout(Layout):
     """Formats each line of a record, and of its traceback, by a conversion pattern of log4cplus; with
     `each_line=False` the record as a whole. The pattern has to say where lines end (%n)."""
 
@@ -44,14 +44,14 @@ class PatternLayout(logging.Formatter):
         return "".join(lines)
 
 
-class SimpleLayout(logging.Formatter):
+class SimpleLayout(Layout):
     """`INFO - message`."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"{level_name(record.levelno)} - {_text(self, record)}\n"
 
 
-class TTCCLayout(logging.Formatter):
+class TTCCLayout(Layout):
     """`time [thread] INFO logger <> - message`; the time in milliseconds since the start, unless there is a format."""
 
     def __init__(self, date_format: str = "", *, utc: bool = False) -> None:
@@ -65,7 +65,7 @@ class TTCCLayout(logging.Formatter):
         )
 
 
-def layout(kind: str, properties: Properties) -> logging.Formatter:
+def layout(kind: str, properties: Properties) -> Layout:
     """The layout of an appender; SimpleLayout if it cannot be made."""
     match kind:
         case "log4cplus::PatternLayout":
@@ -78,7 +78,7 @@ def layout(kind: str, properties: Properties) -> logging.Formatter:
     return SimpleLayout()
 
 
-def _pattern_layout(properties: Properties) -> logging.Formatter:
+def _pattern_layout(properties: Properties) -> Layout:
     pattern = properties.get("ConversionPattern")
     if pattern is None and (pattern := properties.get("Pattern")) is not None:
         complain('PatternLayout- the "Pattern" property has been deprecated.  Use "ConversionPattern" instead.', "WARN")

@@ -100,6 +100,26 @@ class Record(logging.LogRecord):
         return escape_lines(text)
 
 
+class Layout(logging.Formatter):
+    """A formatter whose text itself says where lines end."""
+
+
+class BytesHandler(logging.Handler):
+    """A handler that writes bytes."""
+
+    def encoded(self, record: logging.LogRecord) -> bytes | None:
+        """The record with the line feeds it needs; None if it cannot be formatted: a log call with wrong arguments must
+        not fail the operation that it reports."""
+        try:
+            text = self.format(record)
+            if not isinstance(self.formatter, Layout):
+                text += "\n"
+            return text.encode("utf-8", "backslashreplace")
+        except Exception:
+            self.handleError(record)
+            return None
+
+
 class LineFormatter(logging.Formatter):
     """Each line of the message, and of the traceback if there is one, behind the first letter of its level."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from dcmrecv_core.logconfig.console import complain
 from dcmrecv_core.logconfig.names import shown
-from dcmrecv_core.logconfig.records import level_name
+from dcmrecv_core.logconfig.records import BytesHandler, level_name
 
 LOCAL: Final = "/dev/log"
 PORT: Final = 514
@@ -25,7 +25,7 @@ FACILITIES: Final = {name: code << 3 for code, name in enumerate(_NAMES.split())
 _SEVERITIES: Final = {"FATAL": 2, "ERROR": 3, "WARN": 4, "INFO": 6, "DEBUG": 7, "TRACE": 7}
 
 
-class SyslogHandler(logging.Handler):
+class SyslogHandler(BytesHandler):
     """One datagram a record. `host` is empty for the local syslog; raises OSError if it has no address."""
 
     def __init__(self, identity: str, facility: int, host: str = "", port: int = PORT, path: str = LOCAL) -> None:
@@ -43,14 +43,11 @@ class SyslogHandler(logging.Handler):
         self._socket.setblocking(False)
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            message = self.format(record).rstrip("\n")
-            data = (self._header(record) + message).encode("utf-8", "backslashreplace")
-        except Exception:  # a log call with wrong arguments must not fail the operation that it reports
-            self.handleError(record)
+        message = self.encoded(record)
+        if message is None:
             return
         try:
-            self._socket.sendto(data, self._address)
+            self._socket.sendto(self._header(record).encode() + message.rstrip(b"\n"), self._address)
         except OSError as error:
             if not self._complained:
                 complain(f"SysLogAppender: cannot be written: {error.strerror}")

@@ -15,6 +15,7 @@ from dcmrecv_core.settings import Settings
 ELSEWHERE = {
     "hooks.md": {"python"},  # test_hooks_page.py
     "inspection.md": {"python", "console"},  # tests/test_inspection_docs.py
+    "logging.md": {"properties", "toml", "json"},  # test_logging_page.py
     "settings.md": {"text"},  # tests/test_settings_docs.py
 }
 AT_MOST_NOT_RUN = 10
@@ -54,17 +55,20 @@ def test_files_are_used() -> None:
             assert any(name in text or name.replace("/", ".") in text for text in using), block
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "toml" for b in blocks_of(page))])
+def settings(page: str) -> list[Block]:
+    return [block for block in blocks_of(page) if block.language == "toml" and executed_here(block)]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if settings(page)])
 def test_settings_are_read(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("ARCHIVE_PASSWORD", "secret")
     write_files(page, tmp_path)
-    for block in blocks_of(page):
-        if block.language == "toml":
-            Path("these.toml").write_text(block.text)
-            line = Configuration("dcmrecv", ["--settings", "these.toml", "104"], port_optional=False).line
-            assert line.settings != Settings(port=104), block
+    for block in settings(page):
+        Path("these.toml").write_text(block.text)
+        line = Configuration("dcmrecv", ["--settings", "these.toml", "104"], port_optional=False).line
+        assert line.settings != Settings(port=104), block
 
 
 def transcripts(page: str) -> list[Block]:

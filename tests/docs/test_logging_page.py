@@ -1,0 +1,59 @@
+"""docs/logging.md: its configurations do what they are there for, its table has the conversions that there are."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from pathlib import Path
+
+import pytest
+from blocks import PAGES, blocks_of
+
+from dcmrecv_core import logs
+from dcmrecv_core.logconfig import appenders, files, filters, layouts
+from dcmrecv_core.settings import Settings
+
+PAGE = PAGES["logging.md"]
+EXAMPLES = {block.language: block.text for block in blocks_of("logging.md")}
+LINES = {
+    "properties": rf"{time.strftime('%Y')}-\S+ \S+\.\d{{3}} \d+  INFO - dcmnet   - some text\n",
+    "toml": r"\S+ \S+ \d+ INFO dcmrecv\.net: some text\n",
+    "json": r"\S+ \S+ \d+  INFO dcmnet: some text\n",
+}
+
+
+@pytest.mark.usefixtures("logging_as_before")
+@pytest.mark.parametrize("language", LINES)
+def test_examples(
+    language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["dcmrecv"])
+    Path(f"log.{language}").write_text(EXAMPLES[language])
+    logs.setup(Settings(log_config=f"log.{language}", working_directory=str(tmp_path)))
+    logging.getLogger("dcmrecv.net").info("some %s", "text")
+    text = Path("dcmrecv.log").read_text()
+    assert capfd.readouterr() == ("", "")
+    logging.getLogger("dcmrecv.net").error("error")
+    assert capfd.readouterr().err == ("E: error\n" if language == "properties" else "")
+    logs.setup(Settings())
+    assert re.fullmatch(LINES[language], text)
+
+
+def test_every_example_is_executed() -> None:
+    assert EXAMPLES.keys() == LINES.keys()
+
+
+def test_conversions() -> None:
+    table = PAGE.partition("<!-- conversions -->")[2].partition("<!-- end of conversions -->")[0]
+    shown = {
+        letter for row in re.findall(r"^\| (`%.*?`) \|", table, re.MULTILINE) for letter in re.findall("`%(.)", row)
+    }
+    known = {letter for letter in map(chr, range(33, 127)) if layouts._piece(letter, "") is not None}
+    assert shown == known | {"%"}
+
+
+@pytest.mark.parametrize("name", [*appenders._KINDS, *filters._KINDS, *files.SCHEDULES])
+def test_all_that_can_be_named_is_named(name: str) -> None:
+    assert f"`{name.rpartition(':')[2]}`" in PAGE
