@@ -30,6 +30,7 @@ def run_both(
     Left out of what they print is what is different by nature (version line, name in `--arguments`), what is compared
     elsewhere (lines of level debug), and our line that says where in a configuration file a fault is.
     """
+    directory.chmod(0o755)  # for whoever the prefix makes of us
     return Outcomes(
         _run([*prefix, str(program), *arguments], directory / "ours", files),
         _run([*prefix, DCMRECV, *arguments], directory / "original", files),
@@ -37,8 +38,9 @@ def run_both(
 
 
 def _run(command: Sequence[str], home: Path, files: Mapping[str, str]) -> Ended:
-    home.mkdir(exist_ok=True)
-    home.chmod(0o777)
+    if not home.exists():
+        home.mkdir()
+        home.chmod(0o777)
     for name, content in files.items():
         (home / name).write_bytes(content.encode(errors="surrogateescape"))
     done = subprocess.run([os.fsencode(word) for word in command], cwd=home, capture_output=True, timeout=20)
