@@ -155,6 +155,11 @@ def compare_messages(row: Message, profiles: Path, both: Callable[..., Any]) -> 
         compare(row, ours, theirs)
 
 
+def outcome_of(receiver: Receiver, sent: bytes) -> Outcome:
+    """What is said in answer to a message and a C-ECHO; the files are left alone."""
+    return Outcome(_send(receiver, sent, "echo", 1), {})
+
+
 def _outcome(receiver: Receiver, row: Message) -> Outcome:
     if row.before:
         _send(receiver, row.before, "echo", 1)
