@@ -1,8 +1,8 @@
 """Write the instance as a DICOM file below the output directory; a `write` of any named plugin is asked before.
 
 `--on-duplicate` says what becomes of a name that may be overwritten and is taken by another content; equal content is
-then not written twice. Without the option the file is overwritten, as by dcmrecv, and nobody looks. Names with an
-`on_exists` of their own (`+fu`, a plugin's) are left alone.
+then not written twice. What "keep" drops has `instance.state["dropped"]`. Without the option the file is overwritten,
+as by dcmrecv, and nobody looks. Names with an `on_exists` of their own (`+fu`, a plugin's) are left alone.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def write(instance: Instance, path: str) -> str:
         return instance.save(path)
     if policy == "keep":
         if os.path.lexists(path) and not is_stored(instance, path, flush=False):
+            instance.state["dropped"] = True
             log.warning("%s: another content has this name, dropping this one: %s", instance.sop_instance_uid, path)
         return instance.save(path, "keep")
     if policy == "rename" and instance.attempt:

@@ -104,6 +104,32 @@ def test_prune_leaves_other_directories_alone(tmp_path: Path, find: Find) -> Non
     assert row["location"] == str(tmp_path / "axb/x")
 
 
+def test_prune_tells_capitals_from_small_letters(tmp_path: Path, find: Find) -> None:
+    for number, name in enumerate(("a", "A")):
+        store(tmp_path, f"{name}/x", SOPInstanceUID=f"1.{number}")
+    rescan(tmp_path)
+    for name in ("a", "A"):
+        (tmp_path / name / "x").unlink()
+    rescan(tmp_path / "a", "--prune")
+    [row] = find("--level", "instance")
+    assert row["location"] == str(tmp_path / "A/x")
+
+
+def test_a_directory_below_the_output_directory(tmp_path: Path, engine: Engine, find: Find) -> None:
+    store(tmp_path, "deep/er/a", SOPInstanceUID="1.1")
+    rescan(tmp_path / "deep" / "er")
+    assert not (tmp_path / "deep" / "er" / ".dcmrecv").exists()
+    assert len(find()) == len(find("--directory", str(tmp_path / "deep"))) == 1
+
+
+def test_a_state_directory_elsewhere(tmp_path: Path, find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCMRECV_INDEX_URL", "sqlite:////nowhere/to/be/found")
+    store(tmp_path, "out/a", SOPInstanceUID="1.1")
+    rescan(tmp_path / "out", "--state-dir", str(tmp_path / "state"))
+    assert (tmp_path / "state" / "index.sqlite").exists()
+    assert len(find("--state-dir", str(tmp_path / "state"))) == 1
+
+
 @pytest.fixture
 def three(tmp_path: Path) -> None:
     store(
@@ -135,6 +161,8 @@ def three(tmp_path: Path) -> None:
         (("--patient-id", "4711"), ["1.1", "1.2"]),
         (("--patient-id", "471"), []),
         (("--patient-name", "*J?m"), ["1.3"]),
+        (("--patient-name", "*j?m"), []),
+        (("--patient-name", "[DR]oe*"), []),
         (("--patient-id", "100%"), ["1.3"]),
         (("--patient-id", "1%*"), []),
         (("--accession-number", "?_7"), ["1.3"]),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import OperationalError
 
 from dcmrecv_index import feeder
 from dcmrecv_index.database import positions
@@ -114,3 +115,28 @@ def test_many_batches(engine: Engine, tmp_path: Path, monkeypatch: pytest.Monkey
         write(tmp_path, *(replace(RECORD, sop_instance_uid=f"1.{number}") for number in range(start, start + 5)))
     assert Feeder(engine, tmp_path).drain() == 10
     assert len(locations(engine)) == 10
+
+
+def test_a_database_that_is_down_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses: list[float] = []
+
+    class EnoughError(Exception):
+        pass
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 8:
+            raise EnoughError
+
+    def down(*_: object) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("connection refused\n\tIs it running?"))
+
+    monkeypatch.setattr(feeder, "connect", down)
+    monkeypatch.setattr(feeder.time, "sleep", sleep)
+    with pytest.raises(EnoughError):
+        feeder.feed("sqlite:////nowhere", tmp_path)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert caplog.messages[0] == "the database cannot be used, next try in 1 s: connection refused"
+    assert all(record.exc_info is None for record in caplog.records)

@@ -26,6 +26,27 @@ def test_what_was_acknowledged_is_found(start_receiver: StartReceiver, capsys: p
     assert found() == [str(receiver.output / name) for name in receiver.files()]
 
 
+def test_what_keep_drops_changes_nothing(start_receiver: StartReceiver, capsys: pytest.CaptureFixture[str]) -> None:
+    receiver = start_receiver("--on-duplicate", "keep", plugins=["index"])
+    index = receiver.output / ".dcmrecv" / "index.sqlite"
+    kept, dropped, other = (
+        sample_dataset(SOPInstanceUID=uid, PatientName=name)
+        for uid, name in (("1.2.1", "Kept"), ("1.2.1", "Dropped"), ("1.2.2", "Kept"))
+    )
+    assert receiver.send(kept, dropped, other) == [0, 0, 0]
+
+    def names() -> list[str]:
+        capsys.readouterr()
+        command = ["find", "--directory", str(receiver.output), "--level", "series", "--json", "--sop-instance-uid"]
+        if not index.exists() or main([*command, "1.2.2"]) or not json.loads(capsys.readouterr().out):
+            return []
+        assert main(["find", "--directory", str(receiver.output), "--json"]) == 0
+        return [row["patient_name"] for row in json.loads(capsys.readouterr().out)]
+
+    until(lambda: bool(names()), "the last instance in the index", log=lambda: receiver.log)
+    assert names() == ["Kept"]
+
+
 def test_a_url_that_cannot_be_used_keeps_it_from_starting(start_receiver: StartReceiver) -> None:
     with pytest.raises(AssertionError, match="mysql is not supported") as caught:
         start_receiver("--index-url", "mysql://user:SECRET@host/index", plugins=["index"])

@@ -62,8 +62,8 @@ def worker_stopping() -> None:
 
 @hookimpl
 def stored(instance: Instance, location: str) -> None:
-    """All that the sender waits for: less than 0.1 ms."""
-    if _writer is not None:
+    """All that the sender waits for: less than 0.1 ms. What `--on-duplicate keep` has dropped is in no file."""
+    if _writer is not None and not instance.state.get("dropped"):
         _writer.append(record_of(instance, location, time.time_ns()).to_line())
 
 

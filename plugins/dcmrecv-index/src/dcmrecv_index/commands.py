@@ -37,10 +37,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("dcmrecv-index", description="The index of what dcmrecv received.")
     commands = parser.add_subparsers(required=True, metavar="rescan|find")
     common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--url", help=f"database (default: ${URL_VARIABLE}, else index.sqlite in the state directory)")
     common.add_argument(
-        "--url",
-        default=os.environ.get(URL_VARIABLE),
-        help=f"database (default: ${URL_VARIABLE}, else {STATE_DIRECTORY}/index.sqlite in the output directory)",
+        "--state-dir",
+        type=Path,
+        metavar="DIRECTORY",
+        help=f"the receiver's state directory, if it is not {STATE_DIRECTORY} in its output directory",
     )
 
     command = commands.add_parser("rescan", parents=[common], help="index files that the receiver did not see stored")
@@ -54,14 +56,30 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--level", choices=LEVELS, default="study", help="what to list (default: study)")
     command.add_argument("--json", action="store_true", help="print a JSON array")
     command.add_argument(
-        "--directory", type=Path, default=Path(), help="the receiver's output directory (default: the current one)"
+        "--directory",
+        type=Path,
+        default=Path(),
+        help="the receiver's output directory, or one below it (default: the current one)",
     )
     command.set_defaults(run=_find)
     return parser
 
 
 def _url(options: argparse.Namespace) -> str | URL:
-    return options.url or sqlite_url(options.directory / STATE_DIRECTORY)
+    if options.url:
+        return str(options.url)
+    if options.state_dir:
+        return sqlite_url(options.state_dir)
+    return os.environ.get(URL_VARIABLE) or sqlite_url(_output_directory(options.directory) / STATE_DIRECTORY)
+
+
+def _output_directory(directory: Path) -> Path:
+    """The directory, or the next one above it that has an index: it may be below the receiver's output directory."""
+    path = directory.absolute()
+    for candidate in (path, *path.parents):
+        if os.path.exists(str(sqlite_url(candidate / STATE_DIRECTORY).database)):
+            return candidate
+    return path
 
 
 def _rescan(options: argparse.Namespace) -> int:

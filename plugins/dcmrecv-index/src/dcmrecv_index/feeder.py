@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from sqlalchemy import URL, Engine
+from sqlalchemy.exc import OperationalError
 
 from dcmrecv_index.database import connect, forget_positions, positions, set_positions, upsert
 from dcmrecv_index.queue import queue_files, read_lines, remove_if_left
@@ -24,6 +25,9 @@ BATCH = 1000
 PAUSE = 0.5
 """Seconds between two looks at the queue, unless there is more than a batch in it: each commit flushes the disk that
 the receiver's workers flush, too, so many small ones would slow them."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds until a database that is down is tried again, twice as many each time."""
 
 
 class Feeder:
@@ -79,15 +83,30 @@ class Feeder:
 
 
 def feed(url: str | URL, directory: Path) -> None:
-    """Feed the database for ever. Raises ValueError, SQLAlchemyError, OSError if it cannot."""
-    engine = connect(url)
-    try:
-        feeder = Feeder(engine, directory)
-        while True:
-            count = feeder.drain()
-            if count:
-                log.info("%d instances indexed", count)
-            if count < BATCH:
-                time.sleep(PAUSE)
-    finally:
-        engine.dispose()
+    """Feed the database for ever, and wait for one that is down. Raises ValueError, OSError if it cannot."""
+    pause = FIRST_PAUSE
+    while True:
+        begun = time.monotonic()
+        try:
+            engine = connect(url)
+            try:
+                _feed(engine, directory)
+            finally:
+                engine.dispose()
+        except OperationalError as error:
+            if time.monotonic() - begun > LONGEST_PAUSE:  # it had been up
+                pause = FIRST_PAUSE
+            reason = str(error.orig).strip().partition("\n")[0]
+            log.error("the database cannot be used, next try in %g s: %s", pause, reason)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _feed(engine: Engine, directory: Path) -> None:
+    feeder = Feeder(engine, directory)
+    while True:
+        count = feeder.drain()
+        if count:
+            log.info("%d instances indexed", count)
+        if count < BATCH:
+            time.sleep(PAUSE)

@@ -21,7 +21,7 @@ FILTERS: Mapping[str, InstrumentedAttribute[str]] = {
     "series_instance_uid": Series.series_instance_uid,
     "sop_instance_uid": Instance.sop_instance_uid,
 }
-"""What can be asked for; * and ? in a value stand for any characters and for one."""
+"""What can be asked for; * and ? in a value stand for any characters and for one; capitals and small letters differ."""
 
 _INSTANCES = func.count(Instance.sop_instance_uid).label("instances")
 
@@ -54,7 +54,7 @@ def find(engine: Engine, level: str, filters: Mapping[str, str]) -> list[dict[st
         .join(Series, Series.series_instance_uid == Instance.series_instance_uid)
         .join(Study, Study.study_instance_uid == Series.study_instance_uid)
         .join(Patient, (Patient.patient_id == Study.patient_id) & (Patient.issuer == Study.issuer))
-        .where(*(_meets(FILTERS[name], value) for name, value in filters.items()))
+        .where(*(_meets(FILTERS[name], value, engine.dialect.name) for name, value in filters.items()))
     )
     if level != "instance":
         question = question.group_by(*(column for column in columns if column is not _INSTANCES))
@@ -63,9 +63,11 @@ def find(engine: Engine, level: str, filters: Mapping[str, str]) -> list[dict[st
         return [_shown(dict(row)) for row in connection.execute(question).mappings()]
 
 
-def _meets(column: InstrumentedAttribute[str], value: str) -> ColumnElement[bool]:
+def _meets(column: InstrumentedAttribute[str], value: str, dialect: str) -> ColumnElement[bool]:
     if "*" not in value and "?" not in value:
         return column == value
+    if dialect == "sqlite":  # its LIKE does not tell capitals from small letters, PostgreSQL's does
+        return column.op("GLOB", is_comparison=True)(value.replace("[", "[[]"))
     escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return column.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
 

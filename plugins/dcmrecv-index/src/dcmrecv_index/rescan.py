@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydicom import dcmread
-from sqlalchemy import Engine, delete, exists, select
+from sqlalchemy import Engine, delete, exists, func, select
 
 from dcmrecv_index.database import upsert
 from dcmrecv_index.record import ELEMENTS, LONGEST_VALUE, Record, uid
@@ -104,8 +104,9 @@ def _prune(engine: Engine, directory: Path) -> int:
     prefix = storable_path(os.path.join(directory, ""))
     with engine.connect() as connection:
         known = connection.execute(
+            # not LIKE, which on SQLite does not tell capitals from small letters
             select(Instance.sop_instance_uid, Instance.location).where(
-                Instance.location.startswith(prefix, autoescape=True)
+                func.substr(Instance.location, 1, len(prefix)) == prefix
             )
         )
         gone = sorted((key, location) for key, location in known if not os.path.lexists(location))
