@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from functools import lru_cache
 from struct import Struct
+from struct import error as StructError
 from typing import NamedTuple
 
 from dcmrecv_core.errors import COMMENT_LENGTH, RemoteProtocolError
@@ -122,17 +123,19 @@ def command_elements(data: bytes) -> dict[int, bytes]:
     """Values of group 0000 by element number; raises RemoteProtocolError (abort 2/6)."""
     elements: dict[int, bytes] = {}
     start, size = 0, len(data)
-    while start < size:
-        if start + 8 > size:
-            raise RemoteProtocolError("command set ends within an element", reason=6)
-        group, element, length = _ELEMENT.unpack_from(data, start)
-        start += 8
-        end = start + length
-        if end > size:
-            raise RemoteProtocolError(f"command element ({group:04X},{element:04X}) overruns its set", reason=6)
-        if not group and element not in elements:
-            elements[element] = data[start:end]
-        start = end
+    group = element = 0
+    try:
+        while start < size:
+            group, element, length = _ELEMENT.unpack_from(data, start)
+            start += 8
+            end = start + length
+            if not group and element not in elements:
+                elements[element] = data[start:end]
+            start = end
+    except StructError:
+        raise RemoteProtocolError("command set ends within an element", reason=6) from None
+    if start > size:
+        raise RemoteProtocolError(f"command element ({group:04X},{element:04X}) overruns its set", reason=6)
     return elements
 
 
