@@ -474,6 +474,20 @@ def test_truncated_at_the_start_only() -> None:
     assert Path("out.log").read_text() == "INFO - 0\nINFO - 1\n"
 
 
+def test_reloads_leave_no_file_open() -> None:
+    text = "log4cplus.rootLogger = INFO, f\nlog4cplus.logger.dcmtk = WARN, f\n" + "".join(
+        f"log4cplus.appender.{name} = log4cplus::{kind}Appender\nlog4cplus.appender.{name}.File = {name}.log\n"
+        for name, kind in (("f", "File"), ("unused", "File"), ("s", "SysLog"))
+    )
+    logs.setup(Settings())
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        setup(text)
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+    logs.setup(Settings())
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_all_is_undone(capfd: pytest.CaptureFixture[str]) -> None:
     setup(
         f"log4cplus.rootLogger = OFF\n{CONSOLE}log4cplus.logger.dcmtk = WARN, c\nlog4cplus.additivity.dcmtk = false\n"

@@ -56,7 +56,13 @@ def configure(config: Properties, directory: str) -> None:
             complain(f'Invalid Additivity value: "{additivity[name]}"', "WARN")
         else:
             names.configured(name).propagate = passes_on
+    for name in handlers.keys() - {word for text in _appender_lists(properties) for word in _words(text)[1:]}:
+        handlers[name].close()  # nobody would close it later
     logging.lastResort = _NoAppenders(is_quiet=not logging.getLogger().isEnabledFor(logging.ERROR))
+
+
+def _appender_lists(properties: Properties) -> list[str]:
+    return [properties.get("rootLogger", ""), *properties.below("logger.").values()]
 
 
 def _configure_logger(logger: logging.Logger, words: list[str], handlers: dict[str, logging.Handler]) -> None:

@@ -15,7 +15,6 @@ _PARENTS: Final = {
     "dcmrecv": "dcmtk.apps",
     "dcmrecv.net": "dcmtk.dcmnet",
     "dcmrecv.receive": "dcmtk.dcmnet",
-    "dcmrecv.tls": "dcmtk.dcmtls",
 }
 _hung: Final[dict[logging.Logger, logging.Logger | None]] = {}
 
