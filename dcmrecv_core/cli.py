@@ -1,6 +1,6 @@
 """The program: argv -> plugins -> settings -> supervisor, and the exit code.
 
-Checked in dcmrecv's order: command line (1), association profile (66), output directory (45), port (64).
+Checked in dcmrecv's order: command line (1), association profile (66), output directory (45), TLS (71), port (64).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from dcmrecv_core.errors import (
     PluginError,
     StartError,
     StatusError,
-    TlsError,
 )
 from dcmrecv_core.net.listener import inherited_count, open_listeners
 
@@ -59,6 +58,9 @@ def _main(program: str, arguments: list[str]) -> int:
             return 0
         if line.action == "version":
             sys.stdout.write(help.version_text())
+            return 0
+        if line.action == "list-ciphers":
+            sys.stdout.write(help.ciphers_text())
             return 0
         if line.action == "new-plugin":
             from dcmrecv_core import plugin_kit
@@ -118,9 +120,11 @@ def _run(configuration: Configuration) -> int:
     plugins.configure(settings)
     _say_what_is_accepted(settings, plugins)
     capabilities = _check_output_directory(settings)
-    if settings.tls is not None:
-        raise TlsError("TLS is not there yet")
     log.info("starting service class provider and listening ...")
+    from dcmrecv_core.net.tls import ContextMaker
+
+    contexts = ContextMaker()
+    tls = contexts.make(settings)
     listeners = open_listeners(settings)
     if settings.max_pdu & 1:
         even = settings.max_pdu & ~1
@@ -128,8 +132,8 @@ def _run(configuration: Configuration) -> int:
     from dcmrecv_core.net.reload import Source
     from dcmrecv_core.net.supervisor import Supervisor
 
-    source = Source(lambda: configuration.read().settings, _check_output_directory)
-    return Supervisor(settings, plugins, listeners, capabilities, source).run()
+    source = Source(lambda: configuration.read().settings, _check_output_directory, contexts.make)
+    return Supervisor(settings, plugins, listeners, capabilities, source, tls).run()
 
 
 def _say_what_is_accepted(settings: Settings, plugins: Plugins) -> None:

@@ -41,9 +41,28 @@ def help_text(plugin_options: Iterable[PluginOption] = ()) -> str:
 
 def version_text() -> str:
     """All that `--version` prints: us, the host, and the libraries that we run on."""
+    import ssl
+    from importlib.metadata import version
+
+    lines = [
+        "External libraries used:",
+        f"- {ssl.OPENSSL_VERSION}",
+        *(f"- {name} {version(name)}" for name in ("pluggy", "pydicom", "pynetdicom")),
+    ]
+    return _HEADER + _host_text() + "\n".join(lines) + "\n"
+
+
+def ciphers_text() -> str:
+    """All that `--list-ciphers` prints."""
+    from dcmrecv_core.net.tls_profiles import SUITES
+
+    lines = ["Supported TLS ciphersuites are:", *(f"  {name}" for name in SUITES)]
+    return _HEADER + _host_text() + "\n".join(lines) + "\n"
+
+
+def _host_text() -> str:
     import platform
     import sys
-    from importlib.metadata import version
 
     lines = [
         "",
@@ -51,10 +70,8 @@ def version_text() -> str:
         f"Character encoding: {sys.getfilesystemencoding()}",
         f"Build options: {platform.python_implementation()} {platform.python_version()}",
         "",
-        "External libraries used:",
-        *(f"- {name} {version(name)}" for name in ("pluggy", "pydicom", "pynetdicom")),
     ]
-    return _HEADER + "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines)
 
 
 def error_text(error: StartError) -> str:

@@ -22,7 +22,12 @@ _TIMEVAL = struct.Struct("@ll")
 
 
 class Connection(Protocol):
-    """What a session needs of a transport (plain TCP here; TLS offers the same)."""
+    """What a session needs of a transport (plain TCP here; TLS offers the same).
+
+    `peer_subject` is whom the peer's certificate names, None if it has shown none.
+    """
+
+    peer_subject: str | None
 
     def receive_into(self, view: memoryview) -> int | None:
         """Bytes read, 0 at the end of the stream, None if nothing came within PATIENCE. Raises OSError."""
@@ -45,6 +50,8 @@ class Connection(Protocol):
 
 class PlainConnection:
     """TCP without TLS."""
+
+    peer_subject: str | None = None
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -71,33 +78,40 @@ class PlainConnection:
             return 0
 
     def wait(self) -> tuple[bool, bool]:
-        events = self._poll(select.POLLIN | select.POLLOUT)
+        events = poll(self._sock, select.POLLIN | select.POLLOUT)
         return bool(events & ~select.POLLOUT), bool(events & select.POLLOUT)
 
     def wait_writable(self) -> bool:
-        return bool(self._poll(select.POLLOUT))
-
-    def _poll(self, events: int) -> int:
-        """What has happened within PATIENCE, errors and the end of the stream included."""
-        poll = select.poll()
-        poll.register(self._sock, events)
-        return next((happened for _, happened in poll.poll(PATIENCE * 1000)), 0)
+        return bool(poll(self._sock, select.POLLOUT))
 
     def finish(self) -> None:
-        try:
-            self._sock.shutdown(socket.SHUT_WR)
-            self._drain(time.monotonic() + LINGER)
-        except OSError:
-            pass  # the peer was faster
-        finally:
-            self._sock.close()
+        close(self._sock)
 
-    def _drain(self, deadline: float) -> None:
-        """Read until the peer's FIN: closing with unread data would reset the connection and lose our last PDU."""
-        while (left := deadline - time.monotonic()) > 0:
-            self._sock.settimeout(left)
-            try:
-                if not self._sock.recv(65536):
-                    return
-            except TimeoutError:
+
+def poll(sock: socket.socket, events: int, seconds: float = PATIENCE) -> int:
+    """What has happened within `seconds`, errors and the end of the stream included."""
+    poller = select.poll()
+    poller.register(sock, events)
+    return next((happened for _, happened in poller.poll(max(seconds, 0) * 1000)), 0)
+
+
+def close(sock: socket.socket) -> None:
+    """Shut the sending side down, give the peer LINGER seconds to close first, close."""
+    try:
+        sock.shutdown(socket.SHUT_WR)
+        _drain(sock, time.monotonic() + LINGER)
+    except OSError:
+        pass  # the peer was faster
+    finally:
+        sock.close()
+
+
+def _drain(sock: socket.socket, deadline: float) -> None:
+    """Read until the peer's FIN: closing with unread data would reset the connection and lose our last PDU."""
+    while (left := deadline - time.monotonic()) > 0:
+        sock.settimeout(left)
+        try:
+            if not sock.recv(65536):
                 return
+        except TimeoutError:
+            return

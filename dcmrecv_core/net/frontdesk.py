@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.net.client_hello import HEADER_LENGTH, is_handshake, wanted_length
 from dcmrecv_core.net.connection import LINGER
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.listener import plain_address
@@ -33,6 +34,7 @@ MAX_BYTES = 32 << 20
 ACCEPT_PAUSE = 0.5
 """Seconds between two tries to accept when the system refuses, for want of descriptors as a rule."""
 
+_TLS_UNEXPECTED = "a TLS handshake, but TLS is not enabled here (--enable-tls)"
 _ACCEPTS_PER_WAKE = 64
 _CHUNK = 65536
 
@@ -40,12 +42,13 @@ _CHUNK = 65536
 class Visitor:
     """A connection whose request is not complete, or (`leaving`) one that waits for the peer to close.
 
-    `data` grows as bytes come, whatever length the peer declares; `wanted` is where to stop reading.
+    `data` grows as bytes come, whatever length the peer declares; `wanted` is where to stop reading. With `tls` it
+    stays empty, and `awaited` is the number of bytes that the kernel waits for before it wakes us.
     """
 
-    __slots__ = ("address", "data", "deadline", "leaving", "port", "sock", "wanted")
+    __slots__ = ("address", "awaited", "data", "deadline", "leaving", "port", "sock", "tls", "wanted")
 
-    def __init__(self, sock: socket.socket, address: str, port: int, deadline: float) -> None:
+    def __init__(self, sock: socket.socket, address: str, port: int, deadline: float, tls: bool = False) -> None:
         self.sock = sock
         self.address = address
         self.port = port
@@ -53,12 +56,14 @@ class Visitor:
         self.data = bytearray()
         self.wanted = pdu.HEADER_LENGTH
         self.leaving = False
+        self.tls = tls
+        self.awaited = 0
 
 
 class FrontDesk:
     """All half-open connections. `admit` gets each complete request; the supervisor owns loop and clock.
 
-    `seconds` is the time that the next connections have for their request.
+    `seconds` is the time that the next connections have for their request; with `tls` they come with TLS.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class FrontDesk:
         self._selector = selector
         self._listeners = listeners
         self.seconds = seconds
+        self.tls = False
         self._admit = admit
         self._visitors: OrderedDict[int, Visitor] = OrderedDict()
         self._per_peer: Counter[str] = Counter()
@@ -128,7 +134,7 @@ class FrontDesk:
             self._drop(next(iter(self._visitors.values())))
         log.debug("Association Received: %s", address)
         sock.setblocking(False)
-        visitor = self._enter(Visitor(sock, address, port, now + self.seconds))
+        visitor = self._enter(Visitor(sock, address, port, now + self.seconds, self.tls))
         self._read(visitor, now)  # most requests are there already
 
     def say_goodbye(self, handover: Handover, now: float, answer: bytes) -> None:
@@ -158,6 +164,9 @@ class FrontDesk:
         """Read on to the end of the request, and not a byte further."""
         data = visitor.data
         try:
+            if visitor.tls:
+                self._look(visitor)
+                return
             while len(data) < visitor.wanted:
                 chunk = visitor.sock.recv(min(visitor.wanted - len(data), _CHUNK))
                 if not chunk:
@@ -179,11 +188,29 @@ class FrontDesk:
             self._drop(visitor)
             return
         except RemoteProtocolError as error:
-            not_requested(visitor.address, str(error), error.detail)
-            self._leave(visitor, now, pdu.encode_abort(error.source, error.reason))
+            detail = _TLS_UNEXPECTED if not visitor.tls and is_handshake(data) else error.detail
+            not_requested(visitor.address, str(error), detail)
+            self._leave(visitor, now, b"" if visitor.tls else pdu.encode_abort(error.source, error.reason))
             return
         self._forget(visitor)
         self._admit(Handover(visitor.sock, bytes(data), visitor.address, visitor.port))
+
+    def _look(self, visitor: Visitor) -> None:
+        """Wait for a whole ClientHello without reading it. The kernel wakes us when it is there (SO_RCVLOWAT), for a
+        byte that was looked at and left is always ready; or before, when the connection ends."""
+        head = visitor.sock.recv(max(visitor.awaited, HEADER_LENGTH), socket.MSG_PEEK) if visitor.awaited else b""
+        if visitor.awaited and len(head) < visitor.awaited:
+            self._drop(visitor)
+            not_requested(visitor.address, "TLS error: unexpected eof while reading")
+            return
+        wanted = wanted_length(head)
+        if wanted == visitor.awaited:
+            visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            self._forget(visitor)
+            self._admit(Handover(visitor.sock, b"", visitor.address, visitor.port, secure_until=visitor.deadline))
+            return
+        visitor.awaited = wanted
+        visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
 
     def _bound_memory(self) -> None:
         while self._bytes > MAX_BYTES:
@@ -195,6 +222,8 @@ class FrontDesk:
         visitor.leaving = True
         visitor.deadline = now + LINGER
         try:
+            if visitor.awaited:
+                visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
             visitor.sock.send(answer)
             visitor.sock.shutdown(socket.SHUT_WR)
         except OSError:

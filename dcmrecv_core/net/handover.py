@@ -13,9 +13,11 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
-_FRAME = struct.Struct("!IHB")  # length of the request, peer's port, length of the peer's address
+_FRAME = struct.Struct("!IHBd")  # length of the request, peer's port, length of the peer's address, secure_until or 0
 IDLE = b"I"
 """What a worker sends when it is ready for an association."""
+READ = b"R"
+"""What it sends when a connection with TLS has come as far as others are when they are handed over."""
 TAKEN = b"T"
 """What it sends when a hand-over has arrived. The supervisor keeps its copy until then, for another worker."""
 
@@ -23,7 +25,11 @@ TAKEN = b"T"
 @dataclass(slots=True)
 class Handover:
     """A connection whose A-ASSOCIATE-RQ was read to its end; `id` names the association, `lost` counts the workers
-    that ended before they took it."""
+    that ended before they took it.
+
+    With TLS only the ClientHello is there, not yet read: the worker has until the monotonic time `secure_until`, which
+    all processes share, for handshake and request.
+    """
 
     sock: socket.socket
     request: bytes
@@ -31,6 +37,7 @@ class Handover:
     port: int
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     lost: int = 0
+    secure_until: float | None = None
 
 
 class Sender:
@@ -41,7 +48,7 @@ class Sender:
     def __init__(self, handover: Handover) -> None:
         self.handover = handover
         address = handover.address.encode()
-        frame = _FRAME.pack(len(handover.request), handover.port, len(address))
+        frame = _FRAME.pack(len(handover.request), handover.port, len(address), handover.secure_until or 0.0)
         self._data = memoryview(frame + address + handover.request)
         self._fds = [handover.sock.fileno()]
 
@@ -82,9 +89,9 @@ def receive(control: socket.socket) -> Handover | None:
     sock = socket.socket(fileno=fds[0])
     try:
         head += _read(control, _FRAME.size - len(head))
-        length, port, address_length = _FRAME.unpack(head)
+        length, port, address_length, secure_until = _FRAME.unpack(head)
         address = _read(control, address_length).decode()
-        handover = Handover(sock, _read(control, length), address, port)
+        handover = Handover(sock, _read(control, length), address, port, secure_until=secure_until or None)
         control.send(TAKEN)
         return handover
     except OSError:

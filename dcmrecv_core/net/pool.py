@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dcmrecv_core.net.child import fork
-from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, Sender
+from dcmrecv_core.net.handover import IDLE, READ, TAKEN, Handover, Sender
 from dcmrecv_core.net.heartbeat import Heartbeat, HeartbeatBoard
 
 log = logging.getLogger("dcmrecv.net")
@@ -42,7 +42,7 @@ class Worker:
     """The supervisor's view of one worker.
 
     `started` when it has been idle once, `since` when it last began to be, `sender` a hand-over that it has
-    not taken yet, `outdated` if it obeys settings of before a reload.
+    not taken yet, `securing` while it shakes hands (TLS), `outdated` if it obeys settings of before a reload.
     """
 
     pid: int
@@ -55,6 +55,7 @@ class Worker:
     idle: bool = False
     outdated: bool = False
     sender: Sender | None = None
+    securing: bool = False
     overdue_since: float | None = None
 
 
@@ -103,14 +104,19 @@ class Pool:
                 return
 
     def assign(self, handover: Handover) -> bool:
-        """Hand an association to an idle worker; False if there is none."""
+        """Hand an association to an idle worker; False if there is none, or TLS handshakes keep half of all busy."""
+        secures = handover.secure_until is not None
+        if secures and sum(worker.securing for worker in self._workers.values()) >= max(self._limit // 2, 1):
+            return False
         while self._idle:
             worker = self._idle.pop()  # the last one to become idle: its memory is warm
             worker.idle = False
             worker.sender = Sender(handover)
+            worker.securing = secures
             if self._advance(worker):
                 return True
             worker.sender = None
+            worker.securing = False
         return False
 
     def on_control(self, control: socket.socket, now: float) -> None:
@@ -127,16 +133,18 @@ class Pool:
         if TAKEN in message and worker.sender is not None:
             worker.sender.close()
             worker.sender = None
+        if READ in message or IDLE in message:
+            worker.securing = False
         if not message:
             self._forget(worker, now)
-        elif message == TAKEN:
+        elif IDLE not in message:
             return
         elif self._stopping:
             self._release(worker)  # it was starting when the others were told
         elif worker.outdated:
             worker.started = True
             self._release(worker)
-        elif IDLE in message and not worker.idle:
+        elif not worker.idle:
             worker.idle = worker.started = self.is_ready = True
             worker.since = now
             self._pause = FIRST_PAUSE

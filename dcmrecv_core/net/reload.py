@@ -1,8 +1,9 @@
 """SIGHUP: read the settings again, without a moment in which a broken file, a hung disk or a failing plugin could hurt.
 
 A forked child, the probe, does everything first: it reads, lets the plugins take the settings, opens the log files and
-looks at the output directory. Its answer, or its end without one, comes through a socket that the supervisor's loop
-watches. Only if all went well the supervisor reads for itself and takes the settings over. Code is never loaded again.
+looks at the output directory and at keys and certificates. Its answer, or its end without one, comes through a socket
+that the supervisor's loop watches. Only if all went well the supervisor reads for itself and takes the settings over.
+Code is never loaded again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from dcmrecv_core.errors import StartError
 from dcmrecv_core.net.child import fork
 
 if TYPE_CHECKING:
+    import ssl
+
     from dcmrecv_core.plugins import Plugins
     from dcmrecv_core.receive.temporary import Capabilities
     from dcmrecv_core.settings import Settings
@@ -35,13 +38,15 @@ PROBE_SECONDS = 30
 
 
 class Source(NamedTuple):
-    """Where settings come from: `read` reads them again, `check` looks at their output directory.
+    """Where settings come from: `read` reads them again, `check` looks at their output directory, `secure` reads keys
+    and certificates (None without TLS).
 
-    Both raise StartError; only a child calls `check`, because the output file system may hang.
+    All raise StartError; only a child calls `check`, because the output file system may hang.
     """
 
     read: Callable[[], Settings]
     check: Callable[[Settings], Capabilities]
+    secure: Callable[[Settings], ssl.SSLContext | None] = lambda settings: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Reload:
         settings: Settings,
         plugins: Plugins,
         source: Source,
-        obey: Callable[[Settings, Capabilities], None],
+        obey: Callable[[Settings, Capabilities, ssl.SSLContext | None], None],
         let_go: Callable[[], None],
     ) -> None:
         self._selector = selector
@@ -127,6 +132,7 @@ class Reload:
         try:
             settings = self._read()
             capabilities = self._source.check(settings)
+            self._source.secure(settings)
             self._install(settings)
             answer: Capabilities | Refusal = capabilities
         except StartError as error:
@@ -142,6 +148,7 @@ class Reload:
         try:
             read = self._source.read()
             settings = replace(read, **{name: getattr(self._settings, name) for name in FIXED})
+            tls = self._source.secure(settings)
             self._install(settings)
         except StartError as error:  # it has changed since the probe read it
             _refused(str(error))
@@ -151,7 +158,7 @@ class Reload:
             if getattr(read, name) != getattr(self._settings, name):
                 log.warning("%s cannot be changed at run time, it stays as it was", name)
         self._settings = settings
-        self._obey(settings, capabilities)
+        self._obey(settings, capabilities, tls)
         log.info("settings reloaded")
 
     def _install(self, settings: Settings) -> None:

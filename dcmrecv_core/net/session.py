@@ -133,8 +133,9 @@ class Session:
             self._send()
         finally:
             self._drop_reception()
+            if self._association is not None:
+                self._narrator.ended()
             self._connection.finish()
-            self._narrator.ended()
         if self._association is not None:
             self._shared.plugins.association_ended(
                 self._association,
@@ -260,6 +261,7 @@ class Session:
             id=self._handover.id,
             proposed=proposed,
             user_identity=request.user.user_identity,
+            tls=self._connection.peer_subject,
         )
         self._narrator.requested(self._handover, request)
         supported = self._shared.plugins.negotiate(association)

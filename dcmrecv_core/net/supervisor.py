@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.net import child
+from dcmrecv_core.net import child, client_hello
 from dcmrecv_core.net.background import Background, run_background
 from dcmrecv_core.net.frontdesk import FrontDesk
 from dcmrecv_core.net.handover import Handover
@@ -27,6 +27,8 @@ from dcmrecv_core.net.worker import run_worker
 from dcmrecv_core.proto import pdu
 
 if TYPE_CHECKING:
+    import ssl
+
     from dcmrecv_core.net.heartbeat import Heartbeat
     from dcmrecv_core.plugins import Plugins
     from dcmrecv_core.receive.temporary import Capabilities
@@ -68,8 +70,10 @@ class Supervisor:
         listeners: list[socket.socket],
         capabilities: Capabilities,
         source: Source,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._settings = settings
+        self._tls = tls
         self._plugins = plugins
         self._capabilities = capabilities
         self._selector = selectors.DefaultSelector()
@@ -80,6 +84,7 @@ class Supervisor:
         self._announced = False
         self._next_watchdog = 0.0
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
+        self._desk.tls = tls is not None
         self._pool = Pool(
             self._selector, settings.max_associations, settings.hook_seconds, self._in_child, self._admit_again
         )
@@ -151,13 +156,16 @@ class Supervisor:
 
     def _turn_away(self, handover: Handover, now: float) -> None:
         log.warning("Refusing Association from %s (local limit exceeded)", handover.address)
-        answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
+        if handover.secure_until is None:
+            answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
+        else:
+            answer = client_hello.REFUSAL
         self._desk.say_goodbye(handover, now, answer)
 
     def _in_child(self, control: socket.socket, heartbeat: Heartbeat) -> int:
         """The forked worker: let go of what is the supervisor's, then serve."""
         self._let_go()
-        return run_worker(control, heartbeat, self._settings, self._plugins, self._capabilities)
+        return run_worker(control, heartbeat, self._settings, self._plugins, self._capabilities, self._tls)
 
     def _in_background(self, plugin: str) -> int:
         """The forked child of a plugin: the same, then its hook."""
@@ -201,11 +209,13 @@ class Supervisor:
                 self._kill()
                 os._exit(0)
 
-    def _obey(self, settings: Settings, capabilities: Capabilities) -> None:
+    def _obey(self, settings: Settings, capabilities: Capabilities, tls: ssl.SSLContext | None) -> None:
         """From now on; associations that are running go on as they began."""
         self._settings = settings
         self._capabilities = capabilities
+        self._tls = tls
         self._desk.seconds = float(settings.acse_timeout)
+        self._desk.tls = tls is not None
         self._pool.renew(settings.hook_seconds)
         self._background.renew(time.monotonic())
 

@@ -72,8 +72,8 @@ def _available() -> dict[str, str]:
 
 
 SUITES: dict[str, str] = _available()
-"""OpenSSL's name of each suite of TLS 1.2 and older that the library behind `ssl` has, by its IANA name, in the order in
-which dcmrecv shows them. Those of TLS 1.3 cannot be chosen."""
+"""OpenSSL's name of each suite of TLS 1.2 and older that the library behind `ssl` has, by its IANA name, in the order
+in which dcmrecv shows them. Those of TLS 1.3 cannot be chosen."""
 
 _STRONG = (
     "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",

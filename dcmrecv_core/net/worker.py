@@ -13,16 +13,18 @@ import select
 import signal
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.errors import HookFailure
 from dcmrecv_core.guards import HookTimeout, timer
-from dcmrecv_core.net.connection import PATIENCE, PlainConnection
-from dcmrecv_core.net.handover import IDLE, Handover, receive
+from dcmrecv_core.net.connection import PATIENCE, Connection, PlainConnection
+from dcmrecv_core.net.handover import IDLE, READ, Handover, receive
 from dcmrecv_core.net.session import Session, Shared
 from dcmrecv_core.receive.pipeline import Receiver
 
 if TYPE_CHECKING:
+    import ssl
     from types import FrameType
 
     from dcmrecv_core.net.heartbeat import Heartbeat
@@ -99,7 +101,12 @@ class Worker:
 
 
 def run_worker(
-    control: socket.socket, heartbeat: Heartbeat, settings: Settings, plugins: Plugins, capabilities: Capabilities
+    control: socket.socket,
+    heartbeat: Heartbeat,
+    settings: Settings,
+    plugins: Plugins,
+    capabilities: Capabilities,
+    tls: ssl.SSLContext | None = None,
 ) -> int:
     """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
     worker = Worker(heartbeat)
@@ -114,7 +121,7 @@ def run_worker(
             handover = None if worker.stopping else _next(control, worker)
             if handover is None:
                 break
-            _serve(handover, shared)
+            _serve(handover, shared, control, tls)
     finally:
         plugins.worker_stopping()
         logging.shutdown()
@@ -135,10 +142,25 @@ def _next(control: socket.socket, worker: Worker) -> Handover | None:
     return None
 
 
-def _serve(handover: Handover, shared: Shared) -> None:
-    try:
-        connection = PlainConnection(handover.sock)
-    except OSError:
-        handover.sock.close()
+def _serve(handover: Handover, shared: Shared, control: socket.socket, tls: ssl.SSLContext | None) -> None:
+    connection = _connect(handover, shared, tls)
+    if connection is None:
         return
+    if handover.secure_until is not None:
+        with suppress(OSError):  # the supervisor is gone: the tick will tell
+            control.send(READ)
     Session(connection, handover, shared).run()
+
+
+def _connect(handover: Handover, shared: Shared, tls: ssl.SSLContext | None) -> Connection | None:
+    if handover.secure_until is not None and tls is not None:
+        from dcmrecv_core.net import secure  # brings OpenSSL along
+
+        return secure.admit(handover, tls, lambda: shared.should_stop(True))
+    try:
+        if handover.secure_until is None:
+            return PlainConnection(handover.sock)
+    except OSError:
+        pass  # it is gone already
+    handover.sock.close()  # or came with TLS before a reload disabled that
+    return None

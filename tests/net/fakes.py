@@ -29,6 +29,8 @@ class Clock:
 class FakeConnection:
     """Plays `script`; when that is over, the peer is quiet for ever. `room` is what it takes without reading."""
 
+    peer_subject: str | None = None
+
     def __init__(self, clock: Clock, script: list[Step], room: int | None = None) -> None:
         self.clock = clock
         self.script = deque(script)

@@ -50,7 +50,7 @@ class Driver:
         self.plugins.add_builtins(OLD)
         self.plugins.configure(OLD)
 
-    def obey(self, settings: Settings, capabilities: Capabilities) -> None:
+    def obey(self, settings: Settings, capabilities: Capabilities, tls: object) -> None:
         self.obeyed.append((settings, capabilities))
 
     def let_go(self) -> None:

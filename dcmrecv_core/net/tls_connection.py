@@ -1,0 +1,116 @@
+"""A connection over TLS, from the handshake on; it never blocks for longer than `PATIENCE` either."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from dcmrecv_core.net.connection import PATIENCE, close, poll
+
+_LARGEST_RECORD = 16384
+_SHORT_NAMES = {
+    "commonName": "CN",
+    "countryName": "C",
+    "domainComponent": "DC",
+    "localityName": "L",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "stateOrProvinceName": "ST",
+    "streetAddress": "STREET",
+    "userId": "UID",
+}
+_SPECIAL = ',+"\\<>;='
+
+
+class TlsConnection:
+    """A socket with TLS around it. Before anything else: `shake_hands`.
+
+    Nothing is sent or received by the constructor, which raises OSError if the peer is gone.
+    """
+
+    peer_subject: str | None = None
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        sock.setblocking(False)
+        self._sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        self._receive = self._sock.recv_into
+
+    def shake_hands(self, deadline: float, should_stop: Callable[[], bool]) -> None:
+        """Negotiate until the monotonic time `deadline`.
+
+        Raises TimeoutError when that is over or `should_stop` says so, else OSError: `ssl.SSLError` with its reason.
+        """
+        while True:
+            try:
+                self._sock.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                events = select.POLLIN
+            except ssl.SSLWantWriteError:
+                events = select.POLLOUT
+            left = deadline - time.monotonic()
+            if left <= 0 or should_stop():
+                raise TimeoutError
+            poll(self._sock, events, min(left, PATIENCE))
+        certificate = self._sock.getpeercert()
+        if certificate:
+            self.peer_subject = subject_text(certificate["subject"])
+
+    def receive_into(self, view: memoryview) -> int | None:
+        deadline = None
+        while True:
+            try:
+                return self._receive(view)
+            except ssl.SSLWantReadError:  # not even one whole record
+                now = time.monotonic()
+                deadline = now + PATIENCE if deadline is None else deadline
+                if now >= deadline or not poll(self._sock, select.POLLIN, deadline - now):
+                    return None
+
+    def acknowledge(self) -> None:
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    def send(self, data: bytes | bytearray) -> int:
+        # OpenSSL wants the same bytes again after it has taken none, so no more than one record is offered at a time
+        with memoryview(data) as view, view[:_LARGEST_RECORD] as record:
+            try:
+                return self._sock.send(record)
+            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                return 0
+
+    def wait(self) -> tuple[bool, bool]:
+        if self._sock.pending():
+            return True, False
+        events = poll(self._sock, select.POLLIN | select.POLLOUT)
+        return bool(events & ~select.POLLOUT), bool(events & select.POLLOUT)
+
+    def wait_writable(self) -> bool:
+        return bool(poll(self._sock, select.POLLOUT))
+
+    def finish(self) -> None:
+        with suppress(OSError, ValueError):  # the peer's is not waited for; there may have been no handshake
+            self._sock.unwrap()  # sends close_notify, the alert that tells the end from a cut
+        close(self._sock)
+
+
+def subject_text(subject: object) -> str:
+    """The subject of `getpeercert` as RFC 4514 writes it: `CN=ct1,O=Hospital`, the most specific part first."""
+    names = []
+    for relative in subject if isinstance(subject, tuple) else ():
+        names.append("+".join(f"{_SHORT_NAMES.get(kind, kind)}={_escaped(value)}" for kind, value in relative))
+    return ",".join(reversed(names))
+
+
+def _escaped(value: str) -> str:
+    text = "".join("\\" + char if char in _SPECIAL else char if char.isprintable() else _in_hex(char) for char in value)
+    if text[:1] in (" ", "#"):
+        text = "\\" + text
+    return text[:-1] + "\\ " if text.endswith(" ") and len(value) > 1 else text
+
+
+def _in_hex(char: str) -> str:
+    return "".join(f"\\{byte:02X}" for byte in char.encode("utf-8", "replace"))
