@@ -85,8 +85,12 @@ SCHEMES = {
     "--ignore": ("--ignore",),
     "the last scheme of several": ("+fsu", "+fu", "+fst", "+fd"),
 }
-EXTENSIONS = {"-fe .dcm": ".dcm", "-fe without a dot": "dcm", "-fe with unfit characters": "/..\\x*"}
-"""The last one is an extension only to a shell that was not asked."""
+EXTENSIONS = {
+    "-fe .dcm": ".dcm",
+    "-fe with nothing": "",
+    "-fe without a dot": "dcm",
+    "-fe with unfit characters": "/..\\x*",
+}
 
 
 def schemes() -> Iterator[FileName]:
