@@ -62,7 +62,7 @@ class Narrator:
         self._dump_level = dump_level if log.isEnabledFor(dump_level) else None
         self._max_pdu = settings.max_pdu
         self._next_step = "checking and processing C-STORE request"
-        if settings.storage_mode == "ignore":
+        if settings.ignore:
             self._next_step = "received dataset is not stored since the storage mode is set to 'ignore'"
         looks_up = self.informs and not settings.disable_host_lookup
         self.host_name: Callable[[str], str] = HostNames().name if looks_up else str

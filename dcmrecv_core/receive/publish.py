@@ -114,9 +114,10 @@ class Publisher:
                 raise
             is_new = False
         if not is_new:
-            if _exists(directory, name):
-                log.warning("file already exists, overwriting: %s", path)
+            existed = _exists(directory, name)
             temporary.replace(self._place_for(directory), directory, name)
+            if existed:
+                log.warning("file already exists, overwriting: %s", path)
         if self._fsync:
             self._flush(directory, name if is_new else "")
         return path
