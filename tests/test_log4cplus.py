@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dcmrecv_core import logs
 from dcmrecv_core.errors import CommandLineError
 from dcmrecv_core.logconfig import names
+from dcmrecv_core.logconfig.layouts import PatternLayout
 from dcmrecv_core.logconfig.properties import Properties, expand
 from dcmrecv_core.settings import Settings
 
@@ -56,7 +59,7 @@ no equals sign
 key 2=\t v
 key 2 = w
 empty =
-k\xf6y = v
+k\xf6y = v\0w
 """
     assert Properties.parse(content) == {
         "key": "= a # b",
@@ -97,6 +100,22 @@ def test_variables_in_keys() -> None:
 def test_variables_without_end(own: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="expands without end"):
         expand(Properties(own), {})
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.sampled_from(["${", "}", "a", "b", "=", "\n", " ", "#", "\r", "\0"]), max_size=40).map("".join))
+def test_any_file_is_expanded_or_refused(text: str) -> None:
+    try:
+        expand(Properties.parse(text.encode()), {"pid": "1"})
+    except ValueError as error:
+        assert "expands without end" in str(error)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.sampled_from([*"%%%-.05{}cdDmnqQXxYEO9", "\udce9", "\xe9"]), max_size=20).map("".join))
+def test_any_pattern_formats(pattern: str) -> None:
+    record = logging.LogRecord("dcmrecv.net", logging.INFO, "path", 1, "one\ntwo", (), None)
+    PatternLayout(pattern).format(record).encode("utf-8", "backslashreplace")
 
 
 DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"

@@ -19,10 +19,11 @@ class Properties(dict[str, str]):
 
     @classmethod
     def parse(cls, content: bytes) -> Properties:
-        """Lines without `=` and those that begin with # count for nothing; of equal keys the last one counts."""
+        """Lines without `=` and those that begin with # count for nothing; of equal keys the last one counts.
+        A line ends at a NUL."""
         properties = cls()
         for line in content.decode("utf-8", "surrogateescape").split("\n"):
-            line = line.lstrip().removesuffix("\r")
+            line = line.partition("\0")[0].lstrip().removesuffix("\r")
             key, equals, value = line.partition("=")
             if equals and not line.startswith("#"):
                 properties[key.rstrip()] = value.strip()
