@@ -1,7 +1,7 @@
 """What the receive path may cost, counted and not timed: bytecodes, function calls, hook calls, kept memory.
 
 The numbers are those of CPython 3.11 plus a tenth, for the versions differ a little. Whoever needs more changes the
-number here and says why; `tox -e bench` says what it costs in time. System calls are counted in e2e/test_system_calls.py.
+number here and says why; `tox -e bench` says what it costs in time. System calls are in e2e/test_system_calls.py.
 """
 
 from __future__ import annotations
