@@ -1,0 +1,81 @@
+"""Counts of the two runs, figures that tests measured, peers to measure beside ours, the summary of promises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fixtures import config, directory, original, ours, program, started
+from outcomes import Outcome, outcomes
+from peers import PEERS, Peer, start_peer
+from promises import PROMISES
+
+__all__ = ["config", "directory", "original", "ours", "program", "started"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("promises")
+    group.addoption("--full", action="store_true", help="full counts, and the peers (tox -e endurance)")
+    group.addoption("--results", type=Path, help="write the outcome of each promise to this file (JSON)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "promise(number): counts for the promise of that number (promises.py)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each test tells its promise to the summary; what peers do is measured in full runs only."""
+    if not config.getoption("full"):
+        of_peers = [item for item in items if "peer" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=of_peers)
+        items[:] = [item for item in items if item not in of_peers]
+    for item in items:
+        if marker := item.get_closest_marker("promise"):
+            item.user_properties.append(("promise", marker.args[0]))  # reaches the reports of xdist
+        if "peer" in getattr(item, "fixturenames", ()):
+            item.user_properties.append(("peer", item.callspec.params["peer"]))
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """`count(ci, full)`: how often to do it: the first number, with --full the second."""
+    return lambda ci, full: full if request.config.getoption("full") else ci
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """`figure("0 of 40 lost")`: what was measured; the figures of a promise's tests are listed, equal ones once."""
+    return lambda text: request.node.user_properties.append(("figure", text))
+
+
+@pytest.fixture(params=PEERS)
+def peer(request: pytest.FixtureRequest, directory: Path, config: Path) -> Iterator[Peer]:
+    """Another receiver, to do the same to: `peer.receiver` is like ours, `peer.does("...")` records what it did.
+
+    A test that uses it runs once for each of PEERS, with --full only, and says nothing about the promise.
+    """
+    receiver = start_peer(request.param, directory, config)
+    try:
+        yield Peer(request.param, receiver, lambda text: request.node.user_properties.append(("does", text)))
+    finally:
+        receiver.kill()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = outcomes(report for name in ("passed", "failed", "error") for report in terminalreporter.getreports(name))
+    terminalreporter.section("promises")
+    for number in sorted(PROMISES.keys() & found.keys()):
+        outcome = found[number]
+        terminalreporter.line(f"{number:2} {outcome.result:6} {outcome.seconds:5.0f} s  {'; '.join(outcome.figures)}")
+    if missing := ", ".join(map(str, PROMISES.keys() - found.keys())):
+        terminalreporter.line(f"not tested in this run: {missing}")
+    if path := config.getoption("results"):
+        write_results(path, found, full=config.getoption("full"))
+
+
+def write_results(path: Path, found: dict[int, Outcome], *, full: bool) -> None:
+    promises = {str(number): outcome._asdict() for number, outcome in sorted(found.items())}
+    path.write_text(json.dumps({"full": full, "promises": promises}, indent=1) + "\n")

@@ -1,0 +1,75 @@
+"""Writes docs/reliability.md: each promise, how it is tested, what a run measured, what other receivers did.
+
+`python tests/promises/report.py RESULTS.json` takes the results of a run with --results; how a promise is tested is
+told by the first paragraph of its module's docstring. `tox -e endurance` does both.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from promises import GROUPS, PROMISES
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "docs" / "reliability.md"
+PEERS = {"dcmrecv": "DCMTK's dcmrecv", "storescp": "DCMTK's storescp", "pynetdicom": "pynetdicom's storescp"}
+
+HEAD = """\
+# Reliability
+
+What the receiver promises, how each promise is tested, and what the last full run measured. The tests are in
+`tests/promises`, one module a promise, named after its number; `tox -e promises` runs them with reduced counts,
+`tox -e endurance` with full ones, and writes this page. Some promises are put to the test twice: a patch from
+`tests/promises/faults` breaks the receiver, and the test has to notice.
+
+Where the same can be done to another receiver without harm, it is, and what that one did stands beside ours. No other
+receiver makes these promises; what they do is no fault of theirs unless DICOM says so.
+The [threat model](threat-model.md) tells what is defended against whom.
+"""
+
+
+def how(number: int) -> tuple[str, str]:
+    """The module that tests a promise, and what the first paragraph of its docstring says; "" without one."""
+    modules = sorted(Path(__file__).parent.glob(f"test_{number:02}_*.py"))
+    if not modules:
+        return "", ""
+    text = ast.get_docstring(ast.parse(modules[0].read_text())) or ""
+    return modules[0].name, " ".join(text.split("\n\n")[0].split())
+
+
+def section(number: int, result: dict[str, Any]) -> str:
+    """One promise: its text, its test, its figures, those of the peers."""
+    module, test = how(number)
+    lines = [f"### Promise {number}", "", PROMISES[number], ""]
+    if module:
+        lines.append(f"- Test: {test} (`{module}`)")
+    if result.get("result") in ("kept", "BROKEN"):
+        measured = "; ".join(result["figures"]) or f"{result['tests']} tests"
+        lines.append(f"- Result: **{result['result'].lower()}**: {measured}")
+    else:
+        lines.append("- Result: not measured")
+    lines += [f"- {PEERS[peer]}: {'; '.join(did)}" for peer, did in result.get("peers", {}).items() if did]
+    return "\n".join(lines) + "\n"
+
+
+def page(run: dict[str, Any]) -> str:
+    """The whole page; without promises in it, a run has measured nothing."""
+    results = run["promises"]
+    kept = sum(result["result"] == "kept" for result in results.values())
+    machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+    counts = "full counts" if run["full"] else "reduced counts"
+    parts = [HEAD, f"The last run, with {counts}: {kept} of {len(PROMISES)} promises kept ({machine}).\n"]
+    for group, numbers in GROUPS.items():
+        parts.append(f"## {group}\n")
+        parts += [section(number, results.get(str(number), {})) for number in numbers]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(json.loads(Path(sys.argv[1]).read_text())))
