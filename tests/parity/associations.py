@@ -14,7 +14,7 @@ from rawscu import VERIFICATION, RawAssociation
 from receivers import Receiver
 from rules import Row, compare
 
-UNREADABLE = "A-ABORT instead of silence until the peer closes: PS3.8 wants an answer to a request that cannot be read"
+UNREADABLE = "Ours answers A-ABORT to a request that cannot be read (PS3.8 AA-1); the original says nothing."
 ABORTED = Aborted(0, 0)
 
 

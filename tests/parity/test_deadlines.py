@@ -40,9 +40,9 @@ class Waiting(Row):
 
 
 RELEASE = pdu(RELEASE_RQ, bytes(4))
-SAYS_WHY = "A-ABORT of the service provider (PS3.8 9.3.8), as it is no decision of a user"
-FREE = "closed soon: a peer that stays keeps nobody else waiting"
-ALL_OF_IT = "the deadline holds for what stops half-way too"
+SAYS_WHY = "Ours aborts as service provider (PS3.8 9.3.8), because it is no decision of a user."
+FREE = "Ours closes the connection, so that a peer that stays keeps nobody else waiting."
+ALL_OF_IT = "Ours keeps the deadline for what stops half-way too."
 
 ROWS = (
     Waiting(rule="-ta ends a silent connection", steps=(b"",)),
@@ -110,7 +110,7 @@ ROWS = (
         arguments=(),
         beside=True,
         patience=0.5,
-        differs="served at once, as many as --max-associations says; the original serves one after the other",
+        differs="Ours serves many senders at once (--max-associations), the original one after the other.",
         ours=Accepted(),
         theirs=WAITS,
     ),

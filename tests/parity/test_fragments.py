@@ -36,10 +36,10 @@ COMMAND_SET = command_set(STORE)
 FITTING = 16384 - 6 - 12 - len(identification(CT, INSTANCE))
 """Length of pixel data that makes a data set which fills a PDU of the announced length."""
 
-SAYS_WHY = "the A-ABORT names source and reason (PS3.8 9.3.8)"
-EVERY_FRAGMENT = "stored: PDVs of any lengths may share a PDU (PS3.8 annex E.1)"
-ODD = "stored, with a warning: some senders send odd fragments, and their data win"
-LENGTH = "A-ABORT 2/6: the length of these PDUs is fixed (PS3.8 9.3.6)"
+SAYS_WHY = "Ours names source and reason in its A-ABORT (PS3.8 9.3.8)."
+EVERY_FRAGMENT = "Ours stores it, because PDVs of any lengths may share a PDU (PS3.8 annex E.1); the original aborts."
+ODD = "Ours stores it with a warning, because some senders send odd fragments; the original aborts."
+LENGTH = "Ours aborts, because the length of these PDUs is fixed (PS3.8 9.3.6)."
 
 
 def filled(length: int) -> bytes:
@@ -104,7 +104,7 @@ FRAGMENTS = (
         )
         + p_data(pdv(1, 3, command_set(with_({0x0902: b"A" * 100000}))[96000:]))
         + data(),
-        "A-ABORT 2/6: no command is that long, and what a peer may make us keep has an end",
+        "Ours aborts, because no command is that long, and what a peer may make us keep has an end.",
         aborted(2, 6),
         STORED,
     ),
@@ -183,7 +183,7 @@ ENDINGS = (
     *in_both_modes(
         "connection closed inside a PDU",
         command() + data()[:100],
-        "no A-ABORT to a peer that has gone (PS3.8 9.2.3, AA-4)",
+        "Ours sends no A-ABORT to a peer that has gone (PS3.8 9.2.3, AA-4).",
         Brief((), Closed()),
         aborted(),
         then="close",
@@ -198,7 +198,7 @@ ENDINGS = (
         sent=PARTIAL,
         then="abort",
         arguments=BIT_PRESERVING,
-        differs="the stored instance stays until its successor is complete",
+        differs="Ours keeps the stored instance until its successor is complete.",
         ours=Brief((), Closed(), (f"CT.{INSTANCE}",)),
         theirs=Brief((), Closed()),
     ),

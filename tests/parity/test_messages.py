@@ -40,13 +40,13 @@ from samples import CT, MR, PRIVATE_CLASS, element, identification, pixel_data
 PATIENT_ONLY = element(0x00100010, "PN", b"Doe^Jane")
 PIXELS = identification(CT, INSTANCE) + pixel_data()
 
-COMMENTED = "the same status, with an Error Comment"
-STATUS = "a status and an Error Comment instead of an abort: the other instances of the association are not lost"
-SAYS_WHY = "the A-ABORT names source and reason (PS3.8 9.3.8)"
-NOT_NEEDED = "stored: nothing of the element is needed, and the data set tells the rest"
-STORED_UNPARSED = "stored, unchecked: its encoding is not known, and the sender's data win"
-UNNAMED = "a status instead of an abort: without a class there is no File Meta Information"
-TRUNCATED = "C000 instead of Success: what was lost on the way must not be acknowledged"
+COMMENTED = "Ours adds an Error Comment to the status."
+STATUS = "Ours answers a status and an Error Comment instead of an abort, so that no other instance is lost."
+SAYS_WHY = "Ours names source and reason in its A-ABORT (PS3.8 9.3.8)."
+NOT_NEEDED = "Ours stores it, because it can do without the element; the original aborts."
+STORED_UNPARSED = "Ours stores it unchecked, because the sender's data win; the original aborts."
+UNNAMED = "Ours answers a status instead of an abort: without a class there is no File Meta Information."
+TRUNCATED = "Ours answers C000 instead of Success, because what was lost on the way must not be acknowledged."
 
 DATA_SETS = (
     Message(rule="a data set is stored", sent=command() + data()),
@@ -78,7 +78,7 @@ DATA_SETS = (
     Message(
         rule="data set of zeros",
         sent=command() + data(bytes(400)),
-        differs="C000 instead of Success for a file of twelve bytes",
+        differs="Ours answers C000, because this is no data set; the original stores twelve bytes of it.",
         ours=refused(0xC000, OFFENDING_ELEMENT),
         theirs=STORED,
     ),
@@ -235,7 +235,7 @@ OTHER_SERVICES = (
     *in_both_modes(
         "C-CANCEL",
         command({0x0100: 0x0FFF, 0x0120: 3, 0x0800: 0x0101}),
-        "ignored: there is nothing under way that it could cancel",
+        "Ours ignores it, because there is nothing under way that it could cancel.",
         Brief((), Released()),
         aborted(),
         then="release",
@@ -249,7 +249,7 @@ OTHER_SERVICES = (
         for row in in_both_modes(
             name,
             command(request, ECHO),
-            "answered: nothing of the element is needed",
+            "Ours answers, because it can do without the element.",
             Brief((0,), Released()),
             aborted(),
         )
@@ -257,14 +257,14 @@ OTHER_SERVICES = (
     *in_both_modes(
         "C-ECHO with a data set",
         command(with_({0x0800: 0}, ECHO_RQ), ECHO) + data(PATIENT_ONLY, ECHO),
-        "answered: its data set is read and dropped",
+        "Ours answers, and drops the data set.",
         Brief((0,), Released()),
         aborted(),
     ),
     *in_both_modes(
         "C-ECHO in a transfer syntax that nobody knows",
         command(ECHO_RQ, PRIVATE),
-        "answered: a command is always implicit VR little endian",
+        "Ours answers, because a command is always implicit VR little endian.",
         Brief((0,), Released()),
         aborted(),
     ),
@@ -307,7 +307,7 @@ CONTEXTS = (
         rule="data set on another accepted context, bit preserving",
         sent=command() + data(context_id=OTHER),
         arguments=BIT_PRESERVING,
-        differs="nothing is stored of an instance that is not acknowledged",
+        differs="Ours stores nothing of an instance that it does not acknowledge.",
         ours=aborted(2, 6),
         theirs=aborted(0, 0, f"CT.{INSTANCE}"),
     ),

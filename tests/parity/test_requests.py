@@ -41,13 +41,13 @@ from samples import CT
 REFUSED = (1, 3, IMPLICIT_LE)
 NOTHING_ACCEPTABLE = Rejected(1, 1, 1)
 BOTH_ACCEPTED = Accepted((ACCEPTED, (3, 0, IMPLICIT_LE)))
-WRONG_APPLICATION_CONTEXT = "the rejection is permanent (1/1/2): the same request would never be accepted"
-PADDED = "blanks around a UID are no part of it, because some senders pad with them"
-TWICE = "A-ABORT: nobody could tell on which of the two a message comes (PS3.8 9.3.2.2)"
-NAMELESS = "A-ABORT: a context without abstract syntax is no request that can be answered (PS3.8 9.3.2.2)"
-BLANK_TITLE = "accepted: the title means nothing to a storage receiver, and senders leave it blank"
-ANSWERED_FIRST = "A-ABORT before the connection is closed (PS3.8 9.2.3, AA-1)"
-LONG_UID = "answered: its length does no harm"
+WRONG_APPLICATION_CONTEXT = "Ours rejects permanently (1/1/2), because the same request would never be accepted."
+PADDED = "Ours takes no notice of blanks around a UID, because some senders pad with them."
+TWICE = "Ours aborts, because nobody could tell on which of the two a message comes (PS3.8 9.3.2.2)."
+NAMELESS = "Ours aborts, because a context must name its abstract syntax (PS3.8 9.3.2.2)."
+BLANK_TITLE = "Ours accepts, because some senders leave a title blank; the original waits for the peer to close."
+ANSWERED_FIRST = "Ours says A-ABORT before it closes the connection (PS3.8 9.2.3, AA-1)."
+LONG_UID = "Ours answers, because a long UID does no harm; the original waits for the peer to close."
 
 CONTEXTS = (
     Request(rule="Verification is accepted", request=request(), echo=True),

@@ -88,10 +88,10 @@ class Fault(Row):
 
 
 OUT_OF_RESOURCES = Brief((0xA700,), Released(), (), (ERROR_COMMENT,))
-COMMENTED = "the same status, with an Error Comment"
-GOES_ON = "the association goes on, and an Error Comment says why"
-KEPT = "an older file is never lost: a new one takes its place when it is complete"
-NEVER_CUT = "A700: nothing is acknowledged that is not stored to its last byte"
+COMMENTED = "Ours adds an Error Comment to the status."
+GOES_ON = "Ours lets the association go on, and adds an Error Comment to the status."
+KEPT = "Ours never loses an older file: a new one takes its place when it is complete."
+NEVER_CUT = "Ours answers A700, because nothing is acknowledged that is not stored to its last byte."
 
 
 def answered(*files: str, end: object = None) -> Brief:

@@ -37,12 +37,12 @@ from rules import by_rule
 from samples import CT, MR, SECONDARY_CAPTURE
 
 IDENTITY_RESPONSE = 0x59
-WINDOW_ANSWER = "answered 1/1, as PS3.7 D.3.3.3 wants it if a window is proposed"
-IDENTITY_ANSWER = "answered as PS3.7 D.3.3.7 wants it if a positive response is asked for"
-LENGTH_TOO_LONG = "accepted: what names the sender's implementation decides nothing"
-WHOLE_LENGTH = "fragments fill the announced length, of which the original leaves six bytes unused"
-ENOUGH = "answered in tiny fragments; the original leaves six bytes unused and aborts for want of room"
-NO_ROOM = "A-ABORT at once: no fragment fits, so nothing could ever be answered"
+WINDOW_ANSWER = "Ours answers 1/1, as PS3.7 D.3.3.3 wants it if a window is proposed."
+IDENTITY_ANSWER = "Ours answers, as PS3.7 D.3.3.7 wants it if a positive response is asked for."
+LENGTH_TOO_LONG = "Ours accepts, because what names an implementation decides nothing; the original says nothing."
+WHOLE_LENGTH = "Ours fills the announced length; the original leaves six bytes of it unused."
+ENOUGH = "Ours answers in tiny fragments; the original leaves six bytes unused and aborts for want of room."
+NO_ROOM = "Ours aborts at once: no fragment fits, so nothing could ever be answered."
 ECHO_RESPONSE = {
     0x0000: b"\x42\0\0\0",
     0x0002: VERIFICATION.encode(),
@@ -175,8 +175,8 @@ OTHERS = (
 
 ENTRIES = {"none": ULTRASOUND, "SCU": CT, "SCP": MR, "BOTH": SECONDARY_CAPTURE}
 ASKED = {"0/0": (0, 0), "SCP": (0, 1), "SCU": (1, 0), "both": (1, 1)}
-NEVER_MORE = "0/0, because PS3.7 D.3.3.4 gives no role that was not asked for"
-DEFAULT_ROLE = "the default role is said in so many words: SCU, not SCP"
+NEVER_MORE = "Ours answers 0/0, because PS3.7 D.3.3.4 gives no role that was not asked for."
+DEFAULT_ROLE = "Ours says the default role in so many words: SCU, not SCP."
 TWO_ACCEPTED = ((1, 0, IMPLICIT_LE), (3, 0, IMPLICIT_LE))
 
 
@@ -240,7 +240,7 @@ ROLES = (
             context(3, SECONDARY_CAPTURE, EXPLICIT_LE),
             user=(*USER, role(SECONDARY_CAPTURE, 1, 1)),
         ),
-        differs="answered once, because a role belongs to the class (PS3.7 D.3.3.4)",
+        differs="Ours answers once, because a role belongs to the class (PS3.7 D.3.3.4).",
         ours=Accepted(
             ((1, 0, IMPLICIT_LE), (3, 0, EXPLICIT_LE)),
             ((ROLE, SECONDARY_CAPTURE, b"\1\1"),),
@@ -264,7 +264,7 @@ ROLES = (
         rule="role without its two bytes",
         profile="Roles",
         request=request(context(1, SECONDARY_CAPTURE), user=(*USER, item(ROLE, counted(SECONDARY_CAPTURE)))),
-        differs="read as 0/0; the original says nothing and waits for the peer to close",
+        differs="Ours reads it as 0/0; the original waits for the peer to close.",
         ours=Accepted(user=((ROLE, SECONDARY_CAPTURE, b"\0\0"),)),
         theirs=Closed(),
     ),
