@@ -166,7 +166,8 @@ class Walker:
             raise DataSetError("There is no data set")
         head = self.source.window(0, 138)
         position = 0
-        if head[128:134] == b"DICM\x02\x00":  # without the group it might be part of a value
+        # without group and VR of a first element it might be part of a value
+        if head[128:134] == b"DICM\x02\x00" and bytes(head[136:138]) in _KNOWN_VRS:
             self._warn("A whole DICOM file was sent as data set")
             position = 132
         if head[position : position + 2] != b"\x02\x00" or bytes(head[position + 4 : position + 6]) not in _KNOWN_VRS:

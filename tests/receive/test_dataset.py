@@ -388,8 +388,9 @@ def test_bytes_behind_the_deflated_stream(trailing: bytes, warnings: list[str]) 
     assert walk(deflate(NAME) + trailing, DEFLATED_LITTLE).warnings == warnings
 
 
-def test_a_value_that_looks_like_the_prefix_of_a_file() -> None:
-    data = header(0x00100010, "PN", 136, EXPLICIT_LITTLE) + b" " * 120 + b"DICM" + b" " * 12
+@pytest.mark.parametrize("rest", [b" " * 12, b"\x02\0" + bytes(10)], ids=["magic", "magic and group"])
+def test_a_value_that_looks_like_the_prefix_of_a_file(rest: bytes) -> None:
+    data = header(0x00100010, "PN", 136, EXPLICIT_LITTLE) + b" " * 120 + b"DICM" + rest
     assert walk(data).warnings == []
 
 
