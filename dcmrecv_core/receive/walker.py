@@ -166,8 +166,7 @@ class Walker:
             raise DataSetError("There is no data set")
         head = self.source.window(0, 138)
         position = 0
-        # without group and VR of a first element it might be part of a value
-        if head[128:134] == b"DICM\x02\x00" and bytes(head[136:138]) in _KNOWN_VRS:
+        if head[128:134] == b"DICM\x02\x00" and not self._is_element(head):  # else it is part of a value
             self._warn("A whole DICOM file was sent as data set")
             position = 132
         if head[position : position + 2] != b"\x02\x00" or bytes(head[position + 4 : position + 6]) not in _KNOWN_VRS:
@@ -179,6 +178,11 @@ class Walker:
             position = behind
         self.layout, self.ceiling = data_set_layout, _FIRST_PIXEL_DATA
         return position
+
+    def _is_element(self, head: bytes | memoryview) -> bool:
+        """Whether a data set begins here: with a group of the standard's. Preambles are zeros or the magic of another
+        format, which are letters."""
+        return 0 < int.from_bytes(head[:2], "little" if self.layout.little else "big") < 0x4000
 
     def _check_layout(self, position: int) -> None:
         """Some senders use implicit VR where the transfer syntax says explicit, or the reverse. The first element

@@ -388,7 +388,14 @@ def test_bytes_behind_the_deflated_stream(trailing: bytes, warnings: list[str]) 
     assert walk(deflate(NAME) + trailing, DEFLATED_LITTLE).warnings == warnings
 
 
-@pytest.mark.parametrize("rest", [b" " * 12, b"\x02\0" + bytes(10)], ids=["magic", "magic and group"])
+def test_another_format_in_the_preamble() -> None:
+    meta = b"MM\0*".ljust(128, b"\0") + b"DICM" + header(0x00020010, "UI", 4, EXPLICIT_LITTLE) + b"1.2\0"
+    for encoding in (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG):
+        warnings = walk(meta + encode(SMALL, encoding), encoding).warnings
+        assert warnings[0] == "A whole DICOM file was sent as data set"
+
+
+@pytest.mark.parametrize("rest", [b" " * 12, b"\x02\0\x10\0UI\4\x001.2\0"], ids=["magic", "magic and element"])
 def test_a_value_that_looks_like_the_prefix_of_a_file(rest: bytes) -> None:
     data = header(0x00100010, "PN", 136, EXPLICIT_LITTLE) + b" " * 120 + b"DICM" + rest
     assert walk(data).warnings == []
