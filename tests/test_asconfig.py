@@ -1,4 +1,7 @@
-"""Association profiles: meaning, lexical oddities and errors, the latter two beside the original."""
+"""Association profiles: meaning, lexical oddities, and the places that errors name.
+
+Texts of errors are compared with the original's by the parity tests.
+"""
 
 from __future__ import annotations
 
@@ -128,8 +131,6 @@ LEXICAL = [
     ("TransferSyntax2 =", "TransferSyntax1 = 9\nTransferSyntax2 =", (EXPLICIT, IMPLICIT)),
     ("TransferSyntax2 =", "unknown = 9\nTransferSyntax2 =", (EXPLICIT, IMPLICIT)),
     ("TransferSyntax2 =", "unknown \nTransferSyntax2 =", (EXPLICIT,)),
-    ("TransferSyntax2 =", " # \nTransferSyntax2 =", None),
-    ("[B-2]", "[B-2", None),
     ("[B-2]", "[A]\nTransferSyntax1 = JPEGBaseline\n[B-2]", (EXPLICIT, IMPLICIT, JPEG)),
     (
         "[[TransferSyntaxes]]",
@@ -145,21 +146,15 @@ LEXICAL = [
     ("LocalEndianExplicit", "1..2.", ("1..2.", IMPLICIT)),
     ("LocalEndianExplicit", "=OppositeEndianExplicit", (BIG_ENDIAN, IMPLICIT)),
     ("LocalEndianExplicit", "LocalEndianExplicit\n# comment\n\n", (EXPLICIT, IMPLICIT)),
-    ("# a profile", "\N{ZERO WIDTH NO-BREAK SPACE}# a profile", None),
     ("# a profile", "\0\N{WHITE SMILING FACE} = \udcff\n# a profile", (EXPLICIT, IMPLICIT)),
 ]
 
 
-@pytest.mark.dcmtk
 @pytest.mark.usefixtures("directory")
 @pytest.mark.parametrize(("old", "new", "syntaxes"), LEXICAL)
-def test_lexical_rules(old: str, new: str, syntaxes: tuple[str, ...] | None) -> None:
+def test_lexical_rules(old: str, new: str, syntaxes: tuple[str, ...]) -> None:
     write(edited(old, new))
-    ended = assert_as_original("file.cfg", "Two")
-    if syntaxes is None:
-        assert ended.code == 66
-    else:
-        assert load_profile("file.cfg", "Two") == (SupportedContext(MR, syntaxes),)
+    assert load_profile("file.cfg", "Two") == (SupportedContext(MR, syntaxes),)
 
 
 @pytest.mark.usefixtures("directory")
@@ -226,38 +221,14 @@ REFUSED = [
 ]
 
 
-@pytest.mark.dcmtk
 @pytest.mark.usefixtures("directory")
 @pytest.mark.parametrize(("old", "new", "place"), REFUSED)
-def test_refused_as_by_the_original(old: str, new: str, place: str) -> None:
+def test_refused_with_the_place(old: str, new: str, place: str) -> None:
     write(edited(old, new))
-    assert assert_as_original("file.cfg", "Def").code == 66
     with pytest.raises(AssociationConfigurationError) as raised:
         load_profile("file.cfg", "Def")
     assert str(raised.value).startswith(f"file.cfg: {place}")
     assert place in "".join(text for _, text in raised.value.lines)
-
-
-@pytest.mark.dcmtk
-@pytest.mark.usefixtures("directory")
-@pytest.mark.parametrize(
-    ("path", "profile"),
-    [
-        ("file.cfg", "Foo"),
-        ("file.cfg", "def."),
-        ("file.cfg", ""),
-        ("file.cfg", "Twice"),
-        ("", "Def"),
-        ("absent", ""),
-        (".", "Def"),
-        ("empty", "Def"),
-    ],
-)
-def test_profile_that_cannot_be_used(path: str, profile: str) -> None:
-    twice = "[PE]\nPresentationContext1 = 1.2\\A\nPresentationContext2 = 1.2\\A\n"
-    write(edited("[PD]", f"{twice}[PD]") + "[Twice]\nPresentationContexts = PE\n")
-    write("", "empty")
-    assert assert_as_original(path, profile).code == 66
 
 
 def test_error_names_file_place_and_text(directory: Path) -> None:

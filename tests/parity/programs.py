@@ -12,6 +12,7 @@ from typing import NamedTuple
 from original import DCMRECV, Ended, without_version
 
 _CALLING = re.compile(r"^I: calling '.*?' with", re.MULTILINE)
+_DEBUG = re.compile(r"^D: .*\n", re.MULTILINE)
 _PLACE = re.compile(r"^E:   at .*\n", re.MULTILINE)
 
 
@@ -23,21 +24,28 @@ class Outcomes(NamedTuple):
 
 
 def run_both(
-    program: Path, directory: Path, arguments: Sequence[str], files: Mapping[str, str], prefix: Sequence[str] = ()
+    program: Path,
+    directory: Path,
+    arguments: Sequence[str],
+    files: Mapping[str, str],
+    prefix: Sequence[str] = (),
+    *,
+    keep_places: bool = False,
 ) -> Outcomes:
     """Run both in fresh copies of a directory with `files`; `prefix` is a program that runs them.
 
     Left out of what they print is what is different by nature (version line, name in `--arguments`), what is compared
-    elsewhere (lines of level debug), and our line that says where in a configuration file a fault is.
+    elsewhere (lines of level debug), and, without `keep_places`, our line that says where in a configuration file a
+    fault is.
     """
     directory.chmod(0o755)  # for whoever the prefix makes of us
     return Outcomes(
-        _run([*prefix, str(program), *arguments], directory / "ours", files),
-        _run([*prefix, DCMRECV, *arguments], directory / "original", files),
+        _run([*prefix, str(program), *arguments], directory / "ours", files, keep_places),
+        _run([*prefix, DCMRECV, *arguments], directory / "original", files, keep_places),
     )
 
 
-def _run(command: Sequence[str], home: Path, files: Mapping[str, str]) -> Ended:
+def _run(command: Sequence[str], home: Path, files: Mapping[str, str], keep_places: bool) -> Ended:
     if not home.exists():
         home.mkdir()
         home.chmod(0o777)
@@ -45,9 +53,6 @@ def _run(command: Sequence[str], home: Path, files: Mapping[str, str]) -> Ended:
         (home / name).write_bytes(content.encode(errors="surrogateescape"))
     done = subprocess.run([os.fsencode(word) for word in command], cwd=home, capture_output=True, timeout=20)
     stdout, stderr = (stream.decode(errors="surrogateescape") for stream in (done.stdout, done.stderr))
-    return Ended(done.returncode, stdout, _comparable(stderr))
-
-
-def _comparable(stderr: str) -> str:
     text = _CALLING.sub("I: calling 'dcmrecv' with", without_version(stderr))
-    return _PLACE.sub("", "".join(line for line in text.splitlines(keepends=True) if not line.startswith("D: ")))
+    text = _DEBUG.sub("", text)
+    return Ended(done.returncode, stdout, text if keep_places else _PLACE.sub("", text))
