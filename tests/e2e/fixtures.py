@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from certificates import Certificates
 from environment import make_environment, write_files
 from receivers import Receiver, Start, start_original, start_ours
 
@@ -74,6 +75,12 @@ def started(directory: Path) -> Iterator[list[Receiver]]:
     endings = [receiver.end() for receiver in receivers]
     for receiver, code in zip(receivers, endings, strict=True):
         assert code in (None, receiver.clean_exit), f"ended with {code}:\n{receiver.log}"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Keys and certificates of a receiver and of senders, good and bad."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ It shares no code with the receiver and none with pynetdicom, so that a misunder
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
@@ -118,14 +119,22 @@ def data_pdus(
 
 
 class RawAssociation:
-    """An association with a receiver on localhost. `contexts` are proposed under the ids 1, 3, 5 ..."""
+    """An association with a receiver on localhost. `contexts` are proposed under the ids 1, 3, 5 ...; with `tls` the
+    connection begins with a handshake."""
 
     def __init__(
-        self, port: int, contexts: Sequence[tuple[str, Sequence[str]]] = (), timeout: float = 20, **request: Any
+        self,
+        port: int,
+        contexts: Sequence[tuple[str, Sequence[str]]] = (),
+        timeout: float = 20,
+        tls: ssl.SSLContext | None = None,
+        **request: Any,
     ) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_port: int = self.socket.getsockname()[1]
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.accepted: dict[int, tuple[int, str]] = {}
         if contexts:
             self.send(associate_rq(contexts, **request))

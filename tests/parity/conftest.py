@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import pytest
 
-from fixtures import config, directory, original, ours, program, started
+from fixtures import certificates, config, directory, original, ours, program, started
 from profiles import profiles
 from receivers import Receiver, start_original, start_ours
 
-__all__ = ["config", "directory", "original", "ours", "profiles", "program", "started"]
+__all__ = ["certificates", "config", "directory", "original", "ours", "profiles", "program", "started"]
 
 pytest.register_assert_rewrite("rules")
 
