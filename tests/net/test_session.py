@@ -207,6 +207,17 @@ def test_debug_tells_what_was_said(make: Make, caplog: pytest.LogCaptureFixture)
         assert line in said
 
 
+def test_for_instances_that_nobody_hears_of_nothing_is_told(
+    make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("WARNING")
+    world = make()
+    for name in ("echo", "store_received", "data_received", "store_answered"):
+        monkeypatch.setattr(world.shared.narrator, name, lambda *arguments: 1 // 0)
+    connection = world.play(store(1), ECHO, RELEASE)
+    assert responses(connection.sent) == [(1, 0), (7, 0)]
+
+
 def test_an_internal_error_ends_its_association_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.shared.receiver, "begin", lambda *arguments: 1 // 0)
     connection = world.play(store(1))
