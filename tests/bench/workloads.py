@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-LAYOUT = "{PatientID}/{StudyDate:%Y/%m/%d}/{Modality}_{SeriesNumber:04d}/{SOPInstanceUID}.dcm"
+LAYOUT = "{PatientID}/{StudyDate:%Y/%m/%d}/{Modality}/{SOPInstanceUID}.dcm"
 
 
 class Workload(NamedTuple):
