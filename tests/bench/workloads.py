@@ -92,8 +92,8 @@ class Target(NamedTuple):
     """What `ours`, a row of `workload`, has to reach against `other`, a row of the same workload.
 
     `measure` is "rate": at least `bound` times the other's instances/s; "time": at most `bound` times its time;
-    "cost": at most `bound` ms more for each instance; "seconds": to be ready, at most; "memory": MB, at most, in any
-    workload.
+    "cost": at most `bound` ms more for each instance (p50); "seconds": to be ready, at most; "memory": MB, at most, in
+    any workload.
     """
 
     text: str
