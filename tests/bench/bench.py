@@ -89,7 +89,7 @@ class Bench:
     def _load(self, workload: Workload) -> Load:
         return Load(
             SERIES[workload.series](),
-            max(workload.count // (5 if self._is_quick else 1), workload.associations),
+            max(workload.instances // (5 if self._is_quick else 1), workload.associations),
             min(workload.seconds, QUICK_SECONDS) if self._is_quick else workload.seconds,
             workload.associations,
             CLASSES[: workload.contexts],
@@ -100,9 +100,9 @@ class Bench:
 
     def _warm_up(self, name: str, receiver: Running, load: Load) -> float:
         """Send a part of the load to see the memory, and whether what is confirmed is stored."""
-        part = load._replace(count=max(load.count // 4, load.associations), seconds=load.seconds / 2)
+        part = load._replace(instances=max(load.instances // 4, load.associations), seconds=load.seconds / 2)
         try:
-            memory, sent = peak_memory(receiver, part, self._serials(part.count))
+            memory, sent = peak_memory(receiver, part, self._serials(part.instances))
         except Failed:
             print(receiver.log.read_text(errors="replace")[-2000:], file=sys.stderr)
             raise
@@ -112,10 +112,10 @@ class Bench:
 
     def _sample(self, name: str, receiver: Running | None, load: Load, request: bytes) -> Sample:
         if receiver is not None:
-            return sample(receiver, load, self._serials(load.count))
+            return sample(receiver, load, self._serials(load.instances))
         place = places.fresh(self._directory)
         os.sync()
-        share = load.count // load.associations
+        share = load.instances // load.associations
         result = in_processes(load.associations, lambda _: commits(str(place), request, share, load.seconds))
         return summary(result, load.series.size, 0)
 

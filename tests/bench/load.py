@@ -35,10 +35,10 @@ class Failed(Exception):
 
 
 class Load(NamedTuple):
-    """What is sent in one measurement: `count` instances, fewer if `seconds` are over before."""
+    """What is sent in one measurement: as many `instances`, fewer if `seconds` are over before."""
 
     series: Series
-    count: int
+    instances: int
     seconds: float
     associations: int = 1
     contexts: tuple[str, ...] = ()
@@ -109,7 +109,7 @@ class Sender:
 
 def send(port: int, load: Load, first: int, tick: Callable[[], None] | None = None) -> Result:
     """Send `load` under serial numbers from `first` on. Raises Failed."""
-    share = load.count // load.associations
+    share = load.instances // load.associations
     sender = Sender(port, load)
 
     def work(number: int) -> array[int]:

@@ -24,7 +24,9 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "performance.md"
 def rows(*found: tuple[str, str, list[float]], memory: float = 12.5) -> dict[tuple[str, str], Row]:
     """Rows of workload, name and the rates of their rounds."""
     return {
-        (workload, name): Row(workload, name, [Sample(rate, rate / 25, 0.1, 0.25, 1234.5) for rate in rates], memory)
+        (workload, name): Row(
+            workload, name, [Sample(rate, rate / 25, 1e3 / rate, 0.25, 1234.5) for rate in rates], memory
+        )
         for workload, name, rates in found
     }
 
@@ -37,6 +39,7 @@ def rows(*found: tuple[str, str, list[float]], memory: float = 12.5) -> dict[tup
         (Target("", "work", "ours", "dcmrecv", "rate", 3.1), 3, 2, 4, False),
         (Target("", "work", "dcmrecv", "ours", "time", 3), 3, 2, 4, True),
         (Target("", "work", "dcmrecv", "ours", "time", 2.9), 3, 2, 4, False),
+        # Of the p50 of 1000 / rate ms.
         (Target("", "work", "dcmrecv", "ours", "cost", 6.7), 10 - 10 / 3, 100 / 11 - 50 / 11, 10 - 2.5, True),
         (Target("", "work", "ours", "", "seconds", 0.0025), 1 / 300, 1 / 400, 1 / 220, False),
     ],
@@ -66,8 +69,8 @@ def test_a_target_without_its_rows_is_left_out() -> None:
 def test_tables_show_three_digits_and_keep_their_columns() -> None:
     measured = rows(("39 KB", "ours", [12345.6]), ("39 KB", "dcmrecv", [1000]), ("plugins", "ours --layout {a|b}", [2]))
     lines = rows_tables(measured).splitlines()
-    assert "| `ours` | 12346 | 494 | 12.3 | 0.1 | 0.25 | 1234 | 12.5 |" in lines
-    assert "| `ours --layout {a\\|b}` | 2 | 0.08 |  | 0.1 | 0.25 | 1234 | 12.5 |" in lines
+    assert "| `ours` | 12346 | 494 | 12.3 | 0.081 | 0.25 | 1234 | 12.5 |" in lines
+    assert "| `ours --layout {a\\|b}` | 2 | 0.08 |  | 500 | 0.25 | 1234 | 12.5 |" in lines
     target = Target("much", "39 KB", "ours", "dcmrecv", "rate", 3)
     assert targets_table(verdicts(measured, [target])).splitlines()[2] == (
         "| much | `dcmrecv` | at least 3x | 12.3x | 12.3 .. 12.3 | yes |"

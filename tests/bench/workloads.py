@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-LAYOUT = "{PatientID}/{StudyDate:%Y/%m/%d}/{Modality}_{SeriesNumber:04d}/{SOPInstanceUID}.dcm"
+LAYOUT = "{PatientID}/{StudyDate:%Y/%m/%d}/{Modality}/{SOPInstanceUID}.dcm"
 
 
 class Workload(NamedTuple):
-    """Rows that are measured in turn, round after round, each until `count` instances or `seconds` are over.
+    """Rows that are measured in turn, round after round, each until so many `instances` or `seconds` are over.
 
     `series` is a key of series.SERIES, or "" where receivers are only started. With `association_each` an instance
     has an association for itself. `clear` where what is stored would fill the page cache.
@@ -17,7 +17,7 @@ class Workload(NamedTuple):
     name: str
     rows: tuple[str, ...]
     series: str = "39 KB"
-    count: int = 1000
+    instances: int = 1000
     seconds: float = 1.5
     rounds: int = 3
     associations: int = 1
@@ -45,16 +45,16 @@ WORKLOADS = (
     Workload("100 MB", (*_SMALL, "copy", "null"), "100 MB", 2, 3, clear=True),
     Workload("100 MB, -pdu 131072", (*_SMALL, "copy"), "100 MB", 2, 3, pdu=131072, clear=True),
     Workload("4 associations, 530 KB", (*_SMALL, "storescp", "copy"), "530 KB", 240, 3, 5, associations=4, clear=True),
-    Workload(_SIXTEEN, (*_ACROSS, "dcmrecv +B", "null"), count=1600, seconds=2, rounds=5, associations=16),
-    Workload("association each, 1 context", (*_CONTEXTS, "storescp"), count=500, rounds=5, association_each=True),
+    Workload(_SIXTEEN, (*_ACROSS, "dcmrecv +B", "null"), instances=3200, seconds=2, rounds=5, associations=16),
+    Workload("association each, 1 context", (*_CONTEXTS, "storescp"), instances=500, rounds=5, association_each=True),
     Workload(
-        "association each, 1 context, new titles", _CONTEXTS, count=500, association_each=True, titles_change=True
+        "association each, 1 context, new titles", _CONTEXTS, instances=500, association_each=True, titles_change=True
     ),
-    Workload("association each, 120 contexts", _CONTEXTS, count=500, association_each=True, contexts=120),
+    Workload("association each, 120 contexts", _CONTEXTS, instances=500, association_each=True, contexts=120),
     Workload(
         _TITLES,
         _CONTEXTS,
-        count=500,
+        instances=500,
         rounds=5,
         association_each=True,
         titles_change=True,
@@ -81,7 +81,7 @@ WORKLOADS = (
     Workload("4 MB", _SWEEP, "4 MB", 30, clear=True),
     Workload("30 MB", _SWEEP, "30 MB", 4, clear=True),
     *(
-        Workload(f"{number} associations, 39 KB", _ACROSS, count=1600, seconds=2, associations=number)
+        Workload(f"{number} associations, 39 KB", _ACROSS, instances=1600, seconds=2, associations=number)
         for number in (2, 4, 8)
     ),
     Workload("start", ("ours", "dcmrecv", "storescp", "pynetdicom"), "", rounds=5),
@@ -92,8 +92,8 @@ class Target(NamedTuple):
     """What `ours`, a row of `workload`, has to reach against `other`, a row of the same workload.
 
     `measure` is "rate": at least `bound` times the other's instances/s; "time": at most `bound` times its time;
-    "cost": at most `bound` ms more for each instance; "seconds": to be ready, at most; "memory": MB, at most, in any
-    workload.
+    "cost": at most `bound` ms more for each instance (p50); "seconds": to be ready, at most; "memory": MB, at most, in
+    any workload.
     """
 
     text: str
