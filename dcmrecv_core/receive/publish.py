@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from contextlib import suppress
 from typing import Protocol
 
 from dcmrecv_core.errors import NameTakenError, StorageError
@@ -119,18 +120,15 @@ class Publisher:
             if existed:
                 log.warning("file already exists, overwriting: %s", path)
         if self._fsync:
-            self._flush(directory, name if is_new else "")
+            try:
+                self.directories.make_durable(directory)
+            except OSError:
+                # The sender hears of a failure and sends again. What was new must not stay as if it had been stored;
+                # an overwritten file is complete, and its predecessor is gone.
+                if is_new:
+                    _unlink(directory, name, temporary.fd)
+                raise
         return path
-
-    def _flush(self, directory: Directory, new_name: str) -> None:
-        try:
-            self.directories.make_durable(directory)
-        except OSError:
-            # The sender hears of a failure and sends again. What was new must not stay as if it had been stored;
-            # an overwritten file is complete, and its predecessor is gone.
-            if new_name:
-                os.unlink(new_name, dir_fd=directory.fd)
-            raise
 
     def _keep_existing(self, directory: Directory, path: str, on_exists: OnExists) -> str:
         if on_exists == "refuse":
@@ -164,3 +162,11 @@ def _exists(directory: Directory, name: str) -> bool:
             return False
         raise storage_error(error, "Cannot look up file") from error
     return True
+
+
+def _unlink(directory: Directory, name: str, fd: int) -> None:
+    """Remove the file that `fd` is; not the one that another process has put under its name meanwhile."""
+    with suppress(FileNotFoundError):
+        status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+        if os.path.samestat(status, os.fstat(fd)):
+            os.unlink(name, dir_fd=directory.fd)

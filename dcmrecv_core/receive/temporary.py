@@ -23,6 +23,10 @@ log = logging.getLogger("dcmrecv.receive")
 TEMPORARY_PARTS = (RESERVED, "tmp")
 """Where hidden files live below the output directory; on another file system: beside their target."""
 
+PROBE_NAME = f"{RESERVED}-probe.tmp"
+"""The name that a start tries to give in the output directory. It is always the same: what a start leaves that is
+killed in that moment is found by the next one without looking through millions of entries."""
+
 _FOREIGN_AGE = 24 * 3600.0
 NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 """What open says where O_TMPFILE is missing."""
@@ -172,7 +176,7 @@ def _remove(directory: Directory, name: str) -> None:
     try:
         os.unlink(name, dir_fd=directory.fd)
     except FileNotFoundError:
-        pass  # another receiver sweeps the same directory
+        pass  # there is nothing, or another receiver sweeps the same directory
     except OSError as error:
         log.warning("cannot remove what is left of a dead process: %s/%s: %s", directory.path, name, error)
 
@@ -203,8 +207,7 @@ class Capabilities:
     def probe(cls, directories: Directories) -> Capabilities:
         """Try it in the output directory; raises StorageError or OSError if nothing can be written there.
 
-        Sweeps where hidden files are, but not the output directory itself, which may have millions of entries: a probe
-        that is killed in the moment between link and unlink leaves an empty file there.
+        Sweeps what other starts and other processes have left, where hidden files are and under `PROBE_NAME`.
         """
         root = directories.get(())
         if os.path.isdir("/".join((directories.root, *TEMPORARY_PARTS))):
@@ -215,14 +218,20 @@ class Capabilities:
         except OSError as error:
             if error.errno not in NO_TMPFILE:
                 raise
-        return cls(unnamed=False, noclobber=cls._can_link(open_hidden(root), root))
+        place = directories.get(TEMPORARY_PARTS)
+        return cls(unnamed=False, noclobber=cls._can_link(open_hidden(root if place.foreign else place), root))
 
     @staticmethod
     def _can_link(temporary: Temporary, root: Directory) -> bool:
-        name = hidden_name()
+        name = PROBE_NAME
+        _remove(root, name)
         try:
-            temporary.link(root, name)
-            os.unlink(name, dir_fd=root.fd)
+            try:
+                temporary.link(root, name)
+            except FileExistsError:  # another receiver starts at this moment
+                name = hidden_name()
+                temporary.link(root, name)
+            _remove(root, name)
         except OSError as error:
             if error.errno in _REFUSED:
                 raise

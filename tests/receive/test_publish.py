@@ -293,6 +293,23 @@ def test_a_failed_flush_of_the_directory(tmp_path: Path, calls: Calls) -> None:
     assert (tmp_path / "old").read_bytes() == stored()
 
 
+def test_a_failed_flush_takes_back_nobody_elses_file(tmp_path: Path, calls: Calls) -> None:
+    """Another process has overwritten what is new, and perhaps its sender has heard of success."""
+
+    def overwritten(fd: int) -> bool:
+        if is_file(fd):
+            return False
+        (tmp_path / "theirs").write_bytes(b"theirs")
+        (tmp_path / "theirs").replace(tmp_path / "a")
+        return True
+
+    place = publisher(tmp_path)
+    calls.fail("fsync", errno.EIO, overwritten)
+    with pytest.raises(StorageError):
+        place.publish((), "a", "overwrite", content())
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+
+
 def test_a_failed_flush_of_an_ancestor_is_remembered(tmp_path: Path, calls: Calls) -> None:
     place = publisher(tmp_path)
     with pytest.MonkeyPatch.context() as patch:

@@ -14,7 +14,14 @@ from publishing import HIDDEN, Calls, Mount, content, names, publisher, without_
 
 from dcmrecv_core.errors import StorageError
 from dcmrecv_core.receive.directories import Directories
-from dcmrecv_core.receive.temporary import Capabilities, hidden_name, open_hidden, rename_noreplace, sweep
+from dcmrecv_core.receive.temporary import (
+    PROBE_NAME,
+    Capabilities,
+    hidden_name,
+    open_hidden,
+    rename_noreplace,
+    sweep,
+)
 
 HOST = os.uname().nodename
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
@@ -145,6 +152,37 @@ def test_a_start_sweeps(tmp_path: Path, dead: int) -> None:
     temporaries = tmp_path / ".dcmrecv" / "tmp"
     temporaries.mkdir(parents=True)
     (temporaries / name_of(pid=dead)).touch()
+    assert probe(tmp_path) == (True, True)
+
+
+PROBE_DIES = """
+import os, signal, sys
+from dcmrecv_core.receive.directories import Directories
+from dcmrecv_core.receive.temporary import Capabilities
+link = os.link
+def die(*args, **kwargs):
+    link(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.link = die
+if sys.argv[2] == "hidden":
+    os.O_TMPFILE = os.O_DIRECTORY | os.O_CREAT  # open says EINVAL
+Capabilities.probe(Directories(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["unnamed", "hidden"])
+def test_what_a_start_leaves_that_is_killed_in_its_probe(tmp_path: Path, kind: str) -> None:
+    """The next start removes it, though it looks through no directory that may have millions of files."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", PROBE_DIES, tmp_path, kind]
+    subprocess.run(command, env=environment, timeout=20, check=False)
+    assert names(tmp_path) != []
+    assert probe(tmp_path) == (True, True)
+
+
+def test_two_starts_at_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name that both try is taken for one of them."""
+    Calls(monkeypatch).fail("link", errno.EEXIST, lambda source, name, **more: name == PROBE_NAME)
     assert probe(tmp_path) == (True, True)
 
 
