@@ -21,7 +21,8 @@ PLUGIN_TABLES = "plugins"
 CONTEXTS = "contexts"
 
 _NOT_IN_A_FILE = ("settings_file",)
-_FILE_NAMES = {"plugins": PLUGIN_LIST}
+FILE_NAMES = {"plugins": PLUGIN_LIST}
+"""The keys that are not called like their fields of Settings."""
 
 Check = Callable[[Any], bool]
 
@@ -120,7 +121,7 @@ def _keys() -> dict[str, Key]:
         else:
             kind = _of_options(field.name, options)
         allowed, accepts, choices = kind
-        name = _FILE_NAMES.get(field.name, field.name)
+        name = FILE_NAMES.get(field.name, field.name)
         keys[name] = Key(name, field.name, allowed, accepts, options, choices)
     return keys
 
