@@ -9,13 +9,14 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.contexts import unasked
 from dcmrecv_core.errors import LocalProtocolError
 from dcmrecv_core.model import Association, Reject, RejectReason, Summary
 from dcmrecv_core.net import narration
-from dcmrecv_core.net.connection import PATIENCE, Connection
+from dcmrecv_core.net.connection import LINGER, PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.narration import Narrator
 from dcmrecv_core.proto import events, negotiation
@@ -131,11 +132,13 @@ class Session:
             log.critical("internal error in an association with %s", self._handover.address, exc_info=True)
             self._abort("failed", "internal error")
             self._send()
+            self._acceptor.artim_expired()  # it may be the one that is broken: nothing more is heard
         finally:
             self._drop_reception()
+            seconds = time.monotonic() - started
             if self._association is not None:
                 self._narrator.ended()
-            self._connection.finish()
+            self._close()
         if self._association is not None:
             self._shared.plugins.association_ended(
                 self._association,
@@ -144,7 +147,7 @@ class Session:
                     self._refused,
                     self._discarded,
                     self._bytes,
-                    time.monotonic() - started,
+                    seconds,
                     self._ended,
                 ),
             )
@@ -168,6 +171,29 @@ class Session:
         self._send()
         if self._ended in ("released", "closed"):  # it may have closed its side only, and read the responses now
             self._flush()
+
+    def _close(self) -> None:
+        """Let the peer close first. One that asks again or talks nonsense meanwhile is told so (PS3.8 action AA-7)."""
+        if not self._acceptor.artim:
+            self._connection.finish()
+            return
+        with suppress(OSError):
+            self._await_close(time.monotonic() + LINGER)
+        self._connection.finish(0)
+
+    def _await_close(self, deadline: float) -> None:
+        acceptor, connection = self._acceptor, self._connection
+        while acceptor.artim:
+            while acceptor.next_event() is not None:
+                continue  # of the time before the end
+            self._send()
+            left = deadline - time.monotonic()
+            if left <= 0 or not connection.wait_readable(left):
+                acceptor.artim_expired()
+            elif count := connection.receive_into(acceptor.get_buffer()):
+                acceptor.buffer_updated(count)
+            elif count == 0:
+                acceptor.receive_eof()
 
     def _receive(self) -> None:
         """Wait for bytes, at most until something else has to be looked at."""

@@ -132,8 +132,10 @@ class Acceptor:
 
     @property
     def mid_message(self) -> bool:
-        """Whether a message has begun and not ended."""
-        return self._messages.mid_message or self._messages.inside_pdu
+        """Whether a message or PDU has begun and not ended, were it with the first byte of its header. True as well
+        while the buffer holds something that `next_event` has not looked at."""
+        buffer = self._buffer
+        return self._messages.mid_message or self._missing > 0 or buffer.end > buffer.start
 
     def next_event(self) -> events.Event | None:
         """The next event, None if more bytes are needed. Faults of the peer are events (`Failed`), not exceptions."""
