@@ -139,7 +139,7 @@ def test_before_the_start(ours: Start, directory: Path, outside: Path, plant: Pl
     at.parent.mkdir(parents=True, exist_ok=True)
     plant(at, outside)
     if at == tmp and at.is_dir():
-        with pytest.raises(AssertionError, match="ended with 45:\nF: .* A foreign link is in the way: tmp"):
+        with pytest.raises(AssertionError, match=r"ended with 45:\nF: .* A foreign link is in the way: tmp"):
             ours("-pm")
         assert unharmed(outside)
         return
