@@ -18,22 +18,27 @@ COMMIT_PATH = (
 )
 """The system calls that bring bytes to the disk and give them a name."""
 
-NAMING = ("link", "linkat", "rename", "renameat", "renameat2")
+WRITING = ("write", "writev", "pwrite64", "pwritev", "sendfile")
 FLUSHING = ("fsync", "fdatasync")
+NAMING = ("linkat", "renameat", "renameat2")
 SENDING = ("sendto", "sendmsg", "write", "writev")
+REMOVING = ("unlink", "unlinkat")
 
-_CALL = re.compile(r"(\d+) +(?:\d+\.\d+ +)?(\w+)\((.*)\) += (-?\w+|\?)(?:<[^>]*>)?(?: (E[A-Z]+))?.*")
+_CALL = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\w+|\?)(?:<(.*?)>(?:\(deleted\))?)?(?: (E[A-Z0-9]+))?.*")
 _UNFINISHED = re.compile(r"(\d+) +(\w+)\((.*) <unfinished \.\.\.>")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)")
+_DESCRIPTOR = re.compile(r"(\w+)<(.*?)>")
 
 
 class Call(NamedTuple):
-    """A system call. `begun` and `ended` are the numbers of the lines between which it took effect."""
+    """A system call. `opened` is the path of a descriptor that it made; it took effect between the lines `begun` and
+    `ended` of the trace."""
 
     pid: int
     name: str
     arguments: str
     result: str
+    opened: str
     error: str
     begun: int
     ended: int
@@ -42,6 +47,33 @@ class Call(NamedTuple):
     def is_response(self) -> bool:
         """Whether it sends P-DATA, PDU type 4, to a socket."""
         return self.name in SENDING and "<socket:" in self.arguments and '"\\4' in self.arguments
+
+    @property
+    def path(self) -> str:
+        """What the descriptor that is its first argument stands for."""
+        found = _DESCRIPTOR.match(self.arguments)
+        return found[2] if found else ""
+
+    @property
+    def made(self) -> str:
+        """Of mkdirat: the path of the new directory."""
+        return f"{self.path}/{_text(self.arguments.split(', ')[1])}"
+
+    @property
+    def naming(self) -> tuple[str, str, str, str]:
+        """Of linkat and renameat: source directory and name, directory and name of the target."""
+        source, old, target, new = self.arguments.split(", ")[:4]
+        return _path(source), _text(old), _path(target), _text(new)
+
+
+def _path(argument: str) -> str:
+    found = _DESCRIPTOR.match(argument)
+    assert found, argument
+    return found[2]
+
+
+def _text(argument: str) -> str:
+    return argument.strip('"')
 
 
 def parse(trace: Path) -> list[Call]:
@@ -58,24 +90,37 @@ def parse(trace: Path) -> list[Call]:
             line = head + resumed[3]
         line = line.replace(" <detached ...>", ") = ?")  # strace let go of it meanwhile
         if call := _CALL.fullmatch(line):
-            pid, name, arguments, result, error = call.groups()
-            calls.append(Call(int(pid), name, arguments, result, error or "", start, number))
+            pid, name, arguments, result, opened, error = call.groups()
+            calls.append(Call(int(pid), name, arguments, result, opened or "", error or "", start, number))
     return calls
 
 
-@contextmanager
-def traced(pid: int, trace: Path, *options: str, strings: int = 16) -> Iterator[None]:
-    """strace on a process meanwhile; its calls of the commit path, and what it sends, are in `trace` afterwards.
+def stores(calls: list[Call]) -> list[list[Call]]:
+    """The calls of one process, parted behind each response; what follows the last one is left out."""
+    parts: list[list[Call]] = [[]]
+    for call in calls:
+        parts[-1].append(call)
+        if call.is_response:
+            parts.append([])
+    return parts[:-1]
 
-    Options may be injections: `inject=fsync:error=EIO:when=2` lets its second fsync from now on fail.
+
+@contextmanager
+def traced(pids: int | list[int], trace: Path, *options: str, strings: int = 16) -> Iterator[None]:
+    """strace on a process, or several, meanwhile; the calls of the commit path, and what is sent, are in `trace` then.
+
+    Options may be injections: `inject=fsync:error=EIO:when=2` lets the second fsync from now on fail.
     """
-    expressions = [f"trace={','.join(f'?{call}' for call in (*COMMIT_PATH, 'sendto', 'sendmsg'))}", *options]
+    pids = [pids] if isinstance(pids, int) else pids
+    traced = (*COMMIT_PATH, *REMOVING, "sendto", "sendmsg")
+    expressions = [f"trace={','.join(f'?{call}' for call in traced)}", *options]
     chosen = [word for expression in expressions for word in ("-e", expression)]
     command = [system_program("strace"), "-f", "-y", "-q", "-s", strings, "-e", "signal=none", *chosen, "-o", trace]
+    command += [word for pid in pids for word in ("-p", pid)]
     trace.unlink(missing_ok=True)
-    strace = subprocess.Popen([str(word) for word in [*command, "-p", pid]], stderr=subprocess.PIPE)
+    strace = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE)
     try:
-        until(lambda: _is_traced(pid) or strace.poll() is not None, f"strace is attached to {pid}")
+        until(lambda: all(map(_is_traced, pids)) or strace.poll() is not None, f"strace is attached to {pids}")
         yield
     finally:
         strace.send_signal(signal.SIGINT)
