@@ -19,6 +19,7 @@ from dcmrecv_core.net import narration
 from dcmrecv_core.net.connection import LINGER, PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.narration import Narrator
+from dcmrecv_core.net.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("dcmrecv.net")
 
 RECEIVE_BUFFER = 1 << 20
-PROGRESS_SECONDS = 60.0
-"""Without a byte for so long inside a message, or without one taken of a response, the association is aborted."""
-
 MAX_PENDING_OUTPUT = 1 << 20
 """Responses that a peer that only sends may leave unread: some thousands of instances."""
 
@@ -45,6 +43,7 @@ _REMEMBERED_BYTES = 1 << 20
 """Of the requests as received; decoded they take about ten times as much."""
 
 _NO_ACCEPTABLE_CONTEXT = Rejection(1, 1, 1)
+_CONGESTION = Rejection(2, 3, 1)
 
 
 class Shared:
@@ -59,6 +58,7 @@ class Shared:
         self.should_stop = should_stop
         self.narrator = Narrator(settings)
         self.memory = bytearray(RECEIVE_BUFFER)
+        self.space = FreeSpace(receiver.publisher.directories.place, settings.min_free)
         self.fallback = unasked(stores=plugins.names_storage())
         self._requests: OrderedDict[bytes, AssociateRequest] = OrderedDict()
         self._requests_size = 0
@@ -87,6 +87,7 @@ class Session:
         self._connection = connection
         self._handover = handover
         self._shared = shared
+        self._patience = shared.settings.progress_timeout
         self._narrator = shared.narrator
         self._acceptor = Acceptor(
             shared.memory,
@@ -223,8 +224,8 @@ class Session:
         limit = self._shared.settings.dimse_timeout
         if limit is not None and quiet >= limit:
             self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)", narration.NO_DATA)
-        elif quiet >= PROGRESS_SECONDS and (self._acceptor.mid_message or self._output):
-            self._abort("failed", f"no progress for {PROGRESS_SECONDS:g} s inside a message")
+        elif quiet >= self._patience and (self._acceptor.mid_message or self._output):
+            self._abort("failed", f"no progress for {self._patience} s inside a message")
         elif self._shared.should_stop(self._reception is None):
             self._stop()
 
@@ -249,10 +250,10 @@ class Session:
 
     def _flush(self) -> bool:
         """Send all, waiting for the peer to read; false if it took nothing for too long."""
-        deadline = time.monotonic() + PROGRESS_SECONDS
+        deadline = time.monotonic() + self._patience
         while self._output:
             if self._send_some():
-                deadline = time.monotonic() + PROGRESS_SECONDS
+                deadline = time.monotonic() + self._patience
             elif time.monotonic() > deadline or self._shared.should_stop(False):
                 return False
             else:
@@ -278,6 +279,10 @@ class Session:
 
     def _on_associate(self, event: events.AssociateRequested) -> None:
         request = event.request
+        if self._shared.space.is_low():
+            self._narrator.requested(self._handover, request)
+            self._reject(_CONGESTION, "temporary congestion: less space than --min-free")
+            return
         proposed = negotiation.proposed_contexts(request)
         association = self._association = Association(
             calling_ae_title=request.calling_ae_title,

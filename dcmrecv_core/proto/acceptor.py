@@ -120,11 +120,12 @@ class Acceptor:
             self._apply(Event.ARTIM_EXPIRED)
 
     def receive_request(self, data: bytes) -> None:
-        """A whole A-ASSOCIATE-RQ, header included, that somebody else has read from the connection."""
+        """A whole A-ASSOCIATE-RQ, header included, that somebody else has read from the connection, and bounded."""
         if self.state is not State.STA2 or self._missing:
             raise LocalProtocolError("there is no association request to come")
         try:
-            if len(data) < HEADER_LENGTH or pdu.check_request_header(data[:HEADER_LENGTH]) != len(data) - HEADER_LENGTH:
+            length = len(data) - HEADER_LENGTH
+            if length < 0 or pdu.check_request_header(data[:HEADER_LENGTH], length) != length:
                 raise RemoteProtocolError("A-ASSOCIATE-RQ is not complete", source=SERVICE_USER)
             self._on_request(data[HEADER_LENGTH:])
         except RemoteProtocolError as error:

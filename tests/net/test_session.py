@@ -14,7 +14,8 @@ from dcmrecv_core.model import Discard, Instance, Reject, RejectReason, Summary,
 from dcmrecv_core.net import session as session_module
 from dcmrecv_core.net.connection import LINGER, PATIENCE
 from dcmrecv_core.net.hostnames import HostNames
-from dcmrecv_core.net.session import MAX_PENDING_OUTPUT, PROGRESS_SECONDS
+from dcmrecv_core.net.session import MAX_PENDING_OUTPUT
+from dcmrecv_core.settings import Settings
 from rawscu import (
     ABORT,
     ASSOCIATE_AC,
@@ -322,14 +323,14 @@ def test_a_peer_that_takes_no_response_is_aborted(world: World) -> None:
     world.play(store(1), room=300)
     assert world.summary.ended == "failed"
     assert world.summary.stored == 1
-    assert world.summary.seconds == pytest.approx(PROGRESS_SECONDS, abs=2 * PATIENCE)
+    assert world.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * PATIENCE)
 
 
 def test_responses_do_not_pile_up_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "MAX_PENDING_OUTPUT", 1000)
     world.play(*[ECHO] * 100, room=300)
     assert world.summary.ended == "failed"
-    assert world.summary.seconds == pytest.approx(PROGRESS_SECONDS, abs=2 * PATIENCE)
+    assert world.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * PATIENCE)
     assert MAX_PENDING_OUTPUT > 64 * 200
 
 
@@ -359,7 +360,7 @@ def test_a_quiet_peer_must_not_stay_inside_a_message(world: World, bytes_said: i
     assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
     assert world.files == []
     assert world.summary.ended == "failed"
-    assert world.summary.seconds == pytest.approx(250 + 2 * PROGRESS_SECONDS, abs=2 * PATIENCE)
+    assert world.summary.seconds == pytest.approx(250 + 2 * Settings().progress_timeout, abs=2 * PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +369,7 @@ def test_a_quiet_peer_must_not_stay_inside_a_message(world: World, bytes_said: i
 def test_a_pdu_has_begun_with_its_first_byte(world: World, said: bytes) -> None:
     connection = world.play(said)
     assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
-    assert world.summary.seconds == pytest.approx(PROGRESS_SECONDS, abs=2 * PATIENCE)
+    assert world.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * PATIENCE)
 
 
 # Every way to end
