@@ -119,7 +119,7 @@ def data_pdus(
 
 
 class RawAssociation:
-    """An association with a receiver on localhost. `contexts` are proposed under the ids 1, 3, 5 ...; with `tls` the
+    """An association with a receiver on this host. `contexts` are proposed under the ids 1, 3, 5 ...; with `tls` the
     connection begins with a handshake."""
 
     def __init__(
@@ -128,20 +128,24 @@ class RawAssociation:
         contexts: Sequence[tuple[str, Sequence[str]]] = (),
         timeout: float = 20,
         tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
         **request: Any,
     ) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        self.socket = socket.create_connection((host, port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_port: int = self.socket.getsockname()[1]
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.accepted: dict[int, tuple[int, str]] = {}
         if contexts:
-            self.send(associate_rq(contexts, **request))
-            kind, body = self.read_pdu()
-            if kind != ASSOCIATE_AC:
+            try:
+                self.send(associate_rq(contexts, **request))
+                kind, body = self.read_pdu()
+                if kind != ASSOCIATE_AC:
+                    raise AssertionError(f"PDU {kind} instead of A-ASSOCIATE-AC: {body.hex()}")
+            except BaseException:
                 self.socket.close()
-                raise AssertionError(f"PDU {kind} instead of A-ASSOCIATE-AC: {body.hex()}")
+                raise
             self.accepted = accepted(body)
 
     def __enter__(self) -> RawAssociation:

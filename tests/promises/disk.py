@@ -23,7 +23,7 @@ class File:
 
 
 class Entry(NamedTuple):
-    """What a directory may have under a name: a file, another directory, or nothing; `number` tells older from newer."""
+    """What a directory may have under a name: a file, a directory, nothing; `number` tells older from newer."""
 
     number: int
     content: File | str | None

@@ -115,21 +115,16 @@ def traced(pids: int | list[int], trace: Path, *options: str, strings: int = 16)
     traced = (*COMMIT_PATH, *REMOVING, "sendto", "sendmsg")
     expressions = [f"trace={','.join(f'?{call}' for call in traced)}", *options]
     chosen = [word for expression in expressions for word in ("-e", expression)]
-    command = [system_program("strace"), "-f", "-y", "-q", "-s", strings, "-e", "signal=none", *chosen, "-o", trace]
+    command = [system_program("strace"), "-f", "-y", "-s", strings, "-e", "signal=none", *chosen, "-o", trace]
     command += [word for pid in pids for word in ("-p", pid)]
     trace.unlink(missing_ok=True)
-    strace = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE)
+    said = trace.with_suffix(".said")
+    with said.open("w") as stderr:
+        strace = subprocess.Popen([str(word) for word in command], stderr=stderr)
     try:
-        until(lambda: all(map(_is_traced, pids)) or strace.poll() is not None, f"strace is attached to {pids}")
+        attached = [f"strace: Process {pid} attached" for pid in pids]
+        until(lambda: all(line in said.read_text() for line in attached), "strace is attached", log=said.read_text)
         yield
     finally:
         strace.send_signal(signal.SIGINT)
-        _, said = strace.communicate(timeout=20)
-    assert trace.exists(), said.decode()
-
-
-def _is_traced(pid: int) -> bool:
-    try:
-        return "\nTracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+        strace.wait(20)

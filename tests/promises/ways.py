@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -112,7 +113,8 @@ class Trial:
         """Store the next instance while strace watches, and perhaps meddles."""
         uid, data = self.way.instance(next(self._numbers))
         with traced(self._worker, self._trace, *injections):
-            self.association.request(store_rq(CT, uid), data)
+            with suppress(ConnectionError):  # the worker has been killed
+                self.association.request(store_rq(CT, uid), data)
             response = self.association.response()
         calls = parse(self._trace)
         end = next((number for number, call in enumerate(calls) if call.is_response), len(calls))
@@ -132,9 +134,14 @@ class Trial:
         self.association = RawAssociation(self.receiver.port, CONTEXTS)
         self._worker = self.receiver.worker_serving(self.association.local_port)
 
-    def points(self) -> list[tuple[str, int]]:
-        """Each call of the commit path, by name and number, of a worker that has found its directories."""
-        for _ in range(2):  # the first opens those for files, the second those for hidden files
+    def settle(self) -> None:
+        """Let the worker find its directories: with the first instance those for files, then those for hidden files."""
+        for _ in range(2):
             self.store_well()
+
+    def points(self) -> list[tuple[str, int]]:
+        """Each call of the commit path, by name and number, as the last instance had it. One more or less is usual: how
+        many writes there are depends on how the data set comes."""
+        self.settle()
         made = Counter(call.name for call in self.store_well().calls if call.name in COMMIT_PATH)
         return [(name, number) for name, often in sorted(made.items()) for number in range(1, often + 1)]

@@ -1,0 +1,100 @@
+"""While senders store instances, of which three in ten are cut off in the middle by a reset, an abort, the end of the
+connection or a release, another process is told by the kernel (inotify) of each name that appears: the file has to be
+complete at once, and must never be written to afterwards.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from inotify import MODIFY, Watch
+from peers import Peer
+from promises import promise
+from rawscu import RELEASE_RQ, RawAssociation, pdu, store_rq
+from receivers import Start
+from samples import CT
+from senders import instance
+from ways import CONTEXTS
+
+pytestmark = promise(3)
+
+SENDERS = 4
+ENDINGS = ("abort", "end", "release", "reset")
+
+
+def cut_off(association: RawAssociation, how: str) -> None:
+    if how == "abort":
+        association.abort()
+        return
+    if how == "release":
+        association.send(pdu(RELEASE_RQ, bytes(4)))
+    if how == "reset":
+        association.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    association.socket.close()
+
+
+def send(port: int, sender: int, often: int, endings: tuple[str, ...]) -> int:
+    """Send so many instances, three in ten of them not to the end; how many were cut off."""
+    chance = random.Random(sender)
+    association = RawAssociation(port, CONTEXTS)
+    cut = 0
+    for number in range(often):
+        uid, data = instance(sender, number)
+        if chance.random() < 0.7:
+            assert association.store(CT, uid, data) == 0
+            continue
+        cut += 1
+        association.request(store_rq(CT, uid), data[: chance.randrange(len(data))], last=False)
+        cut_off(association, chance.choice(endings))
+        association = RawAssociation(port, CONTEXTS)
+    association.release()
+    return cut
+
+
+def send_and_watch(
+    port: int, output: Path, often: int, senders: int = SENDERS, endings: tuple[str, ...] = ENDINGS
+) -> tuple[int, int, set[str]]:
+    """How many were sent to the end, how many were cut off, which names were seen that were not complete."""
+    partial: set[str] = set()
+    named: set[str] = set()
+    with Watch(output) as changes, ThreadPoolExecutor(senders) as pool:
+        sending = [pool.submit(send, port, sender, often // senders, endings) for sender in range(senders)]
+        is_over = False
+        while not is_over:
+            is_over = all(run.done() for run in sending)  # looked at first: what it has led to is there
+            for mask, name in changes.events(0.1):
+                if name.startswith("#"):  # how the kernel calls a file without a name
+                    continue
+                named.add(name)
+                if mask & MODIFY or not is_complete(output / name):
+                    partial.add(name)
+        cut = sum(run.result() for run in sending)
+    return len(named - partial), cut, partial
+
+
+def is_complete(path: Path) -> bool:
+    """Whether it holds the instance of its name to the end."""
+    sender, number = map(int, path.name.split(".")[-2:])
+    with suppress(FileNotFoundError):
+        return path.read_bytes().endswith(instance(sender, number)[1])
+    return False
+
+
+def test_no_partial_file(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+    receiver = ours("-pm")
+    stored, cut, partial = send_and_watch(receiver.port, receiver.output, count(400, 10_000))
+    assert partial == set()
+    assert len(receiver.files()) == stored
+    figure(f"{len(partial)} partial files, {stored} stored, {cut} cut off")
+
+
+def test_partial_files_of_others(peer: Peer) -> None:
+    receiver = peer.receiver
+    stored, cut, partial = send_and_watch(receiver.port, receiver.output, 60, senders=1, endings=("end", "reset"))
+    peer.does(f"of {stored + cut + len(partial)} files, {len(partial)} were seen under their name while incomplete")

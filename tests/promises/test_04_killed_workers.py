@@ -1,0 +1,71 @@
+"""Workers are killed (SIGKILL) at random moments while four senders store, and one after the other at each system call
+of a store; then it is looked at what is there, and how long it took until the sender was served again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from promises import promise
+from receivers import Receiver, Start, until
+from samples import stored_file
+from senders import Sender, check, sending
+from ways import FILES, WAYS, Trial
+
+pytestmark = promise(4)
+
+WITHIN = 1.0
+
+
+def kill_worker_of(receiver: Receiver, sender: Sender) -> float:
+    """Kill the worker that serves it; the seconds until it has stored something again."""
+    worker = receiver.worker_serving(sender.local_port)
+    before = len(sender.acknowledged)
+    start = time.monotonic()
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: worker not in receiver.workers(), "the worker is gone")
+    before = len(sender.acknowledged)
+    until(lambda: len(sender.acknowledged) > before, "another one serves", log=lambda: receiver.log)
+    return time.monotonic() - start
+
+
+def test_killed_at_random_moments(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+    chance = random.Random(4)
+    receiver = ours("-pm")
+    kills = count(20, 200)
+    with sending(receiver.port, 4) as senders:
+        longest = 0.0
+        for _ in range(kills):
+            time.sleep(chance.uniform(0, 0.03))
+            longest = max(longest, kill_worker_of(receiver, chance.choice(senders)))
+    acknowledged, others = check(senders, receiver.output)
+    assert longest < WITHIN
+    figure(f"{kills} kills: 0 of {acknowledged} lost, {others} others absent or complete, served after {longest:.2f} s")
+    until(lambda: len(receiver.workers()) >= 3, "the pool is complete")
+
+
+@pytest.mark.parametrize("way", ["large", "repeated", "new directories", "hidden files, large, repeated"])
+def test_killed_at_each_call(ours: Start, directory: Path, figure: Callable[[str], None], way: str) -> None:
+    receiver = ours("-pm", *WAYS[way].arguments, files=FILES)
+    trial = Trial(receiver, WAYS[way], directory / "trace")
+    points = trial.points()
+    kills = 0
+    for name, number in points:
+        before = trial.store_well()
+        done = trial.store(f"inject={name}:signal=KILL:when={number}")
+        if done.status is None:
+            kills += 1
+            found = stored_file(done.path).data if done.path.exists() else None
+            assert found in (done.data, before.data if done.path == before.path else None)
+            trial.reconnect()
+            trial.settle()
+    trial.association.release()
+    assert kills >= len(points) - 2
+    figure(f"{way}: killed at each of {kills} calls")

@@ -1,0 +1,49 @@
+"""The supervisor is killed (SIGKILL) while four senders store: how long its workers live, whether its port can be bound
+at once, and whether what was acknowledged, also in the last moment, is there.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from promises import promise
+from receivers import Start, until
+from senders import check, sending
+
+pytestmark = promise(5)
+
+WITHIN = 5.0
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a zombie, which nobody has waited for, does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_killed_supervisor(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+    chance = random.Random(5)
+    rounds = count(3, 30)
+    longest = 0.0
+    stored = 0
+    for _ in range(rounds):
+        receiver = ours("-pm")
+        with sending(receiver.port, 4) as senders:
+            time.sleep(chance.uniform(0, 0.1))
+            workers = receiver.workers()
+            receiver.kill()
+            start = time.monotonic()
+            with socket.create_server(("127.0.0.1", receiver.port)):
+                bound = time.monotonic() - start
+            until(lambda workers=workers: not any(map(is_alive, workers)), "the workers end", WITHIN)
+            longest = max(longest, time.monotonic() - start)
+        assert bound < 0.1
+        acknowledged, _ = check(senders, receiver.output)
+        stored += acknowledged
+    figure(f"{rounds} kills: workers gone after {longest:.1f} s at most, port free at once, 0 of {stored} lost")

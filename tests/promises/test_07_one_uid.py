@@ -1,0 +1,51 @@
+"""Sixteen senders store different data sets under one SOP Instance UID at the same moment, again and again, small ones
+and ones that are too large for memory; then the file has to be exactly one of those that were acknowledged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+from promises import promise
+from rawscu import RawAssociation
+from receivers import Start
+from samples import CT, identification, pixel_data, stored_file
+from ways import CONTEXTS
+
+pytestmark = promise(7)
+
+SENDERS = 16
+
+
+def data_of(uid: str, sender: int) -> bytes:
+    """Each sender's is longer than the last one's; that of every eighth does not fit into memory."""
+    size = 5 << 18 if sender % 8 == 7 else 4096
+    return identification(CT, uid, b"%08d" % sender) + pixel_data(size + 256 * sender)
+
+
+def test_one_of_the_acknowledged(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+    receiver = ours("-pm")
+    rounds = count(10, 100)
+    together = Barrier(SENDERS, timeout=20)
+
+    def store(association: RawAssociation, uid: str, sender: int) -> int | None:
+        together.wait()
+        return association.store(CT, uid, data_of(uid, sender))
+
+    with contextlib.ExitStack() as stack:
+        associations = [stack.enter_context(RawAssociation(receiver.port, CONTEXTS)) for _ in range(SENDERS)]
+        pool = stack.enter_context(ThreadPoolExecutor(SENDERS))
+        for number in range(rounds):
+            uid = f"1.2.3.{number}"
+            runs = [pool.submit(store, association, uid, sender) for sender, association in enumerate(associations)]
+            statuses = [run.result() for run in runs]
+            acknowledged = [data_of(uid, sender) for sender, status in enumerate(statuses) if status == 0]
+            assert len(acknowledged) == SENDERS
+            assert acknowledged.count(stored_file(receiver.output / f"CT.{uid}").data) == 1
+        for association in associations:
+            association.release()
+    assert len(receiver.files()) == rounds
+    figure(f"{rounds} of {rounds} rounds")
