@@ -281,7 +281,7 @@ class Session:
         request = event.request
         if self._shared.space.is_low():
             self._narrator.requested(self._handover, request)
-            self._reject(_CONGESTION, "temporary congestion: less space than --min-free")
+            self._reject(_CONGESTION, "temporary congestion")
             return
         proposed = negotiation.proposed_contexts(request)
         association = self._association = Association(

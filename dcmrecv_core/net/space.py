@@ -34,7 +34,10 @@ class FreeSpace:
             log.warning("%s does not answer, its free space is not known", self._directory)
             return False
         self._looking = None
-        return self._free is not None and self._free < self._minimum
+        low = self._free is not None and self._free < self._minimum
+        if low:
+            log.warning("%s has %d bytes free, less than --min-free", self._directory, self._free)
+        return low
 
     def _look(self) -> None:
         try:

@@ -1,0 +1,79 @@
+"""A small disk is filled until less is free than the limit: a sender that asks is rejected before it could send, one
+that is connected goes on; when there is room again, the next one is served by the same processes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from promises import promise
+from rawscu import ASSOCIATE_RJ, EXPLICIT_LE, RawAssociation, associate_rq
+from receivers import Receiver, Start, run
+from samples import CT, instance_of
+from volumes import empty, mounted
+
+pytestmark = promise(10)
+
+CONTEXTS = [(CT, [EXPLICIT_LE])]
+CONGESTION = bytes((0, 2, 3, 1))
+"""Rejected transient, by the service provider (presentation related), temporary congestion (PS3.8 section 9.3.4)."""
+
+
+def answer(receiver: Receiver) -> tuple[int, bytes, float]:
+    """What a new peer is told, and after how many seconds."""
+    with RawAssociation(receiver.port) as association:
+        begin = time.monotonic()
+        association.send(associate_rq(CONTEXTS))
+        return *association.read_pdu(), time.monotonic() - begin
+
+
+def store(association: RawAssociation, uid: str) -> int | None:
+    return association.store(CT, uid, instance_of(CT, uid))
+
+
+def test_below_the_limit_peers_are_rejected_until_there_is_room(
+    ours: Start, directory: Path, count: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
+    output, rounds, slowest = directory / "disk", count(5, 50), 0.0
+    output.mkdir()
+    with mounted(output, "8m"):
+        receiver = ours("-pm", "-od", output, "--min-free", "4M")
+        workers = receiver.workers()
+        for number in range(rounds):
+            with RawAssociation(receiver.port, CONTEXTS) as before:
+                (output / "filler").write_bytes(bytes(6 << 20))
+                kind, body, seconds = answer(receiver)
+                assert (kind, body) == (ASSOCIATE_RJ, CONGESTION)
+                slowest = max(slowest, seconds)
+                assert store(before, f"1.2.{number}") == 0, "there is still room for what is under way"
+                before.release()
+            empty(output)
+            with RawAssociation(receiver.port, CONTEXTS) as after:
+                assert store(after, f"1.3.{number}") == 0
+                after.release()
+        assert workers <= receiver.workers()
+        assert len([path for path in output.iterdir() if path.name.startswith("CT.")]) == 2 * rounds
+    assert "--min-free" in receiver.log
+    assert slowest < 1
+    figure(f"rejected {rounds} of {rounds} times, after {1000 * slowest:.0f} ms at most; served again at once")
+
+
+def test_without_a_limit_the_disk_is_filled_to_its_end(ours: Start, directory: Path) -> None:
+    output = directory / "disk"
+    output.mkdir()
+    with mounted(output, "8m"):
+        receiver = ours("-pm", "-od", output)
+        (output / "filler").write_bytes(bytes(7 << 20))
+        with RawAssociation(receiver.port, CONTEXTS) as association:
+            assert store(association, "1.2.3") == 0
+            association.release()
+
+
+@pytest.mark.parametrize("limit", ["4Q", "-1", "x"])
+def test_a_limit_has_to_be_a_size(program: Path, directory: Path, limit: str) -> None:
+    done = run(program, "--min-free", limit, "11112", cwd=directory)
+    assert (done.returncode, f"Invalid value for option --min-free ({limit})" in done.stderr) == (1, True)

@@ -1,0 +1,106 @@
+"""The program is started with output directories that cannot be used, and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from promises import promise
+from receivers import run, system_program
+from volumes import fill, mounted, remount
+
+pytestmark = promise(11)
+
+EXIT_CODE = 45
+ORDINARY = ("--bounding-set", "-dac_override,-dac_read_search")
+"""For setpriv: root too is refused what modes of files and directories forbid."""
+
+Make = Callable[[Path, ExitStack], Path]
+
+
+def absent(home: Path, stack: ExitStack) -> Path:
+    return home / "absent"
+
+
+def a_file(home: Path, stack: ExitStack) -> Path:
+    (home / "file").touch()
+    return home / "file"
+
+
+def below_a_file(home: Path, stack: ExitStack) -> Path:
+    return a_file(home, stack) / "directory"
+
+
+def without_permission(home: Path, stack: ExitStack, mode: int = 0o555) -> Path:
+    (home / "locked").mkdir()
+    (home / "locked").chmod(mode)
+    return home / "locked"
+
+
+def not_to_be_entered(home: Path, stack: ExitStack) -> Path:
+    return without_permission(home, stack, 0o600)
+
+
+def disk(home: Path, stack: ExitStack) -> Path:
+    (home / "disk").mkdir()
+    return stack.enter_context(mounted(home / "disk", "1m"))
+
+
+def read_only(home: Path, stack: ExitStack) -> Path:
+    place = disk(home, stack)
+    remount(place, "ro")
+    return place
+
+
+def dangling_link(home: Path, stack: ExitStack) -> Path:
+    (home / "link").symlink_to("nowhere")
+    return home / "link"
+
+
+def name_too_long(home: Path, stack: ExitStack) -> Path:
+    return home / ("x" * 300)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+CAUSES: tuple[Make, ...] = (
+    absent,
+    a_file,
+    below_a_file,
+    without_permission,
+    not_to_be_entered,
+    read_only,
+    dangling_link,
+    name_too_long,
+)
+
+
+@pytest.mark.parametrize("make", CAUSES, ids=lambda make: make.__name__)
+def test_exit_code_within_a_second(
+    program: Path, directory: Path, stack: ExitStack, make: Make, figure: Callable[[str], None]
+) -> None:
+    output = make(directory, stack)
+    begin = time.monotonic()
+    done = run(system_program("setpriv"), *ORDINARY, program, "-od", output, "11112", cwd=directory)
+    seconds = time.monotonic() - begin
+    assert done.returncode == EXIT_CODE, done.stderr
+    assert "cannot specify output directory: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert seconds < 1
+    figure(f"{len(CAUSES)} causes: exit code {EXIT_CODE} in less than a second")
+
+
+def test_a_full_disk_is_no_bad_directory(program: Path, directory: Path, stack: ExitStack) -> None:
+    """The receiver may be started before somebody makes room."""
+    output = disk(directory, stack)
+    fill(output)
+    done = run(program, "-od", output, "--bind", "203.0.113.1", "11112", cwd=directory)
+    assert done.returncode == 64, "the directory was good, the address is nobody's"
