@@ -48,7 +48,8 @@ def admit(
     except RemoteProtocolError as error:
         not_requested(handover.address, str(error), error.detail)
         with suppress(OSError):  # gone already
-            connection.send(pdu.encode_abort(error.source, error.reason))
+            if not isinstance(error, pdu.PeerAborted):
+                connection.send(pdu.encode_abort(error.source, error.reason))
     except OSError as error:
         detail = getattr(error, "verify_message", "")
         not_requested(handover.address, f"TLS error: {reason_of(error)}", detail)

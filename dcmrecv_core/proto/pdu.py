@@ -51,6 +51,10 @@ class Rejection(NamedTuple):
     reason: int
 
 
+class PeerAborted(RemoteProtocolError):
+    """An A-ABORT where a request was expected: close without an answer (PS3.8 action AA-2)."""
+
+
 _RJ = Struct(">BxIxBBB")
 _ABORT = Struct(">BxIxxBB")
 _RELEASE = Struct(">BxI4x")
@@ -59,14 +63,14 @@ _RELEASE = Struct(">BxI4x")
 def check_request_header(header: bytes, longest: int = MAX_REQUEST_LENGTH) -> int:
     """The body length of an A-ASSOCIATE-RQ from its first 6 bytes (and no fewer).
 
-    Raises RemoteProtocolError (abort 0/0: PS3.8 action AA-1) for any other PDU and for lengths out of bounds, before
-    anything is allocated.
+    Raises RemoteProtocolError (abort 0/0: PS3.8 action AA-1; PeerAborted for an A-ABORT) for any other PDU and for
+    lengths out of bounds, before anything is allocated.
     """
     kind, length = HEADER.unpack(header)
     if kind != PduType.ASSOCIATE_RQ:
         known = PduType.ASSOCIATE_RQ <= kind <= PduType.ABORT
         text = f"A-ASSOCIATE-RQ expected, not PDU type {kind:02x}" if known else f"Unrecognized PDU type: {kind:02x}"
-        raise RemoteProtocolError(text, source=0)
+        raise (PeerAborted if kind == PduType.ABORT else RemoteProtocolError)(text, source=0)
     check_request_length(length, longest)
     return int(length)
 

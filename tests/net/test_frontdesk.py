@@ -140,18 +140,23 @@ def test_the_deadline_is_for_the_whole_request(desk: Desk, said: bytes) -> None:
     assert is_closed(peer)
 
 
+def test_an_abort_is_not_answered(desk: Desk) -> None:
+    peer = desk.visit(ABORTED)
+    assert peer.recv(100) == b"", "the sending side is shut down"
+    assert desk.admitted == []
+
+
 @pytest.mark.parametrize(
     "said",
     [
         b"GET / HTTP/1.1\r\n\r\n",
         bytes.fromhex("160301020001000000") + bytes(500),
         pdu(P_DATA, bytes(10)),
-        ABORTED,
         struct.pack(">BxI", 1, (1 << 20) + 1),
         struct.pack(">BxI", 1, 0xFFFFFFFF),
         struct.pack(">BxI", 1, 67),
     ],
-    ids=["http", "tls", "p-data", "abort", "too-long", "4-gib", "too-short"],
+    ids=["http", "tls", "p-data", "too-long", "4-gib", "too-short"],
 )
 @pytest.mark.parametrize("dribbled", [False, True])
 def test_anything_but_a_request_is_answered_with_an_abort(desk: Desk, said: bytes, dribbled: bool) -> None:

@@ -310,6 +310,7 @@ NO_REQUESTS = (
     Request(rule="first PDU is A-ASSOCIATE-AC", request=pdu(ASSOCIATE_AC, bytes(68))),
     Request(rule="first PDU is P-DATA-TF", request=pdu(P_DATA, pdv(1, 3, b"abcd"))),
     Request(rule="first PDU is A-RELEASE-RQ", request=pdu(RELEASE_RQ, bytes(4))),
+    Request(rule="first PDU is A-ABORT", request=pdu(ABORT, bytes(4))),
     Request(rule="connection closed without a byte", request=b""),
     Request(rule="connection closed inside a PDU header", request=b"\1\0\0"),
     Request(rule="connection closed inside a request", request=request()[:100]),
@@ -317,7 +318,6 @@ NO_REQUESTS = (
     *(
         Request(rule=rule, request=sent, differs=ANSWERED_FIRST, ours=ABORTED, theirs=Closed())
         for rule, sent in (
-            ("first PDU is A-ABORT", pdu(ABORT, bytes(4))),
             ("first PDU has an unknown type", pdu(9, bytes(4))),
             ("HTTP instead of DICOM", b"GET / HTTP/1.1\r\n\r\n"),
             ("request shorter than its fixed part", pdu(ASSOCIATE_RQ, bytes(67))),
