@@ -192,7 +192,8 @@ class FrontDesk:
         except RemoteProtocolError as error:
             detail = _TLS_UNEXPECTED if not visitor.tls and is_handshake(data) else error.detail
             not_requested(visitor.address, str(error), detail)
-            self._leave(visitor, now, b"" if visitor.tls else pdu.encode_abort(error.source, error.reason))
+            silent = visitor.tls or isinstance(error, pdu.PeerAborted)
+            self._leave(visitor, now, b"" if silent else pdu.encode_abort(error.source, error.reason))
             return
         self._forget(visitor)
         self._admit(Handover(visitor.sock, bytes(data), visitor.address, visitor.port))
