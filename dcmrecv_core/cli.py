@@ -70,8 +70,9 @@ def _main(program: str, arguments: list[str]) -> int:
         if line.action == "list-plugins":
             return _list_plugins(line, plugins)
         if line.action == "dump-settings":
-            from dcmrecv_core.settings_dump import dump
+            from dcmrecv_core.settings_dump import check, dump
 
+            check(line.settings)
             sys.stdout.write(dump(line, configuration.options))
             return 0
         logs.setup(line.settings)

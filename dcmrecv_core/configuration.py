@@ -29,8 +29,8 @@ class Configuration:
         self._tokens = commandline.expand(arguments)
         self._port_optional = port_optional
         file = self._read_file()
-        from_file = file.plugins if file else ()
-        self.plugins = load_named(commandline.merged(from_file, commandline.find_plugins(self._tokens)))
+        given = commandline.find_plugins(self._tokens)
+        self.plugins = load_named(given, file.load_plugins(given) if file else None)
         self.options = PluginOptionRegistry()
         self.plugins.add_options(self.options)
         self.line = self._parse(file)

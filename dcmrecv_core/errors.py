@@ -10,9 +10,18 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 
 COMMENT_LENGTH = 64
 """Error Comment (0000,0902) is an LO: 64 characters at most (PS3.5 section 6.2, PS3.7 annex C)."""
+
+
+def described(error: BaseException, how: Callable[[object], str] = str) -> str:
+    """The text of an exception of somebody else's; of one that raises another instead, its kind."""
+    try:
+        return how(error)
+    except Exception:
+        return f"{type(error).__name__} (without a text that can be shown)"
 
 
 class DcmrecvError(Exception):

@@ -15,7 +15,8 @@ from pathlib import PurePath
 from typing import Any
 
 from dcmrecv_core import hookspecs
-from dcmrecv_core.errors import HookFailure, PluginError, StartError, StatusError
+from dcmrecv_core.confinement import memory
+from dcmrecv_core.errors import HookFailure, PluginError, StartError, StatusError, described
 from dcmrecv_core.model import (
     ON_EXISTS,
     Association,
@@ -157,14 +158,15 @@ def _guard_start(call: Callable[..., Any], plugin: str, hook: str, built_in: boo
                 call(*args)
             except StartError as error:
                 # what a built-in one raises is about what the user gave, and says so
-                if built_in or str(error).startswith(("plugin ", "plugins ")):
+                text = described(error)
+                if built_in or text.startswith(("plugin ", "plugins ")):
                     raise
-                failure = PluginError(f"plugin {plugin}: {hook}: {error}")
+                failure = PluginError(f"plugin {plugin}: {hook}: {text}")
                 failure.exit_code = error.exit_code
                 raise failure from error
             except (Exception, SystemExit) as error:
                 log.debug("plugin %s: %s", plugin, hook, exc_info=True)
-                raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {error}") from error
+                raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {described(error)}") from error
 
     return guarded
 
@@ -249,7 +251,8 @@ def is_failure(status: int) -> bool:
 
 
 def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> None:
-    log.error("plugin %s: %s: %r%s", plugin, hook, error, _subject(args), exc_info=error)
+    memory.release(error)
+    log.error("plugin %s: %s: %s%s", plugin, hook, described(error, repr), _subject(args), exc_info=error)
 
 
 def _subject(args: tuple[Any, ...]) -> str:

@@ -17,7 +17,13 @@ _HEADER = f"{VERSION_LINE}\n\ndcmrecv: Simple DICOM storage SCP (receiver)\n"
 _DESCRIPTION_COLUMN = 33
 _LONG_COLUMN = 10
 
-_KIND_TEXTS = {"string": "string", "integer": "integer", "level": "string constant", "choice": "string constant"}
+_KIND_TEXTS = {
+    "string": "string",
+    "integer": "integer",
+    "size": "bytes, or with K, M, G",
+    "level": "string constant",
+    "choice": "string constant",
+}
 
 
 def help_text(plugin_options: Iterable[PluginOption] = ()) -> str:
@@ -97,7 +103,7 @@ def _values(values: tuple[Value, ...]) -> str:
     """Like `[f]ilename, [p]rofile: string`, with the range of numbers where there is one."""
     names = ", ".join(f"[{value.name[0]}]{value.name[1:]}" for value in values)
     last = values[-1]
-    limits = f" ({last.minimum}..{last.maximum})" if last.maximum is not None else ""
+    limits = f" ({last.shown(last.minimum)}..{last.shown(last.maximum)})" if last.maximum is not None else ""
     return f"{names}: {_KIND_TEXTS[last.kind]}{limits}"
 
 

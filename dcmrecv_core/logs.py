@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Final
+import warnings
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from dcmrecv_core.errors import CommandLineError
 from dcmrecv_core.logconfig import names
@@ -37,6 +38,7 @@ def setup(settings: Settings) -> None:
     """
     logging.addLevelName(TRACE, "TRACE")
     logging.setLogRecordFactory(Record)
+    warnings.showwarning = _log_warning
     _undo_config()
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, ConsoleHandler)]:
@@ -52,6 +54,18 @@ def setup(settings: Settings) -> None:
         for name, wanted in (("--verbose-pc", settings.verbose_pc), ("--trace-hooks", settings.trace_hooks)):
             if wanted:
                 raise CommandLineError(f"{name} only allowed with verbose mode")
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Libraries put what peers sent into warnings; logging's own capture would pass it on as format."""
+    logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
 
 
 def read_config(path: str) -> dict[str, Any] | RawConfigParser | Properties:

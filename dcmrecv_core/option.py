@@ -9,12 +9,17 @@ from typing import Any, Literal
 from dcmrecv_core.errors import CommandLineError
 from dcmrecv_core.logs import LEVELS
 
-Kind = Literal["string", "integer", "level", "choice"]
+Kind = Literal["string", "integer", "size", "level", "choice"]
 Action = Literal["run", "help", "version", "list-plugins", "explain", "dump-settings", "new-plugin", "list-ciphers"]
 
 LARGEST_INTEGER = 2**31 - 1
 """Larger numbers count as this one: as seconds it is 68 years, and every system call can take it."""
 
+LARGEST_SIZE = 2**62
+"""The same for sizes, in bytes."""
+
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
+_SIZE = re.compile(r"([0-9]{1,20})([KMG]?)", re.IGNORECASE)
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
 
 
@@ -27,6 +32,10 @@ class Value:
     minimum: int | None = None
     maximum: int | None = None
     choices: tuple[str, ...] = ()
+
+    def shown(self, number: int | None) -> str:
+        """One of its limits in words."""
+        return size_text(number) if self.kind == "size" and number is not None else str(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class Option:
             if text not in value.choices:
                 raise CommandLineError(f"Invalid value for option {self.long} ({text})")
             return text
-        number = scan_integer(text)
+        number = scan_size(text) if value.kind == "size" else scan_integer(text)
         if number is None:
             raise CommandLineError(f"Invalid value for option {self.long}" + (f" ({text})" if text else ""))
         fault = range_fault(number, value.minimum, value.maximum)
@@ -94,6 +103,18 @@ def scan_integer(text: str, *, signed: bool = False) -> int | None:
         return None
     number = min(int(digits.lstrip("0")[:20] or "0"), LARGEST_INTEGER)  # int() refuses thousands of digits
     return -number if sign == "-" else number
+
+
+def scan_size(text: str) -> int | None:
+    """Read a number of bytes like 4096, 500M or 2G; K, M and G are powers of 1024. None if it is none."""
+    match = _SIZE.fullmatch(text)
+    return min(int(match[1]) << _UNITS[match[2].upper()], LARGEST_SIZE) if match else None
+
+
+def size_text(size: int) -> str:
+    """A number of bytes as `scan_size` reads it, with the largest unit that fits."""
+    unit = next(unit for unit in ("G", "M", "K", "") if not size or not size % (1 << _UNITS[unit]))
+    return f"{size >> _UNITS[unit]}{unit}" if size else "0"
 
 
 def range_fault(number: int, minimum: int | None, maximum: int | None) -> str | None:

@@ -6,6 +6,7 @@ Its order is the order of the help and the order in which values are checked. Re
 
 from __future__ import annotations
 
+from dcmrecv_core.limit_options import LIMIT_OPTIONS
 from dcmrecv_core.option import Option, Value
 from dcmrecv_core.tls_options import TLS_OPTIONS
 
@@ -252,16 +253,7 @@ OPTIONS: tuple[Option, ...] = (
         key="bind",
         default="all",
     ),
-    Option(
-        _NETWORK,
-        _OTHER_NETWORK,
-        "--max-associations",
-        "",
-        "serve up to n associations at once",
-        values=(Value("number", "integer", 1, 1024),),
-        key="max_associations",
-        default="64",
-    ),
+    *LIMIT_OPTIONS,
     *TLS_OPTIONS,
     Option(
         _OUTPUT,

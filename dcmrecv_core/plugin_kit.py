@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 
 from dcmrecv_core.errors import CommandLineError
+from dcmrecv_core.plugin_loader import entry_origin, entry_points
 from dcmrecv_core.version import __version__
 
 _FILES = {
@@ -71,3 +72,6 @@ def _check(name: str) -> None:
         )
     if name in _TAKEN or find_spec(f"dcmrecv_builtin.{name.replace('-', '_')}"):
         raise CommandLineError(f"--new-plugin: {name} is a name of the receiver's own")
+    installed = next((entry for entry in entry_points() if entry.name == name), None)
+    if installed is not None:
+        raise CommandLineError(f"--new-plugin: {name} is installed already: {entry_origin(installed)}")

@@ -15,7 +15,7 @@ from types import BuiltinFunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core import hookspecs
-from dcmrecv_core.errors import PluginError
+from dcmrecv_core.errors import PluginError, described
 from dcmrecv_core.version import __version__
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _load(spec: str, load: Any) -> Any:
 
 
 def _not_loaded(spec: str, error: BaseException) -> PluginError:
-    return PluginError(f"plugin {spec}: cannot be loaded: {type(error).__name__}: {error}")
+    return PluginError(f"plugin {spec}: cannot be loaded: {type(error).__name__}: {described(error)}")
 
 
 def _unknown(spec: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dcmrecv_core.errors import CommandLineError, PluginError
+from dcmrecv_core.errors import CommandLineError, PluginError, described
 from dcmrecv_core.options import BY_NAME
 
 
@@ -48,7 +48,7 @@ class PluginOption:
             if isinstance(error, ValueError):
                 failure = CommandLineError(f"Invalid value for option {self.long}" + ("" if secret else f" ({text})"))
             else:
-                what = f"its value: {type(error).__name__}" if secret else f"{text!r}: {error!r}"
+                what = f"its value: {type(error).__name__}" if secret else f"{text!r}: {described(error, repr)}"
                 failure = PluginError(f"plugin {self.plugin}: option {self.long} cannot convert {what}")
             raise failure from (None if secret else error)
 

@@ -211,9 +211,12 @@ def _first(implementations: tuple[Callable[..., Any], ...], *args: object) -> An
     return None
 
 
-def load_named(specs: Iterable[str]) -> Plugins:
-    """The plugins that `--plugin` names, in that order, without the built-in ones. Raises PluginError."""
-    plugins = Plugins()
+def load_named(specs: Iterable[str], before: Plugins | None = None) -> Plugins:
+    """The plugins that `--plugin` names, in that order, behind those of `before`, without the built-in ones.
+
+    Raises PluginError.
+    """
+    plugins = before or Plugins()
     for spec in specs:
         with no_new_threads(f"plugin {spec}"):
             plugins.add(plugin_loader.find(spec), named=True)

@@ -1,7 +1,7 @@
 """The effective settings of a receiver: frozen, typed, complete.
 
 `commandline.py` fills them from a settings file and the command line; each field carries the key of an option in
-`options.py`, except `contexts` and `hook_seconds`, which only a settings file sets.
+`options.py`, except `contexts`, which only a settings file sets.
 """
 
 from __future__ import annotations
@@ -32,7 +32,18 @@ class Settings:
     dimse_timeout: int | None = None
     max_pdu: int = 16384
     disable_host_lookup: bool = False
+
     max_associations: int = 64
+    max_per_peer: int | None = None
+    """None is half of `max_associations`; see `associations_per_peer`."""
+    max_request: int = 1 << 20
+    min_free: int = 0
+    progress_timeout: int = 60
+    max_instance: int = 0
+    """0 is no limit."""
+    hook_seconds: float = 30.0
+    worker_memory: int = 1 << 30
+    recycle_after: int = 1000
 
     tls: tuple[str, str] | None = None
     """Files of private key and certificate; None is plain TCP."""
@@ -74,7 +85,6 @@ class Settings:
     log_level: str = "warn"
     log_config: str | None = None
     verbose_pc: bool = False
-    hook_seconds: float = 30.0
     trace_hooks: bool = False
 
     settings_file: str | None = field(default=None, compare=False)
@@ -82,6 +92,11 @@ class Settings:
 
     working_directory: str = field(default="", compare=False)
     """Where the receiver was started: what relative directories are relative to, also after a plugin's `os.chdir`."""
+
+    @property
+    def associations_per_peer(self) -> int:
+        """`--max-per-peer`: how many one address may have at a time."""
+        return self.max_per_peer or max(self.max_associations // 2, 1)
 
     @property
     def state_directory(self) -> Path:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from dcmrecv_core import context_tables
+from dcmrecv_core import context_tables, logs
 from dcmrecv_core.asconfig import load_profile
 from dcmrecv_core.errors import ConfigurationError, StartError
+from dcmrecv_core.plugins import Plugins
 from dcmrecv_core.settings_keys import CONTEXTS, KEYS, PLUGIN_TABLES
 from dcmrecv_core.toml_place import Place
 
@@ -31,6 +32,19 @@ def effective(settings: Settings) -> Settings:
         return settings
     profile = load_profile(*settings.config_file)
     return replace(settings, config_file=None, contexts=settings.contexts + profile)
+
+
+def check(settings: Settings) -> None:
+    """Refuse what a start would refuse, as far as no plugins but the built-in ones are asked.
+
+    Raises CommandLineError for a log configuration, PluginError for a layout and ConfigurationError for a profile that
+    cannot be used.
+    """
+    if settings.log_config is not None:
+        logs.read_config(settings.log_config)
+    built_in = Plugins()
+    built_in.add_builtins(settings)
+    built_in.configure(settings)
 
 
 def dump(line: CommandLine, declared: PluginOptionRegistry) -> str:

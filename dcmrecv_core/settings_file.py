@@ -16,6 +16,7 @@ from typing import Any
 from dcmrecv_core import context_tables
 from dcmrecv_core.errors import CommandLineError, ConfigurationError, PluginError
 from dcmrecv_core.plugin_options import Given, PluginOption, PluginOptionRegistry
+from dcmrecv_core.plugins import Plugins, load_named
 from dcmrecv_core.settings_keys import CONTEXTS, KEYS, PLUGIN_LIST, PLUGIN_TABLES
 from dcmrecv_core.toml_place import Place
 
@@ -28,11 +29,12 @@ class SettingsFile:
     values: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    @property
-    def plugins(self) -> tuple[str, ...]:
-        """The plugins that it loads."""
-        named: tuple[str, ...] = self.values.get("plugins", ())
-        return named
+    def load_plugins(self, given: Collection[str]) -> Plugins:
+        """The plugins that it names, without those `given` on the command line. Raises ConfigurationError."""
+        try:
+            return load_named(spec for spec in self.values.get("plugins", ()) if spec not in given)
+        except PluginError as error:
+            raise ConfigurationError(f"{self.place.file}: {PLUGIN_LIST}: {error}") from error
 
     def plugin_values(self, declared: PluginOptionRegistry, loaded: Collection[str]) -> dict[str, dict[str, Given]]:
         """The values in the tables by plugin and key; `loaded` are the names of all plugins. Secrets are fetched.

@@ -1,7 +1,7 @@
 """The keys of a settings file, derived from the table of options: an option's field, values and ranges are its key's.
 
 The exceptions are few: `port` is the command line's parameter, `plugin` the field `plugins` (TOML wants the name
-`plugins` for the tables `[plugins.NAME]`), `hook_seconds` has no option.
+`plugins` for the tables `[plugins.NAME]`), `hook_seconds` may have a fraction.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from dcmrecv_core.logs import LEVELS
-from dcmrecv_core.option import LARGEST_INTEGER, Option, Value
+from dcmrecv_core.option import LARGEST_INTEGER, LARGEST_SIZE, Option, Value, scan_size, size_text
 from dcmrecv_core.options import OPTIONS, PORT
 from dcmrecv_core.settings import Settings
 from dcmrecv_core.toml_place import Place
@@ -21,7 +21,8 @@ PLUGIN_TABLES = "plugins"
 CONTEXTS = "contexts"
 
 _NOT_IN_A_FILE = ("settings_file",)
-_FILE_NAMES = {"plugins": PLUGIN_LIST}
+FILE_NAMES = {"plugins": PLUGIN_LIST}
+"""The keys that are not called like their fields of Settings."""
 
 Check = Callable[[Any], bool]
 
@@ -53,7 +54,14 @@ class Key:
             place.refuse(value, self.allowed, self.choices)
         if isinstance(value, list):
             return tuple(value)
+        if isinstance(value, str) and self.is_size:
+            return scan_size(value)
         return float(value) if self.field == "hook_seconds" else value
+
+    @property
+    def is_size(self) -> bool:
+        """Whether it is a number of bytes, which a file may say in units too."""
+        return any(option.values and option.values[0].kind == "size" for option in self.options)
 
 
 def _is_text(value: Any) -> bool:
@@ -77,9 +85,20 @@ def _of_value(value: Value) -> tuple[str, Check, tuple[str, ...]]:
     if value.kind == "string":
         return "a string", _is_text, ()
     minimum = 0 if value.minimum is None else value.minimum
+    if value.kind == "size":
+        return _size_from(minimum, value.maximum)
     maximum = LARGEST_INTEGER if value.maximum is None else value.maximum
     words = f"an integer from {minimum}" + (f" to {value.maximum}" if value.maximum else "")
     return words, lambda number: type(number) is int and minimum <= number <= maximum, ()
+
+
+def _size_from(minimum: int, maximum: int | None) -> tuple[str, Check, tuple[str, ...]]:
+    def accepts(given: Any) -> bool:
+        size = scan_size(given) if isinstance(given, str) else given
+        return type(size) is int and minimum <= size <= (maximum or LARGEST_SIZE)
+
+    to = f" to {size_text(maximum)}" if maximum else ""
+    return f'bytes, or a string like "500M", from {size_text(minimum)}{to}', accepts, ()
 
 
 def _of_options(name: str, options: tuple[Option, ...]) -> tuple[str, Check, tuple[str, ...]]:
@@ -120,7 +139,7 @@ def _keys() -> dict[str, Key]:
         else:
             kind = _of_options(field.name, options)
         allowed, accepts, choices = kind
-        name = _FILE_NAMES.get(field.name, field.name)
+        name = FILE_NAMES.get(field.name, field.name)
         keys[name] = Key(name, field.name, allowed, accepts, options, choices)
     return keys
 

@@ -36,7 +36,7 @@ class Place:
 
     def refuse(self, value: object, allowed: str, known: Iterable[str] = ()) -> NoReturn:
         """Raises ConfigurationError: `allowed` says in words what may stand here, `known` are names that may."""
-        shown = repr(value)
+        shown = _shown(value)
         if len(shown) > _LONGEST_VALUE:
             shown = shown[:_LONGEST_VALUE] + "..."
         hint = f"; did you mean {_near(value, known)}?" if isinstance(value, str) and _near(value, known) else ""
@@ -50,6 +50,13 @@ class Place:
                 near = _near(name, names)
                 hint = f"did you mean {near}?" if near else f"there is {', '.join(names) or 'none'}"
                 (self / name).fail(f"no such {what}; {hint}")
+
+
+def _shown(value: object) -> str:
+    """As a file has it, as far as Python's notation differs."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"[{', '.join(map(_shown, value))}]" if isinstance(value, list) else repr(value)
 
 
 def _near(name: str, known: Iterable[str]) -> str:

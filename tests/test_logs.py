@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,18 @@ def test_a_wrong_log_call_raises_nothing(capfd: pytest.CaptureFixture[str]) -> N
     setup()
     log.warning("%d", "x")
     assert "--- Logging error ---" in capfd.readouterr().err
+
+
+def test_warnings_are_log_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    """pydicom, for one, puts into them what a peer has sent."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        setup()
+        warnings.warn("unknown character set A\nE: forged \x1b[2J", stacklevel=1)
+        assert capfd.readouterr().err == "W: UserWarning: unknown character set A\\nE: forged \\x1b[2J\n"
+        setup_again(log_level="fatal")
+        warnings.warn("of no interest", stacklevel=1)
+        assert capfd.readouterr().err == ""
 
 
 def test_setup_can_be_repeated(capfd: pytest.CaptureFixture[str]) -> None:

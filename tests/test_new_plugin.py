@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from importlib_metadata import EntryPoint
 
 from dcmrecv_core import API_VERSION, cli, plugin_kit
 from dcmrecv_core.errors import CommandLineError
@@ -71,6 +72,13 @@ def test_names_that_do_not_fit(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(CommandLineError, match=re.escape(reason)):
         plugin_kit.create(name, str(tmp_path / "here"))
     assert not (tmp_path / "here").exists()
+
+
+def test_names_of_installed_plugins_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint(name="site", value="site_plugin", group="dcmrecv")
+    monkeypatch.setattr(plugin_kit, "entry_points", lambda: [entry])
+    with pytest.raises(CommandLineError, match=r"^--new-plugin: site is installed already: entry point$"):
+        plugin_kit.create("site", str(tmp_path / "here"))
 
 
 def test_the_api_version_is_the_documented_one() -> None:

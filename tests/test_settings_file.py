@@ -113,6 +113,12 @@ def error_of(file: str, *arguments: str) -> str:
     return str(caught.value)
 
 
+def test_plugins_that_a_file_names_and_that_are_not_there() -> None:
+    assert error_of('plugin = ["nowhere"]').startswith("given.toml: plugin: plugin nowhere: ")
+    with pytest.raises(PluginError, match=r"^plugin nowhere: "):  # named on the command line as well
+        configured("1", "--plugin", "nowhere", file='plugin = ["nowhere"]')
+
+
 # What a file may say
 
 
@@ -142,6 +148,8 @@ SAYS = {
     "integer at its least": ("max_pdu = 4096", {"max_pdu": 4096}),
     "integer at its most": ("max_pdu = 131072", {"max_pdu": 131072}),
     "seconds": ("hook_seconds = 2", {"hook_seconds": 2.0}),
+    "bytes": ("min_free = 4096", {"min_free": 4096}),
+    "bytes with a unit": ('min_free = "10G"', {"min_free": 10 << 30}),
     "flag": ("fsync = false", {"fsync": False}),
     "two values": ('config_file = ["f", "p"]', {"config_file": ("f", "p")}),
     "empty string as in the command line": ('output_directory = ""', {"output_directory": "."}),
@@ -219,7 +227,13 @@ REFUSED = {
     "integer too large": ("max_pdu = 131073", "max_pdu = 131073: an integer from 4096 to 131072 expected"),
     "without an upper limit": ("acse_timeout = 0", "acse_timeout = 0: an integer from 1 expected"),
     "larger than anything takes": ("acse_timeout = 2147483648", "acse_timeout = 2147483648: an integer from 1"),
-    "boolean for an integer": ("acse_timeout = true", "acse_timeout = True: an integer from 1 expected"),
+    "boolean for an integer": ("acse_timeout = true", "acse_timeout = true: an integer from 1 expected"),
+    "no size": ('max_request = "2X"', """max_request = '2X': bytes, or a string like "500M", from 4K to 16M"""),
+    "size too small": ("max_request = 4095", """max_request = 4095: bytes, or a string like "500M", from 4K to 16M"""),
+    "size too large": (
+        'max_request = "17M"',
+        """max_request = '17M': bytes, or a string like "500M", from 4K to 16M""",
+    ),
     "float for an integer": ("acse_timeout = 1.0", "acse_timeout = 1.0: an integer from 1 expected"),
     "string for an integer": ('port = "104"', "port = '104': an integer from 1 to 65535 expected"),
     "integer for a boolean": ("strict = 1", "strict = 1: true or false expected"),
@@ -271,8 +285,8 @@ REFUSED = {
     ),
     "flag of a plugin": ("[plugins.site_a]\ndry_run = 1", "plugins.site_a.dry_run = 1: true or false expected"),
     "integer of a plugin": ('[plugins.site_a]\ndays = "7"', "plugins.site_a.days = '7': an integer expected"),
-    "boolean for its integer": ("[plugins.site_a]\ndays = true", "plugins.site_a.days = True: an integer expected"),
-    "number of a plugin": ("[plugins.site_a]\nshare = true", "plugins.site_a.share = True: a number expected"),
+    "boolean for its integer": ("[plugins.site_a]\ndays = true", "plugins.site_a.days = true: an integer expected"),
+    "number of a plugin": ("[plugins.site_a]\nshare = true", "plugins.site_a.share = true: a number expected"),
     "path of a plugin": ("[plugins.site_a]\nroot = 1", "plugins.site_a.root = 1: a string expected"),
     "its own type": ("[plugins.site_a]\nword = []", "plugins.site_a.word = []: a string or a number expected"),
     "refused by its type": (
@@ -480,6 +494,9 @@ def test_the_program_dumps(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--dump-settings", "-aet", "A"]) == 0
     assert 'ae_title = "A"\n' in capsys.readouterr().out
     assert cli.main(["--dump-settings", "-xf", "absent", "p"]) == 66
+    assert cli.main(["--dump-settings", "--layout", "{"]) == 1
+    Path("given.toml").write_text('log_config = "absent"')
+    assert cli.main(["--dump-settings", "--settings", "given.toml"]) == 1
 
 
 def test_names_that_are_not_utf_8_are_not_dumped() -> None:

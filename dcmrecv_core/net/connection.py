@@ -16,7 +16,7 @@ PATIENCE = 0.5
 """Seconds that a call may block."""
 
 LINGER = 0.1
-"""Seconds to wait for the peer's FIN before closing; the original waits up to 180."""
+"""Seconds to wait for the peer to close first (the ARTIM timer of state 13); the original waits up to 180."""
 
 _TIMEVAL = struct.Struct("@ll")
 
@@ -44,8 +44,11 @@ class Connection(Protocol):
     def wait_writable(self) -> bool:
         """Wait until something can be sent, at most PATIENCE; whether it can."""
 
-    def finish(self) -> None:
-        """Shut the sending side down, give the peer LINGER seconds to close first, close."""
+    def wait_readable(self, seconds: float) -> bool:
+        """Wait until something can be read; whether it can."""
+
+    def finish(self, seconds: float = LINGER) -> None:
+        """Shut the sending side down, give the peer `seconds` to close first, close."""
 
 
 class PlainConnection:
@@ -84,8 +87,11 @@ class PlainConnection:
     def wait_writable(self) -> bool:
         return bool(poll(self._sock, select.POLLOUT))
 
-    def finish(self) -> None:
-        close(self._sock)
+    def wait_readable(self, seconds: float) -> bool:
+        return bool(poll(self._sock, select.POLLIN, seconds))
+
+    def finish(self, seconds: float = LINGER) -> None:
+        close(self._sock, seconds)
 
 
 def poll(sock: socket.socket, events: int, seconds: float = PATIENCE) -> int:
@@ -95,11 +101,11 @@ def poll(sock: socket.socket, events: int, seconds: float = PATIENCE) -> int:
     return next((happened for _, happened in poller.poll(max(seconds, 0) * 1000)), 0)
 
 
-def close(sock: socket.socket) -> None:
-    """Shut the sending side down, give the peer LINGER seconds to close first, close."""
+def close(sock: socket.socket, seconds: float) -> None:
+    """Shut the sending side down, give the peer `seconds` to close first, close."""
     try:
         sock.shutdown(socket.SHUT_WR)
-        _drain(sock, time.monotonic() + LINGER)
+        _drain(sock, time.monotonic() + seconds)
     except OSError:
         pass  # the peer was faster
     finally:

@@ -63,7 +63,8 @@ class Visitor:
 class FrontDesk:
     """All half-open connections. `admit` gets each complete request; the supervisor owns loop and clock.
 
-    `seconds` is the time that the next connections have for their request; with `tls` they come with TLS.
+    `seconds` is the time that the next connections have for their request, `max_request` the bytes that it may have
+    behind its header; with `tls` they come with TLS.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class FrontDesk:
         self._selector = selector
         self._listeners = listeners
         self.seconds = seconds
+        self.max_request = pdu.MAX_REQUEST_LENGTH
         self.tls = False
         self._admit = admit
         self._visitors: OrderedDict[int, Visitor] = OrderedDict()
@@ -179,7 +181,7 @@ class FrontDesk:
                 data += chunk
                 self._bytes += len(chunk)
                 if len(data) == pdu.HEADER_LENGTH:
-                    visitor.wanted += pdu.check_request_header(bytes(data))
+                    visitor.wanted += pdu.check_request_header(bytes(data), self.max_request)
         except BlockingIOError:
             self._bound_memory()
             return

@@ -42,7 +42,8 @@ class Worker:
     """The supervisor's view of one worker.
 
     `started` when it has been idle once, `since` when it last began to be, `sender` a hand-over that it has
-    not taken yet, `securing` while it shakes hands (TLS), `outdated` if it obeys settings of before a reload.
+    not taken yet, `address` of the peer that it serves, `securing` while it shakes hands (TLS), `outdated` if it obeys
+    settings of before a reload.
     """
 
     pid: int
@@ -55,6 +56,7 @@ class Worker:
     idle: bool = False
     outdated: bool = False
     sender: Sender | None = None
+    address: str = ""
     securing: bool = False
     overdue_since: float | None = None
 
@@ -103,6 +105,10 @@ class Pool:
                 self._slow_down(now)
                 return
 
+    def serving(self, address: str) -> int:
+        """How many workers serve this peer."""
+        return sum(worker.address == address for worker in self._workers.values())
+
     def assign(self, handover: Handover) -> bool:
         """Hand an association to an idle worker; False if there is none, or TLS handshakes keep half of all busy."""
         secures = handover.secure_until is not None
@@ -112,10 +118,12 @@ class Pool:
             worker = self._idle.pop()  # the last one to become idle: its memory is warm
             worker.idle = False
             worker.sender = Sender(handover)
+            worker.address = handover.address
             worker.securing = secures
             if self._advance(worker):
                 return True
             worker.sender = None
+            worker.address = ""
             worker.securing = False
         return False
 
@@ -135,6 +143,8 @@ class Pool:
             worker.sender = None
         if READ in message or IDLE in message:
             worker.securing = False
+        if IDLE in message:
+            worker.address = ""
         if not message:
             self._forget(worker, now)
         elif IDLE not in message:

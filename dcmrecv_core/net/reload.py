@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dcmrecv_core import logs
 from dcmrecv_core.errors import StartError
 from dcmrecv_core.net.child import fork
+from dcmrecv_core.settings_keys import FILE_NAMES
 
 if TYPE_CHECKING:
     import ssl
@@ -156,7 +157,7 @@ class Reload:
             return
         for name in FIXED:
             if getattr(read, name) != getattr(self._settings, name):
-                log.warning("%s cannot be changed at run time, it stays as it was", name)
+                log.warning("%s cannot be changed at run time, it stays as it was", FILE_NAMES.get(name, name))
         self._settings = settings
         self._obey(settings, capabilities, tls)
         log.info("settings reloaded")

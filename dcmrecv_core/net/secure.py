@@ -19,7 +19,9 @@ from dcmrecv_core.proto import pdu
 _CHUNK = 65536
 
 
-def admit(handover: Handover, context: ssl.SSLContext, should_stop: Callable[[], bool]) -> TlsConnection | None:
+def admit(
+    handover: Handover, context: ssl.SSLContext, max_request: int, should_stop: Callable[[], bool]
+) -> TlsConnection | None:
     """Shake hands and read the association request into `handover`; None, with a log line, if that came to nothing.
 
     The connection is closed then.
@@ -33,7 +35,7 @@ def admit(handover: Handover, context: ssl.SSLContext, should_stop: Callable[[],
     deadline = handover.secure_until or 0.0
     try:
         connection.shake_hands(deadline, should_stop)
-        handover.request = _read_request(connection, deadline, should_stop)
+        handover.request = _read_request(connection, deadline, max_request, should_stop)
         return connection
     except EOFError as error:
         if error.args[0] < pdu.HEADER_LENGTH:
@@ -54,7 +56,7 @@ def admit(handover: Handover, context: ssl.SSLContext, should_stop: Callable[[],
     return None
 
 
-def _read_request(connection: Connection, deadline: float, should_stop: Callable[[], bool]) -> bytes:
+def _read_request(connection: Connection, deadline: float, max_request: int, should_stop: Callable[[], bool]) -> bytes:
     """The A-ASSOCIATE-RQ and not a byte more. Raises EOFError with what had come if the peer closes before its end."""
     data = bytearray()
     wanted = pdu.HEADER_LENGTH
@@ -70,5 +72,5 @@ def _read_request(connection: Connection, deadline: float, should_stop: Callable
             raise EOFError(len(data))
         data += chunk[:count]
         if len(data) == pdu.HEADER_LENGTH:
-            wanted += pdu.check_request_header(bytes(data))
+            wanted += pdu.check_request_header(bytes(data), max_request)
     return bytes(data)

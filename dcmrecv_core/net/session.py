@@ -8,16 +8,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.contexts import unasked
 from dcmrecv_core.errors import LocalProtocolError
 from dcmrecv_core.model import Association, Reject, RejectReason, Summary
 from dcmrecv_core.net import narration
-from dcmrecv_core.net.connection import PATIENCE, Connection
+from dcmrecv_core.net.connection import LINGER, PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.narration import Narrator
 from dcmrecv_core.net.remembered import ByIdentity, Proposals
+from dcmrecv_core.net.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
@@ -33,13 +35,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("dcmrecv.net")
 
 RECEIVE_BUFFER = 1 << 20
-PROGRESS_SECONDS = 60.0
-"""Without a byte for so long inside a message, or without one taken of a response, the association is aborted."""
-
 MAX_PENDING_OUTPUT = 1 << 20
 """Responses that a peer that only sends may leave unread: some thousands of instances."""
 
 _NO_ACCEPTABLE_CONTEXT = Rejection(1, 1, 1)
+_CONGESTION = Rejection(2, 3, 1)
 
 
 class Shared:
@@ -54,6 +54,7 @@ class Shared:
         self.should_stop = should_stop
         self.narrator = Narrator(settings)
         self.memory = bytearray(RECEIVE_BUFFER)
+        self.space = FreeSpace(receiver.publisher.directories.place, settings.min_free)
         self.fallback = unasked(stores=plugins.names_storage())
         self.proposals = Proposals()
         self.proposed_contexts = ByIdentity(negotiation.proposed_contexts)
@@ -71,6 +72,7 @@ class Session:
         self._connection = connection
         self._handover = handover
         self._shared = shared
+        self._patience = shared.settings.progress_timeout
         self._narrator = shared.narrator
         self._acceptor = Acceptor(
             shared.memory,
@@ -116,11 +118,13 @@ class Session:
             log.critical("internal error in an association with %s", self._handover.address, exc_info=True)
             self._abort("failed", "internal error")
             self._send()
+            self._acceptor.artim_expired()  # it may be the one that is broken: nothing more is heard
         finally:
             self._drop_reception()
+            seconds = time.monotonic() - started
             if self._association is not None:
                 self._narrator.ended()
-            self._connection.finish()
+            self._close()
         if self._association is not None:
             self._shared.plugins.association_ended(
                 self._association,
@@ -129,7 +133,7 @@ class Session:
                     self._refused,
                     self._discarded,
                     self._bytes,
-                    time.monotonic() - started,
+                    seconds,
                     self._ended,
                 ),
             )
@@ -153,6 +157,29 @@ class Session:
         self._send()
         if self._ended in ("released", "closed"):  # it may have closed its side only, and read the responses now
             self._flush()
+
+    def _close(self) -> None:
+        """Let the peer close first. One that asks again or talks nonsense meanwhile is told so (PS3.8 action AA-7)."""
+        if not self._acceptor.artim:
+            self._connection.finish()
+            return
+        with suppress(OSError):
+            self._await_close(time.monotonic() + LINGER)
+        self._connection.finish(0)
+
+    def _await_close(self, deadline: float) -> None:
+        acceptor, connection = self._acceptor, self._connection
+        while acceptor.artim:
+            while acceptor.next_event() is not None:
+                continue  # of the time before the end
+            self._send()
+            left = deadline - time.monotonic()
+            if left <= 0 or not connection.wait_readable(left):
+                acceptor.artim_expired()
+            elif count := connection.receive_into(acceptor.get_buffer()):
+                acceptor.buffer_updated(count)
+            elif count == 0:
+                acceptor.receive_eof()
 
     def _receive(self) -> None:
         """Wait for bytes, at most until something else has to be looked at."""
@@ -182,8 +209,8 @@ class Session:
         limit = self._shared.settings.dimse_timeout
         if limit is not None and quiet >= limit:
             self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)", narration.NO_DATA)
-        elif quiet >= PROGRESS_SECONDS and (self._acceptor.mid_message or self._output):
-            self._abort("failed", f"no progress for {PROGRESS_SECONDS:g} s inside a message")
+        elif quiet >= self._patience and (self._acceptor.mid_message or self._output):
+            self._abort("failed", f"no progress for {self._patience} s inside a message")
         elif self._shared.should_stop(self._reception is None):
             self._stop()
 
@@ -208,10 +235,10 @@ class Session:
 
     def _flush(self) -> bool:
         """Send all, waiting for the peer to read; false if it took nothing for too long."""
-        deadline = time.monotonic() + PROGRESS_SECONDS
+        deadline = time.monotonic() + self._patience
         while self._output:
             if self._send_some():
-                deadline = time.monotonic() + PROGRESS_SECONDS
+                deadline = time.monotonic() + self._patience
             elif time.monotonic() > deadline or self._shared.should_stop(False):
                 return False
             else:
@@ -237,6 +264,10 @@ class Session:
 
     def _on_associate(self, event: events.AssociateRequested) -> None:
         request = event.request
+        if self._shared.space.is_low():
+            self._narrator.requested(self._handover, request)
+            self._reject(_CONGESTION, "temporary congestion: less space than --min-free")
+            return
         user = request.user
         proposed = self._shared.proposed_contexts(request.contexts, user.roles, user.extended)
         association = self._association = Association(

@@ -42,6 +42,9 @@ WAIT_FOR_WORKER = 0.9
 MAX_WAITING = 256
 """Complete requests that may wait; beyond, they are turned away at once, for each costs a descriptor and its bytes."""
 
+MAX_WAITING_PER_PEER = 128
+"""The same for one address, so that one flood leaves room for the others."""
+
 GRACE = 8.0
 """Seconds that workers have after SIGTERM to finish the instance they are in, and `background` to clean up."""
 
@@ -84,6 +87,7 @@ class Supervisor:
         self._announced = False
         self._next_watchdog = 0.0
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
+        self._desk.max_request = settings.max_request
         self._desk.tls = tls is not None
         self._pool = Pool(
             self._selector, settings.max_associations, settings.hook_seconds, self._in_child, self._admit_again
@@ -122,9 +126,7 @@ class Supervisor:
 
     def _keep_house(self, now: float) -> None:
         self._pool.tick(now)
-        while self._waiting and self._pool.assign(self._waiting[0].handover):
-            self._waiting.popleft()
-        self._pool.grow(now, len(self._waiting))
+        self._pool.grow(now, self._serve_waiting())
         self._background.tick(now)
         while self._waiting and self._waiting[0].deadline <= now:
             self._turn_away(self._waiting.popleft().handover, now)
@@ -138,13 +140,34 @@ class Supervisor:
     def _admit(self, handover: Handover) -> None:
         """A request is complete: to an idle worker, or to the waiting room."""
         now = time.monotonic()
-        if not self._waiting and self._pool.assign(handover):
+        if not self._waiting and not self._has_its_share(handover.address) and self._pool.assign(handover):
             return
         waiting_bytes = sum(len(waiting.handover.request) for waiting in self._waiting)
-        if len(self._waiting) < MAX_WAITING and waiting_bytes + len(handover.request) <= MAX_WAITING_BYTES:
+        of_peer = sum(waiting.handover.address == handover.address for waiting in self._waiting)
+        if (
+            len(self._waiting) < MAX_WAITING
+            and of_peer < MAX_WAITING_PER_PEER
+            and waiting_bytes + len(handover.request) <= MAX_WAITING_BYTES
+        ):
             self._waiting.append(Waiting(handover, now + WAIT_FOR_WORKER))
         else:
             self._turn_away(handover, now)
+
+    def _has_its_share(self, address: str) -> bool:
+        """Whether a peer has as many associations as it may have at a time."""
+        return self._pool.serving(address) >= self._settings.associations_per_peer
+
+    def _serve_waiting(self) -> int:
+        """Hand over what can be; how many requests wait for nothing but a worker."""
+        short = 0
+        for waiting in list(self._waiting):
+            if self._has_its_share(waiting.handover.address):
+                continue
+            if self._pool.assign(waiting.handover):
+                self._waiting.remove(waiting)
+            else:
+                short += 1
+        return short
 
     def _admit_again(self, handover: Handover) -> None:
         """Its worker ended before it took it. Once only: the request may be what workers die of."""
@@ -155,7 +178,8 @@ class Supervisor:
             handover.sock.close()
 
     def _turn_away(self, handover: Handover, now: float) -> None:
-        log.warning("Refusing Association from %s (local limit exceeded)", handover.address)
+        option = "--max-per-peer" if self._has_its_share(handover.address) else "--max-associations"
+        log.warning("Refusing Association from %s (local limit exceeded): see %s", handover.address, option)
         if handover.secure_until is None:
             answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
         else:
@@ -215,6 +239,7 @@ class Supervisor:
         self._capabilities = capabilities
         self._tls = tls
         self._desk.seconds = float(settings.acse_timeout)
+        self._desk.max_request = settings.max_request
         self._desk.tls = tls is not None
         self._pool.renew(settings.hook_seconds)
         self._background.renew(time.monotonic())

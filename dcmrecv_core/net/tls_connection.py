@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from dcmrecv_core.net.connection import PATIENCE, close, poll
+from dcmrecv_core.net.connection import LINGER, PATIENCE, close, poll
 
 _LARGEST_RECORD = 16384
 _SHORT_NAMES = {
@@ -91,10 +91,13 @@ class TlsConnection:
     def wait_writable(self) -> bool:
         return bool(poll(self._sock, select.POLLOUT))
 
-    def finish(self) -> None:
+    def wait_readable(self, seconds: float) -> bool:
+        return bool(self._sock.pending() or poll(self._sock, select.POLLIN, seconds))
+
+    def finish(self, seconds: float = LINGER) -> None:
         with suppress(OSError, ValueError):  # the peer's is not waited for; there may have been no handshake
             self._sock.unwrap()  # sends close_notify, the alert that tells the end from a cut
-        close(self._sock)
+        close(self._sock, seconds)
 
 
 def subject_text(subject: object) -> str:

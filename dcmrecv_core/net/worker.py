@@ -16,6 +16,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from dcmrecv_core import confinement
+from dcmrecv_core.confinement import memory
 from dcmrecv_core.errors import HookFailure
 from dcmrecv_core.guards import HookTimeout, timer
 from dcmrecv_core.net.connection import PATIENCE, Connection, PlainConnection
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     from dcmrecv_core.settings import Settings
 
 log = logging.getLogger("dcmrecv.net")
-
-RECYCLE_AFTER = 1000
-"""Associations that a worker serves before it is replaced, at least; the jitter keeps them from ending together."""
 
 STOP_GRACE = 7.0
 """Seconds after SIGTERM for the instance it is in, then the association is aborted. A second less than the supervisor
@@ -111,14 +110,17 @@ def run_worker(
     """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
     worker = Worker(heartbeat)
     worker.arm(settings.hook_seconds)
+    memory.limit(settings.worker_memory)
+    confinement.forbid_copies()
     try:
         plugins.worker_started(settings)
     except HookFailure:
         return 1  # the guard has logged it; the supervisor starts another
     shared = Shared(settings, plugins, Receiver(settings, plugins, capabilities), worker.should_stop)
     try:
-        for _ in range(RECYCLE_AFTER + random.randrange(RECYCLE_AFTER // 4)):
-            handover = None if worker.stopping else _next(control, worker)
+        # the jitter keeps workers from ending together
+        for _ in range(settings.recycle_after + random.randrange(max(settings.recycle_after // 4, 1))):
+            handover = None if worker.stopping or memory.ran_out else _next(control, worker)
             if handover is None:
                 break
             _serve(handover, shared, control, tls)
@@ -156,7 +158,7 @@ def _connect(handover: Handover, shared: Shared, tls: ssl.SSLContext | None) -> 
     if handover.secure_until is not None and tls is not None:
         from dcmrecv_core.net import secure  # brings OpenSSL along
 
-        return secure.admit(handover, tls, lambda: shared.should_stop(True))
+        return secure.admit(handover, tls, shared.settings.max_request, lambda: shared.should_stop(True))
     try:
         if handover.secure_until is None:
             return PlainConnection(handover.sock)

@@ -120,11 +120,12 @@ class Acceptor:
             self._apply(Event.ARTIM_EXPIRED)
 
     def receive_request(self, data: bytes) -> None:
-        """A whole A-ASSOCIATE-RQ, header included, that somebody else has read from the connection."""
+        """A whole A-ASSOCIATE-RQ, header included, that somebody else has read from the connection, and bounded."""
         if self.state is not State.STA2 or self._missing:
             raise LocalProtocolError("there is no association request to come")
         try:
-            if len(data) < HEADER_LENGTH or pdu.check_request_header(data[:HEADER_LENGTH]) != len(data) - HEADER_LENGTH:
+            length = len(data) - HEADER_LENGTH
+            if length < 0 or pdu.check_request_header(data[:HEADER_LENGTH], length) != length:
                 raise RemoteProtocolError("A-ASSOCIATE-RQ is not complete", source=SERVICE_USER)
             self._on_request(data[HEADER_LENGTH:])
         except RemoteProtocolError as error:
@@ -132,8 +133,10 @@ class Acceptor:
 
     @property
     def mid_message(self) -> bool:
-        """Whether a message has begun and not ended."""
-        return self._messages.mid_message or self._messages.inside_pdu
+        """Whether a message or PDU has begun and not ended, were it with the first byte of its header. True as well
+        while the buffer holds something that `next_event` has not looked at."""
+        buffer = self._buffer
+        return self._messages.mid_message or self._missing > 0 or buffer.end > buffer.start
 
     def next_event(self) -> events.Event | None:
         """The next event, None if more bytes are needed. Faults of the peer are events (`Failed`), not exceptions."""

@@ -24,7 +24,8 @@ MIN_REQUEST_LENGTH = 68
 """Fixed part of an A-ASSOCIATE-RQ (octets 7-74)."""
 
 MAX_REQUEST_LENGTH = 1 << 20
-"""128 contexts with 38 transfer syntaxes each are about 150 KB; user identity tokens may be large."""
+"""Unless somebody says otherwise: 128 contexts with 38 transfer syntaxes each are about 150 KB; user identity tokens
+may be large."""
 
 SMALL_LENGTH = 4
 """Body of A-ASSOCIATE-RJ, A-RELEASE-RQ, A-RELEASE-RP and A-ABORT."""
@@ -55,7 +56,7 @@ _ABORT = Struct(">BxIxxBB")
 _RELEASE = Struct(">BxI4x")
 
 
-def check_request_header(header: bytes) -> int:
+def check_request_header(header: bytes, longest: int = MAX_REQUEST_LENGTH) -> int:
     """The body length of an A-ASSOCIATE-RQ from its first 6 bytes (and no fewer).
 
     Raises RemoteProtocolError (abort 0/0: PS3.8 action AA-1) for any other PDU and for lengths out of bounds, before
@@ -66,13 +67,13 @@ def check_request_header(header: bytes) -> int:
         known = PduType.ASSOCIATE_RQ <= kind <= PduType.ABORT
         text = f"A-ASSOCIATE-RQ expected, not PDU type {kind:02x}" if known else f"Unrecognized PDU type: {kind:02x}"
         raise RemoteProtocolError(text, source=0)
-    check_request_length(length)
+    check_request_length(length, longest)
     return int(length)
 
 
-def check_request_length(length: int) -> None:
+def check_request_length(length: int, longest: int = MAX_REQUEST_LENGTH) -> None:
     """Raises RemoteProtocolError unless an A-ASSOCIATE-RQ body may have this length."""
-    if not MIN_REQUEST_LENGTH <= length <= MAX_REQUEST_LENGTH:
+    if not MIN_REQUEST_LENGTH <= length <= longest:
         raise RemoteProtocolError(f"A-ASSOCIATE-RQ has an impossible length of {length}", source=0)
 
 

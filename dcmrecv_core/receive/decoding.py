@@ -1,12 +1,13 @@
 """From bytes to values, with pydicom's converters; `values.py` loads this when it is needed.
 
 What the sender wrote is passed on even where it breaks the rules of its VR: pydicom's judgement on values that it
-reads is switched off for the process (a plugin may switch it on again), because its warnings carry patient data to
-stderr. A value that does not convert comes as bytes.
+reads, and its log, are switched off for the process (a plugin may switch them on again), because they carry patient
+data and, unescaped, control characters to stderr. A value that does not convert comes as bytes.
 """
 
 from __future__ import annotations
 
+import logging
 import warnings
 from functools import lru_cache
 from typing import Any
@@ -33,6 +34,7 @@ _TELLING_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
 
 if config.settings.reading_validation_mode == config.WARN:
     config.settings.reading_validation_mode = config.IGNORE
+    config.logger.setLevel(logging.CRITICAL)
 
 
 def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default: Any) -> Any:
@@ -167,10 +169,10 @@ def _python_encodings(specific_character_set: bytes) -> list[str]:
 def _convert(raw: RawDataElement, vr: str, character_sets: list[str]) -> Any:
     data: dict[str, Any] = {"VR": vr}
     try:
-        if raw.value and raw.value.isascii():
+        if raw.value and raw.value.isascii() and b"\x1b" not in raw.value:
             hooks.raw_element_value(raw, data, encoding=character_sets, ds=None, **hooks.raw_element_kwargs)
         else:
-            with warnings.catch_warnings():  # of bytes that the character set does not know
+            with warnings.catch_warnings():  # of bytes and escape sequences that the character set does not know
                 warnings.simplefilter("ignore")
                 hooks.raw_element_value(raw, data, encoding=character_sets, ds=None, **hooks.raw_element_kwargs)
     except Exception:

@@ -10,6 +10,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from dcmrecv_core.confinement import memory
 from dcmrecv_core.errors import DataSetError, NameTakenError, StatusError, StorageError
 from dcmrecv_core.model import Association, Discard, ReceiveResult, Refuse, Warn
 from dcmrecv_core.receive.content import FileContent, FileRange
@@ -105,7 +106,8 @@ class Reception:
         self._sop_instance_uid = sop_instance_uid
         self._transfer_syntax_uid = transfer_syntax_uid
         self._encoding = encoding_of(transfer_syntax_uid)
-        self._spool = Spool(receiver.buffer, self._open_file, head=self._first_prefix)
+        largest = receiver.settings.max_instance
+        self._spool = Spool(receiver.buffer, self._open_file, head=self._first_prefix, largest=largest)
         self._temporary: Temporary | None = None
         self._spooled_prefix = b""
         self._fault: StatusError | None = None
@@ -146,6 +148,11 @@ class Reception:
             return Outcome(error.status, error.comment, error.elements)
         except OSError as error:
             failure = storage_error(error, "Cannot read spooled data set")
+            self._log_failure(failure)
+            return Outcome(failure.status, failure.comment)
+        except MemoryError as error:
+            memory.release(error)
+            failure = StorageError("Out of memory")
             self._log_failure(failure)
             return Outcome(failure.status, failure.comment)
         finally:

@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 
+from dcmrecv_core.errors import StorageError
 from dcmrecv_core.receive.sources import FileSource, MemorySource, Source
 
 _IOV_MAX = 1024
@@ -21,15 +22,22 @@ class Spool:
 
     `open_unnamed` opens the file when the buffer is full and returns its descriptor, which the spool owns. `head` is
     then given the bytes in memory, in which the data set's UIDs are, and returns what precedes the data set in the
-    file: preamble and File Meta Information.
+    file: preamble and File Meta Information. `largest` is what a data set may have, 0 for no limit.
     """
 
-    __slots__ = ("_buffer", "_head", "_in_memory", "_open_unnamed", "fd", "prefix_length", "size")
+    __slots__ = ("_buffer", "_head", "_in_memory", "_largest", "_open_unnamed", "fd", "prefix_length", "size")
 
     def __init__(
-        self, buffer: bytearray, open_unnamed: Callable[[], int], *, head: Callable[[memoryview], bytes]
+        self,
+        buffer: bytearray,
+        open_unnamed: Callable[[], int],
+        *,
+        head: Callable[[memoryview], bytes],
+        largest: int = 0,
     ) -> None:
-        self._buffer = memoryview(buffer)
+        # what fits into memory need not be compared with `largest` then
+        self._buffer = memoryview(buffer)[: largest or None]
+        self._largest = largest
         self._open_unnamed = open_unnamed
         self._head = head
         self._in_memory = 0
@@ -43,7 +51,8 @@ class Spool:
     def append(self, fragments: Sequence[memoryview]) -> None:
         """Copy the next bytes of the data set.
 
-        Raises OSError if the file cannot be created or written; the spool is then good for `close` only.
+        Raises OSError if the file cannot be created or written, StorageError if the data set becomes too large; the
+        spool is then good for `close` only.
         """
         length = sum(map(len, fragments))
         size = self.size
@@ -55,6 +64,8 @@ class Spool:
                 size = end
             self._in_memory = self.size = size
             return
+        if self._largest and size + length > self._largest:
+            raise StorageError(f"Data set is larger than {self._largest} bytes")
         write_all(self._spill() if self.fd is None else self.fd, fragments)
         self.size += length
 

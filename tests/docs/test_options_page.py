@@ -52,9 +52,10 @@ def described(value: Value) -> str:
     name = f"[{value.name[0]}]{value.name[1:]}"
     if value.choices:
         return f"{name}: {', '.join(value.choices)}"
-    if value.kind == "integer":
-        to = f" to {value.maximum}" if value.maximum is not None else ""
-        return f"{name}: from {value.minimum}{to}"
+    if value.kind in ("integer", "size"):
+        to = f" to {value.shown(value.maximum)}" if value.maximum is not None else ""
+        units = " (bytes, or with K, M, G)" if value.kind == "size" else ""
+        return f"{name}: from {value.shown(value.minimum)}{to}{units}"
     return name
 
 

@@ -93,7 +93,13 @@ class FakeConnection:
                 self.clock.wait()
         return self.room != 0
 
-    def finish(self) -> None:
+    def wait_readable(self, seconds: float) -> bool:
+        if not self.script or self.script[0] is None:
+            self.clock.now += seconds
+            return False
+        return True
+
+    def finish(self, seconds: float = 0.0) -> None:
         self.closed = True
 
     def _act(self, times: int = 1000) -> None:

@@ -234,7 +234,7 @@ def test_what_cannot_change_is_said_and_stays(make: Callable[..., Driver], caplo
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == [
         f"{name} cannot be changed at run time, it stays as it was"
-        for name in ("port", "bind", "max_associations", "plugins")
+        for name in ("port", "bind", "max_associations", "plugin")
     ]
 
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fakes import EOF, Clock, FakeConnection, Step
+from worlds import CONTEXTS, ECHO, ECHO_COMMAND, INSTANCE, RELEASE, REQUEST, RESET, Make, World, pdus, responses, store
 
-from dcmrecv_core import hookimpl
-from dcmrecv_core.model import Association, Discard, Instance, Reject, RejectReason, Summary, SupportedContext
+from dcmrecv_core.model import Discard, Instance, Reject, RejectReason, Summary, SupportedContext
 from dcmrecv_core.net import remembered
 from dcmrecv_core.net import session as session_module
-from dcmrecv_core.net.connection import PATIENCE
-from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.connection import LINGER, PATIENCE
 from dcmrecv_core.net.hostnames import HostNames
-from dcmrecv_core.net.session import MAX_PENDING_OUTPUT, PROGRESS_SECONDS, Session, Shared
-from dcmrecv_core.plugin_loader import Found
-from dcmrecv_core.plugins import Plugins
-from dcmrecv_core.receive.directories import Directories
-from dcmrecv_core.receive.pipeline import Receiver
-from dcmrecv_core.receive.temporary import Capabilities
+from dcmrecv_core.net.session import MAX_PENDING_OUTPUT
 from dcmrecv_core.settings import Settings
 from rawscu import (
     ABORT,
@@ -32,118 +25,20 @@ from rawscu import (
     IMPLICIT_LE,
     P_DATA,
     RELEASE_RP,
-    RELEASE_RQ,
     VERIFICATION,
     accepted,
     associate_rq,
     command_set,
     data_pdus,
     item,
-    parse_command,
     pdu,
     store_rq,
 )
 from samples import CT, instance_of
 
-BOTH = [(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])]
-REQUEST = associate_rq(BOTH)
-RELEASE = pdu(RELEASE_RQ, bytes(4))
-ECHO_COMMAND: dict[int, int | str | bytes] = {0x0002: VERIFICATION, 0x0100: 0x0030, 0x0110: 7, 0x0800: 0x0101}
-ECHO = b"".join(data_pdus(3, [command_set(ECHO_COMMAND)], is_command=True))
-RESET = ConnectionResetError(104, "Connection reset by peer")
-INSTANCE = "1.2.3.4"
-
-
-def store(number: int = 1, data: bytes | None = None, **options: Any) -> bytes:
-    """A whole C-STORE-RQ with its data set."""
-    uid = f"{INSTANCE}.{number}"
-    command = b"".join(data_pdus(1, [command_set(store_rq(CT, uid, number))], is_command=True))
-    content = instance_of(CT, uid) if data is None else data
-    return command + b"".join(data_pdus(1, [content], is_command=False, **options))
-
 
 def ids_of(said: bytes) -> str:
     return f"after-{len(said)}-bytes"
-
-
-def pdus(data: bytes) -> list[tuple[int, bytes]]:
-    found = []
-    while data:
-        kind, length = struct.unpack_from(">BxI", data)
-        assert len(data) >= 6 + length, "the last PDU is not complete"
-        found.append((kind, data[6 : 6 + length]))
-        data = data[6 + length :]
-    return found
-
-
-def responses(sent: bytes) -> list[tuple[int, int]]:
-    """(Message ID responded to, status) of all responses."""
-    commands = [parse_command(body[6:]) for kind, body in pdus(sent) if kind == P_DATA]
-    return [tuple(int.from_bytes(command[tag], "little") for tag in (0x0120, 0x0900)) for command in commands]  # type: ignore[misc]
-
-
-class Recorder:
-    """A plugin that writes down the ends, and does what a test wants in `receive` and `negotiate`."""
-
-    def __init__(self) -> None:
-        self.ends: list[tuple[Association, Summary]] = []
-        self.verdict: Callable[[Instance], object] = lambda instance: None
-        self.answer: object = None
-        self.asked = 0
-
-    @hookimpl
-    def negotiate(self, association: Association) -> Any:
-        self.asked += 1
-        return self.answer
-
-    @hookimpl
-    def receive(self, instance: Instance) -> Any:
-        return self.verdict(instance)
-
-    @hookimpl
-    def association_ended(self, association: Association, summary: Summary) -> None:
-        self.ends.append((association, summary))
-
-
-class World:
-    """A worker without its process: one session after the other, a clock, and what they leave behind."""
-
-    def __init__(self, directory: Path, clock: Clock, **settings: Any) -> None:
-        self.clock = clock
-        self.recorder = Recorder()
-        self.stop: set[bool] = set()
-        self.output = directory
-        options = {"promiscuous": True, "fsync": False, "output_directory": str(directory), **settings}
-        self.settings = Settings(**options)
-        plugins = Plugins()
-        plugins.add(Found("recorder", self.recorder, "here"), named=True)
-        plugins.add_builtins(self.settings)
-        capabilities = Capabilities.probe(Directories(str(directory)))
-        receiver = Receiver(self.settings, plugins, capabilities)
-        self.shared = Shared(self.settings, plugins, receiver, lambda between: between in self.stop)
-
-    def play(self, *script: Step, request: bytes = REQUEST, room: int | None = None) -> FakeConnection:
-        connection = FakeConnection(self.clock, list(script), room)
-        self.run(connection, request)
-        return connection
-
-    def run(self, connection: FakeConnection, request: bytes = REQUEST) -> None:
-        handover = Handover(None, request, "10.0.0.1", 4242)  # type: ignore[arg-type]
-        Session(connection, handover, self.shared).run()
-        assert connection.closed
-
-    @property
-    def summary(self) -> Summary:
-        """Of the only association."""
-        [(_, summary)] = self.recorder.ends
-        return summary
-
-    @property
-    def files(self) -> list[str]:
-        return sorted(path.name for path in self.output.iterdir() if path.is_file())
-
-
-Make = Callable[..., World]
 
 
 @pytest.fixture
@@ -351,7 +246,9 @@ def test_requests_are_remembered_but_negotiated_each_time(world: World, monkeypa
         world.play(RELEASE)
     world.play(RELEASE, request=associate_rq([(VERIFICATION, [IMPLICIT_LE])]))
     world.play(RELEASE)
-    answers = {world.play(RELEASE, request=associate_rq(BOTH, calling=f"TITLE{number}")).sent for number in range(3)}
+    answers = {
+        world.play(RELEASE, request=associate_rq(CONTEXTS, calling=f"TITLE{number}")).sent for number in range(3)
+    }
     assert len(decoded) == 2, "what is proposed, whoever proposes it"
     assert len(answers) == 3, "each with its own titles"
     assert world.recorder.asked == 8
@@ -440,21 +337,21 @@ def test_a_peer_that_reads_bit_by_bit_gets_its_responses_without_saying_more(wor
     before = world.clock.now
     world.run(playing)
     assert responses(playing.sent) == [(number, 0) for number in range(1, 9)]
-    assert world.clock.now == before, "it waited for the peer to say something"
+    assert world.clock.now - before < PATIENCE, "it waited for the peer to say something"
 
 
 def test_a_peer_that_takes_no_response_is_aborted(world: World) -> None:
     world.play(store(1), room=300)
     assert world.summary.ended == "failed"
     assert world.summary.stored == 1
-    assert world.summary.seconds == pytest.approx(PROGRESS_SECONDS, abs=2 * PATIENCE)
+    assert world.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * PATIENCE)
 
 
 def test_responses_do_not_pile_up_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "MAX_PENDING_OUTPUT", 1000)
     world.play(*[ECHO] * 100, room=300)
     assert world.summary.ended == "failed"
-    assert world.summary.seconds == pytest.approx(PROGRESS_SECONDS, abs=2 * PATIENCE)
+    assert world.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * PATIENCE)
     assert MAX_PENDING_OUTPUT > 64 * 200
 
 
@@ -484,7 +381,16 @@ def test_a_quiet_peer_must_not_stay_inside_a_message(world: World, bytes_said: i
     assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
     assert world.files == []
     assert world.summary.ended == "failed"
-    assert world.summary.seconds == pytest.approx(250 + 2 * PROGRESS_SECONDS, abs=2 * PATIENCE)
+    assert world.summary.seconds == pytest.approx(250 + 2 * Settings().progress_timeout, abs=2 * PATIENCE)
+
+
+@pytest.mark.parametrize(
+    "said", [ECHO[:1], ECHO[:5], RELEASE[:5], RELEASE[:7]], ids=["1", "5", "release-5", "release-7"]
+)
+def test_a_pdu_has_begun_with_its_first_byte(world: World, said: bytes) -> None:
+    connection = world.play(said)
+    assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
+    assert world.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * PATIENCE)
 
 
 # Every way to end
@@ -512,6 +418,33 @@ def test_release_within_a_message(world: World) -> None:
     assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA, RELEASE_RP]
     assert world.files == [f"CT.{INSTANCE}.7"]
     assert world.summary.ended == "released"
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [(REQUEST, 2), (b"\x08\0\0\0\0\0", 1), (pdu(ABORT, bytes(2)), 6)],
+    ids=["request", "unrecognized", "invalid"],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_who_goes_on_after_the_release_is_told_once(world: World, more: bytes, reason: int, at_once: bool) -> None:
+    connection = world.play(*([RELEASE + more] if at_once else [RELEASE, more]), more, ECHO, RELEASE)
+    assert pdus(connection.sent)[1:] == [(RELEASE_RP, bytes(4)), (ABORT, bytes((0, 0, 2, reason)))]
+    assert world.summary.ended == "released"
+
+
+@pytest.mark.parametrize("more", [ECHO, RELEASE, pdu(ASSOCIATE_AC, bytes(68)), pdu(ABORT, bytes(4)) + REQUEST])
+def test_all_else_after_the_release_is_ignored(world: World, more: bytes) -> None:
+    connection = world.play(store(1) + RELEASE, more, EOF)
+    assert [kind for kind, _ in pdus(connection.sent)[2:]] == [RELEASE_RP]
+    assert world.files == [f"CT.{INSTANCE}.1"]
+
+
+@pytest.mark.parametrize("end", [EOF, RESET, None], ids=["fin", "reset", "nothing"])
+def test_the_wait_for_the_peer_to_close_is_short_and_not_counted(world: World, end: Step) -> None:
+    before = world.clock.now
+    world.play(RELEASE, end)
+    assert world.clock.now - before == pytest.approx(LINGER if end is None else 0)
+    assert world.summary.seconds == 0
 
 
 @pytest.mark.parametrize("within", [False, True])

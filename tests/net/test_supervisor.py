@@ -305,12 +305,9 @@ def test_connections_that_break_anywhere_kill_nobody(start: Start) -> None:
 
 
 def test_workers_are_recycled(start: Start) -> None:
-    plugin = (
-        IMPORT
-        + "from dcmrecv_core.net import worker\nworker.RECYCLE_AFTER = 4\n"
-        + "@hookimpl\ndef choose_subdir(instance): return str(os.getpid())\n"
-    )
-    receiver = start("-v", "--plugin", "mysite", "--max-associations", "1", files={"mysite.py": plugin})
+    plugin = IMPORT + "@hookimpl\ndef choose_subdir(instance): return str(os.getpid())\n"
+    limits = ("--max-associations", "1", "--recycle-after", "4")
+    receiver = start("-v", "--plugin", "mysite", *limits, files={"mysite.py": plugin})
     for _ in range(10):
         with RawAssociation(receiver.port, CONTEXTS) as association:
             assert association.store(CT, INSTANCE, DATA) == 0

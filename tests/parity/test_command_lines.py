@@ -41,8 +41,8 @@ def _combines(rule: str, *arguments: str, ours: Ended = STARTED, theirs: Ended =
     return CommandLine(rule=rule, arguments=(*arguments, *ABSENT, "1"), differs=COMBINES, ours=ours, theirs=theirs)
 
 
-def _shown(value: str) -> Ended:
-    calling = f"I: calling 'dcmrecv' with 4 arguments: '--arguments' '--filename-extension' {value} '0' \nI: \n"
+def _shown(value: str, option: str = "--filename-extension") -> Ended:
+    calling = f"I: calling 'dcmrecv' with 4 arguments: '--arguments' '{option}' {value} '0' \nI: \n"
     return Ended(1, "", f"{calling}{HEADER}error: Invalid parameter value 0 (underflow)\n")
 
 
@@ -257,6 +257,59 @@ ROWS: tuple[Row, ...] = (
     _line("--bit-preserving is known", "--bit-preserving", *ABSENT, "1"),
     _line("--ignore is known", "--ignore", *ABSENT, "1"),
     _line("of all schemes of names the rightmost counts", "+fd", "+fu", "+fsu", "+fst", *ABSENT, "1"),
+    # TLS
+    _line("-rc needs +tls", "-rc", *ABSENT, "1"),
+    _line("-vc needs +tls", "-vc", *ABSENT, "1"),
+    _line("-ic needs +tls", "-ic", *ABSENT, "1"),
+    _line("-pem needs +tls", "-pem", *ABSENT, "1"),
+    _line("-der needs +tls", "-der", *ABSENT, "1"),
+    _line("+ps needs +tls", "+ps", *ABSENT, "1"),
+    _line("+pw needs +tls", "+pw", "x", *ABSENT, "1"),
+    _line("-pw needs +tls", "-pw", *ABSENT, "1"),
+    _line("+cf needs +tls", "+cf", "x", *ABSENT, "1"),
+    _line("+cd needs +tls", "+cd", "x", *ABSENT, "1"),
+    _line("+crl needs +tls", "+crl", "x", *ABSENT, "1"),
+    _line("+crv needs +tls", "+crv", *ABSENT, "1"),
+    _line("+cra needs +tls", "+cra", *ABSENT, "1"),
+    _line("+py needs +tls", "+py", *ABSENT, "1"),
+    _line("+px needs +tls", "+px", *ABSENT, "1"),
+    _line("+pz needs +tls", "+pz", *ABSENT, "1"),
+    _line("+pn needs +tls", "+pn", *ABSENT, "1"),
+    _line("+cs needs +tls", "+cs", "x", *ABSENT, "1"),
+    _line("+dp needs +tls", "+dp", "x", *ABSENT, "1"),
+    _line("+rs needs +tls", "+rs", "x", *ABSENT, "1"),
+    _line("+ws needs +tls", "+ws", *ABSENT, "1"),
+    _line("+wf needs +tls", "+wf", "x", *ABSENT, "1"),
+    _line("+cf needs +tls, and -tls is not enough", "-tls", "+cf", "x", *ABSENT, "1"),
+    _line("-tls is known", "-tls", *ABSENT, "1"),
+    _line("-tls takes +tls back", "+tls", "k", "c", "-tls", *ABSENT, "1"),
+    _line("+tls has two values", "+tls", "k"),
+    _line("keys are read behind the output directory", "+tls", "k", "c", *ABSENT, "1"),
+    _line("ciphersuites are looked at behind the output directory", "+tls", "k", "c", "+cs", "x", *ABSENT, "1"),
+    _line("+cs is not allowed with +pz", "+tls", "k", "c", "+pz", "+cs", "x", *ABSENT, "1"),
+    _line("+ws needs +rs", "+tls", "k", "c", "+ws", *ABSENT, "1"),
+    _line("+wf needs +rs", "+tls", "k", "c", "+wf", "x", *ABSENT, "1"),
+    _line("a wrong port is told before what needs +tls", "-vc", "0"),
+    _line("-q hides that -vc needs +tls", "-q", "-vc", *ABSENT, "1"),
+    _line("+cc shows ciphersuites without a port", "+cc"),
+    _line("+cc ignores numbers of parameters", "+cc", "1", "2"),
+    _line("+cc is less than an unknown option", "+cc", "--foo"),
+    _line("--version beats +cc", "+cc", "--version"),
+    _line("+pb of older versions is gone", "+pb", "1"),
+    CommandLine(
+        rule="+pa needs +tls",
+        arguments=("+pa", *ABSENT, "1"),
+        differs="Ours tells the option by its name, not by that of an option that is gone.",
+        ours=Ended(1, "", f"{HEADER}error: --profile-aes only allowed with --enable-tls\n"),
+        theirs=Ended(1, "", f"{HEADER}error: --profile-basic only allowed with --enable-tls\n"),
+    ),
+    CommandLine(
+        rule="--arguments shows passwords",
+        arguments=("--arguments", "+pw", "secret", "0"),
+        differs="Ours masks them, because logs are read by more people than start programs.",
+        ours=_shown("'***'", "--use-passwd"),
+        theirs=_shown("'secret'", "--use-passwd"),
+    ),
     # conflicts of storage options
     _combines("+B and +ssd", "+B", "+ssd"),
     _combines("+B and +ssd in the other order", "+ssd", "+B"),
@@ -278,6 +331,10 @@ def test_ends_as_the_original(program: Path, directory: Path, row: CommandLine) 
 
 def _without_pages(ended: Ended) -> Ended:
     """What is compared line by line elsewhere is only named."""
-    pages = {"usage: dcmrecv [options] port\n": "help", "\nHost type: ": "version"}
+    pages = {
+        "usage: dcmrecv [options] port\n": "help",
+        "Supported TLS ciphersuites are:\n  TLS_": "ciphersuites",
+        "\nHost type: ": "version",
+    }
     shown = next((name for sign, name in pages.items() if sign in ended.stdout), ended.stdout)
     return ended._replace(stdout=shown)

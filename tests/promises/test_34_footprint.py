@@ -1,37 +1,141 @@
-"""Started as an ordinary user; what it opens for writing and what it listens on is looked at."""
+"""Started as user nobody with every system call that makes, changes or removes files traced: large instances, re-sends,
+broken transfers, a reload, a log file. All that succeeded is below two directories; listening sockets are counted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Receiver, Start
-from samples import CT, instance_of
+from rawscu import EXPLICIT_LE, RawAssociation, store_rq
+from receivers import Receiver, Start, system_program, until
+from samples import CT, identification, instance_of, pixel_data_header
 
 pytestmark = promise(34)
 
+NOBODY = 65534
+CAP_DAC_READ_SEARCH = 2
+LOG_CONFIG = """\
+log4cplus.rootLogger = INFO, file
+log4cplus.appender.file = log4cplus::FileAppender
+log4cplus.appender.file.File = log/dcmrecv.log
+"""
+CONTEXTS = [(CT, [EXPLICIT_LE])]
+LARGE = 3 << 20
 
-def listening(receiver: Receiver) -> set[str]:
-    """The sockets on which the supervisor or a worker listens, by inode."""
-    sockets = set()
-    for table in ("tcp", "tcp6"):
+OPENING = ("open", "openat", "openat2", "creat")
+CHANGING = (
+    "mkdir", "mkdirat", "rmdir", "link", "linkat", "symlink", "symlinkat", "rename", "renameat", "renameat2",
+    "unlink", "unlinkat", "mknod", "mknodat", "truncate", "chmod", "fchmodat", "chown", "lchown", "fchownat",
+    "utimensat", "setxattr",
+)  # fmt: skip
+CALL = re.compile(r"\d+ +(\w+)\((.*)\) = (-?\d+)")
+PATH = re.compile(r'(?:<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')
+WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_TMPFILE")
+
+
+def as_nobody() -> list[str]:
+    """What runs a program as an ordinary user. That one may read, if the kernel lets us allow that, what is private to
+    us, for the tests and what they have installed may be; it has no other privilege."""
+    if os.geteuid():
+        return []
+    command = [system_program("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    status = Path("/proc/self/status").read_text()
+    if int(status.partition("CapBnd:")[2].split()[0], 16) >> CAP_DAC_READ_SEARCH & 1:
+        command += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    return command
+
+
+@pytest.fixture
+def home(directory: Path) -> Iterator[Path]:
+    """Where it starts: not its own, but for two directories in it. The umask lets it tell that it is ready."""
+    home = directory / "ours0"
+    directory.chmod(0o755)
+    home.mkdir()
+    for name in ("out", "log"):
+        (home / name).mkdir()
+        if not os.geteuid():
+            os.chown(home / name, NOBODY, NOBODY)
+    before = os.umask(0)
+    yield home
+    os.umask(before)
+
+
+def use(receiver: Receiver) -> None:
+    """Something of everything that makes files."""
+    large = [identification(CT, "1.2.4") + pixel_data_header(LARGE), bytes(LARGE)]
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        for _ in range(2):
+            assert association.store(CT, "1.2.3", instance_of(CT, "1.2.3")) == 0
+            assert association.store(CT, "1.2.4", large) == 0
+        association.request(store_rq(CT, "1.2.5"), [large[0], bytes(LARGE // 2)], last=False)
+        association.abort()
+    receiver.process.send_signal(signal.SIGHUP)
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        assert association.store(CT, "../../x", instance_of(CT, "1.2.3")) == 0
+        association.release()
+
+
+def written(trace: str, cwd: Path) -> Iterator[str]:
+    """The path of everything that was made, changed or removed."""
+    for name, arguments, result in CALL.findall(trace):
+        if int(result) >= 0 and (name in CHANGING or (name in OPENING and WRITING.search(arguments))):
+            named = PATH.findall(arguments)
+            # the source of a link stays as it is
+            for base, path in named[-1:] if "link" in name and "un" not in name else named:
+                yield os.path.normpath(os.path.join(base or cwd, path))
+
+
+def test_writes_below_output_and_log_directory(ours: Start, home: Path, figure: Callable[[str], None]) -> None:
+    trace = home.parent / "trace"
+    strace = [system_program("strace"), "-D", "-f", "-y", "-q", "-s", "4096", "-e", "signal=none", "-o", trace]
+    calls = ["-e", f"trace={','.join((*OPENING, *CHANGING))}"]
+    (home / "log.cfg").write_text(LOG_CONFIG)
+    receiver = ours("-pm", "+ssd", "-lc", "log.cfg", prefix=[*strace, *calls, *as_nobody()])
+    use(receiver)
+    assert receiver.stop() == 0
+    until(
+        lambda: re.search(rf"^{receiver.process.pid} +\+\+\+ exited", trace.read_text(), re.MULTILINE),
+        "the trace's end",
+    )
+    paths = [path for path in written(trace.read_text(), home) if path != "/dev/null"]
+    assert [path for path in paths if not path.startswith((f"{home}/out", f"{home}/log/"))] == []
+    assert any(path.startswith(f"{home}/out/data/2020/01/02/CT.") for path in paths)
+    assert (home / "log" / "dcmrecv.log").stat().st_uid == (NOBODY if not os.geteuid() else os.geteuid())
+    figure(f"{len(paths)} files made, changed or removed, none elsewhere")
+
+
+def test_one_listening_port(ours: Start, home: Path, figure: Callable[[str], None]) -> None:
+    receiver = ours("-pm", prefix=as_nobody())
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        assert association.store(CT, "1.2.3", instance_of(CT, "1.2.3")) == 0
+        assert {os.stat(f"/proc/{pid}").st_uid for pid in processes(receiver)} != {0}
+        sockets = listening() & {socket for pid in processes(receiver) for socket in descriptors(pid)}
+        association.release()
+    assert len(sockets) == 1
+    figure(f"{len(sockets)} listening port")
+
+
+def processes(receiver: Receiver) -> set[int]:
+    return {receiver.process.pid, *receiver.workers()}
+
+
+def descriptors(pid: int) -> set[str]:
+    return {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def listening() -> set[str]:
+    """Every socket of this machine on which somebody listens, or takes datagrams from anybody."""
+    found = set()
+    for table, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[3] == "0A":
-                sockets.add(f"socket:[{fields[9]}]")
-    held = set()
-    for pid in {receiver.process.pid, *receiver.workers()}:
-        held |= {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
-    return sockets & held
-
-
-def test_one_listening_port(ours: Start, figure: Callable[[str], None]) -> None:
-    receiver = ours("-pm")
-    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
-        assert association.store(CT, "1.2.3", instance_of(CT, "1.2.3")) == 0
-        ports = listening(receiver)
-        association.release()
-    assert len(ports) == 1
-    figure(f"{len(ports)} listening port")
+            if fields[3] == state:
+                found.add(f"socket:[{fields[9]}]")
+    return found

@@ -4,15 +4,15 @@ nothing."""
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from datasetmaker import ENCODINGS, Node, encode, sample, sample_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scanning import compare
 
-from dcmrecv_core.errors import DataSetError
 from dcmrecv_core.receive import stretches
 from dcmrecv_core.receive.dataset import Encoding, encoding_of, scan
 from dcmrecv_core.receive.encodings import EXPLICIT_LAYOUT, EXPLICIT_LITTLE
@@ -21,28 +21,6 @@ from dcmrecv_core.receive.stretches import KnownStretches
 
 SERIES = 0x0020000E
 SEQUENCE = 0x00081140
-
-
-def outcome(data: bytes, encoding: Encoding, known: KnownStretches | None, *, whole: bool = True) -> object:
-    """All that a scan yields, or the fault."""
-    try:
-        index = scan(MemorySource(memoryview(data)), encoding, whole=whole, known=known)
-    except DataSetError as error:
-        return str(error), error.elements
-    return (
-        list(index.elements.items()),
-        [index.get(tag) for tag in index.elements],
-        len(index),
-        all(tag in index for tag in index.elements),
-        (index.pixel_offset, index.has_pixel_data, index.overflow, index.obstacle),
-        (index.warnings, index.offending),
-    )
-
-
-def compare(series: Iterable[bytes], encoding: Encoding, known: KnownStretches) -> None:
-    for data in series:
-        assert outcome(data, encoding, known) == outcome(data, encoding, None)
-        assert outcome(data, encoding, known, whole=False) == outcome(data, encoding, None, whole=False)
 
 
 def image(number: int, *, extra: Sequence[Node] = ()) -> list[Node]:

@@ -126,6 +126,7 @@ ODD = {
     "UID that is none": (Node(0x00080018, "UI", b"1..x"), "1..x"),
     "too long": (Node(0x00100020, "LO", b"x" * 70), "x" * 70),
     "bytes not in the character set": (Node(0x00100020, "LO", b"a\xff"), "aÿ"),
+    "escape sequence of no character set": (Node(0x00100020, "LO", b"a\x1b$Bb"), "a\x1b$Bb"),
     "unknown VR": (Node(0x00100020, "ZZ", b"ab"), "ab"),
     "unknown VR, unknown element": (Node(0x00100021 + 0xA000, "ZZ", b"ab"), b"ab"),
     "UN": (Node(0x00100020, "UN", b"ab"), "ab"),
@@ -152,8 +153,14 @@ def test_odd_values_are_returned_without_a_word(
         (b"ISO_IR 192", b"Doe\xff", "Doe�"),
     ],
 )
-def test_character_sets(character_set: bytes, name: bytes, expected: str) -> None:
-    assert str(value([Node(0x00080005, "CS", character_set), Node(0x00100010, "PN", name)], "PatientName")) == expected
+def test_character_sets(
+    character_set: bytes, name: bytes, expected: str, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    nodes = [Node(0x00080005, "CS", character_set), Node(0x00100010, "PN", name), Node(0x00100020, "LO", name)]
+    assert str(value(nodes, "PatientName")) == expected
+    assert value(nodes, "PatientID") == expected
+    assert [str(warning.message) for warning in recwarn] == []
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("encoding", [EXPLICIT_LITTLE, EXPLICIT_BIG])

@@ -1,0 +1,15 @@
+"""The tests that the page about threats relies on exist."""
+
+from __future__ import annotations
+
+import re
+
+from blocks import PAGES, ROOT
+
+PAGE = PAGES["threat-model.md"]
+
+
+def test_tests_that_are_named_exist() -> None:
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", PAGE))
+    assert named
+    assert {name for name in named if not (ROOT / name).is_file()} == set()

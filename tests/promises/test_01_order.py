@@ -1,0 +1,72 @@
+"""The system calls of many stores, small and large, new and repeated, in new directories, with and without unnamed
+files, as strace sees them: whatever was written is flushed, then it gets its name, then the directory and each new one
+above it is flushed, then comes the response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from peers import Peer
+from promises import promise
+from rawscu import RawAssociation
+from receivers import Start
+from samples import CT
+from syscalls import FLUSHING, NAMING, WRITING, Call, parse, stores, traced
+from ways import CONTEXTS, FILES, WAYS, Way, small
+
+pytestmark = promise(1)
+
+
+def disorder(calls: list[Call]) -> str:
+    """What is wrong with the order of one store's calls, "" for nothing."""
+    named = [index for index, call in enumerate(calls) if call.name in NAMING and not call.error]
+    if not named:
+        return "no name"
+    source, old, directory, _ = calls[named[0]].naming
+    opened = [call.opened for call in calls if call.name == "openat" and call.result == old.rpartition("/")[2]]
+    file = opened[-1] if opened else f"{source}/{old}"
+    written = [index for index, call in enumerate(calls) if call.name in WRITING and call.path == file]
+    flushed = [index for index, call in enumerate(calls) if call.name in FLUSHING and call.path == file]
+    if not written or not flushed or not max(written) < flushed[0] < named[0]:
+        return "named before it is flushed"
+    *_, directory, _ = calls[named[-1]].naming
+    after = {call.path for call in calls[named[-1] :] if call.name in FLUSHING and not call.error}
+    made = [call for call in calls if call.name == "mkdirat" and not call.error]
+    above = {call.path for call in made if f"{directory}/".startswith(f"{call.made}/")}
+    missing = {directory, *above} - after
+    return f"not flushed: {missing}" if missing else ""
+
+
+def store_traced(port: int, worker: Callable[[int], int], way: Way, trace: Path, often: int) -> list[str]:
+    """What is wrong with each store."""
+    with RawAssociation(port, CONTEXTS) as association:
+        with traced(worker(association.local_port), trace):
+            for number in range(often):
+                uid, data = way.instance(number)
+                assert association.store(CT, uid, data) == 0
+        association.release()
+    done = stores(parse(trace))
+    assert len(done) >= often - 1  # strace may have left before the last response was noted down
+    return [disorder(calls) for calls in done]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_order(
+    ours: Start, directory: Path, count: Callable[[int, int], int], figure: Callable[[str], None], way: str
+) -> None:
+    receiver = ours("-pm", *WAYS[way].arguments, files=FILES)
+    often = count(20, 150)
+    wrong = store_traced(receiver.port, receiver.worker_serving, WAYS[way], directory / "trace", often)
+    assert [text for text in wrong if text] == []
+    figure(f"{way}: {len(wrong)} of {often} in order")
+
+
+def test_order_of_others(peer: Peer, directory: Path) -> None:
+    often = 20
+    pid = peer.receiver.process.pid
+    wrong = store_traced(peer.receiver.port, lambda port: pid, Way((), small, str), directory / "trace", often)
+    peer.does(f"Success before the file is flushed: {sum(text != '' for text in wrong)} of {len(wrong)}")

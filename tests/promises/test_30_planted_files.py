@@ -1,0 +1,210 @@
+"""Links, FIFOs, sockets and directories are planted under the names of files, of directories and of the receiver's own
+state, by another user; one plants them while instances are being stored. What they lead to stays as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from peers import Peer
+from promises import promise
+from rawscu import EXPLICIT_LE, RawAssociation
+from receivers import Receiver, Start
+from samples import CT, instance_of
+
+pytestmark = promise(30)
+
+Plant = Callable[[Path, Path], None]
+"""Puts something at the first path that leads, or should lead, into the directory of the second."""
+
+NAME = "CT.1.2.3"
+DATA = instance_of(CT, "1.2.3")
+CONTEXTS = [(CT, [EXPLICIT_LE])]
+STRANGER = 12345  # an owner of planted links: neither root nor we
+SECRET = b"not ours"
+
+
+def foreign_link(target: Callable[[Path], Path]) -> Plant:
+    def plant(at: Path, outside: Path) -> None:
+        at.symlink_to(target(outside))
+        os.chown(at, STRANGER, STRANGER, follow_symlinks=False)
+
+    return plant
+
+
+def bound_socket(at: Path, outside: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(at))
+
+
+PLANTS: dict[str, Plant] = {
+    "link to a file": foreign_link(lambda outside: outside / "secret"),
+    "link to nothing": foreign_link(lambda outside: outside / "new"),
+    "link to a directory": foreign_link(lambda outside: outside),
+    "link to itself": foreign_link(lambda outside: Path(NAME)),
+    "hard link": lambda at, outside: at.hardlink_to(outside / "secret"),
+    "FIFO": lambda at, outside: os.mkfifo(at),
+    "socket": bound_socket,
+    "directory": lambda at, outside: at.mkdir(),
+}
+FOREIGN = {name: plant for name, plant in PLANTS.items() if name not in ("hard link", "directory")}
+OPTIONS = {
+    "": 0,
+    "+B": 0,
+    "--on-duplicate overwrite": 0,
+    "--on-duplicate rename": 0,
+    "--on-duplicate keep": 0,
+    "--on-duplicate refuse": 0x0111,
+}
+
+
+@pytest.fixture
+def outside(directory: Path) -> Path:
+    """Something beside the output directory that has to stay as it is."""
+    place = directory / "outside"
+    place.mkdir()
+    (place / "secret").write_bytes(SECRET)
+    return place
+
+
+def unharmed(outside: Path) -> bool:
+    return [path.name for path in outside.iterdir()] == ["secret"] and (outside / "secret").read_bytes() == SECRET
+
+
+def store(receiver: Receiver, instance: str = "1.2.3") -> int | None:
+    """The status for one instance, which has to come within seconds; the association goes on."""
+    with RawAssociation(receiver.port, CONTEXTS, timeout=5) as association:
+        status = association.store(CT, instance, instance_of(CT, instance))
+        assert association.store(CT, "1.2.99", instance_of(CT, "1.2.99")) is not None
+        association.release()
+    return status
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_under_the_name_of_a_file(ours: Start, outside: Path, options: str, figure: Callable[[str], None]) -> None:
+    receiver = ours("-pm", *options.split())
+    for plant in PLANTS.values():
+        at = receiver.output / NAME
+        plant(at, outside)
+        status = store(receiver)
+        if at.is_dir() and not at.is_symlink() and "rename" not in options and OPTIONS[options] == 0:
+            assert status == (0 if "keep" in options else 0xA700)
+        else:
+            assert status == OPTIONS[options]
+        assert unharmed(outside)
+        for path in receiver.output.glob(f"{NAME}*"):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    figure(f"{len(PLANTS)} things planted in {len(OPTIONS)} modes, {len(FOREIGN)} in 4 directories: nothing touched")
+
+
+@pytest.mark.parametrize("place", ["data", "data/2020/01"])
+@pytest.mark.parametrize("plant", FOREIGN.values(), ids=list(FOREIGN))
+def test_under_the_name_of_a_directory(ours: Start, outside: Path, plant: Plant, place: str) -> None:
+    receiver = ours("-pm", "+ssd")
+    at = receiver.output / place
+    at.parent.mkdir(parents=True, exist_ok=True)
+    plant(at, outside)
+    assert store(receiver) in (0x0110, 0xA700)
+    assert unharmed(outside)
+
+
+@pytest.mark.parametrize("place", [".dcmrecv", ".dcmrecv/tmp"])
+@pytest.mark.parametrize("plant", FOREIGN.values(), ids=list(FOREIGN))
+def test_under_the_names_of_the_state_directory(ours: Start, outside: Path, plant: Plant, place: str) -> None:
+    receiver = ours("-pm")
+    assert store(receiver) == 0
+    at = receiver.output / place
+    at.parent.mkdir(exist_ok=True)
+    with suppress(FileNotFoundError):
+        at.rmdir()
+    plant(at, outside)
+    assert store(receiver, "1.2.4") in (0, 0x0110, 0xA700)
+    assert store(receiver, "1.2.4") in (0, 0x0110, 0xA700)
+    assert unharmed(outside)
+
+
+@pytest.mark.parametrize("place", ["hidden", ".dcmrecv", ".dcmrecv/tmp"])
+@pytest.mark.parametrize("plant", FOREIGN.values(), ids=list(FOREIGN))
+def test_before_the_start(ours: Start, directory: Path, outside: Path, plant: Plant, place: str) -> None:
+    """What looks like left over by a dead receiver is swept, and only itself; a way to sweep elsewhere is refused."""
+    tmp = directory / "ours0" / "out" / ".dcmrecv" / "tmp"
+    at = tmp / f".dcmrecv-{os.uname().nodename}-00000000-1-0.tmp" if place == "hidden" else tmp.parent.parent / place
+    at.parent.mkdir(parents=True, exist_ok=True)
+    plant(at, outside)
+    if at == tmp and at.is_dir():
+        with pytest.raises(AssertionError, match=r"ended with 45:\nF: .* A foreign link is in the way: tmp"):
+            ours("-pm")
+        assert unharmed(outside)
+        return
+    receiver = ours("-pm")
+    assert store(receiver) == 0
+    assert store(receiver) in (0, 0x0110, 0xA700)
+    assert unharmed(outside)
+    assert os.path.lexists(at) == (place != "hidden")
+
+
+def test_a_file_that_looks_stored_behind_a_foreign_link(ours: Start, outside: Path) -> None:
+    """Elsewhere there is the same instance: that is not stored here."""
+    receiver = ours("-pm", "+ssd", "--on-duplicate", "keep")
+    assert store(receiver) == 0
+    os.rename(receiver.output / "data", outside / "data")
+    foreign_link(lambda outside: outside / "data")(receiver.output / "data", outside)
+    assert store(receiver) == 0x0110
+
+
+def test_planted_while_storing(ours: Start, outside: Path, count: Callable[[int, int], int]) -> None:
+    receiver = ours("-q", "-pm", "--no-fsync", "+ssd")
+    (receiver.output / "data").mkdir()
+    foreign_link(lambda outside: outside)(receiver.output / "link", outside)
+    statuses = []
+    with swapping(receiver.output), RawAssociation(receiver.port, CONTEXTS) as association:
+        for number in range(count(300, 10_000)):
+            instance = f"1.2.{number}"
+            statuses.append(association.store(CT, instance, instance_of(CT, instance)))
+        association.release()
+    assert set(statuses) <= {0, 0x0110, 0xA700}
+    assert unharmed(outside)
+    stored = {path.name for path in receiver.output.rglob("CT.*")}
+    assert len(stored) == statuses.count(0)
+
+
+@contextmanager
+def swapping(output: Path) -> Iterator[None]:
+    """Meanwhile `data` is the directory, nothing, or the link, in turns."""
+    over = threading.Event()
+
+    def swap() -> None:
+        turns = [("data", "directory"), ("link", "data"), ("data", "link"), ("directory", "data")]
+        while not over.is_set():
+            for source, target in turns:
+                with suppress(OSError):  # the receiver made a directory of that name in between
+                    os.rename(output / source, output / target)
+                over.wait(0.0005)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_peers(peer: Peer, outside: Path) -> None:
+    """A file's name is a link; FIFOs are left out, those would hang."""
+    with RawAssociation(peer.receiver.port, CONTEXTS) as association:
+        assert association.store(CT, "1.2.3", DATA) == 0
+        [stored] = peer.receiver.output.iterdir()
+        stored.unlink()
+        stored.symlink_to(outside / "secret")
+        status = association.store(CT, "1.2.3", DATA)
+        association.release()
+    through = "does not write" if unharmed(outside) else "writes"
+    peer.does(f"{through} through a link under a file's name, status {status:04X}")

@@ -1,0 +1,32 @@
+"""What a scan yields, to compare two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dcmrecv_core.errors import DataSetError
+from dcmrecv_core.receive.dataset import Encoding, scan
+from dcmrecv_core.receive.sources import MemorySource
+from dcmrecv_core.receive.stretches import KnownStretches
+
+
+def outcome(data: bytes, encoding: Encoding, known: KnownStretches | None, *, whole: bool = True) -> object:
+    """All that a scan yields, or the fault."""
+    try:
+        index = scan(MemorySource(memoryview(data)), encoding, whole=whole, known=known)
+    except DataSetError as error:
+        return str(error), error.elements
+    return (
+        list(index.elements.items()),
+        [index.get(tag) for tag in index.elements],
+        len(index),
+        all(tag in index for tag in index.elements),
+        (index.pixel_offset, index.has_pixel_data, index.overflow, index.obstacle),
+        (index.warnings, index.offending),
+    )
+
+
+def compare(series: Iterable[bytes], encoding: Encoding, known: KnownStretches) -> None:
+    for data in series:
+        assert outcome(data, encoding, known) == outcome(data, encoding, None)
+        assert outcome(data, encoding, known, whole=False) == outcome(data, encoding, None, whole=False)
