@@ -164,6 +164,8 @@ class Plugins:
             answers: list[tuple[SupportedContext, ...] | Reject] = self._hook.negotiate(association=association)
         except HookFailure:
             return Reject(RejectReason.NO_REASON, transient=True)
+        if len(answers) == 1:
+            return answers[0]  # the very object, by which an answer is remembered
         contexts: list[SupportedContext] = []
         for answer in answers:
             if isinstance(answer, Reject):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from dcmrecv_core.net import narration
 from dcmrecv_core.net.connection import LINGER, PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.narration import Narrator
+from dcmrecv_core.net.remembered import ByIdentity, Proposals
 from dcmrecv_core.net.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
@@ -38,10 +38,6 @@ RECEIVE_BUFFER = 1 << 20
 MAX_PENDING_OUTPUT = 1 << 20
 """Responses that a peer that only sends may leave unread: some thousands of instances."""
 
-_REMEMBERED_REQUESTS = 256
-_REMEMBERED_BYTES = 1 << 20
-"""Of the requests as received; decoded they take about ten times as much."""
-
 _NO_ACCEPTABLE_CONTEXT = Rejection(1, 1, 1)
 _CONGESTION = Rejection(2, 3, 1)
 
@@ -60,24 +56,13 @@ class Shared:
         self.memory = bytearray(RECEIVE_BUFFER)
         self.space = FreeSpace(receiver.publisher.directories.place, settings.min_free)
         self.fallback = unasked(stores=plugins.names_storage())
-        self._requests: OrderedDict[bytes, AssociateRequest] = OrderedDict()
-        self._requests_size = 0
+        self.proposals = Proposals()
+        self.proposed_contexts = ByIdentity(negotiation.proposed_contexts)
+        self.negotiate = ByIdentity(negotiation.negotiate)
 
     def decode(self, body: bytes) -> AssociateRequest:
-        """Decode a request, or remember it: senders open one association after the other with the same bytes. One
-        with a user identity is never kept, for it may hold a password."""
-        known = self._requests.get(body)
-        if known is not None:
-            self._requests.move_to_end(body)
-            return known
-        request = decode_associate_rq(body)
-        if request.user.user_identity is None:
-            self._requests[body] = request
-            self._requests_size += len(body)
-            while len(self._requests) > _REMEMBERED_REQUESTS or self._requests_size > _REMEMBERED_BYTES:
-                forgotten, _ = self._requests.popitem(last=False)
-                self._requests_size -= len(forgotten)
-        return request
+        """Decode a request; what it proposes may be known already."""
+        return decode_associate_rq(body, self.proposals.decode)
 
 
 class Session:
@@ -283,7 +268,8 @@ class Session:
             self._narrator.requested(self._handover, request)
             self._reject(_CONGESTION, "temporary congestion")
             return
-        proposed = negotiation.proposed_contexts(request)
+        user = request.user
+        proposed = self._shared.proposed_contexts(request.contexts, user.roles, user.extended)
         association = self._association = Association(
             calling_ae_title=request.calling_ae_title,
             called_ae_title=request.called_ae_title,
@@ -291,7 +277,7 @@ class Session:
             peer_port=self._handover.port,
             id=self._handover.id,
             proposed=proposed,
-            user_identity=request.user.user_identity,
+            user_identity=user.user_identity,
             tls=self._connection.peer_subject,
         )
         self._narrator.requested(self._handover, request)
@@ -302,13 +288,13 @@ class Session:
             return
         if supported is None:
             supported = self._shared.fallback
-        answer = negotiation.negotiate(proposed, supported)
+        answer = self._shared.negotiate(proposed, supported)
         self._narrator.negotiated(proposed, answer)
         if not answer.accepted_any:
             self._narrator.nothing_acceptable(request, answer, supported)
             self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")
             return
-        identity = request.user.user_identity
+        identity = user.user_identity
         try:
             self._acceptor.accept(answer, identity_response=b"" if identity and identity.response_requested else None)
         except LocalProtocolError as error:  # each answer of a plugin fits, all together do not

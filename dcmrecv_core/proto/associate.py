@@ -6,8 +6,9 @@ whatever overruns its frame raises RemoteProtocolError with abort 0/0 (action AA
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -86,6 +87,14 @@ class UserInformation:
     identity_response: bytes | None = None
 
 
+class Proposal(NamedTuple):
+    """What the items of an A-ASSOCIATE-RQ say."""
+
+    application_context: str
+    contexts: tuple[Requested, ...]
+    user: UserInformation
+
+
 @dataclass(frozen=True, slots=True)
 class AssociateRequest:
     """A decoded A-ASSOCIATE-RQ. Titles are the 16 bytes as received."""
@@ -144,24 +153,33 @@ def items(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         start += length
 
 
-def decode_associate_rq(body: bytes) -> AssociateRequest:
-    """The body (without the 6 octets of the PDU header) of an A-ASSOCIATE-RQ; raises RemoteProtocolError."""
+def decode_associate_rq(body: bytes, decode: Callable[[bytes], Proposal] | None = None) -> AssociateRequest:
+    """The body (without the 6 octets of the PDU header) of an A-ASSOCIATE-RQ; raises RemoteProtocolError.
+
+    `decode` may be a `decode_items` that remembers: senders change their title more often than what they propose.
+    """
     check_request_length(len(body))
     version, called, calling = _FIXED.unpack_from(body)
+    application_context, contexts, user = (decode or decode_items)(body[_FIXED.size :])
+    return AssociateRequest(called, calling, contexts, user, version, application_context)
+
+
+def decode_items(data: bytes) -> Proposal:
+    """The items of an A-ASSOCIATE-RQ, which follow its fixed fields; raises RemoteProtocolError."""
     application_context = ""
     contexts: dict[int, Requested] = {}
     user = UserInformation()
-    for kind, start, end in items(body, _FIXED.size, len(body)):
+    for kind, start, end in items(data, 0, len(data)):
         if kind == Item.APPLICATION_CONTEXT:
-            application_context = uid_text(body[start:end])
+            application_context = uid_text(data[start:end])
         elif kind == Item.PROPOSED_CONTEXT:
-            context = _decode_proposed(body, start, end)
+            context = _decode_proposed(data, start, end)
             if context.context_id in contexts:
                 raise _malformed(f"presentation context {context.context_id} is proposed twice")
             contexts[context.context_id] = context
         elif kind == Item.USER_INFORMATION:
-            user = _decode_user_information(body, start, end)
-    return AssociateRequest(called, calling, tuple(contexts.values()), user, version, application_context)
+            user = _decode_user_information(data, start, end)
+    return Proposal(application_context, tuple(contexts.values()), user)
 
 
 def _decode_proposed(body: bytes, start: int, end: int) -> Requested:
@@ -231,12 +249,19 @@ def encode_associate_ac(accept: AssociateAccept) -> bytes:
         _FIXED.pack(PROTOCOL_VERSION, _title(accept.called), _title(accept.calling)),
         _uid(Item.APPLICATION_CONTEXT, APPLICATION_CONTEXT),
     ]
-    for context_id, result, transfer_syntax in accept.results:
-        syntax = _uid(Item.TRANSFER_SYNTAX, transfer_syntax)
-        parts.append(_item(Item.CONTEXT_RESULT, bytes((context_id, 0, result, 0)) + syntax))
+    parts.append(_encode_results(accept.results))
     parts.append(_item(Item.USER_INFORMATION, _encode_user_information(accept.user)))
     body = b"".join(parts)
     return HEADER.pack(PduType.ASSOCIATE_AC, len(body)) + body
+
+
+@lru_cache(maxsize=32)  # the same contexts are proposed again and again
+def _encode_results(results: tuple[ContextResult, ...]) -> bytes:
+    parts: list[bytes] = []
+    for context_id, result, transfer_syntax in results:
+        syntax = _uid(Item.TRANSFER_SYNTAX, transfer_syntax)
+        parts.append(_item(Item.CONTEXT_RESULT, bytes((context_id, 0, result, 0)) + syntax))
+    return b"".join(parts)
 
 
 def _encode_user_information(user: UserInformation) -> bytes:

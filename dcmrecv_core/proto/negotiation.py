@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dcmrecv_core.model import ProposedContext, Role, SupportedContext
-from dcmrecv_core.proto.associate import AssociateRequest, ContextResult
+from dcmrecv_core.proto.associate import ContextResult, Requested
 
 ACCEPTED = 0
 NO_REASON = 2
@@ -39,12 +39,13 @@ class Answer:
         return any(result.result == ACCEPTED for result in self.results)
 
 
-def proposed_contexts(request: AssociateRequest) -> tuple[ProposedContext, ...]:
-    """The contexts of a request as hooks see them."""
-    roles, extended = request.user.roles, request.user.extended
+def proposed_contexts(
+    contexts: tuple[Requested, ...], roles: dict[str, tuple[bool, bool]], extended: dict[str, bytes]
+) -> tuple[ProposedContext, ...]:
+    """The contexts of a request, with roles and extended negotiation by SOP class, as hooks see them."""
     return tuple(
         ProposedContext(context_id, abstract, transfer, roles.get(abstract), extended.get(abstract))
-        for context_id, abstract, transfer in request.contexts
+        for context_id, abstract, transfer in contexts
     )
 
 

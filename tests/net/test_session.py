@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from fakes import EOF, Clock, FakeConnection, Step
-from worlds import ECHO, ECHO_COMMAND, INSTANCE, RELEASE, REQUEST, RESET, Make, World, pdus, responses, store
+from worlds import CONTEXTS, ECHO, ECHO_COMMAND, INSTANCE, RELEASE, REQUEST, RESET, Make, World, pdus, responses, store
 
 from dcmrecv_core.model import Discard, Instance, Reject, RejectReason, Summary, SupportedContext
+from dcmrecv_core.net import remembered
 from dcmrecv_core.net import session as session_module
 from dcmrecv_core.net.connection import LINGER, PATIENCE
 from dcmrecv_core.net.hostnames import HostNames
@@ -245,19 +246,23 @@ def test_requests_are_remembered_but_negotiated_each_time(world: World, monkeypa
         world.play(RELEASE)
     world.play(RELEASE, request=associate_rq([(VERIFICATION, [IMPLICIT_LE])]))
     world.play(RELEASE)
-    assert len(decoded) == 2
-    assert world.recorder.asked == 5
+    answers = {
+        world.play(RELEASE, request=associate_rq(CONTEXTS, calling=f"TITLE{number}")).sent for number in range(3)
+    }
+    assert len(decoded) == 2, "what is proposed, whoever proposes it"
+    assert len(answers) == 3, "each with its own titles"
+    assert world.recorder.asked == 8
 
 
 def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     calls: list[bytes] = []
-    decode = session_module.decode_associate_rq
+    decode = remembered.decode_items
 
-    def counted(body: bytes) -> object:
-        calls.append(body)
-        return decode(body)
+    def counted(items: bytes) -> object:
+        calls.append(items)
+        return decode(items)
 
-    monkeypatch.setattr(session_module, "decode_associate_rq", counted)
+    monkeypatch.setattr(remembered, "decode_items", counted)
     return calls
 
 
@@ -268,7 +273,7 @@ def test_a_request_with_a_user_identity_is_never_remembered(world: World, monkey
         connection = world.play(RELEASE, request=request)
         assert b"\x59\x00\x00\x02\x00\x00" in connection.sent, "a positive response was asked for"
     assert len(decoded) == 2
-    assert not [body for body in world.shared._requests if b"secret" in body]
+    assert not [items for items in world.shared.proposals._known if b"secret" in items]
     identity = world.recorder.ends[0][0].user_identity
     assert identity is not None
     assert (identity.primary, identity.secondary) == (b"user", b"secret")
@@ -281,12 +286,28 @@ def test_what_is_remembered_is_bounded(world: World) -> None:
 
     for number in range(30):
         world.shared.decode(padded(number, 1)[6:])
-    assert 15 < len(world.shared._requests) < 25
+    assert 15 < len(world.shared.proposals._known) < 25
     world.shared.decode(padded(99, 20)[6:])
     for number in range(300):
         world.shared.decode(REQUEST[6:] + item(0x77, b"%06d" % number))
-    assert len(world.shared._requests) == 256
-    assert world.shared._requests_size == sum(map(len, world.shared._requests))
+    assert len(world.shared.proposals._known) == remembered.MAX_PROPOSALS
+    assert world.shared.proposals._size == sum(map(len, world.shared.proposals._known))
+
+
+def test_what_a_function_said_of_the_same_objects_is_known() -> None:
+    calls: list[tuple[object, object]] = []
+
+    def function(one: object, other: object) -> int:
+        calls.append((one, other))
+        return len(calls)
+
+    known = remembered.ByIdentity(function)
+    one, other, equal = [1], [2], [1]
+    assert [known(one, other), known(one, other), known(equal, other), known(other, one)] == [1, 1, 2, 3]
+    for number in range(1000):
+        known([number], other)  # objects that nobody else keeps: their places in memory are used again
+    assert len(calls) == 1003
+    assert len(known._known) == remembered.MAX_RESULTS
 
 
 # Peers that do not read

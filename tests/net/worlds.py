@@ -34,7 +34,8 @@ from rawscu import (
 )
 from samples import CT, instance_of
 
-REQUEST = associate_rq([(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])])
+CONTEXTS = [(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])]
+REQUEST = associate_rq(CONTEXTS)
 RELEASE = pdu(RELEASE_RQ, bytes(4))
 ECHO_COMMAND: dict[int, int | str | bytes] = {0x0002: VERIFICATION, 0x0100: 0x0030, 0x0110: 7, 0x0800: 0x0101}
 ECHO = b"".join(data_pdus(3, [command_set(ECHO_COMMAND)], is_command=True))

@@ -78,7 +78,9 @@ class Run:
         match event:
             case events.AssociateRequested(request):
                 self.log.append(("requested", request.calling_ae_title, request.called_ae_title))
-                self.acceptor.accept(negotiation.negotiate(negotiation.proposed_contexts(request), self._supported))
+                user = request.user
+                proposed = negotiation.proposed_contexts(request.contexts, user.roles, user.extended)
+                self.acceptor.accept(negotiation.negotiate(proposed, self._supported))
             case events.EchoRequested(context_id, command):
                 self.log.append(("echo", context_id, command.message_id))
                 self.acceptor.respond(context_id, command, 0)
