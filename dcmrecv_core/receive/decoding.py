@@ -108,8 +108,8 @@ def _look_up_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> st
             return dictionary_VR(tag)
         if tag.is_private_creator:
             return "LO"
-        creator = _creator(index, encoding, tag.group << 16 | tag.element >> 8)
-        return private_dictionary_VR(tag, creator)
+        block = tag.element >> 8  # below 10H there are no blocks: an element would be its own creator
+        return private_dictionary_VR(tag, _creator(index, encoding, tag.group << 16 | block) if block >= 0x10 else "")
     except KeyError:
         return "UL" if tag.element == 0 else "UN"
 

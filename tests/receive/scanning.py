@@ -10,7 +10,7 @@ from dcmrecv_core.receive.sources import MemorySource
 from dcmrecv_core.receive.stretches import KnownStretches
 
 
-def outcome(data: bytes, encoding: Encoding, known: KnownStretches | None, *, whole: bool = True) -> object:
+def outcome(data: bytes, encoding: Encoding, known: KnownStretches | None, *, whole: bool = True) -> tuple[object, ...]:
     """All that a scan yields, or the fault."""
     try:
         index = scan(MemorySource(memoryview(data)), encoding, whole=whole, known=known)

@@ -232,6 +232,13 @@ def test_only_so_much_of_a_value_is_read() -> None:
     assert source.longest < 1000
 
 
+@pytest.mark.parametrize(("tag", "expected"), [(0x00090000, 4), (0x00090005, b"\4\0\0\0")])
+def test_private_elements_below_all_blocks_have_no_creator(tag: int, expected: Any) -> None:
+    """A group length, which data sets in implicit VR may still have, and what nobody may write."""
+    data = encode([Node(tag, "UN", b"\4\0\0\0")], IMPLICIT_LITTLE)
+    assert get_value(walk(data, IMPLICIT_LITTLE), IMPLICIT_LITTLE, tag) == expected
+
+
 def test_file_meta_in_big_endian_data_is_little_endian() -> None:
     data = header(0x00020000, "UL", 4, EXPLICIT_LITTLE) + b"\7\0\0\0" + encode(SMALL, EXPLICIT_BIG)
     assert get_value(walk(data, EXPLICIT_BIG), EXPLICIT_BIG, 0x00020000) == 7

@@ -1,0 +1,70 @@
+"""Fuzz with atheris (libFuzzer, led by coverage): `python tests/fuzz/with_atheris.py [--seconds N] [TARGET ...]`.
+
+Without a target all of them, one after the other. Ends with 1 if one raised; the input lies in the working directory
+and belongs into tests/fuzz/corpus/TARGET/ when the fault is mended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import atheris
+
+TESTS = Path(__file__).parent.parent
+sys.path += [str(TESTS), *(str(TESTS / name) for name in ("e2e", "proto", "receive"))]
+if find_spec("dcmrecv_core") is None:
+    sys.path += [str(TESTS.parent), str(TESTS.parent / "plugins")]
+
+with atheris.instrument_imports(include=["dcmrecv_core", "dcmrecv_builtin"]):
+    from targets import TARGETS, Target
+
+HOUR = 3600
+LONGEST_INPUT = 20_000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=HOUR, help="for each target")
+    parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("targets", nargs="*", default=[target.name for target in TARGETS])
+    arguments = parser.parse_args()
+    chosen = [target for target in TARGETS if target.name in arguments.targets]
+    if arguments.in_process:
+        fuzz(chosen[0], arguments.seconds)
+    command = [sys.executable, __file__, "--in-process", "--seconds", str(arguments.seconds)]
+    raised = [target.name for target in chosen if subprocess.run([*command, target.name], check=False).returncode]
+    if raised:
+        print("raised:", *raised, file=sys.stderr)
+    return bool(raised)
+
+
+def fuzz(target: Target, seconds: int) -> None:
+    """Never returns: libFuzzer ends the process."""
+    with tempfile.TemporaryDirectory() as directory:
+        seeds = Path(directory, "seeds")
+        seeds.mkdir()
+        for number, seed in enumerate(target.seeds()):
+            (seeds / str(number)).write_bytes(seed)
+        options = [f"-max_total_time={seconds}", f"-max_len={LONGEST_INPUT}", "-seed=1", "-verbosity=0"]
+        options.append(f"-artifact_prefix={target.name}-")
+        if target.words:
+            words = Path(directory, "words")
+            words.write_text(dictionary(target.words))
+            options.append(f"-dict={words}")
+        atheris.Setup([sys.argv[0], *options, str(seeds)], target.fuzz_one)
+        atheris.Fuzz()
+
+
+def dictionary(words: Sequence[bytes]) -> str:
+    """In libFuzzer's format."""
+    return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
