@@ -120,7 +120,7 @@ def data_pdus(
 
 class RawAssociation:
     """An association with a receiver on this host. `contexts` are proposed under the ids 1, 3, 5 ...; with `tls` the
-    connection begins with a handshake."""
+    connection begins with a handshake; `source` is the address of our side."""
 
     def __init__(
         self,
@@ -129,9 +129,10 @@ class RawAssociation:
         timeout: float = 20,
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
+        source: str = "",
         **request: Any,
     ) -> None:
-        self.socket = socket.create_connection((host, port), timeout=timeout)
+        self.socket = socket.create_connection((host, port), timeout=timeout, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_port: int = self.socket.getsockname()[1]
         if tls is not None:

@@ -42,7 +42,7 @@ def eats_slowly():
     while True: mine.append(bytes(1 << 20))
 def eats_crumbs():
     mine = []
-    while True: mine.append([])
+    while True: mine += map(float, range(10000))
 def keeps_what_it_eats():
     while True: EATEN.append(bytes(1 << 20))
 

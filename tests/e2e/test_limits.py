@@ -1,0 +1,115 @@
+"""What peers, data and plugins may take, and what happens beyond."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import time
+
+import pytest
+
+from rawscu import (
+    ABORT,
+    ASSOCIATE_AC,
+    ASSOCIATE_RJ,
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    VERIFICATION,
+    RawAssociation,
+    associate_rq,
+    status_of,
+    store_rq,
+)
+from receivers import Receiver, Start
+from samples import CT, identification, pixel_data
+
+CONTEXTS = [(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])]
+REQUEST = associate_rq(CONTEXTS)
+LOCAL_LIMIT = (ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
+OTHER = "127.0.0.2"
+
+
+def answer(receiver: Receiver, source: str = "127.0.0.1") -> tuple[int, bytes]:
+    """What a new peer is told."""
+    with RawAssociation(receiver.port, source=source) as association:
+        association.send(REQUEST)
+        return association.read_pdu()
+
+
+@pytest.mark.parametrize(
+    ("options", "share"),
+    [(("--max-associations", "6"), 3), (("--max-associations", "6", "--max-per-peer", "1"), 1)],
+    ids=["half of all", "as said"],
+)
+def test_one_peer_leaves_room_for_others(ours: Start, options: tuple[str, ...], share: int) -> None:
+    receiver = ours("-pm", *options)
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(RawAssociation(receiver.port, CONTEXTS)) for _ in range(share)]
+        assert answer(receiver) == LOCAL_LIMIT
+        begin = time.monotonic()
+        assert answer(receiver, OTHER)[0] == ASSOCIATE_AC
+        assert time.monotonic() - begin < 0.5, "nobody else waits for it"
+        held[0].release()
+        assert answer(receiver)[0] == ASSOCIATE_AC
+    assert "(local limit exceeded): see --max-per-peer" in receiver.log
+
+
+def test_who_waits_for_a_place_of_its_own_keeps_nobody_else(ours: Start) -> None:
+    receiver = ours("-pm", "--max-per-peer", "1")
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(RawAssociation(receiver.port, CONTEXTS))
+        waiting = stack.enter_context(RawAssociation(receiver.port))
+        waiting.send(REQUEST)
+        begin = time.monotonic()
+        assert answer(receiver, OTHER)[0] == ASSOCIATE_AC
+        assert time.monotonic() - begin < 0.5
+        first.release()
+        assert waiting.read_pdu()[0] == ASSOCIATE_AC
+
+
+@pytest.mark.parametrize(("length", "kind"), [(4 << 10, 0), ((4 << 10) + 1, ABORT)])
+def test_largest_request(ours: Start, length: int, kind: int) -> None:
+    """One that may come is waited for: nothing but its header has been sent."""
+    receiver = ours("-pm", "--max-request", "4K", "-ta", "1")
+    with RawAssociation(receiver.port) as association:
+        association.send(struct.pack(">BxI", 1, length))
+        assert association.read_pdu()[0] == kind
+
+
+SIZES = {"small": 6000, "received into a file": 3 << 19}
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("mode", ["-B", "+B"])
+def test_largest_instance(ours: Start, size: int, mode: str) -> None:
+    data = identification(CT, "1.2.3") + pixel_data(size)
+    receiver = ours("-pm", mode, "--max-instance", len(data))
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        association.request(store_rq(CT, "1.2.4"), data + bytes(2))
+        response = association.response()
+        assert status_of(response) == 0xA700
+        assert response[0x0902].rstrip().decode() == f"Data set is larger than {len(data)} bytes"
+        assert receiver.files() == []
+        assert association.store(CT, "1.2.3", data) == 0
+        association.release()
+    assert receiver.files() == ["CT.1.2.3"]
+
+
+@pytest.mark.parametrize("said", [b"", bytes(8)], ids=["no data set", "part of it"])
+def test_a_message_has_to_go_on(ours: Start, said: bytes) -> None:
+    receiver = ours("-pm", "--progress-timeout", "1")
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        association.request(store_rq(CT, "1.2.3"), said, last=False)
+        assert association.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
+    assert "no progress for 1 s inside a message" in receiver.log
+    assert receiver.files() == []
+
+
+def test_between_messages_a_peer_may_be_quiet(ours: Start) -> None:
+    receiver = ours("-pm", "--progress-timeout", "1")
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        association.socket.settimeout(2.5)
+        with pytest.raises(TimeoutError):
+            association.socket.recv(1)
+        assert association.echo(context_id=3) == 0
+        association.release()
