@@ -59,10 +59,18 @@ class Sender(threading.Thread):
         assert not self.is_alive()
 
 
+def is_complete(path: Path) -> bool:
+    """Whether it holds the instance of its name to the end."""
+    sender, number = map(int, path.name.split(".")[-2:])
+    with suppress(FileNotFoundError):
+        return path.read_bytes().endswith(instance(sender, number)[1])
+    return False
+
+
 @contextmanager
-def sending(port: int, often: int = 3) -> Iterator[list[Sender]]:
-    """So many senders meanwhile, each of which has stored something when the body begins."""
-    senders = [Sender(number, port) for number in range(often)]
+def sending(port: int, often: int, *, first: int = 0) -> Iterator[list[Sender]]:
+    """So many senders meanwhile, each of which has stored something when the body begins; numbered from `first` on."""
+    senders = [Sender(first + number, port) for number in range(often)]
     for sender in senders:
         sender.start()
     try:

@@ -16,7 +16,7 @@ from rawscu import RawAssociation
 from receivers import Start
 from samples import CT
 from syscalls import FLUSHING, NAMING, WRITING, Call, parse, stores, traced
-from ways import CONTEXTS, FILES, WAYS, Way, small
+from ways import CONTEXTS, FILES, WAYS, Way, connect, small
 
 pytestmark = promise(1)
 
@@ -41,13 +41,12 @@ def disorder(calls: list[Call]) -> str:
     return f"not flushed: {missing}" if missing else ""
 
 
-def store_traced(port: int, worker: Callable[[int], int], way: Way, trace: Path, often: int) -> list[str]:
+def store_traced(association: RawAssociation, pid: int, way: Way, trace: Path, often: int) -> list[str]:
     """What is wrong with each store."""
-    with RawAssociation(port, CONTEXTS) as association:
-        with traced(worker(association.local_port), trace):
-            for number in range(often):
-                uid, data = way.instance(number)
-                assert association.store(CT, uid, data) == 0
+    with association:
+        with traced(pid, trace):
+            for number in range(1, often + 1):
+                assert association.store(CT, *way.instance(number)) == 0
         association.release()
     done = stores(parse(trace))
     assert len(done) >= often - 1  # strace may have left before the last response was noted down
@@ -60,13 +59,12 @@ def test_order(
 ) -> None:
     receiver = ours("-pm", *WAYS[way].arguments, files=FILES)
     often = count(20, 150)
-    wrong = store_traced(receiver.port, receiver.worker_serving, WAYS[way], directory / "trace", often)
+    wrong = store_traced(*connect(receiver, WAYS[way]), WAYS[way], directory / "trace", often)
     assert [text for text in wrong if text] == []
     figure(f"{way}: {len(wrong)} of {often} in order")
 
 
 def test_order_of_others(peer: Peer, directory: Path) -> None:
-    often = 20
-    pid = peer.receiver.process.pid
-    wrong = store_traced(peer.receiver.port, lambda port: pid, Way((), small, str), directory / "trace", often)
+    association = RawAssociation(peer.receiver.port, CONTEXTS)
+    wrong = store_traced(association, peer.receiver.process.pid, Way((), small, str), directory / "trace", 20)
     peer.does(f"Success before the file is flushed: {sum(text != '' for text in wrong)} of {len(wrong)}")

@@ -1,9 +1,12 @@
-"""The system calls of two workers that store the same instances at the same time are recorded, and played to a model of
-a disk; after each of them the power fails, and of all that was not flushed any part is lost.
+"""The system calls of two workers that store the same instances at the same time are recorded, and played to a model
+of a disk; after each of them the power fails, and of all that was not flushed any part is lost. And, where image files
+can be mounted: at random moments while senders store, the image of the file system is copied, and the copy looked at.
 """
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,12 +14,15 @@ from pathlib import Path
 import pytest
 
 from disk import Disk, Entry, File, Name, events
+from image import Image, unmount
+from peers import Peer
 from promises import promise
 from rawscu import RawAssociation
-from receivers import Start
+from receivers import Start, until
 from samples import CT
+from senders import Sender, check, is_complete, sending
 from syscalls import FLUSHING, NAMING, Call, parse, traced
-from ways import CONTEXTS, FILES, WAYS, Way
+from ways import FILES, WAYS, Way, connect
 
 pytestmark = promise(2)
 
@@ -62,21 +68,16 @@ def missing_above(disk: Disk, directory: str) -> Iterator[str]:
 
 
 def store_all(association: RawAssociation, way: Way, often: int) -> list[int | None]:
-    return [association.store(CT, *way.instance(number)) for number in range(often)]
+    return [association.store(CT, *way.instance(number)) for number in range(1, often + 1)]
 
 
 def record(ours: Start, trace: Path, way: Way, often: int) -> list[Call]:
     """The calls of two workers that store the same instances at the same time."""
     receiver = ours("-pm", *way.arguments, files=FILES)
-    with (
-        RawAssociation(receiver.port, CONTEXTS) as first,
-        RawAssociation(receiver.port, CONTEXTS) as second,
-        ThreadPoolExecutor(2) as pool,
-    ):
-        workers = [receiver.worker_serving(association.local_port) for association in (first, second)]
-        with traced(workers, trace):
-            runs = [pool.submit(store_all, association, way, often) for association in (first, second)]
-            assert [run.result() for run in runs] == [[0] * often] * 2
+    (first, one), (second, other) = connect(receiver, way), connect(receiver, way)
+    with first, second, ThreadPoolExecutor(2) as pool, traced([one, other], trace):
+        runs = [pool.submit(store_all, association, way, often) for association in (first, second)]
+        assert [run.result() for run in runs] == [[0] * often] * 2
     calls = parse(trace)
     assert sum(call.is_response for call in calls) >= 2 * often - 2  # strace may have missed the last
     return calls
@@ -99,3 +100,50 @@ def test_the_model_finds_what_is_not_flushed(ours: Start, directory: Path, lost:
     lossy = [call for call in calls if call.name not in FLUSHING or kinds[lost] not in call.arguments]
     assert len(lossy) < len(calls)
     assert losses(lossy)[1] != []
+
+
+@pytest.fixture
+def image(directory: Path) -> Iterator[Callable[[Path], Image]]:
+    """`image(place)`: a file system mounted there until the test is over."""
+    places: list[Path] = []
+
+    def make(place: Path) -> Image:
+        places.append(place)
+        return Image(directory / "disk.img", place)
+
+    yield make
+    for place in places:
+        unmount(place)
+
+
+def test_image_file(
+    ours: Start,
+    directory: Path,
+    image: Callable[[Path], Image],
+    count: Callable[[int, int], int],
+    figure: Callable[[str], None],
+) -> None:
+    disk = image(directory / "ours0" / "out")
+    receiver = ours("-pm")
+    assert receiver.output == disk.place
+    chance = random.Random(2)
+    everybody: list[Sender] = []
+    acknowledged = 0
+    cuts = count(1, 25)
+    for _ in range(cuts):
+        with sending(receiver.port, 4, first=len(everybody)) as senders:
+            everybody += senders
+            time.sleep(chance.uniform(0, 0.2))
+            with disk.after_power_cut(receiver) as found:
+                acknowledged, _ = check(everybody, found)
+    figure(f"{cuts} power cuts: 0 of {acknowledged} lost")
+
+
+def test_image_file_of_others(peer: Peer, image: Callable[[Path], Image]) -> None:
+    disk = image(peer.receiver.output)
+    with sending(peer.receiver.port, 1) as [sender]:
+        until(lambda: len(sender.acknowledged) >= 20, "20 instances are stored")
+        with disk.after_power_cut(peer.receiver) as found:
+            names = [f"CT.{uid}" for uid in sender.acknowledged]
+            lost = sum(not is_complete(found / name) for name in names)
+    peer.does(f"power cut: {lost} of {len(names)} acknowledged instances lost or torn")

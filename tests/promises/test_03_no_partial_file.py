@@ -10,7 +10,6 @@ import socket
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 from inotify import MODIFY, Watch
@@ -19,7 +18,7 @@ from promises import promise
 from rawscu import RELEASE_RQ, RawAssociation, pdu, store_rq
 from receivers import Start
 from samples import CT
-from senders import instance
+from senders import instance, is_complete
 from ways import CONTEXTS
 
 pytestmark = promise(3)
@@ -76,14 +75,6 @@ def send_and_watch(
                     partial.add(name)
         cut = sum(run.result() for run in sending)
     return len(named - partial), cut, partial
-
-
-def is_complete(path: Path) -> bool:
-    """Whether it holds the instance of its name to the end."""
-    sender, number = map(int, path.name.split(".")[-2:])
-    with suppress(FileNotFoundError):
-        return path.read_bytes().endswith(instance(sender, number)[1])
-    return False
 
 
 def test_no_partial_file(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:

@@ -87,6 +87,14 @@ WAYS = {
 }
 
 
+def connect(receiver: Receiver, way: Way) -> tuple[RawAssociation, int]:
+    """An association, and the worker that serves it. Until it has answered something, a worker that is being forked
+    may hold the socket as well."""
+    association = RawAssociation(receiver.port, CONTEXTS)
+    assert association.store(CT, *way.instance(0)) == 0
+    return association, receiver.worker_serving(association.local_port)
+
+
 class Stored(NamedTuple):
     """What came of a store: `status` None if the connection ended; the file and the data it should have; the calls up
     to the response."""
@@ -104,9 +112,8 @@ class Trial:
     def __init__(self, receiver: Receiver, way: Way, trace: Path) -> None:
         self.receiver = receiver
         self.way = way
-        self.association = RawAssociation(receiver.port, CONTEXTS)
+        self.association, self._worker = connect(receiver, way)
         self._trace = trace
-        self._worker = receiver.worker_serving(self.association.local_port)
         self._numbers = count(1)
 
     def store(self, *injections: str) -> Stored:
@@ -131,8 +138,7 @@ class Trial:
     def reconnect(self) -> None:
         """Go on with a worker that knows nothing yet."""
         self.association.socket.close()
-        self.association = RawAssociation(self.receiver.port, CONTEXTS)
-        self._worker = self.receiver.worker_serving(self.association.local_port)
+        self.association, self._worker = connect(self.receiver, self.way)
 
     def settle(self) -> None:
         """Let the worker find its directories: with the first instance those for files, then those for hidden files."""
