@@ -97,9 +97,9 @@ CONTEXTS = [(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])]
 SPARE = 2
 """Idle workers that are kept beside the busy ones."""
 PROCESSING_FAILURE = 0x0110
-HOOK_SECONDS = 1
-GIVEN_UP_AFTER = 5.0
-"""Seconds: the time of a hook, as long again for the tick that measures it, two for it to yield, one to be noticed."""
+HOOK_SECONDS = 2
+GIVEN_UP_AFTER = 6.0
+"""Seconds: the time of a hook, one for the tick that measures it, two for it to yield, one to be noticed."""
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def receiver(program: Path) -> Iterator[Receiver]:
     with tempfile.TemporaryDirectory(prefix="dcmrecv-") as directory:
         home = Path(directory)
         write_files(home, {"hostile.py": PLUGIN})
-        limits = ("--hook-timeout", HOOK_SECONDS, "--worker-memory", "256M")
+        limits = ("--hook-timeout", HOOK_SECONDS, "--worker-memory", "128M")
         receiver = start_ours(program, home, "-pm", "--no-fsync", "--plugin", "./hostile.py", *limits)
         yield receiver
         assert receiver.end() == 0, receiver.log
