@@ -88,16 +88,6 @@ def test_release_in_mid_message(ours: Start, mode: str) -> None:
     check_nothing_stored_and_still_serving(receiver)
 
 
-def test_a_resend_that_breaks_off_leaves_the_stored_copy(ours: Start) -> None:
-    receiver = ours("-v", "-pm", "+B")
-    with RawAssociation(receiver.port, CONTEXTS) as association:
-        assert association.store(CT, INSTANCE, DATA) == 0
-        association.request(store_rq(CT, INSTANCE), half(), last=False)
-        association.abort()
-    receiver.wait_for_log("Received Association Abort Request")
-    assert stored_file(receiver.only_file()).data == DATA
-
-
 def test_disconnect_before_the_response_keeps_the_file(ours: Start) -> None:
     receiver = ours("-pm")
     with RawAssociation(receiver.port, CONTEXTS) as association:

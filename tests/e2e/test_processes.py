@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -87,20 +86,3 @@ def test_killed_worker_leaves_nothing_and_is_replaced(ours: Start) -> None:
         assert association.store(CT, INSTANCE, DATA) == 0
         association.release()
     assert receiver.files() == [f"CT.{INSTANCE}"]
-
-
-def test_supervisor_killed_ends_its_workers(ours: Start) -> None:
-    receiver = ours("-pm")
-    with RawAssociation(receiver.port, CONTEXTS) as association:
-        workers = receiver.workers()
-        assert receiver.worker_serving(association.local_port) in workers
-        receiver.kill()
-        until(lambda: not any(is_alive(pid) for pid in workers), "the workers end", seconds=5)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; a zombie, which nobody has waited for, does not."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False

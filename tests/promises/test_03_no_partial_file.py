@@ -88,4 +88,4 @@ def test_no_partial_file(ours: Start, count: Callable[[int, int], int], figure: 
 def test_partial_files_of_others(peer: Peer) -> None:
     receiver = peer.receiver
     stored, cut, partial = send_and_watch(receiver.port, receiver.output, 60, senders=1, endings=("end", "reset"))
-    peer.does(f"of {stored + cut + len(partial)} files, {len(partial)} were seen under their name while incomplete")
+    peer.does(f"{len(partial)} of {stored + len(partial)} files seen incomplete under their name ({cut} were cut off)")

@@ -1,5 +1,6 @@
-"""An instance is stored, then sent again with other content, and that goes wrong: the connection is reset, the disk (a
-tmpfs) is full, strace lets one call after the other fail or kills the worker there; then the stored copy is read.
+"""An instance is stored, then sent again with other content, and that goes wrong: the connection is reset or aborted,
+the disk (a tmpfs) is full, strace lets one call after the other fail or kills the worker there; then the stored copy is
+read.
 
 After a flush of the directory that failed the new, complete file may stand there; the sender got A700. So may it when
 the worker was killed behind the rename.
@@ -38,26 +39,29 @@ def store_first(receiver: Receiver) -> Path:
     return file
 
 
-def resend_and_reset(receiver: Receiver, chance: random.Random) -> None:
-    """Reset the connection anywhere in a small or a large data set."""
+def resend_and_break_off(receiver: Receiver, chance: random.Random) -> None:
+    """Reset or abort anywhere in a small or a large data set."""
     _, data = chance.choice((again, large_again))(chance.randrange(1, 50))
     with RawAssociation(receiver.port, CONTEXTS) as association:
         port = association.local_port
         association.request(store_rq(CT, UID), data[: chance.randrange(len(data))], last=False)
-        association.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        if chance.random() < 0.5:
+            association.abort()
+        else:
+            association.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     receiver.wait_until_over(port)
 
 
-def test_reset(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+def test_broken_off(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
     receiver = ours("-pm")
     file = store_first(receiver)
     chance = random.Random(6)
-    resets = count(20, 100)
-    for _ in range(resets):
-        resend_and_reset(receiver, chance)
+    often = count(20, 100)
+    for _ in range(often):
+        resend_and_break_off(receiver, chance)
         assert stored_file(file).data == OLD
     assert receiver.files() == [file.name]
-    figure(f"reset: 0 of {resets} harmed")
+    figure(f"broken off: 0 of {often} harmed")
 
 
 @pytest.fixture
