@@ -157,9 +157,11 @@ class FrontDesk:
         if not self._accepting and now >= self._resume_at:
             self._resume()
         for visitor in [visitor for visitor in self._visitors.values() if visitor.deadline <= now]:
-            if not visitor.leaving:
+            if visitor.leaving:
+                self._drop(visitor)
+            else:
                 not_requested(visitor.address, "DUL network read timeout")
-            self._drop(visitor)
+                self._leave(visitor, now, b"")
         return min((visitor.deadline - now for visitor in self._visitors.values()), default=None)
 
     def _read(self, visitor: Visitor, now: float) -> None:
@@ -203,9 +205,7 @@ class FrontDesk:
         byte that was looked at and left is always ready; or before, when the connection ends."""
         head = visitor.sock.recv(max(visitor.awaited, HEADER_LENGTH), socket.MSG_PEEK) if visitor.awaited else b""
         if visitor.awaited and len(head) < visitor.awaited:
-            self._drop(visitor)
-            not_requested(visitor.address, "TLS error: unexpected eof while reading")
-            return
+            raise RemoteProtocolError("TLS error: unexpected eof while reading")
         wanted = wanted_length(head)
         if wanted == visitor.awaited:
             visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)

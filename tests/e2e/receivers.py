@@ -219,8 +219,9 @@ def _listens_or_ended(receiver: Receiver) -> str:
     if receiver.process.poll() is not None:
         return "ended"
     sockets = _descriptors(receiver.process.pid)
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
-            return "listens"
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                return "listens"
     return ""

@@ -136,7 +136,7 @@ def test_the_deadline_is_for_the_whole_request(desk: Desk, said: bytes) -> None:
     assert left == pytest.approx(SECONDS - len(said) * SECONDS / 300)
     desk.turn(left - 0.1)
     assert not is_closed(peer)
-    assert desk.turn(0.1) is None
+    assert desk.turn(0.1) == pytest.approx(LINGER)
     assert is_closed(peer)
 
 
