@@ -92,6 +92,8 @@ class Directories:
         self._root = root
         self._place = os.path.join(start, root)
         self._open: OrderedDict[tuple[str, ...], Directory] = OrderedDict()
+        self._is_new = False
+        """The output directory was gone and has been made again: its own name may not be on disk yet."""
 
     @property
     def root(self) -> str:
@@ -114,13 +116,15 @@ class Directories:
                 self._open.move_to_end(parts)
                 return directory
             del self._open[parts]  # it or what is above it was moved or removed
+            self._is_new = self._is_new or not parts
         try:
             return self._enter(parts)
         except OSError as error:
             raise storage_error(error, "Cannot open directory") from error
 
     def make_durable(self, directory: Directory) -> None:
-        """Flush `directory`, and before its first use by this process every ancestor up to the output directory.
+        """Flush `directory`, and before its first use by this process every ancestor up to the output directory (and
+        what is above that, if it had to be made again).
 
         Raises OSError; a flush that failed says nothing about the next one, so nothing is remembered then.
         """
@@ -131,6 +135,9 @@ class Directories:
         while ancestor is not None:
             os.fsync(ancestor.fd)
             ancestor = ancestor.parent
+        if self._is_new:
+            _flush_above(self._place)
+            self._is_new = False
         directory.flushed = True
 
     def _enter(self, parts: tuple[str, ...]) -> Directory:
@@ -140,12 +147,33 @@ class Directories:
             fd = _open_below(parent.fd, name)
             directory = Directory(f"{parent.path}/{name}", f"{parent.place}/{name}", fd, parent)
         else:
-            os.makedirs(self._place, exist_ok=True)
+            if not os.path.isdir(self._place):
+                self._is_new = True
+                os.makedirs(self._place, exist_ok=True)
             directory = Directory(self._root, self._place, os.open(self._place, _FLAGS), None)
         self._open[parts] = directory
         if len(self._open) > _OPEN_DIRECTORIES:
             self._open.popitem(last=False)
         return directory
+
+
+def _flush_above(place: str) -> None:
+    """Flush the directories above `place` on its file system, as far as they may be opened; raises OSError."""
+    below = os.open(place, _FLAGS)
+    try:
+        while True:
+            try:
+                above = os.open("..", _FLAGS, dir_fd=below)
+            except PermissionError:
+                return
+            was, status = os.fstat(below), os.fstat(above)
+            os.close(below)
+            below = above
+            if status.st_dev != was.st_dev or status.st_ino == was.st_ino:
+                return
+            os.fsync(above)
+    finally:
+        os.close(below)
 
 
 def _open_below(parent: int, name: str) -> int:

@@ -409,6 +409,30 @@ def test_the_output_directory_comes_back(tmp_path: Path) -> None:
     assert names(tmp_path) == ["moved/d/a", "out/d/b"]
 
 
+@pytest.mark.parametrize("by", ["us", "somebody"])
+def test_an_output_directory_that_is_new_is_flushed_itself(tmp_path: Path, calls: Calls, by: str) -> None:
+    """Whoever made it again, its name is in a directory above, up to the root of the file system; once is enough."""
+    root = tmp_path / "out"
+    place = publisher(root)
+    place.publish((), "a", "overwrite", content())
+    root.rename(tmp_path / "moved")
+    if by == "somebody":
+        root.mkdir()
+    flushed: set[int] = set()
+    calls.fail("fsync", errno.EIO, lambda fd: bool(flushed.add(os.fstat(fd).st_ino)))
+    place.publish((), "b", "overwrite", content())
+    assert {root.stat().st_ino, tmp_path.stat().st_ino, tmp_path.parent.stat().st_ino} <= flushed
+    flushed.clear()
+    place.publish(("d",), "c", "overwrite", content())
+    assert tmp_path.stat().st_ino not in flushed
+
+
+def test_what_is_above_the_output_directory_may_be_closed_to_us(tmp_path: Path, calls: Calls) -> None:
+    calls.fail("open", errno.EACCES, lambda path, *rest, **more: path == "..")
+    publisher(tmp_path / "out").publish((), "a", "overwrite", content())
+    assert names(tmp_path) == ["out/a"]
+
+
 @pytest.mark.parametrize("capabilities", [Capabilities(), HIDDEN], ids=["unnamed", "hidden"])
 def test_hidden_files_have_lost_their_directory(tmp_path: Path, capabilities: Capabilities) -> None:
     """It is made again, and nobody's open directory is mistaken for another meanwhile."""
