@@ -1,0 +1,81 @@
+"""The tests of the tests: each patch in faults/ breaks a promise, and that promise's tests have to notice.
+
+A patch is named after the number of the promise. In front of it stands what it breaks and, in a line `tests:`, which of
+the module's tests are run (pytest's -k). It is applied to a copy of the sources, which come first in the path of the
+receiver and of the tests that are run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from patches import MovedOnError, apply, hunks
+
+ROOT = Path(__file__).parent.parent.parent
+FAULTS = sorted(Path(__file__).parent.glob("faults/*.patch"))
+QUICK = ("29", "32", "34")
+"""Promises whose faults are planted in every run; the others with --full only."""
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A copy of the packages, to be broken."""
+    without = shutil.ignore_patterns("__pycache__")
+    for package in ("dcmrecv_core", "plugins/dcmrecv_builtin"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=without)
+    return tmp_path
+
+
+def run_tests(number: str, only: str, sources: Path) -> subprocess.CompletedProcess[str]:
+    """The tests of one promise against these sources."""
+    [module] = Path(__file__).parent.glob(f"test_{number}_*.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", module]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    env |= {"PYTHONPATH": f"{sources}:{sources / 'plugins'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    words = [str(word) for word in (*command, *(["-k", only] if only else []))]
+    return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False)
+
+
+@pytest.mark.timeout(960)
+@pytest.mark.parametrize("patch", FAULTS, ids=lambda patch: patch.stem)
+def test_fault_is_noticed(patch: Path, sources: Path, request: pytest.FixtureRequest) -> None:
+    number = patch.name[:2]
+    text = patch.read_text()
+    apply(text, sources)
+    if number not in QUICK and not request.config.getoption("full"):
+        return  # that it still applies is seen in each run
+    for path in {hunk.path for hunk in hunks(text)}:
+        compile((sources / path).read_text(), path, "exec")
+    found = re.search(r"^tests: (.+)$", text, re.MULTILINE)
+    done = run_tests(number, found[1] if found else "", sources)
+    assert done.returncode == 1, f"nobody noticed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert re.search(rf"^ ?{int(number)} BROKEN", done.stdout, re.MULTILINE), done.stdout[-4000:]
+
+
+def test_sources_without_a_fault_keep_the_promise(sources: Path) -> None:
+    done = run_tests("34", "one_listening_port", sources)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_faults_are_spread() -> None:
+    assert len({patch.name[:2] for patch in FAULTS}) >= 10
+
+
+@pytest.mark.parametrize("text", ["a\nb\n", "a\nc\na\nc\n", ""], ids=["gone", "twice", "empty"])
+def test_a_patch_for_other_sources_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(MovedOnError):
+        apply("comment\n--- a/file\n+++ b/file\n@@ -1,2 +1,2 @@\n a\n-c\n+d\n", tmp_path)
+
+
+def test_a_patch_changes_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x\na\nc\ny\n")
+    apply("comment\n--- a/file\n+++ b/file\n@@ -1,2 +1,2 @@\n a\n-c\n+d\n", tmp_path)
+    assert (tmp_path / "file").read_text() == "x\na\nd\ny\n"
