@@ -27,3 +27,13 @@ def logging_as_before() -> Iterator[None]:
     root.setLevel(level)
     logging.setLogRecordFactory(factory)
     logging.getLogger("dcmrecv").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def modules_as_before() -> Iterator[None]:
+    """Forgets the plugins that a test imports: another test may have other ones of the same names."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith(("site_", "dcmrecv_plugin_")):
+            del sys.modules[name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -21,15 +20,11 @@ HOOK = "from dcmrecv_core import hookimpl\n@hookimpl\ndef choose_filename(instan
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modules_as_before: None) -> Path:
     """The working directory; what is imported from it is forgotten afterwards."""
-    before = dict(sys.modules)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    yield tmp_path
-    for name in set(sys.modules) - set(before):
-        if name.startswith(("site_", "dcmrecv_plugin_")):
-            del sys.modules[name]
+    return tmp_path
 
 
 def write(path: str, text: str = HOOK) -> Path:

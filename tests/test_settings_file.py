@@ -84,7 +84,7 @@ extended = "00fF"
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modules_as_before: None) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "site_a.py").write_text(SITE)
     (tmp_path / "association.cfg").write_text(PROFILE)

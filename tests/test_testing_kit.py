@@ -76,7 +76,7 @@ def test_no_case_has_the_uid_of_another() -> None:
 def test_what_is_refused() -> None:
     found = problems(choose_subdir=lambda instance: str(instance.get("PatientID", "none")), choose_filename=by_uid)
     refused = {line.split("'")[1]: line for line in found if line.startswith("refused")}
-    assert refused.keys() == {"slashes and ..", "an absolute path", ".."}
+    assert refused.keys() == {"slashes and ..", "an absolute path", "..", "NUL and control characters"}
     assert "choose_subdir: ValueError: Chosen directory leaves the output directory" in refused[".."]
 
 
