@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dcmrecv_core.tracing import Call
 
 log = logging.getLogger("dcmrecv")
+net_log = logging.getLogger("dcmrecv.net")  # profiles are read by dcmnet in DCMTK
 
 _NO_CLOBBER_SCHEMES = ("unique", "short-unique", "system-time")
 
@@ -178,7 +179,7 @@ def _check_access(directory: str) -> None:
 def _log_start_error(error: StartError) -> None:
     if isinstance(error, AssociationConfigurationError):
         for level, text in error.lines:
-            log.log(level, "%s", text)
+            (log if level == logging.CRITICAL else net_log).log(level, "%s", text)
     else:
         for text in str(error).splitlines():  # a pattern's error shows the place below it
             log.critical("%s", text)

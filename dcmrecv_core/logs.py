@@ -1,7 +1,7 @@
 """Log lines as DCMTK writes them: `W: text` on stderr, or whatever `--log-config` makes of them.
 
-Loggers: "dcmrecv" is the receiver's, "dcmrecv.net", "dcmrecv.receive", "dcmrecv.plugins" its parts. The handler sits on
-Python's root logger, so that what plugins log through loggers of their own looks the same.
+Loggers: "dcmrecv" is the receiver's, "dcmrecv.net", "dcmrecv.receive", "dcmrecv.tls", "dcmrecv.plugins" its parts. The
+handler sits on Python's root logger, so that what plugins log through loggers of their own looks the same.
 
 Peers choose AE titles and UIDs. So that none of them can forge a line or drive a terminal, control characters are
 escaped in every message; a line feed ends a line only where the *format* has it, one in an argument is escaped too.

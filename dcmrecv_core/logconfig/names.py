@@ -1,7 +1,8 @@
 """DCMTK's names for our loggers, as log4cplus files know them.
 
 A file may configure any logger by the name that `%c` shows for it. `dcmtk.apps.dcmrecv` is our "dcmrecv" and what is
-below it; `dcmtk.dcmnet` is not a logger of ours, but the parent of those that log what DCMTK's module dcmnet does.
+below it; `dcmtk.dcmnet` and `dcmtk.dcmtls` are no loggers of ours, but parents of those that log what these modules of
+DCMTK do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ _PARENTS: Final = {
     "dcmrecv": "dcmtk.apps",
     "dcmrecv.net": "dcmtk.dcmnet",
     "dcmrecv.receive": "dcmtk.dcmnet",
+    "dcmrecv.tls": "dcmtk.dcmtls",
 }
 _hung: Final[dict[logging.Logger, logging.Logger | None]] = {}
 

@@ -20,7 +20,7 @@ from dcmrecv_core.net import der
 from dcmrecv_core.net.tls_profiles import PROFILES
 from dcmrecv_core.settings import Settings
 
-log = logging.getLogger("dcmrecv.net")
+log = logging.getLogger("dcmrecv.tls")
 
 _DH_PARAMETERS = Path(__file__).with_name("ffdhe2048.pem")  # RFC 7919, appendix A.1
 _SEED_LENGTH = 1024  # what OpenSSL's RAND_write_file writes

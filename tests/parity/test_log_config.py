@@ -254,6 +254,15 @@ def test_lines_of_a_start(program: Path, directory: Path, row: LogConfig) -> Non
     compare(row, *ended)
 
 
+@pytest.mark.dcmtk
+@pytest.mark.parametrize("fault", [("-xf", "missing.cfg", "default"), ("+tls", "missing.key", "missing.pem")])
+def test_loggers_of_a_start_that_fails(program: Path, directory: Path, fault: tuple[str, ...]) -> None:
+    pattern = "log4cplus.appender.c.layout.ConversionPattern = %p %c%n\n"
+    ours, theirs = run_both(program, directory, ("-lc", "log.cfg", *fault, "1"), {"log.cfg": CONSOLE + pattern})
+    assert ours.stderr == theirs.stderr
+    assert "ERROR dcmtk.dcm" in ours.stderr
+
+
 def _changed_files(home: Path) -> dict[str, str]:
     """All files that the program has made or changed; a first line as long as that of `large` is cut."""
     contents = {path.name: path.read_text() for path in home.iterdir() if path.name != "log.cfg"}
