@@ -31,9 +31,10 @@ def logging_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def modules_as_before() -> Iterator[None]:
-    """Forgets the plugins that a test imports: another test may have other ones of the same names."""
-    before = set(sys.modules)
+    """Forgets the plugins that a test imports and where they were: another test may have others of the same names."""
+    before, path = set(sys.modules), sys.path[:]
     yield
+    sys.path[:] = path
     for name in set(sys.modules) - before:
         if name.startswith(("site_", "dcmrecv_plugin_")):
             del sys.modules[name]
