@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, associate_rq, store_rq
+from rawscu import EXPLICIT_LE, RawAssociation, store_rq
 from receivers import Start, dcmtk, until
 from samples import CT, identification, instance_of, pixel_data_header, pydicom_files
 
@@ -49,24 +47,6 @@ def test_four_senders_at_once(ours: Start) -> None:
         runs = [pool.submit(dcmtk, "storescu", "-R", "localhost", receiver.port, *files * 5) for _ in range(4)]
         assert [done.result().returncode for done in runs] == [0] * 4
     assert len(receiver.files()) == 4 * 5 * len(files)
-
-
-@pytest.mark.parametrize("said", [b"", b"\x01\x00\x00", associate_rq(CONTEXTS)[:-1]], ids=["nothing", "3", "most"])
-def test_forty_silent_connections_disturb_nobody(ours: Start, said: bytes) -> None:
-    receiver = ours("-pm")
-    with contextlib.ExitStack() as stack:
-        for _ in range(40):
-            silent = stack.enter_context(socket.create_connection(("127.0.0.1", receiver.port), timeout=10))
-            silent.sendall(said)
-        start = time.monotonic()
-        with RawAssociation(receiver.port, [(VERIFICATION, [IMPLICIT_LE])]) as association:
-            assert association.echo() == 0
-            association.release()
-        assert time.monotonic() - start < 1
-        with RawAssociation(receiver.port, CONTEXTS) as association:
-            assert association.store(CT, INSTANCE, DATA) == 0
-            association.release()
-    assert receiver.files() == [f"CT.{INSTANCE}"]
 
 
 def test_killed_worker_leaves_nothing_and_is_replaced(ours: Start) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import wire
 from driver import SUPPORTED, make
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dcmrecv_core.errors import LocalProtocolError
 from dcmrecv_core.proto import events, negotiation
@@ -58,6 +58,15 @@ REQUESTS = st.builds(
     version=st.sampled_from([0, 1, 2, 3]),
     application=st.sampled_from([None, "1.2.840.10008.3.1.1.1", "1.2"]),
 )
+BREAKING = st.one_of(
+    st.builds(wire.pdu, st.integers(0, 9), st.sampled_from([b"", bytes(4)]) | SMALL),
+    st.builds(
+        lambda kind, length: bytes([kind, 0]) + length.to_bytes(4, "big"),
+        st.integers(0, 9),
+        st.sampled_from([0, 5, 4097, 1 << 20, (1 << 20) + 1, 0xFFFFFFFF]),
+    ),
+    SMALL,
+)
 
 
 class AcceptorMachine(RuleBasedStateMachine):
@@ -88,10 +97,12 @@ class AcceptorMachine(RuleBasedStateMachine):
 
     # The peer
 
+    @precondition(lambda self: self.acceptor.state is State.STA2)
     @rule(request=st.sampled_from([wire.request()]) | REQUESTS)
     def request(self, request: bytes) -> None:
         self._feed(request)
 
+    @precondition(lambda self: self.acceptor.state is State.STA2)
     @rule(request=REQUESTS, cut=st.integers(0, 200))
     def request_read_by_another(self, request: bytes, cut: int) -> None:
         self._call(self.acceptor.receive_request, request[: len(request) - cut])
@@ -110,33 +121,19 @@ class AcceptorMachine(RuleBasedStateMachine):
     def fragments(self, number: int, control: int, fragments: list[bytes]) -> None:
         self._feed(wire.pdu(wire.P_DATA, b"".join(wire.pdv(number, control, fragment) for fragment in fragments)))
 
-    @rule(kind=st.integers(0, 9), body=st.sampled_from([b"", bytes(4)]) | SMALL)
-    def pdu(self, kind: int, body: bytes) -> None:
-        self._feed(wire.pdu(kind, body))
-
-    @rule(kind=st.integers(0, 9), length=st.sampled_from([0, 5, 4097, 1 << 20, (1 << 20) + 1, 0xFFFFFFFF]))
-    def header_that_claims(self, kind: int, length: int) -> None:
-        self._feed(bytes([kind, 0]) + length.to_bytes(4, "big"))
-
-    @rule(garbage=SMALL)
-    def garbage(self, garbage: bytes) -> None:
-        self._feed(garbage)
-
-    @rule()
-    def end_of_stream(self) -> None:
-        self._call(self.acceptor.receive_eof)
+    @rule(data=BREAKING)
+    def breaks_the_protocol(self, data: bytes) -> None:
+        self._feed(data)
 
     # The caller
 
+    @precondition(lambda self: self.acceptor.state is State.STA3)
     @rule()
     def accept(self) -> None:
         if self.asked is not None:
-            proposed = negotiation.proposed_contexts(self.asked)
+            user = self.asked.user
+            proposed = negotiation.proposed_contexts(self.asked.contexts, user.roles, user.extended)
             self._call(self.acceptor.accept, negotiation.negotiate(proposed, SUPPORTED))
-
-    @rule()
-    def reject(self) -> None:
-        self._call(self.acceptor.reject, Rejection(1, 1, 7))
 
     @rule(status=st.integers(0, 0xFFFF), comment=st.text(max_size=100))
     def respond(self, status: int, comment: str) -> None:
@@ -144,13 +141,17 @@ class AcceptorMachine(RuleBasedStateMachine):
             number, command = self.answerable.pop()
             self._call(lambda: self.acceptor.respond(number, command, status, comment, (0x00080018,)))
 
-    @rule()
-    def abort(self) -> None:
-        self._call(self.acceptor.abort)
+    @rule(how=st.sampled_from(["receive_eof", "artim_expired", "abort", "reject"]))
+    def ends(self, how: str) -> None:
+        self._call(getattr(self.acceptor, how), *([Rejection(1, 1, 7)] if how == "reject" else ()))
 
+    @precondition(lambda self: self.acceptor.state in (State.STA1, State.STA13))
     @rule()
-    def time_is_up(self) -> None:
-        self._call(self.acceptor.artim_expired)
+    def another_association(self) -> None:
+        self.acceptor = make(256, max_pdu=4096)
+        self.asked, self.answerable, self.states = None, [], [self.acceptor.state]
+        self._feed(wire.request())
+        self.accept()
 
     # What holds
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from acceptor_machine import AcceptorMachine
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from mutants import next_input
 from targets import TARGETS, Target
@@ -66,6 +66,7 @@ def test_state_machine(count: Callable[[int, int], int], figure: Callable[[str],
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],  # the steps of a failure are told, shorter ones could take minutes
         ),
     )
     figure(f"protocol core: {runs} sequences of 30 steps")

@@ -1,0 +1,93 @@
+"""A data set of 300 MB, one of 200 000 nested items and one that inflates to a thousand times its size, 300 MB (in full
+runs 1.5 GB); the worker's PSS is looked at all the while, every 20 ms."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import pytest
+
+from processes import MEGABYTE, proportional_set_size
+from promises import promise
+from rawscu import EXPLICIT_LE, RawAssociation, status_of, store_rq
+from receivers import Start
+from samples import CT, identification, instance_of, pixel_data_header
+
+pytestmark = [promise(21), pytest.mark.timeout(300)]
+
+LIMIT = 64 * MEGABYTE
+DEFLATED = "1.2.840.10008.1.2.1.99"
+BLOCK = bytes(MEGABYTE)
+NESTED = 200_000
+
+
+def large(megabytes: int) -> Iterator[bytes]:
+    yield identification(CT, "1.2.3") + pixel_data_header(megabytes * MEGABYTE)
+    for _ in range(megabytes):
+        yield BLOCK
+
+
+def nested(_: int) -> Iterator[bytes]:
+    opened = bytes.fromhex("08004011") + b"SQ\0\0" + bytes.fromhex("ffffffff feff00e0ffffffff")
+    closed = bytes.fromhex("feff0de000000000 feffdde000000000")
+    yield identification(CT, "1.2.3") + NESTED * opened + NESTED * closed
+
+
+@cache
+def deflated(megabytes: int) -> tuple[bytes, ...]:
+    compressor = zlib.compressobj(9, wbits=-15)
+    head = identification(CT, "1.2.3") + pixel_data_header(megabytes * MEGABYTE)
+    parts = [compressor.compress(head), *(compressor.compress(BLOCK) for _ in range(megabytes)), compressor.flush()]
+    data = b"".join(parts)
+    return (data + bytes(len(data) % 2),)
+
+
+@contextmanager
+def watched(pid: int) -> Iterator[list[int]]:
+    """The PSS of the process, again and again until the body ends."""
+    sizes = [proportional_set_size(pid)]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            sizes.append(proportional_set_size(pid))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield sizes
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("mode", ["-B", "+B"])
+@pytest.mark.parametrize(
+    ("data", "syntax", "statuses"),
+    [(large, EXPLICIT_LE, {0}), (nested, EXPLICIT_LE, {0, 0xC000}), (deflated, DEFLATED, {0})],
+    ids=["large", "nested", "deflated"],
+)
+def test_memory(
+    ours: Start,
+    figure: Callable[[str], None],
+    count: Callable[[int, int], int],
+    data: Callable[[int], Iterable[bytes]],
+    syntax: str,
+    statuses: set[int],
+    mode: str,
+) -> None:
+    receiver = ours("-q", "-pm", "--no-fsync", "+ssd", mode)
+    chunks = data(count(300, 1500))
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE]), (CT, [syntax])], timeout=120) as association:
+        assert association.store(CT, "1.2.4", instance_of(CT, "1.2.4")) == 0
+        with watched(receiver.worker_serving(association.local_port)) as sizes:
+            association.request(store_rq(CT, "1.2.3"), chunks, context_id=3)
+            assert status_of(association.response()) in statuses
+        association.release()
+    growth, highest = max(sizes) - sizes[0], max(sizes)
+    assert highest <= LIMIT
+    figure(f"{data.__name__}: {highest / MEGABYTE:.0f} MB at most, {growth / MEGABYTE:.1f} MB more than idle")

@@ -1,0 +1,34 @@
+"""100 connections that say nothing, three bytes, or all of a request but its last byte; then another peer's C-ECHO,
+five times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from echoes import WITHIN, echo_seconds, idle_connections, told
+from peers import Peer
+from promises import promise
+from rawscu import EXPLICIT_LE, associate_rq
+from receivers import Start
+from samples import CT
+
+pytestmark = promise(23)
+
+IDLE = 100
+REQUEST = associate_rq([(CT, [EXPLICIT_LE])])
+
+
+@pytest.mark.parametrize("said", [b"", REQUEST[:3], REQUEST[:-1]], ids=["nothing", "3", "most"])
+def test_idle(ours: Start, figure: Callable[[str], None], said: bytes) -> None:
+    receiver = ours("-q", "-pm")
+    with idle_connections(receiver.port, IDLE, said):
+        seconds = [echo_seconds(receiver.port) for _ in range(5)]
+    assert max(seconds) < WITHIN
+    figure(f"{1000 * max(seconds):.0f} ms at most beside {IDLE}")
+
+
+def test_peers(peer: Peer) -> None:
+    with idle_connections(peer.receiver.port, IDLE):
+        peer.does(f"beside {IDLE} idle connections: {told(peer.receiver.port)}")

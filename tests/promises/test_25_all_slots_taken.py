@@ -1,0 +1,72 @@
+"""Four slots, taken by peers that stay; ten others then hear something: service when a slot falls free, else RJ 2/3/2.
+Asserted with half a second more than the second, for a machine that others use."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+
+from peers import Peer
+from promises import promise
+from rawscu import ASSOCIATE_AC, ASSOCIATE_RJ, EXPLICIT_LE, RawAssociation, associate_rq
+from receivers import Start
+from samples import CT
+
+pytestmark = promise(25)
+
+CONTEXTS = [(CT, [EXPLICIT_LE])]
+SLOTS = 4
+WITHIN = 1.0
+MARGIN = 0.5
+LOCAL_LIMIT = bytes([0, 2, 3, 2])
+PATIENCE = 10.0
+"""Seconds that one waits for a peer which does not keep this promise."""
+
+
+def answer(port: int) -> tuple[int, bytes, float]:
+    """Kind and body of what answers a request, and after how many seconds; (0, b"", ...) if nothing does."""
+    start = time.monotonic()
+    with RawAssociation(port, timeout=PATIENCE) as association:
+        association.send(associate_rq(CONTEXTS))
+        with contextlib.suppress(TimeoutError):
+            kind, body = association.read_pdu()
+            return kind, body, time.monotonic() - start
+    return 0, b"", time.monotonic() - start
+
+
+def test_rejected_in_time(ours: Start, figure: Callable[[str], None]) -> None:
+    receiver = ours("-q", "-pm", "--max-associations", SLOTS, "--max-per-peer", SLOTS)
+    with contextlib.ExitStack() as stack:
+        for _ in range(SLOTS):
+            stack.enter_context(RawAssociation(receiver.port, CONTEXTS))
+        answers = [answer(receiver.port) for _ in range(10)]
+    assert [(kind, body) for kind, body, _ in answers] == 10 * [(ASSOCIATE_RJ, LOCAL_LIMIT)]
+    slowest = max(seconds for _, _, seconds in answers)
+    assert slowest < WITHIN + MARGIN
+    figure(f"rejected (2/3/2) after {slowest:.2f} s at most")
+
+
+def test_served_if_a_slot_falls_free(ours: Start, figure: Callable[[str], None]) -> None:
+    receiver = ours("-q", "-pm", "--max-associations", SLOTS, "--max-per-peer", SLOTS)
+    with contextlib.ExitStack() as stack:
+        associations = [stack.enter_context(RawAssociation(receiver.port, CONTEXTS)) for _ in range(SLOTS)]
+        start = time.monotonic()
+        with RawAssociation(receiver.port) as waiting:
+            waiting.send(associate_rq(CONTEXTS))
+            associations[0].release()
+            assert waiting.read_pdu()[0] == ASSOCIATE_AC
+        seconds = time.monotonic() - start
+    assert seconds < WITHIN + MARGIN
+    figure(f"served after {seconds:.2f} s")
+
+
+def test_peers(peer: Peer) -> None:
+    """They have no slots, or none that can be counted: one peer that stays is all that is tried."""
+    with socket.create_connection(("127.0.0.1", peer.receiver.port), timeout=PATIENCE) as first:
+        first.sendall(associate_rq(CONTEXTS))
+        first.recv(1000)
+        kind, _, seconds = answer(peer.receiver.port)
+    how = {ASSOCIATE_AC: "serves", ASSOCIATE_RJ: "rejects"}.get(kind, "is silent towards")
+    peer.does(f"{how} a second peer beside one ({seconds:.1f} s)")

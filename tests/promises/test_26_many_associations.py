@@ -1,0 +1,94 @@
+"""Associations of all endings one after the other: released, aborted, cut off in a data set, rejected. Compared is what
+the supervisor, and each worker while it lives, hold in private memory and descriptors after a fifth of the way and from
+then on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain, cycle, islice
+from pathlib import Path
+
+import pytest
+
+from processes import MEGABYTE, descriptors, private_memory, zombies
+from promises import promise
+from rawscu import EXPLICIT_LE, RawAssociation, associate_rq, store_rq
+from receivers import Receiver, Start, until
+from samples import CT, instance_of
+
+pytestmark = [promise(26), pytest.mark.timeout(300)]
+
+CONTEXTS = [(CT, [EXPLICIT_LE])]
+DATA = instance_of(CT, "1.2.3")
+GROWTH = MEGABYTE
+STEP = 100
+WARM = 2  # samples of a worker, in which caches fill
+
+
+def released(port: int) -> None:
+    with RawAssociation(port, CONTEXTS) as association:
+        assert association.store(CT, "1.2.3", DATA) == 0
+        association.release()
+
+
+def aborted(port: int) -> None:
+    with RawAssociation(port, CONTEXTS) as association:
+        association.abort()
+
+
+def cut_off(port: int) -> None:
+    with RawAssociation(port, CONTEXTS) as association:
+        association.request(store_rq(CT, "1.2.4"), DATA[:100], last=False)
+
+
+def rejected(port: int) -> None:
+    with RawAssociation(port) as association:
+        association.send(associate_rq([("1.2.3.4", [EXPLICIT_LE])]))
+        association.read_pdu()
+
+
+def never_asked(port: int) -> None:
+    with RawAssociation(port) as association:
+        association.send(b"GET / HTTP/1.1\r\n\r\n")
+
+
+ENDINGS = (released, released, aborted, cut_off, rejected, never_asked)
+
+
+def held(receiver: Receiver) -> dict[int, tuple[int, int]]:
+    """Private memory and descriptors of each process that lasts long enough to be asked."""
+    found = {}
+    for pid in {receiver.process.pid, *receiver.workers()}:
+        try:
+            found[pid] = (private_memory(pid), descriptors(pid))
+        except (FileNotFoundError, ProcessLookupError):  # a worker that was due
+            continue
+    return found
+
+
+def test_nothing_grows(
+    ours: Start, config: Path, count: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
+    receiver = ours("-ll", "fatal", "-xf", config, "default", "--no-fsync", "--recycle-after", count(400, 1000))
+    samples = []
+    number = count(1000, 10_000)
+    for done, ending in enumerate(islice(cycle(ENDINGS), number), start=1):
+        ending(receiver.port)
+        if done % STEP == 0 and done >= number // 5:
+            samples.append(held(receiver))
+    supervisor = receiver.process.pid
+    by_process = {pid: [sample[pid] for sample in samples if pid in sample] for pid in {*chain(*samples)}}
+    grown = {pid: growth(sizes if pid == supervisor else sizes[WARM:]) for pid, sizes in by_process.items()}
+    assert grown[supervisor][0] < GROWTH
+    assert max(memory for memory, _ in grown.values()) < 2 * GROWTH
+    assert max(descriptors for _, descriptors in grown.values()) <= 2  # of associations under way
+    until(lambda: not zombies(receiver), "no zombies")
+    workers = max(memory for pid, (memory, _) in grown.items() if pid != supervisor)
+    figure(f"{number}: supervisor {grown[supervisor][0] // 1024} KB more, workers {workers // 1024} KB, no zombies")
+
+
+def growth(sizes: list[tuple[int, int]]) -> tuple[int, int]:
+    """Of memory and descriptors, from the first sample to the highest one."""
+    if not sizes:
+        return 0, 0
+    return max(memory for memory, _ in sizes) - sizes[0][0], max(opened for _, opened in sizes) - sizes[0][1]

@@ -1,0 +1,56 @@
+"""SIGTERM while four senders store and one is in the middle of 4 MiB, which the receiver has read so far: that one goes
+on after the signal and gets Success; what the others had acknowledged is looked for and compared."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+
+from processes import unread
+from promises import promise
+from rawscu import EXPLICIT_LE, RawAssociation, data_pdus, status_of, store_rq
+from receivers import Receiver, Start, until
+from samples import CT, identification, pixel_data_header, stored_file
+from senders import check, sending
+
+pytestmark = promise(33)
+
+UID = "1.2.9.9"
+HALF = 2 << 20
+WITHIN = 9.0
+"""Seconds to the end: a peer may have 8 to finish its instance."""
+
+
+def test_sigterm(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+    chance = random.Random(33)
+    rounds, stored, longest = count(4, 50), 0, 0.0
+    for _ in range(rounds):
+        receiver = ours("-q", "-pm")
+        acknowledged, seconds = stopped_under_load(receiver, chance.uniform(0, 0.1))
+        stored += acknowledged
+        longest = max(longest, seconds)
+    figure(f"{rounds} times exit code 0, after {longest:.1f} s at most, 0 of {stored} acknowledged lost")
+
+
+def stopped_under_load(receiver: Receiver, delay: float) -> tuple[int, float]:
+    """How many instances were acknowledged, and how long the end took."""
+    head = identification(CT, UID) + pixel_data_header(2 * HALF)
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as under_way:
+        under_way.request(store_rq(CT, UID), [head, bytes(HALF)], last=False)
+        with sending(receiver.port, 4) as senders:
+            until(lambda: not unread(receiver, under_way.local_port), "what was sent is read")
+            time.sleep(delay)
+            receiver.process.send_signal(signal.SIGTERM)
+            start = time.monotonic()
+            for piece in data_pdus(1, [bytes(HALF)], is_command=False):
+                under_way.send(piece)
+            assert status_of(under_way.response()) == 0
+            assert receiver.process.wait(WITHIN) == 0
+            seconds = time.monotonic() - start
+    assert not any(sender.wrong for sender in senders)
+    file = receiver.output / f"CT.{UID}"
+    assert stored_file(file).data == head + bytes(2 * HALF)
+    file.unlink()
+    return 1 + check(senders, receiver.output)[0], seconds
