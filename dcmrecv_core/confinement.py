@@ -26,6 +26,7 @@ class Memory:
 
     def limit(self, size: int) -> None:
         """From now on MemoryError is raised where more than `size` bytes would be taken."""
+        self.ran_out = False
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         wanted = size + RESERVE
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

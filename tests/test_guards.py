@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from dcmrecv_core import Discard, Name, Refuse, Reject, RejectReason, Summary, SupportedContext, Warn
-from dcmrecv_core.errors import ConfigurationError, HookFailure, NameTakenError, PluginError, StatusError, StorageError
+from dcmrecv_core.errors import (
+    ConfigurationError,
+    HookFailure,
+    NameTakenError,
+    PluginError,
+    StartError,
+    StatusError,
+    StorageError,
+)
 from dcmrecv_core.guards import HookTimeout, HookTimer, guard, is_failure, timer
 from dcmrecv_core.settings import Settings
 from plugin_fakes import ASSOCIATION, FakeInstance, raising
@@ -334,6 +342,28 @@ def test_the_cores_own_work_is_not_counted() -> None:
 def test_a_plugin_refuses_to_start(hook: str, error: BaseException) -> None:
     with pytest.raises(PluginError, match=rf"plugin site: {hook}: \w+: no root"):
         guard(raising(error), "site", hook)(Settings())
+
+
+class Mute(Exception):
+    """Has no text: asking for it raises."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+    __repr__ = __str__
+
+
+class MuteStart(Mute, StartError):
+    pass
+
+
+@pytest.mark.parametrize(("error", "said"), [(Mute(), "Mute: Mute"), (MuteStart(), "MuteStart")], ids=["any", "start"])
+def test_errors_without_a_text_are_named(error: Exception, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(PluginError, match=rf"^plugin site: configure: {said} \(without a text that can be shown\)$"):
+        guard(raising(error), "site", "configure")(Settings())
+    with pytest.raises(HookFailure):
+        call("receive", error=error)
+    assert f"plugin site: receive: {type(error).__name__} (without a text that can be shown)" in caplog.text
 
 
 def test_errors_with_an_exit_code_keep_it() -> None:

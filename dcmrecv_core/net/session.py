@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from dcmrecv_core.confinement import memory
 from dcmrecv_core.contexts import unasked
 from dcmrecv_core.errors import LocalProtocolError
 from dcmrecv_core.model import Association, Reject, RejectReason, Summary
@@ -114,7 +115,8 @@ class Session:
             self._drop_reception(narration.PEER_GONE)
             self._narrator.closed(self._handover, f"lost: {error.strerror or error}")
             self._ended = "closed"
-        except Exception:
+        except Exception as error:
+            memory.release(error)
             log.critical("internal error in an association with %s", self._handover.address, exc_info=True)
             self._abort("failed", "internal error")
             self._send()

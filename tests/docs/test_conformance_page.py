@@ -20,7 +20,17 @@ from dcmrecv_core.settings import Settings
 from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PAGE = PAGES["conformance.md"]
-PARAMETERS = ("--acse-timeout", "--dimse-timeout", "--max-pdu", "--max-associations")
+PARAMETERS = (
+    "--acse-timeout",
+    "--dimse-timeout",
+    "--progress-timeout",
+    "--max-pdu",
+    "--max-request",
+    "--max-instance",
+    "--max-associations",
+    "--max-per-peer",
+    "--min-free",
+)
 
 
 def parameters() -> str:
@@ -28,7 +38,8 @@ def parameters() -> str:
     for option in map(BY_NAME.__getitem__, PARAMETERS):
         [value] = option.values
         limits = described(value).partition(": ")[2]
-        text += f"| {option.help} | `{option.short or option.long}` | {limits} | {option.default} |\n"
+        meaning = option.help.replace("\n", " ")
+        text += f"| {meaning} | `{option.short or option.long}` | {limits} | {option.default} |\n"
     return text
 
 
@@ -115,6 +126,8 @@ def test_rejections() -> None:
         "application context name not supported": WRONG_APPLICATION_CONTEXT,
         "protocol version not supported": WRONG_VERSION,
         "no worker free for 0.9 s": Rejection(2, *RejectReason.LOCAL_LIMIT_EXCEEDED.value),
+        "too many associations of one address for 0.9 s": Rejection(2, *RejectReason.LOCAL_LIMIT_EXCEEDED.value),
+        "less free space than configured": Rejection(2, *RejectReason.TEMPORARY_CONGESTION.value),
         "a plugin fails": Rejection(2, *RejectReason.NO_REASON.value),
     }
     for first, (result, *why) in rejections.items():

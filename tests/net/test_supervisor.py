@@ -453,6 +453,18 @@ def test_the_waiting_room_is_bounded_in_bytes(loop: tuple[Supervisor, int], monk
             assert bool(select.select([peer], [], [], 0)[0]) == turned_away
 
 
+def test_one_peer_does_not_fill_the_waiting_room(loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = loop
+    monkeypatch.setattr(supervisor, "MAX_WAITING_PER_PEER", 1)
+    with contextlib.ExitStack() as stack:
+        for address, waiting, turned_away in (("10.0.0.1", 1, False), ("10.0.0.1", 1, True), ("10.0.0.2", 2, False)):
+            ours, peer = socket.socketpair()
+            stack.enter_context(peer)
+            made._admit(Handover(ours, REQUEST, address, 1))
+            assert len(made._waiting) == waiting
+            assert bool(select.select([peer], [], [], 0)[0]) == turned_away
+
+
 def test_a_request_that_its_worker_did_not_take_waits_for_another_one_once(loop: tuple[Supervisor, int]) -> None:
     made, _ = loop
     ours, peer = socket.socketpair()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pytest
 from datasetmaker import unnamed_file
 
+from dcmrecv_core.errors import StorageError
 from dcmrecv_core.receive.spool import Spool
 
 DATA = random.Random(3).randbytes(5000)
@@ -29,6 +30,22 @@ def make(capacity: int, opened: list[int] | None = None, seen: list[bytes] | Non
         return PREFIX
 
     return Spool(bytearray(capacity), open_unnamed, head=head)
+
+
+@pytest.mark.parametrize(("capacity", "largest"), [(5000, 3000), (1500, 3000), (1500, 1500)])
+def test_a_data_set_has_a_largest_size(capacity: int, largest: int) -> None:
+    opened: list[int] = []
+    spool = Spool(
+        bytearray(capacity),
+        lambda: opened.append(unnamed_file()) or opened[-1],
+        head=lambda first: PREFIX,
+        largest=largest,
+    )
+    spool.append(fragments(DATA[:largest], 700))
+    assert spool.size == largest
+    with pytest.raises(StorageError, match=f"^Data set is larger than {largest} bytes$"):
+        spool.append([memoryview(b"x")])
+    spool.close()
 
 
 def fragments(data: bytes, length: int) -> list[memoryview]:
