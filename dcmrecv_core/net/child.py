@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 log = logging.getLogger("dcmrecv.net")
 
@@ -18,17 +19,21 @@ def fork(main: Callable[[], int]) -> int:
     try:
         pid = os.fork()
         if not pid:
-            code = 1
-            try:
-                code = main()
-            except BaseException:
-                # a bug of ours; the supervisor starts another child
-                log.critical("a child process ends because of an internal error", exc_info=True)
-            finally:
-                os._exit(code)
+            _live(main)
         return pid
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _live(main: Callable[[], int]) -> NoReturn:
+    code = 1
+    try:
+        code = main()
+    except BaseException:
+        # a bug of ours; the supervisor starts another child
+        log.critical("a child process ends because of an internal error", exc_info=True)
+    finally:
+        os._exit(code)
 
 
 def ended() -> Iterator[tuple[int, int]]:
