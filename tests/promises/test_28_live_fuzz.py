@@ -1,0 +1,81 @@
+"""Connections whose bytes are mutants of a sound conversation, through a proxy that splits, delays, dribbles, resets
+and half-closes them; beside them senders that store all the while, directly. The receiver's log tells of dead workers
+and internal errors."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+import wire
+from conversation import CONVERSATION, REQUEST
+from mutants import mutated
+
+from chaos import chaos
+from promises import promise
+from rawscu import EXPLICIT_LE, RawAssociation
+from receivers import Start
+from samples import CT, instance_of
+
+pytestmark = [promise(28), pytest.mark.timeout(120)]
+
+AT_ONCE = 8
+UNHEARD = 0.2
+"""Seconds that a mutant's sender waits for an answer before it goes."""
+
+GOOD = {f"1.2.3.{number}": instance_of(CT, f"1.2.3.{number}") for number in range(20)}
+MADE = instance_of(CT, "1.2.3.4.5.6")
+SOUND = (CONVERSATION, REQUEST + wire.store(1, MADE) + wire.store(2, MADE[:-100]) + wire.release_rq())
+SIGNS = ("was killed by signal", "ended with exit code", "internal error", "Traceback")
+
+
+def mutants(seed: int, often: int) -> list[bytes]:
+    """Half of them change only what follows the request."""
+    chance = random.Random(seed)
+    made = []
+    for _ in range(often):
+        sound = chance.choice(SOUND)
+        kept = len(REQUEST) if chance.random() < 0.5 else 0
+        made.append(sound[:kept] + mutated(chance, sound[kept:]))
+    return made
+
+
+def throw(port: int, data: bytes) -> None:
+    """Say it and listen until nothing more comes."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=UNHEARD) as sock:
+        sock.sendall(data)
+        while sock.recv(65536):
+            pass
+
+
+def store_all_the_while(port: int, over: threading.Event) -> list[int | None]:
+    """The statuses of a good sender, who opens one association after the other."""
+    statuses = []
+    while not over.is_set():
+        with RawAssociation(port, [(CT, [EXPLICIT_LE])]) as association:
+            for uid, data in GOOD.items():
+                statuses.append(association.store(CT, uid, data))
+            association.release()
+    return statuses
+
+
+def test_nobody_suffers(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+    receiver = ours("-pm", "--no-fsync", "-ta", 5, "--max-per-peer", 64)
+    often, over = count(400, 20_000), threading.Event()
+    with chaos(receiver.port, seed=28) as port, ThreadPoolExecutor(AT_ONCE + 2) as pool:
+        good = [pool.submit(store_all_the_while, receiver.port, over) for _ in range(2)]
+        try:
+            list(pool.map(lambda data: throw(port, data), mutants(28, often)))
+        finally:
+            over.set()
+        statuses = [status for sender in good for status in sender.result()]
+    assert statuses == [0] * len(statuses)
+    assert [sign for sign in SIGNS if sign in receiver.log] == []
+    for uid, data in GOOD.items():
+        assert stored_file(receiver.output / f"CT.{uid}").data == data
+    figure(f"{often} mutants, no worker died, {len(statuses)} of {len(statuses)} good instances with Success")
