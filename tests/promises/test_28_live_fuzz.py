@@ -20,7 +20,7 @@ from chaos import chaos
 from promises import promise
 from rawscu import EXPLICIT_LE, RawAssociation
 from receivers import Start
-from samples import CT, instance_of
+from samples import CT, instance_of, stored_file
 
 pytestmark = [promise(28), pytest.mark.timeout(120)]
 
