@@ -9,28 +9,7 @@ import wire
 from driver import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wire import P_DATA, command, pdu, pdv
-
-
-def packed(rng: random.Random, number: int, message_id: int, data: bytes, largest: int) -> bytes:
-    """A C-STORE cut into PDVs at random, these put into PDUs at random; empty and single-byte fragments included."""
-    pdvs = []
-    for kind, part in ((1, command(wire.store_elements(message_id))), (0, data)):
-        cuts = sorted(rng.randint(0, len(part)) for _ in range(rng.randint(0, 6)))
-        fragments = [part[start:end] for start, end in zip([0, *cuts], [*cuts, len(part)], strict=True)]
-        room = largest - 6
-        fragments = [
-            fragment[start : start + room] for fragment in fragments for start in range(0, max(len(fragment), 1), room)
-        ]
-        pdvs += [pdv(number, kind, fragment) for fragment in fragments[:-1]]
-        pdvs.append(pdv(number, kind | 2, fragments[-1]))
-    stream, body = b"", b""
-    for value in pdvs:
-        if body and (len(body) + len(value) > largest or rng.random() < 0.5):
-            stream += pdu(P_DATA, body)
-            body = b""
-        body += value
-    return stream + pdu(P_DATA, body)
+from wire import P_DATA, command, packed, pdu, pdv
 
 
 @settings(max_examples=150, deadline=None)
@@ -48,7 +27,7 @@ def test_any_packing_gives_the_same_messages(
     data = [rng.randbytes(size) for size in sizes]
     stream = wire.request()
     for message_id, content in enumerate(data):
-        stream += packed(rng, 3, message_id, content, largest) + wire.echo(message_id)
+        stream += packed(rng, 3, wire.store_elements(message_id), content, largest) + wire.echo(message_id)
     stream += wire.release_rq()
     run, position = Run(buffer), 0
     while position < len(stream):

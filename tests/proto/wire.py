@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import struct
 from collections.abc import Iterable, Iterator
@@ -105,6 +106,27 @@ def message(number: int, elements: Elements, data: bytes | None = None) -> bytes
 
 def store(message_id: int = 7, data: bytes = b"data", number: int = 3) -> bytes:
     return message(number, store_elements(message_id), data)
+
+
+def packed(rng: random.Random, number: int, elements: Elements, data: bytes, largest: int) -> bytes:
+    """A C-STORE cut into PDVs at random, these put into PDUs at random; empty and single-byte fragments included."""
+    pdvs = []
+    for kind, part in ((1, command(elements)), (0, data)):
+        cuts = sorted(rng.randint(0, len(part)) for _ in range(rng.randint(0, 6)))
+        fragments = [part[start:end] for start, end in zip([0, *cuts], [*cuts, len(part)], strict=True)]
+        room = largest - 6
+        fragments = [
+            fragment[start : start + room] for fragment in fragments for start in range(0, max(len(fragment), 1), room)
+        ]
+        pdvs += [pdv(number, kind, fragment) for fragment in fragments[:-1]]
+        pdvs.append(pdv(number, kind | 2, fragments[-1]))
+    stream, body = b"", b""
+    for value in pdvs:
+        if body and (len(body) + len(value) > largest or rng.random() < 0.5):
+            stream += pdu(P_DATA, body)
+            body = b""
+        body += value
+    return stream + pdu(P_DATA, body)
 
 
 def echo(message_id: int = 7) -> bytes:

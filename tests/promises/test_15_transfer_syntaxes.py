@@ -1,0 +1,68 @@
+"""pydicom's test files, and made data sets in each transfer syntax that pydicom knows and in one that nobody knows, are
+sent in both storage modes; the SHA-256 of what is stored is compared with that of what was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+import pytest
+
+from peers import Peer
+from promises import promise
+from rawscu import EXPLICIT_LE, RawAssociation
+from receivers import Receiver, Start
+from samples import Sample, made_samples, pydicom_samples, stored_file
+
+pytestmark = promise(15)
+
+CANNOT_UNDERSTAND = 0xC000
+BROKEN_FILES = {"MR_truncated.dcm", "rtplan_truncated.dcm"}
+"""Files of pydicom's whose data sets end inside a value."""
+
+
+def store_each(receiver: Receiver, samples: Sequence[Sample]) -> tuple[dict[str, int | None], list[str]]:
+    """Statuses by name, and the names of those whose file does not hold exactly the bytes sent. What is not accepted
+    counts as both."""
+    contexts = list(dict.fromkeys((sample.sop_class, sample.transfer_syntax) for sample in samples))
+    statuses: dict[str, int | None] = {}
+    differing = []
+    with RawAssociation(receiver.port, [(abstract, [syntax]) for abstract, syntax in contexts]) as association:
+        for name, sop_class, instance, syntax, data in samples:
+            context_id = 2 * contexts.index((sop_class, syntax)) + 1
+            statuses[name] = None
+            if association.accepted[context_id] == (0, syntax):
+                statuses[name] = association.store(sop_class, instance, data, context_id=context_id)
+            stored = [receiver.output / file for file in receiver.files()]
+            if [sha256(stored_file(path).data).digest() for path in stored] != [sha256(data).digest()]:
+                differing.append(name)
+            for path in stored:
+                path.unlink()
+        association.release()
+    return statuses, differing
+
+
+def samples() -> tuple[Sample, ...]:
+    return (*made_samples(), *pydicom_samples())
+
+
+def test_the_samples_cover_the_transfer_syntaxes() -> None:
+    assert len(pydicom_samples()) > 60
+    assert len({sample.transfer_syntax for sample in made_samples()}) > 35
+
+
+@pytest.mark.parametrize("mode", ["-B", "+B"])
+def test_stored_is_sent(ours: Start, mode: str, figure: Callable[[str], None]) -> None:
+    statuses, differing = store_each(ours("-pm", "--no-fsync", mode), samples())
+    broken = BROKEN_FILES if mode == "-B" else set()
+    assert statuses == dict.fromkeys(statuses, 0) | dict.fromkeys(broken, CANNOT_UNDERSTAND)
+    assert set(differing) == broken
+    syntaxes = len({sample.transfer_syntax for sample in samples()})
+    figure(f"{len(samples())} data sets in {syntaxes} transfer syntaxes and 2 modes, 0 changed, 2 broken ones refused")
+
+
+def test_peer(peer: Peer) -> None:
+    """In the three uncompressed syntaxes, which all of them accept for CT."""
+    plain = [sample for sample in made_samples() if sample.transfer_syntax in ("1.2.840.10008.1.2", EXPLICIT_LE)]
+    statuses, differing = store_each(peer.receiver, plain)
+    peer.does(f"{len(statuses) - len(differing)} of {len(statuses)} plain data sets unchanged")

@@ -1,0 +1,63 @@
+"""64 C-STOREs are sent without reading anything, into a small receive buffer, with answers cut into fragments of two
+bytes; only then is the first answer read. In the full run they have 4 MiB each, so that no buffer holds them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from answers import Accepted, Closed, Released, Response, next_answer
+from peers import Peer
+from promises import promise
+from rawscu import EXPLICIT_LE, RELEASE_RQ, RawAssociation, associate_rq, command_set, data_pdus, pdu, store_rq
+from receivers import Receiver, Start
+from samples import CT, element, identification, stored_file
+
+pytestmark = promise(17)
+
+INSTANCES = 64
+
+
+def instance(number: int, size: int) -> bytes:
+    return identification(CT, f"1.2.3.{number}") + element(0x7FE00010, "OW", bytes([number]) * size)
+
+
+def pipelined(receiver: Receiver, size: int, max_pdu: int = 16384) -> list[tuple[int, int]]:
+    """(Message ID, status) of each answer, in the order they came; fewer if the association ended before."""
+    with RawAssociation(receiver.port, timeout=40) as association:
+        association.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        association.send(associate_rq([(CT, [EXPLICIT_LE])], max_pdu=max_pdu))
+        assert isinstance(next_answer(association), Accepted)
+        for number in range(INSTANCES):
+            for piece in data_pdus(1, [command_set(store_rq(CT, f"1.2.3.{number}", number))], is_command=True):
+                association.send(piece)
+            association.send(b"".join(data_pdus(1, [instance(number, size)], is_command=False)))
+        association.send(pdu(RELEASE_RQ, bytes(4)))
+        said = []
+        while isinstance(answer := next_answer(association), Response):
+            said.append((int.from_bytes(answer.elements[0x0120], "little"), answer.status))
+        assert isinstance(answer, Released | Closed)
+    return said
+
+
+def test_sender_that_does_not_read(
+    ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
+    size = count(100_000, 4 << 20)
+    receiver = ours("-pm", "--no-fsync")
+    said = pipelined(receiver, size, max_pdu=8)
+    assert said == [(number, 0) for number in range(INSTANCES)]
+    assert len(receiver.files()) == INSTANCES
+    for number in range(INSTANCES):
+        assert stored_file(receiver.output / f"CT.1.2.3.{number}").data == instance(number, size)
+    figure(f"{len(said)} answers in order, {len(receiver.files())} files of {size} bytes as sent")
+
+
+def test_peer(peer: Peer) -> None:
+    try:
+        said = pipelined(peer.receiver, 100_000)
+    except OSError as error:
+        peer.does(f"ends the connection ({type(error).__name__})")
+    else:
+        in_order = said == [(number, 0) for number in range(INSTANCES)]
+        peer.does(f"{len(said)} of {INSTANCES} answers{', in order' * in_order}")
