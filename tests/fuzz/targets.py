@@ -20,7 +20,7 @@ from dataset_targets import data_set_seeds, fuzz_data_set, fuzz_values
 from protocol_targets import command_seeds, fuzz_command, fuzz_pdus, pdu_seeds
 
 CORPUS = Path(__file__).parent / "corpus"
-"""A directory of a target's name has inputs that once raised."""
+"""A directory of a target's name has inputs that once raised; with_atheris.py puts them there."""
 
 
 class Target(NamedTuple):

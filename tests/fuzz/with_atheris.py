@@ -1,7 +1,7 @@
 """Fuzz with atheris (libFuzzer, led by coverage): `python tests/fuzz/with_atheris.py [--seconds N] [TARGET ...]`.
 
-Without a target all of them, one after the other. Ends with 1 if one raised; the input lies in the working directory
-and belongs into tests/fuzz/corpus/TARGET/ when the fault is mended.
+Without a target all of them, one after the other. Ends with 1 if one raised; the input then lies in corpus/TARGET,
+where every later run reads it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if find_spec("dcmrecv_core") is None:
     sys.path += [str(TESTS.parent), str(TESTS.parent / "plugins")]
 
 with atheris.instrument_imports(include=["dcmrecv_core", "dcmrecv_builtin"]):
-    from targets import TARGETS, Target
+    from targets import CORPUS, TARGETS, Target
 
 HOUR = 3600
 LONGEST_INPUT = 20_000
@@ -52,7 +52,9 @@ def fuzz(target: Target, seconds: int) -> None:
         for number, seed in enumerate(target.seeds()):
             (seeds / str(number)).write_bytes(seed)
         options = [f"-max_total_time={seconds}", f"-max_len={LONGEST_INPUT}", "-seed=1", "-verbosity=0"]
-        options.append(f"-artifact_prefix={target.name}-")
+        found = CORPUS / target.name
+        found.mkdir(parents=True, exist_ok=True)
+        options.append(f"-artifact_prefix={found}/")
         if target.words:
             words = Path(directory, "words")
             words.write_text(dictionary(target.words))
