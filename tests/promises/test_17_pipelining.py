@@ -22,10 +22,20 @@ def instance(number: int, size: int) -> bytes:
     return identification(CT, f"1.2.3.{number}") + element(0x7FE00010, "OW", bytes([number]) * size)
 
 
+class Deaf(RawAssociation):
+    """A sender with a receive buffer that is small from the start: made small later, the kernel throws away segments
+    that were promised room, and with them the acknowledgements in them."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.socket()
+        self.socket.settimeout(40)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.connect(("127.0.0.1", port))
+
+
 def pipelined(receiver: Receiver, size: int, max_pdu: int = 16384) -> list[tuple[int, int]]:
     """(Message ID, status) of each answer, in the order they came; fewer if the association ended before."""
-    with RawAssociation(receiver.port, timeout=40) as association:
-        association.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    with Deaf(receiver.port) as association:
         association.send(associate_rq([(CT, [EXPLICIT_LE])], max_pdu=max_pdu))
         assert isinstance(next_answer(association), Accepted)
         for number in range(INSTANCES):

@@ -1,0 +1,109 @@
+"""A sender stores some instances, then leaves at a random byte of the next: closing, closing one side, resetting,
+aborting or releasing. What is complete has to be stored, and answered as far as somebody reads; nothing else may be
+there."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from answers import Released, Response, next_answer
+from promises import promise
+from rawscu import ABORT, EXPLICIT_LE, RELEASE_RQ, RawAssociation, command_set, data_pdus, pdu, store_rq
+from receivers import Receiver, Start, until
+from samples import CT, element, identification, stored_file
+
+pytestmark = [promise(19), pytest.mark.timeout(600)]
+
+SPOOLED = 3 << 20
+"""Larger than what is kept in memory."""
+
+WAYS = ("fin", "half-close", "reset", "abort", "release")
+READ_TO_THE_END = ("half-close", "release")
+
+
+def instance(uid: str, size: int) -> bytes:
+    return identification(CT, uid) + element(0x7FE00010, "OW", bytes(size))
+
+
+def message(uid: str, size: int) -> bytes:
+    pieces = [
+        *data_pdus(1, [command_set(store_rq(CT, uid))], is_command=True),
+        *data_pdus(1, [instance(uid, size)], is_command=False),
+    ]
+    return b"".join(pieces)
+
+
+def boundary(sent: bytes, at: int) -> int:
+    """The end of the PDU that `at` is in: only there a PDU of another kind can follow."""
+    end = 0
+    while end < at:
+        end += 6 + int.from_bytes(sent[end + 2 : end + 6], "big")
+    return end
+
+
+def leave(association: RawAssociation, way: str) -> list[int]:
+    """The statuses of the responses to an association that ends in this way, as far as they can be read."""
+    if way == "reset":
+        association.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    elif way == "half-close":
+        association.socket.shutdown(socket.SHUT_WR)
+    elif way == "abort":
+        association.send(pdu(ABORT, bytes(4)))
+    elif way == "release":
+        association.send(pdu(RELEASE_RQ, bytes(4)))
+    statuses = []
+    if way in READ_TO_THE_END:
+        while isinstance(answer := next_answer(association), Response):
+            statuses.append(answer.status)
+        assert (way == "release") == isinstance(answer, Released)
+    return statuses
+
+
+def interrupt(receiver: Receiver, way: str, complete: list[str], rest: bytes) -> None:
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        for uid in complete:
+            association.send(message(uid, 1000))
+        if way not in READ_TO_THE_END:  # what it has read for certain, it has said
+            assert [association.response()[0x0900] for _ in complete] == [b"\0\0"] * len(complete)
+        association.send(rest)
+        statuses = leave(association, way)
+    assert not statuses or statuses == [0] * len(complete)
+    if way in READ_TO_THE_END:
+        assert len(statuses) == len(complete)
+    receiver.wait_until_over(association.local_port)
+
+
+@pytest.mark.parametrize("mode", ["-B", "+B"])
+def test_nothing_but_what_is_complete(
+    ours: Start, mode: str, count: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
+    receiver = ours("-pm", "--no-fsync", mode)
+    rng = random.Random(19)
+    rounds = count(40, 500)
+    for number in range(rounds):
+        way = WAYS[number % len(WAYS)]
+        complete = [f"1.2.{number}.{part}" for part in range(rng.randrange(4))]
+        sent = message(f"1.2.{number}.9", SPOOLED if number % 4 == 0 else 5000)
+        at = rng.randrange(1, len(sent) if rng.random() < 0.5 else 300)
+        if way in ("abort", "release"):
+            at = boundary(sent, min(at, len(sent) - 20_000))
+        interrupt(receiver, way, complete, sent[:at])
+        check_files(receiver, number, complete)
+    residue = [path for path in (receiver.output / ".dcmrecv").rglob("*") if path.is_file()]
+    assert residue == []
+    figure(f"{rounds} interrupted associations in each of 2 modes, nothing lost, nothing left over")
+
+
+def check_files(receiver: Receiver, number: int, complete: list[str]) -> None:
+    names = sorted(f"CT.{uid}" for uid in complete)
+    assert until(lambda: receiver.files() == names, f"{names} in round {number}", log=lambda: str(receiver.files()))
+    for uid in complete:
+        path: Path = receiver.output / f"CT.{uid}"
+        assert stored_file(path).data == instance(uid, 1000)
+        path.unlink()
