@@ -16,6 +16,7 @@ from dcmrecv_core.errors import RemoteProtocolError
 from dcmrecv_core.net.client_hello import HEADER_LENGTH, is_handshake, wanted_length
 from dcmrecv_core.net.connection import LINGER
 from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.hostnames import at_once
 from dcmrecv_core.net.listener import plain_address
 from dcmrecv_core.net.narration import connection_only, not_requested
 from dcmrecv_core.proto import pdu
@@ -64,7 +65,7 @@ class FrontDesk:
     """All half-open connections. `admit` gets each complete request; the supervisor owns loop and clock.
 
     `seconds` is the time that the next connections have for their request, `max_request` the bytes that it may have
-    behind its header; with `tls` they come with TLS.
+    behind its header; with `tls` they come with TLS. `hides_names` is `-dhl`.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class FrontDesk:
         self.seconds = seconds
         self.max_request = pdu.MAX_REQUEST_LENGTH
         self.tls = False
+        self.hides_names = False
         self._admit = admit
         self._visitors: OrderedDict[int, Visitor] = OrderedDict()
         self._per_peer: Counter[str] = Counter()
@@ -175,7 +177,7 @@ class FrontDesk:
                 chunk = visitor.sock.recv(min(visitor.wanted - len(data), _CHUNK))
                 if not chunk:
                     if len(data) < pdu.HEADER_LENGTH:
-                        connection_only(visitor.address)
+                        connection_only(visitor.address if self.hides_names else at_once(visitor.address))
                     else:
                         not_requested(visitor.address, "DUL network closed")
                     self._drop(visitor)

@@ -19,6 +19,11 @@ def _ask(address: str) -> str:
     return socket.gethostbyaddr(address)[0]
 
 
+def at_once(address: str) -> str:
+    """The name of this host, for which nobody has to be asked; any other host's is its address."""
+    return "localhost" if address.startswith("127.") or address == "::1" else address
+
+
 class HostNames:
     """Names by address; one daemon thread, started with the first question, asks for those that are not known yet.
 
@@ -33,12 +38,10 @@ class HostNames:
 
     def name(self, address: str) -> str:
         """The host's name up to the first dot; the address as long as the name is not known, or if there is none."""
-        if address.startswith("127.") or address == "::1":
-            return "localhost"
-        known = self._known.get(address)
-        if known is None:
+        known = self._known.get(address) or at_once(address)
+        if known == address and address not in self._known:
             self._begin_to_ask(address)
-        return known or address
+        return known
 
     def _begin_to_ask(self, address: str) -> None:
         if len(self._known) >= _MAX_KNOWN:

@@ -230,9 +230,9 @@ def not_requested(address: str, why: str, detail: str = "") -> None:
     log.error("Could not receive association request: %s\n  from %s%s", why, address, detail and f": {detail}")
 
 
-def connection_only(address: str) -> None:
+def connection_only(host: str) -> None:
     """A connection that ended before it said anything, which the original takes for a request without a word in it."""
-    log.info("Association Received %s:  -> ", address)
+    log.info("Association Received %s:  -> ", host)
     log.info("Refusing Association (bad application context)")
 
 

@@ -89,6 +89,7 @@ class Supervisor:
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
         self._desk.max_request = settings.max_request
         self._desk.tls = tls is not None
+        self._desk.hides_names = settings.disable_host_lookup
         self._pool = Pool(
             self._selector, settings.max_associations, settings.hook_seconds, self._in_child, self._admit_again
         )
@@ -241,6 +242,7 @@ class Supervisor:
         self._desk.seconds = float(settings.acse_timeout)
         self._desk.max_request = settings.max_request
         self._desk.tls = tls is not None
+        self._desk.hides_names = settings.disable_host_lookup
         self._pool.renew(settings.hook_seconds)
         self._background.renew(time.monotonic())
 

@@ -6,6 +6,7 @@ parameters. Those that it can do without only warn.
 
 from __future__ import annotations
 
+import errno
 import getpass
 import logging
 import os
@@ -100,11 +101,22 @@ def _log_reason(error: Exception) -> None:
 
 def _trust(context: ssl.SSLContext, path: str, shown: str, what: str, der_label: str | None) -> None:
     try:
+        if what == "CRL":
+            _refuse_certificates(path, der_label)
         with der.readable(path, der_label) as readable:
             context.load_verify_locations(cafile=readable)
     except OSError as error:
         _log_reason(error)
         log.warning("unable to load %s file '%s', ignoring", what, shown)
+
+
+def _refuse_certificates(path: str, der_label: str | None) -> None:
+    """Raises OSError if there are any: what is to revoke trust must not add to it."""
+    alone = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with der.readable(path, der_label) as readable:
+        alone.load_verify_locations(cafile=readable)
+    if alone.cert_store_stats()["x509"]:
+        raise OSError(errno.EINVAL, "certificates among the revocation lists")
 
 
 def _trust_directory(context: ssl.SSLContext, path: str, *, is_der: bool) -> None:
@@ -156,7 +168,8 @@ def _key_label(data: bytes, *, is_der: bool) -> str | None:
 
 
 def _key_error(key: str, error: Exception) -> TlsError:
-    _log_reason(error)
+    hint = " (another password, or no key in this format)" if isinstance(error, ssl.SSLError) else ""
+    log.error("OpenSSL error: %s%s", reason_of(error), hint)
     return TlsError(f"000b:0004 Unable to load private TLS key from '{key}'")
 
 

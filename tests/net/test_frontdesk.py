@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import selectors
 import socket
@@ -221,6 +222,21 @@ def test_who_leaves_without_a_word_is_forgotten(desk: Desk) -> None:
     desk.turn()
     assert desk.turn() is None
     assert desk.admitted == []
+
+
+@pytest.mark.parametrize(("hides_names", "shown"), [(False, "localhost"), (True, "127.0.0.1")])
+def test_who_leaves_without_a_word_is_called_by_name(
+    desk: Desk, caplog: pytest.LogCaptureFixture, hides_names: bool, shown: str
+) -> None:
+    """As the original calls a health check; only this host's name is known without asking, and nobody waits here."""
+    caplog.set_level(logging.INFO, "dcmrecv")
+    desk.desk.hides_names = hides_names
+    desk.visit(address="127.0.0.1").close()
+    desk.visit(address="192.0.2.1").close()
+    desk.turn()
+    desk.turn()
+    received = [message for message in caplog.messages if message.startswith("Association Received")]
+    assert received == [f"Association Received {shown}:  -> ", "Association Received 192.0.2.1:  -> "]
 
 
 def test_close_drops_everybody_and_the_listeners() -> None:
