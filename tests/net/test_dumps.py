@@ -75,16 +75,53 @@ def test_an_identity_of_an_unknown_kind_shows_lengths_only() -> None:
 
 
 @pytest.mark.parametrize(
+    ("identity", "lines"),
+    [
+        (b"\1\1" + FIELD + b"\0\0", ["  Authentication mode 1: Username", "  Username: [secret]"]),
+        (
+            b"\2\0" + FIELD + b"\0\2pw",
+            ["  Authentication mode 2: Username/Password", "  Username: [secret]", "  Password: [not dumped]"],
+        ),
+        (
+            b"\3\0" + FIELD + b"\0\0",
+            ["  Authentication mode 3: Kerberos", "  Kerberos Service Ticket (not dumped) length: 6"],
+        ),
+        (b"\4\0" + FIELD + b"\0\0", ["  Authentication mode 4: SAML", "  SAML Assertion (not dumped) length: 6"]),
+        (b"\5\0" + FIELD + b"\0\0", ["  Authentication mode 5: JWT", "  JSON Web Token (not dumped) length: 6"]),
+    ],
+    ids=["name", "password", "kerberos", "saml", "token"],
+)
+def test_identities(identity: bytes, lines: list[str]) -> None:
+    dump = dumps.association("A-ASSOCIATE-RQ", decode_associate_rq(with_user(item(0x58, identity))[6:]), 16384)
+    wanted = f"  Positive Response requested: {'Yes' if identity[1] else 'No'}"
+    found = dump.split("\n")
+    start = found.index("Requested User Identity Negotiation:")
+    assert found[start + 1 : start + 2 + len(lines)] == [*lines, wanted]
+    assert "pw" not in dump
+
+
+@pytest.mark.parametrize(
+    ("uid", "line"), [(CT, "  =CTImageStorage (1.2.840.10008.5.1.4.1.1.2)"), ("1.9", "  =Unknown-UID (1.9)")]
+)
+def test_extended_negotiation(uid: str, line: str) -> None:
+    extended = item(0x56, struct.pack(">H", len(uid)), uid.encode(), b"\1\xff")
+    dump = dumps.association("A-ASSOCIATE-RQ", decode_associate_rq(with_user(extended)[6:]), 16384)
+    found = dump.split("\n")
+    assert found[found.index(line) + 1] == "    [0x01, 0xff]"
+
+
+@pytest.mark.parametrize(
     ("elements", "line"),
     [
         (store_rq("1.2\n3", "1.2"), "Affected SOP Class UID        : 1.2\\n3"),
         ({**store_rq(CT, "1.2"), 0x1030: b"A\x1b[2J"}, "Move Originator AE Title      : A\\x1b[2J"),
         ({**store_rq(CT, "1.2"), 0x0700: 9}, "Priority                      : unknown (0009)"),
         ({0x0100: 0x0020, 0x0110: 7, 0x0700: 0, 0x0800: 1}, "Message Type                  : C-FIND RQ"),
+        ({**store_rq(CT, "1.2"), 0x1031: 258}, "Move Originator ID            : 258"),
         ({0x0100: 0x0FFF, 0x0120: 7, 0x0800: 0x0101}, "Message ID Being Responded To : 7"),
         ({0x0100: 0x0031, 0x0110: 7, 0x0800: 0x0101}, "Message Type                  : command 0031 RQ"),
     ],
-    ids=["class-escaped", "title-escaped", "priority", "find", "cancel", "unknown"],
+    ids=["class-escaped", "title-escaped", "priority", "find", "originator", "cancel", "unknown"],
 )
 def test_requests(elements: Command, line: str) -> None:
     dump = message_dumps.request(1, decode_command(command_set(elements)))
