@@ -16,10 +16,10 @@ def proportional_set_size(pid: int) -> int:
     return int(kilobytes) * 1024
 
 
-def private_memory(pid: int) -> int:
-    """Bytes that the process would give back if it ended: what others share with it does not count."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return 1024 * sum(map(int, re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", text, re.MULTILINE)))
+def own_memory(pid: int) -> int:
+    """Anonymous memory in bytes, shared with others or not: what is private changes when others end."""
+    [kilobytes] = re.findall(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(kilobytes) * 1024
 
 
 def descriptors(pid: int) -> int:

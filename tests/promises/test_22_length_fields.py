@@ -1,5 +1,5 @@
 """Headers that claim 4 GiB, before and within an association, 20 times each. The bar is asserted of the median: on a
-machine that others use single answers may wait for the processor. No memory: the private memory of supervisor and
+machine that others use single answers may wait for the processor. No memory: the anonymous memory of supervisor and
 worker before and after."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from statistics import median
 
 import pytest
 
-from processes import MEGABYTE, private_memory
+from processes import MEGABYTE, own_memory
 from promises import promise
 from rawscu import ABORT, EXPLICIT_LE, RawAssociation, command_set, data_pdus, pdu, pdv, store_rq
 from receivers import Start
@@ -44,12 +44,12 @@ def test_claims(ours: Start, figure: Callable[[str], None], claim: str) -> None:
     for _ in range(TRIES):
         with RawAssociation(receiver.port, contexts) as association:
             pid = receiver.worker_serving(association.local_port) if established else receiver.process.pid
-            before = private_memory(pid)
+            before = own_memory(pid)
             start = time.monotonic()
             association.send(data)
             assert association.read_pdu()[0] == ABORT
             seconds.append(time.monotonic() - start)
-            growth.append(private_memory(pid) - before)
+            growth.append(own_memory(pid) - before)
     assert median(seconds) < WITHIN
     assert max(seconds) < LONGEST
     assert max(growth) < MEGABYTE

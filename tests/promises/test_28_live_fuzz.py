@@ -22,9 +22,9 @@ from rawscu import EXPLICIT_LE, RawAssociation
 from receivers import Start
 from samples import CT, instance_of, stored_file
 
-pytestmark = [promise(28), pytest.mark.timeout(120)]
+pytestmark = [promise(28), pytest.mark.timeout(1200)]
 
-AT_ONCE = 8
+AT_ONCE = 12
 UNHEARD = 0.2
 """Seconds that a mutant's sender waits for an answer before it goes."""
 
