@@ -183,12 +183,28 @@ def test_answer_does_not_outgrow_its_item_by_what_a_peer_proposes() -> None:
     assert set(wire.results(run.sent[6:]).values()) == {(0, IMPLICIT)}
 
 
-def test_answer_of_ours_that_is_too_long_is_our_mistake() -> None:
+@pytest.mark.parametrize("length", [65536, 1 << 20])
+def test_answer_of_ours_that_is_too_long_is_our_mistake(length: int) -> None:
     acceptor = make()
     acceptor.receive_request(wire.request())
     acceptor.next_event()
+    information = bytes(length - len(counted(VERIFICATION)))
     with pytest.raises(LocalProtocolError):
-        acceptor.accept(Answer((ContextResult(1, 0, IMPLICIT),), extended={VERIFICATION: bytes(65536)}))
+        acceptor.accept(Answer((ContextResult(1, 0, IMPLICIT),), extended={VERIFICATION: information}))
+
+
+@pytest.mark.parametrize(("length", "answered"), [(128, True), (129, False)])
+def test_roles_of_endless_uids_are_not_answered(length: int, answered: bool) -> None:
+    uid = "1." + "1" * (length - 2)
+    run = Run(supported=[SupportedContext(uid, (IMPLICIT,), Role.BOTH)])
+    run.feed(wire.request([context(1, uid, IMPLICIT)], [wire.max_length(0), item(0x54, counted(uid), b"\1\1")]))
+    assert ((0x54, counted(uid) + b"\1\1") in wire.user_items(run.sent[6:])) is answered
+
+
+def test_the_answers_fixed_fields() -> None:
+    """Version, both titles as they came, the application context (PS3.8 table 9-17)."""
+    accept = established().sent[6:]
+    assert accept[:74] == b"\0\1\0\0" + b"ANY".ljust(16) + b"WIRE".ljust(16) + bytes(32) + wire.hexa("10 00 0015 312e")
 
 
 UIDS = st.lists(st.integers(0, 99999), min_size=1, max_size=6).map(lambda parts: ".".join(map(str, [1, *parts])))

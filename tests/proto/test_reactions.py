@@ -381,6 +381,18 @@ def test_ending(stream: bytes, entry: Any, answer: bytes, state: State) -> None:
     assert done.acceptor.state is state
 
 
+def test_a_release_is_under_way_until_its_last_byte() -> None:
+    """Nothing is to be given up then: the next byte may complete it."""
+    run = Run()
+    run.feed(wire.request())
+    assert not run.acceptor.mid_message
+    for byte in wire.release_rq()[:-1]:
+        run.feed(bytes([byte]))
+        assert run.acceptor.mid_message
+    run.feed(wire.release_rq()[-1:])
+    assert not run.acceptor.mid_message
+
+
 @pytest.mark.parametrize("length", range(1, len(wire.store())))
 def test_connection_lost_anywhere_in_a_message(length: int) -> None:
     done = Run().feed_all([wire.request() + wire.echo(), wire.store()[:length]]).eof()

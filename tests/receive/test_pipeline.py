@@ -438,6 +438,17 @@ def test_the_spooled_file_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Mon
     assert names(tmp_path) == []
 
 
+def test_no_memory_in_the_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sender hears of it, and the next instance is stored."""
+    place = receiver(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("dcmrecv_core.receive.pipeline.scan", lambda *args, **more: bytes(1 << 62))
+        patch.setattr("dcmrecv_core.receive.pipeline.memory.release", lambda error: None)
+        outcome = send(place, data_set())
+    assert (outcome.status, outcome.comment) == (0xA700, "Out of memory")
+    assert send(place, data_set()).status == 0
+
+
 def test_a_failing_close_of_the_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = os.close
 

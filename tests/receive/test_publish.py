@@ -169,6 +169,30 @@ def test_what_keeps_an_existing_file_flushes_its_name(tmp_path: Path, calls: Cal
         publisher(tmp_path).publish((), "a", "keep", content())
 
 
+def test_without_fsync_what_is_kept_is_not_flushed(tmp_path: Path, calls: Calls) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    calls.record("fsync")
+    publisher(tmp_path, fsync=False).publish((), "a", "keep", content())
+    assert calls.made == []
+
+
+@pytest.mark.parametrize("on_exists", ["keep", "overwrite"])
+def test_a_name_that_is_too_long(tmp_path: Path, kind: Capabilities, on_exists: OnExists) -> None:
+    with pytest.raises(StorageError, match="File name too long"):
+        publisher(tmp_path, capabilities=kind).publish((), "a" * 256, on_exists, content())
+    assert names(tmp_path) == []
+
+
+def test_a_name_that_cannot_be_looked_up(tmp_path: Path, calls: Calls) -> None:
+    """Nobody knows then whether it is free."""
+    place = publisher(tmp_path)
+    place.publish((), "a", "overwrite", content(b"old"))
+    calls.fail("stat", errno.EIO, lambda path, **more: path == "a")
+    with pytest.raises(StorageError, match="Cannot look up file"):
+        place.publish((), "a", "keep", content())
+    assert (tmp_path / "a").read_bytes() == stored(b"old")
+
+
 def make_link_out(path: Path) -> None:
     path.symlink_to(path.parent / "outside")
 

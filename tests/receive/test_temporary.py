@@ -17,6 +17,7 @@ from dcmrecv_core.receive.directories import Directories
 from dcmrecv_core.receive.temporary import (
     PROBE_NAME,
     Capabilities,
+    _boot_id,
     hidden_name,
     open_hidden,
     rename_noreplace,
@@ -241,3 +242,39 @@ def test_a_hidden_name_that_cannot_be_removed(
     temporary.close()
     assert "swept later" in caplog.text
     assert (tmp_path / "a").exists()
+
+
+def test_without_renameat2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = Directories(str(tmp_path)).get(())
+    monkeypatch.setattr("ctypes.CDLL", lambda name, **options: object())
+    with pytest.raises(OSError, match="Function not implemented"):
+        rename_noreplace(directory.fd, "a", directory.fd, "b")
+
+
+def test_a_boot_without_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container without /proc/sys; the process's number still tells who lives."""
+    _boot_id.cache_clear()
+    monkeypatch.setattr("builtins.open", lambda *args, **more: (_ for _ in ()).throw(FileNotFoundError()))
+    try:
+        assert hidden_name().startswith(f".dcmrecv-{HOST}-00000000-{os.getpid()}-")
+    finally:
+        _boot_id.cache_clear()
+
+
+def test_another_hosts_file_that_is_gone_when_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / name_of(host="else-where")).touch()
+    monkeypatch.setattr("dcmrecv_core.receive.temporary.time.time", _raise_not_found)
+    sweep(Directories(str(tmp_path)).get(()))
+    assert names(tmp_path) == [name_of(host="else-where")]
+
+
+def _raise_not_found() -> float:
+    raise FileNotFoundError
+
+
+def test_a_probe_on_a_disk_that_fills_up_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for a directory entry says nothing of what the file system can do."""
+    Calls(monkeypatch).fail("link", errno.ENOSPC)
+    with pytest.raises(OSError, match="No space left"):
+        probe(tmp_path)
+    assert names(tmp_path) == []
