@@ -519,3 +519,13 @@ def test_all_is_undone(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err == "I: text\n" * len(LOGGERS)
     assert logging.getLogger("dcmrecv.net").parent is logging.getLogger("dcmrecv")
     assert isinstance(logging.lastResort, logging.StreamHandler)
+
+
+def test_numbers_of_any_length_are_read_and_bounded() -> None:
+    """A width that would fill the memory, one that Python does not read, the same where log4cplus's atoi reads."""
+    record = logging.makeLogRecord({"msg": "text"})
+    for digits in ("99999999999", "9" * 5000):
+        assert len(PatternLayout(f"%{digits}m").format(record)) == 65536
+        assert PatternLayout(f"%.{digits}m").format(record) == "text"
+        assert Properties({"n": digits}).number("n", 0) > 10**9
+    assert Properties({"n": "-0010x"}).number("n", 0) == -10

@@ -103,6 +103,7 @@ def _text(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 _CONVERSION: Final = re.compile(
     r"%(?P<left>-*)(?P<least>[0-9]+)?(?:\.(?P<most>[0-9]+))?(?P<letter>[^-.0-9]|(?<=[0-9])-)"
 )
+_WIDEST: Final = 1 << 16
 _WITH_OPTION: Final = "cdDX"
 
 
@@ -200,7 +201,7 @@ def _constant(text: str) -> Piece:
 
 def _fitted(piece: Piece, left: str, least: str | None, most: str | None) -> Piece:
     """The piece padded to at least, and cut to at most so many characters; of a longer one the end is kept."""
-    width, limit = int(least or 0), int(most) if most is not None else None
+    width, limit = _width(least or "0"), _width(most) if most is not None else None
     if not width and limit is None:
         return piece
 
@@ -211,6 +212,12 @@ def _fitted(piece: Piece, left: str, least: str | None, most: str | None) -> Pie
         return text.ljust(width) if left else text.rjust(width)
 
     return fitted
+
+
+def _width(digits: str) -> int:
+    """As written, but a line must not fill the memory."""
+    digits = digits.lstrip("0") or "0"
+    return min(int(digits), _WIDEST) if len(digits) <= 9 else _WIDEST
 
 
 def _logger(count: int) -> Piece:

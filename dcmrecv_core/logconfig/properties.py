@@ -51,7 +51,7 @@ class Properties(dict[str, str]):
         sign = text[:1] if text[:1] in ("-", "+") else ""
         digits = text[len(sign) :]
         count = next((at for at, char in enumerate(digits) if char not in "0123456789"), len(digits))
-        return int(f"{sign}{digits[:count] or 0}")
+        return int(f"{sign}{digits[:count].lstrip('0')[:18] or 0}")  # Python refuses to read thousands of digits
 
 
 def expand(properties: Properties, variables: Mapping[str, str]) -> Properties:
