@@ -17,7 +17,7 @@ from dcmrecv_core.model import ProposedContext, Role, SupportedContext, UserIden
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.associate import ContextResult, UserInformation, decode_associate_rq
 from dcmrecv_core.proto.negotiation import Answer, negotiate
-from dcmrecv_core.proto.pdu import Rejection, check_request_header
+from dcmrecv_core.proto.pdu import PeerAborted, Rejection, check_request_header
 
 ASK = {"nothing": None, "both": (True, True), "scp": (False, True), "scu": (True, False)}
 RESULT_REFUSED = (2, None)
@@ -172,6 +172,22 @@ def test_header_that_is_refused(header: str) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         check_request_header(wire.hexa(header))
     assert (caught.value.source, caught.value.reason) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (0, "^Unrecognized PDU type: 00$"),
+        (2, "^A-ASSOCIATE-RQ expected, not PDU type 02$"),
+        (7, "^A-ASSOCIATE-RQ expected, not PDU type 07$"),
+        (8, "^Unrecognized PDU type: 08$"),
+    ],
+)
+def test_what_comes_instead_of_a_request_is_named(kind: int, text: str) -> None:
+    """An A-ABORT is told from the others, for it is not answered (PS3.8 action AA-2)."""
+    with pytest.raises(RemoteProtocolError, match=text) as caught:
+        check_request_header(bytes((kind, 0, 0, 0, 0, 4)))
+    assert isinstance(caught.value, PeerAborted) is (kind == 7)
 
 
 def test_answer_does_not_outgrow_its_item_by_what_a_peer_proposes() -> None:

@@ -160,6 +160,7 @@ ABORTED: dict[str, tuple[bytes, int]] = {
     "command that is text": (pdu(P_DATA, pdv(1, 3, b"hello, is anybody here?")), 6),
     "command ends within an element's header": (pdu(P_DATA, pdv(1, 3, command(echo_elements())[:-4])), 6),
     "command element of 4 GiB": (pdu(P_DATA, pdv(1, 3, hexa("0000 0001 ffffffff 3000"))), 6),
+    "last command element ends too early": (pdu(P_DATA, pdv(3, 3, command(store_elements())[:-1])), 6),
     "Command Field of one byte": (wire.message(1, echo_elements() | {0x0100: b"0"}), 6),
     "Message ID empty": (wire.message(1, echo_elements() | {0x0110: b""}), 6),
 }
@@ -224,6 +225,7 @@ LET_PASS: dict[str, tuple[bytes, bytes, bool]] = {
     #                                               bytes, data set, with a notice
     "unfit SOP Instance UID": (wire.message(3, store_elements(instance="1.2/../x"), b"data"), b"data", True),
     "class of another context": (wire.message(3, store_elements(sop_class=wire.MR), b"data"), b"data", True),
+    "class UID of 64": (wire.message(3, store_elements(sop_class=LONG_UID[:64]), b"data"), b"data", True),
     "no class": (wire.message(3, without(store_elements(), 0x0002), b"data"), b"data", True),
     "C-STORE on Verification": (wire.message(1, store_elements(), b"data"), b"data", True),
     "odd fragments": (
