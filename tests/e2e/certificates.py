@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import trustme
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPrivateNumbers
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from receivers import system_program
 
@@ -37,13 +44,36 @@ class Certificates:
         past = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
         self.expired = self._issue(self._authority, "expired", "ct1.example", not_after=past)
 
-    def other(self, name: str) -> Pair:
-        """Another pair for the receiver."""
-        return self._issue(self._authority, name, "localhost", "127.0.0.1")
+    def other(self, name: str, **validity: datetime.datetime) -> Pair:
+        """Another pair, for a receiver or a sender, valid from `not_before` until `not_after`."""
+        return self._issue(self._authority, name, "localhost", "127.0.0.1", **validity)
 
-    def _issue(self, authority: trustme.CA, name: str, *hosts: str, not_after: datetime.datetime | None = None) -> Pair:
+    def self_signed(self) -> Pair:
+        """A pair whose certificate nobody but itself vouches for."""
+        pair = Pair(self.directory / "self.key", self.directory / "self.pem")
+        new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=self", "-days", 30]
+        openssl(*new, "-keyout", pair.key, "-out", pair.certificate)
+        return pair
+
+    def stolen(self) -> Pair:
+        """The client's certificate with a key that is not its own, though it claims to be.
+
+        The public half is the certificate's, which is all that OpenSSL compares when it loads a pair.
+        """
+        key = load_pem_private_key(self.client.key.read_bytes(), None)
+        if not isinstance(key, RSAPrivateKey):
+            raise TypeError(type(key))
+        own = key.private_numbers()
+        wrong = RSAPrivateNumbers(
+            own.p, own.q, own.d - 2, own.dmp1 - 2, own.dmq1 - 2, own.iqmp, own.public_numbers
+        ).private_key(unsafe_skip_rsa_key_validation=True)
+        pair = Pair(self.directory / "stolen.key", self.client.certificate)
+        pair.key.write_bytes(wrong.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        return pair
+
+    def _issue(self, authority: trustme.CA, name: str, *hosts: str, **validity: datetime.datetime) -> Pair:
         issued = authority.issue_cert(
-            *hosts, common_name=name, organization_name="Test", key_type=trustme.KeyType.RSA, not_after=not_after
+            *hosts, common_name=name, organization_name="Test", key_type=trustme.KeyType.RSA, **validity
         )
         pair = Pair(self.directory / f"{name}.key", self.directory / f"{name}.pem")
         issued.private_key_pem.write_to_path(pair.key)

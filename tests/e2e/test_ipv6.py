@@ -10,7 +10,7 @@ from certificates import Certificates
 from rawscu import EXPLICIT_LE, RawAssociation
 from receivers import Receiver, Start, start_on_port
 from samples import CT, instance_of
-from test_tls import client_context
+from tlspeers import client_context
 
 LOOPBACKS = ("127.0.0.1", "::1")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import struct
 import subprocess
 import time
@@ -15,14 +14,11 @@ from certificates import Certificates, Pair
 from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, associate_rq
 from receivers import Receiver, Start, dcmtk, system_program, until
 from samples import CT, pydicom_files
+from tlspeers import client_context, client_hello, tls
 
 pytestmark = pytest.mark.dcmtk
 
 NOTHING = "Could not receive association request: "
-
-
-def tls(certificates: Certificates, *more: object, pair: Pair | None = None) -> list[object]:
-    return ["-v", "-pm", "+tls", *(pair or certificates.server), "+cf", certificates.authority, *more]
 
 
 def storescu(receiver: Receiver, *arguments: object) -> int:
@@ -36,13 +32,6 @@ def s_client(receiver: Receiver, *arguments: object) -> str:
     words = [str(word) for word in command]
     done = subprocess.run(words, input="", capture_output=True, text=True, timeout=20, check=False)
     return done.stdout + done.stderr
-
-
-def client_context(certificates: Certificates, pair: Pair | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(certificates.authority))
-    if pair is not None:
-        context.load_cert_chain(pair.certificate, pair.key)
-    return context
 
 
 def wait_for_failure(receiver: Receiver, reason: str) -> None:
@@ -173,15 +162,6 @@ def test_a_client_that_stops_in_the_handshake_is_shown_out(ours: Start, certific
     assert 1.5 < time.monotonic() - began < 8
     wait_for_failure(receiver, "DUL network read timeout")
     assert storescu(receiver, "+tls", *certificates.client, "+cf", certificates.authority) == 0
-
-
-def client_hello() -> bytes:
-    outgoing = ssl.MemoryBIO()
-    context = ssl.create_default_context()
-    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
-    with pytest.raises(ssl.SSLWantReadError):
-        client.do_handshake()
-    return outgoing.read()
 
 
 def test_handshakes_leave_half_of_the_pool(ours: Start, certificates: Certificates) -> None:

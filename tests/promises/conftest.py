@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import config, directory, original, ours, program, started
+from fixtures import certificates, config, directory, original, ours, program, started
 from outcomes import Outcome, outcomes
 from peers import PEERS, Peer, start_peer
 from promises import PROMISES
 
-__all__ = ["config", "directory", "original", "ours", "program", "started"]
+__all__ = ["certificates", "config", "directory", "original", "ours", "program", "started"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
