@@ -7,7 +7,7 @@ is ended by A-ABORT.
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, unique
 
 
 class State(IntEnum):
@@ -27,6 +27,7 @@ class State(IntEnum):
     """Waiting for the connection to close."""
 
 
+@unique
 class Event(IntEnum):
     """Table 9-9, what can happen to an acceptor."""
 
@@ -47,6 +48,7 @@ class Event(IntEnum):
     UNRECOGNIZED = 19
 
 
+@unique
 class Action(Enum):
     """Tables 9-6 to 9-8."""
 
