@@ -12,6 +12,10 @@ MAX_PROPOSALS = 256
 MAX_BYTES = 1 << 20
 """Of proposals as received; decoded they take about ten times as much."""
 
+LONGEST = 32 << 10
+"""Bytes of a request of which something may be kept by identity; 128 contexts with five transfer syntaxes each have
+20 KB."""
+
 MAX_RESULTS = 64
 
 Arguments = TypeVarTuple("Arguments")
@@ -60,3 +64,7 @@ class ByIdentity(Generic[*Arguments, Result]):
             if len(self._known) > MAX_RESULTS:
                 self._known.popitem(last=False)
         return known[1]
+
+    def forget(self) -> None:
+        """Let go of all arguments and results."""
+        self._known.clear()

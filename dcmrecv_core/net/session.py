@@ -19,7 +19,7 @@ from dcmrecv_core.net import narration
 from dcmrecv_core.net.connection import LINGER, PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.narration import Narrator
-from dcmrecv_core.net.remembered import ByIdentity, Proposals
+from dcmrecv_core.net.remembered import LONGEST, ByIdentity, Proposals
 from dcmrecv_core.net.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
@@ -63,6 +63,9 @@ class Shared:
 
     def decode(self, body: bytes) -> AssociateRequest:
         """Decode a request; what it proposes may be known already."""
+        if len(body) > LONGEST:  # what is kept of such takes megabytes each: of one at a time only
+            self.proposed_contexts.forget()
+            self.negotiate.forget()
         return decode_associate_rq(body, self.proposals.decode)
 
 

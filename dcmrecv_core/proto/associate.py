@@ -154,11 +154,12 @@ def items(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 
 def decode_associate_rq(body: bytes, decode: Callable[[bytes], Proposal] | None = None) -> AssociateRequest:
-    """The body (without the 6 octets of the PDU header) of an A-ASSOCIATE-RQ; raises RemoteProtocolError.
+    """The body (without the 6 octets of the PDU header) of an A-ASSOCIATE-RQ; raises RemoteProtocolError. Whoever has
+    read it has decided how long it may be.
 
     `decode` may be a `decode_items` that remembers: senders change their title more often than what they propose.
     """
-    check_request_length(len(body))
+    check_request_length(len(body), len(body))
     version, called, calling = _FIXED.unpack_from(body)
     application_context, contexts, user = (decode or decode_items)(body[_FIXED.size :])
     return AssociateRequest(called, calling, contexts, user, version, application_context)

@@ -49,8 +49,9 @@ class KnownStretches:
     def learn(self, layout: Layout, elements: Sequence[PlainElement], inner: Sequence[Span], source: Source) -> None:
         """Keep these elements, if that is worth while; `inner` are the headers within them."""
         start, length = elements[0][2], elements[-1][5] - elements[0][2]
-        price = _PRICE * (len(elements) + len(inner))
-        if self.credit < price or length > _LONGEST:
+        count = len(elements) + len(inner)
+        price = _PRICE * count
+        if self.credit < price or length > _LONGEST or count > MAX_KEPT:
             return
         self.credit -= price
         spans = sorted([(element[2], element[3] - element[2]) for element in elements] + list(inner))

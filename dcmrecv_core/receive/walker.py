@@ -7,6 +7,7 @@ disorder, unknown VR, end of a window) stops them and gets the careful look that
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from itertools import repeat
 
@@ -24,7 +25,7 @@ from dcmrecv_core.receive.encodings import (
     sequence_tags,
 )
 from dcmrecv_core.receive.sources import InflatedSource, Source
-from dcmrecv_core.receive.stretches import Head, KnownStretches
+from dcmrecv_core.receive.stretches import MAX_KEPT, Head, KnownStretches
 
 MAX_DEPTH = 128
 """Sequences within sequences. The deepest real objects (structured reports) have about 20; pydicom, which recurses to
@@ -112,7 +113,8 @@ class Walker:
         # recognised elements are not counted as steps, of which inflated data have so many only
         self.known = None if isinstance(index.source, InflatedSource) else known
         self.fresh: list[PlainElement] = []  # what came since the last stretch that was recognised
-        self.inner: list[Span] = []  # headers within those
+        # headers within those; millions may come, and so many are too many to be learned already
+        self.inner: deque[Span] = deque(maxlen=MAX_KEPT)
         self.window: bytes | memoryview = b""
         self.base = 0  # offset of the window
         self.ceiling = _FIRST_PIXEL_DATA  # runs at top level end before this tag
@@ -277,8 +279,10 @@ class Walker:
         return position
 
     def _stretches(self) -> Mapping[Head, Stretch]:
-        """What may be recognised here: whole top-level elements only."""
-        return _NOTHING if self.frames or self.known is None else self.known.of(self.layout)
+        """What may be recognised here: whole top-level elements only, while the index has room."""
+        if self.frames or self.known is None or len(self.index) >= MAX_ELEMENTS:
+            return _NOTHING
+        return self.known.of(self.layout)
 
     def _recognise(self, stretch: Stretch | None, position: int, last: int, stop: int, ceiling: int) -> Stretch | None:
         """What of the stretch is at `position`, if all of it is in bounds; None if nothing is."""

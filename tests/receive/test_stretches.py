@@ -4,6 +4,7 @@ nothing."""
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scanning import compare
 
-from dcmrecv_core.receive import stretches
+from dcmrecv_core.receive import stretches, walker
 from dcmrecv_core.receive.dataset import Encoding, encoding_of, scan
 from dcmrecv_core.receive.encodings import EXPLICIT_LAYOUT, EXPLICIT_LITTLE
 from dcmrecv_core.receive.sources import MemorySource
@@ -149,3 +150,32 @@ def test_a_file_is_recognised_as_such(tmp_path: Path) -> None:
     data = encode(image(10), EXPLICIT_LITTLE)
     file = bytes(128) + b"DICM" + bytes.fromhex("02000200") + b"UI" + bytes.fromhex("0400312e3200") + data
     compare([data, file, file, data, file], EXPLICIT_LITTLE, known)
+
+
+def nested(count: int) -> bytes:
+    """So many empty elements in items of one sequence."""
+    items = [[Node(0x00091000 + at, "LO", b"") for at in range(1000)]] * (count // 1000)
+    return encode([Node(0x00080060, "CS", b"CT"), Node(SEQUENCE, "SQ", items)], EXPLICIT_LITTLE)
+
+
+def test_headers_that_are_too_many_to_be_kept_take_no_memory() -> None:
+    known = KnownStretches()
+    known.credit = 1 << 20
+    data = nested(20 * stretches.MAX_KEPT // 1000 * 1000)
+    tracemalloc.start()
+    try:
+        scan(MemorySource(memoryview(data)), EXPLICIT_LITTLE, whole=True, known=known)
+        assert tracemalloc.get_traced_memory()[1] < 200 * stretches.MAX_KEPT
+    finally:
+        tracemalloc.stop()
+    assert known.of(EXPLICIT_LAYOUT) == {}
+
+
+def test_behind_more_elements_than_are_kept_nothing_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else those between would be missing in the index, and nothing would say so."""
+    monkeypatch.setattr(walker, "MAX_ELEMENTS", 8)
+    known = KnownStretches()
+    pixel_data = Node(0x7FE00010, "OW", bytes(64))
+    behind = [*(Node(0x00200010 + step, "LO", b"ab") for step in range(5)), pixel_data]
+    before = [Node(0x00100010 + step, "LO", b"cd" * (step + 1)) for step in range(10)]
+    compare([encode(nodes, EXPLICIT_LITTLE) for nodes in (behind, behind, before + behind)], EXPLICIT_LITTLE, known)
