@@ -1,8 +1,10 @@
-"""A data set of 300 MB, one of 200 000 nested items and one that inflates to a thousand times its size, 300 MB (in full
-runs 1.5 GB); the worker's PSS is looked at all the while, every 20 ms."""
+"""A data set of 300 MB, one of 200 000 nested items, one of 2.4 million elements in items side by side, and one that
+inflates to a thousand times its size, 300 MB (in full runs 1.5 GB); the worker's PSS is looked at all the while, every
+20 ms."""
 
 from __future__ import annotations
 
+import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -37,6 +39,16 @@ def nested(_: int) -> Iterator[bytes]:
     yield identification(CT, "1.2.3") + NESTED * opened + NESTED * closed
 
 
+def wide(_: int) -> Iterator[bytes]:
+    """Of what lies within a sequence nothing is kept, however much it is."""
+    elements = b"".join(struct.pack("<HH2sH", 9, 0x1000 + number, b"LO", 0) for number in range(60_000))
+    item = bytes.fromhex("feff00e0ffffffff") + elements + bytes.fromhex("feff0de000000000")
+    yield identification(CT, "1.2.3") + bytes.fromhex("08004011") + b"SQ\0\0" + bytes.fromhex("ffffffff")
+    for _ in range(40):
+        yield item
+    yield bytes.fromhex("feffdde000000000")
+
+
 @cache
 def deflated(megabytes: int) -> tuple[bytes, ...]:
     compressor = zlib.compressobj(9, wbits=-15)
@@ -68,8 +80,13 @@ def watched(pid: int) -> Iterator[list[int]]:
 @pytest.mark.parametrize("mode", ["-B", "+B"])
 @pytest.mark.parametrize(
     ("data", "syntax", "statuses"),
-    [(large, EXPLICIT_LE, {0}), (nested, EXPLICIT_LE, {0, 0xC000}), (deflated, DEFLATED, {0})],
-    ids=["large", "nested", "deflated"],
+    [
+        (large, EXPLICIT_LE, {0}),
+        (nested, EXPLICIT_LE, {0, 0xC000}),
+        (wide, EXPLICIT_LE, {0}),
+        (deflated, DEFLATED, {0}),
+    ],
+    ids=["large", "nested", "wide", "deflated"],
 )
 def test_memory(
     ours: Start,
