@@ -9,7 +9,8 @@ import pytest
 
 
 class Outcome(NamedTuple):
-    """Of one promise. The result is "kept", "BROKEN", or "peers" if only other receivers were measured."""
+    """Of one promise. The result is "kept", "BROKEN", or "peers" if no test of ours ran: others were measured, or all
+    were skipped."""
 
     result: str
     tests: int
@@ -38,8 +39,16 @@ def _added(outcome: Outcome, report: pytest.TestReport, properties: list[tuple[s
         peers = {**outcome.peers, str(peer): _distinct([*outcome.peers.get(str(peer), []), *did])}
         return outcome._replace(seconds=seconds, peers=peers)
     figures = _distinct([*outcome.figures, *(str(value) for name, value in properties if name == "figure")])
+    if report.skipped:  # said on the page, and never a promise kept
+        return outcome._replace(seconds=seconds, figures=_distinct([*figures, f"not run: {_reason(report)}"]))
     result = "BROKEN" if report.failed or outcome.result == "BROKEN" else "kept"
     return outcome._replace(result=result, tests=outcome.tests + 1, seconds=seconds, figures=figures)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Why a test was skipped, without the place that pytest puts before it."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
 
 
 def _distinct(texts: list[str]) -> list[str]:
