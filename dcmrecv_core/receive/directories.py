@@ -60,15 +60,16 @@ class Directory:
     directory to here, because it is on another file system.
     """
 
-    __slots__ = ("fd", "flushed", "foreign", "identity", "parent", "path", "place")
+    __slots__ = ("entry", "fd", "flushed", "foreign", "identity", "parent", "path", "place")
 
     def __init__(self, path: str, place: str, fd: int, parent: Directory | None) -> None:
         self.fd = fd
         self.path = path
         self.place = place
         self.parent = parent
-        status = os.fstat(fd)
-        self.identity = (status.st_dev, status.st_ino)
+        self.identity = _identity(os.fstat(fd))
+        self.entry = self.identity if parent is None else _identity(os.lstat(place))
+        """What stands under its name: itself, or the link that was followed."""
         self.flushed = False
         self.foreign: bool = parent is not None and (parent.foreign or parent.identity[0] != self.identity[0])
 
@@ -77,12 +78,20 @@ class Directory:
             os.close(self.fd)
 
     def is_current(self) -> bool:
-        """Whether the path still leads to this directory (it may have been moved or removed meanwhile)."""
+        """Whether the path still leads to this directory, by the very links that were followed to it: it may have been
+        moved or removed meanwhile, or a foreign link put in its place."""
         try:
-            status = os.stat(self.place)
+            if self.parent is None:
+                return _identity(os.stat(self.place)) == self.identity
+            if not self.parent.is_current() or _identity(os.lstat(self.place)) != self.entry:
+                return False
+            return self.entry == self.identity or _identity(os.stat(self.place)) == self.identity
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) == self.identity
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 class Directories:

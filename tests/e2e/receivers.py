@@ -113,19 +113,24 @@ class Receiver:
 
     def worker_serving(self, port: int) -> int:
         """The child that holds the connection whose other end is `port` of localhost."""
-        return until(lambda: self._holder(port), f"a worker that serves the connection from port {port}")
+        return until(lambda: self._only_holder(port), f"a worker that serves the connection from port {port}")
 
     def wait_until_over(self, port: int) -> None:
         """Wait until no worker holds the connection from `port` any more."""
-        until(lambda: self._holder(port) is None, f"the end of the connection from port {port}", log=lambda: self.log)
+        until(lambda: not self._holders(port), f"the end of the connection from port {port}", log=lambda: self.log)
 
-    def _holder(self, port: int) -> int | None:
+    def _only_holder(self, port: int) -> int | None:
+        """None as long as there are several: one that has just been forked still has what was the supervisor's."""
+        holders = self._holders(port)
+        return holders[0] if len(holders) == 1 else None
+
+    def _holders(self, port: int) -> list[int]:
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
             if (int(fields[1][-4:], 16), int(fields[2][-4:], 16)) == (self.port, port):
                 wanted = f"socket:[{fields[9]}]"
-                return next((pid for pid in self.workers() if wanted in _descriptors(pid)), None)
-        return None
+                return [pid for pid in self.workers() if wanted in _descriptors(pid)]
+        return []
 
     def stop(self, signum: int = signal.SIGTERM, timeout: float = DEADLINE) -> int:
         """Send `signum`, wait for the end, return the exit code (negative: died by that signal)."""

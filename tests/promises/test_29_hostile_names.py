@@ -58,8 +58,8 @@ def command_uid(value: bytes) -> bytes:
 
 
 def data_uid(value: bytes) -> bytes:
-    """No white space is part of a UID; NEL is what Latin-1 adds to ASCII's."""
-    return value.strip(b" \0\t\n\r\x85")
+    """No white space is part of a UID, and a value has several; NEL is what Latin-1 adds to ASCII's."""
+    return b"\\".join(part.strip(b" \0\t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0") for part in value.split(b"\\"))
 
 
 def person_name(value: bytes) -> bytes:

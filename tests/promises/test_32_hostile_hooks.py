@@ -97,6 +97,7 @@ CONTEXTS = [(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])]
 SPARE = 2
 """Idle workers that are kept beside the busy ones."""
 PROCESSING_FAILURE = 0x0110
+OUT_OF_RESOURCES = 0xA700
 HOOK_SECONDS = 2
 GIVEN_UP_AFTER = 6.0
 """Seconds: the time of a hook, one for the tick that measures it, two for it to yield, one to be noticed."""
@@ -162,11 +163,13 @@ def test_the_instance_is_refused(receiver: Receiver, name: str, count: Count, fi
             begin(association, name)
             beside.is_served()
             response = association.response()
-            assert status_of(response) == PROCESSING_FAILURE
+            status = status_of(response)
+            # where memory runs out, even the guard may find none: then the core refuses, and the log names no plugin
+            assert status == PROCESSING_FAILURE or ("eats" in name and status == OUT_OF_RESOURCES)
             assert 0 < len(response[0x0902].rstrip()) <= 64
             assert time.monotonic() - started < GIVEN_UP_AFTER
             assert files(receiver) == before
-            assert f"SOP instance {hostile_instance(name)[0]})" in receiver.log
+            assert status == OUT_OF_RESOURCES or f"SOP instance {hostile_instance(name)[0]})" in receiver.log
             assert association.echo(context_id=3) == 0
             association.release()
             if "eats" in name:

@@ -112,6 +112,36 @@ def test_a_link_planted_later_is_not_followed(tmp_path: Path) -> None:
         directories.get(("a",))
 
 
+def test_a_link_to_where_it_was_moved_is_not_followed(tmp_path: Path) -> None:
+    """It is the directory that is open, but who leads to it now is a stranger."""
+    root = tmp_path / "out"
+    directories = Directories(str(root))
+    directories.get(("a", "b"))
+    (root / "a").rename(tmp_path / "moved")
+    (root / "a").symlink_to(tmp_path / "moved")
+    os.lchown(root / "a", NOBODY, -1)
+    with pytest.raises(HookFailure):
+        directories.get(("a", "b"))
+    with pytest.raises(HookFailure):
+        directories.get(("a",))
+
+
+def test_a_link_of_ours_is_followed_once_until_it_changes(tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    for place in (root, tmp_path / "one", tmp_path / "other"):
+        place.mkdir()
+    (root / "a").symlink_to(tmp_path / "one")
+    directories = Directories(str(root))
+    directory = directories.get(("a",))
+    assert directories.get(("a",)) is directory
+    (root / "a").unlink()
+    (root / "a").symlink_to(tmp_path / "other")
+    assert same(directories.get(("a",)).fd, tmp_path / "other")
+    (tmp_path / "other").rename(tmp_path / "was")
+    (tmp_path / "other").mkdir()
+    assert same(directories.get(("a",)).fd, tmp_path / "other")
+
+
 NON_ROOT = """
 import os, sys
 from dcmrecv_core.errors import StatusError
