@@ -104,11 +104,11 @@ def test_sigterm_when_idle(ours: Start) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_signal_lets_the_instance_under_way_finish(ours: Start, signum: signal.Signals) -> None:
-    receiver = ours("-pm")
+    receiver = ours("-pm", "-v")
     with RawAssociation(receiver.port, CONTEXTS) as association:
         middle = len(DATA) // 2
         association.request(store_rq(CT, INSTANCE), DATA[:middle], last=False)
-        receiver.worker_serving(association.local_port)
+        receiver.wait_for_log("Received C-STORE Request")  # else there is nothing under way yet
         receiver.process.send_signal(signum)
         until(lambda: refuses_connections(receiver), "new associations are refused")
         for piece in data_pdus(1, [DATA[middle:]], is_command=False):
