@@ -138,8 +138,9 @@ def test_idle_ends_at_once(start: Start, number: int) -> None:
 
 @pytest.mark.parametrize("group", [False, True], ids=["term", "ctrl-c"])
 def test_the_instance_under_way_is_finished(start: Start, group: bool) -> None:
-    receiver = start(start_new_session=True)
+    receiver = start("-v", start_new_session=True)
     with half_way(receiver) as association, RawAssociation(receiver.port, CONTEXTS) as idle:
+        receiver.wait_for_log("Received C-STORE Request")
         if group:
             os.killpg(receiver.process.pid, signal.SIGINT)
         else:
