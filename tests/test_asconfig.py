@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from dcmrecv_core.asconfig import AssociationConfigurationError, load_profile
 from dcmrecv_core.model import Role, SupportedContext
 from original import NO_DIRECTORY, Ended, original
+from profile_samples import BASE
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -24,39 +25,6 @@ BIG_ENDIAN = "1.2.840.10008.1.2.2"
 JPEG = "1.2.840.10008.1.2.4.50"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
-
-BASE = r"""# a profile with everything
-[[TransferSyntaxes]]
-[A]
-TransferSyntax1 = LocalEndianExplicit
-TransferSyntax2 = 1.2.840.10008.1.2
-[B-2]
-TransferSyntax1 = =JPEGBaseline
-
-[[PresentationContexts]]
-[PC]
-PresentationContext1 = CTImageStorage\A
-PresentationContext2 = 1.2.3.4\ b- 2
-[PD]
-PresentationContext1 = MRImageStorage\A
-
-[[SCPSCURoleSelection]]
-[R]
-Role1 = CTImageStorage\Both
-Role2 = 1.2.3.4\SCP
-
-[[ExtendedNegotiation]]
-[E]
-ExtendedNegotiation1 = CTImageStorage\0102fF
-
-[[Profiles]]
-[Def]
-PresentationContexts = PC
-SCPSCURoleSelection = R
-ExtendedNegotiation = E
-[Two]
-PresentationContexts = P D
-"""
 
 
 @pytest.fixture

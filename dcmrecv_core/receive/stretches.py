@@ -84,17 +84,18 @@ class KnownStretches:
         if len(headers) < _SHORTEST:
             return
         if self._kept + len(headers) > MAX_KEPT:
-            for stretches in self._by_layout.values():  # in place: a walk may be looking into one
-                stretches.clear()
+            for known in self._by_layout.values():  # in place: a walk may be looking into one
+                known.clear()
             self._kept = 0
-        self._kept += len(headers)
+        stretches, head = self.of(layout), layout.header(headers[0], 0)
+        replaced = stretches.get(head)
+        self._kept += len(headers) - (len(replaced.headers) if replaced is not None else 0)
         start = elements[0][2]
         relative = [
             (tag, vr, offset - start, value - start, length, end - start)
             for tag, vr, offset, value, length, end in elements
         ]
-        stretch = Stretch(relative, [(offset - start, length) for offset, length in spans], tuple(headers))
-        self.of(layout)[layout.header(headers[0], 0)] = stretch
+        stretches[head] = Stretch(relative, [(offset - start, length) for offset, length in spans], tuple(headers))
 
 
 def _offset(element: PlainElement) -> int:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from answers import Accepted, next_answer
 from original import Ended
+from profile_samples import BASE
 from programs import run_both
 from proposals import USER, context, request, role
 from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation
@@ -21,39 +22,6 @@ from samples import CT, MR
 EXPLICIT = "LocalEndianExplicit"
 BIG_ENDIAN, JPEG = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.50"
 ABSENT = ("-od", "absent", "1")
-
-BASE = r"""# a profile with everything
-[[TransferSyntaxes]]
-[A]
-TransferSyntax1 = LocalEndianExplicit
-TransferSyntax2 = 1.2.840.10008.1.2
-[B-2]
-TransferSyntax1 = =JPEGBaseline
-
-[[PresentationContexts]]
-[PC]
-PresentationContext1 = CTImageStorage\A
-PresentationContext2 = 1.2.3.4\ b- 2
-[PD]
-PresentationContext1 = MRImageStorage\A
-
-[[SCPSCURoleSelection]]
-[R]
-Role1 = CTImageStorage\Both
-Role2 = 1.2.3.4\SCP
-
-[[ExtendedNegotiation]]
-[E]
-ExtendedNegotiation1 = CTImageStorage\0102fF
-
-[[Profiles]]
-[Def]
-PresentationContexts = PC
-SCPSCURoleSelection = R
-ExtendedNegotiation = E
-[Two]
-PresentationContexts = P D
-"""
 
 MR_LINE = "PresentationContext1 = MRImageStorage\\A"
 TWICE = f"{MR_LINE}\nPresentationContext2 = MRImageStorage\\B-2"

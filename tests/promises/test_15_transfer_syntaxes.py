@@ -62,7 +62,7 @@ def test_stored_is_sent(ours: Start, mode: str, figure: Callable[[str], None]) -
 
 
 def test_peer(peer: Peer) -> None:
-    """In the three uncompressed syntaxes, which all of them accept for CT."""
+    """In the two little endian syntaxes without compression, which all of them accept for CT."""
     plain = [sample for sample in made_samples() if sample.transfer_syntax in ("1.2.840.10008.1.2", EXPLICIT_LE)]
     statuses, differing = store_each(peer.receiver, plain)
     peer.does(f"{len(statuses) - len(differing)} of {len(statuses)} plain data sets unchanged")

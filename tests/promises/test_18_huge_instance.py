@@ -4,13 +4,13 @@ receives it is read all the while. 320 MiB, in the full run 4.5 GiB."""
 from __future__ import annotations
 
 import hashlib
-import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from processes import proportional_set_size
 from promises import promise
 from rawscu import EXPLICIT_LE, RawAssociation, status_of, store_rq
 from receivers import Start
@@ -25,12 +25,6 @@ JPEG = "1.2.840.10008.1.2.4.50"
 UID = "1.2.3.4"
 BLOCK = hashlib.sha512(b"seed").digest() * (MIB // 64)
 ITEM = struct.Struct("<HHI")
-
-
-def proportional_set_size(pid: int) -> int:
-    """PSS in bytes: private memory and the process's share of what it shares."""
-    [kilobytes] = re.findall(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    return int(kilobytes) * 1024
 
 
 def huge(mebibytes: int) -> Iterator[bytes]:

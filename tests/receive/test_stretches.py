@@ -179,3 +179,14 @@ def test_behind_more_elements_than_are_kept_nothing_is_recognised(monkeypatch: p
     behind = [*(Node(0x00200010 + step, "LO", b"ab") for step in range(5)), pixel_data]
     before = [Node(0x00100010 + step, "LO", b"cd" * (step + 1)) for step in range(10)]
     compare([encode(nodes, EXPLICIT_LITTLE) for nodes in (behind, behind, before + behind)], EXPLICIT_LITTLE, known)
+
+
+def test_what_takes_the_place_of_another_stretch_is_counted_once() -> None:
+    """The same first header, then other lengths: after each split and each new stretch the count is that of what is
+    there, or more and more room would be lost."""
+    known = KnownStretches()
+    known.credit = 10**6
+    for number in range(40):
+        elements = [Node(0x00100000 + 16 * step, "LO", b"ab" * (1 + (step * number) % 5)) for step in range(30)]
+        compare([encode(elements, EXPLICIT_LITTLE)], EXPLICIT_LITTLE, known)
+        assert known._kept == sum(len(stretch.headers) for stretch in known.of(EXPLICIT_LAYOUT).values())
