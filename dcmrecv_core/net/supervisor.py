@@ -87,9 +87,7 @@ class Supervisor:
         self._announced = False
         self._next_watchdog = 0.0
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
-        self._desk.max_request = settings.max_request
-        self._desk.tls = tls is not None
-        self._desk.hides_names = settings.disable_host_lookup
+        self._instruct_desk()
         self._pool = Pool(
             self._selector, settings.max_associations, settings.hook_seconds, self._in_child, self._admit_again
         )
@@ -239,12 +237,16 @@ class Supervisor:
         self._settings = settings
         self._capabilities = capabilities
         self._tls = tls
-        self._desk.seconds = float(settings.acse_timeout)
-        self._desk.max_request = settings.max_request
-        self._desk.tls = tls is not None
-        self._desk.hides_names = settings.disable_host_lookup
+        self._instruct_desk()
         self._pool.renew(settings.hook_seconds)
         self._background.renew(time.monotonic())
+
+    def _instruct_desk(self) -> None:
+        desk, settings = self._desk, self._settings
+        desk.seconds = float(settings.acse_timeout)
+        desk.max_request = settings.max_request
+        desk.tls = self._tls is not None
+        desk.hides_names = settings.disable_host_lookup
 
     def _kill(self) -> None:
         self._pool.signal_all(signal.SIGKILL)
