@@ -18,6 +18,14 @@ PATIENCE = 0.5
 LINGER = 0.1
 """Seconds to wait for the peer to close first (the ARTIM timer of state 13); the original waits up to 180."""
 
+LOOKS = 32
+"""How often to look for bytes before waiting for them, some 40 microseconds in all, if the last wait was short. A
+sender on a fast network is about to send the next request; to sleep and to be woken takes longer than it needs, and
+costs what is in the processor's caches."""
+
+SHORT_WAIT = 100e-6
+"""Seconds of waiting after which looking is worth while."""
+
 _TIMEVAL = struct.Struct("@ll")
 
 
@@ -62,12 +70,21 @@ class PlainConnection:
         patience = _TIMEVAL.pack(0, int(PATIENCE * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
         self._receive = sock.recv_into
+        self._looks = 0
 
     def receive_into(self, view: memoryview) -> int | None:
+        for _ in range(self._looks):
+            try:
+                return self._receive(view, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+        began = time.monotonic()
         try:
             return self._receive(view)
         except BlockingIOError:
             return None
+        finally:
+            self._looks = LOOKS if time.monotonic() - began < SHORT_WAIT else 0
 
     def acknowledge(self) -> None:
         # A sender with Nagle's algorithm on (every DCMTK tool as shipped) sends a PDU's header and holds the rest back
