@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NoReturn
 
 from dcmrecv_core import hookspecs
 from dcmrecv_core.confinement import memory
@@ -122,6 +122,8 @@ def guard(
         guarded = _guard_notification(call, plugin, hook)
     elif hook in BACKGROUND_HOOKS:
         guarded = _guard_background(call, plugin, hook)
+    elif hook in INSTANCE_HOOKS and built_in:
+        guarded = _guard_own_decision(call, plugin, hook)
     else:
         guarded = _guard_decision(call, plugin, hook)
     # pluggy asks this one for its arguments, and so passes all, also to a function that names none: the log has to say
@@ -225,13 +227,30 @@ def _guard_decision(call: Callable[..., Any], plugin: str, hook: str) -> Callabl
             return result
         except BaseException as error:
             timer.stop()
-            if hook in INSTANCE_HOOKS and _refuses(error):
-                raise  # from `save`, or as good as a Refuse: the storage failed, not the plugin
-            _log_failure(plugin, hook, args, error)
-            what = "took too long" if isinstance(error, HookTimeout) else "failed"
-            raise HookFailure(f"Plugin {plugin} {what} in {hook}") from error
+            _fail(plugin, hook, args, error)
 
     return guarded
+
+
+def _guard_own_decision(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    """Of a plugin that comes with the receiver: it is known to return what it should, before long."""
+
+    def guarded(*args: Any) -> Any:
+        try:
+            return call(*args)
+        except BaseException as error:
+            _fail(plugin, hook, args, error)
+
+    return guarded
+
+
+def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> NoReturn:
+    """A decision has raised `error`: raises what the core is to know of it."""
+    if hook in INSTANCE_HOOKS and _refuses(error):
+        raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
+    _log_failure(plugin, hook, args, error)
+    what = "took too long" if isinstance(error, HookTimeout) else "failed"
+    raise HookFailure(f"Plugin {plugin} {what} in {hook}") from error
 
 
 def _refuses(error: BaseException) -> bool:

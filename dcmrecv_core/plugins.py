@@ -64,11 +64,11 @@ class Plugins:
     def _resolve(self) -> None:
         """Look up once who is asked at each stage of an instance, in pluggy's order: its own relay takes 3 microseconds
         a call to find that out, and to see that there are no wrappers, which are refused."""
-        self._receive = self._implementations("receive")
-        self._choose_subdir = self._implementations("choose_subdir")
-        self._choose_filename = self._implementations("choose_filename")
-        self._write = self._implementations("write")
-        self._stored = self._implementations("stored")
+        self.receive: Callable[[Instance], ReceiveResult] = _first(self._implementations("receive"))
+        self.choose_subdir: Callable[[Instance], str] = _first(self._implementations("choose_subdir"))
+        self.choose_filename: Callable[[Instance], Name] = _first(self._implementations("choose_filename"))
+        self.write: Callable[[Instance, str], str] = _first(self._implementations("write"))
+        self.stored: Callable[[Instance, str], None] = _all(self._implementations("stored"))
 
     def _implementations(self, hook: str) -> tuple[Callable[..., Any], ...]:
         return tuple(each.function for each in reversed(getattr(self._hook, hook).get_hookimpls()))
@@ -173,26 +173,6 @@ class Plugins:
             contexts += answer
         return tuple(contexts) if answers else None
 
-    def receive(self, instance: Instance) -> ReceiveResult:
-        result: ReceiveResult = _first(self._receive, instance)
-        return result
-
-    def choose_subdir(self, instance: Instance) -> str:
-        subdir: str = _first(self._choose_subdir, instance)
-        return subdir
-
-    def choose_filename(self, instance: Instance) -> Name:
-        name: Name = _first(self._choose_filename, instance)
-        return name
-
-    def write(self, instance: Instance, path: str) -> str:
-        location: str = _first(self._write, instance, path)
-        return location
-
-    def stored(self, instance: Instance, location: str) -> None:
-        for call in self._stored:
-            call(instance, location)
-
     def association_ended(self, association: Association, summary: Summary) -> None:
         self._hook.association_ended(association=association, summary=summary)
 
@@ -202,13 +182,27 @@ class Plugins:
         return self._manager.subset_hook_caller(hook, others)
 
 
-def _first(implementations: tuple[Callable[..., Any], ...], *args: object) -> Any:
-    """The first result that is not None."""
-    for call in implementations:
-        result = call(*args)
-        if result is not None:
-            return result
-    return None
+def _first(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
+    """Asks one after the other for a result that is not None."""
+    if len(implementations) == 1:
+        return implementations[0]
+
+    def first(*args: object) -> Any:
+        for call in implementations:
+            result = call(*args)
+            if result is not None:
+                return result
+        return None
+
+    return first
+
+
+def _all(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., None]:
+    def all_of_them(*args: object) -> None:
+        for call in implementations:
+            call(*args)
+
+    return all_of_them
 
 
 def load_named(specs: Iterable[str], before: Plugins | None = None) -> Plugins:

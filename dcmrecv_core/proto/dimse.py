@@ -17,7 +17,7 @@ MAX_UID_LENGTH = 64
 
 _ELEMENT = Struct("<HHI")
 _US = Struct("<H")
-_UL = Struct("<I")
+_GROUP_LENGTH = Struct("<HHII")
 
 
 class CommandField:
@@ -163,8 +163,7 @@ def _comment(text: str) -> bytes:
     return "".join(printable).replace("\\", "/").encode("ascii")
 
 
-_RESPONSE = Struct("<8sH8sH18sH")
-_BEFORE_FIELD = _ELEMENT.pack(0, Tag.COMMAND_FIELD, 2)
+_BEHIND_FIELD = Struct("<8sH18sH")
 _BEFORE_ID = _ELEMENT.pack(0, Tag.MESSAGE_ID_BEING_RESPONDED_TO, 2)
 _BEFORE_STATUS = _element(Tag.DATA_SET_TYPE, _US.pack(NO_DATA_SET)) + _ELEMENT.pack(0, Tag.STATUS, 2)
 
@@ -173,18 +172,23 @@ def encode_response(
     command: Command, status: int, comment: str = "", offending_elements: tuple[int, ...] = ()
 ) -> bytes:
     """The response to `command` (PS3.7 9.3.1.2, 9.3.5.2): Message ID, class and instance as received."""
-    body = _RESPONSE.pack(
-        *(_BEFORE_FIELD, command.field | RESPONSE_BIT),
-        *(_BEFORE_ID, command.message_id),
-        *(_BEFORE_STATUS, status),
-    )
-    if command.sop_class:
-        body = _element(Tag.AFFECTED_SOP_CLASS_UID, _padded(command.sop_class, b"\0")) + body
+    body = _up_to_field(command.field, command.sop_class)
+    body += _BEHIND_FIELD.pack(_BEFORE_ID, command.message_id, _BEFORE_STATUS, status)
     if offending_elements:
         value = b"".join(_US.pack(tag >> 16) + _US.pack(tag & 0xFFFF) for tag in offending_elements)
         body += _element(Tag.OFFENDING_ELEMENT, value)
     if comment:
         body += _element(Tag.ERROR_COMMENT, _padded(_comment(comment), b" "))
-    if command.sop_instance:
-        body += _element(Tag.AFFECTED_SOP_INSTANCE_UID, _padded(command.sop_instance, b"\0"))
-    return _element(Tag.GROUP_LENGTH, _UL.pack(len(body))) + body
+    instance = command.sop_instance
+    if instance:
+        if len(instance) & 1:
+            instance += b"\0"
+        body += _ELEMENT.pack(0, Tag.AFFECTED_SOP_INSTANCE_UID, len(instance)) + instance
+    return _GROUP_LENGTH.pack(0, Tag.GROUP_LENGTH, 4, len(body)) + body
+
+
+@lru_cache(maxsize=16)  # the same for all instances of a class
+def _up_to_field(field: int, sop_class: bytes) -> bytes:
+    """What a response begins with, but for the group length."""
+    start = _element(Tag.AFFECTED_SOP_CLASS_UID, _padded(sop_class, b"\0")) if sop_class else b""
+    return start + _element(Tag.COMMAND_FIELD, _US.pack(field | RESPONSE_BIT))

@@ -11,6 +11,7 @@ import os
 import stat
 from collections import OrderedDict
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import PurePath
 
 from dcmrecv_core.errors import HookFailure, StorageError
@@ -32,16 +33,21 @@ def contained(subdir: str | PurePath, filename: str, extension: str = "") -> tup
 
     Raises HookFailure (0110) for an absolute path, "..", NUL, or a separator in the file name.
     """
-    parts, filename = _checked(str(subdir), filename)
-    return tuple(escape(part) for part in parts), escape(filename, extension)
+    try:
+        check_filename(filename)
+        return _escaped_parts(str(subdir)), escape(filename, extension)
+    except ValueError as error:
+        raise HookFailure(str(error)) from error
+
+
+@lru_cache(maxsize=64, typed=True)  # the instances of a series go to one directory; what `escape` made is a type
+def _escaped_parts(subdir: str) -> tuple[str, ...]:
+    return tuple(escape(part) for part in split_directory(subdir))
 
 
 def inside(path: str, root: str) -> tuple[tuple[str, ...], str]:
     """Directory components and file name of a path in `root` or relative to it, as they are; raises as `contained`."""
-    return _checked(*os.path.split(path.removeprefix(root + "/")))
-
-
-def _checked(subdir: str, filename: str) -> tuple[tuple[str, ...], str]:
+    subdir, filename = os.path.split(path.removeprefix(root + "/"))
     try:
         check_filename(filename)
         return split_directory(subdir), filename

@@ -32,6 +32,7 @@ class ReceivedInstance(Instance):
         "_publisher",
         "association",
         "attempt",
+        "chosen",
         "content",
         "may_replace",
         "on_exists",
@@ -57,6 +58,8 @@ class ReceivedInstance(Instance):
         self.on_exists: OnExists = "overwrite"
         self.state: dict[str, Any] = {}
         self.content = content
+        self.chosen: tuple[str, tuple[str, ...], str] | None = None
+        """Path, directory components and file name that the core has chosen, once it has."""
         self.may_replace = False
         self.replaced = False
         self._index = index
@@ -103,7 +106,10 @@ class ReceivedInstance(Instance):
         on_exists = on_exists or self.on_exists
         if on_exists not in ON_EXISTS:
             raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
-        parts, name = inside(path, self._publisher.directories.root)
+        if self.chosen is not None and path == self.chosen[0]:
+            _, parts, name = self.chosen
+        else:
+            parts, name = inside(path, self._publisher.directories.root)
         was_running = timer.suspend()
         try:
             return self._publisher.publish(parts, name, on_exists, self.content)

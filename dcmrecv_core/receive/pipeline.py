@@ -202,6 +202,7 @@ class Reception:
         if filename != f"{name.text}{extension}":
             self._remark(logging.WARNING, f"unfit file name, stored as {filename}")
         self._path = "/".join((self._receiver.publisher.directories.root, *parts, filename))
+        instance.chosen = (self._path, parts, filename)
         log.debug("generated filename for received object: %s", self._path)
         return self._path
 

@@ -74,11 +74,14 @@ def split_header(index: DataSetIndex) -> tuple[list[Element], list[Element]]:
 
 def uid_of(index: DataSetIndex, tag: int) -> str:
     """The text of a UI element, cut at the first NUL, without trailing blanks; "" if absent or empty."""
-    element = index.get(tag)
-    if element is None or element.length == UNDEFINED_LENGTH:
+    found = index.find(tag)
+    if found is None:
         return ""
-    length = min(element.length, _LONGEST_UID_FIELD)
-    value = bytes(index.source.window(element.value_offset, length)[:length])
+    start, (_, _, _, value_offset, length, _) = found
+    if length == UNDEFINED_LENGTH:
+        return ""
+    length = min(length, _LONGEST_UID_FIELD)
+    value = bytes(index.source.window(start + value_offset, length)[:length])
     return value.partition(b"\0")[0].rstrip(b" ").decode("latin-1")
 
 
