@@ -30,6 +30,14 @@ def logging_as_before() -> Iterator[None]:
 
 
 @pytest.fixture
+def in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing compiled is used, installed or not: the test is about what it would take over."""
+    from dcmrecv_core import compiled
+
+    monkeypatch.setattr(compiled, "AVAILABLE", False)
+
+
+@pytest.fixture
 def modules_as_before() -> Iterator[None]:
     """Forgets the plugins that a test imports and where they were: another test may have others of the same names."""
     before, path = set(sys.modules), sys.path[:]

@@ -89,6 +89,7 @@ class Session:
         self._association: Association | None = None
         self._store: events.StoreRequested | None = None
         self._reception: Reception | None = None
+        self._collecting = False  # a request had begun before the last receive
         self._output = bytearray()
         self._stored = self._refused = self._discarded = self._bytes = 0
         self._quiet_since: float | None = None  # since when the peer has neither sent nor taken a byte
@@ -115,6 +116,7 @@ class Session:
             self._acceptor.receive_request(self._handover.request)
             self._serve()
         except OSError as error:
+            self._take_what_came()
             self._drop_reception(narration.PEER_GONE)
             self._narrator.closed(self._handover, f"lost: {error.strerror or error}")
             self._ended = "closed"
@@ -155,13 +157,20 @@ class Session:
             self._send()
             if self._ended:
                 break
-            if self._shared.should_stop(self._reception is None):
+            self._collecting = acceptor.collecting
+            if self._shared.should_stop(self._between_instances):
                 self._stop()
             else:
                 self._receive()
         self._send()
         if self._ended in ("released", "closed"):  # it may have closed its side only, and read the responses now
             self._flush()
+
+    def _take_what_came(self) -> None:
+        """Of a request that is not complete and will not be."""
+        self._acceptor.read_piecemeal()
+        while (event := self._acceptor.next_event()) is not None:
+            self._handlers[type(event)](event)
 
     def _close(self) -> None:
         """Let the peer close first. One that asks again or talks nonsense meanwhile is told so (PS3.8 action AA-7)."""
@@ -210,13 +219,16 @@ class Session:
         now = time.monotonic()
         if self._quiet_since is None:
             self._quiet_since = now - PATIENCE
+        if self._acceptor.collecting:
+            self._acceptor.read_piecemeal()
+            return
         quiet = now - self._quiet_since
         limit = self._shared.settings.dimse_timeout
         if limit is not None and quiet >= limit:
             self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)", narration.NO_DATA)
         elif quiet >= self._patience and (self._acceptor.mid_message or self._output):
             self._abort("failed", f"no progress for {self._patience} s inside a message")
-        elif self._shared.should_stop(self._reception is None):
+        elif self._shared.should_stop(self._between_instances):
             self._stop()
 
     def _send(self) -> None:
@@ -342,6 +354,10 @@ class Session:
 
     # Messages
 
+    @property
+    def _between_instances(self) -> bool:
+        return self._reception is None and not self._collecting
+
     def _on_echo(self, event: events.EchoRequested) -> None:
         narrator = self._narrator
         if narrator.informs:
@@ -353,8 +369,9 @@ class Session:
         self._refused += event.command.field == CommandField.C_STORE_RQ
 
     def _on_store(self, event: events.StoreRequested) -> None:
-        if self._shared.should_stop(True):  # a peer that pipelines leaves no quiet moment between two instances
+        if self._shared.should_stop(self._between_instances):  # a peer that pipelines leaves no quiet moment there
             self._stop()
+        self._collecting = False
         if self._association is None or self._ended:
             return
         command = event.command

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from dcmrecv_core import compiled
 from dcmrecv_core.errors import LocalProtocolError, RemoteProtocolError
 from dcmrecv_core.proto import events, pdu
 from dcmrecv_core.proto.associate import (
@@ -22,6 +23,7 @@ from dcmrecv_core.proto.associate import (
     encode_associate_ac,
 )
 from dcmrecv_core.proto.buffer import ReceiveBuffer
+from dcmrecv_core.proto.collector import RequestCollector
 from dcmrecv_core.proto.dimse import Command, encode_response
 from dcmrecv_core.proto.message import MessageReader
 from dcmrecv_core.proto.negotiation import ACCEPTED, Answer
@@ -83,6 +85,7 @@ class Acceptor:
         self._decode = decode
         self._buffer = ReceiveBuffer(memory)
         self._messages = MessageReader(self._buffer, self._max_pdu, strict)
+        self._collector = RequestCollector(self._buffer, self._max_pdu) if compiled.AVAILABLE else None
         self._request: AssociateRequest | None = None
         self._peer_max_length = 0
         self._output: list[bytes] = []
@@ -109,6 +112,9 @@ class Acceptor:
 
     def receive_eof(self) -> None:
         """The peer closed its side, or the connection broke (event 17). Take the events of what was received first."""
+        if self.collecting:
+            self.read_piecemeal()
+            self._events.extend(list(iter(self.next_event, None)))
         if self.state in _KNOWN_TO_CALLER:
             self._events.append(events.Closed(self._messages.mid_message))
         if self.state is not State.STA1:
@@ -137,6 +143,17 @@ class Acceptor:
         while the buffer holds something that `next_event` has not looked at."""
         buffer = self._buffer
         return self._messages.mid_message or self._missing > 0 or buffer.end > buffer.start
+
+    @property
+    def collecting(self) -> bool:
+        """Whether there is the beginning of a C-STORE request in the buffer of which no event has told yet, because
+        all events of it come at once when it is complete. Always false without the compiled parts."""
+        return self._collector is not None and self._collector.collecting
+
+    def read_piecemeal(self) -> None:
+        """Let `next_event` tell of what is being collected now: the rest may be long in coming."""
+        if self._collector is not None:
+            self._collector.read_piecemeal()
 
     def next_event(self) -> events.Event | None:
         """The next event, None if more bytes are needed. Faults of the peer are events (`Failed`), not exceptions."""
@@ -214,6 +231,13 @@ class Acceptor:
             return self._read_messages()
         if buffer.end - buffer.start < HEADER_LENGTH:
             return False
+        if self._collector is not None and self.state is State.STA6 and not self._messages.mid_message:
+            request = self._collector.read(self._messages.contexts)
+            if request is not None:
+                self._events.extend(request)
+                return True
+            if self._collector.collecting:
+                return False
         kind, length = HEADER.unpack_from(buffer.memory, buffer.start)
         buffer.start += HEADER_LENGTH
         self._on_header(kind, length)

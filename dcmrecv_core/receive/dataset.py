@@ -4,6 +4,7 @@
     encodings.py transfer syntaxes, layouts of headers
     walker.py    the walk
     stretches.py what data sets have in common: makes it faster
+    regular.py   what leaves nothing to remark, by the compiled part if there is one
     elements.py  what it yields
 
 What is refused, with `DataSetError`: nothing at all; data that end inside a header, a value, or a sequence that wants a
@@ -21,6 +22,7 @@ value of a UN element of defined length are opaque.
 from __future__ import annotations
 
 from dcmrecv_core.errors import DataSetError
+from dcmrecv_core.receive import regular
 from dcmrecv_core.receive.elements import DataSetIndex, Element
 from dcmrecv_core.receive.encodings import UNDEFINED_LENGTH, Encoding, encoding_of
 from dcmrecv_core.receive.sources import InflatedSource, Source
@@ -40,6 +42,8 @@ def scan(source: Source, encoding: Encoding, *, whole: bool, known: KnownStretch
     if encoding.deflated:
         source = InflatedSource(source)
     index = DataSetIndex(source)
+    if whole and regular.fill(index, encoding):
+        return index
     walker = Walker(index, encoding, whole, known)
     try:
         walker.walk()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from dcmrecv_core.receive.sources import Source
 
@@ -30,6 +30,31 @@ PlainElement = tuple[int, str, int, int, int, int]
 
 Span = tuple[int, int]
 """Offset and length of a header."""
+
+
+class PlainElements(Protocol):
+    """Elements by tag, as far as an index needs them."""
+
+    def get(self, tag: int, /) -> PlainElement | None: ...
+
+    def values(self) -> Iterable[PlainElement]: ...
+
+    def __contains__(self, tag: object, /) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+
+class KnownElements(Protocol):
+    """Top-level elements that came one behind the other, from the tag `first` to the tag `last`."""
+
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def last(self) -> int: ...
+
+    @property
+    def elements(self) -> PlainElements: ...
 
 
 class Stretch:
@@ -79,7 +104,7 @@ class DataSetIndex:
     def __init__(self, source: Source) -> None:
         self.found: dict[int, PlainElement] = {}
         """By tag, those that were looked at one by one; of repeated elements the first."""
-        self.recognised: list[tuple[int, Stretch]] = []
+        self.recognised: list[tuple[int, KnownElements]] = []
         """The others, as stretches with the offsets where they begin."""
         self.recognised_count = 0
         self.pixel_offset = 0
@@ -102,21 +127,26 @@ class DataSetIndex:
     def __contains__(self, tag: int) -> bool:
         return tag in self.found or any(tag in stretch.elements for _, stretch in self.recognised)
 
-    def add(self, start: int, stretch: Stretch) -> None:
+    def add(self, start: int, stretch: KnownElements) -> None:
         """`stretch` is at `start`."""
         self.recognised.append((start, stretch))
         self.recognised_count += len(stretch.elements)
 
     def get(self, tag: int) -> Element | None:
         """The element with this tag, None if there is none."""
+        found = self.find(tag)
+        return None if found is None else _moved(found[1], found[0])
+
+    def find(self, tag: int) -> tuple[int, PlainElement] | None:
+        """The same before it is made: what to add to its offsets, and the element."""
         plain = self.found.get(tag)
         if plain is not None:
-            return Element._make(plain)
+            return 0, plain
         for start, stretch in self.recognised:
             if stretch.first <= tag <= stretch.last:
                 plain = stretch.elements.get(tag)
                 if plain is not None:
-                    return _moved(plain, start)
+                    return start, plain
         return None
 
     @property

@@ -38,14 +38,14 @@ class Source(Protocol):
 class MemorySource:
     """A data set that is in memory as a whole."""
 
-    __slots__ = ("_view", "size")
+    __slots__ = ("size", "view")
 
     def __init__(self, view: memoryview) -> None:
-        self._view = view
+        self.view = view
         self.size = len(view)
 
     def window(self, offset: int, length: int) -> memoryview:
-        return self._view[offset:]
+        return self.view[offset:]
 
 
 class FileSource:

@@ -20,6 +20,8 @@ from dcmrecv_core.receive.encodings import EXPLICIT_LAYOUT, EXPLICIT_LITTLE
 from dcmrecv_core.receive.sources import MemorySource
 from dcmrecv_core.receive.stretches import KnownStretches
 
+pytestmark = pytest.mark.usefixtures("in_python")
+
 SERIES = 0x0020000E
 SEQUENCE = 0x00081140
 

@@ -1,0 +1,51 @@
+"""C-STORE requests as a whole, out of the receive buffer, by the compiled part (see `dcmrecv_core.compiled`)."""
+
+from __future__ import annotations
+
+from dcmrecv_core import compiled
+from dcmrecv_core.proto import events
+from dcmrecv_core.proto.buffer import ReceiveBuffer
+from dcmrecv_core.proto.dimse import Command, CommandField, command_text
+
+Request = tuple[events.StoreRequested, events.DataReceived]
+
+
+class RequestCollector:
+    """Leaves a regular request in `buffer` until all of it is there, and has it in one step then.
+
+    What is not regular, and what is too long for the buffer, is the `MessageReader`'s.
+    """
+
+    __slots__ = ("_buffer", "_max_pdu", "_piecemeal", "_room", "collecting")
+
+    def __init__(self, buffer: ReceiveBuffer, max_pdu: int) -> None:
+        self.collecting = False
+        """A request has begun that is worth waiting for."""
+        self._buffer = buffer
+        self._max_pdu = max_pdu
+        self._room = len(buffer.memory) * 15 // 16  # what is waited for leaves some to receive into
+        self._piecemeal = False
+
+    def read(self, contexts: dict[int, tuple[str, str]]) -> Request | None:
+        """The request that begins here, if it is complete and regular; `contexts` are the accepted ones."""
+        self.collecting = False
+        if self._piecemeal:
+            self._piecemeal = False
+            return None
+        buffer = self._buffer
+        found = compiled.messages.gather(buffer.memory, buffer.start, buffer.end, self._max_pdu, contexts)
+        if not isinstance(found, tuple):
+            self.collecting = found is compiled.messages.INCOMPLETE and buffer.end - buffer.start < self._room
+            return None
+        context_id, message_id, sop_class, sop_instance, originator, command, data_set, buffer.start = found
+        encoded = bytes(buffer.view[command])
+        request = Command(
+            CommandField.C_STORE_RQ, message_id, True, sop_class, sop_instance, command_text(originator), encoded
+        )
+        store = events.StoreRequested(context_id, request, *contexts[context_id])
+        return store, events.DataReceived([buffer.view[data_set]], True)
+
+    def read_piecemeal(self) -> None:
+        """Wait no longer: what is there of the request is for the `MessageReader`."""
+        self._piecemeal = self.collecting
+        self.collecting = False

@@ -1,0 +1,96 @@
+"""What the compiled walk takes is what the walker in Python has nothing to remark on, and it finds the same."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from dataset_targets import BY_FIRST_BYTE, NESTED, data_set_seeds
+from datasetmaker import ENCODINGS, SMALL, Node, encode, header, item, sample, sample_files
+from dcmrecv_compiled import dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutants import next_input
+from scanning import outcome
+
+from conftest import in_python
+from dcmrecv_core.receive import regular
+from dcmrecv_core.receive.elements import DataSetIndex
+from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
+from dcmrecv_core.receive.sources import MemorySource
+
+SEEDS = data_set_seeds()
+
+
+def taken(data: bytes, encoding: Encoding) -> bool:
+    return regular.fill(DataSetIndex(MemorySource(memoryview(data))), encoding)
+
+
+def check(data: bytes, encoding: Encoding) -> None:
+    with_it, without = outcome(data, encoding, None), in_python(lambda: outcome(data, encoding, None))
+    assert with_it == without
+
+
+@pytest.mark.parametrize("path", sample_files(), ids=lambda path: path.name)
+def test_real_data_sets(path: Path) -> None:
+    found = sample(path)
+    if found is not None and (encoding := encoding_of(found[0])) is not None:
+        check(found[1], encoding)
+
+
+def test_nearly_all_real_data_sets_are_regular() -> None:
+    found = [each for path in sample_files() if (each := sample(path)) is not None]
+    plain = [(data, encoding) for uid, data in found if (encoding := encoding_of(uid)) and not encoding.deflated]
+    assert len(plain) > 100
+    assert sum(taken(data, encoding) for data, encoding in plain) > 0.9 * len(plain)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
+@pytest.mark.parametrize("nodes", [SMALL, NESTED[:1] + SMALL[4:]], ids=["small", "nested"])
+def test_made_data_sets_are_regular(nodes: list[Node], encoding: Encoding) -> None:
+    data = encode(nodes, encoding)
+    check(data, encoding)
+    assert taken(data, encoding)
+    for end in range(len(data)):
+        check(data[:end], encoding)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_any_data_have_the_same_outcome(seed: int) -> None:
+    data = next_input(random.Random(seed), SEEDS)
+    check(data[1:], BY_FIRST_BYTE[data[0] % len(BY_FIRST_BYTE)])
+
+
+def test_sequences_too_deep_are_left_to_python() -> None:
+    data = encode([Node(0x00081155, "UI", b"1.2\0")], EXPLICIT_LITTLE)
+    depths = []
+    for depth in range(1, 140):
+        inner = item(0xFFFEE000, len(data), EXPLICIT_LITTLE) + data
+        data = header(0x00081140, "SQ", len(inner), EXPLICIT_LITTLE) + inner
+        check(data, EXPLICIT_LITTLE)
+        if taken(data, EXPLICIT_LITTLE):
+            depths.append(depth)
+    assert depths == list(range(1, 33))
+
+
+def test_as_many_elements_as_an_index_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dcmrecv_core.receive import walker
+
+    monkeypatch.setattr(walker, "MAX_ELEMENTS", 600)
+    for count, fits in ((599, True), (600, True), (601, False)):
+        data = encode([Node(0x00110000 + number, "LO", b"ab") for number in range(count)], EXPLICIT_LITTLE)
+        assert taken(data, EXPLICIT_LITTLE) is fits
+        check(data, EXPLICIT_LITTLE)
+
+
+def test_elements_are_read_from_the_data_again() -> None:
+    data = encode(SMALL, IMPLICIT_LITTLE)
+    layout = dataset.Layout(False, True, (), (), [0x00081140, 0x00400275])
+    elements = dataset.walk(data, layout, False, 100)
+    assert elements is not None and len(elements) == len(SMALL)
+    assert (elements.first, elements.last) == (SMALL[0].tag, SMALL[-1].tag)
+    assert [element[0] for element in elements.values()] == [node.tag for node in SMALL]
+    assert elements.get(0x00100010) == elements.values()[4]
+    assert 0x00100010 in elements and 0x00100020 not in elements and elements.get(0x00100020) is None

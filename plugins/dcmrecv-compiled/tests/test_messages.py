@@ -1,0 +1,154 @@
+"""Requests that are collected are the requests that would have been read."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import wire
+from conversation import CONVERSATION, REQUEST
+from dcmrecv_compiled import messages
+from driver import Run, make
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutants import next_input
+from wire import P_DATA, command, packed, pdu, pdv
+
+from conftest import in_python
+from dcmrecv_core.proto import events
+from dcmrecv_core.proto.acceptor import Acceptor
+
+CONTEXTS = {3: (wire.CT, wire.EXPLICIT)}
+SEEDS = [
+    CONVERSATION,
+    REQUEST + wire.store(2, bytes(300)) + wire.store(3, bytes(3000)) + wire.release_rq(),
+    REQUEST + packed(random.Random(1), 3, wire.store_elements(4), bytes(2000), 300) + wire.store(5, b""),
+]
+
+
+def conversed(stream: bytes, cuts: list[int], **options: Any) -> tuple[Any, ...]:
+    """What becomes of a stream that comes in pieces and then ends."""
+    run = Run(**options)
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        run.feed(stream[start:end])
+    return run.eof().outcome
+
+
+@settings(max_examples=400, deadline=None)
+@given(seed=st.integers(0, 2**32), strict=st.booleans(), size=st.sampled_from([16, 400, 4096, 1 << 16]))
+def test_any_stream_has_the_same_outcome(seed: int, strict: bool, size: int) -> None:
+    rng = random.Random(seed)
+    stream = next_input(rng, SEEDS)
+    if rng.randrange(3):
+        stream = REQUEST + stream[len(REQUEST) :]
+    cuts = sorted(rng.randint(0, len(stream)) for _ in range(rng.choice((0, 1, 5, 40))))
+    options = {"size": size, "strict": strict}
+    assert conversed(stream, cuts, **options) == in_python(lambda: conversed(stream, cuts, **options))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    elements=st.dictionaries(
+        st.sampled_from([0x0002, 0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x1000, 0x1030, 0x1031]),
+        st.one_of(
+            st.sampled_from([wire.CT, wire.MR, wire.INSTANCE, "1..2", "1.2.", "", "1" * 65, b"1.2\0\0", b" 1.2"]),
+            st.integers(0, 65535),
+            st.binary(max_size=5),
+        ),
+    ),
+    strict=st.booleans(),
+)
+def test_any_command_has_the_same_outcome(seed: int, elements: Any, strict: bool) -> None:
+    rng = random.Random(seed)
+    sound = dict(wire.store_elements())
+    for number in rng.sample(sorted(elements), rng.randint(0, min(2, len(elements)))):
+        sound[number] = elements[number]
+    stream = REQUEST + wire.message(3, sound, b"data") + wire.echo()
+    assert conversed(stream, [], strict=strict) == in_python(lambda: conversed(stream, [], strict=strict))
+
+
+def accepted(size: int = 1 << 16) -> Run:
+    run = Run(size)
+    run.feed(wire.request())
+    return run
+
+
+def receive(acceptor: Acceptor, data: bytes) -> list[events.Event]:
+    acceptor.get_buffer()[: len(data)] = data
+    acceptor.buffer_updated(len(data))
+    return list(iter(acceptor.next_event, None))
+
+
+def test_a_whole_request_has_one_fragment() -> None:
+    content = random.Random(1).randbytes(20000)
+    stream = pdu(P_DATA, pdv(3, 3, command(wire.store_elements())))
+    for start in range(0, 20000, 1000):
+        stream += pdu(P_DATA, pdv(3, 2 if start == 19000 else 0, content[start : start + 1000]))
+    [store, data] = receive(accepted().acceptor, stream)
+    assert isinstance(store, events.StoreRequested) and isinstance(data, events.DataReceived)
+    assert store.command.sop_instance_uid == wire.INSTANCE and store.command.encoded == command(wire.store_elements())
+    assert data.last and [bytes(fragment) for fragment in data.fragments] == [content]
+
+
+def test_the_rest_of_a_request_is_waited_for_until_it_is_asked_for() -> None:
+    stream = wire.store(1, bytes(1000))
+    acceptor = accepted().acceptor
+    assert not acceptor.collecting
+    assert receive(acceptor, stream[:500]) == []
+    assert acceptor.collecting and acceptor.mid_message
+    acceptor.read_piecemeal()
+    assert not acceptor.collecting
+    store, data = iter(acceptor.next_event, None)
+    assert isinstance(store, events.StoreRequested) and isinstance(data, events.DataReceived) and not data.last
+    [rest] = receive(acceptor, stream[500:])
+    assert isinstance(rest, events.DataReceived) and rest.last
+    assert receive(acceptor, stream[:500]) == []  # the next one is collected again
+    assert [type(event) for event in receive(acceptor, stream[500:])] == [events.StoreRequested, events.DataReceived]
+
+
+def test_what_was_collected_is_told_before_the_end() -> None:
+    acceptor = accepted().acceptor
+    assert receive(acceptor, wire.store(1, bytes(1000))[:500]) == []
+    acceptor.receive_eof()
+    store, data, closed = iter(acceptor.next_event, None)
+    assert isinstance(store, events.StoreRequested)
+    assert isinstance(data, events.DataReceived) and not data.last
+    assert closed == events.Closed(True)
+
+
+def test_reading_piecemeal_with_nothing_collected_changes_nothing() -> None:
+    acceptor = accepted().acceptor
+    acceptor.read_piecemeal()
+    assert receive(acceptor, wire.store(1, bytes(1000))[:500]) == []
+    assert acceptor.collecting
+
+
+def test_a_request_too_long_for_the_buffer_comes_piecemeal() -> None:
+    content = bytes(range(256)) * 50
+    run = accepted(4096)
+    run.feed(wire.store(1, content) + wire.store(2, b"ab"))
+    assert [entry[1] for entry in run.log if entry[0] == "data"] == [content, b"ab"]
+
+
+def test_what_is_not_regular_is_not_moved() -> None:
+    stream = bytearray(wire.store(1, bytes(1000)) + pdu(P_DATA, pdv(3, 3, b"no command")))
+    for start in range(6, len(stream)):
+        before = bytes(stream)
+        found = messages.gather(stream, start, len(stream), 16384, CONTEXTS)
+        assert not isinstance(found, tuple) and bytes(stream) == before
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 10**6), (10**6, 10**6 + 100), (-50, 100)])
+def test_bounds_of_the_buffer_are_kept(start: int, end: int) -> None:
+    stream = wire.store(1, bytes(100))
+    with pytest.raises(IndexError):
+        messages.gather(bytearray(stream[:-10]), start, end, 16384, CONTEXTS)
+
+
+def test_the_acceptor_without_the_parts_collects_nothing() -> None:
+    acceptor = in_python(make)
+    assert not acceptor.collecting
+    acceptor.read_piecemeal()
+    assert not acceptor.collecting
