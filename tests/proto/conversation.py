@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from itertools import pairwise
 
 import wire
 from driver import Run
@@ -31,11 +32,10 @@ CONVERSATION = (
 def survives(stream: bytes, rng: random.Random, *, strict: bool = False) -> None:
     """Whole and in pieces it comes to the same; the answers are well-formed PDUs; the end is the end."""
     whole = Run(strict=strict).feed_all([stream])
-    pieces, position = Run(rng.randint(16, 400), strict=strict), 0
-    while position < len(stream):
-        count = rng.randint(1, 200)
-        pieces.feed(stream[position : position + count])
-        position += count
+    cuts = [0]
+    while cuts[-1] < len(stream):
+        cuts.append(cuts[-1] + rng.randint(1, 200))
+    pieces = Run(rng.randint(16, 400), strict=strict).feed_all(stream[start:end] for start, end in pairwise(cuts))
     assert pieces.outcome == whole.outcome
     kinds = [kind for kind, _ in wire.pdus(whole.sent)]
     assert set(kinds) <= {wire.AC, wire.RJ, wire.P_DATA, wire.RELEASE_RP, wire.ABORT}

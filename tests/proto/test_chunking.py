@@ -64,6 +64,7 @@ def test_buffer_that_gets_full_is_never_without_room(size: int) -> None:
     assert run.log[-1] == ("echo", 1, 7)
 
 
+@pytest.mark.usefixtures("in_python")
 def test_one_event_for_all_that_a_receive_brought() -> None:
     """Fragments leave without waiting for the end of their PDV or PDU, as views into the buffer, not as copies."""
     run = Run(1 << 16)

@@ -73,6 +73,7 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
     cdef unsigned int length, context_id = 0, control = 0
     cdef bint in_command = True
     cdef list fragments = []
+    cdef object syntaxes = None
 
     if start < 0 or end > memory.shape[0]:
         raise IndexError(f"{start} to {end} of a buffer of {memory.shape[0]} bytes")
@@ -101,6 +102,9 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
             context_id = memory[at + 4]
             if not control & COMMAND_BIT or not control & LAST_BIT:
                 return None
+            syntaxes = contexts.get(context_id)
+            if syntaxes is None:
+                return None
         elif memory[at + 4] != context_id or control & COMMAND_BIT:
             return None
         at += PDV_HEADER
@@ -114,16 +118,13 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
             command = fragment
             if not read_command(memory, command, &request):
                 return None
+            if bytes_of(memory, unpadded(memory, request.sop_class)).decode("latin-1") != syntaxes[0]:
+                return None
         else:
             fragments.append((fragment.start, fragment.end))
             if control & LAST_BIT:
                 break
     if at != pdu_end:
-        return None
-    syntaxes = contexts.get(context_id)
-    if syntaxes is None:
-        return None
-    if bytes_of(memory, unpadded(memory, request.sop_class)).decode("latin-1") != syntaxes[0]:
         return None
     target = first = fragments[0][0]
     for begin, behind in fragments:
