@@ -388,7 +388,7 @@ class Session:
         narrator = self._narrator
         if narrator.debugs:
             narrator.data_received(self._store, event)
-        self._reception.write(event.fragments)
+        self._reception.write(event.fragments, last=event.last)
         if event.last:
             size = self._reception.size
             self._bytes += size

@@ -120,12 +120,13 @@ class Reception:
         """Bytes of the data set so far."""
         return self._spool.size
 
-    def write(self, fragments: list[memoryview]) -> None:
-        """Take the next fragments; they are copied. A fault of the disk is kept for `finish`."""
+    def write(self, fragments: list[memoryview], *, last: bool = False) -> None:
+        """Take the next fragments; they are copied, but those that come with `last` have to stay as they are until
+        `finish` is done. A fault of the disk is kept for it."""
         if self._fault is not None:
             return
         try:
-            self._spool.append(fragments)
+            self._spool.append(fragments, last=last)
         except OSError as error:
             self._fault = storage_error(error, "Cannot spool data set")
             self.discard()

@@ -48,8 +48,9 @@ class Spool:
         self.prefix_length = 0
         """Length of what precedes the data set in the file."""
 
-    def append(self, fragments: Sequence[memoryview]) -> None:
-        """Copy the next bytes of the data set.
+    def append(self, fragments: Sequence[memoryview], *, last: bool = False) -> None:
+        """Copy the next bytes of the data set; the `last` ones, if they are in one piece all there is, are not copied
+        and have to stay as they are until `close`.
 
         Raises OSError if the file cannot be created or written, StorageError if the data set becomes too large; the
         spool is then good for `close` only.
@@ -57,6 +58,10 @@ class Spool:
         length = sum(map(len, fragments))
         size = self.size
         if self.fd is None and size + length <= len(self._buffer):
+            if last and not size and len(fragments) == 1:
+                self._buffer = fragments[0]
+                self._in_memory = self.size = length
+                return
             buffer = self._buffer
             for fragment in fragments:
                 end = size + len(fragment)

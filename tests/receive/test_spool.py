@@ -68,6 +68,31 @@ def test_small_data_set_stays_in_memory() -> None:
     assert bytes(spool.view()) == stored(spool) == DATA
 
 
+def test_what_comes_in_one_piece_is_not_copied() -> None:
+    memory = bytearray(DATA)
+    spool = make(5000)
+    spool.append([memoryview(memory)], last=True)
+    memory[0] ^= 0xFF
+    assert bytes(spool.view()) == stored(spool) == bytes(memory)
+
+
+@pytest.mark.parametrize("pieces", [[1000, 4000], [2000, 3000]])
+def test_the_last_piece_of_several_is_copied(pieces: list[int]) -> None:
+    first, last = bytearray(DATA[: pieces[0]]), bytearray(DATA[pieces[0] :])
+    spool = make(5000)
+    spool.append([memoryview(first)])
+    spool.append([memoryview(last)], last=True)
+    first[:] = last[: len(first)] = bytes(len(first))
+    assert bytes(spool.view()) == stored(spool) == DATA
+
+
+def test_one_piece_too_large_for_memory_goes_to_a_file() -> None:
+    spool = make(1500)
+    spool.append([memoryview(DATA)], last=True)
+    assert spool.fd is not None and stored(spool) == DATA
+    spool.close()
+
+
 @pytest.mark.parametrize("step", [1, 999, 5000])
 def test_large_data_set_goes_to_a_file_behind_its_prefix(step: int) -> None:
     seen: list[bytes] = []
