@@ -43,11 +43,12 @@ _CHUNK = 65536
 class Visitor:
     """A connection whose request is not complete, or (`leaving`) one that waits for the peer to close.
 
-    `data` grows as bytes come, whatever length the peer declares; `wanted` is where to stop reading. With `tls` it
-    stays empty, and `awaited` is the number of bytes that the kernel waits for before it wakes us.
+    `data` grows as bytes come, whatever length the peer declares; `wanted` is where to stop reading, `counted` how much
+    of it stays with us. With `tls` it stays empty, and `awaited` is the number of bytes that the kernel waits for before
+    it wakes us.
     """
 
-    __slots__ = ("address", "awaited", "data", "deadline", "leaving", "port", "sock", "tls", "wanted")
+    __slots__ = ("address", "awaited", "counted", "data", "deadline", "leaving", "port", "sock", "tls", "wanted")
 
     def __init__(self, sock: socket.socket, address: str, port: int, deadline: float, tls: bool = False) -> None:
         self.sock = sock
@@ -55,6 +56,7 @@ class Visitor:
         self.port = port
         self.deadline = deadline
         self.data = bytearray()
+        self.counted = 0
         self.wanted = pdu.HEADER_LENGTH
         self.leaving = False
         self.tls = tls
@@ -131,15 +133,12 @@ class FrontDesk:
             self.welcome(sock, plain_address(address), port, now)
 
     def welcome(self, sock: socket.socket, address: str, port: int, now: float) -> None:
-        """A new half-open connection; makes room if there are too many."""
-        if self._per_peer[address] >= MAX_VISITORS_PER_PEER:
-            self._drop(next(other for other in self._visitors.values() if other.address == address))
-        elif len(self._visitors) >= MAX_VISITORS:
-            self._drop(next(iter(self._visitors.values())))
+        """A new connection. With most comes the request; who keeps it waiting becomes a visitor."""
         log.debug("Association Received: %s", address)
-        sock.setblocking(False)
-        visitor = self._enter(Visitor(sock, address, port, now + self.seconds, self.tls))
-        self._read(visitor, now)  # most requests are there already
+        visitor = Visitor(sock, address, port, now + self.seconds, self.tls)
+        if visitor.tls:
+            self._stay(visitor)
+        self._read(visitor, now)
 
     def say_goodbye(self, handover: Handover, now: float, answer: bytes) -> None:
         """Send a last PDU, then wait a moment for the peer to close, so that it can read it."""
@@ -158,6 +157,8 @@ class FrontDesk:
         """Drop whose time is over; seconds until the next one's is, None if nobody is here."""
         if not self._accepting and now >= self._resume_at:
             self._resume()
+        if not self._visitors:
+            return None
         for visitor in [visitor for visitor in self._visitors.values() if visitor.deadline <= now]:
             if visitor.leaving:
                 self._drop(visitor)
@@ -174,7 +175,7 @@ class FrontDesk:
                 self._look(visitor)
                 return
             while len(data) < visitor.wanted:
-                chunk = visitor.sock.recv(min(visitor.wanted - len(data), _CHUNK))
+                chunk = visitor.sock.recv(min(visitor.wanted - len(data), _CHUNK), socket.MSG_DONTWAIT)
                 if not chunk:
                     if len(data) < pdu.HEADER_LENGTH:
                         connection_only(visitor.address if self.hides_names else at_once(visitor.address))
@@ -183,11 +184,10 @@ class FrontDesk:
                     self._drop(visitor)
                     return
                 data += chunk
-                self._bytes += len(chunk)
                 if len(data) == pdu.HEADER_LENGTH:
                     visitor.wanted += pdu.check_request_header(bytes(data), self.max_request)
         except BlockingIOError:
-            self._bound_memory()
+            self._stay(visitor)
             return
         except OSError as error:
             not_requested(visitor.address, error.strerror or str(error))
@@ -197,6 +197,7 @@ class FrontDesk:
             detail = _TLS_UNEXPECTED if not visitor.tls and is_handshake(data) else error.detail
             not_requested(visitor.address, str(error), detail)
             silent = visitor.tls or isinstance(error, pdu.PeerAborted)
+            self._stay(visitor)
             self._leave(visitor, now, b"" if silent else pdu.encode_abort(error.source, error.reason))
             return
         self._forget(visitor)
@@ -205,7 +206,8 @@ class FrontDesk:
     def _look(self, visitor: Visitor) -> None:
         """Wait for a whole ClientHello without reading it. The kernel wakes us when it is there (SO_RCVLOWAT), for a
         byte that was looked at and left is always ready; or before, when the connection ends."""
-        head = visitor.sock.recv(max(visitor.awaited, HEADER_LENGTH), socket.MSG_PEEK) if visitor.awaited else b""
+        look = socket.MSG_PEEK | socket.MSG_DONTWAIT
+        head = visitor.sock.recv(max(visitor.awaited, HEADER_LENGTH), look) if visitor.awaited else b""
         if visitor.awaited and len(head) < visitor.awaited:
             raise RemoteProtocolError("TLS error: unexpected eof while reading")
         wanted = wanted_length(head)
@@ -217,9 +219,18 @@ class FrontDesk:
         visitor.awaited = wanted
         visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
 
-    def _bound_memory(self) -> None:
+    def _stay(self, visitor: Visitor) -> None:
+        """It will take a while: make room if there are too many, or too much of what they have said."""
+        if visitor.sock.fileno() not in self._visitors:
+            if self._per_peer[visitor.address] >= MAX_VISITORS_PER_PEER:
+                self._drop(next(other for other in self._visitors.values() if other.address == visitor.address))
+            elif len(self._visitors) >= MAX_VISITORS:
+                self._drop(next(iter(self._visitors.values())))
+            self._enter(visitor)
+        self._bytes += len(visitor.data) - visitor.counted
+        visitor.counted = len(visitor.data)
         while self._bytes > MAX_BYTES:
-            longest = max(self._visitors.values(), key=lambda visitor: len(visitor.data))
+            longest = max(self._visitors.values(), key=lambda visitor: visitor.counted)
             log.warning("too many long requests that are not complete, dropping the one of %s", longest.address)
             self._drop(longest)
 
@@ -229,14 +240,14 @@ class FrontDesk:
         try:
             if visitor.awaited:
                 visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-            visitor.sock.send(answer)
+            visitor.sock.send(answer, socket.MSG_DONTWAIT)
             visitor.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self._drop(visitor)
 
     def _discard_input(self, visitor: Visitor) -> None:
         try:
-            if visitor.sock.recv(_CHUNK):
+            if visitor.sock.recv(_CHUNK, socket.MSG_DONTWAIT):
                 return
         except BlockingIOError:
             return
@@ -251,9 +262,10 @@ class FrontDesk:
         return visitor
 
     def _forget(self, visitor: Visitor) -> None:
+        if self._visitors.pop(visitor.sock.fileno(), None) is None:
+            return  # it said all at once
         self._selector.unregister(visitor.sock)
-        del self._visitors[visitor.sock.fileno()]
-        self._bytes -= len(visitor.data)
+        self._bytes -= visitor.counted
         self._per_peer[visitor.address] -= 1
         if not self._per_peer[visitor.address]:
             del self._per_peer[visitor.address]

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import socket
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _FRAME = struct.Struct("!IHBd")  # length of the request, peer's port, length of the peer's address, secure_until or 0
 IDLE = b"I"
@@ -20,12 +19,13 @@ READ = b"R"
 """What it sends when a connection with TLS has come as far as others are when they are handed over."""
 TAKEN = b"T"
 """What it sends when a hand-over has arrived. The supervisor keeps its copy until then, for another worker."""
+_USUAL = 16384
+"""Bytes within which nearly all hand-overs come, and so at once: nothing follows one before the worker is idle again."""
 
 
 @dataclass(slots=True)
 class Handover:
-    """A connection whose A-ASSOCIATE-RQ was read to its end; `id` names the association, `lost` counts the workers
-    that ended before they took it.
+    """A connection whose A-ASSOCIATE-RQ was read to its end; `lost` counts the workers that ended before they took it.
 
     With TLS only the ClientHello is there, not yet read: the worker has until the monotonic time `secure_until`, which
     all processes share, for handshake and request.
@@ -35,7 +35,6 @@ class Handover:
     request: bytes
     address: str
     port: int
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
     lost: int = 0
     secure_until: float | None = None
 
@@ -67,6 +66,11 @@ class Sender:
         return True
 
     @property
+    def is_done(self) -> bool:
+        """Whether all is sent."""
+        return not self._data
+
+    @property
     def has_begun(self) -> bool:
         """Whether the connection is on its way; the request may not be yet."""
         return not self._fds
@@ -81,17 +85,19 @@ def receive(control: socket.socket) -> Handover | None:
 
     Raises OSError when that happens within a hand-over, or if no descriptor is left for the connection.
     """
-    head, fds, _, _ = socket.recv_fds(control, _FRAME.size, 1)
-    if not head:
+    data, fds, _, _ = socket.recv_fds(control, _USUAL, 1)
+    if not data:
         return None
     if not fds:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    sock = socket.socket(fileno=fds[0])
+    sock = socket.socket(type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, fileno=fds[0])
     try:
-        head += _read(control, _FRAME.size - len(head))
-        length, port, address_length, secure_until = _FRAME.unpack(head)
-        address = _read(control, address_length).decode()
-        handover = Handover(sock, _read(control, length), address, port, secure_until=secure_until or None)
+        data = _read_on(control, data, _FRAME.size)
+        length, port, address_length, secure_until = _FRAME.unpack_from(data)
+        start = _FRAME.size + address_length
+        data = _read_on(control, data, start + length)
+        address = data[_FRAME.size : start].decode()
+        handover = Handover(sock, data[start:], address, port, secure_until=secure_until or None)
         control.send(TAKEN)
         return handover
     except OSError:
@@ -99,11 +105,14 @@ def receive(control: socket.socket) -> Handover | None:
         raise
 
 
-def _read(control: socket.socket, length: int) -> bytes:
-    data = bytearray()
-    while len(data) < length:
-        chunk = control.recv(length - len(data))
+def _read_on(control: socket.socket, data: bytes, length: int) -> bytes:
+    """`data` and what it lacks of `length` bytes."""
+    if len(data) >= length:
+        return data
+    whole = bytearray(data)
+    while len(whole) < length:
+        chunk = control.recv(length - len(whole))
         if not chunk:
             raise ConnectionResetError("the supervisor ended within a hand-over")
-        data += chunk
-    return bytes(data)
+        whole += chunk
+    return bytes(whole)

@@ -74,6 +74,8 @@ class Pool:
         give_back: Callable[[Handover], None],
     ) -> None:
         self._selector = selector
+        self._controls = selectors.DefaultSelector()
+        self._attentive = False  # whether the loop is woken by what workers say
         self._limit = limit
         self._hook_seconds = hook_seconds
         self._main = main
@@ -127,13 +129,38 @@ class Pool:
             worker.securing = False
         return False
 
-    def on_control(self, control: socket.socket, now: float) -> None:
+    def hear(self, now: float) -> None:
+        """Take what workers have said since the last time, and notice who is gone."""
+        for key, _events in self._controls.select(0):
+            self._hear(key.data, now)
+
+    def attend(self, waiting: bool) -> None:
+        """Let the loop be woken by what workers say where somebody depends on it: requests are `waiting`, or a worker
+        is starting, is to be replaced or has not got all of a hand-over.
+
+        Else the next turn is early enough, for each association would cost two more of them.
+        """
+        matters = waiting or any(
+            not worker.started or worker.outdated or (worker.sender is not None and not worker.sender.is_done)
+            for worker in self._workers.values()
+        )
+        if matters == self._attentive:
+            return
+        self._attentive = matters
+        if matters:
+            self._selector.register(self._controls, selectors.EVENT_READ, self._on_controls)
+        else:
+            self._selector.unregister(self._controls)
+
+    def _on_controls(self, controls: selectors.BaseSelector, now: float) -> None:
+        self.hear(now)
+
+    def _hear(self, worker: Worker, now: float) -> None:
         """A worker says something, can take more of a hand-over, or is gone."""
-        worker = self._workers[control.fileno()]
-        if worker.sender is not None:
+        if worker.sender is not None and not worker.sender.is_done:
             self._advance(worker)
         try:
-            message = control.recv(16)
+            message = worker.control.recv(16)
         except BlockingIOError:
             return
         except OSError:
@@ -192,7 +219,9 @@ class Pool:
     def ended(self, pid: int, code: int, now: float) -> None:
         """A child process of the supervisor has ended with `code`, or by a signal (negative); perhaps a worker."""
         for worker in [worker for worker in self._workers.values() if worker.pid == pid]:
-            self._forget(worker, now)
+            self._hear(worker, now)  # whether it has taken what it was given
+            if worker.control.fileno() in self._workers:
+                self._forget(worker, now)
         if pid not in self._unreaped:
             return
         self._unreaped.discard(pid)
@@ -202,6 +231,7 @@ class Pool:
 
     def abandon(self) -> None:
         """In a forked worker: close what belongs to the supervisor."""
+        self._controls.close()
         for worker in self._workers.values():
             worker.control.close()
             if worker.sender is not None:
@@ -224,8 +254,8 @@ class Pool:
             raise
         theirs.close()
         ours.setblocking(False)
-        self._workers[ours.fileno()] = Worker(pid, ours, slot, heartbeat, now, self._hook_seconds)
-        self._selector.register(ours, selectors.EVENT_READ, self.on_control)
+        worker = self._workers[ours.fileno()] = Worker(pid, ours, slot, heartbeat, now, self._hook_seconds)
+        self._controls.register(ours, selectors.EVENT_READ, worker)
 
     def _advance(self, worker: Worker) -> bool:
         """Go on with a hand-over; False if the worker is gone and nothing was handed over."""
@@ -235,7 +265,7 @@ class Pool:
         except OSError:
             done = True  # the worker is gone; its end of the pair will tell
         events = selectors.EVENT_READ if done else selectors.EVENT_READ | selectors.EVENT_WRITE
-        self._selector.modify(worker.control, events, self.on_control)
+        self._controls.modify(worker.control, events, worker)
         return sender is None or sender.has_begun
 
     def _is_stuck(self, worker: Worker, now: float) -> bool:
@@ -258,7 +288,7 @@ class Pool:
             self._idle.remove(worker)
         del self._workers[worker.control.fileno()]
         self._unreaped.add(worker.pid)
-        self._selector.unregister(worker.control)
+        self._controls.unregister(worker.control)
         worker.control.close()
         self._board.give_back(worker.slot)
         if not worker.started:

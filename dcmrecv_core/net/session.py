@@ -6,6 +6,7 @@ The only place where bytes, messages and instances meet; each of the three knows
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -292,7 +293,7 @@ class Session:
             called_ae_title=request.called_ae_title,
             peer_address=self._handover.address,
             peer_port=self._handover.port,
-            id=self._handover.id,
+            id=secrets.token_hex(8),
             proposed=proposed,
             user_identity=user.user_identity,
             tls=self._connection.peer_subject,

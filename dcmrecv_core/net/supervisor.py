@@ -110,7 +110,10 @@ class Supervisor:
         return 0
 
     def _turn(self) -> None:
-        for key, _events in self._selector.select(self._timeout(time.monotonic())):
+        self._pool.attend(bool(self._waiting))
+        ready = self._selector.select(self._timeout(time.monotonic()))
+        self._pool.hear(time.monotonic())
+        for key, _events in ready:
             if self._selector.get_map().get(key.fd) is key:  # not closed by what came before it in this turn
                 key.data(key.fileobj, time.monotonic())
         self._keep_house(time.monotonic())

@@ -73,10 +73,6 @@ def test_one_after_the_other(control: Pair) -> None:
             sock.close()
 
 
-def test_ids_are_unique(connection: Pair) -> None:
-    assert Handover(connection[0], b"", "", 1).id != Handover(connection[0], b"", "", 1).id
-
-
 def test_worker_gone_leaves_the_connection_for_another(control: Pair, connection: Pair) -> None:
     ours, theirs = control
     theirs.close()

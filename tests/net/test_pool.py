@@ -77,6 +77,7 @@ class Driver:
     def turn(self, seconds: float = 0.0) -> None:
         """Let `seconds` pass, then handle what is ready, waiting for it a moment of real time."""
         self.now += seconds
+        self.pool.attend(waiting=True)
         for key, _ in self.selector.select(0.02):
             if self.selector.get_map().get(key.fd) is key:
                 key.data(key.fileobj, self.now)
@@ -193,6 +194,34 @@ def test_an_idle_worker_serves_again(start: Start) -> None:
     peer, pid = driver.serve()
     driver.finish(peer)
     assert driver.serve()[1] == pid
+
+
+def test_an_association_that_ends_wakes_the_loop_only_where_somebody_waits(start: Start) -> None:
+    driver = start(limit=1)
+    driver.pool.grow(driver.now)
+    driver.pool.attend(waiting=False)
+    assert driver.selector.select(10), "the first one is ready: there is nobody before"
+    driver.settle()
+    driver.pool.attend(waiting=False)
+    peer, pid = driver.serve()
+    peer.close()
+    assert driver.selector.select(0.1) == []
+    assert driver.idle == 0
+    driver.pool.attend(waiting=True)
+    assert driver.selector.select(10), "it has ended before"
+    driver.pool.hear(driver.now)
+    assert driver.idle == 1
+
+
+def test_a_handover_that_was_taken_unheard_is_not_given_back(start: Start) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    peer, pid = driver.serve()
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    driver.pool.ended(pid, -signal.SIGKILL, driver.now)
+    assert peer.recv(100) == b""
+    assert driver.given_back == []
 
 
 def test_shrinks_when_idle(start: Start) -> None:

@@ -74,6 +74,12 @@ def test_echo_store_release(world: World, size: int) -> None:
     )
 
 
+def test_ids_are_unique(world: World) -> None:
+    for _ in range(2):
+        world.play(RELEASE)
+    assert len({association.id for association, _ in world.recorder.ends}) == 2
+
+
 def test_each_response_is_one_send(world: World) -> None:
     connection = world.play(store(1), store(2) + store(3), RELEASE)
     assert [len(pdus(piece)) for piece in connection.sends] == [1, 1, 1, 1, 1]
