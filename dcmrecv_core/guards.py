@@ -294,7 +294,8 @@ def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
         return result
     if isinstance(result, Iterable) and not isinstance(result, str | bytes):
         contexts = tuple(result)
-        if all(isinstance(context, SupportedContext) for context in contexts):
+        # for each association, and often of more than a hundred: one look at each kind among them
+        if all(issubclass(kind, SupportedContext) for kind in set(map(type, contexts))):
             return contexts
     raise TypeError(f"None, Reject or SupportedContexts expected, not {result!r}")
 

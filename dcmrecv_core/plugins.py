@@ -62,13 +62,17 @@ class Plugins:
         self._resolve()
 
     def _resolve(self) -> None:
-        """Look up once who is asked at each stage of an instance, in pluggy's order: its own relay takes 3 microseconds
-        a call to find that out, and to see that there are no wrappers, which are refused."""
+        """Look up once who is asked at each stage, in pluggy's order: its own relay takes 3 microseconds a call to find
+        that out, and to see that there are no wrappers, which are refused."""
+        self._negotiate = self._implementations("negotiate")
         self.receive: Callable[[Instance], ReceiveResult] = _first(self._implementations("receive"))
         self.choose_subdir: Callable[[Instance], str] = _first(self._implementations("choose_subdir"))
         self.choose_filename: Callable[[Instance], Name] = _first(self._implementations("choose_filename"))
         self.write: Callable[[Instance, str], str] = _first(self._implementations("write"))
         self.stored: Callable[[Instance, str], None] = _all(self._implementations("stored"))
+        self.association_ended: Callable[[Association, Summary], None] = _all(
+            self._implementations("association_ended")
+        )
 
     def _implementations(self, hook: str) -> tuple[Callable[..., Any], ...]:
         return tuple(each.function for each in reversed(getattr(self._hook, hook).get_hookimpls()))
@@ -161,9 +165,10 @@ class Plugins:
     def negotiate(self, association: Association) -> tuple[SupportedContext, ...] | Reject | None:
         """The union of all answers, a Reject if any plugin rejects or fails, None if nobody has an opinion."""
         try:
-            answers: list[tuple[SupportedContext, ...] | Reject] = self._hook.negotiate(association=association)
+            asked = [call(association) for call in self._negotiate]
         except HookFailure:
             return Reject(RejectReason.NO_REASON, transient=True)
+        answers: list[tuple[SupportedContext, ...] | Reject] = [answer for answer in asked if answer is not None]
         if len(answers) == 1:
             return answers[0]  # the very object, by which an answer is remembered
         contexts: list[SupportedContext] = []
@@ -172,9 +177,6 @@ class Plugins:
                 return answer
             contexts += answer
         return tuple(contexts) if answers else None
-
-    def association_ended(self, association: Association, summary: Summary) -> None:
-        self._hook.association_ended(association=association, summary=summary)
 
     def _only(self, registered: Registered, hook: str) -> Any:
         """The relay to one plugin's implementation of `hook`."""

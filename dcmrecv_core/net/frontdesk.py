@@ -43,9 +43,9 @@ _CHUNK = 65536
 class Visitor:
     """A connection whose request is not complete, or (`leaving`) one that waits for the peer to close.
 
-    `data` grows as bytes come, whatever length the peer declares; `wanted` is where to stop reading, `counted` how much
-    of it stays with us. With `tls` it stays empty, and `awaited` is the number of bytes that the kernel waits for before
-    it wakes us.
+    `data` grows as bytes come, whatever length the peer declares; `wanted` is where to stop reading, `counted` how
+    much of it stays with us. With `tls` it stays empty, and `awaited` is the number of bytes that the kernel waits for
+    before it wakes us.
     """
 
     __slots__ = ("address", "awaited", "counted", "data", "deadline", "leaving", "port", "sock", "tls", "wanted")

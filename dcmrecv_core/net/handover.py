@@ -12,7 +12,10 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from dcmrecv_core.net.connection import PATIENCE
+
 _FRAME = struct.Struct("!IHBd")  # length of the request, peer's port, length of the peer's address, secure_until or 0
+_TIMEVAL = struct.Struct("@ll")
 IDLE = b"I"
 """What a worker sends when it is ready for an association."""
 READ = b"R"
@@ -20,7 +23,7 @@ READ = b"R"
 TAKEN = b"T"
 """What it sends when a hand-over has arrived. The supervisor keeps its copy until then, for another worker."""
 _USUAL = 16384
-"""Bytes within which nearly all hand-overs come, and so at once: nothing follows one before the worker is idle again."""
+"""Bytes that nearly all hand-overs come within, and so at once. Nothing follows one before the worker is idle again."""
 
 
 @dataclass(slots=True)
@@ -80,10 +83,16 @@ class Sender:
         self.handover.sock.close()
 
 
+def set_patience(control: socket.socket) -> None:
+    """The worker's side: let `receive` wait for PATIENCE at most."""
+    control.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(0, int(PATIENCE * 1e6)))
+
+
 def receive(control: socket.socket) -> Handover | None:
     """The worker's side: wait for the next hand-over; None when the supervisor closed the pair or is gone.
 
-    Raises OSError when that happens within a hand-over, or if no descriptor is left for the connection.
+    Raises BlockingIOError if none has begun within PATIENCE, another OSError when the supervisor ends within one or if
+    no descriptor is left for the connection.
     """
     data, fds, _, _ = socket.recv_fds(control, _USUAL, 1)
     if not data:
@@ -111,7 +120,10 @@ def _read_on(control: socket.socket, data: bytes, length: int) -> bytes:
         return data
     whole = bytearray(data)
     while len(whole) < length:
-        chunk = control.recv(length - len(whole))
+        try:
+            chunk = control.recv(length - len(whole))
+        except BlockingIOError:
+            continue
         if not chunk:
             raise ConnectionResetError("the supervisor ended within a hand-over")
         whole += chunk

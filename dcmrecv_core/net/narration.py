@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.context_hints import log_lines
-from dcmrecv_core.model import ProposedContext, SupportedContext
+from dcmrecv_core.model import SupportedContext
 from dcmrecv_core.net import dumps, message_dumps
 from dcmrecv_core.net.hostnames import HostNames
 from dcmrecv_core.proto import negotiation
@@ -82,13 +82,13 @@ class Narrator:
             dump = dumps.association("A-ASSOCIATE-RQ", request, self._max_pdu)
             log.log(self._dump_level, f"Incoming Association Request:\n{dump}")
 
-    def negotiated(self, proposed: tuple[ProposedContext, ...], answer: negotiation.Answer) -> None:
+    def negotiated(self, answer: negotiation.Answer) -> None:
         """What is odd about the contexts, and what would accept those that were refused."""
-        for context, result in zip(proposed, answer.results, strict=True):
-            if result.result == negotiation.NO_REASON:
+        for context, result in answer.refused:
+            if result == negotiation.NO_REASON:
                 log.error(_ROLE_REFUSED, context.abstract_syntax)
-        if self.informs:
-            _log_hints(proposed, answer)
+        if self.informs and answer.refused:
+            _log_hints(answer)
 
     def acknowledged(
         self, request: AssociateRequest, answer: negotiation.Answer, supported: Sequence[SupportedContext]
@@ -251,9 +251,9 @@ def _max_send_pdv(request: AssociateRequest) -> int:
     return length
 
 
-def _log_hints(proposed: tuple[ProposedContext, ...], answer: negotiation.Answer) -> None:
+def _log_hints(answer: negotiation.Answer) -> None:
     """The lines of configuration that would accept what was not known here."""
     unknown = (negotiation.ABSTRACT_SYNTAX_NOT_SUPPORTED, negotiation.TRANSFER_SYNTAXES_NOT_SUPPORTED)
-    refused = [context for context, result in zip(proposed, answer.results, strict=True) if result.result in unknown]
+    refused = [context for context, result in answer.refused if result in unknown]
     for line in log_lines(refused) if refused else ():
         log.info("%s", line)

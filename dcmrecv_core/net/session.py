@@ -307,7 +307,7 @@ class Session:
         if supported is None:
             supported = self._shared.fallback
         answer = self._shared.negotiate(proposed, supported)
-        self._narrator.negotiated(proposed, answer)
+        self._narrator.negotiated(answer)
         if not answer.accepted_any:
             self._narrator.nothing_acceptable(request, answer, supported)
             self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")

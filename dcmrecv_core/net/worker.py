@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import random
-import select
 import signal
 import socket
 import time
@@ -20,8 +19,8 @@ from dcmrecv_core import confinement
 from dcmrecv_core.confinement import memory
 from dcmrecv_core.errors import HookFailure
 from dcmrecv_core.guards import HookTimeout, timer
-from dcmrecv_core.net.connection import PATIENCE, Connection, PlainConnection
-from dcmrecv_core.net.handover import IDLE, READ, Handover, receive
+from dcmrecv_core.net.connection import Connection, PlainConnection
+from dcmrecv_core.net.handover import IDLE, READ, Handover, receive, set_patience
 from dcmrecv_core.net.session import Session, Shared
 from dcmrecv_core.receive.pipeline import Receiver
 
@@ -117,6 +116,7 @@ def run_worker(
     except HookFailure:
         return 1  # the guard has logged it; the supervisor starts another
     shared = Shared(settings, plugins, Receiver(settings, plugins, capabilities), worker.should_stop)
+    set_patience(control)
     try:
         # the jitter keeps workers from ending together
         for _ in range(settings.recycle_after + random.randrange(max(settings.recycle_after // 4, 1))):
@@ -132,13 +132,13 @@ def run_worker(
 
 def _next(control: socket.socket, worker: Worker) -> Handover | None:
     """The next association; None when it is time to end."""
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
     try:
         control.send(IDLE)
         while not worker.stopping:
-            if poll.poll(PATIENCE * 1000):
+            try:
                 return receive(control)
+            except BlockingIOError:
+                continue  # nobody has come within PATIENCE
     except OSError as error:
         log.info("no more associations from the supervisor: %s", error.strerror or error)
     return None

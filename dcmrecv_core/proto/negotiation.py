@@ -28,11 +28,12 @@ PLACEHOLDER = "1.2.840.10008.1.2"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to put into the A-ASSOCIATE-AC."""
+    """What to put into the A-ASSOCIATE-AC; `refused` are the contexts that are not accepted, as proposed, and why."""
 
     results: tuple[ContextResult, ...]
     roles: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     extended: dict[str, bytes] = field(default_factory=dict)
+    refused: tuple[tuple[ProposedContext, int], ...] = ()
 
     @property
     def accepted_any(self) -> bool:
@@ -107,7 +108,10 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
                 roles[abstract_syntax] = role
         if entry.extended is not None:
             extended[abstract_syntax] = entry.extended
-    return Answer(tuple(results), roles, extended)
+    refused = tuple(
+        (context, result.result) for context, result in zip(proposed, results, strict=True) if result.result != ACCEPTED
+    )
+    return Answer(tuple(results), roles, extended, refused)
 
 
 def _choose(entry: Accepted, context: ProposedContext) -> str | None:
