@@ -83,6 +83,7 @@ class Pool:
         self._board = HeartbeatBoard(limit)
         self._workers: dict[int, Worker] = {}
         self._idle: deque[Worker] = deque()
+        self._taken: list[Sender] = []
         self._unreaped: set[int] = set()  # process ids of those that are gone but for their exit code
         self._pause = FIRST_PAUSE
         self._not_before = 0.0
@@ -166,7 +167,7 @@ class Pool:
         except OSError:
             message = b""
         if TAKEN in message and worker.sender is not None:
-            worker.sender.close()
+            self._taken.append(worker.sender)
             worker.sender = None
         if READ in message or IDLE in message:
             worker.securing = False
@@ -188,7 +189,9 @@ class Pool:
             self._idle.append(worker)
 
     def tick(self, now: float) -> None:
-        """Kill who is stuck in a hook, let go who has been idle for long."""
+        """Close what workers have taken, kill who is stuck in a hook, let go who has been idle for long."""
+        while self._taken:
+            self._taken.pop().close()
         for worker in self._workers.values():
             if not worker.idle and self._is_stuck(worker, now):
                 log.error("worker %d does not come back from a plugin, killing it", worker.pid)
@@ -236,6 +239,8 @@ class Pool:
             worker.control.close()
             if worker.sender is not None:
                 worker.sender.close()
+        for sender in self._taken:
+            sender.close()
 
     def _fork(self, now: float) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

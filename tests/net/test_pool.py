@@ -219,6 +219,7 @@ def test_a_handover_that_was_taken_unheard_is_not_given_back(start: Start) -> No
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     driver.pool.ended(pid, -signal.SIGKILL, driver.now)
+    driver.turn()
     assert peer.recv(100) == b""
     assert driver.given_back == []
 
