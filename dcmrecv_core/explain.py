@@ -154,7 +154,7 @@ class Explainer:
         if isinstance(supported, Reject):
             return Context(False, f"association rejected: {supported.reason.name.lower().replace('_', ' ')}")
         answer = negotiation.negotiate((proposed,), self._unasked if supported is None else supported)
-        if not answer.accepted_any:
+        if not answer.accepted:
             reason = negotiation.RESULTS[answer.results[0].result]
             hint = accepting((proposed,))
             return Context(False, reason, asconfig=hint.asconfig, toml=hint.toml)

@@ -308,7 +308,7 @@ class Session:
             supported = self._shared.fallback
         answer = self._shared.negotiate(proposed, supported)
         self._narrator.negotiated(answer)
-        if not answer.accepted_any:
+        if not answer.accepted:
             self._narrator.nothing_acceptable(request, answer, supported)
             self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")
             return

@@ -26,7 +26,7 @@ from dcmrecv_core.proto.buffer import ReceiveBuffer
 from dcmrecv_core.proto.collector import RequestCollector
 from dcmrecv_core.proto.dimse import Command, encode_response
 from dcmrecv_core.proto.message import MessageReader
-from dcmrecv_core.proto.negotiation import ACCEPTED, Answer
+from dcmrecv_core.proto.negotiation import Answer
 from dcmrecv_core.proto.pdu import HEADER, HEADER_LENGTH, PduType, Rejection
 from dcmrecv_core.proto.states import TRANSITIONS, Action, Event, State
 
@@ -193,12 +193,7 @@ class Acceptor:
             identity_response=identity_response,
         )
         data = encode_associate_ac(AssociateAccept(request.called, request.calling, answer.results, user))
-        contexts = {context.context_id: context.abstract_syntax for context in request.contexts}
-        self._messages.contexts = {
-            result.context_id: (contexts[result.context_id], result.transfer_syntax)
-            for result in answer.results
-            if result.result == ACCEPTED
-        }
+        self._messages.contexts = answer.accepted
         self._apply(Event.ACCEPT, data)
 
     def reject(self, rejection: Rejection) -> None:

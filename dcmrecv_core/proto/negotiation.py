@@ -28,16 +28,16 @@ PLACEHOLDER = "1.2.840.10008.1.2"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to put into the A-ASSOCIATE-AC; `refused` are the contexts that are not accepted, as proposed, and why."""
+    """What to put into the A-ASSOCIATE-AC.
+
+    `accepted` are abstract and transfer syntax by context id; `refused` the other contexts as proposed, and why.
+    """
 
     results: tuple[ContextResult, ...]
+    accepted: dict[int, tuple[str, str]]
     roles: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     extended: dict[str, bytes] = field(default_factory=dict)
     refused: tuple[tuple[ProposedContext, int], ...] = ()
-
-    @property
-    def accepted_any(self) -> bool:
-        return any(result.result == ACCEPTED for result in self.results)
 
 
 def proposed_contexts(
@@ -86,6 +86,7 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
     """
     ours = merge(supported)
     results: list[ContextResult] = []
+    accepted: dict[int, tuple[str, str]] = {}
     roles: dict[str, tuple[bool, bool]] = {}
     extended: dict[str, bytes] = {}
     for context in proposed:
@@ -102,6 +103,7 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
             results.append(ContextResult(context.context_id, NO_REASON, PLACEHOLDER))
             continue
         results.append(ContextResult(context.context_id, ACCEPTED, transfer_syntax))
+        accepted[context.context_id] = (abstract_syntax, transfer_syntax)
         if context.role is not None:
             role = _answer_role(entry.role, context.role)
             if role is not None:
@@ -111,7 +113,7 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
     refused = tuple(
         (context, result.result) for context, result in zip(proposed, results, strict=True) if result.result != ACCEPTED
     )
-    return Answer(tuple(results), roles, extended, refused)
+    return Answer(tuple(results), accepted, roles, extended, refused)
 
 
 def _choose(entry: Accepted, context: ProposedContext) -> str | None:

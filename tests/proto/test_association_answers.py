@@ -41,7 +41,7 @@ def test_role(ours: Role | None, asked: str, expected: tuple[int, tuple[bool, bo
         [ProposedContext(1, CT, (IMPLICIT,), ASK[asked])], [SupportedContext(CT, (IMPLICIT,), role=ours)]
     )
     assert (answer.results[0].result, answer.roles.get(CT)) == expected
-    assert answer.accepted_any is (expected[0] == 0)
+    assert bool(answer.accepted) is (expected[0] == 0)
 
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -125,7 +125,7 @@ def test_user_identity_response() -> None:
     event = acceptor.next_event()
     assert isinstance(event, events.AssociateRequested)
     assert event.request.user.user_identity == UserIdentity(2, True, b"joe", b"pw")
-    acceptor.accept(Answer((ContextResult(1, 0, IMPLICIT),)), identity_response=b"")
+    acceptor.accept(Answer((ContextResult(1, 0, IMPLICIT),), {1: (VERIFICATION, IMPLICIT)}), identity_response=b"")
     assert wire.user_items(acceptor.data_to_send()[6:])[-1] == (0x59, b"\0\0")
 
 
@@ -206,7 +206,11 @@ def test_answer_of_ours_that_is_too_long_is_our_mistake(length: int) -> None:
     acceptor.next_event()
     information = bytes(length - len(counted(VERIFICATION)))
     with pytest.raises(LocalProtocolError):
-        acceptor.accept(Answer((ContextResult(1, 0, IMPLICIT),), extended={VERIFICATION: information}))
+        acceptor.accept(
+            Answer(
+                (ContextResult(1, 0, IMPLICIT),), {1: (VERIFICATION, IMPLICIT)}, extended={VERIFICATION: information}
+            )
+        )
 
 
 @pytest.mark.parametrize(("length", "answered"), [(128, True), (129, False)])
@@ -294,6 +298,7 @@ def test_pynetdicom_reads_every_answer(
     acceptor.accept(
         Answer(
             tuple(ContextResult(2 * number + 1, result, syntax) for number, (result, syntax) in results.items()),
+            {},
             roles,
             extended,
         )

@@ -16,7 +16,10 @@ from dcmrecv_core.proto.negotiation import Answer
 from dcmrecv_core.proto.pdu import Rejection
 from dcmrecv_core.proto.states import State
 
-ANSWER = Answer((ContextResult(1, 0, wire.IMPLICIT), ContextResult(3, 0, wire.EXPLICIT), ContextResult(5, 3, "1.2")))
+ANSWER = Answer(
+    (ContextResult(1, 0, wire.IMPLICIT), ContextResult(3, 0, wire.EXPLICIT), ContextResult(5, 3, "1.2")),
+    {1: (wire.VERIFICATION, wire.IMPLICIT), 3: (wire.CT, wire.EXPLICIT)},
+)
 ECHO = Command(0x0030, 7, False)
 
 
