@@ -9,7 +9,7 @@ by name; so "PA" also stands for photoacoustic images.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +54,7 @@ def names() -> tuple[str, ...]:
     return tuple(_table().uid_by_name)
 
 
+@lru_cache(maxsize=64)  # asked for each instance
 def modality_prefix(sop_class_uid: str) -> str | None:
     """The file-name prefix of a storage SOP class ("CT", "MR" ...), or None for any other UID."""
     return _table().prefix_by_uid.get(sop_class_uid)

@@ -83,7 +83,7 @@ def test_system_time() -> None:
 
 
 def test_no_subdir() -> None:
-    assert no_subdir.choose_subdir() == ""
+    assert no_subdir.choose_subdir(FakeInstance()) == ""
 
 
 @pytest.mark.parametrize("vr", ["DA", ""])

@@ -159,7 +159,7 @@ class Session:
             if self._ended:
                 break
             self._collecting = acceptor.collecting
-            if self._shared.should_stop(self._between_instances):
+            if self._shared.should_stop(self._reception is None and not self._collecting):
                 self._stop()
             else:
                 self._receive()
@@ -229,7 +229,7 @@ class Session:
             self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)", narration.NO_DATA)
         elif quiet >= self._patience and (self._acceptor.mid_message or self._output):
             self._abort("failed", f"no progress for {self._patience} s inside a message")
-        elif self._shared.should_stop(self._between_instances):
+        elif self._shared.should_stop(self._reception is None):
             self._stop()
 
     def _send(self) -> None:
@@ -355,10 +355,6 @@ class Session:
 
     # Messages
 
-    @property
-    def _between_instances(self) -> bool:
-        return self._reception is None and not self._collecting
-
     def _on_echo(self, event: events.EchoRequested) -> None:
         narrator = self._narrator
         if narrator.informs:
@@ -370,7 +366,7 @@ class Session:
         self._refused += event.command.field == CommandField.C_STORE_RQ
 
     def _on_store(self, event: events.StoreRequested) -> None:
-        if self._shared.should_stop(self._between_instances):  # a peer that pipelines leaves no quiet moment there
+        if self._shared.should_stop(not self._collecting):  # a peer that pipelines leaves no quiet moment there
             self._stop()
         self._collecting = False
         if self._association is None or self._ended:

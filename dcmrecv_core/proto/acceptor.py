@@ -83,9 +83,13 @@ class Acceptor:
         self._identity = (implementation_class_uid, implementation_version_name)
         self._strict = strict
         self._decode = decode
-        self._buffer = ReceiveBuffer(memory)
-        self._messages = MessageReader(self._buffer, self._max_pdu, strict)
-        self._collector = RequestCollector(self._buffer, self._max_pdu) if compiled.AVAILABLE else None
+        buffer = self._buffer = ReceiveBuffer(memory)
+        self.get_buffer: Callable[[], memoryview] = buffer.free
+        """Where to read to; invalidates all views handed out. Never empty, if `next_event` has returned None before."""
+        self.buffer_updated: Callable[[int], None] = buffer.filled
+        """So many bytes were read into the buffer."""
+        self._messages = MessageReader(buffer, self._max_pdu, strict)
+        self._collector = RequestCollector(buffer, self._max_pdu) if compiled.AVAILABLE else None
         self._request: AssociateRequest | None = None
         self._peer_max_length = 0
         self._output: list[bytes] = []
@@ -101,14 +105,6 @@ class Acceptor:
         return self.state in (State.STA2, State.STA13)
 
     # Input
-
-    def get_buffer(self) -> memoryview:
-        """Where to read to; invalidates all views handed out. Never empty, if `next_event` has returned None before."""
-        return self._buffer.free()
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """`nbytes` were read into the buffer."""
-        self._buffer.filled(nbytes)
 
     def receive_eof(self) -> None:
         """The peer closed its side, or the connection broke (event 17). Take the events of what was received first."""
@@ -226,7 +222,7 @@ class Acceptor:
             return self._read_messages()
         if buffer.end - buffer.start < HEADER_LENGTH:
             return False
-        if self._collector is not None and self.state is State.STA6 and not self._messages.mid_message:
+        if self._collector is not None and self.state is State.STA6 and not self._messages.begun:
             request = self._collector.read(self._messages.contexts)
             if request is not None:
                 self._events.extend(request)

@@ -65,7 +65,12 @@ class MessageReader:
     @property
     def mid_message(self) -> bool:
         """Whether a message has begun and not ended."""
-        return self._command is not None or bool(self._command_bytes) or self.inside_pdu
+        return self.begun or self.inside_pdu
+
+    @property
+    def begun(self) -> bool:
+        """Whether something of a message was read, were it only of its command."""
+        return self._command is not None or bool(self._command_bytes)
 
     def begin_pdu(self, length: int) -> None:
         """A P-DATA-TF header was read; raises RemoteProtocolError before anything of its body is buffered."""

@@ -104,21 +104,13 @@ class Directories:
     """Opens and creates directories below `root`, which is relative to `start`; keeps the last ones used open."""
 
     def __init__(self, root: str, start: str = "") -> None:
-        self._root = root
-        self._place = os.path.join(start, root)
+        self.root = root
+        """The output directory as the user named it, for messages and results."""
+        self.place = os.path.join(start, root)
+        """The output directory from wherever a plugin has gone to."""
         self._open: OrderedDict[tuple[str, ...], Directory] = OrderedDict()
         self._is_new = False
         """The output directory was gone and has been made again: its own name may not be on disk yet."""
-
-    @property
-    def root(self) -> str:
-        """The output directory as the user named it, for messages and results."""
-        return self._root
-
-    @property
-    def place(self) -> str:
-        """The output directory from wherever a plugin has gone to."""
-        return self._place
 
     def get(self, parts: tuple[str, ...]) -> Directory:
         """The directory at `parts`, created with all its ancestors if missing (mode 0777 & ~umask).
@@ -151,7 +143,7 @@ class Directories:
             os.fsync(ancestor.fd)
             ancestor = ancestor.parent
         if self._is_new:
-            _flush_above(self._place)
+            _flush_above(self.place)
             self._is_new = False
         directory.flushed = True
 
@@ -162,10 +154,10 @@ class Directories:
             fd = _open_below(parent.fd, name)
             directory = Directory(f"{parent.path}/{name}", f"{parent.place}/{name}", fd, parent)
         else:
-            if not os.path.isdir(self._place):
+            if not os.path.isdir(self.place):
                 self._is_new = True
-                os.makedirs(self._place, exist_ok=True)
-            directory = Directory(self._root, self._place, os.open(self._place, _FLAGS), None)
+                os.makedirs(self.place, exist_ok=True)
+            directory = Directory(self.root, self.place, os.open(self.place, _FLAGS), None)
         self._open[parts] = directory
         if len(self._open) > _OPEN_DIRECTORIES:
             self._open.popitem(last=False)

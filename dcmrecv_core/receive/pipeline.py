@@ -72,6 +72,7 @@ class Receiver:
     def __init__(self, settings: Settings, plugins: Plugins, capabilities: Capabilities) -> None:
         self.settings = settings
         self.plugins = plugins
+        self.debugs = log.isEnabledFor(logging.DEBUG)
         self.bit_preserving = settings.storage_mode == "bit-preserving"
         self.publisher = Publisher(
             settings.output_directory or ".",
@@ -204,7 +205,8 @@ class Reception:
             self._remark(logging.WARNING, f"unfit file name, stored as {filename}")
         self._path = "/".join((self._receiver.publisher.directories.root, *parts, filename))
         instance.chosen = (self._path, parts, filename)
-        log.debug("generated filename for received object: %s", self._path)
+        if self._receiver.debugs:
+            log.debug("generated filename for received object: %s", self._path)
         return self._path
 
     def _process(self) -> Outcome:

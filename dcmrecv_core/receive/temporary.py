@@ -94,7 +94,8 @@ class Temporary:
 
     def close(self) -> None:
         """Close the descriptor and remove the hidden name, if there still is one."""
-        self._drop_hidden()
+        if self._hidden:
+            self._drop_hidden()
         try:
             os.close(self.fd)
         except OSError as error:

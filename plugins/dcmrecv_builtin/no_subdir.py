@@ -1,8 +1,8 @@
 """`-s, --no-subdir` (default): no subdirectories."""
 
-from dcmrecv_core import hookimpl
+from dcmrecv_core import Instance, hookimpl
 
 
 @hookimpl
-def choose_subdir() -> str:
+def choose_subdir(instance: Instance) -> str:
     return ""

@@ -45,7 +45,7 @@ WORKLOADS = (
     Workload("100 MB", (*_SMALL, "copy", "null"), "100 MB", 2, 3, clear=True),
     Workload("100 MB, -pdu 131072", (*_SMALL, "copy"), "100 MB", 2, 3, pdu=131072, clear=True),
     Workload("4 associations, 530 KB", (*_SMALL, "storescp", "copy"), "530 KB", 240, 3, 5, associations=4, clear=True),
-    Workload(_SIXTEEN, (*_ACROSS, "dcmrecv +B", "null"), instances=3200, seconds=2, rounds=5, associations=16),
+    Workload(_SIXTEEN, (*_ACROSS, "dcmrecv +B", "null"), instances=12800, seconds=2, rounds=5, associations=16),
     Workload("association each, 1 context", (*_CONTEXTS, "storescp"), instances=500, rounds=5, association_each=True),
     Workload(
         "association each, 1 context, new titles", _CONTEXTS, instances=500, association_each=True, titles_change=True
