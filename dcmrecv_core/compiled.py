@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["AVAILABLE", "dataset", "messages"]
+__all__ = ["AVAILABLE", "DISTRIBUTIONS", "dataset", "messages"]
 
 INTERFACE = 1
 """What the parts have to say of themselves: those of another release may expect or yield something else."""
@@ -22,3 +22,6 @@ try:
     AVAILABLE = dcmrecv_compiled.INTERFACE == INTERFACE
 except ImportError:
     AVAILABLE = False
+
+DISTRIBUTIONS = ("dcmrecv-compiled",) if AVAILABLE else ()
+"""What `--version` has to name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from dcmrecv_core import compiled
 from dcmrecv_core.errors import CommandLineError, StartError
 from dcmrecv_core.option import Option, Value
 from dcmrecv_core.options import OPTIONS
@@ -53,7 +54,7 @@ def version_text() -> str:
     lines = [
         "External libraries used:",
         f"- {ssl.OPENSSL_VERSION}",
-        *(f"- {name} {version(name)}" for name in ("pluggy", "pydicom", "pynetdicom")),
+        *(f"- {name} {version(name)}" for name in (*compiled.DISTRIBUTIONS, "pluggy", "pydicom", "pynetdicom")),
     ]
     return _HEADER + _host_text() + "\n".join(lines) + "\n"
 

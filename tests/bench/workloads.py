@@ -29,8 +29,9 @@ class Workload(NamedTuple):
 
 
 _SMALL = "ours", "ours +B", "ours --fsync", "dcmrecv", "dcmrecv +B"
+_PURE = "pure", "pure +B"
 _OTHERS = "storescp", "pynetdicom", "orthanc", "copy", "null"
-_CONTEXTS = "ours", "dcmrecv", "pass"
+_CONTEXTS = "ours", "pure", "dcmrecv", "pass"
 _SWEEP = "ours", "dcmrecv", "copy"
 _ACROSS = *_SWEEP, "ours --fsync", "storescp", "commits"
 _ELEMENT, _HEADER = (f"ours --plugin {{here}}/{what}_plugin.py" for what in ("element", "header"))
@@ -38,14 +39,14 @@ _SIXTEEN = "16 associations, 39 KB"
 _TITLES = "association each, 120 contexts, new titles"
 
 WORKLOADS = (
-    Workload("39 KB", (*_SMALL, "dcmrecv-shipped", *_OTHERS, "commits"), rounds=5),
+    Workload("39 KB", (*_SMALL, *_PURE, "dcmrecv-shipped", *_OTHERS, "commits"), rounds=5),
     Workload("39 KB, -pdu 131072", _SMALL, pdu=131072),
-    Workload("530 KB", (*_SMALL, *_OTHERS), "530 KB", 200, rounds=5, clear=True),
+    Workload("530 KB", (*_SMALL, *_PURE, *_OTHERS), "530 KB", 200, rounds=5, clear=True),
     Workload("530 KB, -pdu 131072", _SMALL, "530 KB", 200, pdu=131072, clear=True),
     Workload("100 MB", (*_SMALL, "copy", "null"), "100 MB", 2, 3, clear=True),
     Workload("100 MB, -pdu 131072", (*_SMALL, "copy"), "100 MB", 2, 3, pdu=131072, clear=True),
     Workload("4 associations, 530 KB", (*_SMALL, "storescp", "copy"), "530 KB", 240, 3, 5, associations=4, clear=True),
-    Workload(_SIXTEEN, (*_ACROSS, "dcmrecv +B", "null"), instances=12800, seconds=2, rounds=5, associations=16),
+    Workload(_SIXTEEN, (*_ACROSS, "pure", "dcmrecv +B", "null"), instances=12800, seconds=2, rounds=5, associations=16),
     Workload("association each, 1 context", (*_CONTEXTS, "storescp"), instances=500, rounds=5, association_each=True),
     Workload(
         "association each, 1 context, new titles", _CONTEXTS, instances=500, association_each=True, titles_change=True
@@ -62,7 +63,7 @@ WORKLOADS = (
     ),
     Workload("deflated", ("ours", "ours +B", "dcmrecv", "dcmrecv +B"), "deflated"),
     Workload("encapsulated", ("ours", "ours +B", "dcmrecv", "dcmrecv +B"), "encapsulated", 400, clear=True),
-    Workload("enhanced, 20 000 elements", ("ours", "ours +B", "dcmrecv", "dcmrecv +B"), "enhanced", 60, clear=True),
+    Workload("enhanced, 20 000 elements", ("ours", "ours +B", "pure", "dcmrecv", "dcmrecv +B"), "enhanced", 60, clear=True),
     Workload(
         "names",
         tuple(f"{who} {how}".strip() for how in ("", "+fu", "+fsu", "+fst", "+ssd") for who in ("ours", "dcmrecv")),
