@@ -35,12 +35,11 @@ class Contender(NamedTuple):
 
 _NO_DELAY = (("TCP_NODELAY", "1"),)
 _DCMTK = "-dhl -xf {profile} bench -pdu {pdu} -od {out}"
+_OURS = f"{{ours}} --no-fsync {_DCMTK} {{extra}} {{port}}"
 
 CONTENDERS = {
-    "ours": Contender("this receiver with `--no-fsync` and the compiled parts", f"{{ours}} --no-fsync {_DCMTK} {{extra}} {{port}}"),
-    "pure": Contender(
-        "the same without the compiled parts", f"{{ours}} --no-fsync {_DCMTK} {{extra}} {{port}}", (("DCMRECV_PURE", "1"),)
-    ),
+    "ours": Contender("this receiver with `--no-fsync` and the compiled parts", _OURS),
+    "pure": Contender("the same without the compiled parts", _OURS, (("DCMRECV_PURE", "1"),)),
     "dcmrecv": Contender("DCMTK's with TCP_NODELAY=1", f"dcmrecv {_DCMTK} {{extra}} {{port}}", _NO_DELAY),
     "dcmrecv-shipped": Contender("DCMTK's as it comes, with Nagle's delay", f"dcmrecv {_DCMTK} {{extra}} {{port}}"),
     "storescp": Contender(

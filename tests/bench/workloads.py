@@ -63,7 +63,9 @@ WORKLOADS = (
     ),
     Workload("deflated", ("ours", "ours +B", "dcmrecv", "dcmrecv +B"), "deflated"),
     Workload("encapsulated", ("ours", "ours +B", "dcmrecv", "dcmrecv +B"), "encapsulated", 400, clear=True),
-    Workload("enhanced, 20 000 elements", ("ours", "ours +B", "pure", "dcmrecv", "dcmrecv +B"), "enhanced", 60, clear=True),
+    Workload(
+        "enhanced, 20 000 elements", ("ours", "ours +B", "pure", "dcmrecv", "dcmrecv +B"), "enhanced", 60, clear=True
+    ),
     Workload(
         "names",
         tuple(f"{who} {how}".strip() for how in ("", "+fu", "+fsu", "+fst", "+ssd") for who in ("ours", "dcmrecv")),
