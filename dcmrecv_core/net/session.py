@@ -129,6 +129,7 @@ class Session:
             self._acceptor.artim_expired()  # it may be the one that is broken: nothing more is heard
         finally:
             self._drop_reception()
+            self._shared.receiver.publisher.rest()
             seconds = time.monotonic() - started
             if self._association is not None:
                 self._narrator.ended()
@@ -396,6 +397,8 @@ class Session:
                 narrator.store_answered(store, outcome, size)
             self._acceptor.respond(store.context_id, store.command, outcome.status, outcome.comment, outcome.elements)
             self._send()
+            if self._stored > 1:  # a series, it seems
+                self._shared.receiver.publisher.prepare()
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.location is not None:

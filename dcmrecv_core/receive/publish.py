@@ -50,6 +50,8 @@ class Publisher:
         self._fsync = fsync
         self._capabilities = capabilities
         self._swept: set[tuple[int, int]] = set()
+        self._last: Directory | None = None
+        self._spare: Temporary | None = None  # in that directory
 
     def open_spool(self) -> Temporary:
         """A temporary file on the output directory's file system, to receive into; raises StorageError."""
@@ -57,6 +59,20 @@ class Publisher:
             return self._open(self.directories.get(()))
         except OSError as error:
             raise storage_error(error, "Cannot create file") from error
+
+    def prepare(self) -> None:
+        """While nobody waits: open the file of the next instance, where the last one went. Raises nothing; what cannot
+        be opened now is tried again when it is needed."""
+        if self._spare is None and self._last is not None and self._capabilities.unnamed:
+            with suppress(OSError):
+                self._spare = Temporary(open_unnamed(self._last))
+
+    def rest(self) -> None:
+        """No instance is expected soon: close what was prepared."""
+        self._last = None
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
 
     def publish(self, parts: tuple[str, ...], name: str, on_exists: OnExists, content: Content) -> str:
         """Store `content` as `name` in the directory `parts`; returns its path.
@@ -92,6 +108,12 @@ class Publisher:
             temporary.close()
 
     def _open(self, directory: Directory) -> Temporary:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            if directory is self._last:
+                return spare
+            spare.close()
+        self._last = directory
         if self._capabilities.unnamed:
             try:
                 return Temporary(open_unnamed(directory))

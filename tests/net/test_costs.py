@@ -41,7 +41,7 @@ CALLS_PER_INSTANCE = (
 )
 """Functions called, built-in ones not counted."""
 
-BYTECODES_PER_PDU = 0 if compiled.AVAILABLE else 260
+BYTECODES_PER_PDU = 1 if compiled.AVAILABLE else 260
 """Of a data set: its header, that of its PDV, and one more fragment to copy."""
 
 BYTECODES_PER_ELEMENT = 115
@@ -168,7 +168,7 @@ def test_bytecodes_of_a_pdu(warm: Serve) -> None:
     whole, split = slices(range(20)), slices(range(20, 40), max_pdu=4096)
     pdus = 20 * (len(whole[0]) // 4090)
     cost = more(warm, whole, split, bytecodes) / pdus
-    assert 0.4 * BYTECODES_PER_PDU <= cost <= BYTECODES_PER_PDU
+    assert 0.4 * BYTECODES_PER_PDU - 1 <= cost <= BYTECODES_PER_PDU
 
 
 @pytest.mark.usefixtures("in_python")

@@ -54,6 +54,65 @@ def test_write_flush_link_flush(tmp_path: Path, calls: Calls) -> None:
     assert (tmp_path / "a").read_bytes() == stored()
 
 
+def unnamed(directory: Path) -> list[str]:
+    """What this process has open on files without a name in `directory`."""
+    links = [os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if os.path.islink(entry.path)]
+    return [link for link in links if link.startswith(f"{directory}/#")]
+
+
+def test_what_was_prepared_is_used_once(tmp_path: Path, calls: Calls) -> None:
+    place = publisher(tmp_path)
+    place.prepare()
+    assert unnamed(tmp_path) == []  # nobody knows where
+    place.publish((), "first", "overwrite", content())
+    place.prepare()
+    place.prepare()
+    assert len(unnamed(tmp_path)) == 1
+    calls.record("open")
+    place.publish((), "second", "overwrite", content())
+    assert calls.made == [] and unnamed(tmp_path) == []
+    place.publish((), "third", "overwrite", content())
+    assert calls.made == ["open"]
+    assert [(tmp_path / name).read_bytes() for name in ("first", "second", "third")] == [stored()] * 3
+
+
+def test_what_was_prepared_elsewhere_is_closed(tmp_path: Path) -> None:
+    place = publisher(tmp_path)
+    place.publish(("a",), "first", "overwrite", content())
+    place.prepare()
+    assert len(unnamed(tmp_path / "a")) == 1
+    place.publish(("b",), "second", "overwrite", content())
+    assert unnamed(tmp_path / "a") == []
+    place.prepare()
+    os.rename(tmp_path / "b", tmp_path / "c")
+    place.publish(("b",), "third", "overwrite", content())
+    assert (names(tmp_path / "b"), names(tmp_path / "c")) == (["third"], ["second"])
+    place.prepare()
+    place.rest()
+    assert unnamed(tmp_path / "b") == []
+    place.prepare()
+    assert unnamed(tmp_path / "b") == []
+
+
+def test_nothing_is_said_of_what_cannot_be_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = publisher(tmp_path)
+    place.publish((), "first", "overwrite", content())
+    with monkeypatch.context() as patch:
+        patch.setattr("dcmrecv_core.receive.publish.open_unnamed", failing(errno.ENOSPC))
+        place.prepare()
+        with pytest.raises(StorageError, match="No space left"):
+            place.publish((), "second", "overwrite", content())
+    place.publish((), "second", "overwrite", content())
+    assert names(tmp_path) == ["first", "second"]
+
+
+def failing(code: int) -> Callable[..., int]:
+    def fail(*args: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
 def test_overwriting_is_one_rename(tmp_path: Path, calls: Calls) -> None:
     place = publisher(tmp_path)
     place.publish((), "a", "overwrite", content(b"old"))
