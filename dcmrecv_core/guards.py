@@ -122,10 +122,8 @@ def guard(
         guarded = _guard_notification(call, plugin, hook)
     elif hook in BACKGROUND_HOOKS:
         guarded = _guard_background(call, plugin, hook)
-    elif hook in INSTANCE_HOOKS and built_in:
-        guarded = _guard_own_decision(call, plugin, hook)
     else:
-        guarded = _guard_decision(call, plugin, hook)
+        guarded = _guard_decision(call, plugin, hook, built_in)
     # pluggy asks this one for its arguments, and so passes all, also to a function that names none: the log has to say
     # whose instance it was
     guarded.__wrapped__ = specification  # type: ignore[attr-defined]
@@ -214,31 +212,20 @@ def _guard_background(call: Callable[..., Any], plugin: str, hook: str) -> Calla
     return guarded
 
 
-def _guard_decision(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
-    check = CHECKS.get(hook, _check_nothing)
+def _guard_decision(call: Callable[..., Any], plugin: str, hook: str, built_in: bool) -> Callable[..., Any]:
+    # built-in ones are known to return what they should, several times for each instance
+    check = None if built_in and hook in INSTANCE_HOOKS else CHECKS.get(hook, _check_nothing)
 
     def guarded(*args: Any) -> Any:
         timer.start()
         try:
             result = call(*args)
-            if result is not None:
+            if check is not None and result is not None:
                 result = check(result)
             timer.stop()
             return result
         except BaseException as error:
             timer.stop()
-            _fail(plugin, hook, args, error)
-
-    return guarded
-
-
-def _guard_own_decision(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
-    """Of a plugin that comes with the receiver: it is known to return what it should, before long."""
-
-    def guarded(*args: Any) -> Any:
-        try:
-            return call(*args)
-        except BaseException as error:
             _fail(plugin, hook, args, error)
 
     return guarded

@@ -66,6 +66,7 @@ class PlainConnection:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        sock.setblocking(True)
         patience = _TIMEVAL.pack(0, int(PATIENCE * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
         self._receive = sock.recv_into

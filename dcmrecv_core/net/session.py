@@ -90,7 +90,7 @@ class Session:
         self._association: Association | None = None
         self._store: events.StoreRequested | None = None
         self._reception: Reception | None = None
-        self._collecting = False  # a request had begun before the last receive
+        self._had_begun = False  # something of a request that is collected, before the last receive
         self._output = bytearray()
         self._stored = self._refused = self._discarded = self._bytes = 0
         self._quiet_since: float | None = None  # since when the peer has neither sent nor taken a byte
@@ -159,8 +159,8 @@ class Session:
             self._send()
             if self._ended:
                 break
-            self._collecting = acceptor.collecting
-            if self._shared.should_stop(self._reception is None and not self._collecting):
+            self._had_begun = acceptor.collecting
+            if self._shared.should_stop(self._reception is None and not self._had_begun):
                 self._stop()
             else:
                 self._receive()
@@ -169,10 +169,15 @@ class Session:
             self._flush()
 
     def _take_what_came(self) -> None:
-        """Of a request that is not complete and will not be."""
+        """Of a request that is not complete and will not be: who is to hear of it hears of it."""
+        self._had_begun = True
         self._acceptor.read_piecemeal()
-        while (event := self._acceptor.next_event()) is not None:
-            self._handlers[type(event)](event)
+        try:
+            while (event := self._acceptor.next_event()) is not None:
+                self._handlers[type(event)](event)
+        except Exception as error:
+            memory.release(error)
+            log.error("%s: cannot read what came before the end: %s", self._handover.address, error)
 
     def _close(self) -> None:
         """Let the peer close first. One that asks again or talks nonsense meanwhile is told so (PS3.8 action AA-7)."""
@@ -268,6 +273,8 @@ class Session:
         self._abort("stopped", "the receiver is told to end")
 
     def _abort(self, ended: str, why: str, lost: str = narration.NOT_RECEIVED) -> None:
+        if self._acceptor.collecting:
+            self._take_what_came()
         log.warning("aborting association with %s: %s", self._handover.address, why)
         self._ended = ended
         self._drop_reception(lost)
@@ -367,9 +374,9 @@ class Session:
         self._refused += event.command.field == CommandField.C_STORE_RQ
 
     def _on_store(self, event: events.StoreRequested) -> None:
-        if self._shared.should_stop(not self._collecting):  # a peer that pipelines leaves no quiet moment there
+        if not self._had_begun and self._shared.should_stop(True):  # a peer that pipelines leaves no quiet moment
             self._stop()
-        self._collecting = False
+        self._had_begun = False
         if self._association is None or self._ended:
             return
         command = event.command

@@ -47,5 +47,5 @@ class RequestCollector:
 
     def read_piecemeal(self) -> None:
         """Wait no longer: what is there of the request is for the `MessageReader`."""
-        self._piecemeal = self.collecting
+        self._piecemeal = self._piecemeal or self.collecting
         self.collecting = False

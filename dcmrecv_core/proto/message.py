@@ -69,7 +69,7 @@ class MessageReader:
 
     @property
     def begun(self) -> bool:
-        """Whether something of a message was read, were it only of its command."""
+        """Whether something of a message was read; an empty fragment of a command is nothing."""
         return self._command is not None or bool(self._command_bytes)
 
     def begin_pdu(self, length: int) -> None:

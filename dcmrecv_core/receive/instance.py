@@ -110,8 +110,6 @@ class ReceivedInstance(Instance):
             _, parts, name = self.chosen
         else:
             parts, name = inside(path, self._publisher.directories.root)
-        if not timer.running:  # a built-in plugin asks
-            return self._publisher.publish(parts, name, on_exists, self.content)
         was_running = timer.suspend()
         try:
             return self._publisher.publish(parts, name, on_exists, self.content)

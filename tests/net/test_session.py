@@ -10,6 +10,7 @@ import pytest
 from fakes import EOF, Clock, FakeConnection, Step
 from worlds import CONTEXTS, ECHO, ECHO_COMMAND, INSTANCE, RELEASE, REQUEST, RESET, Make, World, pdus, responses, store
 
+from dcmrecv_core import compiled
 from dcmrecv_core.model import Discard, Instance, Reject, RejectReason, Summary, SupportedContext
 from dcmrecv_core.net import remembered
 from dcmrecv_core.net import session as session_module
@@ -538,3 +539,23 @@ def test_stop_does_not_wait_for_a_peer_that_does_not_read(world: World) -> None:
     world.run(playing)
     assert world.summary.ended == "stopped"
     assert world.summary.seconds < 2
+
+
+def test_a_request_cut_short_by_the_end_is_told(
+    make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled parts or not: the log has the request, and that nothing came of it."""
+
+    def said() -> list[str]:
+        caplog.clear()
+        data = store(1)
+        world, asked = make(), iter([False] * 40)
+        world.shared.should_stop = lambda between: next(asked, True)
+        world.play(*(data[start : start + 10] for start in range(0, len(data) - 20, 10)))
+        return sorted(record.getMessage() for record in caplog.records)
+
+    caplog.set_level("INFO")
+    told = said()
+    monkeypatch.setattr(compiled, "AVAILABLE", False)
+    assert told == said()
+    assert any("Unable to receive" in line for line in told)

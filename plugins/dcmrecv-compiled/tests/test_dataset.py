@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,18 @@ def test_elements_are_read_from_the_data_again() -> None:
     assert [element[0] for element in elements.values()] == [node.tag for node in SMALL]
     assert elements.get(0x00100010) == elements.values()[4]
     assert 0x00100010 in elements and 0x00100020 not in elements and elements.get(0x00100020) is None
+    for no_tag in (-1, 1 << 32, 1 << 80):
+        assert no_tag not in elements and elements.get(no_tag) is None
+
+
+def test_data_that_change_are_noticed_or_yield_numbers() -> None:
+    """Nobody asks for elements when their instance is gone; who does must not bring the receiver down."""
+    data = bytearray(encode(SMALL, EXPLICIT_LITTLE))
+    index = DataSetIndex(MemorySource(memoryview(data)))
+    assert regular.fill(index, EXPLICIT_LITTLE)
+    rng = random.Random(1)
+    for _ in range(300):
+        data[:] = rng.randbytes(len(data))
+        for tag in (0x00080005, 0x7FE00010, int.from_bytes(data[2:4] + data[:2], "little")):
+            with suppress(ValueError):
+                index.get(tag)

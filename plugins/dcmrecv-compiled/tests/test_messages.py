@@ -16,6 +16,7 @@ from mutants import next_input
 from wire import P_DATA, command, packed, pdu, pdv
 
 from conftest import in_python
+from dcmrecv_core.model import SupportedContext
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.acceptor import Acceptor
 
@@ -152,3 +153,33 @@ def test_the_acceptor_without_the_parts_collects_nothing() -> None:
     assert not acceptor.collecting
     acceptor.read_piecemeal()
     assert not acceptor.collecting
+
+
+@pytest.mark.parametrize("count", [511, 512, 513])
+def test_many_fragments_come_piecemeal(count: int) -> None:
+    """All fragments are gone over with each receive: so many only that a byte cannot cost much."""
+    stream = pdu(P_DATA, pdv(3, 3, command(wire.store_elements())))
+    stream += pdu(P_DATA, b"".join(pdv(3, 0, b"") for _ in range(count - 1)))
+    found = messages.gather(bytearray(stream), 0, len(stream), 16384, CONTEXTS)
+    assert found is messages.INCOMPLETE
+    stream += pdu(P_DATA, pdv(3, 2, b"data"))
+    assert isinstance(messages.gather(bytearray(stream), 0, len(stream), 16384, CONTEXTS), tuple) == (count <= 512)
+    assert conversed(REQUEST + stream, []) == in_python(lambda: conversed(REQUEST + stream, []))
+
+
+@pytest.mark.parametrize("length", [65000, 70000])
+def test_a_command_has_a_largest_length(length: int) -> None:
+    stream = REQUEST + wire.message(3, wire.store_elements() | {0x5110: bytes(length)}, b"data")
+    options = {"size": 1 << 18, "max_pdu": 1 << 17}
+    assert conversed(stream, [], **options) == in_python(lambda: conversed(stream, [], **options))
+
+
+@pytest.mark.parametrize("length", [63, 64, 65, 72])
+def test_a_sop_class_has_a_largest_length(length: int) -> None:
+    uid = ("1." * 40)[: length - 1] + "1"
+    supported = [SupportedContext(uid, (wire.IMPLICIT,))]
+    stream = wire.request([wire.context(3, uid, wire.IMPLICIT)])
+    stream += wire.message(3, wire.store_elements(sop_class=uid), b"data")
+    outcome = conversed(stream, [], supported=supported)
+    assert outcome == in_python(lambda: conversed(stream, [], supported=supported))
+    assert ("data", b"data") in outcome[0] if length <= 64 else ("refused", 3, 7, 0x0122) in outcome[0]

@@ -15,6 +15,7 @@ cdef enum:
     FIRST_CAPACITY = 512
 
 cdef unsigned int UNDEFINED = 0xFFFFFFFF
+cdef unsigned int LAST_TAG = 0xFFFFFFFF
 cdef unsigned int ITEM = 0xFFFEE000
 cdef unsigned int ITEM_END = 0xFFFEE00D
 cdef unsigned int SEQUENCE_END = 0xFFFEE0DD
@@ -170,7 +171,8 @@ cdef class Elements:
         cdef Place place
         cdef Py_ssize_t end = self.offsets[at + 1] if at + 1 < self.count else self.data.shape[0]
         place.offset = self.offsets[at]
-        self.layout.read(self.data, &place)
+        if self.layout.read(self.data, &place) == UNKNOWN:
+            raise ValueError(f"the data at {place.offset} are not what they were")
         return (
             self.layout.tag(self.data, place.offset),
             self.layout.names[place.vr],
@@ -183,11 +185,11 @@ cdef class Elements:
     def __len__(self):
         return self.count
 
-    def __contains__(self, unsigned int tag):
-        return self.find(tag) >= 0
+    def __contains__(self, tag):
+        return isinstance(tag, int) and 0 <= tag <= LAST_TAG and self.find(tag) >= 0
 
-    def get(self, unsigned int tag):
-        cdef Py_ssize_t at = self.find(tag)
+    def get(self, tag):
+        cdef Py_ssize_t at = self.find(tag) if 0 <= tag <= LAST_TAG else -1
         return None if at < 0 else self.plain(at)
 
     def values(self):

@@ -18,6 +18,8 @@ cdef enum:
     C_STORE_RQ = 1
     NO_DATA_SET = 0x0101
     MAX_UID_LENGTH = 64
+    MAX_COMMAND_LENGTH = 65536
+    MAX_FRAGMENTS = 512  # more than the receive buffer holds of 4 KB; all are gone over again with each receive
 
 
 class _Incomplete:
@@ -69,10 +71,11 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
     """
     cdef Request request
     cdef Span command, fragment
-    cdef Py_ssize_t at = start, pdu_end = start, first, target, begin, behind
+    cdef Span fragments[MAX_FRAGMENTS]
+    cdef Py_ssize_t count = 0
+    cdef Py_ssize_t at = start, pdu_end = start, first, target
     cdef unsigned int length, context_id = 0, control = 0
     cdef bint in_command = True
-    cdef list fragments = []
     cdef object syntaxes = None
 
     if start < 0 or end > memory.shape[0]:
@@ -116,21 +119,24 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
         if in_command:
             in_command = False
             command = fragment
-            if not read_command(memory, command, &request):
+            if command.end - command.start > MAX_COMMAND_LENGTH or not read_command(memory, command, &request):
                 return None
             if bytes_of(memory, unpadded(memory, request.sop_class)).decode("latin-1") != syntaxes[0]:
                 return None
         else:
-            fragments.append((fragment.start, fragment.end))
+            if count == MAX_FRAGMENTS:
+                return None
+            fragments[count] = fragment
+            count += 1
             if control & LAST_BIT:
                 break
     if at != pdu_end:
         return None
-    target = first = fragments[0][0]
-    for begin, behind in fragments:
-        if begin != target:
-            move(memory, target, begin, behind - begin)
-        target += behind - begin
+    target = first = fragments[0].start
+    for fragment in fragments[:count]:
+        if fragment.start != target:
+            move(memory, target, fragment.start, fragment.end - fragment.start)
+        target += fragment.end - fragment.start
     return (
         context_id,
         request.message_id,
@@ -206,7 +212,12 @@ cdef bint read_command(const unsigned char[::1] memory, Span command, Request *r
         and request.field == C_STORE_RQ
         and request.data_set_type != NO_DATA_SET
         and is_uid(memory, request.sop_instance)
+        and length_of(unpadded(memory, request.sop_class)) <= MAX_UID_LENGTH
     )
+
+
+cdef inline Py_ssize_t length_of(Span span):
+    return span.end - span.start
 
 
 cdef Span unpadded(const unsigned char[::1] memory, Span span) except *:
