@@ -64,7 +64,8 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
         if element.tag >> 16 in (_COMMAND, _FILE_META):
             continue
         implicit = not element.vr
-        raw = _raw(index, encoding, element, _declared_vr(element))
+        is_plain = element.vr in _TELLING_VRS and element.length != UNDEFINED_LENGTH
+        raw = _raw(index, encoding, element, element.vr if is_plain else _declared_vr(element))
         # pydicom would write a raw value back as it is, but this one is not in the encoding of the data set.
         own_encoding = element.vr == "UN" and _holds_items(element)
         elements[raw.tag] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw

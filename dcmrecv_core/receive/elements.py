@@ -154,8 +154,9 @@ class DataSetIndex:
         """All of them, by tag, in the order in which they came, made anew."""
         elements = [Element._make(plain) for plain in self.found.values()]
         for start, stretch in self.recognised:
-            elements += [_moved(plain, start) for plain in stretch.elements.values()]
-        if self.recognised:
+            plains = stretch.elements.values()
+            elements += [_moved(plain, start) for plain in plains] if start else map(Element._make, plains)
+        if elements and len(self.recognised) + bool(self.found) > 1:
             elements.sort(key=_offset)
         return {element.tag: element for element in elements}
 
