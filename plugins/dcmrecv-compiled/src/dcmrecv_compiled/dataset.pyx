@@ -87,7 +87,7 @@ cdef class Layout:
     cdef unsigned char read(self, const unsigned char[::1] data, Place *place) except? 255:
         """Read the header at the offset of `place`: VR, length, where the value begins. Its tag and the rest are left.
 
-        UNKNOWN if there is no such VR; whoever asks has made sure that 12 bytes may be read if it has the long form.
+        UNKNOWN if there is no such VR, or the data end within a long header.
         """
         cdef Py_ssize_t at = place.offset
         cdef unsigned char kind

@@ -60,83 +60,69 @@ cdef inline unsigned int little32(const unsigned char[::1] memory, Py_ssize_t at
     return little16(memory, at) | little16(memory, at + 2) << 16
 
 
+cdef enum Found:
+    IRREGULAR
+    MISSING
+    READ
+
+
+cdef struct Reader:
+    Py_ssize_t at  # where the next PDV is due, in the PDU that ends at `pdu_end`
+    Py_ssize_t pdu_end
+    unsigned int context_id
+    unsigned int control
+    Span fragment
+
+
 def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize_t max_pdu, dict contexts):
     """The C-STORE request that begins at `start`, if it is regular and complete before `end`.
 
     Moves the fragments of its data set together, over the headers between them. Returns context id, message id,
     SOP class, SOP instance and move originator as received, the slices of the command set and of the data set, and
-    where the next PDU is due. INCOMPLETE if there is nothing wrong with it but that it has
-    not come to its end; None, with nothing moved, if it is not for here. `contexts` are the accepted ones: id to
-    abstract and transfer syntax.
+    where the next PDU is due. INCOMPLETE if there is nothing wrong with it but that it has not come to its end; None,
+    with nothing moved, if it is not for here. `contexts` are the accepted ones: id to abstract and transfer syntax.
     """
     cdef Request request
-    cdef Span command, fragment
+    cdef Reader reader
+    cdef Span command
     cdef Span fragments[MAX_FRAGMENTS]
-    cdef Py_ssize_t count = 0
-    cdef Py_ssize_t at = start, pdu_end = start, first, target
-    cdef unsigned int length, context_id = 0, control = 0
-    cdef bint in_command = True
-    cdef object syntaxes = None
+    cdef Py_ssize_t count = 0, behind
+    cdef unsigned int context_id
+    cdef Found found
 
     if start < 0 or end > memory.shape[0]:
         raise IndexError(f"{start} to {end} of a buffer of {memory.shape[0]} bytes")
-    command.start = command.end = 0
     memset(&request, 0, sizeof(Request))
-    while True:
-        if at == pdu_end:
-            if end - at < PDU_HEADER:
-                return INCOMPLETE
-            if memory[at] != P_DATA_TF:
-                return None
-            length = big32(memory, at + 2)
-            if length > max_pdu or length < PDV_HEADER:
-                return None
-            at += PDU_HEADER
-            pdu_end = at + length
-        if pdu_end - at < PDV_HEADER:
-            return None
-        if end - at < PDV_HEADER:
-            return INCOMPLETE
-        length = big32(memory, at)
-        if length < 2 or length & 1 or <Py_ssize_t>length + 4 > pdu_end - at:
-            return None
-        control = memory[at + 5]
-        if in_command:
-            context_id = memory[at + 4]
-            if not control & COMMAND_BIT or not control & LAST_BIT:
-                return None
-            syntaxes = contexts.get(context_id)
-            if syntaxes is None:
-                return None
-        elif memory[at + 4] != context_id or control & COMMAND_BIT:
-            return None
-        at += PDV_HEADER
-        fragment.start = at
-        fragment.end = at + length - 2
-        if fragment.end > end:
-            return INCOMPLETE
-        at = fragment.end
-        if in_command:
-            in_command = False
-            command = fragment
-            if command.end - command.start > MAX_COMMAND_LENGTH or not read_command(memory, command, &request):
-                return None
-            if bytes_of(memory, unpadded(memory, request.sop_class)).decode("latin-1") != syntaxes[0]:
-                return None
-        else:
-            if count == MAX_FRAGMENTS:
-                return None
-            fragments[count] = fragment
-            count += 1
-            if control & LAST_BIT:
-                break
-    if at != pdu_end:
+    memset(&reader, 0, sizeof(Reader))
+    reader.at = reader.pdu_end = start
+    found = read_pdv_header(memory, end, max_pdu, &reader)
+    if found != READ:
+        return INCOMPLETE if found == MISSING else None
+    command, context_id = reader.fragment, reader.context_id
+    if context_id not in contexts or not reader.control & COMMAND_BIT or not reader.control & LAST_BIT:
         return None
-    target = first = fragments[0].start
-    for fragment in fragments[:count]:
-        if fragment.start != target:
-            move(memory, target, fragment.start, fragment.end - fragment.start)
-        target += fragment.end - fragment.start
+    if command.end > end:
+        return INCOMPLETE
+    if not read_command(memory, command, &request):
+        return None
+    if bytes_of(memory, unpadded(memory, request.sop_class)).decode("latin-1") != contexts[context_id][0]:
+        return None
+    reader.control = 0
+    while not reader.control & LAST_BIT:
+        found = read_pdv_header(memory, end, max_pdu, &reader)
+        if found != READ:
+            return INCOMPLETE if found == MISSING else None
+        if reader.context_id != context_id or reader.control & COMMAND_BIT:
+            return None
+        if reader.fragment.end > end:
+            return INCOMPLETE
+        if count == MAX_FRAGMENTS:
+            return None
+        fragments[count] = reader.fragment
+        count += 1
+    if reader.at != reader.pdu_end:
+        return None
+    behind = join(memory, fragments, count)
     return (
         context_id,
         request.message_id,
@@ -144,9 +130,45 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
         bytes_of(memory, request.sop_instance),
         bytes_of(memory, request.originator),
         slice(command.start, command.end),
-        slice(first, target),
-        at,
+        slice(fragments[0].start, behind),
+        reader.at,
     )
+
+
+cdef Found read_pdv_header(const unsigned char[::1] memory, Py_ssize_t end, Py_ssize_t max_pdu, Reader *reader) except *:
+    """The next PDV header, with that of the PDU before it if one is due; the reader is behind the fragment then."""
+    cdef unsigned int length
+    if reader.at == reader.pdu_end:
+        if end - reader.at < PDU_HEADER:
+            return MISSING
+        length = big32(memory, reader.at + 2)
+        if memory[reader.at] != P_DATA_TF or length > max_pdu or length < PDV_HEADER:
+            return IRREGULAR
+        reader.at += PDU_HEADER
+        reader.pdu_end = reader.at + length
+    if reader.pdu_end - reader.at < PDV_HEADER:
+        return IRREGULAR
+    if end - reader.at < PDV_HEADER:
+        return MISSING
+    length = big32(memory, reader.at)
+    if length < 2 or length & 1 or <Py_ssize_t>length + 4 > reader.pdu_end - reader.at:
+        return IRREGULAR
+    reader.context_id = memory[reader.at + 4]
+    reader.control = memory[reader.at + 5]
+    reader.fragment.start = reader.at + PDV_HEADER
+    reader.at = reader.fragment.end = reader.fragment.start + length - 2
+    return READ
+
+
+cdef Py_ssize_t join(unsigned char[::1] memory, Span *fragments, Py_ssize_t count) except -1:
+    """Move all fragments behind the first; where the last ends then."""
+    cdef Py_ssize_t target = fragments[0].start
+    cdef Span fragment
+    for fragment in fragments[:count]:
+        if fragment.start != target:
+            move(memory, target, fragment.start, length_of(fragment))
+        target += length_of(fragment)
+    return target
 
 
 cdef bytes bytes_of(const unsigned char[::1] memory, Span span):
@@ -169,6 +191,8 @@ cdef bint read_command(const unsigned char[::1] memory, Span command, Request *r
     """Whether it is a C-STORE-RQ with a data set, each element once and of the length it should have."""
     cdef Py_ssize_t at = command.start, value
     cdef unsigned int element, length, bit
+    if length_of(command) > MAX_COMMAND_LENGTH:
+        return False
     while at < command.end:
         if command.end - at < ELEMENT_HEADER or little16(memory, at):
             return False
@@ -178,23 +202,19 @@ cdef bint read_command(const unsigned char[::1] memory, Span command, Request *r
         if <Py_ssize_t>length > command.end - value:
             return False
         at = value + length
+        if length != 2 and element in (0x0100, 0x0110, 0x0800):
+            return False
         if element == 0x0002:
             bit = 1
             request.sop_class.start, request.sop_class.end = value, at
         elif element == 0x0100:
             bit = 2
-            if length != 2:
-                return False
             request.field = little16(memory, value)
         elif element == 0x0110:
             bit = 4
-            if length != 2:
-                return False
             request.message_id = little16(memory, value)
         elif element == 0x0800:
             bit = 8
-            if length != 2:
-                return False
             request.data_set_type = little16(memory, value)
         elif element == 0x1000:
             bit = 16
