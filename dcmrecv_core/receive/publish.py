@@ -15,8 +15,8 @@ from typing import Protocol
 from dcmrecv_core.errors import NameTakenError, StorageError
 from dcmrecv_core.model import OnExists
 from dcmrecv_core.receive.directories import Directories, Directory, storage_error
+from dcmrecv_core.receive.renaming import NO_NOCLOBBER
 from dcmrecv_core.receive.temporary import (
-    NO_NOCLOBBER,
     NO_TMPFILE,
     TEMPORARY_PARTS,
     Capabilities,

@@ -6,7 +6,6 @@ after host, boot and process, so that another start can tell what is left over a
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import itertools
 import logging
@@ -17,6 +16,7 @@ from functools import cache
 
 from dcmrecv_core.names import RESERVED
 from dcmrecv_core.receive.directories import Directories, Directory
+from dcmrecv_core.receive.renaming import rename_noreplace
 
 log = logging.getLogger("dcmrecv.receive")
 
@@ -33,10 +33,6 @@ NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 _NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-NO_NOCLOBBER = (errno.EINVAL, errno.ENOSYS)
-"""What renameat2 says where it cannot refuse to overwrite."""
-
-_RENAME_NOREPLACE = 1
 _HIDDEN = re.compile(re.escape(RESERVED) + r"-(?P<host>.+)-(?P<boot>[0-9a-f]{8})-(?P<pid>\d+)-\d+\.tmp\Z")
 _counter = itertools.count()
 
@@ -145,16 +141,6 @@ def _boot_id() -> str:
             return file.read(8)
     except OSError:
         return "0" * 8
-
-
-def rename_noreplace(source_fd: int, source: str, target_fd: int, target: str) -> None:
-    """renameat2 with RENAME_NOREPLACE, for file systems without hard links; raises OSError as rename does."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(libc, "renameat2"):
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)
-    if libc.renameat2(source_fd, os.fsencode(source), target_fd, os.fsencode(target), _RENAME_NOREPLACE):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), target)
 
 
 def sweep(directory: Directory) -> None:

@@ -14,13 +14,13 @@ from publishing import HIDDEN, Calls, Mount, content, names, publisher, without_
 
 from dcmrecv_core.errors import StorageError
 from dcmrecv_core.receive.directories import Directories
+from dcmrecv_core.receive.renaming import rename_noreplace
 from dcmrecv_core.receive.temporary import (
     PROBE_NAME,
     Capabilities,
     _boot_id,
     hidden_name,
     open_hidden,
-    rename_noreplace,
     sweep,
 )
 
@@ -159,6 +159,7 @@ def test_a_start_sweeps(tmp_path: Path, dead: int) -> None:
 PROBE_DIES = """
 import os, signal, sys
 from dcmrecv_core.receive.directories import Directories
+from dcmrecv_core.receive.renaming import rename_noreplace
 from dcmrecv_core.receive.temporary import Capabilities
 link = os.link
 def die(*args, **kwargs):
