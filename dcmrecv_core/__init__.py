@@ -13,10 +13,9 @@ The way of an instance:
 What stands here is the public interface: all that a plugin may import.
 """
 
-from dcmrecv_core.asconfig import load_profile
-from dcmrecv_core.errors import ConfigurationError, PluginError, StatusError, StorageError
-from dcmrecv_core.hookspecs import hookimpl
-from dcmrecv_core.model import (
+from dcmrecv_core.api.errors import ConfigurationError, PluginError, StatusError, StorageError
+from dcmrecv_core.api.hookspecs import hookimpl
+from dcmrecv_core.api.model import (
     Association,
     Discard,
     Instance,
@@ -32,11 +31,12 @@ from dcmrecv_core.model import (
     UserIdentity,
     Warn,
 )
-from dcmrecv_core.names import escape, escape_directory
-from dcmrecv_core.plugin_options import PluginOptions
-from dcmrecv_core.settings import Settings
-from dcmrecv_core.uids import is_other_service, modality_prefix, name_of, uid_of
-from dcmrecv_core.version import API_VERSION, __version__
+from dcmrecv_core.api.names import escape, escape_directory
+from dcmrecv_core.api.version import API_VERSION, __version__
+from dcmrecv_core.config.association_profiles import load_profile
+from dcmrecv_core.config.options.plugin import PluginOptions
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
 __all__ = [
     "API_VERSION",

@@ -10,10 +10,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from dcmrecv_core import help, logs, process
-from dcmrecv_core.asconfig import AssociationConfigurationError
-from dcmrecv_core.configuration import Configuration
-from dcmrecv_core.errors import (
+from dcmrecv_core import process
+from dcmrecv_core.api.errors import (
     CommandLineError,
     ConfigurationError,
     OutputDirectoryError,
@@ -21,14 +19,18 @@ from dcmrecv_core.errors import (
     StartError,
     StatusError,
 )
-from dcmrecv_core.net.listener import inherited_count, open_listeners
+from dcmrecv_core.config import help
+from dcmrecv_core.config.association_profiles import AssociationConfigurationError
+from dcmrecv_core.config.configuration import Configuration
+from dcmrecv_core.logs import setup as logs
+from dcmrecv_core.net.supervisor.listener import inherited_count, open_listeners
 
 if TYPE_CHECKING:
-    from dcmrecv_core.commandline import CommandLine
-    from dcmrecv_core.plugins import Plugins
-    from dcmrecv_core.receive.temporary import Capabilities
-    from dcmrecv_core.settings import Settings
-    from dcmrecv_core.tracing import Call
+    from dcmrecv_core.config.commandline import CommandLine
+    from dcmrecv_core.hooks.plugins import Plugins
+    from dcmrecv_core.hooks.tracing import Call
+    from dcmrecv_core.settings.settings import Settings
+    from dcmrecv_core.storage.temporary import Capabilities
 
 log = logging.getLogger("dcmrecv")
 net_log = logging.getLogger("dcmrecv.net")  # profiles are read by dcmnet in DCMTK
@@ -64,14 +66,14 @@ def _main(program: str, arguments: list[str]) -> int:
             sys.stdout.write(help.ciphers_text())
             return 0
         if line.action == "new-plugin":
-            from dcmrecv_core import plugin_kit
+            from dcmrecv_core.hooks import new_plugin as plugin_kit
 
             sys.stdout.write(plugin_kit.create(*line.new_plugin))
             return 0
         if line.action == "list-plugins":
             return _list_plugins(line, plugins)
         if line.action == "dump-settings":
-            from dcmrecv_core.settings_dump import check, dump
+            from dcmrecv_core.config.settings_dump import check, dump
 
             check(line.settings)
             sys.stdout.write(dump(line, configuration.options))
@@ -89,7 +91,7 @@ def _main(program: str, arguments: list[str]) -> int:
 
 
 def _list_plugins(line: CommandLine, plugins: Plugins) -> int:
-    from dcmrecv_core import plugin_list
+    from dcmrecv_core.inspection import list_plugins as plugin_list
 
     plugins.add_builtins(line.settings)
     show = plugin_list.as_json if line.json else plugin_list.as_text
@@ -98,7 +100,7 @@ def _list_plugins(line: CommandLine, plugins: Plugins) -> int:
 
 
 def _explain(line: CommandLine, plugins: Plugins) -> int:
-    from dcmrecv_core.explain import explain
+    from dcmrecv_core.inspection.explain import explain
 
     settings = line.settings
     calls: list[Call] = []
@@ -123,7 +125,7 @@ def _run(configuration: Configuration) -> int:
     _say_what_is_accepted(settings, plugins)
     capabilities = _check_output_directory(settings)
     log.info("starting service class provider and listening ...")
-    from dcmrecv_core.net.tls import ContextMaker
+    from dcmrecv_core.net.tls.context import ContextMaker
 
     contexts = ContextMaker()
     tls = contexts.make(settings)
@@ -131,8 +133,8 @@ def _run(configuration: Configuration) -> int:
     if settings.max_pdu & 1:
         even = settings.max_pdu & ~1
         log.warning("ASSOC: PDV receive length %d is odd (using %d)", settings.max_pdu, even)
-    from dcmrecv_core.net.reload import Source
-    from dcmrecv_core.net.supervisor import Supervisor
+    from dcmrecv_core.net.supervisor.reload import Source
+    from dcmrecv_core.net.supervisor.supervisor import Supervisor
 
     source = Source(lambda: configuration.read().settings, _check_output_directory, contexts.make)
     return Supervisor(settings, plugins, listeners, capabilities, source, tls).run()
@@ -149,8 +151,8 @@ def _say_what_is_accepted(settings: Settings, plugins: Plugins) -> None:
 
 def _check_output_directory(settings: Settings) -> Capabilities:
     """What the file system of the output directory can do; raises OutputDirectoryError (exit code 45)."""
-    from dcmrecv_core.receive.directories import Directories
-    from dcmrecv_core.receive.temporary import Capabilities
+    from dcmrecv_core.storage.directories import Directories
+    from dcmrecv_core.storage.temporary import Capabilities
 
     directory = os.path.join(settings.working_directory, settings.output_directory or ".")
     _check_access(directory)

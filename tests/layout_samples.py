@@ -9,13 +9,13 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
-from dcmrecv_core.receive.content import FileContent
-from dcmrecv_core.receive.dataset import scan
-from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE, Encoding
+from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, Encoding
+from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.receive.instance import ReceivedInstance
-from dcmrecv_core.receive.publish import Publisher
-from dcmrecv_core.receive.sources import MemorySource
-from dcmrecv_core.receive.temporary import Capabilities
+from dcmrecv_core.storage.content import FileContent
+from dcmrecv_core.storage.publish import Publisher
+from dcmrecv_core.storage.temporary import Capabilities
 from plugin_fakes import ASSOCIATION
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 from pydicom.dataset import Dataset
 
 from dcmrecv_core import Association, Instance, RawElement, hookimpl
-from dcmrecv_core.model import OnExists, TagLike
-from dcmrecv_core.plugin_loader import Found
-from dcmrecv_core.plugins import Plugins
+from dcmrecv_core.api.model import OnExists, TagLike
+from dcmrecv_core.hooks.loader import Found
+from dcmrecv_core.hooks.plugins import Plugins
 
 ASSOCIATION = Association("SCANNER", "ARCHIVE", "192.0.2.7", 4711, "1")
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.asconfig import AssociationConfigurationError, load_profile
-from dcmrecv_core.model import Role, SupportedContext
+from dcmrecv_core.api.model import Role, SupportedContext
+from dcmrecv_core.config.association_profiles import AssociationConfigurationError, load_profile
 from original import NO_DIRECTORY, Ended, original
 from profile_samples import BASE
 

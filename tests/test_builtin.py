@@ -30,8 +30,8 @@ from dcmrecv_core import (
     RawElement,
     SupportedContext,
 )
-from dcmrecv_core.model import TagLike
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.api.model import TagLike
+from dcmrecv_core.settings.settings import Settings
 from plugin_fakes import ASSOCIATION, FakeInstance
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core import cli, contexts
-from dcmrecv_core.net import supervisor
-from dcmrecv_core.receive import temporary
-from dcmrecv_core.receive.temporary import Capabilities
-from dcmrecv_core.settings import Settings
+from dcmrecv_core import cli
+from dcmrecv_core.net.supervisor import supervisor
+from dcmrecv_core.settings import contexts
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage import temporary
+from dcmrecv_core.storage.temporary import Capabilities
 
 Run = Callable[..., int]
 IMPORT = "from dcmrecv_core import hookimpl\n"

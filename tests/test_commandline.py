@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.commandline import CommandLine, expand, find_plugins, parse
-from dcmrecv_core.errors import CommandLineError, PluginError
-from dcmrecv_core.options import BY_NAME
-from dcmrecv_core.plugin_options import PluginOptionRegistry
-from dcmrecv_core.settings import Settings
-from dcmrecv_core.tls_options import TLS_OPTIONS
+from dcmrecv_core.api.errors import CommandLineError, PluginError
+from dcmrecv_core.config.commandline import CommandLine, expand, find_plugins, parse
+from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+from dcmrecv_core.config.options.table import BY_NAME
+from dcmrecv_core.config.options.tls import TLS_OPTIONS
+from dcmrecv_core.settings.settings import Settings
 
 
 def read(*arguments: str, plugins: PluginOptionRegistry | None = None) -> CommandLine:

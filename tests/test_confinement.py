@@ -18,7 +18,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_memory_has_a_limit_and_a_reserve() -> None:
     done = run(
         """
-from dcmrecv_core.confinement import RESERVE, memory
+from dcmrecv_core.hooks.confinement import RESERVE, memory
 memory.limit(128 << 20)
 kept = []
 def eaten():
@@ -42,7 +42,7 @@ def test_a_limit_of_the_system_stays() -> None:
     done = run(
         """
 import resource
-from dcmrecv_core.confinement import memory
+from dcmrecv_core.hooks.confinement import memory
 resource.setrlimit(resource.RLIMIT_DATA, (100 << 20, 100 << 20))
 memory.limit(1 << 30)
 assert resource.getrlimit(resource.RLIMIT_DATA) == (100 << 20, 100 << 20)
@@ -57,7 +57,7 @@ def test_a_copy_ends_and_a_program_does_not() -> None:
     done = run(
         """
 import os, subprocess
-from dcmrecv_core.confinement import forbid_copies
+from dcmrecv_core.hooks.confinement import forbid_copies
 forbid_copies()
 child = os.fork()
 print("here", flush=True)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core import context_tables, load_profile
-from dcmrecv_core.context_hints import MAX_CLASSES, MAX_SYNTAXES, accepting, log_lines
-from dcmrecv_core.model import ProposedContext, SupportedContext
+from dcmrecv_core import load_profile
+from dcmrecv_core.api.model import ProposedContext, SupportedContext
+from dcmrecv_core.config import context_tables
+from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.proto.negotiation import negotiate
-from dcmrecv_core.toml_place import Place
-from dcmrecv_core.uids import storage_sop_classes, transfer_syntaxes
+from dcmrecv_core.settings.context_hints import MAX_CLASSES, MAX_SYNTAXES, accepting, log_lines
+from dcmrecv_core.settings.uids import storage_sop_classes, transfer_syntaxes
 
 CT, MR, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.1"
 FIND = "1.2.840.10008.5.1.4.1.2.1.1"

@@ -14,12 +14,12 @@ from datasetmaker import Node
 from receiving import BIG, CT, DEFLATED, EXPLICIT, IMPLICIT, INSTANCE, UNKNOWN, in_syntax
 
 from dcmrecv_core import Discard, Name, Refuse, Reject, SupportedContext, Warn
-from dcmrecv_core.errors import HookFailure
-from dcmrecv_core.explain import explain
-from dcmrecv_core.model import Instance
-from dcmrecv_core.receive.part10 import file_prefix
-from dcmrecv_core.settings import Settings
-from dcmrecv_core.tracing import Call
+from dcmrecv_core.api.errors import HookFailure
+from dcmrecv_core.api.model import Instance
+from dcmrecv_core.hooks.tracing import Call
+from dcmrecv_core.inspection.explain import explain
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.part10 import file_prefix
 from plugin_fakes import hooks, load, raising
 
 Explain = Callable[..., dict[str, Any]]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dcmrecv_core import Discard, Name, Refuse, Reject, RejectReason, Summary, SupportedContext, Warn
-from dcmrecv_core.errors import (
+from dcmrecv_core.api.errors import (
     ConfigurationError,
     HookFailure,
     NameTakenError,
@@ -19,8 +19,8 @@ from dcmrecv_core.errors import (
     StatusError,
     StorageError,
 )
-from dcmrecv_core.guards import HookTimeout, HookTimer, guard, is_failure, timer
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.hooks.guards import HookTimeout, HookTimer, guard, is_failure, timer
+from dcmrecv_core.settings.settings import Settings
 from plugin_fakes import ASSOCIATION, FakeInstance, raising
 
 VERIFICATION = "1.2.840.10008.1.1"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from dcmrecv_core.errors import CommandLineError, PluginError
-from dcmrecv_core.help import VERSION_LINE, error_text, help_text, version_text
-from dcmrecv_core.options import OPTIONS
-from dcmrecv_core.plugin_options import PluginOptionRegistry
-from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dcmrecv_core.api.errors import CommandLineError, PluginError
+from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dcmrecv_core.config.help import VERSION_LINE, error_text, help_text, version_text
+from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+from dcmrecv_core.config.options.table import OPTIONS
 
 
 def test_every_option_has_its_line() -> None:

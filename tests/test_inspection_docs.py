@@ -12,8 +12,8 @@ import pytest
 from datasetmaker import TEST_FILES
 
 from dcmrecv_core import cli
-from dcmrecv_core.explanation import Explanation
-from dcmrecv_core.plugin_list import Entry
+from dcmrecv_core.inspection.explanation import Explanation
+from dcmrecv_core.inspection.list_plugins import Entry
 
 PAGE = (Path(__file__).parent.parent / "docs" / "inspection.md").read_text()
 EXAMPLES = re.findall(r"```console\n\$ dcmrecv (.*)\n((?:.*\n)*?)```", PAGE)

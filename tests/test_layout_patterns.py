@@ -15,9 +15,9 @@ from dcmrecv_builtin.layout import Layout
 from dcmrecv_builtin.layout_fields import VALUES
 from dcmrecv_builtin.layout_syntax import LayoutError
 from dcmrecv_core import PluginError, RawElement, Settings
-from dcmrecv_core.model import TagLike
-from dcmrecv_core.receive.directories import contained
-from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
+from dcmrecv_core.api.model import TagLike
+from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
+from dcmrecv_core.storage.directories import contained
 from layout_samples import sample
 from plugin_fakes import FakeInstance
 

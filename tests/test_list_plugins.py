@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import plugin_list, plugin_loader
-from dcmrecv_core.errors import PluginError
-from dcmrecv_core.options import OPTIONS
-from dcmrecv_core.plugin_loader import Found
-from dcmrecv_core.plugins import Plugins, load_named
-from dcmrecv_core.settings import Settings
-from dcmrecv_core.version import __version__
+from dcmrecv_core.api.errors import PluginError
+from dcmrecv_core.api.version import __version__
+from dcmrecv_core.config.options.table import OPTIONS
+from dcmrecv_core.hooks import loader as plugin_loader
+from dcmrecv_core.hooks.loader import Found
+from dcmrecv_core.hooks.plugins import Plugins, load_named
+from dcmrecv_core.inspection import list_plugins as plugin_list
+from dcmrecv_core.settings.settings import Settings
 from plugin_fakes import hooks, load
 
 Listed = dict[str, dict[str, Any]]

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core import logs
-from dcmrecv_core.errors import CommandLineError
-from dcmrecv_core.logconfig import names
-from dcmrecv_core.logconfig.layouts import PatternLayout
-from dcmrecv_core.logconfig.properties import Properties, expand
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.logs import names
+from dcmrecv_core.logs import setup as logs
+from dcmrecv_core.logs.layouts import PatternLayout
+from dcmrecv_core.logs.properties import Properties, expand
+from dcmrecv_core.settings.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("logging_as_before", "in_directory")
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core.logconfig import files
-from dcmrecv_core.logconfig.files import DailyRollingFileHandler, FileHandler, RollingFileHandler
+from dcmrecv_core.logs import files
+from dcmrecv_core.logs.files import DailyRollingFileHandler, FileHandler, RollingFileHandler
 
 DEADLINE = 40.0
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.logconfig import appenders
-from dcmrecv_core.logconfig.properties import Properties
-from dcmrecv_core.logconfig.syslog import FACILITIES, SyslogHandler
+from dcmrecv_core.logs import appenders
+from dcmrecv_core.logs.properties import Properties
+from dcmrecv_core.logs.syslog import FACILITIES, SyslogHandler
 
 RECORD = logging.LogRecord("dcmrecv.net", logging.WARNING, "", 0, "some text", (), None)
 

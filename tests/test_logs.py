@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import logs
-from dcmrecv_core.errors import CommandLineError
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.logs import setup as logs
+from dcmrecv_core.settings.settings import Settings
 
 log = logging.getLogger("dcmrecv.tests")
 

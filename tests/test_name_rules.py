@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.errors import HookFailure
-from dcmrecv_core.names import escape, escape_directory
-from dcmrecv_core.receive.directories import contained
+from dcmrecv_core.api.errors import HookFailure
+from dcmrecv_core.api.names import escape, escape_directory
+from dcmrecv_core.storage.directories import contained
 
 ESCAPED = re.compile(r"~[0-9a-f]{8}\Z")
 TEXTS = st.text(st.characters(), max_size=300) | st.from_regex(r"[_/ab.]{1,3}(~[0-9a-f]{8})?", fullmatch=True)

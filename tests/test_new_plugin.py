@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from importlib_metadata import EntryPoint
 
-from dcmrecv_core import API_VERSION, cli, plugin_kit
-from dcmrecv_core.errors import CommandLineError
+from dcmrecv_core import API_VERSION, cli
+from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.hooks import new_plugin as plugin_kit
 
 ROOT = Path(__file__).parent.parent
 

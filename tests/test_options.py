@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from dcmrecv_core.errors import CommandLineError
-from dcmrecv_core.option import LARGEST_INTEGER, Option, Value, scan_integer
-from dcmrecv_core.options import BY_NAME, OPTIONS
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.config.options.option import LARGEST_INTEGER, Option, Value, scan_integer
+from dcmrecv_core.config.options.table import BY_NAME, OPTIONS
+from dcmrecv_core.settings.settings import Settings
 from original import original
 
 OURS = {

@@ -20,10 +20,10 @@ from dcmrecv_core import (
     Warn,
     hookimpl,
 )
-from dcmrecv_core.errors import HookFailure, PluginError
-from dcmrecv_core.plugin_options import PluginOptionRegistry
-from dcmrecv_core.plugins import Plugins
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.api.errors import HookFailure, PluginError
+from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.settings.settings import Settings
 from plugin_fakes import ASSOCIATION, FakeInstance, found, hooks, load, raising
 
 VERIFICATION = "1.2.840.10008.1.1"

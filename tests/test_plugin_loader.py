@@ -11,9 +11,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from dcmrecv_core import hookimpl
-from dcmrecv_core.errors import PluginError
-from dcmrecv_core.plugin_loader import HOOKS, Found, builtin, check, entry_points, find
-from dcmrecv_core.plugins import load_named
+from dcmrecv_core.api.errors import PluginError
+from dcmrecv_core.hooks.loader import HOOKS, Found, builtin, check, entry_points, find
+from dcmrecv_core.hooks.plugins import load_named
 from plugin_fakes import hooks, load
 
 HOOK = "from dcmrecv_core import hookimpl\n@hookimpl\ndef choose_filename(instance): return 'x'\n"
@@ -235,8 +235,8 @@ def test_an_unmarked_method(plugin: object) -> None:
 
 
 ACCEPTED = {
-    "imported functions": "from os import write\nfrom dcmrecv_core.plugin_loader import find as receive_from",
-    "imported function of a hook's name": "from dcmrecv_core.plugins import load_named as configure",
+    "imported functions": "from os import write\nfrom dcmrecv_core.hooks.loader import find as receive_from",
+    "imported function of a hook's name": "from dcmrecv_core.hooks.plugins import load_named as configure",
     "a class, an object": "class write: pass\nstored = {}",
     "private and other functions": "def _write(): pass\ndef helper(): pass",
     "a default": "@hookimpl\ndef write(instance, path, mode=1): pass",

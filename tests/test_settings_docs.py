@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.configuration import Configuration
-from dcmrecv_core.settings import Settings
-from dcmrecv_core.settings_keys import KEYS, Key
+from dcmrecv_core.config.configuration import Configuration
+from dcmrecv_core.config.settings_keys import KEYS, Key
+from dcmrecv_core.settings.settings import Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 BEGIN, END = "<!-- reference -->\n", "<!-- end of reference -->\n"

@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core import Role, SupportedContext, cli
-from dcmrecv_core.commandline import CommandLine, parse
-from dcmrecv_core.configuration import Configuration
-from dcmrecv_core.errors import CommandLineError, ConfigurationError, PluginError
-from dcmrecv_core.option import LARGEST_INTEGER
-from dcmrecv_core.options import OPTIONS, PORT
-from dcmrecv_core.plugin_options import PluginOptionRegistry
-from dcmrecv_core.plugins import Plugins
-from dcmrecv_core.settings import Settings
-from dcmrecv_core.settings_dump import dump, effective
-from dcmrecv_core.settings_file import read
-from dcmrecv_core.settings_keys import CONTEXTS, KEYS
+from dcmrecv_core.api.errors import CommandLineError, ConfigurationError, PluginError
+from dcmrecv_core.config.commandline import CommandLine, parse
+from dcmrecv_core.config.configuration import Configuration
+from dcmrecv_core.config.options.option import LARGEST_INTEGER
+from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+from dcmrecv_core.config.options.table import OPTIONS, PORT
+from dcmrecv_core.config.settings_dump import dump, effective
+from dcmrecv_core.config.settings_file import read
+from dcmrecv_core.config.settings_keys import CONTEXTS, KEYS
+from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.settings.settings import Settings
 from plugin_fakes import ASSOCIATION
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

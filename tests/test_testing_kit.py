@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dcmrecv_core import Instance, Name, escape
-from dcmrecv_core.errors import PluginError
+from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.testing import (
     Receiver,
     StartReceiver,

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from dcmrecv_core import Discard, Name, Refuse, Reject, SupportedContext, Warn
-from dcmrecv_core.errors import HookFailure, StatusError
-from dcmrecv_core.guards import HookTimeout
-from dcmrecv_core.plugins import Plugins
-from dcmrecv_core.settings import Settings
-from dcmrecv_core.tracing import Call, kind
+from dcmrecv_core.api.errors import HookFailure, StatusError
+from dcmrecv_core.hooks.guards import HookTimeout
+from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.hooks.tracing import Call, kind
+from dcmrecv_core.settings.settings import Settings
 from plugin_fakes import ASSOCIATION, FakeInstance, hooks, load, raising
 
 LINE = re.compile(r"hook (\w+): plugin ([\w-]+): (.*) \((\d+\.\d) us\)")

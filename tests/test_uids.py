@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dcmrecv_core import uids
+from dcmrecv_core.settings import uids
 
 VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"

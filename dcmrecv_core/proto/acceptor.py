@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from dcmrecv_core import compiled
-from dcmrecv_core.errors import LocalProtocolError, RemoteProtocolError
+from dcmrecv_core.api.errors import LocalProtocolError, RemoteProtocolError
 from dcmrecv_core.proto import events, pdu
 from dcmrecv_core.proto.associate import (
     APPLICATION_CONTEXT,

@@ -12,8 +12,8 @@ from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
-from dcmrecv_core.errors import LocalProtocolError, RemoteProtocolError
-from dcmrecv_core.model import UserIdentity
+from dcmrecv_core.api.errors import LocalProtocolError, RemoteProtocolError
+from dcmrecv_core.api.model import UserIdentity
 from dcmrecv_core.proto.pdu import HEADER, PduType, check_request_length
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"

@@ -8,7 +8,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple
 
-from dcmrecv_core.errors import COMMENT_LENGTH, RemoteProtocolError
+from dcmrecv_core.api.errors import COMMENT_LENGTH, RemoteProtocolError
 
 MAX_COMMAND_LENGTH = 64 * 1024
 NO_DATA_SET = 0x0101

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.proto.associate import AssociateRequest
 from dcmrecv_core.proto.dimse import Command
 from dcmrecv_core.proto.pdu import Rejection

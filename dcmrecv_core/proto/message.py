@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.buffer import ReceiveBuffer
 from dcmrecv_core.proto.dimse import (

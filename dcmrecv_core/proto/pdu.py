@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.api.errors import RemoteProtocolError
 
 HEADER = Struct(">BxI")
 HEADER_LENGTH = HEADER.size

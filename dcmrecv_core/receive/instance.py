@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dcmrecv_core.errors import DataSetError
-from dcmrecv_core.guards import timer
-from dcmrecv_core.model import ON_EXISTS, Association, Instance, OnExists, RawElement, TagLike
-from dcmrecv_core.receive import replacement, values
-from dcmrecv_core.receive.content import FileContent, Piece, source_of
-from dcmrecv_core.receive.dataset import scan
-from dcmrecv_core.receive.directories import inside
-from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex
-from dcmrecv_core.receive.encodings import IMPLICIT_LITTLE, Encoding
-from dcmrecv_core.receive.part10 import file_prefix
-from dcmrecv_core.uids import modality_prefix
+from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.api.model import ON_EXISTS, Association, Instance, OnExists, RawElement, TagLike
+from dcmrecv_core.dataset import values
+from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex
+from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, Encoding
+from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.hooks.guards import timer
+from dcmrecv_core.receive import replacement
+from dcmrecv_core.settings.uids import modality_prefix
+from dcmrecv_core.storage.content import FileContent, Piece, source_of
+from dcmrecv_core.storage.directories import inside
+from dcmrecv_core.storage.part10 import file_prefix
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from dcmrecv_core.receive.publish import Publisher
+    from dcmrecv_core.storage.publish import Publisher
 
 
 class ReceivedInstance(Instance):

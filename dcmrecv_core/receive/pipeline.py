@@ -10,26 +10,26 @@ import logging
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from dcmrecv_core.confinement import memory
-from dcmrecv_core.errors import DataSetError, NameTakenError, StatusError, StorageError
-from dcmrecv_core.model import Association, Discard, ReceiveResult, Refuse, Warn
-from dcmrecv_core.receive.content import FileContent, FileRange
-from dcmrecv_core.receive.dataset import scan
-from dcmrecv_core.receive.directories import contained, storage_error
-from dcmrecv_core.receive.elements import DataSetIndex
-from dcmrecv_core.receive.encodings import encoding_of
+from dcmrecv_core.api.errors import DataSetError, NameTakenError, StatusError, StorageError
+from dcmrecv_core.api.model import Association, Discard, ReceiveResult, Refuse, Warn
+from dcmrecv_core.dataset.elements import DataSetIndex
+from dcmrecv_core.dataset.encodings import encoding_of
+from dcmrecv_core.dataset.header_runs import KnownStretches
+from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.dataset.sources import MemorySource
+from dcmrecv_core.dataset.walker import MAX_ELEMENTS
+from dcmrecv_core.hooks.confinement import memory
 from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids
-from dcmrecv_core.receive.part10 import file_prefix
-from dcmrecv_core.receive.publish import DUPLICATE_SOP_INSTANCE, Publisher
-from dcmrecv_core.receive.sources import MemorySource
-from dcmrecv_core.receive.spool import Spool
-from dcmrecv_core.receive.stretches import KnownStretches
-from dcmrecv_core.receive.temporary import Capabilities, Temporary
-from dcmrecv_core.receive.walker import MAX_ELEMENTS
+from dcmrecv_core.storage.content import FileContent, FileRange
+from dcmrecv_core.storage.directories import contained, storage_error
+from dcmrecv_core.storage.part10 import file_prefix
+from dcmrecv_core.storage.publish import DUPLICATE_SOP_INSTANCE, Publisher
+from dcmrecv_core.storage.spool import Spool
+from dcmrecv_core.storage.temporary import Capabilities, Temporary
 
 if TYPE_CHECKING:
-    from dcmrecv_core.plugins import Plugins
-    from dcmrecv_core.settings import Settings
+    from dcmrecv_core.hooks.plugins import Plugins
+    from dcmrecv_core.settings.settings import Settings
 
 log = logging.getLogger("dcmrecv.receive")
 

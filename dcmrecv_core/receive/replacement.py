@@ -7,18 +7,18 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from dcmrecv_core.receive.content import FileRange, Piece, piece_length
-from dcmrecv_core.receive.dataset import scan
-from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS
-from dcmrecv_core.receive.sources import MemorySource
-from dcmrecv_core.receive.values import split_header
+from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS
+from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.dataset.sources import MemorySource
+from dcmrecv_core.dataset.values import split_header
+from dcmrecv_core.storage.content import FileRange, Piece, piece_length
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from dcmrecv_core.receive.elements import DataSetIndex
-    from dcmrecv_core.receive.encodings import Encoding
-    from dcmrecv_core.receive.sources import Source
+    from dcmrecv_core.dataset.elements import DataSetIndex
+    from dcmrecv_core.dataset.encodings import Encoding
+    from dcmrecv_core.dataset.sources import Source
 
 _WINDOW = 256 * 1024
 _FIRST_PIXEL_DATA_TAG = min(PIXEL_DATA_TAGS)

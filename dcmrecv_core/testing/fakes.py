@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcmrecv_core.model import Association, Instance, OnExists
-from dcmrecv_core.receive.content import FileContent
-from dcmrecv_core.receive.dataset import scan
-from dcmrecv_core.receive.encodings import Encoding, encoding_of
+from dcmrecv_core.api.model import Association, Instance, OnExists
+from dcmrecv_core.dataset.encodings import Encoding, encoding_of
+from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.receive.instance import ReceivedInstance
-from dcmrecv_core.receive.part10 import file_prefix
-from dcmrecv_core.receive.publish import Publisher
 from dcmrecv_core.receive.replacement import whole
-from dcmrecv_core.receive.sources import MemorySource
-from dcmrecv_core.receive.temporary import Capabilities
+from dcmrecv_core.storage.content import FileContent
+from dcmrecv_core.storage.part10 import file_prefix
+from dcmrecv_core.storage.publish import Publisher
+from dcmrecv_core.storage.temporary import Capabilities
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

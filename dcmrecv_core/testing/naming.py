@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dcmrecv_core import plugin_loader
-from dcmrecv_core.errors import HookFailure
-from dcmrecv_core.model import Name
-from dcmrecv_core.plugin_loader import Found
-from dcmrecv_core.plugin_options import PluginOptionRegistry
-from dcmrecv_core.plugins import Plugins
-from dcmrecv_core.receive.directories import contained
+from dcmrecv_core.api.errors import HookFailure
+from dcmrecv_core.api.model import Name
+from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+from dcmrecv_core.hooks import loader as plugin_loader
+from dcmrecv_core.hooks.loader import Found
+from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.receive.pipeline import MAX_ATTEMPTS
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.directories import contained
 from dcmrecv_core.testing.fakes import fake_instance
 from dcmrecv_core.testing.torture import Case, cases
 

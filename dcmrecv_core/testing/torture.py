@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcmrecv_core.model import Association
+from dcmrecv_core.api.model import Association
 from dcmrecv_core.testing.fakes import fake_association, sample_dataset
 
 if TYPE_CHECKING:

@@ -7,17 +7,17 @@ import re
 from blocks import DOCS, PAGES
 from test_options_page import described
 
-from dcmrecv_core import uids
-from dcmrecv_core.contexts import standard_storage, verification_only
-from dcmrecv_core.model import RejectReason
-from dcmrecv_core.net.tls_profiles import PROFILES
-from dcmrecv_core.options import BY_NAME, OPTIONS
+from dcmrecv_core.api.model import RejectReason
+from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dcmrecv_core.config.options.table import BY_NAME, OPTIONS
+from dcmrecv_core.dataset.encodings import encoding_of
 from dcmrecv_core.proto.acceptor import WRONG_APPLICATION_CONTEXT, WRONG_VERSION
 from dcmrecv_core.proto.associate import APPLICATION_CONTEXT, MIN_MAX_LENGTH
 from dcmrecv_core.proto.pdu import MAX_REQUEST_LENGTH, Rejection
-from dcmrecv_core.receive.encodings import encoding_of
-from dcmrecv_core.settings import Settings
-from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dcmrecv_core.settings import uids
+from dcmrecv_core.settings.contexts import standard_storage, verification_only
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.settings.tls_profiles import PROFILES
 
 PAGE = PAGES["conformance.md"]
 PARAMETERS = (

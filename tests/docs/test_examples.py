@@ -9,8 +9,8 @@ import pytest
 from blocks import BLOCKS, DOCS, PAGES, Block, blocks_of
 from transcripts import Session, steps_of
 
-from dcmrecv_core.configuration import Configuration
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.config.configuration import Configuration
+from dcmrecv_core.settings.settings import Settings
 
 ELSEWHERE = {
     "hooks.md": {"python"},  # test_hooks_page.py

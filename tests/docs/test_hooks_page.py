@@ -15,20 +15,11 @@ from typing import Any
 import pytest
 from blocks import PAGES
 
-from dcmrecv_core import (
-    ConfigurationError,
-    Discard,
-    Name,
-    Refuse,
-    Reject,
-    RejectReason,
-    Settings,
-    Summary,
-    hookspecs,
-)
-from dcmrecv_core.plugin_loader import HOOKS, Found
-from dcmrecv_core.plugin_options import PluginOptionRegistry
-from dcmrecv_core.plugins import Plugins
+from dcmrecv_core import ConfigurationError, Discard, Name, Refuse, Reject, RejectReason, Settings, Summary
+from dcmrecv_core.api import hookspecs
+from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+from dcmrecv_core.hooks.loader import HOOKS, Found
+from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
 
 SECTIONS = dict(re.findall(r"^## (\w+)\(.*\)\n((?:(?!## ).*\n)*)", PAGES["hooks.md"], re.MULTILINE))

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from blocks import PAGES, blocks_of
 
-from dcmrecv_core import logs
-from dcmrecv_core.logconfig import appenders, files, filters, layouts
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.logs import appenders, files, filters, layouts
+from dcmrecv_core.logs import setup as logs
+from dcmrecv_core.settings.settings import Settings
 
 PAGE = PAGES["logging.md"]
 EXAMPLES = {block.language: block.text for block in blocks_of("logging.md")}

@@ -13,11 +13,11 @@ import pytest
 from blocks import DOCS
 from test_options_page import described, heading
 
-from dcmrecv_core import errors
-from dcmrecv_core.configuration import Configuration
-from dcmrecv_core.option import Option
-from dcmrecv_core.options import OPTIONS
-from dcmrecv_core.version import DATE, __version__
+from dcmrecv_core.api import errors
+from dcmrecv_core.api.version import DATE, __version__
+from dcmrecv_core.config.configuration import Configuration
+from dcmrecv_core.config.options.option import Option
+from dcmrecv_core.config.options.table import OPTIONS
 
 PAGE = DOCS / "dcmrecv.1"
 BEGIN, END = '.\\" options\n', '.\\" end of options\n'

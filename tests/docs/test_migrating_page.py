@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from blocks import PAGES
 
-from dcmrecv_core.errors import StartError
-from dcmrecv_core.options import BY_NAME
+from dcmrecv_core.api.errors import StartError
+from dcmrecv_core.config.options.table import BY_NAME
 
 PAGE = PAGES["migrating.md"]
 FROM_DCMRECV, FROM_STORESCP = PAGE.partition("## From storescp")[::2]

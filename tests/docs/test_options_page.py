@@ -8,9 +8,9 @@ from itertools import groupby
 import tomli_w
 from blocks import DOCS, PAGES
 
-from dcmrecv_core.option import Option, Value
-from dcmrecv_core.options import OPTIONS
-from dcmrecv_core.settings_keys import KEYS
+from dcmrecv_core.config.options.option import Option, Value
+from dcmrecv_core.config.options.table import OPTIONS
+from dcmrecv_core.config.settings_keys import KEYS
 
 BEGIN, END = "<!-- options -->\n", "<!-- end of options -->\n"
 

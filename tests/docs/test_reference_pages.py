@@ -10,12 +10,13 @@ import pytest
 from blocks import PAGES
 
 import dcmrecv_core
-from dcmrecv_core import Instance, PluginOptions, RejectReason, Role, errors
-from dcmrecv_core.guards import is_failure
-from dcmrecv_core.model import ON_EXISTS
-from dcmrecv_core.plugin_list import _selected_by
-from dcmrecv_core.plugin_loader import builtin, builtin_modules
-from dcmrecv_core.plugins import hooks_of
+from dcmrecv_core import Instance, PluginOptions, RejectReason, Role
+from dcmrecv_core.api import errors
+from dcmrecv_core.api.model import ON_EXISTS
+from dcmrecv_core.hooks.guards import is_failure
+from dcmrecv_core.hooks.loader import builtin, builtin_modules
+from dcmrecv_core.hooks.plugins import hooks_of
+from dcmrecv_core.inspection.list_plugins import _selected_by
 from dcmrecv_core.proto.dimse import Status
 
 CLASSES = [

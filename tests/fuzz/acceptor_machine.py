@@ -12,7 +12,7 @@ from driver import SUPPORTED, make
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dcmrecv_core.errors import LocalProtocolError
+from dcmrecv_core.api.errors import LocalProtocolError
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest

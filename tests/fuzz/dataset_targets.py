@@ -8,18 +8,18 @@ import zlib
 from datasetmaker import ENCODINGS, SMALL, Node, deflate, encode, sample, sample_files
 from scanning import outcome
 
-from dcmrecv_core.errors import DataSetError
-from dcmrecv_core.receive import values
-from dcmrecv_core.receive.dataset import scan
-from dcmrecv_core.receive.encodings import (
+from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.dataset import values
+from dcmrecv_core.dataset.encodings import (
     DEFLATED_LITTLE,
     ENCAPSULATED_LITTLE,
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
 )
-from dcmrecv_core.receive.sources import MemorySource
-from dcmrecv_core.receive.stretches import KnownStretches
+from dcmrecv_core.dataset.header_runs import KnownStretches
+from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.dataset.sources import MemorySource
 
 BY_FIRST_BYTE = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG, ENCAPSULATED_LITTLE, DEFLATED_LITTLE)
 LARGEST_SEED = 20_000

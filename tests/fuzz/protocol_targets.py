@@ -8,7 +8,7 @@ import zlib
 import wire
 from conversation import CONVERSATION, REQUEST, survives
 
-from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.proto.dimse import decode_command, encode_response
 
 ELEMENTS = wire.store_elements() | {0x0120: 3, 0x1030: b"MOVE", 0x1031: 9}

@@ -13,10 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.net import background as background_module
 from dcmrecv_core.net import child
-from dcmrecv_core.net.background import DONE, FIRST_PAUSE, LONGEST_PAUSE, STABLE_SECONDS, TERMINATED, Background
-from dcmrecv_core.net.supervisor import GRACE
+from dcmrecv_core.net.supervisor import background as background_module
+from dcmrecv_core.net.supervisor.background import (
+    DONE,
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    STABLE_SECONDS,
+    TERMINATED,
+    Background,
+)
+from dcmrecv_core.net.supervisor.supervisor import GRACE
 from dcmrecv_core.testing import Receiver, StartReceiver, sample_dataset, until
 
 pytest_plugins = ["dcmrecv_core.testing"]

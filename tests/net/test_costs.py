@@ -19,12 +19,12 @@ import pytest
 from fakes import Clock, FakeConnection
 
 from dcmrecv_core import compiled
+from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.session import Session, Shared
-from dcmrecv_core.plugins import Plugins
+from dcmrecv_core.net.worker.session import Session, Shared
 from dcmrecv_core.receive.pipeline import Receiver
-from dcmrecv_core.receive.temporary import Capabilities
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.temporary import Capabilities
 from rawscu import EXPLICIT_LE, associate_rq, command_set, data_pdus, store_rq
 from samples import CT, identification, pydicom_samples
 

@@ -6,8 +6,9 @@ import struct
 
 import pytest
 
-from dcmrecv_core.logs import escape
-from dcmrecv_core.net import dumps, message_dumps
+from dcmrecv_core.logs.records import escape
+from dcmrecv_core.net.worker import association_dumps as dumps
+from dcmrecv_core.net.worker import message_dumps
 from dcmrecv_core.proto.associate import decode_associate_rq
 from dcmrecv_core.proto.dimse import decode_command
 from rawscu import IMPLICIT_LE, VERIFICATION, Command, associate_rq, command_set, item, pdu, store_rq

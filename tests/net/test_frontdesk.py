@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from dcmrecv_core.net import frontdesk
 from dcmrecv_core.net.connection import LINGER
-from dcmrecv_core.net.frontdesk import ACCEPT_PAUSE, FrontDesk
 from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.supervisor import frontdesk
+from dcmrecv_core.net.supervisor.frontdesk import ACCEPT_PAUSE, FrontDesk
 from rawscu import ABORT, IMPLICIT_LE, P_DATA, VERIFICATION, associate_rq, pdu
 
 REQUEST = associate_rq([(VERIFICATION, [IMPLICIT_LE])])

@@ -7,11 +7,11 @@ import socket
 
 import pytest
 
-from dcmrecv_core.errors import ListenError
-from dcmrecv_core.net.frontdesk import FrontDesk
+from dcmrecv_core.api.errors import ListenError
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.listener import open_listeners, plain_address
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
+from dcmrecv_core.net.supervisor.listener import open_listeners, plain_address
+from dcmrecv_core.settings.settings import Settings
 from rawscu import IMPLICIT_LE, VERIFICATION, associate_rq
 
 LOOPBACKS = ("127.0.0.1", "::1")

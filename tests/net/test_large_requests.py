@@ -8,8 +8,8 @@ import pytest
 from fakes import Clock
 from worlds import RELEASE, REQUEST, World, pdus
 
-from dcmrecv_core.net import session as session_module
-from dcmrecv_core.net.remembered import LONGEST
+from dcmrecv_core.net.worker import session as session_module
+from dcmrecv_core.net.worker.caches import LONGEST
 from dcmrecv_core.proto.pdu import MAX_REQUEST_LENGTH
 from rawscu import ASSOCIATE_AC, RELEASE_RP, item, pdu
 

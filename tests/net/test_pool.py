@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dcmrecv_core.net import child
-from dcmrecv_core.net import pool as pool_module
 from dcmrecv_core.net.handover import IDLE, Handover, receive
 from dcmrecv_core.net.heartbeat import Heartbeat
-from dcmrecv_core.net.pool import FIRST_PAUSE, LONGEST_PAUSE, SHRINK_SECONDS, SPARE, STUCK_SECONDS, Pool
+from dcmrecv_core.net.supervisor import pool as pool_module
+from dcmrecv_core.net.supervisor.pool import FIRST_PAUSE, LONGEST_PAUSE, SHRINK_SECONDS, SPARE, STUCK_SECONDS, Pool
 
 # A test runner that has threads of its own forks as well as we do, as long as the copy stays in our code
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

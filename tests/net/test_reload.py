@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core.errors import ConfigurationError, OutputDirectoryError
+from dcmrecv_core.api.errors import ConfigurationError, OutputDirectoryError
+from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net import child
-from dcmrecv_core.net import reload as reload_module
-from dcmrecv_core.net.reload import Reload, Source
-from dcmrecv_core.plugins import Plugins
-from dcmrecv_core.receive.temporary import Capabilities
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.net.supervisor import reload as reload_module
+from dcmrecv_core.net.supervisor.reload import Reload, Source
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.temporary import Capabilities
 from plugin_fakes import hooks, load
 
 # A test runner that has threads of its own forks as well as we do, as long as the copy stays in our code

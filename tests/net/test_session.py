@@ -11,13 +11,13 @@ from fakes import EOF, Clock, FakeConnection, Step
 from worlds import CONTEXTS, ECHO, ECHO_COMMAND, INSTANCE, RELEASE, REQUEST, RESET, Make, World, pdus, responses, store
 
 from dcmrecv_core import compiled
-from dcmrecv_core.model import Discard, Instance, Reject, RejectReason, Summary, SupportedContext
-from dcmrecv_core.net import remembered
-from dcmrecv_core.net import session as session_module
+from dcmrecv_core.api.model import Discard, Instance, Reject, RejectReason, Summary, SupportedContext
 from dcmrecv_core.net.connection import LINGER, PATIENCE
 from dcmrecv_core.net.hostnames import HostNames
-from dcmrecv_core.net.session import MAX_PENDING_OUTPUT
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.net.worker import caches as remembered
+from dcmrecv_core.net.worker import session as session_module
+from dcmrecv_core.net.worker.session import MAX_PENDING_OUTPUT
+from dcmrecv_core.settings.settings import Settings
 from rawscu import (
     ABORT,
     ASSOCIATE_AC,

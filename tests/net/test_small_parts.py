@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.errors import ListenError
+from dcmrecv_core.api.errors import ListenError
 from dcmrecv_core.net.connection import LINGER, PATIENCE, PlainConnection
 from dcmrecv_core.net.heartbeat import HeartbeatBoard
-from dcmrecv_core.net.listener import inherited_count, open_listeners
-from dcmrecv_core.net.notify import Notifier
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.net.supervisor.listener import inherited_count, open_listeners
+from dcmrecv_core.net.supervisor.notify import Notifier
+from dcmrecv_core.settings.settings import Settings
 
 
 def test_heartbeat_crosses_processes() -> None:
@@ -175,7 +175,7 @@ def test_inherited_sockets(monkeypatch: pytest.MonkeyPatch, environment: dict[st
 def inherit(monkeypatch: pytest.MonkeyPatch, fd: int) -> None:
     monkeypatch.setenv("LISTEN_FDS", "1")
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
-    monkeypatch.setattr("dcmrecv_core.net.listener._FIRST_FD", fd)
+    monkeypatch.setattr("dcmrecv_core.net.supervisor.listener._FIRST_FD", fd)
 
 
 def test_an_inherited_socket_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

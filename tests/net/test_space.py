@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dcmrecv_core.net import space
-from dcmrecv_core.net.space import FreeSpace
+from dcmrecv_core.net.worker import space
+from dcmrecv_core.net.worker.space import FreeSpace
 
 
 class Disk:

@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core.net import frontdesk, pool, supervisor
+from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.reload import Source
-from dcmrecv_core.net.supervisor import Supervisor
-from dcmrecv_core.plugins import Plugins
-from dcmrecv_core.receive.temporary import Capabilities
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.net.supervisor import frontdesk, pool, supervisor
+from dcmrecv_core.net.supervisor.reload import Source
+from dcmrecv_core.net.supervisor.supervisor import Supervisor
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.temporary import Capabilities
 from environment import write_files
 from rawscu import (
     ABORT,

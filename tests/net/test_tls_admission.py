@@ -13,11 +13,12 @@ from contextlib import suppress
 import pytest
 
 from certificates import Certificates
-from dcmrecv_core.net import secure, tls_connection
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.tls import ContextMaker
-from dcmrecv_core.net.tls_connection import TlsConnection
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.net.tls import connection as tls_connection
+from dcmrecv_core.net.tls.connection import TlsConnection
+from dcmrecv_core.net.tls.context import ContextMaker
+from dcmrecv_core.net.worker import tls_admission as secure
+from dcmrecv_core.settings.settings import Settings
 from rawscu import IMPLICIT_LE, VERIFICATION, associate_rq, pdu
 
 REQUEST = associate_rq([(VERIFICATION, [IMPLICIT_LE])])

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from certificates import Certificates, Pair, openssl
-from dcmrecv_core.errors import TlsError
-from dcmrecv_core.net.tls import ContextMaker, ask_on_terminal, reason_of
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.api.errors import TlsError
+from dcmrecv_core.net.tls.context import ContextMaker, ask_on_terminal, reason_of
+from dcmrecv_core.settings.settings import Settings
 
 PASSWORD = "secret"
 Convert = Callable[..., Pair]
@@ -188,7 +188,7 @@ def test_what_is_looked_up_in_revocation_lists(certificates: Certificates, more:
 
 
 def test_dh_parameters_of_a_file(certificates: Certificates, caplog: pytest.LogCaptureFixture) -> None:
-    from dcmrecv_core.net import tls
+    from dcmrecv_core.net.tls import context as tls
 
     assert make(certificates.server, tls_dh_file=str(tls._DH_PARAMETERS))
     assert caplog.text == ""

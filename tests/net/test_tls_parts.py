@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.errors import RemoteProtocolError, TlsError
-from dcmrecv_core.net import der
-from dcmrecv_core.net.client_hello import wanted_length
-from dcmrecv_core.net.frontdesk import FrontDesk
+from dcmrecv_core.api.errors import RemoteProtocolError, TlsError
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.tls import ContextMaker
-from dcmrecv_core.net.tls_connection import subject_text
-from dcmrecv_core.net.tls_profiles import PROFILES, SUITES
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
+from dcmrecv_core.net.tls import der
+from dcmrecv_core.net.tls.client_hello import wanted_length
+from dcmrecv_core.net.tls.connection import subject_text
+from dcmrecv_core.net.tls.context import ContextMaker
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.settings.tls_profiles import PROFILES, SUITES
 from original import original
 
 HELLO = struct.pack(">BHH", 22, 0x0301, 100) + bytes(100)

@@ -8,10 +8,10 @@ import signal
 import pytest
 from fakes import Clock
 
-from dcmrecv_core.net import worker as worker_module
 from dcmrecv_core.net.heartbeat import HeartbeatBoard
-from dcmrecv_core.net.supervisor import GRACE
-from dcmrecv_core.net.worker import ORPHAN_GRACE, STOP_GRACE, Worker
+from dcmrecv_core.net.supervisor.supervisor import GRACE
+from dcmrecv_core.net.worker import worker as worker_module
+from dcmrecv_core.net.worker.worker import ORPHAN_GRACE, STOP_GRACE, Worker
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ from typing import Any
 from fakes import Clock, FakeConnection, Step
 
 from dcmrecv_core import hookimpl
-from dcmrecv_core.model import Association, Instance, Summary
+from dcmrecv_core.api.model import Association, Instance, Summary
+from dcmrecv_core.hooks.loader import Found
+from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.session import Session, Shared
-from dcmrecv_core.plugin_loader import Found
-from dcmrecv_core.plugins import Plugins
-from dcmrecv_core.receive.directories import Directories
+from dcmrecv_core.net.worker.session import Session, Shared
 from dcmrecv_core.receive.pipeline import Receiver
-from dcmrecv_core.receive.temporary import Capabilities
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.temporary import Capabilities
 from rawscu import (
     EXPLICIT_LE,
     IMPLICIT_LE,

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from rawscu import EXPLICIT_LE, IMPLICIT_LE
 from receivers import Start
 from rules import Row, by_rule, compare

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 
-from dcmrecv_core import uids
+from dcmrecv_core.settings import uids
 from rawscu import EXPLICIT_LE, VERIFICATION
 from receivers import Start
 from rules import Row, by_rule, compare

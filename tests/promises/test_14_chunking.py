@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from wire import packed
 from worlds import ECHO, INSTANCE, RELEASE, World, store
 
-from dcmrecv_core.net import session as session_module
+from dcmrecv_core.net.worker import session as session_module
 from promises import promise
 from rawscu import store_rq
 from samples import CT, element, identification

@@ -13,7 +13,7 @@ from worlds import ECHO, RELEASE, World, responses
 
 from answers import Accepted, next_answer
 from corpus import cases
-from dcmrecv_core.net import session as session_module
+from dcmrecv_core.net.worker import session as session_module
 from promises import promise
 from rawscu import (
     EXPLICIT_LE,

@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from mutants import next_input
 from targets import TARGETS, Target
 
-from dcmrecv_core.logconfig import console
+from dcmrecv_core.logs import console
 from promises import promise
 
 pytestmark = promise(27)

@@ -7,7 +7,7 @@ from typing import Any
 
 import wire
 
-from dcmrecv_core.model import SupportedContext
+from dcmrecv_core.api.model import SupportedContext
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pynetdicom.pdu import A_ASSOCIATE_AC
 from wire import BIG_ENDIAN, CT, EXPLICIT, IMPLICIT, MR, VERIFICATION, context, counted, item
 
-from dcmrecv_core.errors import LocalProtocolError, RemoteProtocolError
-from dcmrecv_core.model import ProposedContext, Role, SupportedContext, UserIdentity
+from dcmrecv_core.api.errors import LocalProtocolError, RemoteProtocolError
+from dcmrecv_core.api.model import ProposedContext, Role, SupportedContext, UserIdentity
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.associate import ContextResult, UserInformation, decode_associate_rq
 from dcmrecv_core.proto.negotiation import Answer, negotiate

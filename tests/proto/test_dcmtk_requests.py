@@ -7,7 +7,7 @@ import wire
 from driver import make, run
 from wire import CT, hexa
 
-from dcmrecv_core.model import UserIdentity
+from dcmrecv_core.api.model import UserIdentity
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.associate import AssociateRequest
 

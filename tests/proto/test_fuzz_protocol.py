@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mutants import mutated
 from wire import P_DATA, pdu, pdv
 
-from dcmrecv_core.errors import RemoteProtocolError
+from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.proto.associate import decode_associate_rq
 from dcmrecv_core.proto.dimse import Command, decode_command
 

@@ -8,7 +8,7 @@ import pytest
 import wire
 from driver import make
 
-from dcmrecv_core.errors import LocalProtocolError
+from dcmrecv_core.api.errors import LocalProtocolError
 from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import ContextResult
 from dcmrecv_core.proto.dimse import Command

@@ -13,7 +13,7 @@ from pathlib import Path
 import pydicom
 from pydicom.filereader import _read_file_meta_info, read_preamble
 
-from dcmrecv_core.receive.encodings import (
+from dcmrecv_core.dataset.encodings import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core.receive import temporary
-from dcmrecv_core.receive.content import FileContent
-from dcmrecv_core.receive.publish import Publisher
-from dcmrecv_core.receive.temporary import Capabilities, Temporary
+from dcmrecv_core.storage import temporary
+from dcmrecv_core.storage.content import FileContent
+from dcmrecv_core.storage.publish import Publisher
+from dcmrecv_core.storage.temporary import Capabilities, Temporary
 
 Mount = Callable[..., Path]
 HIDDEN = Capabilities(unnamed=False, noclobber=True)

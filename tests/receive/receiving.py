@@ -12,10 +12,10 @@ from datasetmaker import Node, deflate, encode
 from pydicom.filereader import dcmread
 
 from dcmrecv_core import Instance
-from dcmrecv_core.receive.encodings import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
+from dcmrecv_core.dataset.encodings import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
 from dcmrecv_core.receive.pipeline import Outcome, Receiver
-from dcmrecv_core.receive.temporary import Capabilities
-from dcmrecv_core.settings import Settings
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.temporary import Capabilities
 from plugin_fakes import ASSOCIATION, found, hooks, load
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dcmrecv_core.errors import DataSetError
-from dcmrecv_core.receive.dataset import Encoding, scan
-from dcmrecv_core.receive.sources import MemorySource
-from dcmrecv_core.receive.stretches import KnownStretches
+from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.dataset.header_runs import KnownStretches
+from dcmrecv_core.dataset.scan import Encoding, scan
+from dcmrecv_core.dataset.sources import MemorySource
 
 
 def outcome(data: bytes, encoding: Encoding, known: KnownStretches | None, *, whole: bool = True) -> tuple[object, ...]:

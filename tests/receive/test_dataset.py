@@ -21,10 +21,9 @@ from datasetmaker import (
     positions,
 )
 
-from dcmrecv_core.errors import DataSetError
-from dcmrecv_core.receive import walker
-from dcmrecv_core.receive.dataset import MAX_DEPTH, DataSetIndex, encoding_of, scan
-from dcmrecv_core.receive.encodings import (
+from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.dataset import walker
+from dcmrecv_core.dataset.encodings import (
     DEFLATED_LITTLE,
     ENCAPSULATED_LITTLE,
     EXPLICIT_BIG,
@@ -33,7 +32,8 @@ from dcmrecv_core.receive.encodings import (
     UNDEFINED_LENGTH,
     Encoding,
 )
-from dcmrecv_core.receive.sources import MemorySource, Source
+from dcmrecv_core.dataset.scan import MAX_DEPTH, DataSetIndex, encoding_of, scan
+from dcmrecv_core.dataset.sources import MemorySource, Source
 
 NAME = header(0x00100010, "PN", 8, EXPLICIT_LITTLE) + b"Doe^Jane"
 BIRTH_DATE = header(0x00100030, "DA", 8, EXPLICIT_LITTLE) + b"19700101"

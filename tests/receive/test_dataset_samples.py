@@ -10,10 +10,10 @@ import pydicom
 import pytest
 from datasetmaker import TinySource, sample, sample_files
 
-from dcmrecv_core.errors import DataSetError
-from dcmrecv_core.receive.dataset import encoding_of, scan
-from dcmrecv_core.receive.sources import MemorySource
-from dcmrecv_core.receive.values import read_header, split_header
+from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.dataset.scan import encoding_of, scan
+from dcmrecv_core.dataset.sources import MemorySource
+from dcmrecv_core.dataset.values import read_header, split_header
 
 BROKEN = {"MR_truncated.dcm", "rtplan_truncated.dcm", "DICOMDIR-nooffset"}  # all end too early
 REMARKABLE = {

@@ -12,9 +12,8 @@ from datasetmaker import SMALL, Node, TinySource, deflate, encode, positions, un
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.errors import DataSetError
-from dcmrecv_core.receive.dataset import DataSetIndex, scan
-from dcmrecv_core.receive.encodings import (
+from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.dataset.encodings import (
     DEFLATED_LITTLE,
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -23,7 +22,8 @@ from dcmrecv_core.receive.encodings import (
     SHORT_VRS,
     Encoding,
 )
-from dcmrecv_core.receive.sources import UNKNOWN_SIZE, FileSource, InflatedSource, MemorySource, Source
+from dcmrecv_core.dataset.scan import DataSetIndex, scan
+from dcmrecv_core.dataset.sources import UNKNOWN_SIZE, FileSource, InflatedSource, MemorySource, Source
 
 SEQUENCES = (0x00081140, 0x00081199, 0x0040A730)  # known to the dictionary, as implicit VR demands
 VALUES = st.binary(max_size=40).map(lambda value: value + b"x" * (len(value) % 2))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from publishing import Calls
 
-from dcmrecv_core.errors import HookFailure, StorageError
-from dcmrecv_core.receive.directories import Directories, inside
+from dcmrecv_core.api.errors import HookFailure, StorageError
+from dcmrecv_core.storage.directories import Directories, inside
 
 NOBODY = 65534
 
@@ -144,8 +144,8 @@ def test_a_link_of_ours_is_followed_once_until_it_changes(tmp_path: Path) -> Non
 
 NON_ROOT = """
 import os, sys
-from dcmrecv_core.errors import StatusError
-from dcmrecv_core.receive.directories import Directories
+from dcmrecv_core.api.errors import StatusError
+from dcmrecv_core.storage.directories import Directories
 os.setgid(65534); os.setuid(65534)
 directories = Directories(sys.argv[1])
 for name in ("own", "roots", "foreign", "closed"):

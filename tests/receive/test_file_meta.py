@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.receive.file_meta import FileMeta, read_file_meta
+from dcmrecv_core.storage.file_meta import FileMeta, read_file_meta
 
 CT = b"1.2.840.10008.5.1.4.1.1.2\0"
 EXPLICIT = b"1.2.840.10008.1.2.1\0"

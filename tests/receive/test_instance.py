@@ -31,8 +31,8 @@ from receiving import (
 )
 
 from dcmrecv_core import Instance
-from dcmrecv_core.errors import HookFailure, NameTakenError, StorageError
-from dcmrecv_core.guards import timer
+from dcmrecv_core.api.errors import HookFailure, NameTakenError, StorageError
+from dcmrecv_core.hooks.guards import timer
 from plugin_fakes import ASSOCIATION, hooks
 
 MEMORY = pytest.mark.parametrize("memory", [None, 4000, 16], ids=["in memory", "spooled", "spooled at once"])
@@ -249,7 +249,7 @@ def test_file_meta_information(tmp_path: Path, memory: int | None) -> None:
 def _encode(*nodes: Node) -> bytes:
     from datasetmaker import encode
 
-    from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE
+    from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 
     return encode(nodes, EXPLICIT_LITTLE)
 

@@ -7,8 +7,8 @@ import io
 import pydicom
 import pytest
 
-from dcmrecv_core.receive.part10 import file_prefix
-from dcmrecv_core.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dcmrecv_core.storage.part10 import file_prefix
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"

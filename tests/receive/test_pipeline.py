@@ -29,8 +29,8 @@ from receiving import (
 )
 
 from dcmrecv_core import Discard, Instance, Name, Refuse, StatusError, Warn
-from dcmrecv_core.receive import walker
-from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE
+from dcmrecv_core.dataset import walker
+from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.receive.pipeline import Outcome
 from plugin_fakes import ASSOCIATION, hooks, raising
 

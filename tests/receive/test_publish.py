@@ -28,11 +28,11 @@ from publishing import (
     without_unnamed_files,
 )
 
-from dcmrecv_core.errors import NameTakenError, StatusError, StorageError
-from dcmrecv_core.model import OnExists
-from dcmrecv_core.receive.content import FileContent
-from dcmrecv_core.receive.publish import Publisher
-from dcmrecv_core.receive.temporary import Capabilities
+from dcmrecv_core.api.errors import NameTakenError, StatusError, StorageError
+from dcmrecv_core.api.model import OnExists
+from dcmrecv_core.storage.content import FileContent
+from dcmrecv_core.storage.publish import Publisher
+from dcmrecv_core.storage.temporary import Capabilities
 
 STEPS = ("writev", "fsync", "link", "rename", "unlink")
 
@@ -98,7 +98,7 @@ def test_nothing_is_said_of_what_cannot_be_prepared(tmp_path: Path, monkeypatch:
     place = publisher(tmp_path)
     place.publish((), "first", "overwrite", content())
     with monkeypatch.context() as patch:
-        patch.setattr("dcmrecv_core.receive.publish.open_unnamed", failing(errno.ENOSPC))
+        patch.setattr("dcmrecv_core.storage.publish.open_unnamed", failing(errno.ENOSPC))
         place.prepare()
         with pytest.raises(StorageError, match="No space left"):
             place.publish((), "second", "overwrite", content())
@@ -195,7 +195,7 @@ def test_taken_names(
 ) -> None:
     (tmp_path / "a").write_bytes(b"old")
     if moment == "meanwhile":  # the name is taken between the first look and the link
-        monkeypatch.setattr("dcmrecv_core.receive.publish._exists", lambda *args: False)
+        monkeypatch.setattr("dcmrecv_core.storage.publish._exists", lambda *args: False)
     place = publisher(tmp_path, capabilities=kind)
     if status is None:
         assert place.publish((), "a", on_exists, content()) == f"{tmp_path}/a"

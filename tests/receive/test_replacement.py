@@ -34,8 +34,9 @@ from receiving import (
 )
 
 from dcmrecv_core import Instance, Warn
-from dcmrecv_core.receive import replacement, walker
-from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from dcmrecv_core.dataset import walker
+from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from dcmrecv_core.receive import replacement
 from plugin_fakes import hooks
 
 MEMORY = pytest.mark.parametrize("memory", [None, 4000, 16], ids=["in memory", "spooled", "spooled at once"])

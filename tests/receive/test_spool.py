@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import pytest
 from datasetmaker import unnamed_file
 
-from dcmrecv_core.errors import StorageError
-from dcmrecv_core.receive.spool import Spool
+from dcmrecv_core.api.errors import StorageError
+from dcmrecv_core.storage.spool import Spool
 
 DATA = random.Random(3).randbytes(5000)
 PREFIX = b"what precedes it"

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scanning import compare
 
-from dcmrecv_core.receive import stretches, walker
-from dcmrecv_core.receive.dataset import Encoding, encoding_of, scan
-from dcmrecv_core.receive.encodings import EXPLICIT_LAYOUT, EXPLICIT_LITTLE
-from dcmrecv_core.receive.sources import MemorySource
-from dcmrecv_core.receive.stretches import KnownStretches
+from dcmrecv_core.dataset import header_runs as stretches
+from dcmrecv_core.dataset import walker
+from dcmrecv_core.dataset.encodings import EXPLICIT_LAYOUT, EXPLICIT_LITTLE
+from dcmrecv_core.dataset.header_runs import KnownStretches
+from dcmrecv_core.dataset.scan import Encoding, encoding_of, scan
+from dcmrecv_core.dataset.sources import MemorySource
 
 pytestmark = pytest.mark.usefixtures("in_python")
 

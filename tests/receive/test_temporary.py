@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from publishing import HIDDEN, Calls, Mount, content, names, publisher, without_links, without_renameat2
 
-from dcmrecv_core.errors import StorageError
-from dcmrecv_core.receive.directories import Directories
-from dcmrecv_core.receive.renaming import rename_noreplace
-from dcmrecv_core.receive.temporary import (
+from dcmrecv_core.api.errors import StorageError
+from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.renaming import rename_noreplace
+from dcmrecv_core.storage.temporary import (
     PROBE_NAME,
     Capabilities,
     _boot_id,
@@ -158,9 +158,9 @@ def test_a_start_sweeps(tmp_path: Path, dead: int) -> None:
 
 PROBE_DIES = """
 import os, signal, sys
-from dcmrecv_core.receive.directories import Directories
-from dcmrecv_core.receive.renaming import rename_noreplace
-from dcmrecv_core.receive.temporary import Capabilities
+from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.renaming import rename_noreplace
+from dcmrecv_core.storage.temporary import Capabilities
 link = os.link
 def die(*args, **kwargs):
     link(*args, **kwargs)
@@ -264,7 +264,7 @@ def test_a_boot_without_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_hosts_file_that_is_gone_when_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / name_of(host="else-where")).touch()
-    monkeypatch.setattr("dcmrecv_core.receive.temporary.time.time", _raise_not_found)
+    monkeypatch.setattr("dcmrecv_core.storage.temporary.time.time", _raise_not_found)
     sweep(Directories(str(tmp_path)).get(()))
     assert names(tmp_path) == [name_of(host="else-where")]
 

@@ -13,10 +13,9 @@ from datasetmaker import ENCODINGS, SMALL, TEST_FILES, Node, TinySource, deflate
 from pydicom.dataset import Dataset
 from pydicom.filewriter import write_dataset
 
-from dcmrecv_core.model import RawElement, TagLike
-from dcmrecv_core.receive import values
-from dcmrecv_core.receive.dataset import DataSetIndex, encoding_of, scan
-from dcmrecv_core.receive.encodings import (
+from dcmrecv_core.api.model import RawElement, TagLike
+from dcmrecv_core.dataset import values
+from dcmrecv_core.dataset.encodings import (
     DEFLATED_LITTLE,
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -24,8 +23,9 @@ from dcmrecv_core.receive.encodings import (
     UNDEFINED_LENGTH,
     Encoding,
 )
-from dcmrecv_core.receive.sources import MemorySource
-from dcmrecv_core.receive.values import get_raw, get_value, read_header, uid_of
+from dcmrecv_core.dataset.scan import DataSetIndex, encoding_of, scan
+from dcmrecv_core.dataset.sources import MemorySource
+from dcmrecv_core.dataset.values import get_raw, get_value, read_header, uid_of
 
 SEQUENCE = 0x00081140
 
@@ -279,10 +279,10 @@ def test_uid(field: bytes, uid: str) -> None:
 def test_uids_and_raw_values_do_without_pydicom() -> None:
     code = """if True:
         import sys
-        from dcmrecv_core.receive.dataset import scan
-        from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE
-        from dcmrecv_core.receive.sources import MemorySource
-        from dcmrecv_core.receive.values import get_raw, uid_of
+        from dcmrecv_core.dataset.scan import scan
+        from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
+        from dcmrecv_core.dataset.sources import MemorySource
+        from dcmrecv_core.dataset.values import get_raw, uid_of
         data = bytes.fromhex("08001800 5549 0400 312e3200")
         index = scan(MemorySource(memoryview(data)), EXPLICIT_LITTLE, whole=True)
         assert uid_of(index, 0x00080018) == "1.2"

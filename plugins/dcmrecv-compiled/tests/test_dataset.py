@@ -16,10 +16,10 @@ from mutants import next_input
 from scanning import outcome
 
 from conftest import in_python
-from dcmrecv_core.receive import regular
-from dcmrecv_core.receive.elements import DataSetIndex
-from dcmrecv_core.receive.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
-from dcmrecv_core.receive.sources import MemorySource
+from dcmrecv_core.dataset import compiled_walk as regular
+from dcmrecv_core.dataset.elements import DataSetIndex
+from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
+from dcmrecv_core.dataset.sources import MemorySource
 
 SEEDS = data_set_seeds()
 
@@ -77,7 +77,7 @@ def test_sequences_too_deep_are_left_to_python() -> None:
 
 
 def test_as_many_elements_as_an_index_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dcmrecv_core.receive import walker
+    from dcmrecv_core.dataset import walker
 
     monkeypatch.setattr(walker, "MAX_ELEMENTS", 600)
     for count, fits in ((599, True), (600, True), (601, False)):

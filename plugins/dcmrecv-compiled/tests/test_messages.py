@@ -16,7 +16,7 @@ from mutants import next_input
 from wire import P_DATA, command, packed, pdu, pdv
 
 from conftest import in_python
-from dcmrecv_core.model import SupportedContext
+from dcmrecv_core.api.model import SupportedContext
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.acceptor import Acceptor
 

@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 
-from dcmrecv_core.receive.elements import PlainElement
+from dcmrecv_core.dataset.elements import PlainElement
 
 class Layout:
     def __init__(

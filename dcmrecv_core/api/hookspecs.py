@@ -1,0 +1,150 @@
+"""The contract with plugins: every hook, in the order in which an instance meets them.
+
+A plugin is a module or an object whose functions carry `@hookimpl`; an implementation takes only the arguments it
+names. Plugins named on the command line are asked before the built-in ones, later before earlier; `tryfirst` and
+`trylast` as in pluggy; `trylast` comes behind the built-in ones too, which always choose a name and write.
+
+*Decision* hooks (negotiate, receive, choose_subdir, choose_filename, write) fail closed: one that raises, returns a
+value of the wrong type or takes longer than its time gets the instance refused with status 0110, and the association
+goes on. Raising a `StatusError` with a failure status, as `instance.save` does, refuses it with that one instead (not
+in negotiate). *Notification* hooks (stored, association_ended) fail soft: the error is logged, the others are called.
+`background` runs in a process of its own, and is called again if it fails.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from dcmrecv_core.api.model import (
+    Association,
+    Instance,
+    Name,
+    NegotiateResult,
+    ReceiveResult,
+    Summary,
+)
+from dcmrecv_core.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import PurePath
+
+    from dcmrecv_core.config.options.plugin import PluginOptions
+
+PROJECT = "dcmrecv"
+"""pluggy's project name and the entry-point group of plugins."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def add_options(options: PluginOptions) -> None:
+    """Declare options of the plugin.
+
+    Called: in the parent, once, before the command line is read. May not block.
+    `options.add("--root", value="directory", type=Path, default=..., help=...)` declares an option and the key of
+    the same name in the settings table `[plugins.NAME]` at once. Raising: the receiver does not start.
+    """
+
+
+@hookspec
+def configure(settings: Settings) -> None:
+    """Take the settings, or raise to refuse them.
+
+    Called: in the parent, when the settings are complete, and at each reload. `settings.options` has the values of the
+    plugin's own options (in each hook that gets settings), `settings.for_plugin(name)` those of another one. Workers
+    are forked from here: start no thread, open no connection. Raising: the receiver does not start (a reload changes
+    nothing).
+    """
+
+
+@hookspec
+def worker_started(settings: Settings) -> None:
+    """The place to open connections. Called: in each worker, before its first association. Raising: logged, the
+    worker ends and is replaced."""
+
+
+@hookspec
+def worker_stopping() -> None:
+    """The place to close connections. Called: in each worker, after its last association. Raising: logged."""
+
+
+@hookspec
+def negotiate(association: Association) -> NegotiateResult:
+    """Say which presentation contexts to accept, or reject the association (decision).
+
+    Called: in a worker, for each association, before the answer; every plugin is asked. Result: None, an iterable of
+    `SupportedContext`, or `Reject`. Any `Reject` wins; else the union of all answers counts, transfer syntaxes in the
+    order of the first source; a source that accepts anything adds the rest behind those that are listed. An empty
+    iterable is an answer too: what is accepted if nobody answers (Verification, or all storage classes beside it if a
+    plugin stores) is then not accepted. Raising: the association is rejected.
+    """
+
+
+@hookspec(firstresult=True)
+def receive(instance: Instance) -> ReceiveResult:
+    """Judge an instance before it is named (decision).
+
+    Called: in a worker, when the data set is complete and passed the check of the storage mode. The first result
+    that is not None counts: `Refuse`, `Warn` or `Discard`; None goes on. Here, and only here, `replace_header` and
+    `replace` may change what is stored.
+    """
+
+
+@hookspec(firstresult=True)
+def choose_subdir(instance: Instance) -> str | PurePath | None:
+    """Choose the directory, relative to the output directory, "" for none (decision). The first result counts.
+
+    An absolute path, "..", or NUL is refused with 0110; other unfit bytes and over-length are escaped.
+    """
+
+
+@hookspec(firstresult=True)
+def choose_filename(instance: Instance) -> str | Name | None:
+    """Choose the file name, without the extension that `-fe` appends (decision). The first result counts.
+
+    A plain str means `Name(text, on_exists="overwrite")`. On "retry" the core asks again with `instance.attempt` + 1,
+    up to 1024 times, then answers A700. A separator, "..", or NUL is refused with 0110.
+    """
+
+
+@hookspec(firstresult=True)
+def write(instance: Instance, path: str) -> str | None:
+    """Store the instance at `path` (output directory joined with the chosen names) and say where it went: a path or
+    URI (decision). The first result counts; the built-in writer, asked last, is `instance.save(path)`.
+
+    Return only when the data are durable: Success is sent after that.
+    """
+
+
+@hookspec
+def stored(instance: Instance, location: str) -> None:
+    """Learn that an instance is stored safely (notification).
+
+    Called: in a worker, before the response is sent, at least once per acknowledged instance. Be quick.
+    """
+
+
+@hookspec
+def association_ended(association: Association, summary: Summary) -> None:
+    """Learn how an association ended (notification): after release, abort, rejection or loss."""
+
+
+@hookspec
+def background(settings: Settings) -> None:
+    """Do slow work beside the reception: empty a queue, feed a database, clean up by the clock.
+
+    Called: once, in a child process of the plugin's own, forked from the supervisor after `configure`; it may block,
+    start threads and open connections, and its time is not limited. Nothing of it is shared with the workers: what
+    `stored` has to tell it goes through a durable queue (a file, a database). Returning means done: it is not called
+    again. Raising, `sys.exit` or the end of the process: logged, and called again in a fresh process after 1 s, then
+    2 s, up to 60 s if it goes on; after a minute of work the next pause is 1 s again.
+
+    At the end of the receiver SIGTERM raises a SystemExit in it, so that `finally` and `with` clean up (`except
+    Exception` does not stop it); 8 s later it is killed. The same happens when the supervisor dies, and at a reload,
+    which then calls all anew with the new settings. Workers end at the same time, so the queue may grow meanwhile: what
+    is left in it is the next start's. SIGINT and SIGHUP are ignored; SIGTERM, SIGALRM and the interval timer belong to
+    the receiver.
+    """

@@ -1,0 +1,106 @@
+"""`[[contexts]]`: presentation contexts as tables of a settings file.
+
+    [[contexts]]
+    abstract_syntaxes = ["CTImageStorage", "MRImageStorage"]    # or abstract_syntax = "..."; names or UIDs
+    transfer_syntaxes = ["LittleEndianExplicit"]                # in our order; left out: any, in the proposer's order
+    role = "SCU"                                                # optional: SCU, SCP or BOTH
+    extended = "0102"                                           # optional: hexadecimal application information
+
+Several tables with one abstract syntax count together, as several sources of contexts do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from dcmrecv_core.api.model import Role, SupportedContext
+from dcmrecv_core.config.toml_place import Place
+from dcmrecv_core.settings import uids
+
+MAX_UID = 64
+MAX_EXTENDED = 1024
+"""Bytes of application information, as in association profiles."""
+
+_KEYS = ("abstract_syntax", "abstract_syntaxes", "transfer_syntaxes", "role", "extended")
+_UID = re.compile(rf"[0-9.]{{1,{MAX_UID}}}")
+_EXTENDED = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{1,{MAX_EXTENDED}}}")
+
+
+def read(place: Place, value: object) -> tuple[SupportedContext, ...]:
+    """The contexts of the tables at `place`. Raises ConfigurationError."""
+    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+        place.refuse(value, "an array of tables ([[contexts]])")
+    contexts: list[SupportedContext] = []
+    for number, table in enumerate(value, 1):
+        contexts += _read_table(place.item(number), table)
+    return tuple(contexts)
+
+
+def _read_table(place: Place, table: dict[str, Any]) -> Iterable[SupportedContext]:
+    place.check_keys(table, _KEYS)
+    if ("abstract_syntax" in table) == ("abstract_syntaxes" in table):
+        place.fail("either abstract_syntax or abstract_syntaxes expected")
+    if "abstract_syntax" in table:
+        classes = [_read_uid(place / "abstract_syntax", table["abstract_syntax"], transfer=False)]
+    else:
+        classes = _read_uids(place / "abstract_syntaxes", table["abstract_syntaxes"], transfer=False)
+    syntaxes = None
+    if "transfer_syntaxes" in table:
+        syntaxes = tuple(_read_uids(place / "transfer_syntaxes", table["transfer_syntaxes"], transfer=True))
+    role, extended = table.get("role"), table.get("extended")
+    if role is not None and role not in list(Role.__members__):
+        (place / "role").refuse(role, f"one of {', '.join(Role.__members__)}", Role.__members__)
+    if extended is not None and not (isinstance(extended, str) and _EXTENDED.fullmatch(extended)):
+        (place / "extended").refuse(extended, f"1 to {MAX_EXTENDED} bytes in hexadecimal")
+    return [
+        SupportedContext(uid, syntaxes, role and Role[role], None if extended is None else bytes.fromhex(extended))
+        for uid in classes
+    ]
+
+
+def _read_uids(place: Place, value: object, *, transfer: bool) -> list[str]:
+    if not isinstance(value, list) or not value:
+        place.refuse(value, "an array of names or UIDs, one at least,")
+    return [_read_uid(place.item(number), text, transfer=transfer) for number, text in enumerate(value, 1)]
+
+
+def _read_uid(place: Place, value: object, *, transfer: bool) -> str:
+    if isinstance(value, str):
+        uid = uids.uid_of(value)
+        if uid is not None and _is_transfer_syntax(uid) == transfer:
+            return uid
+        if _UID.fullmatch(value):
+            return value
+    names = [name for name in uids.names() if _is_transfer_syntax(uids.uid_of(name)) == transfer]
+    place.refuse(value, f"name or UID of {'a transfer' if transfer else 'an abstract'} syntax", names)
+
+
+def _is_transfer_syntax(uid: str | None) -> bool:
+    return uid in uids.transfer_syntaxes()
+
+
+def tables(contexts: Iterable[SupportedContext]) -> list[dict[str, Any]]:
+    """`contexts` as tables that `read` makes the same of; neighbours that differ in their class only share one."""
+    written = []
+    for (syntaxes, role, extended), group in groupby(contexts, _rest):
+        names = [_name(context.abstract_syntax, transfer=False) for context in group]
+        table: dict[str, Any] = {"abstract_syntax": names[0]} if len(names) == 1 else {"abstract_syntaxes": names}
+        if syntaxes is not None:
+            table["transfer_syntaxes"] = [_name(uid, transfer=True) for uid in syntaxes]
+        if role is not None:
+            table["role"] = role.name
+        if extended is not None:
+            table["extended"] = extended.hex()
+        written.append(table)
+    return written
+
+
+def _rest(context: SupportedContext) -> tuple[tuple[str, ...] | None, Role | None, bytes | None]:
+    return context.transfer_syntaxes, context.role, context.extended
+
+
+def _name(uid: str, *, transfer: bool) -> str:
+    return (uids.name_of(uid) if _is_transfer_syntax(uid) == transfer else None) or uid

@@ -1,0 +1,32 @@
+"""The walk through a regular data set, by the compiled part (see `dcmrecv_core.compiled`)."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from dcmrecv_core import compiled
+from dcmrecv_core.dataset import walker
+from dcmrecv_core.dataset.elements import DataSetIndex
+from dcmrecv_core.dataset.encodings import LONG_VRS, SHORT_VRS, Encoding, sequence_tags
+from dcmrecv_core.dataset.sources import MemorySource
+
+
+def fill(index: DataSetIndex, encoding: Encoding) -> bool:
+    """Fill the index, if the whole data set is in memory and there is nothing to remark on it; false if not, with
+    nothing filled. What there is then is one stretch."""
+    source = index.source
+    if not compiled.AVAILABLE or not isinstance(source, MemorySource):
+        return False
+    elements = compiled.dataset.walk(source.view, _layout(encoding), encoding.encapsulated, walker.MAX_ELEMENTS)
+    if elements is None:
+        return False
+    index.add(0, elements)
+    index.has_pixel_data = elements.pixel_offset >= 0
+    index.pixel_offset = elements.pixel_offset if index.has_pixel_data else source.size
+    return True
+
+
+@cache
+def _layout(encoding: Encoding) -> compiled.dataset.Layout:
+    sequences = frozenset() if encoding.explicit else sequence_tags()
+    return compiled.dataset.Layout(encoding.explicit, encoding.little, SHORT_VRS, LONG_VRS, sequences)

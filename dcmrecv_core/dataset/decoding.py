@@ -1,0 +1,182 @@
+"""From bytes to values, with pydicom's converters; `values.py` loads this when it is needed.
+
+What the sender wrote is passed on even where it breaks the rules of its VR: pydicom's judgement on values that it
+reads, and its log, are switched off for the process (a plugin may switch them on again), because they carry patient
+data and, unescaped, control characters to stderr. A value that does not convert comes as bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from functools import lru_cache
+from typing import Any
+
+from pydicom import config
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.dataset import Dataset
+from pydicom.hooks import hooks
+from pydicom.tag import BaseTag
+from pydicom.values import convert_string
+
+from dcmrecv_core.api.model import TagLike
+from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
+from dcmrecv_core.dataset.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
+from dcmrecv_core.dataset.values import split_header, value_of
+
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_LONGEST_CHARACTER_SETS = 1024  # bounds what is cached; all defined terms together have 200 characters
+_LONGEST_CREATOR = 1024  # 64 characters; what is longer names no block
+_COMMAND, _FILE_META = 0x0000, 0x0002  # groups that are no data set's
+_TELLING_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
+
+if config.settings.reading_validation_mode == config.WARN:
+    config.settings.reading_validation_mode = config.IGNORE
+    config.logger.setLevel(logging.CRITICAL)
+
+
+def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default: Any) -> Any:
+    """As `values.get_value`."""
+    tag = tag_of(index, encoding, element)
+    found = index.get(tag)
+    if found is None or not found.length:
+        return default
+    vr = found.vr
+    if vr not in _TELLING_VRS:
+        vr = _look_up_vr(index, encoding, found)
+    if " or " in vr:
+        # Which of them holds depends on other elements (PS3.6 section 6), which pydicom looks at in a Dataset.
+        resolved = read_header(index, encoding).get(tag)
+        if resolved is not None:
+            return resolved.value
+    value = _convert(_raw(index, encoding, found, vr), vr, _character_sets(index))
+    return default if not value and value != 0 else value
+
+
+def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
+    """As `values.read_header`."""
+    character_sets = _character_sets(index)
+    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    implicit = not encoding.explicit
+    for element in split_header(index)[0]:
+        if element.tag >> 16 in (_COMMAND, _FILE_META):
+            continue
+        implicit = not element.vr
+        is_plain = element.vr in _TELLING_VRS and element.length != UNDEFINED_LENGTH
+        raw = _raw(index, encoding, element, element.vr if is_plain else _declared_vr(element))
+        # pydicom would write a raw value back as it is, but this one is not in the encoding of the data set.
+        own_encoding = element.vr == "UN" and _holds_items(element)
+        elements[raw.tag] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw
+    dataset = Dataset(elements)
+    dataset.set_original_encoding(implicit, encoding.little, character_sets)
+    return dataset
+
+
+def tag_of(index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
+    """The number of an element; -1 for a private creator that is not there. Raises KeyError for an unknown keyword."""
+    if isinstance(element, int):
+        return element
+    if isinstance(element, str):
+        tag = tag_for_keyword(element)
+        if tag is None:
+            raise KeyError(element)
+        return tag
+    creator, number = element
+    group = number >> 16
+    for block in range(0x10, 0x100):
+        owner = group << 16 | block
+        if owner in index and _creator(index, encoding, owner) == creator.strip():
+            return group << 16 | block << 8 | number & 0xFF
+    return -1
+
+
+def _creator(index: DataSetIndex, encoding: Encoding, tag: int) -> str:
+    element = index.get(tag)
+    if element is None or element.end - element.value_offset > _LONGEST_CREATOR:
+        return ""
+    return str(get_value(index, encoding, tag, "")).strip()
+
+
+def _look_up_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> str:
+    """The VR of an element that does not say it (implicit VR, UN) or says an unknown one (PS3.5 section 6.2.2)."""
+    tag = BaseTag(element.tag)
+    if _holds_items(element):
+        return "SQ"
+    try:
+        if not tag.is_private:
+            return dictionary_VR(tag)
+        if tag.is_private_creator:
+            return "LO"
+        block = tag.element >> 8  # below 10H there are no blocks: an element would be its own creator
+        return private_dictionary_VR(tag, _creator(index, encoding, tag.group << 16 | block) if block >= 0x10 else "")
+    except KeyError:
+        return "UL" if tag.element == 0 else "UN"
+
+
+def _holds_items(element: Element) -> bool:
+    """Whether an element whose VR does not say so is a sequence: only those and pixel data have no defined length."""
+    return element.length == UNDEFINED_LENGTH and element.vr in ("", "UN") and element.tag not in PIXEL_DATA_TAGS
+
+
+def _declared_vr(element: Element) -> str | None:
+    """What pydicom should take as VR as read; None lets it look the element up."""
+    if _holds_items(element):
+        return "SQ"
+    if element.vr:
+        return element.vr if element.vr in _TELLING_VRS else "UN"
+    tag = BaseTag(element.tag)
+    if tag.is_private or tag.element == 0:
+        return None
+    try:
+        dictionary_VR(tag)
+    except KeyError:
+        return "UN"  # what pydicom would do, with a warning
+    return None
+
+
+def _raw(index: DataSetIndex, encoding: Encoding, element: Element, vr: str | None) -> RawDataElement:
+    # UN of undefined length is in implicit VR little endian whatever the data set is in (PS3.5 section 6.2.2).
+    implicit = not element.vr or (element.vr == "UN" and element.length == UNDEFINED_LENGTH)
+    return RawDataElement(
+        BaseTag(element.tag),
+        vr,
+        element.length,
+        value_of(index, element),
+        element.value_offset,
+        implicit,
+        implicit or encoding.little or element.tag >> 16 == _FILE_META,
+    )
+
+
+def _character_sets(index: DataSetIndex) -> list[str]:
+    element = index.get(_SPECIFIC_CHARACTER_SET)
+    if element is None or element.length > _LONGEST_CHARACTER_SETS:
+        return [default_encoding]
+    return _python_encodings(value_of(index, element))
+
+
+@lru_cache(maxsize=64)
+def _python_encodings(specific_character_set: bytes) -> list[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return convert_encodings(convert_string(specific_character_set, True))
+        except (LookupError, ValueError):  # ValueError: a NUL within
+            return [default_encoding]
+
+
+def _convert(raw: RawDataElement, vr: str, character_sets: list[str]) -> Any:
+    data: dict[str, Any] = {"VR": vr}
+    try:
+        if raw.value and raw.value.isascii() and b"\x1b" not in raw.value:
+            hooks.raw_element_value(raw, data, encoding=character_sets, ds=None, **hooks.raw_element_kwargs)
+        else:
+            with warnings.catch_warnings():  # of bytes and escape sequences that the character set does not know
+                warnings.simplefilter("ignore")
+                hooks.raw_element_value(raw, data, encoding=character_sets, ds=None, **hooks.raw_element_kwargs)
+    except Exception:
+        # Converters raise whatever Python does on the way: ValueError, struct.error, OverflowError, RecursionError ...
+        return raw.value
+    return data["value"]

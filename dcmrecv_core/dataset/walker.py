@@ -1,0 +1,575 @@
+"""The walk from element to element (PS3.5 section 7.1): tags, VRs and lengths are read, values never.
+
+Nested items are gone through with a stack, not by recursion. Two speeds: `_explicit_run` and `_implicit_run` take
+the plain elements, which are nearly all, in a tight loop; whatever is not plain (sequence, delimiter, odd length,
+disorder, unknown VR, end of a window) stops them and gets the careful look that `walk` distributes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from itertools import repeat
+
+from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement, Span, Stretch
+from dcmrecv_core.dataset.encodings import (
+    EXPLICIT_LAYOUT,
+    IMPLICIT_LAYOUT,
+    LONG_VRS,
+    SHORT_VRS,
+    UNDEFINED_LENGTH,
+    Encoding,
+    Layout,
+    layout_of,
+    sequence_tags,
+)
+from dcmrecv_core.dataset.header_runs import MAX_KEPT, Head, KnownStretches
+from dcmrecv_core.dataset.sources import InflatedSource, Source
+
+MAX_DEPTH = 128
+"""Sequences within sequences. The deepest real objects (structured reports) have about 20; pydicom, which recurses to
+decode them, manages about 190."""
+
+MAX_ELEMENTS = 32768
+"""Elements kept in an index, 300 bytes each; real data sets have some hundred. More are checked but not kept."""
+
+MAX_INFLATED_STEPS = 2_000_000
+"""Elements, items, delimiters and fragments of a deflated data set, of which 100 KB can hold ten million. Large real
+objects have some hundred thousand; this many take seconds. What is not deflated took the sender as long to send."""
+
+MAX_WARNINGS = 20
+
+_ITEM = 0xFFFEE000
+_ITEM_END = 0xFFFEE00D
+_SEQUENCE_END = 0xFFFEE0DD
+_DELIMITERS = 0xFFFE0000
+_PIXEL_DATA = 0x7FE00010
+_FIRST_PIXEL_DATA = min(PIXEL_DATA_TAGS)
+_BEHIND_FILE_META = 0x00030000
+_KNOWN_VRS = frozenset(vr.encode() for vr in SHORT_VRS | LONG_VRS)
+_LONGEST_HEADER = 12
+_NOTHING: Mapping[Head, Stretch] = {}
+
+
+def _fault(tag: int, offset: int, text: str) -> DataSetError:
+    return DataSetError(f"{_name(tag)} at {offset}: {text}", (tag,))
+
+
+def _name(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+_State = tuple[bool, bool, int, int, int, Layout]
+
+
+class Walker:
+    """One walk, from the start of a data set to its end or, unless `whole`, to the pixel data.
+
+    The first six attributes describe the value that is being walked; outer ones wait in `frames`.
+    """
+
+    __slots__ = (
+        "base",
+        "ceiling",
+        "delimited",
+        "done",
+        "encapsulated",
+        "found",
+        "frames",
+        "fresh",
+        "in_sequence",
+        "index",
+        "inner",
+        "known",
+        "last",
+        "layout",
+        "limit",
+        "owner",
+        "pending",
+        "reached",
+        "source",
+        "steps",
+        "whole",
+        "window",
+    )
+
+    def __init__(
+        self, index: DataSetIndex, encoding: Encoding, whole: bool, known: KnownStretches | None = None
+    ) -> None:
+        self.in_sequence = False  # items are due, not elements
+        self.delimited = False  # of undefined length
+        self.limit = index.source.size  # where it has to end, or whatever encloses it
+        self.last = 0  # the highest tag so far
+        self.owner = 0  # tag of the sequence that it belongs to
+        self.layout = layout_of(encoding)
+        self.frames: list[_State] = []
+
+        self.index = index
+        self.found = index.found
+        self.source = index.source
+        self.encapsulated = encoding.encapsulated
+        self.whole = whole
+        # recognised elements are not counted as steps, of which inflated data have so many only
+        self.known = None if isinstance(index.source, InflatedSource) else known
+        self.fresh: list[PlainElement] = []  # what came since the last stretch that was recognised
+        # headers within those; millions may come, and so many are too many to be learned already
+        self.inner: deque[Span] = deque(maxlen=MAX_KEPT)
+        self.window: bytes | memoryview = b""
+        self.base = 0  # offset of the window
+        self.ceiling = _FIRST_PIXEL_DATA  # runs at top level end before this tag
+        self.reached = 0  # behind the last complete top-level element
+        self.pending: Element | None = None  # the top-level sequence that is being walked
+        self.done = False
+        # a budget that the loops iterate over: it counts at no cost
+        self.steps = repeat(True, MAX_INFLATED_STEPS) if isinstance(index.source, InflatedSource) else repeat(True)
+
+    @property
+    def pixel_data_seen(self) -> bool:
+        return self.ceiling == _DELIMITERS
+
+    def walk(self) -> None:
+        """Walk, filling the index. Raises DataSetError, OSError."""
+        position = self._skip_file_header()
+        self._check_layout(position)
+        steps = self.steps
+        while not self.done:
+            if not self.in_sequence:
+                position = self._explicit_run(position) if self.layout.explicit else self._implicit_run(position)
+            if not self.frames:
+                self.reached = position
+                if len(self.index) >= MAX_ELEMENTS and self.last not in self.index:
+                    self._overflow()
+            if not next(steps, False):
+                raise self._too_many_steps(position)
+            available = self._look(position)
+            begin, nested = position, bool(self.frames)
+            if available <= 0:
+                self._end_of_value(position, available)
+            elif available < 8:
+                self._end_of_data(position, available)
+            elif self.in_sequence:
+                position = self._item(position)
+            else:
+                position = self._element(position, available)
+            if nested and position > begin:
+                self._note_inner(begin, position - begin)
+        self._learn()
+        if isinstance(self.source, InflatedSource) and self.source.trailing > 1:
+            self._warn(f"{self.source.trailing} bytes behind the deflated stream")
+
+    def _too_many_steps(self, position: int) -> DataSetError:
+        return _fault(self.last or self.owner, position, f"More than {MAX_INFLATED_STEPS} steps")
+
+    def _skip_file_header(self) -> int:
+        """Walk over what belongs into a file, not a data set: preamble and File Meta Information (PS3.10 section 7.1),
+        which is explicit VR little endian whatever follows. Returns where the data set begins."""
+        if self._look(0) <= 0:
+            raise DataSetError("There is no data set")
+        head = self.source.window(0, 138)
+        position = 0
+        if head[128:134] == b"DICM\x02\x00" and not self._is_element(head):  # else it is part of a value
+            self._warn("A whole DICOM file was sent as data set")
+            position = 132
+        if head[position : position + 2] != b"\x02\x00" or bytes(head[position + 4 : position + 6]) not in _KNOWN_VRS:
+            return position
+        self._warn("File Meta Information within the data set")
+        data_set_layout = self.layout
+        self.layout, self.ceiling = EXPLICIT_LAYOUT, _BEHIND_FILE_META
+        while self._look(position) > 0 and (behind := self._explicit_run(position)) > position:
+            position = behind
+        self.layout, self.ceiling = data_set_layout, _FIRST_PIXEL_DATA
+        return position
+
+    def _is_element(self, head: bytes | memoryview) -> bool:
+        """Whether a data set begins here: with a group of the standard's. Preambles are zeros or the magic of another
+        format, which are letters."""
+        return 0 < int.from_bytes(head[:2], "little" if self.layout.little else "big") < 0x4000
+
+    def _check_layout(self, position: int) -> None:
+        """Some senders use implicit VR where the transfer syntax says explicit, or the reverse. The first element
+        tells: a VR's letters read as length would mean a first value of more than 16 KiB."""
+        available = self._look(position)
+        if available < 8:
+            return
+        at = position - self.base
+        vr = bytes(self.window[at + 4 : at + 6])
+        if not self.layout.explicit and vr in _KNOWN_VRS:
+            self._warn("Explicit VR, against the transfer syntax")
+            self._obstacle("explicit VR, against the transfer syntax")
+            self.layout = EXPLICIT_LAYOUT
+        elif self.layout.explicit and not _is_text(vr) and IMPLICIT_LAYOUT.item(self.window, at)[2] <= available - 8:
+            self._warn("Implicit VR, against the transfer syntax")
+            self._obstacle("implicit VR, against the transfer syntax")
+            self.layout = IMPLICIT_LAYOUT
+
+    # The fast part
+
+    def _explicit_run(self, position: int) -> int:
+        """Take plain elements as long as they come; returns where something else begins."""
+        window, base, limit, last = self.window, self.base, self.limit, self.last
+        header, length32 = self.layout.header, self.layout.length32
+        short, long = self.layout.short, self.layout.plain_long
+        stop, found, ceiling = self._bounds(position)
+        stretches, fresh, inner = self._stretches(), self.fresh, self.inner
+        for _ in self.steps:
+            if position >= stop:
+                break
+            head = header(window, position - base)
+            if head in stretches:
+                stretch = self._recognise(stretches[head], position, last, stop, ceiling)
+                if stretch is not None:
+                    last = stretch.last
+                    position += stretch.length
+                    continue
+            group, number, code, length = head
+            if code in short:
+                vr = short[code]
+                value = position + 8
+            elif code in long:
+                vr = long[code]
+                length = length32(window, position - base + 8)[0]
+                value = position + 12
+            else:
+                break
+            tag = group << 16 | number
+            end = value + length
+            if length & 1 or end > limit or not last < tag < ceiling:
+                break
+            if found is not None:
+                found[tag] = element = (tag, vr, position, value, length, end)
+                fresh.append(element)
+            else:
+                inner.append((position, value - position))
+            last = tag
+            position = end
+        self.last = last
+        return position
+
+    def _implicit_run(self, position: int) -> int:
+        """As `_explicit_run`."""
+        window, base, limit, last = self.window, self.base, self.limit, self.last
+        header, sequences = self.layout.header, sequence_tags()
+        stop, found, ceiling = self._bounds(position)
+        stretches, fresh, inner = self._stretches(), self.fresh, self.inner
+        for _ in self.steps:
+            if position >= stop:
+                break
+            head = header(window, position - base)
+            if head in stretches:
+                stretch = self._recognise(stretches[head], position, last, stop, ceiling)
+                if stretch is not None:
+                    last = stretch.last
+                    position += stretch.length
+                    continue
+            group, number, length = head
+            tag = group << 16 | number
+            value = position + 8
+            end = value + length
+            if length & 1 or end > limit or not last < tag < ceiling or tag in sequences:
+                break
+            if found is not None:
+                found[tag] = element = (tag, "", position, value, length, end)
+                fresh.append(element)
+            else:
+                inner.append((position, value - position))
+            last = tag
+            position = end
+        self.last = last
+        return position
+
+    def _stretches(self) -> Mapping[Head, Stretch]:
+        """What may be recognised here: whole top-level elements only, while the index has room."""
+        if self.frames or self.known is None or len(self.index) >= MAX_ELEMENTS:
+            return _NOTHING
+        return self.known.of(self.layout)
+
+    def _recognise(self, stretch: Stretch | None, position: int, last: int, stop: int, ceiling: int) -> Stretch | None:
+        """What of the stretch is at `position`, if all of it is in bounds; None if nothing is."""
+        known, window, at = self.known, self.window, position - self.base
+        while stretch is not None and known is not None:
+            if stretch.first <= last or stretch.last >= ceiling or position + stretch.length > stop + 7:
+                return None
+            headers = stretch.unpack(window, at)
+            if headers == stretch.headers:
+                known.credit += len(headers)
+                self._learn()
+                self.index.add(position, stretch)
+                return stretch
+            stretch = known.split(self.layout, stretch, headers)
+        return None
+
+    def _note_inner(self, position: int, length: int) -> None:
+        """A step within a sequence went over `length` bytes, which should be one header."""
+        if length > _LONGEST_HEADER:
+            self._forget()  # nested pixel data
+        elif self.known is not None:
+            self.inner.append((position, length))
+
+    def _learn(self) -> None:
+        if self.known is not None and self.fresh:
+            self.known.learn(self.layout, self.fresh, self.inner, self.source)
+            self.fresh.clear()
+            self.inner.clear()
+
+    def _forget(self) -> None:
+        """Neither learn nor recognise anything any more: what is odd gets the careful look each time."""
+        self.known = None
+        self.fresh.clear()
+        self.inner.clear()
+
+    def _bounds(self, position: int) -> tuple[int, dict[int, PlainElement] | None, int]:
+        """What a run has to respect: where a header may begin, where to keep elements, the first tag not to take."""
+        stop = min(self.limit - 7, self.base + len(self.window) - _LONGEST_HEADER + 1)
+        if self.frames:
+            return stop, None, _DELIMITERS
+        room = MAX_ELEMENTS - len(self.index)
+        if room <= 0:
+            return stop, None, self.ceiling
+        return min(stop, position + 8 * room), self.found, self.ceiling
+
+    # The careful part
+
+    def _look(self, position: int) -> int:
+        """Make the next header readable; returns how many bytes are left, negative if a value ran past the end."""
+        if position + _LONGEST_HEADER > self.base + len(self.window):
+            self.window = self.source.window(position, _LONGEST_HEADER)
+            self.base = position
+        return min(self.limit, self.source.size) - position
+
+    def _element(self, position: int, available: int) -> int:
+        """One element that is not plain; returns where to go on: behind it or, for a sequence, inside."""
+        at = position - self.base
+        group, number, *_ = self.layout.header(self.window, at)
+        tag = group << 16 | number
+        if tag >= _DELIMITERS:
+            return self._delimiter(tag, position)
+        if not tag and not any(self.window[at : at + 8]):
+            self._end_of_data(position, available)
+            return position
+        element = self._explicit_element(tag, position, available) if self.layout.explicit else None
+        if element is None:
+            length = self.layout.item(self.window, at)[2]
+            element = Element(tag, "", position, position + 8, length, position + 8 + length)
+        self._check_order(tag, position)
+        if tag in PIXEL_DATA_TAGS and not self.frames:
+            self._pixel_data(element)
+            if self.done:
+                return position
+        if element.length == UNDEFINED_LENGTH:
+            return self._undefined_length(element)
+        if element.end > self.limit:
+            raise _fault(tag, position, "Value runs past the end")
+        if element.length & 1:
+            self._warn(f"{_name(tag)} at {position}: Odd length {element.length}", tag)
+        if element.length and (element.vr == "SQ" or (not element.vr and tag in sequence_tags())):
+            return self._enter_sequence(element, element.end, self.layout)
+        return self._keep(element)
+
+    def _explicit_element(self, tag: int, position: int, available: int) -> Element | None:
+        """The element of an explicit VR header; None if the item turns out to be in implicit VR."""
+        at = position - self.base
+        layout = self.layout
+        _, _, code, length = layout.header(self.window, at)
+        vr = layout.known.get(code)
+        long = vr in LONG_VRS
+        if long and available < _LONGEST_HEADER:
+            raise _fault(tag, position, "Data end inside an element header")
+        if vr is None:
+            text = bytes(self.window[at + 4 : at + 6])
+            if not _is_text(text):
+                if not self.frames or self.last:
+                    raise _fault(tag, position, f"VR bytes {text.hex()} are none")
+                self._warn(f"{_name(tag)} at {position}: Item in implicit VR", tag)
+                self.layout = IMPLICIT_LAYOUT
+                return None
+            vr = text.decode("ascii")
+            # VRs yet to come have the long form (PS3.5 section 7.1.2), others might be misspelt short ones.
+            if not length and available >= _LONGEST_HEADER:
+                length32 = layout.length32(self.window, at + 8)[0]
+                long = length32 != UNDEFINED_LENGTH and position + _LONGEST_HEADER + length32 <= self.limit
+            self._warn(f"{_name(tag)} at {position}: Unknown VR, length taken as {32 if long else 16} bits", tag)
+        if long:
+            length = layout.length32(self.window, at + 8)[0]
+        value = position + (_LONGEST_HEADER if long else 8)
+        return Element(tag, vr, position, value, length, value + length)
+
+    def _undefined_length(self, element: Element) -> int:
+        pixel_data = element.tag in PIXEL_DATA_TAGS
+        if element.vr in ("SQ", "UN", "") and not pixel_data:
+            # What is in a UN element of undefined length is in implicit VR little endian (PS3.5 section 6.2.2).
+            return self._enter_sequence(element, None, IMPLICIT_LAYOUT if element.vr == "UN" else self.layout)
+        if pixel_data and element.vr == "UN":
+            self._warn(f"{_name(element.tag)} at {element.offset}: Encapsulated pixel data with VR UN", element.tag)
+        return self._keep(element._replace(end=self._skip_fragments(element)))
+
+    def _skip_fragments(self, element: Element) -> int:
+        """Walk over encapsulated pixel data (PS3.5 A.4); returns the offset behind their delimiter."""
+        position = element.value_offset
+        item = self.layout.item
+        while self._look(position) >= 8:
+            if not next(self.steps, False):
+                raise self._too_many_steps(position)
+            window, base, limit = self.window, self.base, self.limit
+            stop = min(limit, base + len(window)) - 7
+            for _ in self.steps:
+                if position >= stop:
+                    break
+                group, number, length = item(window, position - base)
+                if group != 0xFFFE or number != 0xE000 or length == UNDEFINED_LENGTH:
+                    if group == 0xFFFE and number == 0xE0DD:
+                        return position + 8
+                    raise _fault(element.tag, position, "No pixel data fragment")
+                if length & 1:
+                    self._warn(f"{_name(element.tag)} at {position}: Fragment of odd length {length}", element.tag)
+                position += 8 + length
+                if position > limit:
+                    raise _fault(element.tag, position - length - 8, "Fragment runs past the end")
+        raise _fault(element.tag, position, "Pixel data without delimiter")
+
+    def _enter_sequence(self, element: Element, end: int | None, layout: Layout) -> int:
+        if len(self.frames) >= 2 * MAX_DEPTH:
+            raise _fault(element.tag, element.offset, f"Sequences more than {MAX_DEPTH} deep")
+        if not self.frames:
+            self.pending = element
+        self._enter(element.tag, end, layout, in_sequence=True)
+        return element.value_offset
+
+    def _item(self, position: int) -> int:
+        """An item of a sequence, or its end; returns where to go on (PS3.5 section 7.5)."""
+        group, number, length = self.layout.item(self.window, position - self.base)
+        tag = group << 16 | number
+        behind = position + 8
+        if tag == _ITEM:
+            if length == UNDEFINED_LENGTH:
+                self._enter(self.owner, None, self.layout, in_sequence=False)
+            elif behind + length <= self.limit:
+                self._enter(self.owner, behind + length, self.layout, in_sequence=False)
+            else:
+                raise _fault(self.owner, position, "Item runs past the end")
+        elif tag == _SEQUENCE_END and self.delimited:
+            self._leave(behind)
+        elif tag in (_SEQUENCE_END, _ITEM_END):
+            self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}", self.owner)
+        else:
+            raise _fault(self.owner, position, f"{_name(tag)} where an item is due")
+        return behind
+
+    def _delimiter(self, tag: int, position: int) -> int:
+        """A delimiter or another impossible tag where an element is due."""
+        if tag == _ITEM_END and self.frames:
+            if self.delimited:
+                self._leave(position + 8)
+            else:
+                self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}", self.owner)
+            return position + 8
+        if tag in (_ITEM_END, _SEQUENCE_END) and not self.frames:
+            self._warn(f"Stray delimiter {_name(tag)} at {position}, not checked from there on", tag)
+            self.index.has_pixel_data = True
+            self.done = True
+            return position
+        raise _fault(self.owner or tag, position, f"{_name(tag)} where an element is due")
+
+    def _end_of_value(self, position: int, available: int) -> None:
+        """The value being walked has no more bytes."""
+        if available < 0:
+            raise _fault(self.last, self.source.size, "Value runs past the end")
+        if not self.frames:
+            self.done = True
+        elif self.delimited:
+            raise _fault(self.owner, position, "Sequence without delimiter")
+        elif position < self.limit:
+            raise _fault(self.owner, position, "Data end inside a sequence")
+        else:
+            self._leave(position)
+
+    def _end_of_data(self, position: int, available: int) -> None:
+        """Less than a header is left, or one of zeros: padding if zeros are all that follows, else a fault."""
+        # A big endian header cut off may begin with zeros, a little endian one does not.
+        little = self.layout.little or available >= 8
+        if self.frames or not self.reached or not little or not _only_zeros(self.source, position):
+            raise _fault(
+                self.last, position, "No element header follows" if available >= 8 else "Element header cut off"
+            )
+        self._warn(f"Zeros at {position}, behind the last element")
+        self.done = True
+
+    def _enter(self, owner: int, end: int | None, layout: Layout, *, in_sequence: bool) -> None:
+        """Go into a sequence or item; `end` is None if a delimiter will end it."""
+        self.frames.append((self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.layout))
+        self.in_sequence = in_sequence
+        self.delimited = end is None
+        if end is not None:
+            self.limit = end
+        self.last = 0
+        self.owner = owner
+        self.layout = layout
+
+    def _leave(self, position: int) -> None:
+        self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.layout = self.frames.pop()
+        if not self.frames and self.pending is not None:
+            self._keep(self.pending._replace(end=position))
+
+    def _keep(self, element: Element) -> int:
+        if not self.frames:
+            if element.tag in self.index:
+                self._obstacle(f"{_name(element.tag)} is there twice")
+            elif len(self.index) < MAX_ELEMENTS or element.tag in PIXEL_DATA_TAGS:
+                self.found[element.tag] = element
+                self.fresh.append(element)
+            else:
+                self._overflow()
+        return element.end
+
+    # Judgements
+
+    def _pixel_data(self, element: Element) -> None:
+        if not self.pixel_data_seen:
+            self._learn()
+            self._forget()
+            self.index.pixel_offset = element.offset
+            self.index.has_pixel_data = True
+            self.ceiling = _DELIMITERS
+            self.done = not self.whole
+        if element.tag == _PIXEL_DATA and self.encapsulated != (element.length == UNDEFINED_LENGTH):
+            form = "Native" if self.encapsulated else "Encapsulated"
+            self._warn(f"{form} pixel data, against the transfer syntax", element.tag)
+
+    def _check_order(self, tag: int, position: int) -> None:
+        if tag > self.last:
+            self.last = tag
+        else:
+            repeated = tag == self.last or (tag in self.index and not self.frames)
+            self._warn(f"{_name(tag)} at {position}: {'Repeated' if repeated else 'Out of order'}", tag)
+
+    def _overflow(self) -> None:
+        self.index.overflow = True
+        self._obstacle(f"more than {MAX_ELEMENTS} elements")
+
+    def _obstacle(self, text: str) -> None:
+        self._forget()
+        if not self.pixel_data_seen:
+            self.index.obstacle = text
+
+    def _warn(self, text: str, *offending: int) -> None:
+        self._forget()
+        warnings = self.index.warnings
+        if not warnings:
+            self.index.offending = offending
+        if len(warnings) < MAX_WARNINGS:
+            warnings.append(text)
+        elif len(warnings) == MAX_WARNINGS:
+            warnings.append("and more")
+
+
+def _is_text(vr: bytes) -> bool:
+    return 0x20 <= vr[0] < 0x7F and 0x20 <= vr[1] < 0x7F
+
+
+def _only_zeros(source: Source, position: int) -> bool:
+    """Whether nothing but zeros follows."""
+    while chunk := bytes(source.window(position, 1)[:65536]):
+        if chunk.strip(b"\0"):
+            return False
+        position += len(chunk)
+    return True

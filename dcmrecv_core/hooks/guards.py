@@ -1,0 +1,335 @@
+"""The guard around every hook implementation.
+
+pluggy neither says which plugin failed, nor limits its time, nor checks what it returns. The guard does all three, so
+that a decision fails closed (HookFailure, status 0110) and a notification fails soft (logged).
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any, NoReturn
+
+from dcmrecv_core.api import hookspecs
+from dcmrecv_core.api.errors import HookFailure, PluginError, StartError, StatusError, described
+from dcmrecv_core.api.model import (
+    ON_EXISTS,
+    Association,
+    Discard,
+    Instance,
+    Name,
+    Refuse,
+    Reject,
+    RejectReason,
+    SupportedContext,
+    Warn,
+)
+from dcmrecv_core.api.names import check_filename, split_directory
+from dcmrecv_core.hooks.confinement import memory
+from dcmrecv_core.hooks.tracing import Observer, observed
+
+log = logging.getLogger("dcmrecv.plugins")
+
+START_HOOKS = ("add_options", "configure")
+NOTIFICATION_HOOKS = ("worker_stopping", "stored", "association_ended")
+BACKGROUND_HOOKS = ("background",)
+INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
+
+_WARNINGS_BELOW_0200 = (0x0107, 0x0116)
+
+
+class HookTimeout(BaseException):
+    """A hook has used up its time. Not an Exception, so that a plugin's `except Exception` does not swallow it."""
+
+
+class BackgroundStopped(SystemExit):
+    """What SIGTERM raises in a `background` hook, so that its `finally` blocks run."""
+
+
+class HookTimer:
+    """Counts the ticks (about one a second) that the running hook has lasted; `tick` raises in it when it is over.
+
+    A call costs two attribute writes and no system call: the worker's one interval timer drives all of them. `flag` is
+    the byte by which the supervisor sees that plugin code is running, so that it can end a worker that does not yield.
+    """
+
+    __slots__ = ("_ticks", "flag", "limit", "running")
+
+    def __init__(self) -> None:
+        self.limit = 0.0
+        self.running = False
+        self.flag: bytearray | memoryview = bytearray(1)
+        self._ticks = 0
+
+    def start(self) -> None:
+        self._ticks = 0
+        self.running = True
+        self.flag[0] = 1
+
+    def stop(self) -> None:
+        self.running = False
+        self.flag[0] = 0
+
+    def tick(self) -> None:
+        """One second has passed; raises HookTimeout into a hook that is over its limit (0: no limit)."""
+        if self.running and self.limit:
+            self._ticks += 1
+            if self._ticks > self.limit:
+                self._ticks = 0  # a hook that swallows it gets the next one a limit later
+                raise HookTimeout(f"longer than {self.limit:g} seconds")
+
+    def suspend(self) -> bool:
+        """Before the core's own work on behalf of a hook (`Instance.save`): a slow disk is not the plugin's fault.
+        Returns what `resume` wants."""
+        was_running, self.running = self.running, False
+        self.flag[0] = 0
+        return was_running
+
+    def resume(self, was_running: bool) -> None:
+        """That work is done."""
+        self.running = was_running
+        self.flag[0] = was_running
+
+
+timer = HookTimer()
+"""One per process: workers are single-threaded."""
+
+
+def guard(
+    function: Callable[..., Any],
+    plugin: str,
+    hook: str,
+    observer: Observer | None = None,
+    *,
+    built_in: bool = False,
+) -> Callable[..., Any]:
+    """`function` as the registered implementation of `hook`: timed, checked and attributed to `plugin`; each call is
+    told to `observer`, if there is one."""
+    specification = getattr(hookspecs, hook)
+    offered = list(inspect.signature(specification).parameters)
+    call = _with_named_arguments(function, offered)
+    if offered == ["settings"]:
+        call = _with_own_options(call, plugin)
+    if observer is not None:
+        call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
+    if hook in START_HOOKS:
+        guarded = _guard_start(call, plugin, hook, built_in)
+    elif hook in NOTIFICATION_HOOKS:
+        guarded = _guard_notification(call, plugin, hook)
+    elif hook in BACKGROUND_HOOKS:
+        guarded = _guard_background(call, plugin, hook)
+    else:
+        guarded = _guard_decision(call, plugin, hook, built_in)
+    # pluggy asks this one for its arguments, and so passes all, also to a function that names none: the log has to say
+    # whose instance it was
+    guarded.__wrapped__ = specification  # type: ignore[attr-defined]
+    return guarded
+
+
+def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> Callable[..., Any]:
+    """Takes all arguments that the hook offers, hands on those that `function` names."""
+    parameters = inspect.signature(function).parameters
+    named = [name for name in parameters if name in offered]
+    if named == offered and all(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters.values()):
+        return function
+    if not named:
+        return lambda *args: function()
+
+    def call(*args: Any) -> Any:
+        arguments = dict(zip(offered, args, strict=True))
+        return function(**{name: arguments[name] for name in named})
+
+    return call
+
+
+def _with_own_options(call: Callable[..., Any], plugin: str) -> Callable[..., Any]:
+    """A plugin cannot know what it is called: its options come with the settings."""
+    return lambda settings: call(settings.own(plugin))
+
+
+def _guard_start(call: Callable[..., Any], plugin: str, hook: str, built_in: bool) -> Callable[..., Any]:
+    def guarded(*args: Any) -> None:
+        with no_new_threads(f"plugin {plugin}: {hook}"):
+            try:
+                call(*args)
+            except StartError as error:
+                # what a built-in one raises is about what the user gave, and says so
+                text = described(error)
+                if built_in or text.startswith(("plugin ", "plugins ")):
+                    raise
+                failure = PluginError(f"plugin {plugin}: {hook}: {text}")
+                failure.exit_code = error.exit_code
+                raise failure from error
+            except (Exception, SystemExit) as error:
+                log.debug("plugin %s: %s", plugin, hook, exc_info=True)
+                raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {described(error)}") from error
+
+    return guarded
+
+
+@contextmanager
+def no_new_threads(who: str) -> Iterator[None]:
+    """Raises PluginError if there are more threads afterwards: a fork does not copy them, only the locks they hold."""
+    before = threading.enumerate()
+    yield
+    started = [thread.name for thread in threading.enumerate() if thread not in before]
+    if started:
+        raise PluginError(
+            f"{who}: threads are alive ({', '.join(started)}), but workers are forked from here; "
+            "start them in worker_started"
+        )
+
+
+def _guard_notification(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    def guarded(*args: Any) -> None:
+        timer.start()
+        try:
+            call(*args)
+            timer.stop()
+        except BaseException as error:
+            timer.stop()
+            _log_failure(plugin, hook, args, error)
+
+    return guarded
+
+
+def _guard_background(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    """Not timed: it is there for slow work, in a process that nobody waits for."""
+
+    def guarded(*args: Any) -> None:
+        try:
+            call(*args)
+        except BackgroundStopped:
+            raise
+        except BaseException as error:
+            _log_failure(plugin, hook, args, error)
+            raise HookFailure(f"Plugin {plugin} failed in {hook}") from error
+
+    return guarded
+
+
+def _guard_decision(call: Callable[..., Any], plugin: str, hook: str, built_in: bool) -> Callable[..., Any]:
+    # built-in ones are known to return what they should, several times for each instance
+    check = None if built_in and hook in INSTANCE_HOOKS else CHECKS.get(hook, _check_nothing)
+
+    def guarded(*args: Any) -> Any:
+        timer.start()
+        try:
+            result = call(*args)
+            if check is not None and result is not None:
+                result = check(result)
+            timer.stop()
+            return result
+        except BaseException as error:
+            timer.stop()
+            _fail(plugin, hook, args, error)
+
+    return guarded
+
+
+def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> NoReturn:
+    """A decision has raised `error`: raises what the core is to know of it."""
+    if hook in INSTANCE_HOOKS and _refuses(error):
+        raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
+    _log_failure(plugin, hook, args, error)
+    what = "took too long" if isinstance(error, HookTimeout) else "failed"
+    raise HookFailure(f"Plugin {plugin} {what} in {hook}") from error
+
+
+def _refuses(error: BaseException) -> bool:
+    """Whether it is a StatusError that can be answered: the attributes of a plugin's own kind may be anything."""
+    if not isinstance(error, StatusError):
+        return False
+    try:
+        StatusError(error.status, error.comment, error.elements)
+    except Exception:
+        return False
+    return is_failure(error.status)
+
+
+def is_failure(status: int) -> bool:
+    """Whether a DIMSE status says that the instance was not stored (PS3.7 annex C, PS3.4 table B.2-1)."""
+    return status >> 12 in (0xA, 0xC) or (status >> 8 in (0x01, 0x02) and status not in _WARNINGS_BELOW_0200)
+
+
+def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> None:
+    memory.release(error)
+    log.error("plugin %s: %s: %s%s", plugin, hook, described(error, repr), _subject(args), exc_info=error)
+
+
+def _subject(args: tuple[Any, ...]) -> str:
+    """Whose instance or association it was, for the log line."""
+    for arg in args:
+        if isinstance(arg, Instance):
+            peer = arg.association
+            return f" ({peer.calling_ae_title}@{peer.peer_address}, SOP instance {arg.sop_instance_uid})"
+        if isinstance(arg, Association):
+            return f" ({arg.calling_ae_title}@{arg.peer_address})"
+    return ""
+
+
+def _check_nothing(result: object) -> object:
+    return result
+
+
+def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
+    if isinstance(result, Reject) and isinstance(result.reason, RejectReason):
+        return result
+    if isinstance(result, Iterable) and not isinstance(result, str | bytes):
+        contexts = tuple(result)
+        # for each association, and often of more than a hundred: one look at each kind among them
+        if all(issubclass(kind, SupportedContext) for kind in set(map(type, contexts))):
+            return contexts
+    raise TypeError(f"None, Reject or SupportedContexts expected, not {result!r}")
+
+
+def _check_receive(result: object) -> object:
+    if isinstance(result, Refuse):
+        if not is_failure(result.status):
+            raise ValueError(f"{result.status:04X} is not a failure status")
+    elif isinstance(result, Warn):
+        if result.status >> 12 != 0xB:
+            raise ValueError(f"{result.status:04X} is not a warning status (Bxxx)")
+    elif not isinstance(result, Discard):
+        raise TypeError(f"None, Refuse, Warn or Discard expected, not {result!r}")
+    if not isinstance(result, Discard) and not isinstance(result.comment, str):
+        raise TypeError(f"a comment is a str, not {result.comment!r}")
+    return result
+
+
+def _check_subdir(result: object) -> str:
+    if not isinstance(result, str | PurePath):
+        raise TypeError(f"None, str or PurePath expected, not {result!r}")
+    directory = str(result)
+    split_directory(directory)
+    return directory
+
+
+def _check_filename(result: object) -> Name:
+    if isinstance(result, str):
+        result = Name(result)
+    elif not isinstance(result, Name) or not isinstance(result.text, str):
+        raise TypeError(f"None, str or Name expected, not {result!r}")
+    check_filename(result.text)
+    if result.on_exists not in ON_EXISTS:
+        raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {result.on_exists!r}")
+    return result
+
+
+def _check_write(result: object) -> str:
+    if isinstance(result, str | PurePath):
+        return str(result)
+    raise TypeError(f"None, a path or a URI expected, not {result!r}")
+
+
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "negotiate": _check_negotiate,
+    "receive": _check_receive,
+    "choose_subdir": _check_subdir,
+    "choose_filename": _check_filename,
+    "write": _check_write,
+}

@@ -1,0 +1,212 @@
+"""Find a plugin by what `--plugin` names, and refuse what cannot work before anything runs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import pkgutil
+import sys
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cached_property
+from types import BuiltinFunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dcmrecv_core.api import hookspecs
+from dcmrecv_core.api.errors import PluginError, described
+from dcmrecv_core.api.version import __version__
+
+if TYPE_CHECKING:
+    from importlib_metadata import EntryPoint
+
+MARK = f"{hookspecs.PROJECT}_impl"
+"""The attribute that `@hookimpl` leaves on a function."""
+
+HOOKS: tuple[str, ...] = tuple(
+    name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec")
+)
+"""Every hook, in the order in which an instance meets them."""
+
+
+BUILT_IN = "built-in"
+"""The origin of the plugins that settings select."""
+
+_COMPUTED = (property, cached_property)
+"""Attributes that are not hooks and may not be fit to be asked for before the plugin is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A plugin and where it came from: `origin` is "built-in", "entry point of DIST VERSION", or a path.
+
+    `distribution` and its `version` are known of entry points and built-in plugins.
+    """
+
+    name: str
+    plugin: object
+    origin: str
+    distribution: str | None = None
+    version: str | None = None
+
+    @property
+    def source(self) -> object:
+        """What tells one plugin from another: a module's file, however it was named; else the object itself."""
+        path = getattr(self.plugin, "__file__", None) if isinstance(self.plugin, ModuleType) else None
+        return os.path.realpath(path) if path else id(self.plugin)
+
+
+def builtin(name: str) -> Found:
+    """The built-in plugin of that name (`dcmrecv_builtin`, one module a scheme)."""
+    module = importlib.import_module("dcmrecv_builtin." + name.replace("-", "_"))
+    return Found(name, module, BUILT_IN, "dcmrecv", __version__)
+
+
+def builtin_modules() -> list[str]:
+    """The names of all built-in plugins; modules beside them that have no hooks are their helpers."""
+    package = importlib.import_module("dcmrecv_builtin")
+    names = [module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__)]
+    return [name for name in names if any(hasattr(value, MARK) for value in vars(builtin(name).plugin).values())]
+
+
+def find(spec: str) -> Found:
+    """What `--plugin SPEC` means: an entry point, else a module, else a .py file.
+
+    Raises PluginError if there is no such thing, if it is ambiguous, or if importing it fails.
+    """
+    entry = _entry_point(spec)
+    if entry is not None:
+        dist = entry.dist
+        found = Found(spec, _load(spec, entry.load), entry_origin(entry))
+        return replace(found, distribution=dist.name, version=dist.version) if dist else found
+    if spec.endswith(".py") or os.sep in spec:
+        return _from_file(spec)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    if _module_exists(spec):
+        module = _load(spec, lambda: importlib.import_module(spec))
+        return Found(spec, module, getattr(module, "__file__", None) or "module")
+    raise PluginError(_unknown(spec))
+
+
+def entry_points() -> list[EntryPoint]:
+    """All installed plugins (group `dcmrecv`), active or not."""
+    from importlib_metadata import entry_points as installed
+
+    return sorted(installed(group=hookspecs.PROJECT), key=lambda entry: entry.name)
+
+
+def entry_origin(entry: EntryPoint) -> str:
+    return f"entry point of {entry.dist.name} {entry.dist.version}" if entry.dist else "entry point"
+
+
+def _entry_point(name: str) -> EntryPoint | None:
+    matches = [entry for entry in entry_points() if entry.name == name]
+    if len({(entry.dist.name if entry.dist else "", entry.value) for entry in matches}) > 1:
+        owners = " and ".join(sorted(entry.dist.name if entry.dist else entry.value for entry in matches))
+        raise PluginError(f"plugin {name}: offered by {owners}; uninstall one of them")
+    return matches[0] if matches else None
+
+
+def _module_exists(spec: str) -> bool:
+    if not all(part.isidentifier() for part in spec.split(".")):
+        return False
+    try:
+        return importlib.util.find_spec(spec) is not None
+    except ModuleNotFoundError as error:
+        if error.name and f"{spec}.".startswith(f"{error.name}."):
+            return False  # its package does not exist either
+        raise _not_loaded(spec, error) from error
+    except (Exception, SystemExit) as error:
+        raise _not_loaded(spec, error) from error
+
+
+def _from_file(path: str) -> Found:
+    if not os.path.isfile(path):
+        raise PluginError(f"plugin {path}: no such file")
+    name = os.path.basename(path).removesuffix(".py")
+    module_name = f"dcmrecv_plugin_{name}"
+    specification = importlib.util.spec_from_file_location(module_name, path)
+    if specification is None or specification.loader is None:
+        raise PluginError(f"plugin {path}: not a Python file")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[module_name] = module
+    _load(path, lambda: specification.loader.exec_module(module))
+    return Found(name, module, os.path.abspath(path))
+
+
+def _load(spec: str, load: Any) -> Any:
+    try:
+        return load()
+    except (Exception, SystemExit) as error:
+        raise _not_loaded(spec, error) from error
+
+
+def _not_loaded(spec: str, error: BaseException) -> PluginError:
+    return PluginError(f"plugin {spec}: cannot be loaded: {type(error).__name__}: {described(error)}")
+
+
+def _unknown(spec: str) -> str:
+    names = [entry.name for entry in entry_points()]
+    near = get_close_matches(spec, names)
+    hint = f"; did you mean {' or '.join(near)}?" if near else f"; installed: {', '.join(names) or 'none'}"
+    return f"plugin {spec}: neither an installed plugin nor a module nor a file{hint}"
+
+
+def check(found: Found) -> dict[str, Any]:
+    """The hook implementations of a plugin by name; raises PluginError for a plugin that cannot work as meant."""
+    if inspect.isclass(found.plugin):
+        raise PluginError(f"plugin {found.name}: is a class; name an instance of it")
+    implementations: dict[str, Any] = {}
+    for name in dir(found.plugin):
+        if name.startswith("__") or isinstance(inspect.getattr_static(found.plugin, name, None), _COMPUTED):
+            continue
+        value = getattr(found.plugin, name)
+        marked = getattr(value, MARK, None) if callable(value) else None
+        if marked is not None:
+            _check_function(found.name, name, value, marked)
+            implementations[name] = value
+        elif name in HOOKS and _belongs_to(found.plugin, value):
+            raise PluginError(
+                f"plugin {found.name}: {name} is named like a hook but not marked; put @hookimpl before it or rename it"
+            )
+    if not implementations:
+        raise PluginError(f"plugin {found.name}: implements no hook; mark its functions with @hookimpl")
+    return implementations
+
+
+def _belongs_to(plugin: object, value: object) -> bool:
+    """Whether `value` is a callable of the plugin's own, not one that it merely imported (`from os import write`).
+
+    What is imported is known to its own module by its own name; what a decorator or `partial` made is not.
+    """
+    if not callable(value) or isinstance(value, type):
+        return False
+    if not isinstance(plugin, ModuleType):
+        return not isinstance(value, BuiltinFunctionType)
+    home = getattr(value, "__module__", None)
+    if home == plugin.__name__:
+        return True
+    return getattr(sys.modules.get(str(home)), getattr(value, "__qualname__", ""), None) is not value
+
+
+def _check_function(plugin: str, name: str, function: Any, marked: dict[str, Any]) -> None:
+    hook = marked.get("specname") or name
+    where = f"plugin {plugin}: {name}"
+    if hook not in HOOKS:
+        near = get_close_matches(hook, HOOKS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"hooks are {', '.join(HOOKS)}"
+        raise PluginError(f"{where}: there is no such hook; {hint}")
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise PluginError(f"{where}: is async; hooks are plain functions")
+    if marked.get("wrapper") or marked.get("hookwrapper") or inspect.isgeneratorfunction(function):
+        raise PluginError(f"{where}: is a generator or wrapper; hooks are plain functions")
+    known = list(inspect.signature(getattr(hookspecs, hook)).parameters)
+    unknown = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in known and parameter.default is parameter.empty
+    ]
+    if unknown:
+        raise PluginError(f"{where}: takes {', '.join(unknown)}; this hook offers {', '.join(known) or 'nothing'}")

@@ -1,0 +1,166 @@
+"""What `--explain` says about one file: as fields, which are its JSON, and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dcmrecv_core.api.model import Discard, Name, Refuse, Reject, Warn
+from dcmrecv_core.logs.records import escape
+from dcmrecv_core.receive.pipeline import Outcome
+from dcmrecv_core.settings.uids import name_of
+from dcmrecv_core.storage.file_meta import FileMeta
+
+CALLING = "EXPLAIN"
+CALLED = "DCMRECV"
+PEER = "127.0.0.1"
+"""The association that plugins see: the called title is that of `-aet` if it is given."""
+
+_COLUMN = 17
+_ACTIONS = {
+    "overwrite": "is overwritten",
+    "keep": "is kept, nothing is written",
+    "refuse": "is kept, the instance is refused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One hook of one plugin: what it said, and how long that took (None: it was not called)."""
+
+    hook: str
+    plugin: str
+    result: str
+    microseconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The presentation context: accepted `by` which plugins, or the `reason` and the lines that would accept it."""
+
+    accepted: bool
+    reason: str = ""
+    by: tuple[str, ...] = ()
+    asconfig: tuple[str, ...] = ()
+    toml: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Explanation:
+    """`error` says why a file cannot be explained; then the rest is empty.
+
+    `outcome` is "stored", "kept", "discarded" or "refused", as if the context had been accepted. `status` is the one
+    of the response. `attempts` are those of `choose_filename`, of which `steps` has the last.
+    """
+
+    file: str
+    error: str = ""
+    sop_class_uid: str = ""
+    sop_class_name: str | None = None
+    sop_instance_uid: str = ""
+    transfer_syntax_uid: str = ""
+    transfer_syntax_name: str | None = None
+    context: Context = Context(False)
+    storage_mode: str = ""
+    remarks: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    outcome: str = ""
+    status: str = ""
+    comment: str = ""
+    path: str | None = None
+    attempts: int = 0
+    exists: bool = False
+    on_exists: str | None = None
+
+    def describe(self, meta: FileMeta) -> None:
+        self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid, _ = meta
+        self.sop_class_name = name_of(meta.sop_class_uid)
+        self.transfer_syntax_name = name_of(meta.transfer_syntax_uid)
+
+    def conclude(self, outcome: Outcome) -> None:
+        self.status, self.comment = f"{outcome.status:04X}", outcome.comment
+        if outcome.location is not None:
+            self.outcome = "kept" if self.exists and self.on_exists == "keep" else "stored"
+        else:
+            self.outcome = "discarded" if outcome.discarded else "refused"
+
+
+def shown(result: Any, sop_class_uid: str) -> str:
+    """What a hook said, in full; of presentation contexts only whether one is for this class."""
+    match result:
+        case None:
+            return "no opinion"
+        case BaseException():
+            return f"{type(result).__name__}: {result}"
+        case Refuse() | Warn():
+            return f"{type(result).__name__} {result.status:04X} {result.comment}".rstrip()
+        case Discard():
+            return f"Discard {result.reason}".rstrip()
+        case Reject():
+            return f"Reject {result.reason.name}"
+        case Name():
+            return f"{result.text}, on_exists={result.on_exists}"
+        case tuple():
+            matching = sum(context.abstract_syntax == sop_class_uid for context in result)
+            return f"contexts: {len(result)}, of this class: {matching}"
+    return str(result) or '""'
+
+
+def as_text(explanation: Explanation) -> str:
+    """For people: what comes from a file or a plugin cannot drive the terminal."""
+    if explanation.error:
+        lines = [f"{explanation.file}: {explanation.error}"]
+    else:
+        lines = [explanation.file, *(f"  {name:{_COLUMN}}{text}".rstrip() for name, text in _rows(explanation))]
+    # names of files need not be text
+    return "".join(f"{escape(line)}\n" for line in lines).encode("utf-8", "backslashreplace").decode()
+
+
+def _rows(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    context = explanation.context
+    yield "SOP class", explanation.sop_class_name or explanation.sop_class_uid
+    yield "SOP instance", explanation.sop_instance_uid
+    yield "transfer syntax", explanation.transfer_syntax_name or explanation.transfer_syntax_uid
+    yield "accepted", f"yes, by {', '.join(context.by)}" if context.accepted else f"no, {context.reason}"
+    if context.asconfig:
+        yield "", "a profile (-xf) that accepts it:"
+        yield from (("", f"  {line}") for line in context.asconfig)
+        yield "", "or, in the settings file (--settings):"
+        yield from (("", f"  {line}") for line in context.toml)
+    for step in explanation.steps:
+        if step.hook == "negotiate":
+            yield from _step(step)
+    yield from _check(explanation)
+    for step in explanation.steps:
+        if step.hook != "negotiate":
+            yield from _step(step)
+    if explanation.path is not None:
+        yield "path", explanation.path
+        yield "there", _there(explanation)
+    yield "outcome", _outcome(explanation)
+
+
+def _step(step: Step) -> Iterator[tuple[str, str]]:
+    time = "" if step.microseconds is None else f" ({step.microseconds:.1f} us)"
+    yield step.hook, f"{step.plugin}: {step.result}{time}"
+
+
+def _check(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    mode = explanation.storage_mode
+    yield "check", f"{mode}: nothing is checked" if mode == "bit-preserving" else mode
+    yield from (("", remark) for remark in explanation.remarks)
+
+
+def _there(explanation: Explanation) -> str:
+    again = f" (after {explanation.attempts - 1} names that are taken)" if explanation.attempts > 1 else ""
+    if not explanation.exists:
+        return f"nothing{again}"
+    if explanation.on_exists in _ACTIONS:
+        return f"something, which {_ACTIONS[explanation.on_exists]}{again}"
+    return f"something{again}"
+
+
+def _outcome(explanation: Explanation) -> str:
+    text = f"{explanation.outcome}, status {explanation.status} {explanation.comment}".rstrip()
+    return text if explanation.context.accepted else f"if it were accepted: {text}"

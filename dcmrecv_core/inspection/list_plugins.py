@@ -1,0 +1,129 @@
+"""`--list-plugins`: every plugin that can be named or selected, which of them are active with these options, and the
+order in which each hook asks them.
+
+Installed plugins are imported to see what they implement, but not registered: none of their functions is called.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from dcmrecv_core.api.errors import PluginError
+from dcmrecv_core.config.options.option import Option
+from dcmrecv_core.config.options.table import OPTIONS
+from dcmrecv_core.hooks import loader as plugin_loader
+from dcmrecv_core.hooks.guards import no_new_threads
+from dcmrecv_core.hooks.loader import BUILT_IN, HOOKS, Found
+from dcmrecv_core.hooks.plugins import Plugins, builtin_names, hooks_of
+from dcmrecv_core.logs.records import escape
+from dcmrecv_core.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from importlib_metadata import EntryPoint
+
+_SELECTED_OTHERWISE = {"contexts": "[[contexts]] of --settings", "file-writer": "always"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One plugin. `selected_by` is the option that makes it active, `problem` why it cannot be."""
+
+    name: str
+    version: str | None
+    distribution: str | None
+    origin: str
+    hooks: tuple[str, ...]
+    active: bool
+    selected_by: str
+    problem: str = ""
+
+
+def entries(settings: Settings, plugins: Plugins) -> Iterator[Entry]:
+    """Named plugins, later before earlier as they are asked; built-in ones; then what else is installed."""
+    active = {registered.found.name: registered for registered in plugins.registered}
+    for registered in reversed(plugins.registered):
+        if registered.found.origin != BUILT_IN:
+            found = _with_distribution(registered.found)
+            yield _entry(found, registered.hooks, True, f"--plugin {found.name}")
+    for name in plugin_loader.builtin_modules():
+        found = plugin_loader.builtin(name)
+        yield _entry(found, hooks_of(found), name in active, _selected_by(name))
+    for entry in plugin_loader.entry_points():
+        if entry.name not in active:
+            yield _installed(entry)
+
+
+def order(plugins: Plugins) -> dict[str, tuple[str, ...]]:
+    """The names of active plugins by hook, first asked first; hooks that nobody implements are left out."""
+    return {hook: names for hook in HOOKS if (names := plugins.order(hook))}
+
+
+def as_json(settings: Settings, plugins: Plugins) -> str:
+    listed = {"plugins": [asdict(entry) for entry in entries(settings, plugins)], "order": order(plugins)}
+    return json.dumps(listed, indent=2) + "\n"
+
+
+def as_text(settings: Settings, plugins: Plugins) -> str:
+    lines = []
+    for entry in entries(settings, plugins):
+        version = f" {entry.version}" if entry.version and entry.origin != BUILT_IN else ""
+        state = entry.problem or f"{'active' if entry.active else 'not active'} ({entry.selected_by})"
+        lines.append(f"{entry.name}{version}: {state}")
+        if entry.hooks:
+            lines.append(f"  hooks   {', '.join(entry.hooks)}")
+        lines.append(f"  origin  {entry.origin}")
+    lines += ["", "order of calling:"]
+    lines += [f"  {hook:18}{', '.join(names)}" for hook, names in order(plugins).items()]
+    return "".join(f"{escape(line)}\n" for line in lines)
+
+
+def _entry(found: Found, hooks: tuple[str, ...], active: bool, selected_by: str) -> Entry:
+    return Entry(found.name, found.version, found.distribution, found.origin, hooks, active, selected_by)
+
+
+def _installed(entry: EntryPoint) -> Entry:
+    """An entry point that was not named: what it would be, or why it cannot be loaded."""
+    name = entry.name
+    selected_by = f"--plugin {name}"
+    distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
+    hooks: tuple[str, ...] = ()
+    problem = ""
+    try:
+        with no_new_threads(f"plugin {name}"):
+            hooks = hooks_of(plugin_loader.find(name))
+    except PluginError as error:
+        problem = str(error).removeprefix(f"plugin {name}: ")
+    return Entry(name, version, distribution, plugin_loader.entry_origin(entry), hooks, False, selected_by, problem)
+
+
+def _with_distribution(found: Found) -> Found:
+    """A module may come from an installed distribution, though it was named as module."""
+    if found.distribution is not None or not isinstance(found.plugin, ModuleType):
+        return found
+    from importlib_metadata import packages_distributions, version
+
+    owners = packages_distributions().get(found.plugin.__name__.partition(".")[0])
+    if owners:
+        return replace(found, distribution=owners[0], version=version(owners[0]))
+    own = getattr(found.plugin, "__version__", None)
+    return replace(found, version=own) if isinstance(own, str) else found
+
+
+def _selected_by(name: str) -> str:
+    """The options, each by its long name, that select a built-in plugin."""
+    options = [option.long for option in OPTIONS if _selects(option, name)]
+    return ", ".join(options) or _SELECTED_OTHERWISE.get(name, "")
+
+
+def _selects(option: Option, name: str) -> bool:
+    default = Settings()
+    changes = dict(option.sets)
+    if option.key and isinstance(getattr(default, option.key), str | None) and option.values[0].kind == "string":
+        changes[option.key] = "x" if len(option.values) == 1 else ("x",) * len(option.values)
+    if not changes or name not in builtin_names(replace(default, **changes)):
+        return False
+    return name in changes.values() or name not in builtin_names(default)

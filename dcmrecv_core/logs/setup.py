@@ -1,0 +1,193 @@
+"""Log lines as DCMTK writes them: `W: text` on stderr, or whatever `--log-config` makes of them.
+
+Loggers: "dcmrecv" is the receiver's, "dcmrecv.net", "dcmrecv.receive", "dcmrecv.tls", "dcmrecv.plugins" its parts. The
+handler sits on Python's root logger, so that what plugins log through loggers of their own looks the same.
+
+Peers choose AE titles and UIDs. So that none of them can forge a line or drive a terminal, control characters are
+escaped in every message; a line feed ends a line only where the *format* has it, one in an argument is escaped too.
+Give text from peers as argument, or through `escape`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.logs import names
+from dcmrecv_core.logs.console import ConsoleHandler
+from dcmrecv_core.logs.properties import PREFIX, Properties
+from dcmrecv_core.logs.records import LEVELS, TRACE, LineFormatter, Record, escape
+from dcmrecv_core.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from configparser import RawConfigParser
+
+__all__ = ["LEVELS", "escape", "read_config", "setup"]
+
+_NO_SETTINGS: Final = "Specified --log-config file does not contain any settings"
+_NO_VALID_SETTINGS: Final = "Specified --log-config file does not contain any valid settings"
+
+
+def setup(settings: Settings) -> None:
+    """Log as `-q`, `-v`, `-d`, `-ll`, `-lc` and `+v` say; may be called again with other settings.
+
+    Raises CommandLineError if the file of `-lc` cannot be used.
+    """
+    logging.addLevelName(TRACE, "TRACE")
+    logging.setLogRecordFactory(Record)
+    warnings.showwarning = _log_warning
+    _undo_config()
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, ConsoleHandler)]:
+        root.removeHandler(handler)
+    if settings.log_config is None:
+        console = ConsoleHandler()
+        console.setFormatter(LineFormatter())
+        root.addHandler(console)
+        root.setLevel(LEVELS[settings.log_level])
+    else:
+        _configure(read_config(settings.log_config), settings.working_directory)
+    if not logging.getLogger("dcmrecv").isEnabledFor(logging.INFO):
+        for name, wanted in (("--verbose-pc", settings.verbose_pc), ("--trace-hooks", settings.trace_hooks)):
+            if wanted:
+                raise CommandLineError(f"{name} only allowed with verbose mode")
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Libraries put what peers sent into warnings; logging's own capture would pass it on as format."""
+    logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
+
+
+def read_config(path: str) -> dict[str, Any] | RawConfigParser | Properties:
+    """Read a logging configuration: `logging.config`'s dictionary schema from a .toml or .json file; from any other one
+    log4cplus properties, or the ini format of Python's `fileConfig`.
+
+    Raises CommandLineError with dcmrecv's texts, and the place of a syntax error."""
+    if not os.path.exists(path) or os.path.isdir(path):
+        raise CommandLineError("Specified --log-config file does not exist")
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise CommandLineError("Specified --log-config file cannot be read") from error
+    try:
+        config = _parse(path, content)
+    except ValueError as error:
+        raise CommandLineError(f"{_NO_VALID_SETTINGS}: {error}") from error
+    if not config:
+        raise CommandLineError(_NO_SETTINGS)
+    if isinstance(config, Properties):
+        _check_properties(config)
+    elif not any(key in config for key in ("root", "loggers", "handlers")):
+        raise CommandLineError(_NO_VALID_SETTINGS)
+    return config
+
+
+def _check_properties(config: Properties) -> None:
+    if not any(key.startswith(PREFIX) for key in config):
+        raise CommandLineError(_NO_VALID_SETTINGS)
+    if PREFIX + "rootLogger" not in config:
+        raise CommandLineError("Specified --log-config file does not set up log4cplus.rootLogger")
+
+
+def _parse(path: str, content: bytes) -> dict[str, Any] | RawConfigParser | Properties | None:
+    if not path.endswith((".toml", ".json")):
+        config = Properties.parse(content)
+        is_ini = not any(key.startswith(PREFIX) for key in config) and _begins_with_section(content)
+        return _parse_ini(content.decode()) if is_ini else config
+    text = content.decode()
+    if not text.strip():
+        return None
+    if path.endswith(".toml"):
+        import tomllib
+
+        return tomllib.loads(text)
+    import json
+
+    config = json.loads(text)
+    if not isinstance(config, dict):
+        raise ValueError("not a JSON object")
+    return config
+
+
+def _begins_with_section(content: bytes) -> bool:
+    """Whether the first line that is neither blank nor a comment is the [header] of an ini file's section."""
+    lines = (line.strip() for line in content.splitlines())
+    first = next((line for line in lines if line and not line.startswith((b"#", b";"))), b"")
+    return first.startswith(b"[") and first.endswith(b"]")
+
+
+def _parse_ini(text: str) -> RawConfigParser:
+    import configparser
+
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise ValueError(str(error)) from error
+    return parser
+
+
+def _configure(config: dict[str, Any] | RawConfigParser | Properties, directory: str) -> None:
+    before = {logger: (logger.level, logger.propagate, logger.handlers[:]) for logger in _loggers()}
+    try:
+        if isinstance(config, Properties):
+            from dcmrecv_core.logs import log4cplus
+
+            log4cplus.configure(config, directory)
+        else:
+            _configure_python(config)
+    finally:
+        for logger in _loggers():
+            level, propagate, handlers = before.get(logger, (logging.NOTSET, True, []))
+            added = [handler for handler in logger.handlers if handler not in handlers]
+            if added or (level, propagate) != (logger.level, logger.propagate):
+                _configured[logger] = (level, propagate, added)
+
+
+def _configure_python(config: dict[str, Any] | RawConfigParser) -> None:
+    # disable_existing_loggers would silence the loggers that our modules made when they were imported
+    import logging.config
+
+    try:
+        if isinstance(config, dict):
+            logging.config.dictConfig({"version": 1, "disable_existing_loggers": False} | config)
+        else:
+            logging.config.fileConfig(config, disable_existing_loggers=False)
+    except Exception as error:  # the configuration names factories and arguments: it can raise anything
+        raise CommandLineError(f"{_NO_VALID_SETTINGS}: {error}") from error
+
+
+_configured: Final[dict[logging.Logger, tuple[int, bool, list[logging.Handler]]]] = {}
+"""What a --log-config file changed: level and propagation before it, and the handlers that it added."""
+
+
+_last_resort: Final = logging.lastResort
+
+
+def _loggers() -> list[logging.Logger]:
+    known = logging.root.manager.loggerDict.values()
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
+
+
+def _undo_config() -> None:
+    """Let go of what the last --log-config did, its open files too: they may have been rotated away."""
+    names.unhang()
+    logging.lastResort = _last_resort
+    for logger, (level, propagate, added) in _configured.items():
+        for handler in added:
+            logger.removeHandler(handler)
+            handler.close()
+        logger.setLevel(level)
+        logger.propagate = propagate
+    _configured.clear()

@@ -1,0 +1,106 @@
+"""The listening sockets: bound here, or handed over by systemd (LISTEN_FDS)."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from typing import Any
+
+from dcmrecv_core.api.errors import ListenError
+from dcmrecv_core.settings.settings import Settings
+
+log = logging.getLogger("dcmrecv.net")
+
+_FIRST_FD = 3  # sd_listen_fds(3)
+_BACKLOG = 1024
+_DEAD_PEER_OPTIONS = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
+"""Seconds, and milliseconds for the last; by name, for not every system has them all."""
+
+
+def inherited_count() -> int:
+    """How many sockets systemd hands over (LISTEN_FDS, if LISTEN_PID means this process)."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return 0
+    count = os.environ.get("LISTEN_FDS", "")
+    return int(count) if count.isdecimal() else 0
+
+
+def open_listeners(settings: Settings) -> list[socket.socket]:
+    """The sockets to accept on. Raises ListenError (exit code 64) with dcmrecv's words."""
+    count = inherited_count()
+    if count:
+        for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+            os.environ.pop(name, None)
+        if settings.port is not None:
+            log.warning("port %d is not listened on: the sockets that were handed over take its place", settings.port)
+        return [_take(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
+    listener = _bind(settings)
+    _prepare(listener)
+    return [listener]
+
+
+def _take(fd: int) -> socket.socket:
+    listener = None
+    try:
+        listener = socket.socket(fileno=fd)
+        listener.set_inheritable(False)
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise OSError(errno.EINVAL, "not a listening socket")
+        _prepare(listener)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        raise ListenError(f"cannot start SCP and listen on inherited socket {fd}: {error.strerror}") from error
+    return listener
+
+
+def _bind(settings: Settings) -> socket.socket:
+    port = settings.port or 0
+    listener = None
+    try:
+        family, address = _address(settings)
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, settings.ip_version != "any")
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        if error.errno in (errno.EACCES, errno.EPERM):
+            log.error("No privileges to open this network port (%d)", port)
+            raise ListenError(f"cannot start SCP and listen on port {port}: Insufficient port privileges") from error
+        reason = error.strerror or str(error)
+        raise ListenError(f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}") from error
+    return listener
+
+
+def _address(settings: Settings) -> tuple[socket.AddressFamily, Any]:
+    """What to listen on: `--bind`, or every address. Raises OSError for one that is none, or not of this version."""
+    families = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6, "any": socket.AF_UNSPEC}
+    family = families[settings.ip_version]
+    host = settings.bind or ("0.0.0.0" if family == socket.AF_INET else "::")
+    if ":" in host:
+        family = socket.AF_INET6  # -i4 is the default: who names an IPv6 address need not say -i6 as well
+    found = socket.getaddrinfo(host, settings.port or 0, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+    return found[0][0], found[0][4]
+
+
+def plain_address(address: str) -> str:
+    """An IPv4 peer of a socket for both versions has an address like ::ffff:10.0.0.1; this is 10.0.0.1."""
+    mapped = address.removeprefix("::ffff:")
+    return mapped if "." in mapped and ":" not in mapped else address
+
+
+def _prepare(listener: socket.socket) -> None:
+    """Options that accepted sockets inherit: no system call for each connection."""
+    listener.setblocking(False)
+    # with Nagle's algorithm a response waits for the sender's delayed acknowledgement: 44 ms an instance
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _DEAD_PEER_OPTIONS.items():
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,0 +1,269 @@
+"""The supervisor: one loop that joins front desk, pool and signals.
+
+It touches neither the output file system nor a resolver, so a hung disk stops only the workers that write there.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dcmrecv_core.net import child
+from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.supervisor.background import Background, run_background
+from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
+from dcmrecv_core.net.supervisor.notify import Notifier
+from dcmrecv_core.net.supervisor.pool import Pool
+from dcmrecv_core.net.supervisor.reload import Reload, Source
+from dcmrecv_core.net.tls import client_hello
+from dcmrecv_core.net.worker.worker import run_worker
+from dcmrecv_core.proto import pdu
+
+if TYPE_CHECKING:
+    import ssl
+
+    from dcmrecv_core.hooks.plugins import Plugins
+    from dcmrecv_core.net.heartbeat import Heartbeat
+    from dcmrecv_core.settings.settings import Settings
+    from dcmrecv_core.storage.temporary import Capabilities
+
+log = logging.getLogger("dcmrecv.net")
+
+WAIT_FOR_WORKER = 0.9
+"""Seconds a complete request waits for a worker before RJ 2/3/2: the peer hears something within a second."""
+
+MAX_WAITING = 256
+"""Complete requests that may wait; beyond, they are turned away at once, for each costs a descriptor and its bytes."""
+
+MAX_WAITING_PER_PEER = 128
+"""The same for one address, so that one flood leaves room for the others."""
+
+GRACE = 8.0
+"""Seconds that workers have after SIGTERM to finish the instance they are in, and `background` to clean up."""
+
+MAX_WAITING_BYTES = 16 << 20
+"""Of those requests together; nearly all have less than a kilobyte."""
+
+_TICK = 0.5
+_TRANSIENT = 2
+_PROVIDER_PRESENTATION = 3
+_LOCAL_LIMIT = 2
+
+
+@dataclass(slots=True)
+class Waiting:
+    handover: Handover
+    deadline: float
+
+
+class Supervisor:
+    """Runs until SIGTERM or SIGINT; a second one ends it at once. SIGHUP reloads the settings from `source`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plugins: Plugins,
+        listeners: list[socket.socket],
+        capabilities: Capabilities,
+        source: Source,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = settings
+        self._tls = tls
+        self._plugins = plugins
+        self._capabilities = capabilities
+        self._selector = selectors.DefaultSelector()
+        self._waiting: deque[Waiting] = deque()
+        self._signals: socket.socket | None = None
+        self._stop_deadline: float | None = None
+        self._notifier = Notifier()
+        self._announced = False
+        self._next_watchdog = 0.0
+        self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
+        self._instruct_desk()
+        self._pool = Pool(
+            self._selector, settings.max_associations, settings.hook_seconds, self._in_child, self._admit_again
+        )
+        self._background = Background(plugins.order("background"), self._in_background, GRACE)
+        self._reload = Reload(self._selector, settings, plugins, source, self._obey, self._let_go)
+
+    def run(self) -> int:
+        """Serve; returns the exit code (0)."""
+        self._listen_to_signals()
+        import dcmrecv_core.dataset.decoding  # noqa: F401  # loads pydicom once, for all workers
+
+        gc.freeze()  # keeps what the workers share out of the collector's reach, and so shared
+        self._pool.grow(time.monotonic())
+        while self._stop_deadline is None or len(self._pool) or len(self._background):
+            self._turn()
+            if self._stop_deadline is not None and time.monotonic() > self._stop_deadline:
+                log.warning("workers or background did not end within the grace, killing them")
+                self._kill()
+                break
+        return 0
+
+    def _turn(self) -> None:
+        self._pool.attend(bool(self._waiting))
+        ready = self._selector.select(self._timeout(time.monotonic()))
+        self._pool.hear(time.monotonic())
+        for key, _events in ready:
+            if self._selector.get_map().get(key.fd) is key:  # not closed by what came before it in this turn
+                key.data(key.fileobj, time.monotonic())
+        self._keep_house(time.monotonic())
+
+    def _timeout(self, now: float) -> float:
+        """Seconds until something has to be done that no descriptor tells of."""
+        if self._stop_deadline is not None:
+            return _TICK
+        visitor_left = self._desk.tick(now)
+        waiting_left = self._waiting[0].deadline - now if self._waiting else None
+        return max(0.0, min(left for left in (_TICK, visitor_left, waiting_left) if left is not None))
+
+    def _keep_house(self, now: float) -> None:
+        self._pool.tick(now)
+        self._pool.grow(now, self._serve_waiting())
+        self._background.tick(now)
+        while self._waiting and self._waiting[0].deadline <= now:
+            self._turn_away(self._waiting.popleft().handover, now)
+        if not self._announced and self._pool.is_ready:
+            self._announced = True
+            self._notifier.ready("listening")
+        if self._notifier.watchdog_seconds and now >= self._next_watchdog:
+            self._next_watchdog = now + self._notifier.watchdog_seconds
+            self._notifier.alive()
+
+    def _admit(self, handover: Handover) -> None:
+        """A request is complete: to an idle worker, or to the waiting room."""
+        now = time.monotonic()
+        if not self._waiting and not self._has_its_share(handover.address) and self._pool.assign(handover):
+            return
+        waiting_bytes = sum(len(waiting.handover.request) for waiting in self._waiting)
+        of_peer = sum(waiting.handover.address == handover.address for waiting in self._waiting)
+        if (
+            len(self._waiting) < MAX_WAITING
+            and of_peer < MAX_WAITING_PER_PEER
+            and waiting_bytes + len(handover.request) <= MAX_WAITING_BYTES
+        ):
+            self._waiting.append(Waiting(handover, now + WAIT_FOR_WORKER))
+        else:
+            self._turn_away(handover, now)
+
+    def _has_its_share(self, address: str) -> bool:
+        """Whether a peer has as many associations as it may have at a time."""
+        return self._pool.serving(address) >= self._settings.associations_per_peer
+
+    def _serve_waiting(self) -> int:
+        """Hand over what can be; how many requests wait for nothing but a worker."""
+        short = 0
+        for waiting in list(self._waiting):
+            if self._has_its_share(waiting.handover.address):
+                continue
+            if self._pool.assign(waiting.handover):
+                self._waiting.remove(waiting)
+            else:
+                short += 1
+        return short
+
+    def _admit_again(self, handover: Handover) -> None:
+        """Its worker ended before it took it. Once only: the request may be what workers die of."""
+        handover.lost += 1
+        if self._stop_deadline is None and handover.lost == 1:
+            self._admit(handover)
+        else:
+            handover.sock.close()
+
+    def _turn_away(self, handover: Handover, now: float) -> None:
+        option = "--max-per-peer" if self._has_its_share(handover.address) else "--max-associations"
+        log.warning("Refusing Association from %s (local limit exceeded): see %s", handover.address, option)
+        if handover.secure_until is None:
+            answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
+        else:
+            answer = client_hello.REFUSAL
+        self._desk.say_goodbye(handover, now, answer)
+
+    def _in_child(self, control: socket.socket, heartbeat: Heartbeat) -> int:
+        """The forked worker: let go of what is the supervisor's, then serve."""
+        self._let_go()
+        return run_worker(control, heartbeat, self._settings, self._plugins, self._capabilities, self._tls)
+
+    def _in_background(self, plugin: str) -> int:
+        """The forked child of a plugin: the same, then its hook."""
+        self._let_go()
+        return run_background(plugin, self._settings, self._plugins, GRACE)
+
+    def _let_go(self) -> None:
+        self._selector.close()
+        self._desk.abandon()
+        self._pool.abandon()
+        self._reload.abandon()
+        for waiting in self._waiting:
+            waiting.handover.sock.close()
+        if self._signals is not None:
+            os.close(signal.set_wakeup_fd(-1))
+            self._signals.close()
+
+    def _listen_to_signals(self) -> None:
+        """Handlers only enqueue: Python writes each signal's number to a socket pair that the loop reads."""
+        self._signals, wakeup = socket.socketpair()
+        self._signals.setblocking(False)
+        wakeup.setblocking(False)
+        signal.set_wakeup_fd(wakeup.detach(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
+
+    def _on_signals(self, sock: socket.socket, now: float) -> None:
+        for number in sock.recv(256):
+            if number == signal.SIGCHLD:
+                for pid, code in child.ended():
+                    self._pool.ended(pid, code, now)
+                    self._background.ended(pid, code, now)
+            elif number == signal.SIGHUP:
+                if self._stop_deadline is None:
+                    self._reload.begin()
+            elif self._stop_deadline is None:
+                self._stop(signal.Signals(number).name, now)
+            else:
+                self._kill()
+                os._exit(0)
+
+    def _obey(self, settings: Settings, capabilities: Capabilities, tls: ssl.SSLContext | None) -> None:
+        """From now on; associations that are running go on as they began."""
+        self._settings = settings
+        self._capabilities = capabilities
+        self._tls = tls
+        self._instruct_desk()
+        self._pool.renew(settings.hook_seconds)
+        self._background.renew(time.monotonic())
+
+    def _instruct_desk(self) -> None:
+        desk, settings = self._desk, self._settings
+        desk.seconds = float(settings.acse_timeout)
+        desk.max_request = settings.max_request
+        desk.tls = self._tls is not None
+        desk.hides_names = settings.disable_host_lookup
+
+    def _kill(self) -> None:
+        self._pool.signal_all(signal.SIGKILL)
+        self._background.signal_all(signal.SIGKILL)
+
+    def _stop(self, why: str, now: float) -> None:
+        log.info("%s: no new associations, running ones finish the instance they are in", why)
+        self._stop_deadline = now + GRACE
+        self._notifier.stopping()
+        self._reload.abandon()
+        self._desk.close()
+        for waiting in self._waiting:
+            waiting.handover.sock.close()
+        self._waiting.clear()
+        self._pool.stop()
+        self._background.stop()

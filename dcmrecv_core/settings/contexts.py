@@ -1,0 +1,28 @@
+"""What is accepted when no profile, option or plugin says anything: Verification, as dcmrecv; or, because naming a
+storage plugin says that things are to be stored, all standard storage SOP classes beside it."""
+
+from __future__ import annotations
+
+from dcmrecv_core.api.model import SupportedContext
+from dcmrecv_core.settings.uids import storage_sop_classes, transfer_syntaxes
+
+VERIFICATION = "1.2.840.10008.1.1"
+IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+_PREFERRED = ("1.2.840.10008.1.2.1", IMPLICIT_LITTLE_ENDIAN)
+
+
+def unasked(*, stores: bool) -> tuple[SupportedContext, ...]:
+    """What is accepted if no plugin has an opinion; `stores`: a plugin that stores was named."""
+    return standard_storage() if stores else verification_only()
+
+
+def verification_only() -> tuple[SupportedContext, ...]:
+    """dcmrecv's default (NOTES, DICOM Conformance)."""
+    return (SupportedContext(VERIFICATION, (IMPLICIT_LITTLE_ENDIAN,)),)
+
+
+def standard_storage() -> tuple[SupportedContext, ...]:
+    """Verification and all storage SOP classes in all known transfer syntaxes, uncompressed little endian first."""
+    syntaxes = tuple(dict.fromkeys((*_PREFERRED, *transfer_syntaxes())))
+    classes = dict.fromkeys((VERIFICATION, *storage_sop_classes()))
+    return tuple(SupportedContext(uid, syntaxes) for uid in classes)

@@ -1,0 +1,118 @@
+"""The effective settings of a receiver: frozen, typed, complete.
+
+`commandline.py` fills them from a settings file and the command line; each field carries the key of an option in
+`options.py`, except `contexts`, which only a settings file sets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from dcmrecv_core.api.model import SupportedContext
+
+StorageMode = Literal["normal", "bit-preserving"]
+OnDuplicate = Literal["overwrite", "keep", "rename", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a running receiver obeys; defaults are dcmrecv's own.
+
+    Times are seconds, sizes bytes; None means unlimited or unset.
+    """
+
+    port: int | None = None
+    bind: str | None = None
+    ip_version: str = "ipv4"
+    ae_title: str | None = None
+    acse_timeout: int = 30
+    dimse_timeout: int | None = None
+    max_pdu: int = 16384
+    disable_host_lookup: bool = False
+
+    max_associations: int = 64
+    max_per_peer: int | None = None
+    """None is half of `max_associations`; see `associations_per_peer`."""
+    max_request: int = 1 << 20
+    min_free: int = 0
+    progress_timeout: int = 60
+    max_instance: int = 0
+    """0 is no limit."""
+    hook_seconds: float = 30.0
+    worker_memory: int = 1 << 30
+    recycle_after: int = 1000
+
+    tls: tuple[str, str] | None = None
+    """Files of private key and certificate; None is plain TCP."""
+    tls_password: str | None = field(default=None, repr=False)
+    """Of the private key; None asks for it."""
+    tls_format: str = "pem"
+    tls_ca_files: tuple[str, ...] = ()
+    tls_ca_directories: tuple[str, ...] = ()
+    tls_crl_files: tuple[str, ...] = ()
+    tls_crl_check: str | None = None
+    tls_profile: str = "bcp195-nd"
+    tls_ciphers: tuple[str, ...] = ()
+    tls_dh_file: str | None = None
+    tls_seed_file: str | None = None
+    tls_write_seed: bool = False
+    tls_write_seed_file: str | None = None
+    tls_peer_certificate: str = "require"
+
+    output_directory: str = "."
+    state_dir: str | None = None
+    subdirs: str = "no-subdir"
+    filenames: str = "instance-uid"
+    layout: str | None = None
+    filename_extension: str = ""
+    on_duplicate: OnDuplicate | None = None
+    storage_mode: StorageMode = "normal"
+    ignore: bool = False
+    fsync: bool = True
+    strict: bool = False
+
+    config_file: tuple[str, str] | None = None
+    promiscuous: bool = False
+    contexts: tuple[SupportedContext, ...] = ()
+    plugins: tuple[str, ...] = ()
+    plugin_options: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)  # may hold secrets
+    options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The values of the options that the plugin which got these settings declared, by key: `keep_days`."""
+
+    log_level: str = "warn"
+    log_config: str | None = None
+    verbose_pc: bool = False
+    trace_hooks: bool = False
+
+    settings_file: str | None = field(default=None, compare=False)
+    """Where settings came from, if not all from the command line; so it does not tell one from another."""
+
+    working_directory: str = field(default="", compare=False)
+    """Where the receiver was started: what relative directories are relative to, also after a plugin's `os.chdir`."""
+
+    @property
+    def associations_per_peer(self) -> int:
+        """`--max-per-peer`: how many one address may have at a time."""
+        return self.max_per_peer or max(self.max_associations // 2, 1)
+
+    @property
+    def state_directory(self) -> Path:
+        """`--state-dir`: where plugins keep what must survive a restart (made by whoever needs it)."""
+        state = Path(self.state_dir) if self.state_dir else Path(self.output_directory) / ".dcmrecv"
+        return self.working_directory / state
+
+    def for_plugin(self, name: str) -> dict[str, Any]:
+        """The values of the options that the plugin called `name` declared, by key; its own a plugin has in `options`.
+        Raises LookupError if no plugin of that name declared any."""
+        try:
+            return self.plugin_options[name]
+        except KeyError:
+            known = ", ".join(self.plugin_options) or "none"
+            raise LookupError(f"no plugin called {name!r} has options; plugins that have: {known}") from None
+
+    def own(self, plugin: str) -> Settings:
+        """These settings as `plugin` gets them."""
+        return replace(self, options=self.plugin_options.get(plugin, {}))

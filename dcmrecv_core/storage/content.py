@@ -1,0 +1,165 @@
+"""A DICOM file in the making: File Meta Information and the pieces that the data set consists of.
+
+The pieces are what was received (memory, or a range of the spooled file) and what a plugin put in its place.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple
+
+from dcmrecv_core.dataset.sources import FileSource, MemorySource, Source
+from dcmrecv_core.storage.spool import write_all
+from dcmrecv_core.storage.temporary import Temporary
+
+_CHUNK = 1 << 20
+_SENDFILE_MAX = 0x7FFFF000  # what one call moves on Linux
+
+
+class FileRange(NamedTuple):
+    """Bytes `offset` to `offset + length` of an open file."""
+
+    fd: int
+    offset: int
+    length: int
+
+
+Piece = bytes | memoryview | FileRange
+
+
+def piece_length(piece: Piece) -> int:
+    return piece.length if isinstance(piece, FileRange) else len(piece)
+
+
+def write_pieces(fd: int, pieces: Sequence[Piece]) -> None:
+    """Write all pieces to `fd`, in as few calls as possible; raises OSError."""
+    memory: list[bytes | memoryview] = []
+    for piece in pieces:
+        if isinstance(piece, FileRange):
+            write_all(fd, memory)
+            memory = []
+            _copy_range(fd, piece)
+        else:
+            memory.append(piece)
+    write_all(fd, memory)
+
+
+def _copy_range(target: int, piece: FileRange) -> None:
+    offset, left = piece.offset, piece.length
+    while left:
+        copied = os.sendfile(target, piece.fd, offset, min(left, _SENDFILE_MAX))
+        if not copied:
+            raise OSError(errno.EIO, "The spooled data set is shorter than what was written")
+        offset += copied
+        left -= copied
+
+
+def source_of(pieces: Sequence[Piece]) -> Source:
+    """The pieces as what the walker reads."""
+    sources = [_source_of_one(piece) for piece in pieces]
+    return sources[0] if len(sources) == 1 else _Joined(sources)
+
+
+def _source_of_one(piece: Piece) -> Source:
+    if isinstance(piece, FileRange):
+        return FileSource(piece.fd, piece.offset, piece.length)
+    return MemorySource(memoryview(piece))
+
+
+class _Joined:
+    """Several sources one behind the other."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self.size = sum(source.size for source in sources)
+
+    def window(self, offset: int, length: int) -> bytes | memoryview:
+        parts: list[bytes | memoryview] = []
+        for source in self._sources:
+            if offset < source.size:
+                window = source.window(offset, min(length, source.size - offset))
+                if not parts and len(window) >= length:
+                    return window
+                parts.append(window[:length])
+                length -= len(parts[-1])
+                if not length:
+                    break
+            offset = max(0, offset - source.size)
+        return b"".join(parts)
+
+
+class _Reader(io.RawIOBase):
+    """The pieces as one seekable stream."""
+
+    name = ""  # pydicom asks a buffered reader for it
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = pieces
+        self._size = sum(map(piece_length, pieces))
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        start = self._position
+        for piece in self._pieces:
+            length = piece_length(piece)
+            if start < length:
+                data = self._read_piece(piece, start, min(len(buffer), length - start))
+                buffer[: len(data)] = data
+                self._position += len(data)
+                return len(data)
+            start -= length
+        return 0
+
+    @staticmethod
+    def _read_piece(piece: Piece, start: int, length: int) -> bytes | memoryview:
+        if isinstance(piece, FileRange):
+            return os.pread(piece.fd, length, piece.offset + start)
+        return memoryview(piece)[start : start + length]
+
+
+class FileContent:
+    """A complete DICOM file: `prefix` (preamble and File Meta Information) and the pieces of the data set.
+
+    `ready` is a temporary file that holds exactly that already, because the data set was spooled into it.
+    """
+
+    __slots__ = ("_ready", "pieces", "prefix")
+
+    def __init__(self, prefix: bytes, pieces: Sequence[Piece], ready: Temporary | None = None) -> None:
+        self.prefix = prefix
+        self.pieces = pieces
+        self._ready = ready
+
+    @property
+    def size(self) -> int:
+        """Length of the data set, in bytes."""
+        return sum(map(piece_length, self.pieces))
+
+    def file(self) -> Temporary | None:
+        ready = self._ready
+        if ready is None or ready.published:
+            return None
+        if ready.lost:  # not even to be copied
+            raise OSError(errno.EIO, "The spooled data set could not be flushed")
+        return ready
+
+    def write_to(self, fd: int) -> None:
+        write_pieces(fd, (self.prefix, *self.pieces))
+
+    def open(self) -> BinaryIO:
+        """The whole file as a readable, seekable stream."""
+        return io.BufferedReader(_Reader((self.prefix, *self.pieces)), _CHUNK)

@@ -1,0 +1,213 @@
+"""The directories below the output directory: contained, created on demand, kept open.
+
+Every component is opened relative to its parent's descriptor without following links, so nothing that a peer or
+another user plants can lead outside; a link that root or our own user made is an administrator's and is followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import OrderedDict
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import PurePath
+
+from dcmrecv_core.api.errors import HookFailure, StorageError
+from dcmrecv_core.api.names import check_filename, escape, split_directory
+
+_OPEN_DIRECTORIES = 32
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def storage_error(error: OSError, what: str) -> StorageError:
+    """The A700 that an `OSError` becomes; `what` says what was tried, in a few words."""
+    failure = StorageError(f"{what}: {error.strerror or error}")
+    failure.__cause__ = error
+    return failure
+
+
+def contained(subdir: str | PurePath, filename: str, extension: str = "") -> tuple[tuple[str, ...], str]:
+    """The directory components and the file name that plugins chose, checked and escaped.
+
+    Raises HookFailure (0110) for an absolute path, "..", NUL, or a separator in the file name.
+    """
+    try:
+        check_filename(filename)
+        return _escaped_parts(str(subdir)), escape(filename, extension)
+    except ValueError as error:
+        raise HookFailure(str(error)) from error
+
+
+@lru_cache(maxsize=64, typed=True)  # the instances of a series go to one directory; what `escape` made is a type
+def _escaped_parts(subdir: str) -> tuple[str, ...]:
+    return tuple(escape(part) for part in split_directory(subdir))
+
+
+def inside(path: str, root: str) -> tuple[tuple[str, ...], str]:
+    """Directory components and file name of a path in `root` or relative to it, as they are; raises as `contained`."""
+    subdir, filename = os.path.split(path.removeprefix(root + "/"))
+    try:
+        check_filename(filename)
+        return split_directory(subdir), filename
+    except ValueError as error:
+        raise HookFailure(str(error)) from error
+
+
+class Directory:
+    """An open directory below the output directory; closed when nobody holds it any longer.
+
+    So whoever is about to link into it, or has a hidden file there, need not fear that its descriptor is closed, or
+    worse, used for another directory, because `Directories` has let it go meanwhile.
+
+    `path` is for messages and results, `place` the same directory from wherever a plugin has gone to.
+    `flushed` is true once its ancestors are durable; `foreign` if nothing can be linked or renamed from the output
+    directory to here, because it is on another file system.
+    """
+
+    __slots__ = ("entry", "fd", "flushed", "foreign", "identity", "parent", "path", "place")
+
+    def __init__(self, path: str, place: str, fd: int, parent: Directory | None) -> None:
+        self.fd = fd
+        self.path = path
+        self.place = place
+        self.parent = parent
+        self.identity = _identity(os.fstat(fd))
+        self.entry = self.identity if parent is None else _identity(os.lstat(place))
+        """What stands under its name: itself, or the link that was followed."""
+        self.flushed = False
+        self.foreign: bool = parent is not None and (parent.foreign or parent.identity[0] != self.identity[0])
+
+    def __del__(self) -> None:
+        with suppress(OSError):  # nothing was written through it
+            os.close(self.fd)
+
+    def is_current(self) -> bool:
+        """Whether the path still leads to this directory, by the very links that were followed to it: it may have been
+        moved or removed meanwhile, or a foreign link put in its place."""
+        try:
+            if self.parent is None:
+                return _identity(os.stat(self.place)) == self.identity
+            if not self.parent.is_current() or _identity(os.lstat(self.place)) != self.entry:
+                return False
+            return self.entry == self.identity or _identity(os.stat(self.place)) == self.identity
+        except OSError:
+            return False
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+class Directories:
+    """Opens and creates directories below `root`, which is relative to `start`; keeps the last ones used open."""
+
+    def __init__(self, root: str, start: str = "") -> None:
+        self.root = root
+        """The output directory as the user named it, for messages and results."""
+        self.place = os.path.join(start, root)
+        """The output directory from wherever a plugin has gone to."""
+        self._open: OrderedDict[tuple[str, ...], Directory] = OrderedDict()
+        self._is_new = False
+        """The output directory was gone and has been made again: its own name may not be on disk yet."""
+
+    def get(self, parts: tuple[str, ...]) -> Directory:
+        """The directory at `parts`, created with all its ancestors if missing (mode 0777 & ~umask).
+
+        Raises StorageError (A700) if it cannot be had, HookFailure (0110) if a foreign link is in the way.
+        """
+        directory = self._open.get(parts)
+        if directory is not None:
+            if directory.is_current():
+                self._open.move_to_end(parts)
+                return directory
+            del self._open[parts]  # it or what is above it was moved or removed
+            self._is_new = self._is_new or not parts
+        try:
+            return self._enter(parts)
+        except OSError as error:
+            raise storage_error(error, "Cannot open directory") from error
+
+    def make_durable(self, directory: Directory) -> None:
+        """Flush `directory`, and before its first use by this process every ancestor up to the output directory (and
+        what is above that, if it had to be made again).
+
+        Raises OSError; a flush that failed says nothing about the next one, so nothing is remembered then.
+        """
+        os.fsync(directory.fd)
+        if directory.flushed:
+            return
+        ancestor = directory.parent
+        while ancestor is not None:
+            os.fsync(ancestor.fd)
+            ancestor = ancestor.parent
+        if self._is_new:
+            _flush_above(self.place)
+            self._is_new = False
+        directory.flushed = True
+
+    def _enter(self, parts: tuple[str, ...]) -> Directory:
+        if parts:
+            parent = self.get(parts[:-1])
+            name = parts[-1]
+            fd = _open_below(parent.fd, name)
+            directory = Directory(f"{parent.path}/{name}", f"{parent.place}/{name}", fd, parent)
+        else:
+            if not os.path.isdir(self.place):
+                self._is_new = True
+                os.makedirs(self.place, exist_ok=True)
+            directory = Directory(self.root, self.place, os.open(self.place, _FLAGS), None)
+        self._open[parts] = directory
+        if len(self._open) > _OPEN_DIRECTORIES:
+            self._open.popitem(last=False)
+        return directory
+
+
+def _flush_above(place: str) -> None:
+    """Flush the directories above `place` on its file system, as far as they may be opened; raises OSError."""
+    below = os.open(place, _FLAGS)
+    try:
+        while True:
+            try:
+                above = os.open("..", _FLAGS, dir_fd=below)
+            except PermissionError:
+                return
+            was, status = os.fstat(below), os.fstat(above)
+            os.close(below)
+            below = above
+            if status.st_dev != was.st_dev or status.st_ino == was.st_ino:
+                return
+            os.fsync(above)
+    finally:
+        os.close(below)
+
+
+def _open_below(parent: int, name: str) -> int:
+    try:
+        return os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # another worker was first
+            os.mkdir(name, 0o777, dir_fd=parent)
+        return os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+        return _follow(parent, name)
+
+
+def _follow(parent: int, name: str) -> int:
+    """Open the directory behind a link that root or our own user made.
+
+    The link is opened itself and then read, so that the one that is followed is the one whose owner was looked at.
+    """
+    link = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        status = os.fstat(link)
+        if not stat.S_ISLNK(status.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
+        if status.st_uid not in (0, os.geteuid()):
+            raise HookFailure(f"A foreign link is in the way: {name}")
+        return os.open(os.readlink("", dir_fd=link), _FLAGS, dir_fd=parent)
+    finally:
+        os.close(link)

@@ -1,0 +1,54 @@
+"""The beginning of a DICOM file that somebody else wrote: its File Meta Information (PS3.10 section 7.1)."""
+
+from __future__ import annotations
+
+import os
+from struct import Struct
+from typing import NamedTuple
+
+from dcmrecv_core.storage.part10 import PREAMBLE_LENGTH
+
+_LIMIT = 1 << 20
+"""File Meta Information is some hundred bytes; private information in it may be more."""
+
+_HEADER = Struct("<HH2sH")
+_LONG = Struct("<I")
+_LONG_VRS = (b"OB", b"OW", b"UN", b"SQ", b"UT")
+_NEEDED = {2: "Media Storage SOP Class UID", 3: "Media Storage SOP Instance UID", 0x10: "Transfer Syntax UID"}
+
+
+class FileMeta(NamedTuple):
+    """What a sender takes from a file; the data set begins at `offset`."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    offset: int
+
+
+def read_file_meta(fd: int) -> FileMeta:
+    """Raises ValueError, with the reason, for what is no DICOM file; OSError."""
+    head = os.pread(fd, _LIMIT, 0)
+    if head[PREAMBLE_LENGTH : PREAMBLE_LENGTH + 4] != b"DICM":
+        raise ValueError(f"no DICM at byte {PREAMBLE_LENGTH}")
+    values: dict[int, str] = {}
+    position = PREAMBLE_LENGTH + 4
+    while position + _HEADER.size <= len(head):
+        group, number, vr, length = _HEADER.unpack_from(head, position)
+        if group != 2:
+            break
+        position += _HEADER.size
+        if vr in _LONG_VRS:
+            if position + _LONG.size > len(head):
+                raise ValueError("File Meta Information ends too early")
+            (length,) = _LONG.unpack_from(head, position)
+            position += _LONG.size
+        if position + length > len(head):
+            raise ValueError("File Meta Information ends too early")
+        if number in _NEEDED:
+            values[number] = head[position : position + length].partition(b"\0")[0].strip(b" ").decode("latin-1")
+        position += length
+    for number, name in _NEEDED.items():
+        if not values.get(number):
+            raise ValueError(f"no {name} (0002,{number:04X})")
+    return FileMeta(values[2], values[3], values[0x10], position)

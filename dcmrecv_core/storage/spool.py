@@ -1,0 +1,128 @@
+"""The bytes of one data set on their way in: first in a buffer that is used again and again, then in an unnamed file.
+
+Small data sets never touch a file here: the publisher writes them in one piece. Large ones go to a file in the output
+file system as they come, with room for what precedes them in a DICOM file, so that publishing is only a link.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+
+from dcmrecv_core.api.errors import StorageError
+from dcmrecv_core.dataset.sources import FileSource, MemorySource, Source
+
+_IOV_MAX = 1024
+"""Buffers that one writev takes (Linux UIO_MAXIOV, the minimum of most other systems)."""
+
+
+class Spool:
+    """One data set at a time; `close` makes room for the next.
+
+    `open_unnamed` opens the file when the buffer is full and returns its descriptor, which the spool owns. `head` is
+    then given the bytes in memory, in which the data set's UIDs are, and returns what precedes the data set in the
+    file: preamble and File Meta Information. `largest` is what a data set may have, 0 for no limit.
+    """
+
+    __slots__ = ("_buffer", "_head", "_in_memory", "_largest", "_open_unnamed", "fd", "prefix_length", "size")
+
+    def __init__(
+        self,
+        buffer: bytearray,
+        open_unnamed: Callable[[], int],
+        *,
+        head: Callable[[memoryview], bytes],
+        largest: int = 0,
+    ) -> None:
+        # what fits into memory need not be compared with `largest` then
+        self._buffer = memoryview(buffer)[: largest or None]
+        self._largest = largest
+        self._open_unnamed = open_unnamed
+        self._head = head
+        self._in_memory = 0
+        self.size = 0
+        """Length of the data set so far."""
+        self.fd: int | None = None
+        """The file with prefix and data set; None while all is in memory."""
+        self.prefix_length = 0
+        """Length of what precedes the data set in the file."""
+
+    def append(self, fragments: Sequence[memoryview], *, last: bool = False) -> None:
+        """Copy the next bytes of the data set; the `last` ones, if they are in one piece all there is, are not copied
+        and have to stay as they are until `close`.
+
+        Raises OSError if the file cannot be created or written, StorageError if the data set becomes too large; the
+        spool is then good for `close` only.
+        """
+        length = sum(map(len, fragments))
+        size = self.size
+        if self.fd is None and size + length <= len(self._buffer):
+            if last and not size and len(fragments) == 1:
+                self._buffer = fragments[0]
+                self._in_memory = self.size = length
+                return
+            buffer = self._buffer
+            for fragment in fragments:
+                end = size + len(fragment)
+                buffer[size:end] = fragment
+                size = end
+            self._in_memory = self.size = size
+            return
+        if self._largest and size + length > self._largest:
+            raise StorageError(f"Data set is larger than {self._largest} bytes")
+        write_all(self._spill() if self.fd is None else self.fd, fragments)
+        self.size += length
+
+    def adopt(self, fd: int, offset: int, size: int) -> None:
+        """Instead of `append`: the data set is in a file already, `size` bytes from `offset` on. Owns `fd` from now."""
+        self.fd, self.prefix_length, self.size = fd, offset, size
+
+    def _spill(self) -> int:
+        in_memory = self._buffer[: self._in_memory]
+        prefix = self._head(in_memory)
+        self.fd = self._open_unnamed()
+        write_all(self.fd, (prefix, in_memory))
+        self.prefix_length = len(prefix)
+        return self.fd
+
+    def view(self) -> memoryview:
+        """The data set while it is in memory as a whole; raises ValueError when it is in a file."""
+        if self.fd is not None:
+            raise ValueError("The data set is in a file")
+        return self._buffer[: self.size]
+
+    def source(self) -> Source:
+        """What the walker reads it from; valid until `close`."""
+        in_memory = self._buffer[: self._in_memory]
+        if self.fd is None:
+            return MemorySource(in_memory)
+        return FileSource(self.fd, self.prefix_length, self.size, in_memory)
+
+    def close(self) -> None:
+        """Forget the data set and close its file; an unnamed one is gone unless it was linked."""
+        fd, self.fd = self.fd, None
+        self._in_memory = self.size = self.prefix_length = 0
+        if fd is not None:
+            os.close(fd)
+
+
+def write_all(fd: int, chunks: Sequence[bytes | memoryview]) -> None:
+    """writev until all is written: in portions that the system takes, and on from wherever it stopped short."""
+    left = sum(map(len, chunks))
+    while left:
+        written = os.writev(fd, chunks[:_IOV_MAX])
+        if not written:
+            raise OSError(errno.EIO, "The file takes no more bytes")
+        left -= written
+        if left:
+            chunks = _behind(chunks, written)
+
+
+def _behind(chunks: Sequence[bytes | memoryview], count: int) -> Sequence[bytes | memoryview]:
+    """What is left without the first `count` bytes."""
+    for index, chunk in enumerate(chunks):
+        if count < len(chunk):
+            return [memoryview(chunk)[count:], *chunks[index + 1 :]]
+        count -= len(chunk)
+    return ()
