@@ -133,10 +133,11 @@ def _run(configuration: Configuration) -> int:
     if settings.max_pdu & 1:
         even = settings.max_pdu & ~1
         log.warning("ASSOC: PDV receive length %d is odd (using %d)", settings.max_pdu, even)
-    from dcmrecv_core.net.supervisor.reload import Source
+    from dcmrecv_core.config.settings_keys import key_of
+    from dcmrecv_core.net.supervisor.reload import SettingsSource
     from dcmrecv_core.net.supervisor.supervisor import Supervisor
 
-    source = Source(lambda: configuration.read().settings, _check_output_directory, contexts.make)
+    source = SettingsSource(lambda: configuration.read().settings, _check_output_directory, contexts.make, key_of)
     return Supervisor(settings, plugins, listeners, capabilities, source, tls).run()
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.api.errors import CommandLineError, PluginError
+from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config.commandline import CommandLine, expand, find_plugins, parse
-from dcmrecv_core.config.options.plugin import PluginOptionRegistry
 from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.config.options.tls import TLS_OPTIONS
 from dcmrecv_core.settings.settings import Settings

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from dcmrecv_core.api.errors import CommandLineError, PluginError
+from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.config.help import VERSION_LINE, error_text, help_text, version_text
-from dcmrecv_core.config.options.plugin import PluginOptionRegistry
 from dcmrecv_core.config.options.table import OPTIONS
 
 

@@ -21,7 +21,7 @@ from dcmrecv_core import (
     hookimpl,
 )
 from dcmrecv_core.api.errors import HookFailure, PluginError
-from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.settings.settings import Settings
 from plugin_fakes import ASSOCIATION, FakeInstance, found, hooks, load, raising

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from dcmrecv_core import Role, SupportedContext, cli
 from dcmrecv_core.api.errors import CommandLineError, ConfigurationError, PluginError
+from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config.commandline import CommandLine, parse
 from dcmrecv_core.config.configuration import Configuration
 from dcmrecv_core.config.options.option import LARGEST_INTEGER
-from dcmrecv_core.config.options.plugin import PluginOptionRegistry
 from dcmrecv_core.config.options.table import OPTIONS, PORT
 from dcmrecv_core.config.settings_dump import dump, effective
 from dcmrecv_core.config.settings_file import read

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config.commandline import parse
-from dcmrecv_core.config.options.plugin import PluginOptionRegistry
 from dcmrecv_core.config.options.tls import TLS_OPTIONS
 from dcmrecv_core.settings.settings import Settings
 from original import NO_DIRECTORY, original

@@ -25,12 +25,12 @@ from dcmrecv_core.api.model import (
     ReceiveResult,
     Summary,
 )
-from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.api.settings import PluginSettings
 
 if TYPE_CHECKING:
     from pathlib import PurePath
 
-    from dcmrecv_core.config.options.plugin import PluginOptions
+    from dcmrecv_core.api.options import PluginOptions
 
 PROJECT = "dcmrecv"
 """pluggy's project name and the entry-point group of plugins."""
@@ -50,7 +50,7 @@ def add_options(options: PluginOptions) -> None:
 
 
 @hookspec
-def configure(settings: Settings) -> None:
+def configure(settings: PluginSettings) -> None:
     """Take the settings, or raise to refuse them.
 
     Called: in the parent, when the settings are complete, and at each reload. `settings.options` has the values of the
@@ -61,7 +61,7 @@ def configure(settings: Settings) -> None:
 
 
 @hookspec
-def worker_started(settings: Settings) -> None:
+def worker_started(settings: PluginSettings) -> None:
     """The place to open connections. Called: in each worker, before its first association. Raising: logged, the
     worker ends and is replaced."""
 
@@ -133,7 +133,7 @@ def association_ended(association: Association, summary: Summary) -> None:
 
 
 @hookspec
-def background(settings: Settings) -> None:
+def background(settings: PluginSettings) -> None:
     """Do slow work beside the reception: empty a queue, feed a database, clean up by the clock.
 
     Called: once, in a child process of the plugin's own, forked from the supervisor after `configure`; it may block,

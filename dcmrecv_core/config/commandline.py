@@ -17,9 +17,9 @@ from types import MappingProxyType
 from typing import Any
 
 from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.config.options import tls as tls_options
 from dcmrecv_core.config.options.option import Action, Option, range_fault, scan_integer
-from dcmrecv_core.config.options.plugin import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.config.options.table import BY_NAME, OPTIONS, PORT
 from dcmrecv_core.logs import setup as logs
 from dcmrecv_core.settings.settings import Settings

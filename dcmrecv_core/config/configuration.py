@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config import commandline
-from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.hooks.plugins import load_named
 
 if TYPE_CHECKING:
+    from dcmrecv_core.api.options import Given
     from dcmrecv_core.config.commandline import CommandLine
-    from dcmrecv_core.config.options.plugin import Given
     from dcmrecv_core.config.settings_file import SettingsFile
 
 
@@ -31,7 +32,7 @@ class Configuration:
         file = self._read_file()
         given = commandline.find_plugins(self._tokens)
         self.plugins = load_named(given, file.load_plugins(given) if file else None)
-        self.options = PluginOptionRegistry()
+        self.options = PluginOptionRegistry(taken=BY_NAME)
         self.plugins.add_options(self.options)
         self.line = self._parse(file)
 

@@ -7,9 +7,9 @@ from itertools import groupby
 
 from dcmrecv_core import compiled
 from dcmrecv_core.api.errors import CommandLineError, StartError
+from dcmrecv_core.api.options import PluginOption
 from dcmrecv_core.api.version import DATE, __version__
 from dcmrecv_core.config.options.option import Option, Value
-from dcmrecv_core.config.options.plugin import PluginOption
 from dcmrecv_core.config.options.table import OPTIONS
 
 VERSION_LINE = f"$dcmrecv: dcmrecv v{__version__} {DATE} $"

@@ -22,8 +22,8 @@ from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.logs import setup as logs
 
 if TYPE_CHECKING:
+    from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
     from dcmrecv_core.config.commandline import CommandLine
-    from dcmrecv_core.config.options.plugin import Given, PluginOption, PluginOptionRegistry
     from dcmrecv_core.settings.settings import Settings
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dcmrecv_core.api.errors import CommandLineError, ConfigurationError, PluginError
+from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.config import context_tables
-from dcmrecv_core.config.options.plugin import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.config.settings_keys import CONTEXTS, KEYS, PLUGIN_LIST, PLUGIN_TABLES
 from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.hooks.plugins import Plugins, load_named

@@ -21,10 +21,14 @@ PLUGIN_TABLES = "plugins"
 CONTEXTS = "contexts"
 
 _NOT_IN_A_FILE = ("settings_file",)
-FILE_NAMES = {"plugins": PLUGIN_LIST}
-"""The keys that are not called like their fields of Settings."""
+_OTHER_NAMES = {"plugins": PLUGIN_LIST}  # keys that are not called like their fields of Settings
 
 Check = Callable[[Any], bool]
+
+
+def key_of(field: str) -> str:
+    """What a settings file calls a field of Settings."""
+    return _OTHER_NAMES.get(field, field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def _keys() -> dict[str, Key]:
         else:
             kind = _of_options(field.name, options)
         allowed, accepts, choices = kind
-        name = FILE_NAMES.get(field.name, field.name)
+        name = key_of(field.name)
         keys[name] = Key(name, field.name, allowed, accepts, options, choices)
     return keys
 

@@ -30,7 +30,7 @@ from dcmrecv_core.hooks.guards import guard, no_new_threads
 from dcmrecv_core.hooks.loader import MARK, Found
 
 if TYPE_CHECKING:
-    from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+    from dcmrecv_core.api.options import PluginOptionRegistry
     from dcmrecv_core.hooks.tracing import Observer
     from dcmrecv_core.settings.settings import Settings
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from dcmrecv_core.api.errors import CommandLineError
 from dcmrecv_core.logs import names
 from dcmrecv_core.logs.console import ConsoleHandler
 from dcmrecv_core.logs.properties import PREFIX, Properties
 from dcmrecv_core.logs.records import LEVELS, TRACE, LineFormatter, Record, escape
-from dcmrecv_core.settings.settings import Settings
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
@@ -31,7 +30,22 @@ _NO_SETTINGS: Final = "Specified --log-config file does not contain any settings
 _NO_VALID_SETTINGS: Final = "Specified --log-config file does not contain any valid settings"
 
 
-def setup(settings: Settings) -> None:
+class LogSettings(Protocol):
+    """What of the receiver's settings says how to log."""
+
+    @property
+    def log_level(self) -> str: ...
+    @property
+    def log_config(self) -> str | None: ...
+    @property
+    def verbose_pc(self) -> bool: ...
+    @property
+    def trace_hooks(self) -> bool: ...
+    @property
+    def working_directory(self) -> str: ...
+
+
+def setup(settings: LogSettings) -> None:
     """Log as `-q`, `-v`, `-d`, `-ll`, `-lc` and `+v` say; may be called again with other settings.
 
     Raises CommandLineError if the file of `-lc` cannot be used.

@@ -9,7 +9,8 @@ from typing import Any
 
 from dcmrecv_core.api.errors import HookFailure
 from dcmrecv_core.api.model import Name
-from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+from dcmrecv_core.api.options import PluginOptionRegistry
+from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks.loader import Found
 from dcmrecv_core.hooks.plugins import Plugins
@@ -178,7 +179,7 @@ def _load(plugin: Any, options: Mapping[str, Any], settings: Settings) -> tuple[
     plugins.add(found, named=True)
     if not any(plugins.implements(hook) for hook in NAMING_HOOKS):
         raise AssertionError(f"plugin {found.name} implements neither {' nor '.join(NAMING_HOOKS)}")
-    registry = PluginOptionRegistry()
+    registry = PluginOptionRegistry(taken=BY_NAME)
     plugins.add_options(registry)
     values = {option.key: option.default for option in registry}
     unknown = options.keys() - values.keys()

@@ -17,7 +17,7 @@ from blocks import PAGES
 
 from dcmrecv_core import ConfigurationError, Discard, Name, Refuse, Reject, RejectReason, Settings, Summary
 from dcmrecv_core.api import hookspecs
-from dcmrecv_core.config.options.plugin import PluginOptionRegistry
+from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.hooks.loader import HOOKS, Found
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset

@@ -12,9 +12,9 @@ from dcmrecv_builtin.layout import Layout
 from dcmrecv_builtin.layout_syntax import LayoutError
 from dcmrecv_core.api.errors import CommandLineError, ConfigurationError, PluginError
 from dcmrecv_core.api.model import Instance
+from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config import commandline, settings_file
 from dcmrecv_core.config.association_profiles import AssociationConfigurationError, load_profile
-from dcmrecv_core.config.options.plugin import PluginOptionRegistry
 from dcmrecv_core.logs import appenders, filters, layouts
 from dcmrecv_core.logs.properties import Properties, expand
 from dcmrecv_core.storage.directories import inside

@@ -17,7 +17,7 @@ from dcmrecv_core.api.errors import ConfigurationError, OutputDirectoryError
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net import child
 from dcmrecv_core.net.supervisor import reload as reload_module
-from dcmrecv_core.net.supervisor.reload import Reload, Source
+from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
 from plugin_fakes import hooks, load
@@ -45,7 +45,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.selector = selectors.DefaultSelector()
-        source = Source(lambda: self.read(), lambda settings: self.check(settings))
+        source = SettingsSource(lambda: self.read(), lambda settings: self.check(settings))
         self.reload = Reload(self.selector, OLD, self.plugins, source, self.obey, self.let_go)
         self.plugins.add_builtins(OLD)
         self.plugins.configure(OLD)

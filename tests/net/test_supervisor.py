@@ -22,7 +22,7 @@ import pytest
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor import frontdesk, pool, supervisor
-from dcmrecv_core.net.supervisor.reload import Source
+from dcmrecv_core.net.supervisor.reload import SettingsSource
 from dcmrecv_core.net.supervisor.supervisor import Supervisor
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
@@ -401,7 +401,7 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Supe
     monkeypatch.setattr(supervisor.Pool, "grow", lambda *_: None)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    source = Source(Settings, lambda _: Capabilities())
+    source = SettingsSource(Settings, lambda _: Capabilities())
     made = Supervisor(Settings(), Plugins(), [listener], Capabilities(), source)
     yield made, listener.getsockname()[1]
     made._desk.close()

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import StartError
-from dcmrecv_core.config.settings_keys import FILE_NAMES
 from dcmrecv_core.logs import setup as logs
 from dcmrecv_core.net.child import fork
 
@@ -38,9 +37,9 @@ PROBE_SECONDS = 30
 """Time of the probe; after that it is ended by its alarm clock."""
 
 
-class Source(NamedTuple):
+class SettingsSource(NamedTuple):
     """Where settings come from: `read` reads them again, `check` looks at their output directory, `secure` reads keys
-    and certificates (None without TLS).
+    and certificates (None without TLS), `key` says what a settings file calls a setting.
 
     All raise StartError; only a child calls `check`, because the output file system may hang.
     """
@@ -48,6 +47,7 @@ class Source(NamedTuple):
     read: Callable[[], Settings]
     check: Callable[[Settings], Capabilities]
     secure: Callable[[Settings], ssl.SSLContext | None] = lambda settings: None
+    key: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Reload:
         selector: selectors.BaseSelector,
         settings: Settings,
         plugins: Plugins,
-        source: Source,
+        source: SettingsSource,
         obey: Callable[[Settings, Capabilities, ssl.SSLContext | None], None],
         let_go: Callable[[], None],
     ) -> None:
@@ -157,7 +157,7 @@ class Reload:
             return
         for name in FIXED:
             if getattr(read, name) != getattr(self._settings, name):
-                log.warning("%s cannot be changed at run time, it stays as it was", FILE_NAMES.get(name, name))
+                log.warning("%s cannot be changed at run time, it stays as it was", self._source.key(name))
         self._settings = settings
         self._obey(settings, capabilities, tls)
         log.info("settings reloaded")

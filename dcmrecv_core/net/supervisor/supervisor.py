@@ -22,7 +22,7 @@ from dcmrecv_core.net.supervisor.background import Background, run_background
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
 from dcmrecv_core.net.supervisor.notify import Notifier
 from dcmrecv_core.net.supervisor.pool import Pool
-from dcmrecv_core.net.supervisor.reload import Reload, Source
+from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
 from dcmrecv_core.net.tls import client_hello
 from dcmrecv_core.net.worker.worker import run_worker
 from dcmrecv_core.proto import pdu
@@ -73,7 +73,7 @@ class Supervisor:
         plugins: Plugins,
         listeners: list[socket.socket],
         capabilities: Capabilities,
-        source: Source,
+        source: SettingsSource,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._settings = settings

@@ -1,18 +1,17 @@
 """Options that plugins declare in their `add_options` hook.
 
-The loader makes one `PluginOptionRegistry`, gives each plugin `registry.of(name)`, then hands the registry to
-`commandline.parse` and `help.help_text`.
+`config/configuration.py` makes one `PluginOptionRegistry`; each plugin gets `registry.of(name)`; the command line, the
+settings file and `--help` read what was declared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dcmrecv_core.api.errors import CommandLineError, PluginError, described
-from dcmrecv_core.config.options.table import BY_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +90,10 @@ class Given:
 
 
 class PluginOptionRegistry:
-    """The options of all plugins, in the order in which they were declared."""
+    """The options of all plugins, in the order in which they were declared; `taken` are dcmrecv's own names."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Container[str] = ()) -> None:
+        self._taken = taken
         self._by_name: dict[str, PluginOption] = {}
 
     def of(self, plugin: str) -> PluginOptions:
@@ -114,7 +114,7 @@ class PluginOptionRegistry:
                 f"plugin {option.plugin}: {option.long!r} cannot name an option: it needs two characters at least,"
                 " - or + first, then no digit, no white space, no ="
             )
-        if option.long in BY_NAME:
+        if option.long in self._taken:
             raise PluginError(f"plugin {option.plugin}: option {option.long} belongs to dcmrecv itself")
         for other in self:
             if other.long == option.long:
