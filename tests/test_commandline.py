@@ -254,7 +254,7 @@ def test_plugins_are_found_by_the_arities_of_builtin_options(tokens: list[str], 
 
 
 def test_values_of_plugin_options() -> None:
-    registry = PluginOptionRegistry()
+    registry = PluginOptionRegistry(taken=BY_NAME)
     options = registry.of("site")
     options.add("--site-root", value="directory", type=Path, default=Path("/data"))
     options.add("+deep", help="as deep as can be")
@@ -273,7 +273,7 @@ def test_values_of_plugin_options() -> None:
 
 
 def test_converter_that_fails_unexpectedly_names_its_plugin() -> None:
-    registry = PluginOptionRegistry()
+    registry = PluginOptionRegistry(taken=BY_NAME)
     registry.of("site").add("--ratio", value="number", type=Decimal)
     with pytest.raises(PluginError, match=r"^plugin site: option --ratio cannot convert 'x': "):
         read("1", "--ratio", "x", plugins=registry)
@@ -294,7 +294,7 @@ def test_converter_that_fails_unexpectedly_names_its_plugin() -> None:
     ],
 )
 def test_names_that_plugins_cannot_take(names: list[str], text: str) -> None:
-    registry = PluginOptionRegistry()
+    registry = PluginOptionRegistry(taken=BY_NAME)
     registry.of("one").add("--taken")
     options = registry.of("two")
     *fine, refused = names

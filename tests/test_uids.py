@@ -76,6 +76,6 @@ def test_lists_hold_each_uid_once() -> None:
 
 
 def test_table_is_read_when_it_is_needed() -> None:
-    code = "from dcmrecv_core import uids; print(uids._table.cache_info().currsize, uids.uid_of('x'))"
+    code = "from dcmrecv_core.settings import uids; print(uids._table.cache_info().currsize, uids.uid_of('x'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
     assert done.stdout == "0 None\n"

@@ -43,7 +43,7 @@ def create(name: str, directory: str | None = None) -> str:
     target = Path(directory or distribution)
     package = distribution.replace("-", "_")
     names = {"name": name, "distribution": distribution, "package": package, "version": __version__}
-    templates = files("dcmrecv_core") / "templates" / "plugin"
+    templates = files("dcmrecv_core.hooks") / "templates" / "plugin"
     try:
         target.mkdir()
         for path, template in _FILES.items():

@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
-
-from dcmrecv_core.api.settings import PluginSettings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.model import SupportedContext
@@ -18,13 +17,14 @@ StorageMode = Literal["normal", "bit-preserving"]
 OnDuplicate = Literal["overwrite", "keep", "rename", "refuse"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(PluginSettings):
+@dataclass(frozen=True, slots=True)
+class Settings:
     """All that a running receiver obeys; defaults are dcmrecv's own.
 
     Times are seconds, sizes bytes; None means unlimited or unset.
     """
 
+    port: int | None = None
     bind: str | None = None
     ip_version: str = "ipv4"
     ae_title: str | None = None
@@ -62,6 +62,8 @@ class Settings(PluginSettings):
     tls_write_seed_file: str | None = None
     tls_peer_certificate: str = "require"
 
+    output_directory: str = "."
+    state_dir: str | None = None
     subdirs: str = "no-subdir"
     filenames: str = "instance-uid"
     layout: str | None = None
@@ -76,6 +78,9 @@ class Settings(PluginSettings):
     promiscuous: bool = False
     contexts: tuple[SupportedContext, ...] = ()
     plugins: tuple[str, ...] = ()
+    plugin_options: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)  # may hold secrets
+    options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The values of the options that the plugin which got these settings declared, by key: `keep_days`."""
 
     log_level: str = "warn"
     log_config: str | None = None
@@ -85,10 +90,28 @@ class Settings(PluginSettings):
     settings_file: str | None = field(default=None, compare=False)
     """Where settings came from, if not all from the command line; so it does not tell one from another."""
 
+    working_directory: str = field(default="", compare=False)
+    """Where the receiver was started: what relative directories are relative to, also after a plugin's `os.chdir`."""
+
     @property
     def associations_per_peer(self) -> int:
         """`--max-per-peer`: how many one address may have at a time."""
         return self.max_per_peer or max(self.max_associations // 2, 1)
+
+    @property
+    def state_directory(self) -> Path:
+        """`--state-dir`: where plugins keep what must survive a restart (made by whoever needs it)."""
+        state = Path(self.state_dir) if self.state_dir else Path(self.output_directory) / ".dcmrecv"
+        return self.working_directory / state
+
+    def for_plugin(self, name: str) -> dict[str, Any]:
+        """The values of the options that the plugin called `name` declared, by key; its own a plugin has in `options`.
+        Raises LookupError if no plugin of that name declared any."""
+        try:
+            return self.plugin_options[name]
+        except KeyError:
+            known = ", ".join(self.plugin_options) or "none"
+            raise LookupError(f"no plugin called {name!r} has options; plugins that have: {known}") from None
 
     def own(self, plugin: str) -> Settings:
         """These settings as `plugin` gets them."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from dcmrecv_core.api.errors import ConfigurationError, OutputDirectoryError
+from dcmrecv_core.config.settings_keys import key_of
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net import child
 from dcmrecv_core.net.supervisor import reload as reload_module
@@ -45,7 +46,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.selector = selectors.DefaultSelector()
-        source = SettingsSource(lambda: self.read(), lambda settings: self.check(settings))
+        source = SettingsSource(lambda: self.read(), lambda settings: self.check(settings), key=key_of)
         self.reload = Reload(self.selector, OLD, self.plugins, source, self.obey, self.let_go)
         self.plugins.add_builtins(OLD)
         self.plugins.configure(OLD)
