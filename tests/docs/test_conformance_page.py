@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-from blocks import DOCS, PAGES
-from test_options_page import described
-
 from dcmrecv_core.api.model import RejectReason
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.config.options.table import BY_NAME, OPTIONS
@@ -18,6 +15,8 @@ from dcmrecv_core.settings import uids
 from dcmrecv_core.settings.contexts import standard_storage, verification_only
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.settings.tls_profiles import PROFILES
+from support.docs.blocks import DOCS, PAGES
+from support.docs.options_page import described
 
 PAGE = PAGES["conformance.md"]
 PARAMETERS = (

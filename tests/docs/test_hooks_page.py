@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from blocks import PAGES
 
 from dcmrecv_core import ConfigurationError, Discard, Name, Refuse, Reject, RejectReason, Settings, Summary
 from dcmrecv_core.api import hookspecs
@@ -21,6 +20,7 @@ from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.hooks.loader import HOOKS, Found
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
+from support.docs.blocks import PAGES
 
 SECTIONS = dict(re.findall(r"^## (\w+)\(.*\)\n((?:(?!## ).*\n)*)", PAGES["hooks.md"], re.MULTILINE))
 LABELS = ["Called", "Result", "Raising", "Blocking"]

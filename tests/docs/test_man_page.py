@@ -10,14 +10,14 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from blocks import DOCS
-from test_options_page import described, heading
 
 from dcmrecv_core.api import errors
 from dcmrecv_core.api.version import DATE, __version__
 from dcmrecv_core.config.configuration import Configuration
 from dcmrecv_core.config.options.option import Option
 from dcmrecv_core.config.options.table import OPTIONS
+from support.docs.blocks import DOCS
+from support.docs.options_page import described, heading
 
 PAGE = DOCS / "dcmrecv.1"
 BEGIN, END = '.\\" options\n', '.\\" end of options\n'

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from environment import make_site
-from rawscu import ASSOCIATE_RJ, VERIFICATION, RawAssociation, associate_rq
-from receivers import Start
+from support.paths import ROOT
+from support.programs.environment import make_site
+from support.programs.receivers import Start
+from support.protocol.raw_sender import ASSOCIATE_RJ, VERIFICATION, RawAssociation, associate_rq
 
-ROOT = Path(__file__).parent.parent.parent
 CONTEXTS = [(VERIFICATION, ["1.2.840.10008.1.2"])]
 
 

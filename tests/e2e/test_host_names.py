@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Receiver, Start, until
-from samples import CT, instance_of
+from support.data.samples import CT, instance_of
+from support.programs.receivers import Receiver, Start, until
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
 
 # Python runs a module of this name at its start. Peers seem to come from elsewhere, for loopback addresses need no
 # resolver; what it answers stands in a file, and it does not answer before that is there.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rawscu import ASSOCIATE_RJ, EXPLICIT_LE, RawAssociation, associate_rq, send
-from receivers import Start, run
-from samples import CT, MR, pydicom_files, pydicom_samples
+from support.data.samples import CT, MR, pydicom_files, pydicom_samples
+from support.programs.receivers import Start, run
+from support.protocol.raw_sender import ASSOCIATE_RJ, EXPLICIT_LE, RawAssociation, associate_rq, send
 
 NAMING = """
 from dcmrecv_core import Name, hookimpl

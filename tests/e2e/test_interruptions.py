@@ -9,7 +9,9 @@ import time
 
 import pytest
 
-from rawscu import (
+from support.data.samples import CT, identification, instance_of, pixel_data_header, stored_file
+from support.programs.receivers import Receiver, Start, until
+from support.protocol.raw_sender import (
     ABORT,
     EXPLICIT_LE,
     RELEASE_RP,
@@ -20,8 +22,6 @@ from rawscu import (
     status_of,
     store_rq,
 )
-from receivers import Receiver, Start, until
-from samples import CT, identification, instance_of, pixel_data_header, stored_file
 
 INSTANCE = "1.2.3.4"
 DATA = instance_of(CT, INSTANCE)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from receivers import Start, dcmtk, run
-from samples import pydicom_directory
+from support.data.samples import pydicom_directory
+from support.programs.receivers import Start, dcmtk, run
 
 pytestmark = pytest.mark.dcmtk
 

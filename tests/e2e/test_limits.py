@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from rawscu import (
+from support.data.samples import CT, identification, pixel_data
+from support.programs.receivers import Receiver, Start
+from support.protocol.raw_sender import (
     ABORT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
@@ -20,8 +22,6 @@ from rawscu import (
     status_of,
     store_rq,
 )
-from receivers import Receiver, Start
-from samples import CT, identification, pixel_data
 
 CONTEXTS = [(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])]
 REQUEST = associate_rq(CONTEXTS)

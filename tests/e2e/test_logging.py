@@ -7,9 +7,9 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Receiver, Start, run, until
-from samples import CT, instance_of
+from support.data.samples import CT, instance_of
+from support.programs.receivers import Receiver, Start, run, until
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
 
 FILE = """\
 log4cplus.rootLogger = INFO, f

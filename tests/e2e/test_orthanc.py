@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread, dcmwrite
 
-from orthanc import orthanc_server
-from receivers import Receiver, Start
-from samples import pydicom_directory
+from support.data.samples import pydicom_directory
+from support.programs.orthanc import orthanc_server
+from support.programs.receivers import Receiver, Start
 
 pytestmark = pytest.mark.orthanc
 

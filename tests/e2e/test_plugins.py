@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from environment import make_site, write_files
-from rawscu import EXPLICIT_LE, VERIFICATION, RawAssociation, send
-from receivers import Receiver, Start, run
-from samples import CT, MR, Sample, instance_of
+from support.data.samples import CT, MR, Sample, instance_of
+from support.programs.environment import make_site, write_files
+from support.programs.receivers import Receiver, Start, run
+from support.protocol.raw_sender import EXPLICIT_LE, VERIFICATION, RawAssociation, send
 
 NAMING = '''\
 """Files by sender and Series Date."""

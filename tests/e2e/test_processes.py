@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation, store_rq
-from receivers import Start, dcmtk, until
-from samples import CT, identification, instance_of, pixel_data_header, pydicom_files
+from support.data.samples import CT, identification, instance_of, pixel_data_header, pydicom_files
+from support.programs.receivers import Start, dcmtk, until
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, store_rq
 
 INSTANCE = "1.2.3.4"
 DATA = instance_of(CT, INSTANCE)

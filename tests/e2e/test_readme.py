@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Start, dcmtk, until
-from samples import CT, instance_of, pydicom_files
+from support.data.samples import CT, instance_of, pydicom_files
+from support.paths import ROOT
+from support.programs.receivers import Start, dcmtk, until
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 [CT_SMALL] = [path for path in pydicom_files() if path.name == "CT_small.dcm"]
 
 

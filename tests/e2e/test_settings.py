@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation, status_of, store_rq
-from receivers import Receiver, Start, run, until
-from samples import CT, MR, instance_of
+from support.data.samples import CT, MR, instance_of
+from support.programs.receivers import Receiver, Start, run, until
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, status_of, store_rq
 
 SETTINGS = """\
 log_level = "info"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Start
-from samples import CT, instance_of, stored_file
+from support.data.samples import CT, instance_of, stored_file
+from support.programs.receivers import Start
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
 
 CANNOT_UNDERSTAND = 0xC000
 WHOLE = instance_of(CT, "1.2.3")

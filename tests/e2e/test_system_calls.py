@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation, command_set, data_pdus, status_of, store_rq
-from receivers import Receiver, Start, system_program, until
-from samples import CT, instance_of
+from support.data.samples import CT, instance_of
+from support.programs.receivers import Receiver, Start, system_program, until
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, command_set, data_pdus, status_of, store_rq
 
 FLUSHES = ("fsync", "fdatasync")
 PUBLISHES = ("link", "linkat", "rename", "renameat", "renameat2")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from certificates import Certificates, Pair
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, associate_rq
-from receivers import Receiver, Start, dcmtk, system_program, until
-from samples import CT, pydicom_files
-from tlspeers import client_context, client_hello, tls
+from support.data.samples import CT, pydicom_files
+from support.programs.certificates import Certificates, Pair
+from support.programs.receivers import Receiver, Start, dcmtk, system_program, until
+from support.programs.tls_clients import client_context, client_hello, tls
+from support.protocol.raw_sender import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, associate_rq
 
 pytestmark = pytest.mark.dcmtk
 

@@ -21,10 +21,18 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from receivers import Start, run, system_program
-from rules import Row, by_rule, compare
-from samples import PRIVATE_SYNTAX, Sample, made_samples, pydicom_directory, pydicom_files, pydicom_samples, sample_of
-from storing import IMPLEMENTATION, association_profile, store
+from support.data.samples import (
+    PRIVATE_SYNTAX,
+    Sample,
+    made_samples,
+    pydicom_directory,
+    pydicom_files,
+    pydicom_samples,
+    sample_of,
+)
+from support.parity.rules import Row, by_rule, compare
+from support.parity.storing import IMPLEMENTATION, association_profile, store
+from support.programs.receivers import Start, run, system_program
 
 TOOLS = (
     "dcmconv +te +e",

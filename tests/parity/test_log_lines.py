@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from conversations import (
+from support.data.samples import CT, MR, SECONDARY_CAPTURE, instance_of
+from support.parity.conversations import (
     ABORTING,
     DATA,
     ECHO,
@@ -25,8 +26,8 @@ from conversations import (
     start_log_of,
     store,
 )
-from profiles import JPEG, ULTRASOUND
-from proposals import (
+from support.parity.profiles import JPEG, ULTRASOUND
+from support.parity.proposals import (
     IDENTIFICATION,
     abstract_syntax,
     application_context,
@@ -39,10 +40,18 @@ from proposals import (
     request,
     role,
 )
-from rawscu import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, EXPLICIT_LE, P_DATA, VERIFICATION, pdu, store_rq
-from receivers import Receiver
-from rules import Row, by_rule, compare
-from samples import CT, MR, SECONDARY_CAPTURE, instance_of
+from support.parity.rules import Row, by_rule, compare
+from support.programs.receivers import Receiver
+from support.protocol.raw_sender import (
+    ABORT,
+    ASSOCIATE_AC,
+    ASSOCIATE_RJ,
+    EXPLICIT_LE,
+    P_DATA,
+    VERIFICATION,
+    pdu,
+    store_rq,
+)
 
 Lines = tuple[str, ...]
 

@@ -11,11 +11,11 @@ from typing import ClassVar
 import pytest
 
 from dcmrecv_core.settings import uids
-from rawscu import EXPLICIT_LE, VERIFICATION
-from receivers import Start
-from rules import Row, by_rule, compare
-from samples import CT, DIRECTORY, PRIVATE_CLASS, Sample, element, identification, instance_of
-from storing import association_profile, store
+from support.data.samples import CT, DIRECTORY, PRIVATE_CLASS, Sample, element, identification, instance_of
+from support.parity.rules import Row, by_rule, compare
+from support.parity.storing import association_profile, store
+from support.programs.receivers import Start
+from support.protocol.raw_sender import EXPLICIT_LE, VERIFICATION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,11 +14,11 @@ from typing import ClassVar
 
 import pytest
 
-from rawscu import EXPLICIT_LE, IMPLICIT_LE
-from receivers import Receiver, Start
-from rules import Row, by_rule, compare
-from samples import CT, LONG_VRS, Sample, identification, pixel_data
-from storing import BIG_ENDIAN, PLAIN, association_profile, store
+from support.data.samples import CT, LONG_VRS, Sample, identification, pixel_data
+from support.parity.rules import Row, by_rule, compare
+from support.parity.storing import BIG_ENDIAN, PLAIN, association_profile, store
+from support.programs.receivers import Receiver, Start
+from support.protocol.raw_sender import EXPLICIT_LE, IMPLICIT_LE
 
 DEFLATED, JPEG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.50"
 UNDEFINED = 0xFFFFFFFF

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from answers import ACCEPTED, Accepted, Closed, Rejected
-from associations import ABORTED, UNREADABLE, Request, compare_answers
-from profiles import BIG_ENDIAN, FIND, JPEG
-from proposals import (
+from support.data.samples import CT
+from support.parity.answers import ACCEPTED, Accepted, Closed, Rejected
+from support.parity.associations import ABORTED, UNREADABLE, Request, compare_answers
+from support.parity.profiles import BIG_ENDIAN, FIND, JPEG
+from support.parity.proposals import (
     ECHO,
     USER,
     abstract_syntax,
@@ -20,7 +21,8 @@ from proposals import (
     request_of,
     transfer_syntax,
 )
-from rawscu import (
+from support.parity.rules import by_rule
+from support.protocol.raw_sender import (
     ABORT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
@@ -35,8 +37,6 @@ from rawscu import (
     pdu,
     pdv,
 )
-from rules import by_rule
-from samples import CT
 
 REFUSED = (1, 3, IMPLICIT_LE)
 NOTHING_ACCEPTABLE = Rejected(1, 1, 1)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from answers import Aborted, Accepted, Closed, Response
-from associations import ABORTED, UNREADABLE, Request, compare_answers
-from profiles import JPEG, ULTRASOUND
-from proposals import (
+from support.data.samples import CT, MR, SECONDARY_CAPTURE
+from support.parity.answers import Aborted, Accepted, Closed, Response
+from support.parity.associations import ABORTED, UNREADABLE, Request, compare_answers
+from support.parity.profiles import JPEG, ULTRASOUND
+from support.parity.proposals import (
     COMMON_EXTENDED,
     ECHO,
     EXTENDED,
@@ -32,9 +33,8 @@ from proposals import (
     request_of,
     role,
 )
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, item
-from rules import by_rule
-from samples import CT, MR, SECONDARY_CAPTURE
+from support.parity.rules import by_rule
+from support.protocol.raw_sender import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, item
 
 IDENTITY_RESPONSE = 0x59
 WINDOW_ANSWER = "Ours answers 1/1, as PS3.7 D.3.3.3 wants it if a window is proposed."

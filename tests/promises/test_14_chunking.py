@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes import Clock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from wire import packed
-from worlds import ECHO, INSTANCE, RELEASE, World, store
 
 from dcmrecv_core.net.worker import session as session_module
-from promises import promise
-from rawscu import store_rq
-from samples import CT, element, identification
+from support.data.samples import CT, element, identification
+from support.promises.promises import promise
+from support.protocol.pdus import packed
+from support.protocol.raw_sender import store_rq
+from support.protocol.scripted_connection import Clock
+from support.protocol.scripted_worker import ECHO, INSTANCE, RELEASE, World, store
 
 pytestmark = [promise(14), pytest.mark.timeout(600)]
 

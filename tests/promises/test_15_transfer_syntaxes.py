@@ -8,11 +8,11 @@ from hashlib import sha256
 
 import pytest
 
-from peers import Peer
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Receiver, Start
-from samples import Sample, made_samples, pydicom_samples, stored_file
+from support.data.samples import Sample, made_samples, pydicom_samples, stored_file
+from support.programs.receivers import Receiver, Start
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
 
 pytestmark = promise(15)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from processes import proportional_set_size
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, status_of, store_rq
-from receivers import Start
-from samples import CT, identification, instance_of
+from support.data.samples import CT, identification, instance_of
+from support.programs.receivers import Start
+from support.promises.processes import proportional_set_size
+from support.promises.promises import promise
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, status_of, store_rq
 
 pytestmark = [promise(18), pytest.mark.timeout(1800)]
 

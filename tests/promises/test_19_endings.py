@@ -12,11 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from answers import Released, Response, next_answer
-from promises import promise
-from rawscu import ABORT, EXPLICIT_LE, RELEASE_RQ, RawAssociation, command_set, data_pdus, pdu, store_rq
-from receivers import Receiver, Start, until
-from samples import CT, element, identification, stored_file
+from support.data.samples import CT, element, identification, stored_file
+from support.parity.answers import Released, Response, next_answer
+from support.programs.receivers import Receiver, Start, until
+from support.promises.promises import promise
+from support.protocol.raw_sender import (
+    ABORT,
+    EXPLICIT_LE,
+    RELEASE_RQ,
+    RawAssociation,
+    command_set,
+    data_pdus,
+    pdu,
+    store_rq,
+)
 
 pytestmark = [promise(19), pytest.mark.timeout(600)]
 

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fakes import Clock
-from worlds import ECHO, RELEASE, World, responses
 
-from answers import Accepted, next_answer
-from corpus import cases
 from dcmrecv_core.net.worker import session as session_module
-from promises import promise
-from rawscu import (
+from support.corpus import cases
+from support.data.samples import CT, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, Sample, instance_of, made_samples, stored_file
+from support.parity.answers import Accepted, next_answer
+from support.programs.receivers import Receiver, Start
+from support.promises.promises import promise
+from support.protocol.raw_sender import (
     EXPLICIT_LE,
     IMPLICIT_LE,
     VERIFICATION,
@@ -27,8 +27,8 @@ from rawscu import (
     status_of,
     store_rq,
 )
-from receivers import Receiver, Start
-from samples import CT, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, Sample, instance_of, made_samples, stored_file
+from support.protocol.scripted_connection import Clock
+from support.protocol.scripted_worker import ECHO, RELEASE, World, responses
 
 pytestmark = promise(20)
 

@@ -13,11 +13,11 @@ from functools import cache
 
 import pytest
 
-from processes import MEGABYTE, proportional_set_size
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, status_of, store_rq
-from receivers import Start
-from samples import CT, identification, instance_of, pixel_data_header
+from support.data.samples import CT, identification, instance_of, pixel_data_header
+from support.programs.receivers import Start
+from support.promises.processes import MEGABYTE, proportional_set_size
+from support.promises.promises import promise
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, status_of, store_rq
 
 pytestmark = [promise(21), pytest.mark.timeout(300)]
 

@@ -10,11 +10,11 @@ from statistics import median
 
 import pytest
 
-from processes import MEGABYTE, own_memory
-from promises import promise
-from rawscu import ABORT, EXPLICIT_LE, RawAssociation, command_set, data_pdus, pdu, pdv, store_rq
-from receivers import Start
-from samples import CT
+from support.data.samples import CT
+from support.programs.receivers import Start
+from support.promises.processes import MEGABYTE, own_memory
+from support.promises.promises import promise
+from support.protocol.raw_sender import ABORT, EXPLICIT_LE, RawAssociation, command_set, data_pdus, pdu, pdv, store_rq
 
 pytestmark = promise(22)
 

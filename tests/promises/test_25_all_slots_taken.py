@@ -8,11 +8,11 @@ import socket
 import time
 from collections.abc import Callable
 
-from peers import Peer
-from promises import promise
-from rawscu import ASSOCIATE_AC, ASSOCIATE_RJ, EXPLICIT_LE, RawAssociation, associate_rq
-from receivers import Start
-from samples import CT
+from support.data.samples import CT
+from support.programs.receivers import Start
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.protocol.raw_sender import ASSOCIATE_AC, ASSOCIATE_RJ, EXPLICIT_LE, RawAssociation, associate_rq
 
 pytestmark = promise(25)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from processes import MEGABYTE, descriptors, own_memory, zombies
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, associate_rq, store_rq
-from receivers import Receiver, Start, until
-from samples import CT, instance_of
+from support.data.samples import CT, instance_of
+from support.programs.receivers import Receiver, Start, until
+from support.promises.processes import MEGABYTE, descriptors, own_memory, zombies
+from support.promises.promises import promise
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, associate_rq, store_rq
 
 pytestmark = [promise(26), pytest.mark.timeout(300)]
 

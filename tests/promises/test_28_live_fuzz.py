@@ -12,15 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-import wire
-from conversation import CONVERSATION, REQUEST
-from mutants import mutated
 
-from chaos import chaos
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Start
-from samples import CT, instance_of, stored_file
+from support.data.samples import CT, instance_of, stored_file
+from support.fuzz.mutants import mutated
+from support.programs.receivers import Start
+from support.promises.faulty_proxy import chaos
+from support.promises.promises import promise
+from support.protocol import pdus as wire
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
+from support.protocol.sample_conversation import CONVERSATION, REQUEST
 
 pytestmark = [promise(28), pytest.mark.timeout(1200)]
 

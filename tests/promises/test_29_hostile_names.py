@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import pytest
 
-from promises import promise
-from rawscu import EXPLICIT_LE, Command, RawAssociation, status_of, store_rq
-from receivers import Receiver, Start
-from samples import CT, element, identification
+from support.data.samples import CT, element, identification
+from support.programs.receivers import Receiver, Start
+from support.promises.promises import promise
+from support.protocol.raw_sender import EXPLICIT_LE, Command, RawAssociation, status_of, store_rq
 
 pytestmark = promise(29)
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import pytest
 
-from certificates import Certificates, Pair
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, store_rq
-from receivers import Receiver, Start, until
-from samples import CT
-from tlspeers import client_context, client_hello, tls
+from support.data.samples import CT
+from support.programs.certificates import Certificates, Pair
+from support.programs.receivers import Receiver, Start, until
+from support.programs.tls_clients import client_context, client_hello, tls
+from support.promises.promises import promise
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, store_rq
 
 pytestmark = promise(31)
 

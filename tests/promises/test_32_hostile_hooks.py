@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from environment import write_files
-from promises import promise
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, status_of, store_rq
-from receivers import Receiver, start_ours, until
-from samples import CT, element, identification, instance_of, pixel_data
+from support.data.samples import CT, element, identification, instance_of, pixel_data
+from support.programs.environment import write_files
+from support.programs.receivers import Receiver, start_ours, until
+from support.promises.promises import promise
+from support.protocol.raw_sender import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, status_of, store_rq
 
 pytestmark = promise(32)
 

@@ -8,12 +8,12 @@ import signal
 import time
 from collections.abc import Callable
 
-from processes import unread
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, data_pdus, status_of, store_rq
-from receivers import Receiver, Start, until
-from samples import CT, identification, pixel_data_header, stored_file
-from senders import check, sending
+from support.data.samples import CT, identification, pixel_data_header, stored_file
+from support.programs.receivers import Receiver, Start, until
+from support.promises.processes import unread
+from support.promises.promises import promise
+from support.promises.senders import check, sending
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, data_pdus, status_of, store_rq
 
 pytestmark = promise(33)
 

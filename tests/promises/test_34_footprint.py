@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, store_rq
-from receivers import Receiver, Start, system_program, until
-from samples import CT, identification, instance_of, pixel_data_header
+from support.data.samples import CT, identification, instance_of, pixel_data_header
+from support.programs.receivers import Receiver, Start, system_program, until
+from support.promises.promises import promise
+from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, store_rq
 
 pytestmark = promise(34)
 

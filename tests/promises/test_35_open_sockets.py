@@ -8,12 +8,21 @@ from collections.abc import Callable
 
 import pytest
 
-from echoes import WITHIN, echo_seconds, told
-from peers import Peer
-from promises import promise
-from rawscu import ABORT, ASSOCIATE_RJ, EXPLICIT_LE, RELEASE_RP, RELEASE_RQ, RawAssociation, associate_rq, pdu
-from receivers import Start
-from samples import CT
+from support.data.samples import CT
+from support.programs.receivers import Start
+from support.promises.echoes import WITHIN, echo_seconds, told
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.protocol.raw_sender import (
+    ABORT,
+    ASSOCIATE_RJ,
+    EXPLICIT_LE,
+    RELEASE_RP,
+    RELEASE_RQ,
+    RawAssociation,
+    associate_rq,
+    pdu,
+)
 
 pytestmark = promise(35)
 

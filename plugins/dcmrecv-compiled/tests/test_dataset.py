@@ -7,19 +7,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from dataset_targets import BY_FIRST_BYTE, NESTED, data_set_seeds
-from datasetmaker import ENCODINGS, SMALL, Node, encode, header, item, sample, sample_files
 from dcmrecv_compiled import dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutants import next_input
-from scanning import outcome
 
 from conftest import in_python
 from dcmrecv_core.dataset import compiled_walk as regular
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
 from dcmrecv_core.dataset.sources import MemorySource
+from support.data.datasets import ENCODINGS, SMALL, Node, encode, header, item, sample, sample_files
+from support.data.scan_results import outcome
+from support.fuzz.dataset_targets import BY_FIRST_BYTE, NESTED, data_set_seeds
+from support.fuzz.mutants import next_input
 
 SEEDS = data_set_seeds()
 

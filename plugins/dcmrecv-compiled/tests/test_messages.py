@@ -6,19 +6,19 @@ import random
 from typing import Any
 
 import pytest
-import wire
-from conversation import CONVERSATION, REQUEST
 from dcmrecv_compiled import messages
-from driver import Run, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutants import next_input
-from wire import P_DATA, command, packed, pdu, pdv
 
 from conftest import in_python
 from dcmrecv_core.api.model import SupportedContext
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.acceptor import Acceptor
+from support.fuzz.mutants import next_input
+from support.protocol import pdus as wire
+from support.protocol.acceptor_runs import Run, make
+from support.protocol.pdus import P_DATA, command, packed, pdu, pdv
+from support.protocol.sample_conversation import CONVERSATION, REQUEST
 
 CONTEXTS = {3: (wire.CT, wire.EXPLICIT)}
 SEEDS = [

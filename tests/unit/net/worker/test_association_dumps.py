@@ -1,0 +1,156 @@
+"""Dumps: what the parity suite cannot show, for the original does not hide it or does not come that far."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from dcmrecv_core.logs.records import escape
+from dcmrecv_core.net.worker import association_dumps as dumps
+from dcmrecv_core.net.worker import message_dumps
+from dcmrecv_core.proto.associate import decode_associate_rq
+from dcmrecv_core.proto.dimse import decode_command
+from support.data.samples import CT
+from support.protocol.raw_sender import (
+    IMPLICIT_LE,
+    VERIFICATION,
+    Command,
+    associate_rq,
+    command_set,
+    item,
+    pdu,
+    store_rq,
+)
+
+REQUEST = associate_rq([(VERIFICATION, [IMPLICIT_LE])])
+FIELD = b"\0\6secret"
+
+
+def with_user(*items: bytes) -> bytes:
+    """The request, with these behind the items of its user information."""
+    head, user = REQUEST[6 : REQUEST.rindex(b"\x50\0")], REQUEST[REQUEST.rindex(b"\x50\0") + 4 :]
+    return pdu(1, head + item(0x50, user, *items))
+
+
+def shown(data: bytes) -> bytes:
+    """The bytes that a dump shows, a hidden one as NUL."""
+    octets = "".join(line for line in dumps.request_bytes(data).splitlines() if line.startswith("  ")).split()
+    return bytes(0 if octet == "**" else int(octet, 16) for octet in octets)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_user(item(0x58, b"\2\0", FIELD, FIELD)),
+        with_user(item(0x58, b"\3\0", FIELD, b"\0\0")),
+        with_user(item(0x58, b"\2\0", FIELD), item(0x58, b"\2\0", FIELD)),
+        REQUEST + item(0x58, b"\2\0", FIELD),
+        with_user(item(0x58, b"\2\0", FIELD)[:-1]),
+        pdu(1, REQUEST[6:].replace(b"\x50\0\0", b"\x50\0\xf0") + item(0x58, b"\2\0", FIELD)),
+        pdu(1, REQUEST[6:74] + b"\x50" + FIELD),
+    ],
+    ids=["password", "ticket", "twice", "out-of-place", "item-cut-off", "frame-overrun", "no-items-at-all"],
+)
+def test_no_dump_shows_credentials(data: bytes) -> None:
+    assert b"secre" in data
+    assert b"secre" not in shown(data)
+    assert shown(data)[:74] == data[:74]
+
+
+@pytest.mark.parametrize(("length", "lines"), [(80, 1 + 5 + 1), (81, 1 + 6), (600, 2 + 32 + 1)])
+def test_lines_of_bytes(length: int, lines: int) -> None:
+    """As in the original an empty line follows a full one at the end."""
+    found = dumps.request_bytes(struct.pack(">BxI", 1, length - 6) + bytes(length - 6)).split("\n")
+    assert len(found) == lines
+    assert (found[-1] == "") is (min(length, 512) % 16 == 0)
+    assert ("Only dumping 512 bytes." in found) is (length > 512)
+
+
+def test_all_text_of_a_peer_is_escaped() -> None:
+    evil = "A\nE: B"
+    data = associate_rq([(evil, [evil])], calling=evil, called=evil)
+    data = data.replace(b"RAWSCU", evil.encode()).replace(b"1.2.3.4", b"1\n2\r3.4")
+    dump = dumps.association("A-ASSOCIATE-RQ", decode_associate_rq(data[6:]), 16384)
+    assert dump.count(escape(evil)) == 5
+    assert all(line == escape(line) for line in dump.split("\n"))
+    assert not [line for line in dump.split("\n") if line.startswith(("E: ", "2"))]
+
+
+def test_an_identity_of_an_unknown_kind_shows_lengths_only() -> None:
+    request = decode_associate_rq(with_user(item(0x58, b"\x09\0", FIELD, FIELD))[6:])
+    dump = dumps.association("A-ASSOCIATE-RQ", request, 16384)
+    assert "  Second value (not dumped), length: 6" in dump
+    assert "secret" not in dump
+
+
+@pytest.mark.parametrize(
+    ("identity", "lines"),
+    [
+        (b"\1\1" + FIELD + b"\0\0", ["  Authentication mode 1: Username", "  Username: [secret]"]),
+        (
+            b"\2\0" + FIELD + b"\0\2pw",
+            ["  Authentication mode 2: Username/Password", "  Username: [secret]", "  Password: [not dumped]"],
+        ),
+        (
+            b"\3\0" + FIELD + b"\0\0",
+            ["  Authentication mode 3: Kerberos", "  Kerberos Service Ticket (not dumped) length: 6"],
+        ),
+        (b"\4\0" + FIELD + b"\0\0", ["  Authentication mode 4: SAML", "  SAML Assertion (not dumped) length: 6"]),
+        (b"\5\0" + FIELD + b"\0\0", ["  Authentication mode 5: JWT", "  JSON Web Token (not dumped) length: 6"]),
+    ],
+    ids=["name", "password", "kerberos", "saml", "token"],
+)
+def test_identities(identity: bytes, lines: list[str]) -> None:
+    dump = dumps.association("A-ASSOCIATE-RQ", decode_associate_rq(with_user(item(0x58, identity))[6:]), 16384)
+    wanted = f"  Positive Response requested: {'Yes' if identity[1] else 'No'}"
+    found = dump.split("\n")
+    start = found.index("Requested User Identity Negotiation:")
+    assert found[start + 1 : start + 2 + len(lines)] == [*lines, wanted]
+    assert "pw" not in dump
+
+
+@pytest.mark.parametrize(
+    ("uid", "line"), [(CT, "  =CTImageStorage (1.2.840.10008.5.1.4.1.1.2)"), ("1.9", "  =Unknown-UID (1.9)")]
+)
+def test_extended_negotiation(uid: str, line: str) -> None:
+    extended = item(0x56, struct.pack(">H", len(uid)), uid.encode(), b"\1\xff")
+    dump = dumps.association("A-ASSOCIATE-RQ", decode_associate_rq(with_user(extended)[6:]), 16384)
+    found = dump.split("\n")
+    assert found[found.index(line) + 1] == "    [0x01, 0xff]"
+
+
+@pytest.mark.parametrize(
+    ("elements", "line"),
+    [
+        (store_rq("1.2\n3", "1.2"), "Affected SOP Class UID        : 1.2\\n3"),
+        ({**store_rq(CT, "1.2"), 0x1030: b"A\x1b[2J"}, "Move Originator AE Title      : A\\x1b[2J"),
+        ({**store_rq(CT, "1.2"), 0x0700: 9}, "Priority                      : unknown (0009)"),
+        ({0x0100: 0x0020, 0x0110: 7, 0x0700: 0, 0x0800: 1}, "Message Type                  : C-FIND RQ"),
+        ({**store_rq(CT, "1.2"), 0x1031: 258}, "Move Originator ID            : 258"),
+        ({0x0100: 0x0FFF, 0x0120: 7, 0x0800: 0x0101}, "Message ID Being Responded To : 7"),
+        ({0x0100: 0x0031, 0x0110: 7, 0x0800: 0x0101}, "Message Type                  : command 0031 RQ"),
+    ],
+    ids=["class-escaped", "title-escaped", "priority", "find", "originator", "cancel", "unknown"],
+)
+def test_requests(elements: Command, line: str) -> None:
+    dump = message_dumps.request(1, decode_command(command_set(elements)))
+    assert line in dump.split("\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "dumped", "named"),
+    [
+        (0x0110, "0x0110: Processing failure", "Failure: ProcessingFailure"),
+        (0xA900, "0xa900: Error: Data Set does not match SOP Class", "Error: DataSetDoesNotMatchSOPClass"),
+        (0xB123, "0xb123: Unknown Status: 0xb123", "Warning: B123"),
+        (0xC123, "0xc123: Unknown Status: 0xc123", "Error: C123"),
+    ],
+    ids=lambda value: f"{value:04X}" if isinstance(value, int) else "",
+)
+def test_statuses(status: int, dumped: str, named: str) -> None:
+    command = decode_command(command_set(store_rq(CT, "1.2")))
+    lines = message_dumps.response(1, command, status, "no\nroom").split("\n")
+    assert f"DIMSE Status                  : {dumped}" in lines
+    assert "Error Comment                 : no\\nroom" in lines
+    assert message_dumps.status_name(status) == named
