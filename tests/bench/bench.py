@@ -28,9 +28,10 @@ from support.bench.limits import commits
 from support.bench.load import Failed, Load, in_processes
 from support.bench.machine import description
 from support.bench.measure import Row, Sample, peak_memory, sample, summary
-from support.bench.series import CT, DEFLATED, ENHANCED_CT, EXPLICIT_LE, JPEG_2000, SERIES
+from support.bench.series import JPEG_2000, SERIES
 from support.bench.workloads import WORKLOADS, Workload
 from support.paths import DOCS
+from support.uids import CT, DEFLATED, ENHANCED_CT, EXPLICIT_LE
 
 _FIRST = [ENHANCED_CT, CT]
 CLASSES = tuple(dict.fromkeys([*_FIRST, *(str(each.abstract_syntax) for each in StoragePresentationContexts)]))[:120]

@@ -18,12 +18,14 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from support.data.samples import CT, element, stored_file
+from support.data.samples import element, stored_file
 from support.paths import ROOT
 from support.programs.environment import make_site
 from support.programs.postgresql import postgresql_server
 from support.programs.receivers import Receiver, Start, run, until
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, store_rq
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 SENDERS = 8
 INSTANCES = 250

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT, MR, pydicom_files, pydicom_samples
+from support.data.samples import pydicom_files, pydicom_samples
 from support.programs.receivers import Start, run
-from support.protocol.raw_sender import ASSOCIATE_RJ, EXPLICIT_LE, RawAssociation, associate_rq, send
+from support.protocol.pdus import ASSOCIATE_RJ, associate_rq
+from support.protocol.raw_sender import RawAssociation, send
+from support.uids import CT, EXPLICIT_LE, MR
 
 NAMING = """
 from dcmrecv_core import Name, hookimpl

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT, instance_of
+from support.data.samples import instance_of
 from support.programs.certificates import Certificates
 from support.programs.receivers import Receiver, Start, start_on_port
 from support.programs.tls_clients import client_context
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 LOOPBACKS = ("127.0.0.1", "::1")
 

@@ -7,9 +7,10 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from support.data.samples import CT, instance_of
+from support.data.samples import instance_of
 from support.programs.receivers import Receiver, Start, run, until
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 FILE = """\
 log4cplus.rootLogger = INFO, f

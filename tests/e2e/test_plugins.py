@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT, MR, Sample, instance_of
+from support.data.samples import Sample, instance_of
 from support.programs.environment import make_site, write_files
 from support.programs.receivers import Receiver, Start, run
-from support.protocol.raw_sender import EXPLICIT_LE, VERIFICATION, RawAssociation, send
+from support.protocol.raw_sender import RawAssociation, send
+from support.uids import CT, EXPLICIT_LE, MR, VERIFICATION
 
 NAMING = '''\
 """Files by sender and Series Date."""

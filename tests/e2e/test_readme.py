@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from support.data.samples import CT, instance_of, pydicom_files
+from support.data.samples import instance_of, pydicom_files
 from support.paths import ROOT
 from support.programs.receivers import Start, dcmtk, until
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 README = (ROOT / "README.md").read_text()
 [CT_SMALL] = [path for path in pydicom_files() if path.name == "CT_small.dcm"]

@@ -9,9 +9,9 @@ import pytest
 from pydicom import dcmread
 from pynetdicom import AE
 
-from support.data.samples import CT, MR, pydicom_files
+from support.data.samples import pydicom_files
 from support.programs.receivers import Receiver, Start, dcmtk
-from support.protocol.raw_sender import EXPLICIT_LE
+from support.uids import CT, EXPLICIT_LE, MR
 
 pytestmark = pytest.mark.dcmtk
 

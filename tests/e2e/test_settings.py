@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT, MR, instance_of
+from support.data.samples import instance_of
 from support.programs.receivers import Receiver, Start, run, until
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, status_of, store_rq
+from support.protocol.pdus import status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, MR
 
 SETTINGS = """\
 log_level = "info"

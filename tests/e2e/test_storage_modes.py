@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from support.data.samples import CT, instance_of, stored_file
+from support.data.samples import instance_of, stored_file
 from support.programs.receivers import Start
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 CANNOT_UNDERSTAND = 0xC000
 WHOLE = instance_of(CT, "1.2.3")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT, instance_of
+from support.data.samples import instance_of
 from support.programs.receivers import Receiver, Start, system_program, until
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, command_set, data_pdus, status_of, store_rq
+from support.protocol.pdus import command_set, data_pdus, status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 FLUSHES = ("fsync", "fdatasync")
 PUBLISHES = ("link", "linkat", "rename", "renameat", "renameat2")

@@ -21,18 +21,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from support.data.samples import (
-    PRIVATE_SYNTAX,
-    Sample,
-    made_samples,
-    pydicom_directory,
-    pydicom_files,
-    pydicom_samples,
-    sample_of,
-)
+from support.data.samples import Sample, made_samples, pydicom_directory, pydicom_files, pydicom_samples, sample_of
 from support.parity.rules import Row, by_rule, compare
 from support.parity.storing import IMPLEMENTATION, association_profile, store
 from support.programs.receivers import Start, run, system_program
+from support.uids import PRIVATE_SYNTAX
 
 TOOLS = (
     "dcmconv +te +e",

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 from support.parity.answers import Aborted, Accepted, Answer, Closed, Rejected, Released, next_answer
 from support.parity.messages import DATA, PROPOSAL, command, data
-from support.parity.profiles import FIND
 from support.parity.proposals import context, request
 from support.parity.rules import Row, by_rule, compare
 from support.programs.receivers import Receiver
-from support.protocol.raw_sender import RELEASE_RQ, RawAssociation, pdu
+from support.protocol.pdus import RELEASE_RQ, pdu
+from support.protocol.raw_sender import RawAssociation
+from support.uids import FIND
 
 LIMITS = ("-ta", "1", "-td", "1")
 PATIENCE = 2.5

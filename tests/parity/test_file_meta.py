@@ -9,11 +9,11 @@ from typing import ClassVar
 import pytest
 
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from support.data.samples import CT, MR, Sample, element, identification, instance_of
+from support.data.samples import Sample, element, identification, instance_of
 from support.parity.rules import Row, by_rule, compare
-from support.parity.storing import BIG_ENDIAN, IMPLEMENTATION, association_profile, store
+from support.parity.storing import IMPLEMENTATION, association_profile, store
 from support.programs.receivers import Start
-from support.protocol.raw_sender import EXPLICIT_LE, IMPLICIT_LE
+from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE, MR
 
 BIT_PRESERVING = ("+B",)
 NAME = element(0x00100010, "PN", b"Doe^Jane")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.data.samples import CT, element, identification
+from support.data.samples import element, identification
 from support.parity.answers import Closed, Released
 from support.parity.messages import (
     BIT_PRESERVING,
@@ -30,7 +30,7 @@ from support.parity.messages import (
 )
 from support.parity.proposals import request
 from support.parity.rules import by_rule
-from support.protocol.raw_sender import (
+from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
@@ -41,6 +41,7 @@ from support.protocol.raw_sender import (
     pdu,
     pdv,
 )
+from support.uids import CT
 
 COMMAND_SET = command_set(STORE)
 FITTING = 16384 - 6 - 12 - len(identification(CT, INSTANCE))

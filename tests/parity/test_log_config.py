@@ -12,11 +12,12 @@ from typing import ClassVar, NamedTuple
 
 import pytest
 
-from support.data.samples import CT, instance_of
+from support.data.samples import instance_of
 from support.parity.both_programs import run_both
 from support.parity.rules import Row, by_rule, compare
 from support.programs.receivers import Receiver, Start, until
-from support.protocol.raw_sender import EXPLICIT_LE, VERIFICATION, RawAssociation
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, VERIFICATION
 
 CONSOLE = """\
 log4cplus.rootLogger = info, c

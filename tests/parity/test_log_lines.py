@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from support.data.samples import CT, MR, SECONDARY_CAPTURE, instance_of
+from support.data.samples import instance_of
 from support.parity.conversations import (
     ABORTING,
     DATA,
@@ -26,32 +26,21 @@ from support.parity.conversations import (
     start_log_of,
     store,
 )
-from support.parity.profiles import JPEG, ULTRASOUND
-from support.parity.proposals import (
-    IDENTIFICATION,
-    abstract_syntax,
-    application_context,
-    asking,
-    context,
-    context_of,
-    extended,
-    identity,
-    max_length,
-    request,
-    role,
-)
+from support.parity.proposals import abstract_syntax, asking, context, context_of, extended, identity, request, role
 from support.parity.rules import Row, by_rule, compare
 from support.programs.receivers import Receiver
-from support.protocol.raw_sender import (
+from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
-    EXPLICIT_LE,
+    IDENTIFICATION,
     P_DATA,
-    VERIFICATION,
+    application_context,
+    max_length,
     pdu,
     store_rq,
 )
+from support.uids import CT, EXPLICIT_LE, JPEG, MR, SECONDARY_CAPTURE, ULTRASOUND, VERIFICATION
 
 Lines = tuple[str, ...]
 

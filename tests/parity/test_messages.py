@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.data.samples import CT, MR, PRIVATE_CLASS, element, identification, pixel_data
+from support.data.samples import element, identification, pixel_data
 from support.parity.answers import Released
 from support.parity.messages import (
     BIT_PRESERVING,
@@ -35,7 +35,8 @@ from support.parity.messages import (
     without,
 )
 from support.parity.rules import by_rule
-from support.protocol.raw_sender import command_set, pdv
+from support.protocol.pdus import command_set, pdv
+from support.uids import CT, MR, PRIVATE_CLASS
 
 PATIENT_ONLY = element(0x00100010, "PN", b"Doe^Jane")
 PIXELS = identification(CT, INSTANCE) + pixel_data()

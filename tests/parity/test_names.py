@@ -11,11 +11,11 @@ from typing import ClassVar
 import pytest
 
 from dcmrecv_core.settings import uids
-from support.data.samples import CT, DIRECTORY, PRIVATE_CLASS, Sample, element, identification, instance_of
+from support.data.samples import Sample, element, identification, instance_of
 from support.parity.rules import Row, by_rule, compare
 from support.parity.storing import association_profile, store
 from support.programs.receivers import Start
-from support.protocol.raw_sender import EXPLICIT_LE, VERIFICATION
+from support.uids import CT, DICOMDIR, EXPLICIT_LE, PRIVATE_CLASS, VERIFICATION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,7 @@ def prefixes() -> Iterator[Prefix]:
             ours=(0, f"{NEWER.get(name)}.1.2.3"),
             theirs=(0, "UNKNOWN.1.2.3"),
         )
-    for what, uid in (("a private class", PRIVATE_CLASS), ("Verification", VERIFICATION), ("the DICOMDIR", DIRECTORY)):
+    for what, uid in (("a private class", PRIVATE_CLASS), ("Verification", VERIFICATION), ("the DICOMDIR", DICOMDIR)):
         yield Prefix(rule=f"prefix of {what}", sop_class=uid)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from support.data.samples import CT, identification, pixel_data
+from support.data.samples import identification, pixel_data
 from support.parity.answers import Aborted, Released
 from support.parity.messages import (
     BIT_PRESERVING,
@@ -25,7 +25,8 @@ from support.parity.messages import (
 )
 from support.parity.rules import Row, by_rule, compare
 from support.programs.receivers import Receiver, start_on_port, start_ours, system_program
-from support.protocol.raw_sender import data_pdus
+from support.protocol.pdus import data_pdus
+from support.uids import CT
 
 LARGE = identification(CT, INSTANCE) + pixel_data(200 << 10)
 OLD = b"an older file"

@@ -12,11 +12,12 @@ from typing import ClassVar
 
 import pytest
 
-from support.data.samples import CT, Sample, element, identification, instance_of, stored_file
+from support.data.samples import Sample, element, identification, instance_of, stored_file
 from support.parity.rules import Row, by_rule, compare
-from support.parity.storing import BIG_ENDIAN, association_profile, store
+from support.parity.storing import association_profile, store
 from support.programs.receivers import Receiver, Start
-from support.protocol.raw_sender import EXPLICIT_LE, IMPLICIT_LE, send
+from support.protocol.raw_sender import send
+from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE
 
 INSTANCE = "1.2.3"
 SERIES_DATE = 0x00080021

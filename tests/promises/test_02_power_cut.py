@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT
 from support.programs.receivers import Start, until
 from support.promises.disk_image import Image, unmount
 from support.promises.other_receivers import Peer
@@ -23,6 +22,7 @@ from support.promises.senders import Sender, check, is_complete, sending
 from support.promises.strace import FLUSHING, NAMING, Call, parse, traced
 from support.promises.ways_to_disk import FILES, WAYS, Way, connect
 from support.protocol.raw_sender import RawAssociation
+from support.uids import CT
 
 pytestmark = promise(2)
 

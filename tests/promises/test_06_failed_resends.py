@@ -17,13 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT, stored_file
+from support.data.samples import stored_file
 from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise
 from support.promises.strace import FLUSHING
 from support.promises.ways_to_disk import CONTEXTS, FILES, WAYS, Trial, again, large_again
-from support.protocol.raw_sender import RawAssociation, store_rq
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT
 
 pytestmark = promise(6)
 

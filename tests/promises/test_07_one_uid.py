@@ -9,11 +9,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from support.data.samples import CT, identification, pixel_data, stored_file
+from support.data.samples import identification, pixel_data, stored_file
 from support.programs.receivers import Start
 from support.promises.promises import promise
 from support.promises.ways_to_disk import CONTEXTS
 from support.protocol.raw_sender import RawAssociation
+from support.uids import CT
 
 pytestmark = promise(7)
 

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.net.worker import session as session_module
-from support.data.samples import CT, element, identification
+from support.data.samples import element, identification
 from support.promises.promises import promise
-from support.protocol.pdus import packed
-from support.protocol.raw_sender import store_rq
+from support.protocol.pdus import packed, store_rq
 from support.protocol.scripted_connection import Clock
 from support.protocol.scripted_worker import ECHO, INSTANCE, RELEASE, World, store
+from support.uids import CT
 
 pytestmark = [promise(14), pytest.mark.timeout(600)]
 

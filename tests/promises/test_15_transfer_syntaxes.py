@@ -12,7 +12,8 @@ from support.data.samples import Sample, made_samples, pydicom_samples, stored_f
 from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
+from support.protocol.raw_sender import RawAssociation
+from support.uids import EXPLICIT_LE
 
 pytestmark = promise(15)
 

@@ -6,21 +6,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from support.data.samples import CT, element, identification, stored_file
+from support.data.samples import element, identification, stored_file
 from support.parity.answers import Accepted, Closed, Released, Response, next_answer
 from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise
-from support.protocol.raw_sender import (
-    EXPLICIT_LE,
-    RELEASE_RQ,
-    RawAssociation,
-    associate_rq,
-    command_set,
-    data_pdus,
-    pdu,
-    store_rq,
-)
+from support.protocol.pdus import RELEASE_RQ, associate_rq, command_set, data_pdus, pdu, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(17)
 

@@ -12,20 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT, element, identification, stored_file
+from support.data.samples import element, identification, stored_file
 from support.parity.answers import Released, Response, next_answer
 from support.programs.receivers import Receiver, Start, until
 from support.promises.promises import promise
-from support.protocol.raw_sender import (
-    ABORT,
-    EXPLICIT_LE,
-    RELEASE_RQ,
-    RawAssociation,
-    command_set,
-    data_pdus,
-    pdu,
-    store_rq,
-)
+from support.protocol.pdus import ABORT, RELEASE_RQ, command_set, data_pdus, pdu, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = [promise(19), pytest.mark.timeout(600)]
 

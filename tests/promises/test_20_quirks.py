@@ -11,24 +11,15 @@ import pytest
 
 from dcmrecv_core.net.worker import session as session_module
 from support.corpus import cases
-from support.data.samples import CT, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, Sample, instance_of, made_samples, stored_file
+from support.data.samples import Sample, instance_of, made_samples, stored_file
 from support.parity.answers import Accepted, next_answer
 from support.programs.receivers import Receiver, Start
 from support.promises.promises import promise
-from support.protocol.raw_sender import (
-    EXPLICIT_LE,
-    IMPLICIT_LE,
-    VERIFICATION,
-    RawAssociation,
-    associate_rq,
-    command_set,
-    data_pdus,
-    send,
-    status_of,
-    store_rq,
-)
+from support.protocol.pdus import associate_rq, command_set, data_pdus, status_of, store_rq
+from support.protocol.raw_sender import RawAssociation, send
 from support.protocol.scripted_connection import Clock
 from support.protocol.scripted_worker import ECHO, RELEASE, World, responses
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, VERIFICATION
 
 pytestmark = promise(20)
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT, instance_of
+from support.data.samples import instance_of
 from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(30)
 

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import pytest
 
-from support.data.samples import CT
 from support.programs.certificates import Certificates, Pair
 from support.programs.receivers import Receiver, Start, until
 from support.programs.tls_clients import client_context, client_hello, tls
 from support.promises.promises import promise
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, store_rq
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(31)
 

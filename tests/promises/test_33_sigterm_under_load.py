@@ -8,12 +8,14 @@ import signal
 import time
 from collections.abc import Callable
 
-from support.data.samples import CT, identification, pixel_data_header, stored_file
+from support.data.samples import identification, pixel_data_header, stored_file
 from support.programs.receivers import Receiver, Start, until
 from support.promises.processes import unread
 from support.promises.promises import promise
 from support.promises.senders import check, sending
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, data_pdus, status_of, store_rq
+from support.protocol.pdus import data_pdus, status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(33)
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT, identification, instance_of, pixel_data_header
+from support.data.samples import identification, instance_of, pixel_data_header
 from support.programs.receivers import Receiver, Start, system_program, until
 from support.promises.promises import promise
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, store_rq
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(34)
 

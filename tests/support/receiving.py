@@ -17,11 +17,9 @@ from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
 from support.data.datasets import Node, deflate, encode
 from support.plugins import ASSOCIATION, found, hooks, load
+from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE
 
-CT = "1.2.840.10008.5.1.4.1.1.2"
 INSTANCE = "1.2.3.4.5"
-IMPLICIT = "1.2.840.10008.1.2"
-EXPLICIT, DEFLATED, BIG, JPEG = (IMPLICIT + end for end in (".1", ".1.99", ".2", ".4.50"))
 UNKNOWN = "1.2.3.4.99"
 PIXELS = bytes(range(256)) * 20
 LARGE_VALUE = b"large " * 12000
@@ -49,7 +47,7 @@ def data_set(*more: Node, pixel_data: Node | None = PIXEL_DATA, encoding: Encodi
 
 
 def in_syntax(syntax: str, *more: Node) -> bytes:
-    encoding = {IMPLICIT: IMPLICIT_LITTLE, BIG: EXPLICIT_BIG}.get(syntax, EXPLICIT_LITTLE)
+    encoding = {IMPLICIT_LE: IMPLICIT_LITTLE, BIG_ENDIAN: EXPLICIT_BIG}.get(syntax, EXPLICIT_LITTLE)
     encoded = data_set(*more, encoding=encoding)
     return deflate(encoded) if syntax == DEFLATED else encoded
 
@@ -72,7 +70,7 @@ def send(
     receiver: Receiver,
     data: bytes,
     *,
-    syntax: str = EXPLICIT,
+    syntax: str = EXPLICIT_LE,
     sop_class: str = CT,
     instance: str = INSTANCE,
     fragment: int = 1000,

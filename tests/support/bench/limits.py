@@ -18,17 +18,8 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 
-from support.protocol.raw_sender import (
-    ASSOCIATE_AC,
-    ASSOCIATE_RQ,
-    EXPLICIT_LE,
-    RELEASE_RP,
-    RELEASE_RQ,
-    command_set,
-    data_pdus,
-    item,
-    pdu,
-)
+from support.protocol.pdus import ASSOCIATE_AC, ASSOCIATE_RQ, RELEASE_RP, RELEASE_RQ, command_set, data_pdus, item, pdu
+from support.uids import EXPLICIT_LE
 
 _BUFFER = 1 << 20
 _ACCEPT = pdu(

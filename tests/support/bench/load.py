@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from support.bench.series import FIRST_SERIAL, Series
-from support.protocol.raw_sender import ASSOCIATE_AC, EXPLICIT_LE, RELEASE_RP, RELEASE_RQ, associate_rq, pdu
+from support.protocol.pdus import ASSOCIATE_AC, RELEASE_RP, RELEASE_RQ, associate_rq, pdu
+from support.uids import EXPLICIT_LE
 
 SUCCESS = struct.pack("<HHIH", 0x0000, 0x0900, 2, 0x0000)
 """The element Status of a response (PS3.7 section 9.3.1.2) when it is Success."""

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-from support.data.samples import CT, element, encapsulated_pixel_data, pydicom_samples
-from support.protocol.raw_sender import EXPLICIT_LE, command_set, data_pdus, store_rq
+from support.data.samples import element, encapsulated_pixel_data, pydicom_samples
+from support.protocol.pdus import command_set, data_pdus, store_rq
+from support.uids import CT, DEFLATED, ENHANCED_CT, EXPLICIT_LE
 
-ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
-DEFLATED = "1.2.840.10008.1.2.1.99"
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 
 FIRST_SERIAL = 10**13

@@ -17,9 +17,8 @@ from dcmrecv_core.storage.content import FileContent
 from dcmrecv_core.storage.publish import Publisher
 from dcmrecv_core.storage.temporary import Capabilities
 from support.plugins import ASSOCIATION
+from support.uids import CT, EXPLICIT_LE
 
-CT = "1.2.840.10008.5.1.4.1.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
 CREATOR = "ACME 1.1"
 
 
@@ -30,7 +29,7 @@ def received(dataset: Dataset, encoding: Encoding = EXPLICIT_LITTLE) -> Received
     data = stream.getvalue()
     index = scan(MemorySource(memoryview(data)), encoding, whole=True)
     publisher = Publisher(".", fsync=False, capabilities=Capabilities())
-    uids = (CT, "1.2.3", EXPLICIT)
+    uids = (CT, "1.2.3", EXPLICIT_LE)
     return ReceivedInstance(ASSOCIATION, uids, FileContent(b"", [data]), index, encoding, publisher)
 
 

@@ -20,12 +20,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-CT = "1.2.840.10008.5.1.4.1.1.2"
-MR = "1.2.840.10008.5.1.4.1.1.4"
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-DIRECTORY = "1.2.840.10008.1.3.10"
-PRIVATE_CLASS = "1.2.826.0.1.3680043.9.9999.1"
-PRIVATE_SYNTAX = "1.2.826.0.1.3680043.9.9999.2"
+from support.uids import CT, DICOMDIR, PRIVATE_SYNTAX
 
 LONG_VRS = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"])
 
@@ -80,7 +75,7 @@ def sample_of(path: Path) -> Sample | None:
     length = meta.get("FileMetaInformationGroupLength")
     instance = str(meta.get("MediaStorageSOPInstanceUID", ""))
     sop_class = str(meta.get("MediaStorageSOPClassUID", ""))
-    if length is None or not instance or sop_class in ("", DIRECTORY):
+    if length is None or not instance or sop_class in ("", DICOMDIR):
         return None
     return Sample(path.name, sop_class, instance, str(meta.TransferSyntaxUID), content[144 + length :])
 

@@ -16,8 +16,10 @@ from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest
 from dcmrecv_core.proto.pdu import Rejection
 from dcmrecv_core.proto.states import TRANSITIONS, State
-from support.protocol import pdus as wire
+from support.protocol import pdus
 from support.protocol.acceptor_runs import SUPPORTED, make
+from support.protocol.pdus import application_context
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
 
 MOST_HELD = 67_000
 """Bytes that may be held besides the receive buffer: a command set (64 KiB), or a request of this machine, decoded."""
@@ -31,35 +33,31 @@ SMALL = st.binary(max_size=40)
 CONTEXT_IDS = st.sampled_from([0, 1, 3, 5, 255])
 ELEMENTS = st.dictionaries(
     st.sampled_from([0x0002, 0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x1000, 0x1030, 0x4000]),
-    st.one_of(
-        st.sampled_from([0x0000, 0x0001, 0x0030, 0x0101, 0x0FFF, 0x8001, wire.CT, wire.VERIFICATION, "1.2.3"]), SMALL
-    ),
+    st.one_of(st.sampled_from([0x0000, 0x0001, 0x0030, 0x0101, 0x0FFF, 0x8001, CT, VERIFICATION, "1.2.3"]), SMALL),
     max_size=8,
 )
 COMMANDS = st.one_of(
-    ELEMENTS.map(wire.command),
-    st.sampled_from([wire.command(wire.store_elements()), wire.command(wire.echo_elements())]),
+    ELEMENTS.map(pdus.command_set),
+    st.sampled_from([pdus.command_set(pdus.STORE_RQ), pdus.command_set(pdus.ECHO_RQ)]),
 )
 REQUESTS = st.builds(
-    wire.request,
+    pdus.request,
     contexts=st.lists(
         st.builds(
-            lambda number, abstract, transfer: wire.context(number, abstract, *transfer),
+            lambda number, abstract, transfer: pdus.context(number, abstract, *transfer),
             CONTEXT_IDS,
-            st.sampled_from([None, "", wire.VERIFICATION, wire.CT, wire.MR]),
-            st.lists(st.sampled_from(["", wire.IMPLICIT, wire.EXPLICIT]), max_size=3),
+            st.sampled_from([None, "", VERIFICATION, CT, MR]),
+            st.lists(st.sampled_from(["", IMPLICIT_LE, EXPLICIT_LE]), max_size=3),
         ),
         max_size=4,
     ),
-    user=st.lists(
-        st.builds(wire.item, st.integers(0x50, 0x5A), SMALL) | st.sampled_from(wire.DEFAULT_USER), max_size=4
-    ),
+    user=st.lists(st.builds(pdus.item, st.integers(0x50, 0x5A), SMALL) | st.sampled_from(pdus.USER), max_size=4),
     called=SMALL.map(lambda text: text[:16]),
     version=st.sampled_from([0, 1, 2, 3]),
-    application=st.sampled_from([None, "1.2.840.10008.3.1.1.1", "1.2"]),
+    application=st.sampled_from([(), [application_context()], [application_context("1.2")]]),
 )
 BREAKING = st.one_of(
-    st.builds(wire.pdu, st.integers(0, 9), st.sampled_from([b"", bytes(4)]) | SMALL),
+    st.builds(pdus.pdu, st.integers(0, 9), st.sampled_from([b"", bytes(4)]) | SMALL),
     st.builds(
         lambda kind, length: bytes([kind, 0]) + length.to_bytes(4, "big"),
         st.integers(0, 9),
@@ -92,13 +90,13 @@ class AcceptorMachine(RuleBasedStateMachine):
         self.acceptor = make(size, max_pdu=4096, strict=strict)
         self.chunk = chunk
         if established:
-            self._feed(wire.request())
+            self._feed(pdus.request())
             self.accept()
 
     # The peer
 
     @precondition(lambda self: self.acceptor.state is State.STA2)
-    @rule(request=st.sampled_from([wire.request()]) | REQUESTS)
+    @rule(request=st.sampled_from([pdus.request()]) | REQUESTS)
     def request(self, request: bytes) -> None:
         self._feed(request)
 
@@ -109,17 +107,17 @@ class AcceptorMachine(RuleBasedStateMachine):
 
     @rule(number=CONTEXT_IDS, command=COMMANDS, data=st.none() | SMALL, control=st.sampled_from([0, 1, 2, 3]))
     def message(self, number: int, command: bytes, data: bytes | None, control: int) -> None:
-        self._feed(wire.pdu(wire.P_DATA, wire.pdv(number, 3, command)))
+        self._feed(pdus.pdu(pdus.P_DATA, pdus.pdv(number, 3, command)))
         if data is not None:
-            self._feed(wire.pdu(wire.P_DATA, wire.pdv(number, control, data)))
+            self._feed(pdus.pdu(pdus.P_DATA, pdus.pdv(number, control, data)))
 
     @rule(number=CONTEXT_IDS)
     def endless_command(self, number: int) -> None:
-        self._feed(17 * wire.pdu(wire.P_DATA, wire.pdv(number, 1, bytes(4000))))
+        self._feed(17 * pdus.pdu(pdus.P_DATA, pdus.pdv(number, 1, bytes(4000))))
 
     @rule(number=CONTEXT_IDS, control=st.integers(0, 255), fragments=st.lists(SMALL, max_size=4))
     def fragments(self, number: int, control: int, fragments: list[bytes]) -> None:
-        self._feed(wire.pdu(wire.P_DATA, b"".join(wire.pdv(number, control, fragment) for fragment in fragments)))
+        self._feed(pdus.pdu(pdus.P_DATA, b"".join(pdus.pdv(number, control, fragment) for fragment in fragments)))
 
     @rule(data=BREAKING)
     def breaks_the_protocol(self, data: bytes) -> None:
@@ -150,7 +148,7 @@ class AcceptorMachine(RuleBasedStateMachine):
     def another_association(self) -> None:
         self.acceptor = make(256, max_pdu=4096)
         self.asked, self.answerable, self.states = None, [], [self.acceptor.state]
-        self._feed(wire.request())
+        self._feed(pdus.request())
         self.accept()
 
     # What holds
@@ -163,17 +161,19 @@ class AcceptorMachine(RuleBasedStateMachine):
 
     @invariant()
     def output_decodes(self) -> None:
-        for kind, body in wire.pdus(self.sent):
-            if kind == wire.P_DATA:
+        for kind, body in pdus.read_pdus(self.sent):
+            if kind == pdus.P_DATA:
                 assert not self.max_length or len(body) <= self.max_length
-                assert all(number % 2 or number in (0, 2) for number, _, _ in wire.pdvs(body))
-            elif kind == wire.AC:
-                wire.results(body)
-                wire.user_items(body)
+                assert all(number % 2 or number in (0, 2) for number, _, _ in pdus.read_pdvs(body))
+            elif kind == pdus.ASSOCIATE_AC:
+                pdus.accepted(body)
+                pdus.user_items(body)
             else:
-                assert kind in (wire.RJ, wire.RELEASE_RP, wire.ABORT) and len(body) == 4
-        if self.sent and self.sent[0] == wire.P_DATA:
-            wire.commands(b"".join(wire.pdu(kind, body) for kind, body in wire.pdus(self.sent) if kind == wire.P_DATA))
+                assert kind in (pdus.ASSOCIATE_RJ, pdus.RELEASE_RP, pdus.ABORT) and len(body) == 4
+        if self.sent and self.sent[0] == pdus.P_DATA:
+            pdus.read_commands(
+                b"".join(pdus.pdu(kind, body) for kind, body in pdus.read_pdus(self.sent) if kind == pdus.P_DATA)
+            )
         self.sent = b""
 
     @invariant()

@@ -1,6 +1,6 @@
 """Mutation run: how many small faults in the protocol core and in publishing do the unit tests notice?
 
-`python tests/support/mutation/mutation_run.py` makes the sampled mutants, one after the other for each process, in a copy of the
+`python tests/mutation/mutation.py` makes the sampled mutants, one after the other for each process, in a copy of the
 sources that comes before the installed package, and runs the tests of the faulty part until one fails. The result
 goes to docs/testing.md; less than the bar is a failure, and so is a survivor that survivors.toml does not explain.
 """

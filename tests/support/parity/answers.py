@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from support.parity.proposals import EXTENDED, IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION, MAX_LENGTH, ROLE
-from support.protocol.raw_sender import (
+from support.protocol.pdus import (
     ABORT,
-    APPLICATION_CONTEXT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
-    IMPLICIT_LE,
+    EXTENDED,
+    IMPLEMENTATION_CLASS,
+    IMPLEMENTATION_VERSION,
+    MAX_LENGTH,
     P_DATA,
     RELEASE_RP,
-    RawAssociation,
+    ROLE,
     parse_command,
+    read_items,
+    read_pdvs,
 )
+from support.protocol.raw_sender import RawAssociation
+from support.uids import APPLICATION_CONTEXT, IMPLICIT_LE
 
 ContextResult = tuple[int, int, str]
 """Context id, result, transfer syntax."""
@@ -83,11 +87,9 @@ def next_answer(association: RawAssociation) -> Answer:
         kind, body = association.read_pdu()
         if kind != P_DATA:
             return _decoded(kind, body)
-        while body:
-            length, context_id, control = struct.unpack_from(">IBB", body)
-            command += body[6 : 4 + length]
-            lengths.append(length - 2)
-            body = body[4 + length :]
+        for context_id, control, fragment in read_pdvs(body):
+            command += fragment
+            lengths.append(len(fragment))
             if control & 2:
                 elements = parse_command(command)
                 padded = {number: elements[number].rstrip(b"\0 ") for number in _UIDS & elements.keys()}
@@ -111,12 +113,12 @@ def _decoded(kind: int, body: bytes) -> Answer:
 def _accepted(body: bytes) -> Accepted:
     version, called, calling = struct.unpack_from(">H2x16s16s", body)
     assert version == 1
-    items = list(_items(body[68:]))
+    items = list(read_items(body[68:]))
     contexts = []
     for _, value in (part for part in items if part[0] == 0x21):
-        [(_, syntax)] = _items(value[4:])
+        [(_, syntax)] = read_items(value[4:])
         contexts.append((value[0], value[2], syntax.decode()))
-    [user] = (list(_items(value)) for kind, value in items if kind == 0x50)
+    [user] = (list(read_items(value)) for kind, value in items if kind == 0x50)
     identification = (IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION)
     return Accepted(
         contexts=tuple(contexts),
@@ -135,10 +137,3 @@ def _user_item(kind: int, value: bytes) -> tuple[Any, ...]:
         return kind, value
     end = 2 + int.from_bytes(value[:2], "big")
     return kind, value[2:end].decode(), value[end:]
-
-
-def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while data:
-        kind, length = struct.unpack_from(">BxH", data)
-        yield kind, data[4 : 4 + length]
-        data = data[4 + length :]

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from support.parity.answers import Aborted, Accepted, Answer, next_answer
 from support.parity.rules import Row, compare
 from support.programs.receivers import Receiver
-from support.protocol.raw_sender import VERIFICATION, RawAssociation
+from support.protocol.pdus import ECHO_RQ
+from support.protocol.raw_sender import RawAssociation
 
 UNREADABLE = "Ours answers A-ABORT to a request that cannot be read (PS3.8 AA-1); the original says nothing."
 ABORTED = Aborted(0, 0)
@@ -50,7 +51,7 @@ def _answers(receiver: Receiver, row: Request) -> Answer | tuple[Answer, Answer]
         answer = next_answer(association)
         if not row.echo or not isinstance(answer, Accepted):
             return answer
-        association.request({0x0002: VERIFICATION, 0x0100: 0x0030, 0x0110: 7, 0x0800: 0x0101})
+        association.request(ECHO_RQ)
         response = next_answer(association)
         association.abort()
         return answer, response

@@ -7,24 +7,24 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
-from support.data.samples import CT, instance_of
+from support.data.samples import instance_of
 from support.parity.proposals import context, request
 from support.programs.receivers import Receiver, until
-from support.protocol.raw_sender import (
+from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,
-    EXPLICIT_LE,
+    ECHO_RQ,
     P_DATA,
     RELEASE_RP,
     RELEASE_RQ,
-    VERIFICATION,
     Command,
-    RawAssociation,
     command_set,
     data_pdus,
     pdu,
     store_rq,
 )
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, VERIFICATION
 
 Step = bytes | int
 """Bytes to send; or the PDU to wait for, unless an A-ABORT or the end of the connection comes instead."""
@@ -38,7 +38,6 @@ RELEASE: tuple[Step, ...] = (pdu(RELEASE_RQ, bytes(4)), RELEASE_RP)
 ABORTING = pdu(ABORT, bytes(4))
 INSTANCE = "1.2.3.4"
 DATA = instance_of(CT, INSTANCE)
-ECHO_RQ: Command = {0x0002: VERIFICATION, 0x0100: 0x0030, 0x0110: 7, 0x0800: 0x0101}
 _MARKER = "MARKER"
 
 

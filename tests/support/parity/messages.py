@@ -8,27 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from support.data.samples import CT, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, instance_of
+from support.data.samples import instance_of
 from support.parity.answers import Aborted, Accepted, Answer, Released, Response, next_answer
-from support.parity.profiles import FIND
 from support.parity.proposals import context, request
 from support.parity.rules import Row, compare
 from support.parity.storing import taken_files
 from support.programs.receivers import Receiver
-from support.protocol.raw_sender import (
-    ABORT,
-    EXPLICIT_LE,
-    IMPLICIT_LE,
-    P_DATA,
-    RELEASE_RQ,
-    VERIFICATION,
-    Command,
-    RawAssociation,
-    command_set,
-    pdu,
-    pdv,
-    store_rq,
-)
+from support.protocol.pdus import ABORT, ECHO_RQ, P_DATA, RELEASE_RQ, Command, command_set, pdu, pdv, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, FIND, IMPLICIT_LE, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, VERIFICATION
 
 STORAGE, ECHO, OTHER, PRIVATE, REFUSED, UNKNOWN = 1, 3, 5, 7, 9, 99
 """Context ids: storage of CT, Verification, storage of MR, a private class in a private syntax, one that is refused,
@@ -45,7 +33,6 @@ INSTANCE = "1.2.826.0.1.3680043.9.9999.5.1"
 DATA = instance_of(CT, INSTANCE)
 STORE = store_rq(CT, INSTANCE)
 NAME = f"CT.{INSTANCE}"
-ECHO_RQ: Command = {0x0002: VERIFICATION, 0x0100: 0x0030, 0x0110: 7, 0x0800: 0x0101}
 
 OFFENDING_ELEMENT, ERROR_COMMENT = 0x0901, 0x0902
 _ALWAYS = {0x0000, 0x0002, 0x0100, 0x0120, 0x0800, 0x0900, 0x1000}

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import CT, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, SECONDARY_CAPTURE
-from support.protocol.raw_sender import VERIFICATION
-
-ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.1"
-FIND = "1.2.840.10008.5.1.4.1.2.1.1"
-BIG_ENDIAN, JPEG = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.50"
+from support.uids import (
+    CT,
+    MR,
+    PRIVATE_CLASS,
+    PRIVATE_SYNTAX,
+    SECONDARY_CAPTURE,
+    ULTRASOUND,
+    VERIFICATION,
+)
 
 PROFILES = f"""\
 [[TransferSyntaxes]]

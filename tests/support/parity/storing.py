@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from support.data.samples import CT, MR, PRIVATE_CLASS, SECONDARY_CAPTURE, Sample, StoredFile, stored_file
+from support.data.samples import Sample, StoredFile, stored_file
 from support.programs.receivers import Receiver
-from support.protocol.raw_sender import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation
+from support.protocol.raw_sender import RawAssociation
+from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE, MR, PRIVATE_CLASS, SECONDARY_CAPTURE, VERIFICATION
 
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
 PLAIN = (EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN)
 CLASSES = (VERIFICATION, CT, MR, SECONDARY_CAPTURE, PRIVATE_CLASS)
 

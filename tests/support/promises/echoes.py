@@ -7,7 +7,8 @@ import socket
 import time
 from collections.abc import Iterator
 
-from support.protocol.raw_sender import IMPLICIT_LE, VERIFICATION, RawAssociation
+from support.protocol.raw_sender import RawAssociation
+from support.uids import IMPLICIT_LE, VERIFICATION
 
 WITHIN = 1.0
 PATIENCE = 10.0

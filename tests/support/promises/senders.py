@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from support.data.samples import CT, identification, pixel_data, stored_file
+from support.data.samples import identification, pixel_data, stored_file
 from support.programs.receivers import until
 from support.promises.ways_to_disk import CONTEXTS
 from support.protocol.raw_sender import RawAssociation
+from support.uids import CT
 
 
 def instance(sender: int, number: int) -> tuple[str, bytes]:

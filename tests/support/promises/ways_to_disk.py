@@ -9,10 +9,12 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from support.data.samples import CT, identification, instance_of, pixel_data, stored_file
+from support.data.samples import identification, instance_of, pixel_data, stored_file
 from support.programs.receivers import Receiver
 from support.promises.strace import COMMIT_PATH, Call, parse, traced
-from support.protocol.raw_sender import EXPLICIT_LE, RawAssociation, status_of, store_rq
+from support.protocol.pdus import status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 CONTEXTS = [(CT, [EXPLICIT_LE])]
 ERROR_COMMENT = 0x0902

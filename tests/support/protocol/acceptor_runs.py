@@ -8,13 +8,14 @@ from typing import Any
 from dcmrecv_core.api.model import SupportedContext
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
-from support.protocol import pdus as wire
+from support.protocol import pdus
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 SUPPORTED = (
-    SupportedContext(wire.VERIFICATION, (wire.IMPLICIT,)),
-    SupportedContext(wire.CT, (wire.EXPLICIT, wire.IMPLICIT)),
+    SupportedContext(VERIFICATION, (IMPLICIT_LE,)),
+    SupportedContext(CT, (EXPLICIT_LE, IMPLICIT_LE)),
 )
-"""Of the contexts that `wire.request` proposes, 1 (Verification) and 3 (CT) are accepted, 5 (MR) is not."""
+"""Of the contexts that `pdus.request` proposes, 1 (Verification) and 3 (CT) are accepted, 5 (MR) is not."""
 
 
 def make(size: int = 1 << 16, *, max_pdu: int = 16384, strict: bool = False) -> Acceptor:
@@ -113,7 +114,7 @@ class Run:
         return self.sent[6 + int.from_bytes(self.sent[2:6], "big") :]
 
 
-def run(stream: bytes, *, tail: bytes | None = wire.echo(99), **options: Any) -> Run:
+def run(stream: bytes, *, tail: bytes | None = pdus.echo(99), **options: Any) -> Run:
     """`stream` fed whole, byte by byte, and with `tail` behind it in the same receive: each time the same happens."""
     whole = Run(**options).feed_all([stream])
     single = Run(**{"size": 16, **options}).feed_all(stream[i : i + 1] for i in range(len(stream)))
@@ -127,6 +128,6 @@ def run(stream: bytes, *, tail: bytes | None = wire.echo(99), **options: Any) ->
 
 def established(stream: bytes = b"", **options: Any) -> Run:
     """`run` of `stream` behind a request that is accepted; `log` without that request."""
-    done = run(wire.request() + stream, **options)
-    assert done.log.pop(0) == ("requested", "WIRE", "ANY")
+    done = run(pdus.request() + stream, **options)
+    assert done.log.pop(0) == ("requested", "RAWSCU", "ANY")
     return done

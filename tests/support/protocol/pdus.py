@@ -1,23 +1,26 @@
-"""Bytes for the tests of the protocol core, written down field by field; nothing here uses the code under test."""
+"""PDUs and messages as bytes: made field by field, and taken apart (PS3.8 section 9.3, PS3.7 section 6.3 and annex D).
+
+Nothing here uses the code under test or pynetdicom, so that a misunderstanding cannot hide on both sides.
+"""
 
 from __future__ import annotations
 
 import random
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-VERIFICATION = "1.2.840.10008.1.1"
-CT = "1.2.840.10008.5.1.4.1.1.2"
-MR = "1.2.840.10008.5.1.4.1.1.4"
-IMPLICIT = "1.2.840.10008.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
+from support.uids import APPLICATION_CONTEXT, CT, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
+
+ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
+
+MAX_LENGTH, IMPLEMENTATION_CLASS, WINDOW, ROLE, IMPLEMENTATION_VERSION, EXTENDED = range(0x51, 0x57)
+COMMON_EXTENDED, IDENTITY = 0x57, 0x58
+
 INSTANCE = "1.2.3.4.5.6"
+"""SOP Instance UID of STORE_RQ."""
 
-RQ, AC, RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
-
-Elements = dict[int, int | str | bytes]
+Command = dict[int, int | str | bytes]
 """Elements of group 0000 by element number; int is a US, str a UID."""
 
 
@@ -27,51 +30,92 @@ def hexa(text: str) -> bytes:
 
 
 def pdu(kind: int, body: bytes) -> bytes:
-    return bytes([kind, 0]) + struct.pack(">I", len(body)) + body
+    return struct.pack(">BxI", kind, len(body)) + body
 
 
 def item(kind: int, *parts: bytes | str) -> bytes:
-    body = b"".join(part.encode("latin-1") if isinstance(part, str) else part for part in parts)
-    return bytes([kind, 0]) + struct.pack(">H", len(body)) + body
+    """An item or sub-item of an association request or response."""
+    body = b"".join(map(_bytes, parts))
+    return struct.pack(">BxH", kind, len(body)) + body
 
 
-def context(number: int, abstract: str | None, *transfer: str) -> bytes:
+def counted(text: bytes | str) -> bytes:
+    """A field with its 16-bit length before it."""
+    return struct.pack(">H", len(_bytes(text))) + _bytes(text)
+
+
+def _bytes(text: bytes | str) -> bytes:
+    return text.encode("latin-1") if isinstance(text, str) else text
+
+
+def release_rq() -> bytes:
+    return pdu(RELEASE_RQ, bytes(4))
+
+
+def abort(source: int, reason: int) -> bytes:
+    return pdu(ABORT, bytes([0, 0, source, reason]))
+
+
+# Association requests
+
+
+def context(number: int, abstract: bytes | str | None, *transfer: bytes | str) -> bytes:
     """Presentation context item (PS3.8 section 9.3.2.2)."""
     abstracts = () if abstract is None else (item(0x30, abstract),)
     return item(0x20, bytes([number, 0, 0, 0]), *abstracts, *(item(0x40, uid) for uid in transfer))
 
 
-def counted(text: bytes | str) -> bytes:
-    raw = text.encode() if isinstance(text, str) else text
-    return struct.pack(">H", len(raw)) + raw
-
-
 def max_length(number: int) -> bytes:
-    return item(0x51, struct.pack(">I", number))
+    return item(MAX_LENGTH, struct.pack(">I", number))
 
 
-DEFAULT_CONTEXTS = (context(1, VERIFICATION, IMPLICIT), context(3, CT, EXPLICIT, IMPLICIT), context(5, MR, IMPLICIT))
-DEFAULT_USER = (max_length(16384), item(0x52, "1.2.3.4"), item(0x55, "WIRE"))
+DEFAULT_CONTEXTS = (
+    context(1, VERIFICATION, IMPLICIT_LE),
+    context(3, CT, EXPLICIT_LE, IMPLICIT_LE),
+    context(5, MR, IMPLICIT_LE),
+)
+IDENTIFICATION = (item(IMPLEMENTATION_CLASS, "1.2.3.4"), item(IMPLEMENTATION_VERSION, "RAWSCU"))
+USER = (max_length(16384), *IDENTIFICATION)
+
+
+def application_context(name: bytes | str = APPLICATION_CONTEXT) -> bytes:
+    return item(0x10, name)
 
 
 def request(
     contexts: Iterable[bytes] = DEFAULT_CONTEXTS,
-    user: Iterable[bytes] = DEFAULT_USER,
+    user: Iterable[bytes] = USER,
     *,
     called: bytes = b"ANY",
-    calling: bytes = b"WIRE",
+    calling: bytes = b"RAWSCU",
     version: int = 1,
-    application: str | None = "1.2.840.10008.3.1.1.1",
-    reserved: int = 0,
+    application: Iterable[bytes] = (application_context(),),
+    reserved: bytes = bytes(34),
+    more: bytes = b"",
 ) -> bytes:
-    """A-ASSOCIATE-RQ (PS3.8 section 9.3.2)."""
-    fixed = struct.pack(">HH", version, reserved) + called.ljust(16) + calling.ljust(16) + bytes([reserved % 256]) * 32
-    first = () if application is None else (item(0x10, application),)
-    return pdu(RQ, b"".join((fixed, *first, *contexts, item(0x50, *user))))
+    """A-ASSOCIATE-RQ (PS3.8 section 9.3.2) made of items; `more` comes after its last one.
+
+    `reserved` is the field after the version and, after two bytes, the one after the AE titles.
+    """
+    titles = called.ljust(16) + calling.ljust(16)
+    fixed = struct.pack(">H", version) + reserved[:2] + titles + reserved[2:]
+    return pdu(ASSOCIATE_RQ, b"".join((fixed, *application, *contexts, item(0x50, *user), more)))
+
+
+def associate_rq(
+    contexts: Sequence[tuple[str, Sequence[str]]], calling: str = "RAWSCU", called: str = "ANY", max_pdu: int = 16384
+) -> bytes:
+    """A-ASSOCIATE-RQ that proposes (abstract syntax, transfer syntaxes) under the context ids 1, 3, 5 ..."""
+    proposed = [context(2 * index + 1, abstract, *syntaxes) for index, (abstract, syntaxes) in enumerate(contexts)]
+    titles = {"called": called.encode("latin-1"), "calling": calling.encode("latin-1")}
+    return request(proposed, (max_length(max_pdu), *IDENTIFICATION), **titles)
+
+
+# Messages
 
 
 def pdv(number: int, control: int, fragment: bytes) -> bytes:
-    """Presentation data value item; control 1 command, 2 last, 3 both."""
+    """Presentation data value item of a context; control 1 command, 2 last, 3 both."""
     return struct.pack(">IBB", len(fragment) + 2, number, control) + fragment
 
 
@@ -84,34 +128,65 @@ def element(number: int, value: int | str | bytes, group: int = 0) -> bytes:
     return struct.pack("<HHI", group, number, len(value)) + value
 
 
-def command(elements: Elements) -> bytes:
-    """A command set with its group length."""
-    body = b"".join(element(number, value) for number, value in elements.items())
+def command_set(elements: Command, *, as_given: bool = False) -> bytes:
+    """A command set with its group length (PS3.7 section 6.3.1); `as_given` leaves the elements in their order."""
+    ordered = elements.items() if as_given else sorted(elements.items())
+    body = b"".join(element(number, value) for number, value in ordered)
     return struct.pack("<HHII", 0, 0, 4, len(body)) + body
 
 
-def store_elements(message_id: int = 7, sop_class: str = CT, instance: str = INSTANCE) -> Elements:
-    return {0x0002: sop_class, 0x0100: 0x0001, 0x0110: message_id, 0x0700: 0, 0x0800: 0x0000, 0x1000: instance}
+def store_rq(sop_class: str = CT, sop_instance: str = INSTANCE, message_id: int = 1) -> Command:
+    """The elements of a C-STORE-RQ (PS3.7 table 9.3-1)."""
+    return {0x0002: sop_class, 0x0100: 0x0001, 0x0110: message_id, 0x0700: 0, 0x0800: 0x0000, 0x1000: sop_instance}
 
 
-def echo_elements(message_id: int = 7) -> Elements:
+def echo_rq(message_id: int = 7) -> Command:
+    """The elements of a C-ECHO-RQ (PS3.7 table 9.3-12)."""
     return {0x0002: VERIFICATION, 0x0100: 0x0030, 0x0110: message_id, 0x0800: 0x0101}
 
 
-def message(number: int, elements: Elements, data: bytes | None = None) -> bytes:
+STORE_RQ = store_rq(message_id=7)
+ECHO_RQ = echo_rq()
+
+
+def message(number: int, elements: Command, data: bytes | None = None) -> bytes:
     """A command and its data set in two P-DATA-TF of one PDV each."""
-    output = pdu(P_DATA, pdv(number, 3, command(elements)))
+    output = pdu(P_DATA, pdv(number, 3, command_set(elements)))
     return output if data is None else output + pdu(P_DATA, pdv(number, 2, data))
 
 
 def store(message_id: int = 7, data: bytes = b"data", number: int = 3) -> bytes:
-    return message(number, store_elements(message_id), data)
+    """A C-STORE of what is no data set, on the context of CT in `request()`."""
+    return message(number, store_rq(message_id=message_id), data)
 
 
-def packed(rng: random.Random, number: int, elements: Elements, data: bytes, largest: int) -> bytes:
+def echo(message_id: int = 7) -> bytes:
+    """A C-ECHO on the context of Verification in `request()`."""
+    return message(1, echo_rq(message_id))
+
+
+def data_pdus(
+    context_id: int, chunks: Iterable[bytes], *, is_command: bool, last: bool = True, max_pdu: int = 16384
+) -> Iterator[bytes]:
+    """P-DATA-TF PDUs of one PDV each; the chunks are consumed as they are sent, never collected.
+
+    Without `last`, the message is left unfinished.
+    """
+    flag = 1 if is_command else 0
+    step = max_pdu - 6
+    pending: bytes | None = None
+    for chunk in chunks:
+        for start in range(0, len(chunk), step):
+            if pending is not None:
+                yield pdu(P_DATA, pdv(context_id, flag, pending))
+            pending = chunk[start : start + step]
+    yield pdu(P_DATA, pdv(context_id, flag | (2 if last else 0), pending or b""))
+
+
+def packed(rng: random.Random, number: int, elements: Command, data: bytes, largest: int) -> bytes:
     """A C-STORE cut into PDVs at random, these put into PDUs at random; empty and single-byte fragments included."""
     pdvs = []
-    for kind, part in ((1, command(elements)), (0, data)):
+    for kind, part in ((1, command_set(elements)), (0, data)):
         cuts = sorted(rng.randint(0, len(part)) for _ in range(rng.randint(0, 6)))
         fragments = [part[start:end] for start, end in zip([0, *cuts], [*cuts, len(part)], strict=True)]
         room = largest - 6
@@ -129,31 +204,22 @@ def packed(rng: random.Random, number: int, elements: Elements, data: bytes, lar
     return stream + pdu(P_DATA, body)
 
 
-def echo(message_id: int = 7) -> bytes:
-    return message(1, echo_elements(message_id))
+# Reading what is answered
 
 
-def release_rq() -> bytes:
-    return hexa("05 00 00000004 00000000")
-
-
-def abort(source: int, reason: int) -> bytes:
-    return hexa("07 00 00000004 0000") + bytes([source, reason])
-
-
-# Reading what we are answered
-
-
-def pdus(stream: bytes) -> Iterator[tuple[int, bytes]]:
+def read_pdus(stream: bytes) -> list[tuple[int, bytes]]:
     """(type, body) of the PDUs in `stream`, which holds nothing else."""
+    found = []
     while stream:
         kind, length = struct.unpack_from(">BxI", stream)
-        assert len(stream) >= 6 + length
-        yield kind, stream[6 : 6 + length]
+        assert len(stream) >= 6 + length, "the last PDU is not complete"
+        found.append((kind, stream[6 : 6 + length]))
         stream = stream[6 + length :]
+    return found
 
 
-def items(data: bytes) -> Iterator[tuple[int, bytes]]:
+def read_items(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(type, value) of items or sub-items."""
     while data:
         kind, length = struct.unpack_from(">BxH", data)
         assert len(data) >= 4 + length
@@ -161,39 +227,8 @@ def items(data: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[4 + length :]
 
 
-def results(accept: bytes) -> dict[int, tuple[int, str]]:
-    """Presentation context results of the body of an A-ASSOCIATE-AC: id to (result, transfer syntax)."""
-    found = {}
-    for kind, value in items(accept[68:]):
-        if kind == 0x21:
-            [(sub_item, syntax)] = items(value[4:])
-            assert sub_item == 0x40
-            found[value[0]] = (value[2], syntax.decode())
-    return found
-
-
-def user_items(accept: bytes) -> list[tuple[int, bytes]]:
-    """Sub-items of the user information item of an A-ASSOCIATE-AC."""
-    [user] = [value for kind, value in items(accept[68:]) if kind == 0x50]
-    return list(items(user))
-
-
-def commands(stream: bytes) -> list[tuple[int, dict[int, bytes]]]:
-    """Command sets in P-DATA-TFs, each (context id, values by element number); fragments are put together."""
-    found, collected = [], b""
-    for kind, body in pdus(stream):
-        assert kind == P_DATA
-        for number, control, fragment in pdvs(body):
-            assert control & 1
-            collected += fragment
-            if control & 2:
-                found.append((number, elements_of(collected)))
-                collected = b""
-    assert not collected
-    return found
-
-
-def pdvs(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+def read_pdvs(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(context id, control, fragment) of the PDVs in the body of a P-DATA-TF."""
     while body:
         length, number, control = struct.unpack_from(">IBB", body)
         assert len(body) >= 4 + length
@@ -201,13 +236,47 @@ def pdvs(body: bytes) -> Iterator[tuple[int, int, bytes]]:
         body = body[4 + length :]
 
 
-def elements_of(data: bytes) -> dict[int, bytes]:
+def accepted(body: bytes) -> dict[int, tuple[int, str]]:
+    """Presentation context results in the body of an A-ASSOCIATE-AC: id to (result, transfer syntax)."""
+    found = {}
+    for kind, value in read_items(body[68:]):
+        if kind == 0x21:
+            [(sub_item, syntax)] = read_items(value[4:])
+            assert sub_item == 0x40
+            found[value[0]] = (value[2], syntax.decode())
+    return found
+
+
+def user_items(body: bytes) -> list[tuple[int, bytes]]:
+    """Sub-items of the user information item of an A-ASSOCIATE-AC."""
+    [user] = [value for kind, value in read_items(body[68:]) if kind == 0x50]
+    return list(read_items(user))
+
+
+def parse_command(data: bytes) -> dict[int, bytes]:
+    """The values of a command set by element number."""
     found: dict[int, bytes] = {}
     while data:
         group, number, length = struct.unpack_from("<HHI", data)
-        assert group == 0 and number not in found and len(data) >= 8 + length
+        assert group == 0, f"group {group:04x} in a command set"
+        assert number not in found and len(data) >= 8 + length
         found[number] = data[8 : 8 + length]
         data = data[8 + length :]
+    return found
+
+
+def read_commands(stream: bytes) -> list[tuple[int, dict[int, bytes]]]:
+    """Command sets in P-DATA-TFs, each (context id, values by element number); fragments are put together."""
+    found, collected = [], b""
+    for kind, body in read_pdus(stream):
+        assert kind == P_DATA
+        for number, control, fragment in read_pdvs(body):
+            assert control & 1
+            collected += fragment
+            if control & 2:
+                found.append((number, parse_command(collected)))
+                collected = b""
+    assert not collected
     return found
 
 
@@ -215,5 +284,10 @@ def statuses(stream: bytes) -> list[tuple[int, int, int, int]]:
     """(context id, command field, message id, status) of each response in `stream`."""
     return [
         (number, *(int.from_bytes(elements[tag], "little") for tag in (0x0100, 0x0120, 0x0900)))  # type: ignore[misc]
-        for number, elements in commands(stream)
+        for number, elements in read_commands(stream)
     ]
+
+
+def status_of(response: dict[int, bytes]) -> int | None:
+    """The status of a response; None if it has none."""
+    return int.from_bytes(response[0x0900], "little") if 0x0900 in response else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,27 +16,25 @@ from dcmrecv_core.receive.pipeline import Receiver
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.directories import Directories
 from dcmrecv_core.storage.temporary import Capabilities
-from support.data.samples import CT, instance_of
-from support.protocol.raw_sender import (
-    EXPLICIT_LE,
-    IMPLICIT_LE,
+from support.data.samples import instance_of
+from support.protocol.pdus import (
+    ECHO_RQ,
     P_DATA,
-    RELEASE_RQ,
-    VERIFICATION,
     associate_rq,
     command_set,
     data_pdus,
     parse_command,
-    pdu,
+    read_pdus,
+    release_rq,
     store_rq,
 )
 from support.protocol.scripted_connection import Clock, FakeConnection, Step
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 CONTEXTS = [(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])]
 REQUEST = associate_rq(CONTEXTS)
-RELEASE = pdu(RELEASE_RQ, bytes(4))
-ECHO_COMMAND: dict[int, int | str | bytes] = {0x0002: VERIFICATION, 0x0100: 0x0030, 0x0110: 7, 0x0800: 0x0101}
-ECHO = b"".join(data_pdus(3, [command_set(ECHO_COMMAND)], is_command=True))
+RELEASE = release_rq()
+ECHO = b"".join(data_pdus(3, [command_set(ECHO_RQ)], is_command=True))
 RESET = ConnectionResetError(104, "Connection reset by peer")
 INSTANCE = "1.2.3.4"
 
@@ -50,19 +47,9 @@ def store(number: int = 1, data: bytes | None = None, **options: Any) -> bytes:
     return command + b"".join(data_pdus(1, [content], is_command=False, **options))
 
 
-def pdus(data: bytes) -> list[tuple[int, bytes]]:
-    found = []
-    while data:
-        kind, length = struct.unpack_from(">BxI", data)
-        assert len(data) >= 6 + length, "the last PDU is not complete"
-        found.append((kind, data[6 : 6 + length]))
-        data = data[6 + length :]
-    return found
-
-
 def responses(sent: bytes) -> list[tuple[int, int]]:
     """(Message ID responded to, status) of all responses."""
-    commands = [parse_command(body[6:]) for kind, body in pdus(sent) if kind == P_DATA]
+    commands = [parse_command(body[6:]) for kind, body in read_pdus(sent) if kind == P_DATA]
     return [tuple(int.from_bytes(command[tag], "little") for tag in (0x0120, 0x0900)) for command in commands]  # type: ignore[misc]
 
 

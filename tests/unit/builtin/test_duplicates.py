@@ -14,7 +14,8 @@ from dcmrecv_builtin.duplicates import numbered
 from dcmrecv_core import Name, Settings
 from support.data.datasets import Node
 from support.plugins import hooks
-from support.receiving import DEFLATED, EXPLICIT, IMPLICIT, INSTANCE, data_set, in_syntax, receiver, send, stored_data
+from support.receiving import INSTANCE, data_set, in_syntax, receiver, send, stored_data
+from support.uids import DEFLATED, EXPLICIT_LE, IMPLICIT_LE
 
 FILE = f"CT.{INSTANCE}"
 FIRST, SECOND, THIRD = (data_set(Node(0x0008103E, "LO", text)) for text in (b"first ", b"second", b"third "))
@@ -88,7 +89,7 @@ def test_only_the_data_set_counts_not_who_stored_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda content: content.replace(EXPLICIT.encode() + b"\0", IMPLICIT.encode() + b".2"),
+        lambda content: content.replace(EXPLICIT_LE.encode() + b"\0", IMPLICIT_LE.encode() + b".2"),
         lambda content: content[:-1] + bytes([content[-1] ^ 1]),
         lambda content: content[:-1],
         lambda content: content + b"\0",

@@ -18,13 +18,7 @@ from dcmrecv_core.api.model import Role, SupportedContext
 from dcmrecv_core.config.association_profiles import AssociationConfigurationError, load_profile
 from support.association_profile import BASE
 from support.programs.original import NO_DIRECTORY, Ended, original
-
-IMPLICIT = "1.2.840.10008.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
-JPEG = "1.2.840.10008.1.2.4.50"
-CT = "1.2.840.10008.5.1.4.1.1.2"
-MR = "1.2.840.10008.5.1.4.1.1.4"
+from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE, JPEG, MR
 
 
 @pytest.fixture
@@ -68,10 +62,10 @@ def assert_as_original(path: str, profile: str) -> Ended:
 def test_meaning() -> None:
     write(BASE)
     assert load_profile("file.cfg", "D e f") == (
-        SupportedContext(CT, (EXPLICIT, IMPLICIT), Role.BOTH, b"\x01\x02\xff"),
+        SupportedContext(CT, (EXPLICIT_LE, IMPLICIT_LE), Role.BOTH, b"\x01\x02\xff"),
         SupportedContext("1.2.3.4", (JPEG,), Role.SCP),
     )
-    assert load_profile("file.cfg", "two") == (SupportedContext(MR, (EXPLICIT, IMPLICIT)),)
+    assert load_profile("file.cfg", "two") == (SupportedContext(MR, (EXPLICIT_LE, IMPLICIT_LE)),)
 
 
 @pytest.mark.dcmtk
@@ -79,42 +73,42 @@ def test_meaning() -> None:
 def test_shipped_file(profile: str) -> None:
     contexts = load_profile("/etc/dcmtk/storescp.cfg", profile)
     assert len(contexts) == 128
-    assert contexts[0] == SupportedContext("1.2.840.10008.1.1", (EXPLICIT, BIG_ENDIAN, IMPLICIT))
+    assert contexts[0] == SupportedContext("1.2.840.10008.1.1", (EXPLICIT_LE, BIG_ENDIAN, IMPLICIT_LE))
 
 
 # what is done to the base file -> the transfer syntaxes of list A that profile Two then has
 LEXICAL = [
-    ("[A]", "[ a\t]", (EXPLICIT, IMPLICIT)),
-    ("[A]", "[(a).]", (EXPLICIT, IMPLICIT)),
-    ("[[TransferSyntaxes]]", "[ [ Transfer\nSyntaxes ] x ]", (EXPLICIT, IMPLICIT)),
-    ("[[TransferSyntaxes]]", "[[[TransferSyntaxes]]]", (EXPLICIT, IMPLICIT)),
-    ("TransferSyntax1 =", "t r a n s f e r syntax 1=", (EXPLICIT, IMPLICIT)),
-    ("TransferSyntax1 =", "  \n  TransferSyntax1\t= \t", (EXPLICIT, IMPLICIT)),
-    ("TransferSyntax1 =", "TransferSyntax1\n=", (EXPLICIT, IMPLICIT)),
-    ("TransferSyntax1 =", "TransferSyntax1 =\n ", (EXPLICIT, IMPLICIT)),
-    ("TransferSyntax2 =", "#TransferSyntax2 =", (EXPLICIT,)),
-    ("TransferSyntax2 =", "  \n\t\n\nTransferSyntax2 =", (EXPLICIT, IMPLICIT)),
-    ("TransferSyntax2 =", "TransferSyntax02 =", (EXPLICIT,)),
-    ("TransferSyntax2 =", "TransferSyntax3 = JPEGBaseline\nTransferSyntax2 =", (EXPLICIT, IMPLICIT, JPEG)),
-    ("TransferSyntax2 =", "TransferSyntax1 = 9\nTransferSyntax2 =", (EXPLICIT, IMPLICIT)),
-    ("TransferSyntax2 =", "unknown = 9\nTransferSyntax2 =", (EXPLICIT, IMPLICIT)),
-    ("TransferSyntax2 =", "unknown \nTransferSyntax2 =", (EXPLICIT,)),
-    ("[B-2]", "[A]\nTransferSyntax1 = JPEGBaseline\n[B-2]", (EXPLICIT, IMPLICIT, JPEG)),
+    ("[A]", "[ a\t]", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("[A]", "[(a).]", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("[[TransferSyntaxes]]", "[ [ Transfer\nSyntaxes ] x ]", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("[[TransferSyntaxes]]", "[[[TransferSyntaxes]]]", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("TransferSyntax1 =", "t r a n s f e r syntax 1=", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("TransferSyntax1 =", "  \n  TransferSyntax1\t= \t", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("TransferSyntax1 =", "TransferSyntax1\n=", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("TransferSyntax1 =", "TransferSyntax1 =\n ", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("TransferSyntax2 =", "#TransferSyntax2 =", (EXPLICIT_LE,)),
+    ("TransferSyntax2 =", "  \n\t\n\nTransferSyntax2 =", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("TransferSyntax2 =", "TransferSyntax02 =", (EXPLICIT_LE,)),
+    ("TransferSyntax2 =", "TransferSyntax3 = JPEGBaseline\nTransferSyntax2 =", (EXPLICIT_LE, IMPLICIT_LE, JPEG)),
+    ("TransferSyntax2 =", "TransferSyntax1 = 9\nTransferSyntax2 =", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("TransferSyntax2 =", "unknown = 9\nTransferSyntax2 =", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("TransferSyntax2 =", "unknown \nTransferSyntax2 =", (EXPLICIT_LE,)),
+    ("[B-2]", "[A]\nTransferSyntax1 = JPEGBaseline\n[B-2]", (EXPLICIT_LE, IMPLICIT_LE, JPEG)),
     (
         "[[TransferSyntaxes]]",
         "TransferSyntax9 = x\n[X]\nTransferSyntax1 = x\n[[TransferSyntaxes]]",
-        (EXPLICIT, IMPLICIT),
+        (EXPLICIT_LE, IMPLICIT_LE),
     ),
     (
         "[[PresentationContexts]]",
         "[[TransferSyntaxes]]\n[A]\nTransferSyntax1 = x\n[[PresentationContexts]]",
-        (EXPLICIT, IMPLICIT),
+        (EXPLICIT_LE, IMPLICIT_LE),
     ),
-    ("[A]", "TransferSyntax1 = x\n[A]", (EXPLICIT, IMPLICIT)),
-    ("LocalEndianExplicit", "1..2.", ("1..2.", IMPLICIT)),
-    ("LocalEndianExplicit", "=OppositeEndianExplicit", (BIG_ENDIAN, IMPLICIT)),
-    ("LocalEndianExplicit", "LocalEndianExplicit\n# comment\n\n", (EXPLICIT, IMPLICIT)),
-    ("# a profile", "\0\N{WHITE SMILING FACE} = \udcff\n# a profile", (EXPLICIT, IMPLICIT)),
+    ("[A]", "TransferSyntax1 = x\n[A]", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("LocalEndianExplicit", "1..2.", ("1..2.", IMPLICIT_LE)),
+    ("LocalEndianExplicit", "=OppositeEndianExplicit", (BIG_ENDIAN, IMPLICIT_LE)),
+    ("LocalEndianExplicit", "LocalEndianExplicit\n# comment\n\n", (EXPLICIT_LE, IMPLICIT_LE)),
+    ("# a profile", "\0\N{WHITE SMILING FACE} = \udcff\n# a profile", (EXPLICIT_LE, IMPLICIT_LE)),
 ]
 
 

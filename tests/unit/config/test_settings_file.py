@@ -23,12 +23,7 @@ from dcmrecv_core.config.settings_keys import CONTEXTS, KEYS
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.settings.settings import Settings
 from support.plugins import ASSOCIATION
-
-CT = "1.2.840.10008.5.1.4.1.1.2"
-MR = "1.2.840.10008.5.1.4.1.1.4"
-VERIFICATION = "1.2.840.10008.1.1"
-EXPLICIT_LE = "1.2.840.10008.1.2.1"
-IMPLICIT_LE = "1.2.840.10008.1.2"
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
 
 SITE = """\
 from pathlib import Path

@@ -22,8 +22,8 @@ from dcmrecv_core.api.errors import (
 from dcmrecv_core.hooks.guards import HookTimeout, HookTimer, guard, is_failure, timer
 from dcmrecv_core.settings.settings import Settings
 from support.plugins import ASSOCIATION, FakeInstance, raising
+from support.uids import VERIFICATION
 
-VERIFICATION = "1.2.840.10008.1.1"
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "negotiate": (ASSOCIATION,),
     "receive": (FakeInstance(),),

@@ -25,9 +25,8 @@ from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.settings.settings import Settings
 from support.plugins import ASSOCIATION, FakeInstance, found, hooks, load, raising
+from support.uids import CT, IMPLICIT_LE, VERIFICATION
 
-VERIFICATION = "1.2.840.10008.1.1"
-CT = "1.2.840.10008.5.1.4.1.1.2"
 SUMMARY = Summary(0, 0, 0, 0, 0.0, "released")
 
 
@@ -183,7 +182,7 @@ def answers(*results: object) -> object:
 
 
 ECHO = SupportedContext(VERIFICATION, None)
-STORE = SupportedContext(CT, ("1.2.840.10008.1.2",))
+STORE = SupportedContext(CT, (IMPLICIT_LE,))
 REJECT = Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED)
 
 

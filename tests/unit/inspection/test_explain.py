@@ -20,13 +20,16 @@ from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.part10 import file_prefix
 from support.data.datasets import Node
 from support.plugins import hooks, load, raising
-from support.receiving import BIG, CT, DEFLATED, EXPLICIT, IMPLICIT, INSTANCE, UNKNOWN, in_syntax
+from support.receiving import INSTANCE, UNKNOWN, in_syntax
+from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE
 
 Explain = Callable[..., dict[str, Any]]
 NAMED = f"CT.{INSTANCE}"
 
 
-def dicom_file(path: Path, *more: Node, syntax: str = EXPLICIT, sop_class: str = CT, instance: str = INSTANCE) -> Path:
+def dicom_file(
+    path: Path, *more: Node, syntax: str = EXPLICIT_LE, sop_class: str = CT, instance: str = INSTANCE
+) -> Path:
     path.write_bytes(file_prefix(sop_class, instance, syntax) + in_syntax(syntax, *more))
     return path
 
@@ -53,7 +56,7 @@ def one(tmp_path: Path, output: Path) -> Explain:
     """Explains one file, `path` or the one that the rest says, with these plugins and settings."""
 
     def explain_one(
-        *plugins: object, path: Path | None = None, syntax: str = EXPLICIT, sop_class: str = CT, **settings: Any
+        *plugins: object, path: Path | None = None, syntax: str = EXPLICIT_LE, sop_class: str = CT, **settings: Any
     ) -> dict[str, Any]:
         file = path or dicom_file(tmp_path / "a.dcm", syntax=syntax, sop_class=sop_class)
         [(text, _)] = explained(output, [file], *plugins, **settings)
@@ -134,13 +137,13 @@ CONTEXTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "other transfer syntaxes": (
         {
-            "plugin": hooks(negotiate=lambda: [SupportedContext(CT, (IMPLICIT,))]),
+            "plugin": hooks(negotiate=lambda: [SupportedContext(CT, (IMPLICIT_LE,))]),
             "settings": {"promiscuous": False},
         },
         {"accepted": False, "reason": "transfer syntaxes not supported", "by": []},
     ),
     "two sources, one of them in another syntax": (
-        {"plugin": hooks(negotiate=lambda: [SupportedContext(CT, (IMPLICIT,))])},
+        {"plugin": hooks(negotiate=lambda: [SupportedContext(CT, (IMPLICIT_LE,))])},
         {"accepted": True, "by": ["promiscuous"]},
     ),
     "rejected": (
@@ -239,7 +242,7 @@ def test_unfit_names_are_shown_as_stored(one: Explain, output: Path) -> None:
     assert found["remarks"] == [f"unfit file name, stored as {Path(found['path']).name}"]
 
 
-@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, DEFLATED])
+@pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN, DEFLATED])
 def test_transfer_syntaxes(one: Explain, output: Path, syntax: str) -> None:
     found = one(syntax=syntax, subdirs="series-date")
     assert (found["outcome"], found["remarks"]) == ("stored", [])
@@ -282,7 +285,7 @@ def _bytes(content: bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(content)
 
 
-META = file_prefix(CT, INSTANCE, EXPLICIT)
+META = file_prefix(CT, INSTANCE, EXPLICIT_LE)
 NONE: dict[str, tuple[Callable[[Path], object], str]] = {
     "absent": (lambda path: None, "No such file or directory"),
     "empty": (_bytes(b""), "not a DICOM file: no DICM at byte 128"),
@@ -294,7 +297,10 @@ NONE: dict[str, tuple[Callable[[Path], object], str]] = {
         _bytes(META[:144] + b"\2\0\1\0OB\0\0\xff\xff\xff\xff"),
         "not a DICOM file: File Meta Information ends too early",
     ),
-    "without class": (_bytes(file_prefix("", INSTANCE, EXPLICIT)), "not a DICOM file: no Media Storage SOP Class UID"),
+    "without class": (
+        _bytes(file_prefix("", INSTANCE, EXPLICIT_LE)),
+        "not a DICOM file: no Media Storage SOP Class UID",
+    ),
     "without syntax": (_bytes(file_prefix(CT, INSTANCE, "")), "not a DICOM file: no Transfer Syntax UID"),
 }
 

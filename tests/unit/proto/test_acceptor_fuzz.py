@@ -12,9 +12,10 @@ from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.proto.associate import decode_associate_rq
 from dcmrecv_core.proto.dimse import Command, decode_command
 from support.fuzz.mutants import mutated
-from support.protocol import pdus as wire
+from support.protocol import pdus
 from support.protocol.pdus import P_DATA, pdu, pdv
 from support.protocol.sample_conversation import CONVERSATION, REQUEST, survives
+from support.uids import CT
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -25,7 +26,7 @@ def test_mutated_conversations(seed: int) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(garbage=st.binary(max_size=200), after=st.sampled_from([b"", REQUEST, REQUEST + wire.store()[:150]]))
+@given(garbage=st.binary(max_size=200), after=st.sampled_from([b"", REQUEST, REQUEST + pdus.store()[:150]]))
 def test_garbage(garbage: bytes, after: bytes) -> None:
     survives(after + garbage, random.Random(len(garbage)))
 
@@ -47,7 +48,7 @@ def test_well_framed_garbage(bodies: list[tuple[int, bytes]]) -> None:
 def test_pdvs_in_any_order(numbers: list[tuple[int, int, bytes]], fields: list[int]) -> None:
     values = [pdv(*number) for number in numbers]
     for place, field in enumerate(fields):
-        command = wire.command({0x0002: wire.CT, 0x0100: field, 0x0110: 1, 0x0120: 1, 0x0800: place % 2, 0x1000: "1.2"})
+        command = pdus.command_set({0x0002: CT, 0x0100: field, 0x0110: 1, 0x0120: 1, 0x0800: place % 2, 0x1000: "1.2"})
         values.insert(2 * place, pdv(3, 3, command))
     survives(REQUEST + b"".join(pdu(P_DATA, value) for value in values), random.Random(1))
 
@@ -72,7 +73,7 @@ def test_request_cut_anywhere(length: int) -> None:
         assert len(request.contexts) <= 3
 
 
-ELEMENTS = wire.store_elements() | {0x0120: 3, 0x1030: b"MOVE", 0x1031: 9}
+ELEMENTS = pdus.STORE_RQ | {0x0120: 3, 0x1030: b"MOVE", 0x1031: 9}
 VALUES = (b"", b"\0", b"\1\0", b"\1\1", b"\xff\xff", b"\0\0\0\0", b"1.2\0", b"A" * 65, bytes(300))
 
 
@@ -87,19 +88,19 @@ def read(data: bytes) -> Command | None:
 @pytest.mark.parametrize("number", ELEMENTS)
 def test_each_command_element_dropped_doubled_retyped(number: int) -> None:
     required = number in (0x0100, 0x0110)
-    dropped = read(wire.command({key: value for key, value in ELEMENTS.items() if key != number}))
+    dropped = read(pdus.command_set({key: value for key, value in ELEMENTS.items() if key != number}))
     assert (dropped is None) is required
-    whole = wire.command(ELEMENTS)
-    once, twice = read(whole), read(whole + wire.element(number, b"\2\2"))
+    whole = pdus.command_set(ELEMENTS)
+    once, twice = read(whole), read(whole + pdus.element(number, b"\2\2"))
     assert once and twice and twice._replace(encoded=b"") == once._replace(encoded=b"")  # the first counts
     for value in VALUES:
-        retyped = read(wire.command(ELEMENTS | {number: value}))
+        retyped = read(pdus.command_set(ELEMENTS | {number: value}))
         assert (retyped is None) is (number in (0x0100, 0x0110, 0x0800) and len(value) < 2)
-        survives(REQUEST + wire.message(3, ELEMENTS | {number: value}, b"data"), random.Random(2))
+        survives(REQUEST + pdus.message(3, ELEMENTS | {number: value}, b"data"), random.Random(2))
 
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.binary(max_size=120))
 def test_command_decoder_raises_declared_errors_only(data: bytes) -> None:
     read(data)
-    read(wire.command(ELEMENTS)[: len(data)] + data)
+    read(pdus.command_set(ELEMENTS)[: len(data)] + data)

@@ -15,9 +15,10 @@ from dcmrecv_core.proto import events
 from dcmrecv_core.proto.associate import ContextResult, UserInformation, decode_associate_rq
 from dcmrecv_core.proto.negotiation import Answer, negotiate
 from dcmrecv_core.proto.pdu import PeerAborted, Rejection, check_request_header
-from support.protocol import pdus as wire
+from support.protocol import pdus
 from support.protocol.acceptor_runs import Run, established, make
-from support.protocol.pdus import BIG_ENDIAN, CT, EXPLICIT, IMPLICIT, MR, VERIFICATION, context, counted, item
+from support.protocol.pdus import context, counted, item
+from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
 
 ASK = {"nothing": None, "both": (True, True), "scp": (False, True), "scu": (True, False)}
 RESULT_REFUSED = (2, None)
@@ -38,26 +39,25 @@ ROLES: dict[Role | None, tuple[tuple[int, tuple[bool, bool] | None], ...]] = {
 )
 def test_role(ours: Role | None, asked: str, expected: tuple[int, tuple[bool, bool] | None]) -> None:
     answer = negotiate(
-        [ProposedContext(1, CT, (IMPLICIT,), ASK[asked])], [SupportedContext(CT, (IMPLICIT,), role=ours)]
+        [ProposedContext(1, CT, (IMPLICIT_LE,), ASK[asked])], [SupportedContext(CT, (IMPLICIT_LE,), role=ours)]
     )
     assert (answer.results[0].result, answer.roles.get(CT)) == expected
     assert bool(answer.accepted) is (expected[0] == 0)
 
 
-DEFLATED = "1.2.840.10008.1.2.1.99"
 #                          ours                             proposed                 result, transfer syntax
 SYNTAXES: dict[str, tuple[list[tuple[str, ...] | None], tuple[str, ...], int, str]] = {
-    "our order counts": ([(EXPLICIT, IMPLICIT)], (IMPLICIT, EXPLICIT), 0, EXPLICIT),
-    "our second": ([(EXPLICIT, IMPLICIT)], (DEFLATED, IMPLICIT), 0, IMPLICIT),
-    "none in common": ([(EXPLICIT, IMPLICIT)], (DEFLATED, BIG_ENDIAN), 4, IMPLICIT),
-    "class unknown": ([], (IMPLICIT,), 3, IMPLICIT),
-    "any: the proposer's order": ([None], (DEFLATED, IMPLICIT), 0, DEFLATED),
-    "union, the first source's order": ([(IMPLICIT,), (EXPLICIT,)], (EXPLICIT, IMPLICIT), 0, IMPLICIT),
-    "union, found in the second": ([(BIG_ENDIAN,), (EXPLICIT,)], (EXPLICIT, IMPLICIT), 0, EXPLICIT),
-    "some, then anything: the listed first": ([(BIG_ENDIAN,), None], (EXPLICIT, BIG_ENDIAN), 0, BIG_ENDIAN),
-    "some, then anything: none listed": ([(BIG_ENDIAN,), None], (DEFLATED, EXPLICIT), 0, DEFLATED),
-    "any united with some": ([None, (BIG_ENDIAN,)], (EXPLICIT, BIG_ENDIAN), 0, EXPLICIT),
-    "supported in no syntax": ([()], (IMPLICIT,), 4, IMPLICIT),
+    "our order counts": ([(EXPLICIT_LE, IMPLICIT_LE)], (IMPLICIT_LE, EXPLICIT_LE), 0, EXPLICIT_LE),
+    "our second": ([(EXPLICIT_LE, IMPLICIT_LE)], (DEFLATED, IMPLICIT_LE), 0, IMPLICIT_LE),
+    "none in common": ([(EXPLICIT_LE, IMPLICIT_LE)], (DEFLATED, BIG_ENDIAN), 4, IMPLICIT_LE),
+    "class unknown": ([], (IMPLICIT_LE,), 3, IMPLICIT_LE),
+    "any: the proposer's order": ([None], (DEFLATED, IMPLICIT_LE), 0, DEFLATED),
+    "union, the first source's order": ([(IMPLICIT_LE,), (EXPLICIT_LE,)], (EXPLICIT_LE, IMPLICIT_LE), 0, IMPLICIT_LE),
+    "union, found in the second": ([(BIG_ENDIAN,), (EXPLICIT_LE,)], (EXPLICIT_LE, IMPLICIT_LE), 0, EXPLICIT_LE),
+    "some, then anything: the listed first": ([(BIG_ENDIAN,), None], (EXPLICIT_LE, BIG_ENDIAN), 0, BIG_ENDIAN),
+    "some, then anything: none listed": ([(BIG_ENDIAN,), None], (DEFLATED, EXPLICIT_LE), 0, DEFLATED),
+    "any united with some": ([None, (BIG_ENDIAN,)], (EXPLICIT_LE, BIG_ENDIAN), 0, EXPLICIT_LE),
+    "supported in no syntax": ([()], (IMPLICIT_LE,), 4, IMPLICIT_LE),
 }
 
 
@@ -70,39 +70,44 @@ def test_transfer_syntax(
 
 
 def test_any_syntax_is_chosen_for_each_context_on_its_own() -> None:
-    proposed = [ProposedContext(1, CT, (DEFLATED, IMPLICIT)), ProposedContext(3, CT, (BIG_ENDIAN,))]
-    answer = negotiate([*proposed, ProposedContext(5, MR, (IMPLICIT,))], [SupportedContext(CT, None)])
-    assert [tuple(result) for result in answer.results] == [(1, 0, DEFLATED), (3, 0, BIG_ENDIAN), (5, 3, IMPLICIT)]
+    proposed = [ProposedContext(1, CT, (DEFLATED, IMPLICIT_LE)), ProposedContext(3, CT, (BIG_ENDIAN,))]
+    answer = negotiate([*proposed, ProposedContext(5, MR, (IMPLICIT_LE,))], [SupportedContext(CT, None)])
+    assert [tuple(result) for result in answer.results] == [(1, 0, DEFLATED), (3, 0, BIG_ENDIAN), (5, 3, IMPLICIT_LE)]
 
 
 def test_role_and_extended_negotiation_of_the_first_source_that_has_them() -> None:
     ours = [
-        SupportedContext(CT, (IMPLICIT,)),
-        SupportedContext(CT, (EXPLICIT,), Role.BOTH, b""),
-        SupportedContext(CT, (EXPLICIT,), Role.SCP, b"second"),
+        SupportedContext(CT, (IMPLICIT_LE,)),
+        SupportedContext(CT, (EXPLICIT_LE,), Role.BOTH, b""),
+        SupportedContext(CT, (EXPLICIT_LE,), Role.SCP, b"second"),
     ]
-    answer = negotiate([ProposedContext(1, CT, (IMPLICIT,), (True, True))], ours)
+    answer = negotiate([ProposedContext(1, CT, (IMPLICIT_LE,), (True, True))], ours)
     assert (answer.roles, answer.extended) == ({CT: (True, True)}, {CT: b""})
 
 
 @pytest.mark.parametrize("asked", [None, b"\1\2"])
 def test_extended_negotiation_is_answered_for_what_is_accepted(asked: bytes | None) -> None:
     """Also where the peer sent no such item, as the original does."""
-    ours = [SupportedContext(CT, (EXPLICIT,), None, b"ct"), SupportedContext(MR, (EXPLICIT,), None, b"mr")]
-    proposed = [ProposedContext(1, CT, (EXPLICIT,), None, asked), ProposedContext(3, MR, (IMPLICIT,), None, asked)]
+    ours = [SupportedContext(CT, (EXPLICIT_LE,), None, b"ct"), SupportedContext(MR, (EXPLICIT_LE,), None, b"mr")]
+    proposed = [
+        ProposedContext(1, CT, (EXPLICIT_LE,), None, asked),
+        ProposedContext(3, MR, (IMPLICIT_LE,), None, asked),
+    ]
     assert negotiate(proposed, ours).extended == {CT: b"ct"}
 
 
 def test_user_information_of_the_answer() -> None:
     run = Run(
         max_pdu=16385,
-        supported=[SupportedContext(CT, (IMPLICIT,), Role.BOTH, b"\1\0\2"), SupportedContext(MR, (IMPLICIT,))],
+        supported=[SupportedContext(CT, (IMPLICIT_LE,), Role.BOTH, b"\1\0\2"), SupportedContext(MR, (IMPLICIT_LE,))],
     )
     roles = [item(0x54, counted(CT), b"\1\1"), item(0x54, counted(MR), b"\0\1"), item(0x54, counted("9.9"), b"\1\1")]
     roles.append(item(0x54, counted(CT), b"\0\1"))  # of two for a class the first one counts
     window = item(0x53, struct.pack(">HH", 0, 0))
-    run.feed(wire.request([context(1, CT, IMPLICIT), context(3, MR, IMPLICIT)], [wire.max_length(0), window, *roles]))
-    assert wire.user_items(run.sent[6:]) == [
+    run.feed(
+        pdus.request([context(1, CT, IMPLICIT_LE), context(3, MR, IMPLICIT_LE)], [pdus.max_length(0), window, *roles])
+    )
+    assert pdus.user_items(run.sent[6:]) == [
         (0x51, struct.pack(">I", 16384)),  # never odd
         (0x52, b"1.2.3"),
         (0x53, struct.pack(">HH", 1, 1)),
@@ -115,48 +120,50 @@ def test_user_information_of_the_answer() -> None:
 @pytest.mark.parametrize("identity", [b"\1\1\0\3joe\0\0", b"\1\0\0\3joe\0\0", b"\2\1\0\3joe\0\2pw"])
 def test_nothing_optional_is_answered_unless_asked_for(identity: bytes) -> None:
     run = Run()
-    run.feed(wire.request(user=[wire.max_length(0), item(0x58, identity), item(0x57, bytes(6)), item(0x77, b"new")]))
-    assert [kind for kind, _ in wire.user_items(run.sent[6:])] == [0x51, 0x52, 0x55]
+    run.feed(pdus.request(user=[pdus.max_length(0), item(0x58, identity), item(0x57, bytes(6)), item(0x77, b"new")]))
+    assert [kind for kind, _ in pdus.user_items(run.sent[6:])] == [0x51, 0x52, 0x55]
 
 
 def test_user_identity_response() -> None:
     acceptor = make()
-    acceptor.receive_request(wire.request(user=[item(0x58, b"\2\1\0\3joe\0\2pw")]))
+    acceptor.receive_request(pdus.request(user=[item(0x58, b"\2\1\0\3joe\0\2pw")]))
     event = acceptor.next_event()
     assert isinstance(event, events.AssociateRequested)
     assert event.request.user.user_identity == UserIdentity(2, True, b"joe", b"pw")
-    acceptor.accept(Answer((ContextResult(1, 0, IMPLICIT),), {1: (VERIFICATION, IMPLICIT)}), identity_response=b"")
-    assert wire.user_items(acceptor.data_to_send()[6:])[-1] == (0x59, b"\0\0")
+    acceptor.accept(
+        Answer((ContextResult(1, 0, IMPLICIT_LE),), {1: (VERIFICATION, IMPLICIT_LE)}), identity_response=b""
+    )
+    assert pdus.user_items(acceptor.data_to_send()[6:])[-1] == (0x59, b"\0\0")
 
 
 def test_a_message_behind_the_request_is_served_after_the_decision() -> None:
-    assert wire.statuses(established(wire.echo() + wire.store()).answers) == [(1, 0x8030, 7, 0), (3, 0x8001, 7, 0)]
+    assert pdus.statuses(established(pdus.echo() + pdus.store()).answers) == [(1, 0x8030, 7, 0), (3, 0x8001, 7, 0)]
 
 
 def test_request_that_somebody_else_has_read() -> None:
     acceptor = make()
-    acceptor.receive_request(wire.request())
+    acceptor.receive_request(pdus.request())
     event = acceptor.next_event()
     assert isinstance(event, events.AssociateRequested)
     with pytest.raises(LocalProtocolError):
-        acceptor.receive_request(wire.request())
+        acceptor.receive_request(pdus.request())
     acceptor.reject(Rejection(2, 3, 2))
-    assert acceptor.data_to_send() == wire.hexa("03 00 00000004 00 02 03 02")
+    assert acceptor.data_to_send() == pdus.hexa("03 00 00000004 00 02 03 02")
 
 
-@pytest.mark.parametrize("data", [b"", b"\1\0", wire.request()[:-1], wire.request() + b"\0", wire.echo(), bytes(80)])
+@pytest.mark.parametrize("data", [b"", b"\1\0", pdus.request()[:-1], pdus.request() + b"\0", pdus.echo(), bytes(80)])
 def test_request_that_is_none(data: bytes) -> None:
     acceptor = make()
     acceptor.receive_request(data)
     assert isinstance(acceptor.next_event(), events.Failed)
-    assert acceptor.data_to_send() == wire.abort(0, 0)
+    assert acceptor.data_to_send() == pdus.abort(0, 0)
 
 
 def test_request_after_the_beginning_of_another() -> None:
     run = Run()
-    run.feed(wire.request()[:20])
+    run.feed(pdus.request()[:20])
     with pytest.raises(LocalProtocolError):
-        run.acceptor.receive_request(wire.request())
+        run.acceptor.receive_request(pdus.request())
 
 
 @pytest.mark.parametrize(
@@ -164,13 +171,13 @@ def test_request_after_the_beginning_of_another() -> None:
     [("01 00 00000044", 68), ("01 ff 00000044", 68), ("01 00 00100000", 1 << 20)],
 )
 def test_header_of_a_request(header: str, length: int) -> None:
-    assert check_request_header(wire.hexa(header)) == length
+    assert check_request_header(pdus.hexa(header)) == length
 
 
 @pytest.mark.parametrize("header", ["02 00 00000044", "01 00 00000043", "01 00 00100001", "01 00 ffffffff"])
 def test_header_that_is_refused(header: str) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
-        check_request_header(wire.hexa(header))
+        check_request_header(pdus.hexa(header))
     assert (caught.value.source, caught.value.reason) == (0, 0)
 
 
@@ -194,21 +201,23 @@ def test_answer_does_not_outgrow_its_item_by_what_a_peer_proposes() -> None:
     """Roles are answered with the peer's own UIDs: these fill its user information to the last three bytes."""
     uids = [f"{number:03}." + "1" * 504 for number in range(127)]
     run = Run(supported=[SupportedContext(uid, None) for uid in uids])
-    contexts = [context(number, uid, IMPLICIT) for number, uid in enumerate(uids)]
-    run.feed(wire.request(contexts, [item(0x54, counted(uid), b"\1\0") for uid in uids]))
-    assert set(wire.results(run.sent[6:]).values()) == {(0, IMPLICIT)}
+    contexts = [context(number, uid, IMPLICIT_LE) for number, uid in enumerate(uids)]
+    run.feed(pdus.request(contexts, [item(0x54, counted(uid), b"\1\0") for uid in uids]))
+    assert set(pdus.accepted(run.sent[6:]).values()) == {(0, IMPLICIT_LE)}
 
 
 @pytest.mark.parametrize("length", [65536, 1 << 20])
 def test_answer_of_ours_that_is_too_long_is_our_mistake(length: int) -> None:
     acceptor = make()
-    acceptor.receive_request(wire.request())
+    acceptor.receive_request(pdus.request())
     acceptor.next_event()
     information = bytes(length - len(counted(VERIFICATION)))
     with pytest.raises(LocalProtocolError):
         acceptor.accept(
             Answer(
-                (ContextResult(1, 0, IMPLICIT),), {1: (VERIFICATION, IMPLICIT)}, extended={VERIFICATION: information}
+                (ContextResult(1, 0, IMPLICIT_LE),),
+                {1: (VERIFICATION, IMPLICIT_LE)},
+                extended={VERIFICATION: information},
             )
         )
 
@@ -216,15 +225,17 @@ def test_answer_of_ours_that_is_too_long_is_our_mistake(length: int) -> None:
 @pytest.mark.parametrize(("length", "answered"), [(128, True), (129, False)])
 def test_roles_of_endless_uids_are_not_answered(length: int, answered: bool) -> None:
     uid = "1." + "1" * (length - 2)
-    run = Run(supported=[SupportedContext(uid, (IMPLICIT,), Role.BOTH)])
-    run.feed(wire.request([context(1, uid, IMPLICIT)], [wire.max_length(0), item(0x54, counted(uid), b"\1\1")]))
-    assert ((0x54, counted(uid) + b"\1\1") in wire.user_items(run.sent[6:])) is answered
+    run = Run(supported=[SupportedContext(uid, (IMPLICIT_LE,), Role.BOTH)])
+    run.feed(pdus.request([context(1, uid, IMPLICIT_LE)], [pdus.max_length(0), item(0x54, counted(uid), b"\1\1")]))
+    assert ((0x54, counted(uid) + b"\1\1") in pdus.user_items(run.sent[6:])) is answered
 
 
 def test_the_answers_fixed_fields() -> None:
     """Version, both titles as they came, the application context (PS3.8 table 9-17)."""
     accept = established().sent[6:]
-    assert accept[:74] == b"\0\1\0\0" + b"ANY".ljust(16) + b"WIRE".ljust(16) + bytes(32) + wire.hexa("10 00 0015 312e")
+    assert accept[:74] == b"\0\1\0\0" + b"ANY".ljust(16) + b"RAWSCU".ljust(16) + bytes(32) + pdus.hexa(
+        "10 00 0015 312e"
+    )
 
 
 UIDS = st.lists(st.integers(0, 99999), min_size=1, max_size=6).map(lambda parts: ".".join(map(str, [1, *parts])))
@@ -246,7 +257,7 @@ USERS = st.fixed_dictionaries(
 
 
 def user_items(user: UserInformation) -> list[bytes]:
-    items = [] if user.max_length is None else [wire.max_length(user.max_length)]
+    items = [] if user.max_length is None else [pdus.max_length(user.max_length)]
     if user.implementation_class_uid:
         items.append(item(0x52, user.implementation_class_uid))
     if user.async_window:
@@ -267,7 +278,7 @@ def test_every_request_is_read_back(
     version: int, called: bytes, calling: bytes, contexts: dict[int, tuple[str, list[str]]], user: dict[str, object]
 ) -> None:
     information = UserInformation(**user)  # type: ignore[arg-type]
-    stream = wire.request(
+    stream = pdus.request(
         [context(number, abstract, *syntaxes) for number, (abstract, syntaxes) in contexts.items()],
         user_items(information),
         version=version,
@@ -292,8 +303,8 @@ def test_pynetdicom_reads_every_answer(
     results: dict[int, tuple[int, str]], roles: dict[str, tuple[bool, bool]], extended: dict[str, bytes]
 ) -> None:
     acceptor = make(1 << 16)
-    request = [context(2 * number + 1, CT, IMPLICIT) for number in results]
-    acceptor.receive_request(wire.request(request, [wire.max_length(0), item(0x53, struct.pack(">HH", 5, 5))]))
+    request = [context(2 * number + 1, CT, IMPLICIT_LE) for number in results]
+    acceptor.receive_request(pdus.request(request, [pdus.max_length(0), item(0x53, struct.pack(">HH", 5, 5))]))
     acceptor.next_event()
     acceptor.accept(
         Answer(

@@ -7,9 +7,10 @@ import pytest
 from dcmrecv_core.api.model import UserIdentity
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.associate import AssociateRequest
-from support.protocol import pdus as wire
+from support.protocol import pdus
 from support.protocol.acceptor_runs import make, run
-from support.protocol.pdus import CT, hexa
+from support.protocol.pdus import hexa
+from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 ECHOSCU = hexa("""
 01 00 000000cd                                      ; A-ASSOCIATE-RQ, 205 bytes
@@ -67,18 +68,18 @@ DCMSEND = hexa("""
 """)
 
 CASES = {
-    "echoscu": (ECHOSCU, "ECHOSCU", [(1, wire.VERIFICATION, (wire.IMPLICIT,))], {1: (0, wire.IMPLICIT)}),
+    "echoscu": (ECHOSCU, "ECHOSCU", [(1, VERIFICATION, (IMPLICIT_LE,))], {1: (0, IMPLICIT_LE)}),
     "storescu": (
         STORESCU,
         "STORESCU",
-        [(1, CT, (wire.EXPLICIT,)), (3, CT, (wire.BIG_ENDIAN, wire.IMPLICIT))],
-        {1: (0, wire.EXPLICIT), 3: (0, wire.IMPLICIT)},
+        [(1, CT, (EXPLICIT_LE,)), (3, CT, (BIG_ENDIAN, IMPLICIT_LE))],
+        {1: (0, EXPLICIT_LE), 3: (0, IMPLICIT_LE)},
     ),
     "dcmsend": (
         DCMSEND,
         "DCMSEND",
-        [(1, CT, (wire.EXPLICIT, wire.BIG_ENDIAN, wire.IMPLICIT))],
-        {1: (0, wire.EXPLICIT)},
+        [(1, CT, (EXPLICIT_LE, BIG_ENDIAN, IMPLICIT_LE))],
+        {1: (0, EXPLICIT_LE)},
     ),
 }
 
@@ -103,7 +104,7 @@ def test_request(
     assert request.user.implementation_version_name == "OFFIS_DCMTK_367"
     done = run(stream)
     assert done.log == [("requested", calling, "ANY-SCP")]
-    assert wire.results(done.sent[6:]) == results
+    assert pdus.accepted(done.sent[6:]) == results
 
 
 def test_user_identity() -> None:

@@ -13,17 +13,18 @@ from pynetdicom.dimse_messages import C_ECHO_RSP, C_STORE_RSP, DIMSEMessage
 from pynetdicom.pdu import P_DATA_TF
 
 from dcmrecv_core.proto.dimse import Command, encode_response
-from support.protocol import pdus as wire
+from support.protocol import pdus
 from support.protocol.acceptor_runs import Run, established
-from support.protocol.pdus import CT, hexa
+from support.protocol.pdus import hexa
+from support.uids import CT, VERIFICATION
 
 
 def primitive(message: DIMSEMessage, stream: bytes) -> Any:
     """What pynetdicom makes of P-DATA-TF PDUs."""
-    for kind, body in wire.pdus(stream):
-        assert kind == wire.P_DATA
+    for kind, body in pdus.read_pdus(stream):
+        assert kind == pdus.P_DATA
         p_data = P_DATA_TF()
-        p_data.decode(wire.pdu(kind, body))
+        p_data.decode(pdus.pdu(kind, body))
         message.decode_msg(p_data.to_primitive())
     return message.message_to_primitive()
 
@@ -31,7 +32,7 @@ def primitive(message: DIMSEMessage, stream: bytes) -> Any:
 @pytest.mark.parametrize("instance", ["1.2.3", "1.2.34", "1." + "2" * 62])
 @pytest.mark.parametrize("status", [0x0000, 0xA700, 0xB000, 0xC000, 0x0110])
 def test_pynetdicom_reads_store_response(instance: str, status: int) -> None:
-    stream = wire.message(3, wire.store_elements(0xFFFE, CT, instance), b"data")
+    stream = pdus.message(3, pdus.store_rq(CT, instance, 0xFFFE), b"data")
     response = primitive(C_STORE_RSP(), established(stream, status=status).answers)
     assert response.MessageIDBeingRespondedTo == 0xFFFE
     assert response.Status == status
@@ -40,9 +41,9 @@ def test_pynetdicom_reads_store_response(instance: str, status: int) -> None:
 
 
 def test_pynetdicom_reads_echo_response() -> None:
-    response = primitive(C_ECHO_RSP(), established(wire.echo(1)).answers)
+    response = primitive(C_ECHO_RSP(), established(pdus.echo(1)).answers)
     assert (response.MessageIDBeingRespondedTo, response.Status) == (1, 0)
-    assert response.AffectedSOPClassUID == wire.VERIFICATION
+    assert response.AffectedSOPClassUID == VERIFICATION
 
 
 def test_pydicom_reads_comment_and_offending_elements() -> None:
@@ -62,7 +63,7 @@ def test_pydicom_reads_comment_and_offending_elements() -> None:
 
 
 def test_bytes_of_a_response() -> None:
-    assert established(wire.store()).answers == hexa("""
+    assert established(pdus.store()).answers == hexa("""
         04 00 00000070                     ; P-DATA-TF
         0000006c 03 03                     ; PDV on context 3: command, last
         0000 0000 04000000 5e000000        ; group length 94
@@ -88,14 +89,14 @@ def test_bytes_of_a_response() -> None:
 )
 def test_comment_is_a_valid_long_string(comment: str, expected: bytes) -> None:
     encoded = encode_response(Command(0x0001, 5, True), 0x0110, comment)
-    assert wire.elements_of(encoded)[0x0902] == expected
+    assert pdus.parse_command(encoded)[0x0902] == expected
 
 
 @pytest.mark.parametrize("raw", [b"1.2\0", b"1.2 ", b"1.2\0junk", b"\xff\xfe", b"1.2.3\0"])
 def test_class_and_instance_are_echoed_as_received(raw: bytes) -> None:
-    stream = wire.message(3, wire.store_elements() | {0x0002: raw, 0x1000: raw}, b"data")
-    done = Run().feed_all([wire.request() + stream])
-    [(_, elements)] = wire.commands(done.answers)
+    stream = pdus.message(3, pdus.STORE_RQ | {0x0002: raw, 0x1000: raw}, b"data")
+    done = Run().feed_all([pdus.request() + stream])
+    [(_, elements)] = pdus.read_commands(done.answers)
     padded = raw + bytes(len(raw) % 2)
     assert (elements[0x0002], elements[0x1000]) == (padded, padded)
 
@@ -103,12 +104,12 @@ def test_class_and_instance_are_echoed_as_received(raw: bytes) -> None:
 @settings(max_examples=60, deadline=None)
 @given(limit=st.integers(8, 200), instance=st.integers(1, 10**40), status=st.integers(0, 65535))
 def test_response_fits_the_peers_maximum(limit: int, instance: int, status: int) -> None:
-    elements = wire.store_elements(3, CT, f"1.{instance}")
-    run = Run(status=status).feed_all([wire.request(user=[wire.max_length(limit)]) + wire.message(3, elements, b"d")])
+    elements = pdus.store_rq(CT, f"1.{instance}", 3)
+    run = Run(status=status).feed_all([pdus.request(user=[pdus.max_length(limit)]) + pdus.message(3, elements, b"d")])
     parts = []
-    for _, body in wire.pdus(run.answers):
+    for _, body in pdus.read_pdus(run.answers):
         assert len(body) <= limit
-        [(number, control, fragment)] = wire.pdvs(body)
+        [(number, control, fragment)] = pdus.read_pdvs(body)
         assert number == 3
         assert fragment and len(fragment) % 2 == 0
         parts.append(control)
@@ -119,6 +120,6 @@ def test_response_fits_the_peers_maximum(limit: int, instance: int, status: int)
 
 @pytest.mark.parametrize("limit", [None, 0, 131072, 0xFFFFFFFF])
 def test_response_is_not_cut_without_need(limit: int | None) -> None:
-    user = [] if limit is None else [wire.max_length(limit)]
-    run = Run().feed_all([wire.request(user=user) + wire.store()])
-    assert len(list(wire.pdus(run.answers))) == 1
+    user = [] if limit is None else [pdus.max_length(limit)]
+    run = Run().feed_all([pdus.request(user=user) + pdus.store()])
+    assert len(list(pdus.read_pdus(run.answers))) == 1

@@ -13,13 +13,14 @@ from dcmrecv_core.proto.dimse import Command
 from dcmrecv_core.proto.negotiation import Answer
 from dcmrecv_core.proto.pdu import Rejection
 from dcmrecv_core.proto.states import State
-from support.protocol import pdus as wire
+from support.protocol import pdus
 from support.protocol.acceptor_runs import make
 from support.protocol.state_table import cells
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 ANSWER = Answer(
-    (ContextResult(1, 0, wire.IMPLICIT), ContextResult(3, 0, wire.EXPLICIT), ContextResult(5, 3, "1.2")),
-    {1: (wire.VERIFICATION, wire.IMPLICIT), 3: (wire.CT, wire.EXPLICIT)},
+    (ContextResult(1, 0, IMPLICIT_LE), ContextResult(3, 0, EXPLICIT_LE), ContextResult(5, 3, "1.2")),
+    {1: (VERIFICATION, IMPLICIT_LE), 3: (CT, EXPLICIT_LE)},
 )
 ECHO = Command(0x0030, 7, False)
 
@@ -32,7 +33,7 @@ def put(acceptor: Acceptor, data: bytes) -> None:
 def in_state(number: int) -> Acceptor:
     acceptor = make()
     if number > 2:
-        put(acceptor, wire.request())
+        put(acceptor, pdus.request())
         acceptor.next_event()
     if number > 3:
         acceptor.accept(ANSWER)
@@ -40,7 +41,7 @@ def in_state(number: int) -> Acceptor:
         # The core answers a release in the same breath, so nothing is ever met here; the cells hold all the same
         acceptor.state = State.STA8
     if number == 13:
-        put(acceptor, wire.release_rq())
+        put(acceptor, pdus.release_rq())
         acceptor.next_event()
     acceptor.data_to_send()
     assert acceptor.state == number
@@ -48,15 +49,15 @@ def in_state(number: int) -> Acceptor:
 
 
 PDUS: dict[str, bytes] = {
-    "Evt3 A-ASSOCIATE-AC": wire.pdu(wire.AC, bytes(68)),
-    "Evt4 A-ASSOCIATE-RJ": wire.hexa("03 00 00000004 00 01 01 01"),
-    "Evt6 A-ASSOCIATE-RQ": wire.request(),
-    "Evt10 P-DATA-TF": wire.echo(),
-    "Evt12 A-RELEASE-RQ": wire.release_rq(),
-    "Evt13 A-RELEASE-RP": wire.hexa("06 00 00000004 00000000"),
-    "Evt16 A-ABORT": wire.abort(0, 0),
-    "Evt19 unrecognized PDU": wire.hexa("08 00 00000000"),
-    "Evt19 invalid PDU": wire.hexa("07 00 00000002 0000"),
+    "Evt3 A-ASSOCIATE-AC": pdus.pdu(pdus.ASSOCIATE_AC, bytes(68)),
+    "Evt4 A-ASSOCIATE-RJ": pdus.hexa("03 00 00000004 00 01 01 01"),
+    "Evt6 A-ASSOCIATE-RQ": pdus.request(),
+    "Evt10 P-DATA-TF": pdus.echo(),
+    "Evt12 A-RELEASE-RQ": pdus.release_rq(),
+    "Evt13 A-RELEASE-RP": pdus.hexa("06 00 00000004 00000000"),
+    "Evt16 A-ABORT": pdus.abort(0, 0),
+    "Evt19 unrecognized PDU": pdus.hexa("08 00 00000000"),
+    "Evt19 invalid PDU": pdus.hexa("07 00 00000002 0000"),
 }
 CALLS: dict[str, Callable[[Acceptor], None]] = {
     "Evt7 accept": lambda acceptor: acceptor.accept(ANSWER),
@@ -118,7 +119,7 @@ def test_cell(event: str, number: int, cell: str, bytewise: bool) -> None:
     state, artim, sent, told_name = EFFECTS[action]
     assert acceptor.state == (state or number)
     assert acceptor.artim is (artim_before if artim is None else artim)
-    expected = wire.hexa(sent) + (bytes([int(reason)]) if reason else b"")
+    expected = pdus.hexa(sent) + (bytes([int(reason)]) if reason else b"")
     output = acceptor.data_to_send()
     assert output[: len(expected)] == expected
     assert not output if not expected else expected[0] in (2, 4) or len(output) == len(expected)
@@ -134,10 +135,10 @@ def test_artim_runs_while_waiting_for_a_request_or_the_end_only() -> None:
     assert {number: in_state(number).artim for number in (2, 3, 6, 13)} == {2: True, 3: False, 6: False, 13: True}
 
 
-@pytest.mark.parametrize("data", [b"", bytes(5), b"\4" + bytes(5), wire.echo(), bytes(1000)])
+@pytest.mark.parametrize("data", [b"", bytes(5), b"\4" + bytes(5), pdus.echo(), bytes(1000)])
 def test_nothing_is_said_or_done_after_the_end(data: bytes) -> None:
     acceptor = in_state(6)
-    put(acceptor, wire.abort(0, 0))
+    put(acceptor, pdus.abort(0, 0))
     acceptor.next_event()
     put(acceptor, data)
     acceptor.receive_eof()

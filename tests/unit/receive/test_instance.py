@@ -17,11 +17,6 @@ from support.data.datasets import Node
 from support.plugins import ASSOCIATION, hooks
 from support.publishing import Calls, names
 from support.receiving import (
-    BIG,
-    CT,
-    DEFLATED,
-    EXPLICIT,
-    IMPLICIT,
     INSTANCE,
     LARGE_SEQUENCE,
     LARGE_VALUE,
@@ -34,9 +29,10 @@ from support.receiving import (
     send,
     stored_data,
 )
+from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE
 
 MEMORY = pytest.mark.parametrize("memory", [None, 4000, 16], ids=["in memory", "spooled", "spooled at once"])
-SYNTAXES = pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, DEFLATED])
+SYNTAXES = pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN, DEFLATED])
 
 
 def test_plain_attributes(tmp_path: Path) -> None:
@@ -49,7 +45,7 @@ def test_plain_attributes(tmp_path: Path) -> None:
 
     data = data_set()
     values, _ = in_receive(receiver(tmp_path), data, look)
-    assert values == (CT, INSTANCE, EXPLICIT, ASSOCIATION, "CT", len(data), 0, {"seen": True})
+    assert values == (CT, INSTANCE, EXPLICIT_LE, ASSOCIATION, "CT", len(data), 0, {"seen": True})
 
 
 @pytest.mark.parametrize(("sop_class", "prefix"), [("1.2.840.10008.5.1.4.1.1.4", "MR"), ("1.2.3", "UNKNOWN")])
@@ -91,8 +87,8 @@ def test_elements(tmp_path: Path, memory: int | None, syntax: str) -> None:
 
 @pytest.mark.parametrize("mode", [{"storage_mode": "bit-preserving"}, {}])
 def test_elements_of_what_was_not_checked(tmp_path: Path, mode: dict[str, Any]) -> None:
-    syntax = EXPLICIT if mode else UNKNOWN
-    data = in_syntax(IMPLICIT if syntax == UNKNOWN else EXPLICIT)
+    syntax = EXPLICIT_LE if mode else UNKNOWN
+    data = in_syntax(IMPLICIT_LE if syntax == UNKNOWN else EXPLICIT_LE)
     values, _ = in_receive(
         receiver(tmp_path, **mode), data, lambda i: (i.get("SeriesDate"), i.header.Modality), syntax=syntax
     )

@@ -18,21 +18,8 @@ from dcmrecv_core.receive.pipeline import Outcome
 from support.data.datasets import Node, deflate, encode
 from support.plugins import ASSOCIATION, hooks, raising
 from support.publishing import HIDDEN, Calls, Mount, is_directory, is_file, names, without_links
-from support.receiving import (
-    BIG,
-    CT,
-    DEFLATED,
-    EXPLICIT,
-    HEAD,
-    IMPLICIT,
-    INSTANCE,
-    UNKNOWN,
-    data_set,
-    in_syntax,
-    receiver,
-    send,
-    stored_data,
-)
+from support.receiving import HEAD, INSTANCE, UNKNOWN, data_set, in_syntax, receiver, send, stored_data
+from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE
 
 FILE = f"CT.{INSTANCE}"
 SIZES = pytest.mark.parametrize("memory", [None, 100], ids=["in memory", "spooled"])
@@ -53,7 +40,7 @@ def descriptors() -> Callable[[], int]:
 
 @SIZES
 @pytest.mark.parametrize("mode", [{}, BIT_PRESERVING], ids=["normal", "bit preserving"])
-@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, DEFLATED, UNKNOWN])
+@pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN, DEFLATED, UNKNOWN])
 def test_what_is_stored_is_what_was_sent(
     tmp_path: Path, memory: int | None, mode: dict[str, Any], syntax: str, descriptors: Callable[[], int]
 ) -> None:
@@ -75,7 +62,7 @@ def test_fragments_of_any_size(tmp_path: Path, fragment: int) -> None:
 
 def test_fragments_are_copied(tmp_path: Path) -> None:
     data = bytearray(data_set())
-    reception = receiver(tmp_path).begin(ASSOCIATION, CT, INSTANCE, EXPLICIT)
+    reception = receiver(tmp_path).begin(ASSOCIATION, CT, INSTANCE, EXPLICIT_LE)
     reception.write([memoryview(data)[:100], memoryview(data)[100:]])
     assert reception.size == len(data)
     data[:] = bytes(len(data))
@@ -88,7 +75,7 @@ def test_one_after_the_other(tmp_path: Path, memory: int | None) -> None:
     """The buffer is used again: nothing of an instance gets into the next, even if one is dropped."""
     place = receiver(tmp_path, memory=memory)
     send(place, data_set(), instance="1")
-    dropped = place.begin(ASSOCIATION, CT, "2", EXPLICIT)
+    dropped = place.begin(ASSOCIATION, CT, "2", EXPLICIT_LE)
     dropped.write([memoryview(data_set())])
     dropped.discard()
     dropped.discard()
@@ -101,7 +88,7 @@ def test_one_after_the_other(tmp_path: Path, memory: int | None) -> None:
 @pytest.mark.parametrize("capabilities", [None, HIDDEN], ids=["unnamed", "hidden"])
 def test_nothing_stays_of_what_is_dropped(tmp_path: Path, capabilities: Any, descriptors: Callable[[], int]) -> None:
     place = receiver(tmp_path, memory=100, capabilities=capabilities)
-    reception = place.begin(ASSOCIATION, CT, INSTANCE, EXPLICIT)
+    reception = place.begin(ASSOCIATION, CT, INSTANCE, EXPLICIT_LE)
     reception.write([memoryview(data_set())])
     assert len(names(tmp_path)) == (capabilities is HIDDEN)
     reception.discard()
@@ -114,12 +101,12 @@ def test_nothing_stays_of_what_is_dropped(tmp_path: Path, capabilities: Any, des
 
 
 BROKEN: dict[str, tuple[bytes, str]] = {
-    "truncated in a value": (data_set()[:-1], EXPLICIT),
-    "truncated in a header": (encode(HEAD, EXPLICIT_LITTLE) + b"\x10\x00", EXPLICIT),
-    "in another encoding": (in_syntax(BIG), EXPLICIT),
+    "truncated in a value": (data_set()[:-1], EXPLICIT_LE),
+    "truncated in a header": (encode(HEAD, EXPLICIT_LITTLE) + b"\x10\x00", EXPLICIT_LE),
+    "in another encoding": (in_syntax(BIG_ENDIAN), EXPLICIT_LE),
     "not deflated": (data_set(), DEFLATED),
     "cut deflated": (deflate(data_set())[:-5], DEFLATED),
-    "nothing": (b"", EXPLICIT),
+    "nothing": (b"", EXPLICIT_LE),
     "nothing in an unknown encoding": (b"", UNKNOWN),
 }
 
@@ -206,7 +193,7 @@ def test_a_command_without_class(tmp_path: Path) -> None:
     bare = encode([Node(0x00080060, "CS", b"CT")], EXPLICIT_LITTLE)
     outcome = send(receiver(tmp_path / "bare"), bare, sop_class="")
     assert (outcome.status, outcome.elements) == (0xC000, (0x00080016,))
-    for settings, syntax in ((BIT_PRESERVING, EXPLICIT), ({}, UNKNOWN)):
+    for settings, syntax in ((BIT_PRESERVING, EXPLICIT_LE), ({}, UNKNOWN)):
         assert send(receiver(tmp_path / "bare", **settings), data_set(), sop_class="", syntax=syntax).status == 0x0122
     assert names(tmp_path) == [FILE]
 

@@ -17,13 +17,8 @@ from support.data.datasets import SEQUENCE_END, Node, deflate, encode, item
 from support.plugins import hooks
 from support.publishing import names
 from support.receiving import (
-    BIG,
-    DEFLATED,
-    EXPLICIT,
     HEAD,
-    IMPLICIT,
     INSTANCE,
-    JPEG,
     LARGE_SEQUENCE,
     LARGE_VALUE,
     PIXEL_DATA,
@@ -38,9 +33,10 @@ from support.receiving import (
     send,
     stored_data,
 )
+from support.uids import BIG_ENDIAN, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, JPEG
 
 MEMORY = pytest.mark.parametrize("memory", [None, 4000, 16], ids=["in memory", "spooled", "spooled at once"])
-SYNTAXES = pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, DEFLATED])
+SYNTAXES = pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN, DEFLATED])
 LARGE = (LARGE_SEQUENCE, Node(0x00091001, "UN", LARGE_VALUE), Node(0x00090010, "LO", b"SITE"))
 
 
@@ -71,7 +67,7 @@ def test_a_new_header_before_the_old_pixel_data(tmp_path: Path, memory: int | No
     assert dataset[0x00091001].value == LARGE_VALUE
     # byte for byte, from the header of the pixel data to the end
     before, after = (inflated(part, syntax) for part in (data, stored_data(outcome.location)))
-    tail = before[before.rindex(PIXELS) - 12 if syntax != IMPLICIT else before.rindex(PIXELS) - 8 :]
+    tail = before[before.rindex(PIXELS) - 12 if syntax != IMPLICIT_LE else before.rindex(PIXELS) - 8 :]
     assert after.rstrip(b"\0").endswith(tail.rstrip(b"\0"))
     assert names(tmp_path) == [f"CT.{INSTANCE}"]
 
@@ -306,7 +302,7 @@ def test_what_is_out_of_order_stays(tmp_path: Path, before: list[Node]) -> None:
 @pytest.mark.parametrize(
     "tail", [bytes(16), item(SEQUENCE_END, 0, EXPLICIT_LITTLE) + b"whatever"], ids=["zeros", "stray delimiter"]
 )
-@pytest.mark.parametrize("syntax", [EXPLICIT, DEFLATED])
+@pytest.mark.parametrize("syntax", [EXPLICIT_LE, DEFLATED])
 def test_what_nobody_understands_stays(tmp_path: Path, tail: bytes, syntax: str) -> None:
     data = data_set(pixel_data=None) + tail
     sent = deflate(data) if syntax == DEFLATED else data

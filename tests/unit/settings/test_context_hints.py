@@ -14,11 +14,9 @@ from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.proto.negotiation import negotiate
 from dcmrecv_core.settings.context_hints import MAX_CLASSES, MAX_SYNTAXES, accepting, log_lines
 from dcmrecv_core.settings.uids import storage_sop_classes, transfer_syntaxes
+from support.uids import CT, EXPLICIT_LE, FIND, IMPLICIT_LE, JPEG, MR, VERIFICATION
 
-CT, MR, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.1"
-FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 PRIVATE, PRIVATE_SYNTAX = "1.2.826.0.1.3680043.9.9999.1", "1.2.826.0.1.3680043.9.9999.2"
-IMPLICIT, EXPLICIT, JPEG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"
 
 
 def contexts(*proposed: tuple[str, list[str]]) -> list[ProposedContext]:
@@ -29,11 +27,13 @@ def contexts(*proposed: tuple[str, list[str]]) -> list[ProposedContext]:
 
 
 REFUSED = {
-    "one": contexts((CT, [EXPLICIT])),
-    "lists that differ": contexts((CT, [EXPLICIT, IMPLICIT]), (MR, [JPEG])),
-    "one class in several contexts": contexts((CT, [EXPLICIT]), (CT, [IMPLICIT]), (MR, [EXPLICIT, IMPLICIT])),
+    "one": contexts((CT, [EXPLICIT_LE])),
+    "lists that differ": contexts((CT, [EXPLICIT_LE, IMPLICIT_LE]), (MR, [JPEG])),
+    "one class in several contexts": contexts(
+        (CT, [EXPLICIT_LE]), (CT, [IMPLICIT_LE]), (MR, [EXPLICIT_LE, IMPLICIT_LE])
+    ),
     "nobody knows them": contexts((PRIVATE, [PRIVATE_SYNTAX])),
-    "verification": contexts((VERIFICATION, [IMPLICIT])),
+    "verification": contexts((VERIFICATION, [IMPLICIT_LE])),
 }
 
 
@@ -67,10 +67,10 @@ def test_names_where_they_are_known() -> None:
 
 
 LEFT_OUT = {
-    "another service": contexts((FIND, [IMPLICIT])),
-    "no UID": contexts(('1.2"\n[x]', [IMPLICIT])),
+    "another service": contexts((FIND, [IMPLICIT_LE])),
+    "no UID": contexts(('1.2"\n[x]', [IMPLICIT_LE])),
     "a syntax that is no UID": contexts((CT, ["x" * 10])),
-    "too long": contexts(("1" * 65, [IMPLICIT])),
+    "too long": contexts(("1" * 65, [IMPLICIT_LE])),
     "too many syntaxes": contexts((CT, list(transfer_syntaxes()[: MAX_SYNTAXES + 1]))),
 }
 
@@ -79,7 +79,7 @@ LEFT_OUT = {
 def test_left_out(refused: list[ProposedContext]) -> None:
     assert accepting(refused) == ((), (), 1)
     assert log_lines(refused) == []
-    both = [*refused, *contexts((MR, [IMPLICIT]))]
+    both = [*refused, *contexts((MR, [IMPLICIT_LE]))]
     assert accepting(both)[1:] == (accepting(both[1:]).toml, 1)
     assert log_lines(both)[0] == "2 presentation contexts refused; a profile (-xf) that accepts them, but 1 of them:"
 

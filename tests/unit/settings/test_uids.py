@@ -8,12 +8,9 @@ import sys
 import pytest
 
 from dcmrecv_core.settings import uids
+from support.uids import CT, DICOMDIR, EXPLICIT_LE, VERIFICATION
 
-VERIFICATION = "1.2.840.10008.1.1"
-CT = "1.2.840.10008.5.1.4.1.1.2"
-DICOMDIR = "1.2.840.10008.1.3.10"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 PROTOCOL_APPROVAL = "1.2.840.10008.5.1.4.1.1.200.3"
 
 
@@ -22,7 +19,7 @@ PROTOCOL_APPROVAL = "1.2.840.10008.5.1.4.1.1.200.3"
     [
         ("CTImageStorage", CT),
         ("ctimagestorage", None),
-        ("LocalEndianExplicit", EXPLICIT_LITTLE),
+        ("LocalEndianExplicit", EXPLICIT_LE),
         ("OppositeEndianExplicit", "1.2.840.10008.1.2.2"),
         ("XMLEncoding", "1.2.840.10008.1.2.6.2"),
         ("JPEGXL", "1.2.840.10008.1.2.4.112"),
@@ -36,7 +33,7 @@ def test_uid_of(name: str, uid: str | None) -> None:
 @pytest.mark.parametrize(
     ("uid", "name"),
     [
-        (EXPLICIT_LITTLE, "LittleEndianExplicit"),
+        (EXPLICIT_LE, "LittleEndianExplicit"),
         ("1.2.840.10008.5.1.4.1.1.88.70", "ImplantationPlanSRDocumentStorage"),
         ("1.2.3", None),
     ],
@@ -61,7 +58,7 @@ def test_modality_prefix(uid: str, prefix: str | None) -> None:
         (VERIFICATION, True),
         (STUDY_ROOT_FIND, True),
         (DICOMDIR, True),
-        (EXPLICIT_LITTLE, True),
+        (EXPLICIT_LE, True),
     ],
 )
 def test_is_other_service(uid: str, other: bool) -> None:
@@ -69,7 +66,7 @@ def test_is_other_service(uid: str, other: bool) -> None:
 
 
 def test_lists_hold_each_uid_once() -> None:
-    for listed, expected in ((uids.storage_sop_classes(), CT), (uids.transfer_syntaxes(), EXPLICIT_LITTLE)):
+    for listed, expected in ((uids.storage_sop_classes(), CT), (uids.transfer_syntaxes(), EXPLICIT_LE)):
         assert expected in listed
         assert len(set(listed)) == len(listed) > 60
     assert DICOMDIR not in uids.storage_sop_classes()

@@ -9,9 +9,7 @@ import pytest
 
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.storage.part10 import file_prefix
-
-CT = "1.2.840.10008.5.1.4.1.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
+from support.uids import CT, EXPLICIT_LE
 
 
 def read(prefix: bytes) -> pydicom.dataset.FileMetaDataset:
@@ -19,7 +17,7 @@ def read(prefix: bytes) -> pydicom.dataset.FileMetaDataset:
 
 
 def test_layout() -> None:
-    prefix = file_prefix(CT, "1.2.3", EXPLICIT)
+    prefix = file_prefix(CT, "1.2.3", EXPLICIT_LE)
     assert prefix[:132] == bytes(128) + b"DICM"
     assert prefix[132:140] == bytes.fromhex("02000000554c0400")
     assert int.from_bytes(prefix[140:144], "little") == len(prefix) - 144
@@ -31,20 +29,20 @@ def test_layout() -> None:
 
 @pytest.mark.parametrize("source_ae_title", [None, "", "ME", "SOMEBODY", "SIXTEEN LETTERS!"])
 def test_pydicom_reads_it(source_ae_title: str | None) -> None:
-    prefix = file_prefix(CT, "1.2.3.4", EXPLICIT, source_ae_title)
+    prefix = file_prefix(CT, "1.2.3.4", EXPLICIT_LE, source_ae_title)
     assert len(prefix) % 2 == 0
     meta = read(prefix)
     assert meta.FileMetaInformationGroupLength == len(prefix) - 144
     assert meta.FileMetaInformationVersion == b"\0\1"
     assert (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID) == (CT, "1.2.3.4")
-    assert meta.TransferSyntaxUID == EXPLICIT
+    assert meta.TransferSyntaxUID == EXPLICIT_LE
     assert meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
     assert meta.ImplementationVersionName == IMPLEMENTATION_VERSION_NAME
     assert meta.get("SourceApplicationEntityTitle", None) == source_ae_title
 
 
 def test_short_strings_are_padded_with_blanks() -> None:
-    assert file_prefix(CT, "1.2", EXPLICIT, "ODD").endswith(bytes.fromhex("02001600 4145 0400") + b"ODD ")
+    assert file_prefix(CT, "1.2", EXPLICIT_LE, "ODD").endswith(bytes.fromhex("02001600 4145 0400") + b"ODD ")
 
 
 @pytest.mark.parametrize("uid", ["", "1" * 65, "9" * 70000, "1.2\xff", "\u4e00\ud800"])

@@ -17,7 +17,8 @@ from dcmrecv_core.net.connection import LINGER
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor import frontdesk
 from dcmrecv_core.net.supervisor.frontdesk import ACCEPT_PAUSE, FrontDesk
-from support.protocol.raw_sender import ABORT, IMPLICIT_LE, P_DATA, VERIFICATION, associate_rq, pdu
+from support.protocol.pdus import ABORT, P_DATA, associate_rq, pdu
+from support.uids import IMPLICIT_LE, VERIFICATION
 
 REQUEST = associate_rq([(VERIFICATION, [IMPLICIT_LE])])
 SECONDS = 30.0

@@ -12,7 +12,8 @@ from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
 from dcmrecv_core.net.supervisor.listener import open_listeners, plain_address
 from dcmrecv_core.settings.settings import Settings
-from support.protocol.raw_sender import IMPLICIT_LE, VERIFICATION, associate_rq
+from support.protocol.pdus import associate_rq
+from support.uids import IMPLICIT_LE, VERIFICATION
 
 LOOPBACKS = ("127.0.0.1", "::1")
 

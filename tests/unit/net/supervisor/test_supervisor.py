@@ -26,18 +26,14 @@ from dcmrecv_core.net.supervisor.reload import SettingsSource
 from dcmrecv_core.net.supervisor.supervisor import Supervisor
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
-from support.data.samples import CT, instance_of
+from support.data.samples import instance_of
 from support.programs.environment import write_files
 from support.programs.receivers import Receiver, Start, start_ours, until
-from support.protocol.raw_sender import (
+from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
-    EXPLICIT_LE,
-    IMPLICIT_LE,
     RELEASE_RQ,
-    VERIFICATION,
-    RawAssociation,
     associate_rq,
     command_set,
     data_pdus,
@@ -45,6 +41,8 @@ from support.protocol.raw_sender import (
     status_of,
     store_rq,
 )
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 INSTANCE = "1.2.3.4"
 DATA = instance_of(CT, INSTANCE)

@@ -11,17 +11,8 @@ from dcmrecv_core.net.worker import association_dumps as dumps
 from dcmrecv_core.net.worker import message_dumps
 from dcmrecv_core.proto.associate import decode_associate_rq
 from dcmrecv_core.proto.dimse import decode_command
-from support.data.samples import CT
-from support.protocol.raw_sender import (
-    IMPLICIT_LE,
-    VERIFICATION,
-    Command,
-    associate_rq,
-    command_set,
-    item,
-    pdu,
-    store_rq,
-)
+from support.protocol.pdus import Command, associate_rq, command_set, item, pdu, store_rq
+from support.uids import CT, IMPLICIT_LE, VERIFICATION
 
 REQUEST = associate_rq([(VERIFICATION, [IMPLICIT_LE])])
 FIELD = b"\0\6secret"

@@ -16,39 +16,37 @@ from dcmrecv_core.net.worker import caches as remembered
 from dcmrecv_core.net.worker import session as session_module
 from dcmrecv_core.net.worker.session import MAX_PENDING_OUTPUT
 from dcmrecv_core.settings.settings import Settings
-from support.data.samples import CT, instance_of
-from support.protocol.raw_sender import (
+from support.data.samples import instance_of
+from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
-    EXPLICIT_LE,
-    IMPLICIT_LE,
+    ECHO_RQ,
     P_DATA,
     RELEASE_RP,
-    VERIFICATION,
     accepted,
     associate_rq,
     command_set,
     data_pdus,
     item,
     pdu,
+    read_pdus,
     store_rq,
 )
 from support.protocol.scripted_connection import EOF, Clock, FakeConnection, Step
 from support.protocol.scripted_worker import (
     CONTEXTS,
     ECHO,
-    ECHO_COMMAND,
     INSTANCE,
     RELEASE,
     REQUEST,
     RESET,
     Make,
     World,
-    pdus,
     responses,
     store,
 )
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 
 def ids_of(said: bytes) -> str:
@@ -75,8 +73,8 @@ def world(make: Make) -> World:
 def test_echo_store_release(world: World, size: int) -> None:
     data = ECHO + store(1) + RELEASE
     connection = world.play(*(data[at : at + size] for at in range(0, len(data), size)))
-    assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA, P_DATA, RELEASE_RP]
-    assert accepted(pdus(connection.sent)[0][1]) == {1: (0, EXPLICIT_LE), 3: (0, IMPLICIT_LE)}
+    assert [kind for kind, _ in read_pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA, P_DATA, RELEASE_RP]
+    assert accepted(read_pdus(connection.sent)[0][1]) == {1: (0, EXPLICIT_LE), 3: (0, IMPLICIT_LE)}
     assert responses(connection.sent) == [(7, 0), (1, 0)]
     assert world.files == [f"CT.{INSTANCE}.1"]
     [(association, summary)] = world.recorder.ends
@@ -96,7 +94,7 @@ def test_ids_are_unique(world: World) -> None:
 
 def test_each_response_is_one_send(world: World) -> None:
     connection = world.play(store(1), store(2) + store(3), RELEASE)
-    assert [len(pdus(piece)) for piece in connection.sends] == [1, 1, 1, 1, 1]
+    assert [len(read_pdus(piece)) for piece in connection.sends] == [1, 1, 1, 1, 1]
 
 
 def test_an_answer_that_does_not_fit_rejects(world: World) -> None:
@@ -104,7 +102,7 @@ def test_an_answer_that_does_not_fit_rejects(world: World) -> None:
     extended = bytes(40_000)
     world.recorder.answer = [SupportedContext(uid, None, extended=extended) for uid in (CT, VERIFICATION)]
     connection = world.play()
-    assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_RJ]
+    assert [kind for kind, _ in read_pdus(connection.sent)] == [ASSOCIATE_RJ]
     assert world.summary.ended == "rejected"
 
 
@@ -138,7 +136,7 @@ def test_for_instances_that_nobody_hears_of_nothing_is_told(
 def test_an_internal_error_ends_its_association_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.shared.receiver, "begin", lambda *arguments: 1 // 0)
     connection = world.play(store(1))
-    assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_AC, ABORT]
+    assert [kind for kind, _ in read_pdus(connection.sent)] == [ASSOCIATE_AC, ABORT]
     assert world.summary.ended == "failed"
 
 
@@ -161,7 +159,7 @@ def test_statuses_and_what_is_counted(world: World) -> None:
 
 
 def test_a_command_that_carries_no_instance_is_not_counted(world: World) -> None:
-    find = {**ECHO_COMMAND, 0x0100: 0x0020}
+    find = {**ECHO_RQ, 0x0100: 0x0020}
     connection = world.play(b"".join(data_pdus(3, [command_set(find)], is_command=True)), RELEASE)
     assert responses(connection.sent) == [(7, 0x0211)]
     assert world.summary.refused == 0
@@ -214,7 +212,7 @@ def test_rejections(make: Make, answer: object, rejection: tuple[int, int, int])
     world = make(promiscuous=False)
     world.recorder.answer = answer
     connection = world.play(ECHO, RELEASE)
-    assert pdus(connection.sent) == [(ASSOCIATE_RJ, bytes((0, *rejection)))]
+    assert read_pdus(connection.sent) == [(ASSOCIATE_RJ, bytes((0, *rejection)))]
     assert world.summary == Summary(0, 0, 0, 0, 0.0, "rejected")
 
 
@@ -235,14 +233,14 @@ def test_the_log_says_what_would_accept_refused_contexts(
 def test_a_bad_application_context_is_rejected_without_asking_anybody(world: World) -> None:
     request = REQUEST.replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.2")
     connection = world.play(ECHO, request=request)
-    assert pdus(connection.sent) == [(ASSOCIATE_RJ, bytes((0, 1, 1, 2)))]
+    assert read_pdus(connection.sent) == [(ASSOCIATE_RJ, bytes((0, 1, 1, 2)))]
     assert world.recorder.asked == 0
     assert world.recorder.ends == []
 
 
 def test_a_broken_request_is_aborted(world: World) -> None:
     connection = world.play(request=REQUEST[:76] + b"\xff\xff" + REQUEST[78:])
-    assert pdus(connection.sent) == [(ABORT, bytes(4))]
+    assert read_pdus(connection.sent) == [(ABORT, bytes(4))]
     assert world.recorder.ends == []
 
 
@@ -342,7 +340,7 @@ def test_pipelined_stores_are_answered_while_the_peer_does_not_read(world: World
     playing.script.extend([None, None, read, RELEASE])
     world.run(playing)
     assert responses(playing.sent) == [(number, 0) for number in range(1, 65)]
-    assert pdus(playing.sent)[-1][0] == RELEASE_RP
+    assert read_pdus(playing.sent)[-1][0] == RELEASE_RP
     assert len(world.files) == 64
     assert world.summary.ended == "released"
 
@@ -381,9 +379,9 @@ def test_responses_do_not_pile_up_for_ever(world: World, monkeypatch: pytest.Mon
 def test_a_quiet_peer_is_aborted_when_its_time_is_over(make: Make) -> None:
     world = make(dimse_timeout=5)
     connection = world.play(*[None] * 9, ECHO, *[None] * 9, store(1), *[None] * 9, RELEASE)
-    assert pdus(connection.sent)[-1][0] == RELEASE_RP, "quiet for less than that is no fault"
+    assert read_pdus(connection.sent)[-1][0] == RELEASE_RP, "quiet for less than that is no fault"
     connection = world.play()
-    assert pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
+    assert read_pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
     assert [summary.ended for _, summary in world.recorder.ends] == ["released", "failed"]
     assert world.recorder.ends[1][1].seconds == 5.0
 
@@ -398,7 +396,7 @@ def test_a_quiet_peer_may_stay_between_messages(world: World) -> None:
 def test_a_quiet_peer_must_not_stay_inside_a_message(world: World, bytes_said: int) -> None:
     said = store(1)
     connection = world.play(*[None] * 500, said[:bytes_said], *[None] * 119, said[bytes_said:][:1], *[None] * 121)
-    assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
+    assert read_pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
     assert world.files == []
     assert world.summary.ended == "failed"
     assert world.summary.seconds == pytest.approx(250 + 2 * Settings().progress_timeout, abs=2 * PATIENCE)
@@ -409,7 +407,7 @@ def test_a_quiet_peer_must_not_stay_inside_a_message(world: World, bytes_said: i
 )
 def test_a_pdu_has_begun_with_its_first_byte(world: World, said: bytes) -> None:
     connection = world.play(said)
-    assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
+    assert read_pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
     assert world.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * PATIENCE)
 
 
@@ -428,14 +426,14 @@ def test_connections_that_break(world: World, said: bytes, end: Step) -> None:
 @pytest.mark.parametrize("within", [False, True])
 def test_the_peer_aborts(world: World, within: bool) -> None:
     connection = world.play(store(7), (store(1, last=False) if within else b"") + pdu(ABORT, bytes(4)))
-    assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA]
+    assert [kind for kind, _ in read_pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA]
     assert world.files == [f"CT.{INSTANCE}.7"]
     assert world.summary.ended == "aborted"
 
 
 def test_release_within_a_message(world: World) -> None:
     connection = world.play(store(7), store(1, last=False) + RELEASE, None)
-    assert [kind for kind, _ in pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA, RELEASE_RP]
+    assert [kind for kind, _ in read_pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA, RELEASE_RP]
     assert world.files == [f"CT.{INSTANCE}.7"]
     assert world.summary.ended == "released"
 
@@ -448,14 +446,14 @@ def test_release_within_a_message(world: World) -> None:
 @pytest.mark.parametrize("at_once", [True, False])
 def test_who_goes_on_after_the_release_is_told_once(world: World, more: bytes, reason: int, at_once: bool) -> None:
     connection = world.play(*([RELEASE + more] if at_once else [RELEASE, more]), more, ECHO, RELEASE)
-    assert pdus(connection.sent)[1:] == [(RELEASE_RP, bytes(4)), (ABORT, bytes((0, 0, 2, reason)))]
+    assert read_pdus(connection.sent)[1:] == [(RELEASE_RP, bytes(4)), (ABORT, bytes((0, 0, 2, reason)))]
     assert world.summary.ended == "released"
 
 
 @pytest.mark.parametrize("more", [ECHO, RELEASE, pdu(ASSOCIATE_AC, bytes(68)), pdu(ABORT, bytes(4)) + REQUEST])
 def test_all_else_after_the_release_is_ignored(world: World, more: bytes) -> None:
     connection = world.play(store(1) + RELEASE, more, EOF)
-    assert [kind for kind, _ in pdus(connection.sent)[2:]] == [RELEASE_RP]
+    assert [kind for kind, _ in read_pdus(connection.sent)[2:]] == [RELEASE_RP]
     assert world.files == [f"CT.{INSTANCE}.1"]
 
 
@@ -470,7 +468,7 @@ def test_the_wait_for_the_peer_to_close_is_short_and_not_counted(world: World, e
 @pytest.mark.parametrize("within", [False, True])
 def test_a_protocol_error(world: World, within: bool) -> None:
     connection = world.play(store(7), (store(1, last=False) if within else b"") + pdu(ASSOCIATE_AC, bytes(100)))
-    assert pdus(connection.sent)[2:] == [(ABORT, bytes((0, 0, 2, 2)))]
+    assert read_pdus(connection.sent)[2:] == [(ABORT, bytes((0, 0, 2, 2)))]
     assert world.files == [f"CT.{INSTANCE}.7"]
     assert world.summary.ended == "failed"
 
@@ -512,7 +510,7 @@ def test_what_a_peer_said_before_it_was_gone_is_kept(world: World, at: int, end:
 def test_stop_between_instances_begins_no_other(world: World) -> None:
     connection = world.play(store(1), lambda: world.stop.add(True), store(2), store(3))
     assert responses(connection.sent) == [(1, 0)]
-    assert pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
+    assert read_pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
     assert world.summary.ended == "stopped"
 
 
@@ -526,14 +524,14 @@ def test_stop_within_an_instance_finishes_it_and_no_more(world: World) -> None:
     first, second = store(1), store(2)
     connection = world.play(first[:300], lambda: world.stop.add(True), None, first[300:] + second, store(3))
     assert responses(connection.sent) == [(1, 0)]
-    assert pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
+    assert read_pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
     assert world.files == [f"CT.{INSTANCE}.1"]
     assert world.summary.ended == "stopped"
 
 
 def test_stop_within_an_instance_whose_grace_is_over(world: World) -> None:
     connection = world.play(store(1)[:300], lambda: world.stop.update((True, False)), None)
-    assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
+    assert read_pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
     assert world.files == []
     assert world.summary.ended == "stopped"
 
@@ -542,7 +540,7 @@ def test_stop_ends_a_peer_that_goes_on_bit_by_bit_when_the_grace_is_over(world: 
     said = store(1)
     drops: list[Step] = [said[at : at + 1] for at in range(300, len(said))]
     connection = world.play(said[:300], lambda: world.stop.update((True, False)), *drops, RELEASE)
-    assert pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
+    assert read_pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
     assert world.files == []
 
 

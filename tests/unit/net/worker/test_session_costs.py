@@ -24,9 +24,10 @@ from dcmrecv_core.net.worker.session import Session, Shared
 from dcmrecv_core.receive.pipeline import Receiver
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
-from support.data.samples import CT, identification, pydicom_samples
-from support.protocol.raw_sender import EXPLICIT_LE, associate_rq, command_set, data_pdus, store_rq
+from support.data.samples import identification, pydicom_samples
+from support.protocol.pdus import associate_rq, command_set, data_pdus, store_rq
 from support.protocol.scripted_connection import Clock, FakeConnection
+from support.uids import CT, EXPLICIT_LE
 
 REQUEST = associate_rq([(CT, [EXPLICIT_LE])])
 

@@ -9,9 +9,9 @@ import pytest
 from dcmrecv_core.net.worker import session as session_module
 from dcmrecv_core.net.worker.caches import LONGEST
 from dcmrecv_core.proto.pdu import MAX_REQUEST_LENGTH
-from support.protocol.raw_sender import ASSOCIATE_AC, RELEASE_RP, item, pdu
+from support.protocol.pdus import ASSOCIATE_AC, RELEASE_RP, item, pdu, read_pdus
 from support.protocol.scripted_connection import Clock
-from support.protocol.scripted_worker import RELEASE, REQUEST, World, pdus
+from support.protocol.scripted_worker import RELEASE, REQUEST, World
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def request(number: int, size: int) -> bytes:
 def test_whoever_reads_a_request_decides_how_long_it_may_be(world: World) -> None:
     """`--max-request` may be more than is usual."""
     said = world.play(RELEASE, request=request(1, MAX_REQUEST_LENGTH)).sent
-    assert [kind for kind, _ in pdus(said)] == [ASSOCIATE_AC, RELEASE_RP]
+    assert [kind for kind, _ in read_pdus(said)] == [ASSOCIATE_AC, RELEASE_RP]
 
 
 def test_of_long_requests_nothing_is_kept_but_of_the_last(world: World) -> None:

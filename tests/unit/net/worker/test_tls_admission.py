@@ -19,7 +19,8 @@ from dcmrecv_core.net.tls.context import ContextMaker
 from dcmrecv_core.net.worker import tls_admission as secure
 from dcmrecv_core.settings.settings import Settings
 from support.programs.certificates import Certificates
-from support.protocol.raw_sender import IMPLICIT_LE, VERIFICATION, associate_rq, pdu
+from support.protocol.pdus import associate_rq, pdu
+from support.uids import IMPLICIT_LE, VERIFICATION
 
 REQUEST = associate_rq([(VERIFICATION, [IMPLICIT_LE])])
 LIMIT = 1 << 20
