@@ -17,6 +17,7 @@ from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.settings.tls_profiles import PROFILES
 from support.docs.blocks import DOCS, PAGES
 from support.docs.options_page import described
+from support.uids import IMPLICIT_LE, VERIFICATION
 
 PAGE = PAGES["conformance.md"]
 PARAMETERS = (
@@ -112,7 +113,7 @@ def test_association_policies() -> None:
 
 def test_default_contexts() -> None:
     [default] = verification_only()
-    assert (default.abstract_syntax, default.transfer_syntaxes) == ("1.2.840.10008.1.1", ("1.2.840.10008.1.2",))
+    assert (default.abstract_syntax, default.transfer_syntaxes) == (VERIFICATION, (IMPLICIT_LE,))
     assert row("none") == "Verification | Implicit VR Little Endian"
     accepted = {context.abstract_syntax for context in standard_storage()}
     assert accepted == {default.abstract_syntax, *re.findall(r"^\| \w\S+ \| ([\d.]+) \| \w+ \|$", classes(), re.M)}

@@ -15,7 +15,7 @@ from support.data.samples import Sample, element, identification, instance_of
 from support.parity.rules import Row, by_rule, compare
 from support.parity.storing import association_profile, store
 from support.programs.receivers import Start
-from support.uids import CT, DICOMDIR, EXPLICIT_LE, PRIVATE_CLASS, VERIFICATION
+from support.uids import CT, DICOMDIR, EXPLICIT_LE, MR, PRIVATE_CLASS, VERIFICATION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +145,7 @@ ODD_UIDS = (
     hashed("control characters", "\x01\x1b[2J", "CT.___2J~x", "CT.___2J"),
     hashed("bytes beyond ASCII", "caf\xe9", "CT.caf_~x", "CT.caf_"),
     # classes
-    FileName(rule="the command's class, not the data set's", sop_class="1.2.840.10008.5.1.4.1.1.4"),
+    FileName(rule="the command's class, not the data set's", sop_class=MR),
     FileName(rule="the data set's class if the command's is empty", sop_class=""),
     FileName(rule="no class at all", sop_class="", data=UNNAMED),
     FileName(rule="empty classes", sop_class="", data=identification("", "1.2.3")),

@@ -13,7 +13,7 @@ from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise
 from support.protocol.raw_sender import RawAssociation
-from support.uids import EXPLICIT_LE
+from support.uids import EXPLICIT_LE, IMPLICIT_LE
 
 pytestmark = promise(15)
 
@@ -64,6 +64,6 @@ def test_stored_is_sent(ours: Start, mode: str, figure: Callable[[str], None]) -
 
 def test_peer(peer: Peer) -> None:
     """In the two little endian syntaxes without compression, which all of them accept for CT."""
-    plain = [sample for sample in made_samples() if sample.transfer_syntax in ("1.2.840.10008.1.2", EXPLICIT_LE)]
+    plain = [sample for sample in made_samples() if sample.transfer_syntax in (IMPLICIT_LE, EXPLICIT_LE)]
     statuses, differing = store_each(peer.receiver, plain)
     peer.does(f"{len(statuses) - len(differing)} of {len(statuses)} plain data sets unchanged")

@@ -13,6 +13,7 @@ from dcmrecv_core import Association, Instance, RawElement, hookimpl
 from dcmrecv_core.api.model import OnExists, TagLike
 from dcmrecv_core.hooks.loader import Found
 from dcmrecv_core.hooks.plugins import Plugins
+from support.uids import CT, EXPLICIT_LE
 
 ASSOCIATION = Association("SCANNER", "ARCHIVE", "192.0.2.7", 4711, "1")
 
@@ -48,9 +49,9 @@ class FakeInstance(Instance):
 
     def __init__(self, series_date: RawElement | None = None, modality_prefix: str = "CT", uid: str = "1.2.3") -> None:
         self.association = ASSOCIATION
-        self.sop_class_uid = "1.2.840.10008.5.1.4.1.1.2"
+        self.sop_class_uid = CT
         self.sop_instance_uid = uid
-        self.transfer_syntax_uid = "1.2.840.10008.1.2.1"
+        self.transfer_syntax_uid = EXPLICIT_LE
         self.modality_prefix = modality_prefix
         self.attempt = 0
         self.on_exists: OnExists = "overwrite"

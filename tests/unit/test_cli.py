@@ -16,6 +16,7 @@ from dcmrecv_core.settings import contexts
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage import temporary
 from dcmrecv_core.storage.temporary import Capabilities
+from support.uids import CT, EXPLICIT_LE, FIND, IMPLICIT_LE, VERIFICATION
 
 Run = Callable[..., int]
 IMPORT = "from dcmrecv_core import hookimpl\n"
@@ -193,15 +194,15 @@ def test_elsewhere_a_clear_error(run: Run, capfd: pytest.CaptureFixture[str], mo
 
 def test_the_default_is_verification_in_implicit_little_endian() -> None:
     [context] = contexts.verification_only()
-    assert (context.abstract_syntax, context.transfer_syntaxes) == ("1.2.840.10008.1.1", ("1.2.840.10008.1.2",))
+    assert (context.abstract_syntax, context.transfer_syntaxes) == (VERIFICATION, (IMPLICIT_LE,))
 
 
 def test_standard_storage_prefers_what_everybody_reads() -> None:
     supported = {context.abstract_syntax: context.transfer_syntaxes for context in contexts.standard_storage()}
-    assert {"1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2"} <= supported.keys()
-    assert "1.2.840.10008.5.1.4.1.2.1.1" not in supported, "a query is no storage"
+    assert {VERIFICATION, CT} <= supported.keys()
+    assert FIND not in supported, "a query is no storage"
     for syntaxes in supported.values():
         assert syntaxes is not None
-        assert syntaxes[:2] == ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+        assert syntaxes[:2] == (EXPLICIT_LE, IMPLICIT_LE)
         assert "1.2.840.10008.1.2.4.90" in syntaxes
         assert len(set(syntaxes)) == len(syntaxes)

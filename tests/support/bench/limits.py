@@ -18,14 +18,24 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 
-from support.protocol.pdus import ASSOCIATE_AC, ASSOCIATE_RQ, RELEASE_RP, RELEASE_RQ, command_set, data_pdus, item, pdu
+from support.protocol.pdus import (
+    ASSOCIATE_AC,
+    ASSOCIATE_RQ,
+    RELEASE_RP,
+    RELEASE_RQ,
+    application_context,
+    command_set,
+    data_pdus,
+    item,
+    pdu,
+)
 from support.uids import EXPLICIT_LE
 
 _BUFFER = 1 << 20
 _ACCEPT = pdu(
     ASSOCIATE_AC,
     b"\0\1\0\0".ljust(68, b"\0")
-    + item(0x10, b"1.2.840.10008.3.1.1.1")
+    + application_context()
     + item(0x21, b"\1\0\0\0", item(0x40, EXPLICIT_LE.encode()))
     + item(0x50, item(0x51, struct.pack(">I", 131072)), item(0x52, b"1.2.3.4")),
 )

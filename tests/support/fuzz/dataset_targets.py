@@ -19,6 +19,7 @@ from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
 from support.data.datasets import ENCODINGS, SMALL, Node, deflate, encode, sample, sample_files
 from support.data.scan_results import outcome
+from support.uids import BIG_ENDIAN, EXPLICIT_LE, IMPLICIT_LE
 
 BY_FIRST_BYTE = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG, ENCAPSULATED_LITTLE, DEFLATED_LITTLE)
 LARGEST_SEED = 20_000
@@ -78,7 +79,7 @@ def data_set_seeds() -> list[bytes]:
 
 def _real() -> list[bytes]:
     found = [sample(path) for path in sample_files()]
-    numbers = {"1.2.840.10008.1.2.1": 0, "1.2.840.10008.1.2": 1, "1.2.840.10008.1.2.2": 2}
+    numbers = {EXPLICIT_LE: 0, IMPLICIT_LE: 1, BIG_ENDIAN: 2}
     return [
         bytes([numbers.get(uid, 3)]) + data
         for uid, data in filter(None, found)

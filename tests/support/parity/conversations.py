@@ -24,7 +24,7 @@ from support.protocol.pdus import (
     store_rq,
 )
 from support.protocol.raw_sender import RawAssociation
-from support.uids import CT, EXPLICIT_LE, VERIFICATION
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 Step = bytes | int
 """Bytes to send; or the PDU to wait for, unless an A-ABORT or the end of the connection comes instead."""
@@ -82,7 +82,7 @@ def _log_until_marker(receiver: Receiver, port: int) -> str:
     over before it closes the connection, so nothing of the conversation is behind that."""
     if port:
         receiver.wait_until_over(port)
-    with RawAssociation(receiver.port, [(VERIFICATION, ["1.2.840.10008.1.2"])], calling=_MARKER) as association:
+    with RawAssociation(receiver.port, [(VERIFICATION, [IMPLICIT_LE])], calling=_MARKER) as association:
         association.echo()
         association.release()
     receiver.wait_until_over(association.local_port)

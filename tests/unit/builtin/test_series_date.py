@@ -33,6 +33,7 @@ from dcmrecv_core import (
 from dcmrecv_core.api.model import TagLike
 from dcmrecv_core.settings.settings import Settings
 from support.plugins import ASSOCIATION, FakeInstance
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_file_writer() -> None:
 
 
 def proposing(*abstract_syntaxes: str) -> Association:
-    contexts = (ProposedContext(2 * n + 1, uid, ("1.2.840.10008.1.2",)) for n, uid in enumerate(abstract_syntaxes))
+    contexts = (ProposedContext(2 * n + 1, uid, (IMPLICIT_LE,)) for n, uid in enumerate(abstract_syntaxes))
     return Association("A", "B", "192.0.2.1", 1, "1", tuple(contexts))
 
 
@@ -151,7 +152,7 @@ def test_an_extension_that_no_name_can_have(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_promiscuous() -> None:
     """Verification, standard, private and unknown storage, but no other known service."""
-    accepted = ["1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2", "1.2.276.0.7230010.3.1.0.1", "1.2.3.4"]
+    accepted = [VERIFICATION, CT, "1.2.276.0.7230010.3.1.0.1", "1.2.3.4"]
     others = ["1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.31", "1.2.840.10008.1.20.1"]
     contexts = promiscuous.negotiate(proposing(*accepted, *others))
     assert contexts == [SupportedContext(uid, None) for uid in accepted]
@@ -174,7 +175,7 @@ def test_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile, "_contexts", ())
     (tmp_path / "x.cfg").write_text(PROFILE)
     profile.configure(Settings(config_file=(str(tmp_path / "x.cfg"), "Default")))
-    context = SupportedContext("1.2.840.10008.5.1.4.1.1.2", ("1.2.840.10008.1.2.1",))
+    context = SupportedContext(CT, (EXPLICIT_LE,))
     assert profile.negotiate(ASSOCIATION) == (context,)
 
 

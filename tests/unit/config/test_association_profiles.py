@@ -18,7 +18,7 @@ from dcmrecv_core.api.model import Role, SupportedContext
 from dcmrecv_core.config.association_profiles import AssociationConfigurationError, load_profile
 from support.association_profile import BASE
 from support.programs.original import NO_DIRECTORY, Ended, original
-from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE, JPEG, MR
+from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE, JPEG, MR, VERIFICATION
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_meaning() -> None:
 def test_shipped_file(profile: str) -> None:
     contexts = load_profile("/etc/dcmtk/storescp.cfg", profile)
     assert len(contexts) == 128
-    assert contexts[0] == SupportedContext("1.2.840.10008.1.1", (EXPLICIT_LE, BIG_ENDIAN, IMPLICIT_LE))
+    assert contexts[0] == SupportedContext(VERIFICATION, (EXPLICIT_LE, BIG_ENDIAN, IMPLICIT_LE))
 
 
 # what is done to the base file -> the transfer syntaxes of list A that profile Two then has

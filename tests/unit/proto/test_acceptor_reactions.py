@@ -10,8 +10,19 @@ from dcmrecv_core.proto.dimse import decode_command
 from dcmrecv_core.proto.states import State
 from support.protocol import pdus
 from support.protocol.acceptor_runs import Run, established, run
-from support.protocol.pdus import P_DATA, STORE_RQ, application_context, command_set, context, hexa, item, pdu, pdv
-from support.uids import APPLICATION_CONTEXT, CT, IMPLICIT_LE, MR, VERIFICATION
+from support.protocol.pdus import (
+    ECHO_RQ,
+    P_DATA,
+    STORE_RQ,
+    application_context,
+    command_set,
+    context,
+    hexa,
+    item,
+    pdu,
+    pdv,
+)
+from support.uids import APPLICATION_CONTEXT, CT, FIND, IMPLICIT_LE, MR, VERIFICATION
 
 CONTEXTS = pdus.DEFAULT_CONTEXTS
 USER = pdus.USER
@@ -21,7 +32,7 @@ def rj(result: int, source: int, reason: int) -> bytes:
     return hexa("03 00 00000004 00") + bytes([result, source, reason])
 
 
-def without(elements: pdus.Elements, *numbers: int) -> pdus.Elements:
+def without(elements: pdus.Command, *numbers: int) -> pdus.Command:
     return {number: value for number, value in elements.items() if number not in numbers}
 
 
@@ -177,11 +188,11 @@ def test_association_aborted(stream: bytes, reason: int) -> None:
 
 
 LONG_UID = "1." + "2" * 63
-FIND: pdus.Elements = {0x0002: "1.2.840.10008.5.1.4.1.2.1.1", 0x0100: 0x0020, 0x0110: 9, 0x0700: 0, 0x0800: 0x0000}
-CREATE: pdus.Elements = {0x0002: CT, 0x0100: 0x0140, 0x0110: 10, 0x0800: 0x0101, 0x1000: "1.2"}
+FIND_RQ: pdus.Command = {0x0002: FIND, 0x0100: 0x0020, 0x0110: 9, 0x0700: 0, 0x0800: 0x0000}
+CREATE: pdus.Command = {0x0002: CT, 0x0100: 0x0140, 0x0110: 10, 0x0800: 0x0101, 0x1000: "1.2"}
 REFUSED: dict[str, tuple[bytes, bool, int, int, int]] = {
     #                                  bytes, strict, response's field, message id, status
-    "C-FIND with data": (pdus.message(3, FIND, b"identifier"), False, 0x8020, 9, 0x0211),
+    "C-FIND with data": (pdus.message(3, FIND_RQ, b"identifier"), False, 0x8020, 9, 0x0211),
     "N-CREATE without data": (pdus.message(3, CREATE), False, 0x8140, 10, 0x0211),
     "Command Field 0": (pdus.message(3, {0x0100: 0, 0x0110: 5}), False, 0x8000, 5, 0x0211),
     "C-STORE of no data set": (

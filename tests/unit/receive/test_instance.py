@@ -29,7 +29,7 @@ from support.receiving import (
     send,
     stored_data,
 )
-from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE
+from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, MR
 
 MEMORY = pytest.mark.parametrize("memory", [None, 4000, 16], ids=["in memory", "spooled", "spooled at once"])
 SYNTAXES = pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN, DEFLATED])
@@ -48,7 +48,7 @@ def test_plain_attributes(tmp_path: Path) -> None:
     assert values == (CT, INSTANCE, EXPLICIT_LE, ASSOCIATION, "CT", len(data), 0, {"seen": True})
 
 
-@pytest.mark.parametrize(("sop_class", "prefix"), [("1.2.840.10008.5.1.4.1.1.4", "MR"), ("1.2.3", "UNKNOWN")])
+@pytest.mark.parametrize(("sop_class", "prefix"), [(MR, "MR"), ("1.2.3", "UNKNOWN")])
 def test_modality_prefix_is_that_of_the_command(tmp_path: Path, sop_class: str, prefix: str) -> None:
     value, _ = in_receive(receiver(tmp_path), data_set(), lambda i: i.modality_prefix, sop_class=sop_class)
     assert value == prefix

@@ -19,7 +19,7 @@ from support.data.datasets import Node, deflate, encode
 from support.plugins import ASSOCIATION, hooks, raising
 from support.publishing import HIDDEN, Calls, Mount, is_directory, is_file, names, without_links
 from support.receiving import HEAD, INSTANCE, UNKNOWN, data_set, in_syntax, receiver, send, stored_data
-from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE
+from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, MR
 
 FILE = f"CT.{INSTANCE}"
 SIZES = pytest.mark.parametrize("memory", [None, 100], ids=["in memory", "spooled"])
@@ -145,7 +145,7 @@ def test_oddities_are_stored_with_a_warning(tmp_path: Path, caplog: pytest.LogCa
 
 @pytest.mark.parametrize(
     ("sop_class", "instance", "tag"),
-    [("1.2.840.10008.5.1.4.1.1.4", INSTANCE, 0x00080016), (CT, "9.8.7", 0x00080018)],
+    [(MR, INSTANCE, 0x00080016), (CT, "9.8.7", 0x00080018)],
     ids=["class", "instance"],
 )
 def test_a_data_set_that_differs_from_its_command(

@@ -14,9 +14,7 @@ from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.proto.negotiation import negotiate
 from dcmrecv_core.settings.context_hints import MAX_CLASSES, MAX_SYNTAXES, accepting, log_lines
 from dcmrecv_core.settings.uids import storage_sop_classes, transfer_syntaxes
-from support.uids import CT, EXPLICIT_LE, FIND, IMPLICIT_LE, JPEG, MR, VERIFICATION
-
-PRIVATE, PRIVATE_SYNTAX = "1.2.826.0.1.3680043.9.9999.1", "1.2.826.0.1.3680043.9.9999.2"
+from support.uids import CT, EXPLICIT_LE, FIND, IMPLICIT_LE, JPEG, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, VERIFICATION
 
 
 def contexts(*proposed: tuple[str, list[str]]) -> list[ProposedContext]:
@@ -32,7 +30,7 @@ REFUSED = {
     "one class in several contexts": contexts(
         (CT, [EXPLICIT_LE]), (CT, [IMPLICIT_LE]), (MR, [EXPLICIT_LE, IMPLICIT_LE])
     ),
-    "nobody knows them": contexts((PRIVATE, [PRIVATE_SYNTAX])),
+    "nobody knows them": contexts((PRIVATE_CLASS, [PRIVATE_SYNTAX])),
     "verification": contexts((VERIFICATION, [IMPLICIT_LE])),
 }
 
