@@ -13,7 +13,7 @@ import pytest
 from dcmrecv_core import cli
 from dcmrecv_core.inspection.explanation import Explanation
 from dcmrecv_core.inspection.list_plugins import Entry
-from support.data.datasets import TEST_FILES
+from support.data.samples import TEST_FILES
 from support.paths import DOCS
 
 PAGE = (DOCS / "inspection.md").read_text()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import Sample, instance_of, stored_file
+from support.data.datasets import instance_of
+from support.data.samples import Sample
+from support.data.stored_files import stored_file
 from support.programs.receivers import Start
 from support.protocol.pdus import store_rq
 from support.protocol.raw_sender import RawAssociation, send

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.programs.receivers import Receiver, Start, until
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE

@@ -18,7 +18,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from support.data.samples import element, stored_file
+from support.data.datasets import element
+from support.data.stored_files import stored_file
 from support.paths import ROOT
 from support.programs.environment import make_site
 from support.programs.postgresql import postgresql_server

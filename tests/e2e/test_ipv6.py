@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.programs.certificates import Certificates
 from support.programs.receivers import Receiver, Start, start_on_port
 from support.programs.tls_clients import client_context

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support.data.samples import identification, pixel_data
+from support.data.datasets import identification, pixel_data
 from support.programs.receivers import Receiver, Start
 from support.protocol.pdus import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq, status_of, store_rq
 from support.protocol.raw_sender import RawAssociation

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.programs.receivers import Receiver, Start, run, until
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.programs.environment import write_files
 from support.programs.receivers import Start, run
 from support.protocol.pdus import store_rq

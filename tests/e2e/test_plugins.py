@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import Sample, instance_of
+from support.data.datasets import instance_of
+from support.data.samples import Sample
 from support.programs.environment import make_site, write_files
 from support.programs.receivers import Receiver, Start, run
 from support.protocol.raw_sender import RawAssociation, send

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.data.samples import identification, instance_of, pixel_data_header, pydicom_files
+from support.data.datasets import identification, instance_of, pixel_data_header
+from support.data.samples import pydicom_files
 from support.programs.receivers import Start, dcmtk, until
 from support.protocol.pdus import store_rq
 from support.protocol.raw_sender import RawAssociation

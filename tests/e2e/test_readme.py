@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from support.data.samples import instance_of, pydicom_files
+from support.data.datasets import instance_of
+from support.data.samples import pydicom_files
 from support.paths import ROOT
 from support.programs.receivers import Start, dcmtk, until
 from support.protocol.raw_sender import RawAssociation

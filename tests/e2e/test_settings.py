@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.programs.receivers import Receiver, Start, run, until
 from support.protocol.pdus import status_of, store_rq
 from support.protocol.raw_sender import RawAssociation

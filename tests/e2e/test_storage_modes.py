@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from support.data.samples import instance_of, stored_file
+from support.data.datasets import instance_of
+from support.data.stored_files import stored_file
 from support.programs.receivers import Start
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE

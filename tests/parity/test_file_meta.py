@@ -9,7 +9,8 @@ from typing import ClassVar
 import pytest
 
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from support.data.samples import Sample, element, identification, instance_of
+from support.data.datasets import element, identification, instance_of
+from support.data.samples import Sample
 from support.parity.rules import Row, by_rule, compare
 from support.parity.storing import IMPLEMENTATION, association_profile, store
 from support.programs.receivers import Start

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.data.samples import element, identification
+from support.data.datasets import element, identification
 from support.parity.answers import Closed, Released
 from support.parity.messages import (
     BIT_PRESERVING,

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 
 import pytest
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.parity.both_programs import run_both
 from support.parity.rules import Row, by_rule, compare
 from support.programs.receivers import Receiver, Start, until

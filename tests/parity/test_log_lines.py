@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.parity.conversations import (
     ABORTING,
     DATA,

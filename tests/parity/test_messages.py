@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.data.samples import element, identification, pixel_data
+from support.data.datasets import element, identification, pixel_data
 from support.parity.answers import Released
 from support.parity.messages import (
     BIT_PRESERVING,

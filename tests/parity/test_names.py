@@ -11,7 +11,8 @@ from typing import ClassVar
 import pytest
 
 from dcmrecv_core.settings import uids
-from support.data.samples import Sample, element, identification, instance_of
+from support.data.datasets import element, identification, instance_of
+from support.data.samples import Sample
 from support.parity.rules import Row, by_rule, compare
 from support.parity.storing import association_profile, store
 from support.programs.receivers import Start

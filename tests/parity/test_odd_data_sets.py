@@ -14,7 +14,8 @@ from typing import ClassVar
 
 import pytest
 
-from support.data.samples import LONG_VRS, Sample, identification, pixel_data
+from support.data.datasets import LONG_VRS, identification, pixel_data
+from support.data.samples import Sample
 from support.parity.rules import Row, by_rule, compare
 from support.parity.storing import PLAIN, association_profile, store
 from support.programs.receivers import Receiver, Start

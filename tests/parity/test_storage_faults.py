@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from support.data.samples import identification, pixel_data
+from support.data.datasets import identification, pixel_data
 from support.parity.answers import Aborted, Released
 from support.parity.messages import (
     BIT_PRESERVING,

@@ -12,7 +12,9 @@ from typing import ClassVar
 
 import pytest
 
-from support.data.samples import Sample, element, identification, instance_of, stored_file
+from support.data.datasets import element, identification, instance_of
+from support.data.samples import Sample
+from support.data.stored_files import stored_file
 from support.parity.rules import Row, by_rule, compare
 from support.parity.storing import association_profile, store
 from support.programs.receivers import Receiver, Start

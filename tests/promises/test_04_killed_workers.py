@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import stored_file
+from support.data.stored_files import stored_file
 from support.programs.receivers import Receiver, Start, until
 from support.promises.promises import promise
 from support.promises.senders import Sender, check, sending

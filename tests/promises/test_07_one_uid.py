@@ -9,7 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from support.data.samples import identification, pixel_data, stored_file
+from support.data.datasets import identification, pixel_data
+from support.data.stored_files import stored_file
 from support.programs.receivers import Start
 from support.promises.promises import promise
 from support.promises.ways_to_disk import CONTEXTS

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support.data.samples import identification, pixel_data
+from support.data.datasets import identification, pixel_data
 from support.programs.receivers import Receiver, Start, system_program
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise

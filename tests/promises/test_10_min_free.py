@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.programs.receivers import Receiver, Start, run
 from support.promises.promises import promise
 from support.promises.volumes import empty, mounted

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.corpus import MODES, Case, cases, expand
-from support.data.samples import stored_file
+from support.data.stored_files import stored_file
 from support.parity.answers import Aborted, Accepted, Answer, Closed, Rejected, Released, Response, next_answer
 from support.programs.receivers import Receiver, Start
 from support.promises.promises import promise

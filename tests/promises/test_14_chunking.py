@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.net.worker import session as session_module
-from support.data.samples import element, identification
+from support.data.datasets import element, identification
 from support.promises.promises import promise
 from support.protocol.pdus import packed, store_rq
 from support.protocol.scripted_connection import Clock

@@ -8,7 +8,8 @@ from hashlib import sha256
 
 import pytest
 
-from support.data.samples import Sample, made_samples, pydicom_samples, stored_file
+from support.data.samples import Sample, made_samples, pydicom_samples
+from support.data.stored_files import stored_file
 from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise

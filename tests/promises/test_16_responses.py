@@ -14,7 +14,7 @@ from pynetdicom.dimse_messages import C_ECHO_RSP, C_STORE_RSP
 from pynetdicom.dsutils import decode
 from pynetdicom.pdu import A_ASSOCIATE_AC, P_DATA_TF
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.programs.receivers import Start, dcmtk
 from support.promises.promises import promise
 from support.protocol.pdus import P_DATA, Command, associate_rq, store_rq

@@ -6,7 +6,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from support.data.samples import element, identification, stored_file
+from support.data.datasets import element, identification
+from support.data.stored_files import stored_file
 from support.parity.answers import Accepted, Closed, Released, Response, next_answer
 from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer

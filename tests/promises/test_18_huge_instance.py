@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import identification, instance_of
+from support.data.datasets import identification, instance_of
 from support.programs.receivers import Start
 from support.promises.processes import proportional_set_size
 from support.promises.promises import promise

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import element, identification, stored_file
+from support.data.datasets import element, identification
+from support.data.stored_files import stored_file
 from support.parity.answers import Released, Response, next_answer
 from support.programs.receivers import Receiver, Start, until
 from support.promises.promises import promise

@@ -11,7 +11,9 @@ import pytest
 
 from dcmrecv_core.net.worker import session as session_module
 from support.corpus import cases
-from support.data.samples import Sample, instance_of, made_samples, stored_file
+from support.data.datasets import instance_of
+from support.data.samples import Sample, made_samples
+from support.data.stored_files import stored_file
 from support.parity.answers import Accepted, next_answer
 from support.programs.receivers import Receiver, Start
 from support.promises.promises import promise

@@ -13,7 +13,7 @@ from functools import cache
 
 import pytest
 
-from support.data.samples import identification, instance_of, pixel_data_header
+from support.data.datasets import identification, instance_of, pixel_data_header
 from support.programs.receivers import Start
 from support.promises.processes import MEGABYTE, proportional_set_size
 from support.promises.promises import promise

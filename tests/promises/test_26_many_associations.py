@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.programs.receivers import Receiver, Start, until
 from support.promises.processes import MEGABYTE, descriptors, own_memory, zombies
 from support.promises.promises import promise

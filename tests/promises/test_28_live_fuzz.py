@@ -13,7 +13,8 @@ from contextlib import suppress
 
 import pytest
 
-from support.data.samples import instance_of, stored_file
+from support.data.datasets import instance_of
+from support.data.stored_files import stored_file
 from support.fuzz.mutants import mutated
 from support.programs.receivers import Start
 from support.promises.faulty_proxy import chaos

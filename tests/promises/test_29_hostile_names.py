@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support.data.samples import element, identification
+from support.data.datasets import element, identification
 from support.programs.receivers import Receiver, Start
 from support.promises.promises import promise
 from support.protocol.pdus import Command, status_of, store_rq

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import element, identification, instance_of, pixel_data
+from support.data.datasets import element, identification, instance_of, pixel_data
 from support.programs.environment import write_files
 from support.programs.receivers import Receiver, start_ours, until
 from support.promises.promises import promise

@@ -8,7 +8,8 @@ import signal
 import time
 from collections.abc import Callable
 
-from support.data.samples import identification, pixel_data_header, stored_file
+from support.data.datasets import identification, pixel_data_header
+from support.data.stored_files import stored_file
 from support.programs.receivers import Receiver, Start, until
 from support.promises.processes import unread
 from support.promises.promises import promise

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.data.samples import identification, instance_of, pixel_data_header
+from support.data.datasets import identification, instance_of, pixel_data_header
 from support.programs.receivers import Receiver, Start, system_program, until
 from support.promises.promises import promise
 from support.protocol.pdus import store_rq

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-from support.data.samples import element, encapsulated_pixel_data, pydicom_samples
+from support.data.datasets import element, encapsulated_pixel_data
+from support.data.samples import pydicom_samples
 from support.protocol.pdus import command_set, data_pdus, store_rq
 from support.uids import CT, DEFLATED, ENHANCED_CT, EXPLICIT_LE
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import pydicom
-from pydicom.filereader import _read_file_meta_info, read_preamble
 
 from dcmrecv_core.dataset.encodings import (
     EXPLICIT_BIG,
@@ -20,10 +14,11 @@ from dcmrecv_core.dataset.encodings import (
     UNDEFINED_LENGTH,
     Encoding,
 )
+from support.uids import CT
 
-LONG = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
+LONG_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-TEST_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
+PIXEL_DATA = 0x7FE00010
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ def item(tag: int, length: int, encoding: Encoding) -> bytes:
 def header(tag: int, vr: str, length: int, encoding: Encoding) -> bytes:
     if not encoding.explicit:
         return tag_bytes(tag, encoding) + number(length, encoding)
-    if vr in LONG:
+    if vr in LONG_VRS:
         return tag_bytes(tag, encoding) + vr.encode() + b"\0\0" + number(length, encoding)
     return tag_bytes(tag, encoding) + vr.encode() + struct.pack("<H" if encoding.little else ">H", length)
 
@@ -91,52 +86,57 @@ def positions(nodes: Sequence[Node], encoding: Encoding) -> Iterator[tuple[int, 
         offset = end
 
 
-def deflate(data: bytes) -> bytes:
-    deflater = zlib.compressobj(wbits=-15)
-    return deflater.compress(data) + deflater.flush()
+def element(tag: int, vr: str, value: bytes, *, explicit: bool = True, little: bool = True) -> bytes:
+    """One data element (PS3.5 section 7.1); the value is given in the right byte order and padded here."""
+    value += (b" " if vr in ("DA", "LO", "SH", "CS", "PN") else b"\0") * (len(value) % 2)
+    return header(tag, vr, len(value), Encoding(explicit, little)) + value
 
 
-class TinySource:
-    """A source whose windows are as small as the contract allows."""
-
-    def __init__(self, data: bytes, width: int = 1) -> None:
-        self._data = data
-        self._width = width
-        self.size = len(data)
-
-    def window(self, offset: int, length: int) -> bytes:
-        return self._data[offset : offset + max(length, self._width)]
-
-
-def unnamed_file(data: bytes = b"") -> int:
-    fd = os.memfd_create("data-set")
-    os.write(fd, data)
-    return fd
+def identification(
+    sop_class: str, sop_instance: str, series_date: bytes | None = b"20200102", vr: str = "DA", **encoding: bool
+) -> bytes:
+    """The SOP Common elements and the Series Date."""
+    elements = [(0x00080016, "UI", sop_class.encode("latin-1")), (0x00080018, "UI", sop_instance.encode("latin-1"))]
+    if series_date is not None:
+        elements.append((0x00080021, vr, series_date))
+    elements.append((0x00100010, "PN", b"Doe^Jane"))
+    return b"".join(element(*parts, **encoding) for parts in elements)
 
 
-def sample(path: Path) -> tuple[str, bytes] | None:
-    """Transfer syntax and data set of a file; None if it is no DICOM file."""
-    stream = io.BytesIO(path.read_bytes())
-    try:
-        read_preamble(stream, False)
-        uid = _read_file_meta_info(stream).TransferSyntaxUID
-    except (pydicom.errors.InvalidDicomError, AttributeError):
-        return None
-    return uid, stream.read()
+def pixel_data(size: int = 512) -> bytes:
+    return element(PIXEL_DATA, "OW", bytes(range(256)) * (size // 256))
 
 
-def sample_files() -> list[Path]:
-    return [path for path in sorted(TEST_FILES.rglob("*")) if path.is_file() and sample(path)]
+def pixel_data_header(length: int) -> bytes:
+    """The first 12 bytes of native pixel data that is sent piece by piece."""
+    return header(PIXEL_DATA, "OW", length, EXPLICIT_LITTLE)
+
+
+def encapsulated_pixel_data(fragments: Iterable[bytes] = (b"\xff\xd8\xff\xd9" * 20, b"fragment two")) -> bytes:
+    """Pixel data in items: an empty offset table, the fragments, the delimiter (PS3.5 section A.4)."""
+    return encode_node(Node(PIXEL_DATA, "OB", (b"", *fragments)), EXPLICIT_LITTLE)
+
+
+def instance_of(sop_class: str, sop_instance: str, **details: object) -> bytes:
+    """A small explicit little endian data set of the class and instance."""
+    return identification(sop_class, sop_instance, **details) + pixel_data()  # type: ignore[arg-type]
+
+
+def deflate(data: bytes, *, padded: bool = False) -> bytes:
+    """Raw deflate, `padded` to an even length as it is sent (PS3.5 section A.5)."""
+    compressor = zlib.compressobj(wbits=-15)
+    packed = compressor.compress(data) + compressor.flush()
+    return packed + bytes(len(packed) % 2) if padded else packed
 
 
 SMALL = [
     Node(0x00080005, "CS", b"ISO_IR 100"),
-    Node(0x00080016, "UI", b"1.2.840.10008.5.1.4.1.1.2\0"),
+    Node(0x00080016, "UI", CT.encode() + b"\0"),
     Node(0x00080018, "UI", b"1.2.3.4.5."),
     Node(0x00081140, "SQ", [[Node(0x00081150, "UI", b"1.2\0")], []], undefined=True),
     Node(0x00100010, "PN", b"Doe^Jane"),
     Node(0x00400275, "SQ", [[Node(0x00400007, "LO", b"Head")]]),
-    Node(0x7FE00010, "OW", bytes(range(64))),
+    Node(PIXEL_DATA, "OW", bytes(range(64))),
 ]
 """One of each: text, both kinds of sequences, pixel data."""
 

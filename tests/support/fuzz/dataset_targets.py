@@ -17,7 +17,8 @@ from dcmrecv_core.dataset.encodings import (
 from dcmrecv_core.dataset.header_runs import KnownStretches
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
-from support.data.datasets import ENCODINGS, SMALL, Node, deflate, encode, sample, sample_files
+from support.data.datasets import ENCODINGS, SMALL, Node, deflate, encode
+from support.data.samples import data_set_files, data_set_of
 from support.data.scan_results import outcome
 from support.uids import BIG_ENDIAN, EXPLICIT_LE, IMPLICIT_LE
 
@@ -78,7 +79,7 @@ def data_set_seeds() -> list[bytes]:
 
 
 def _real() -> list[bytes]:
-    found = [sample(path) for path in sample_files()]
+    found = [data_set_of(path) for path in data_set_files()]
     numbers = {EXPLICIT_LE: 0, IMPLICIT_LE: 1, BIG_ENDIAN: 2}
     return [
         bytes([numbers.get(uid, 3)]) + data

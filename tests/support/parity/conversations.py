@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.parity.proposals import context, request
 from support.programs.receivers import Receiver, until
 from support.protocol.pdus import (

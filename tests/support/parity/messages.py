@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.parity.answers import Aborted, Accepted, Answer, Released, Response, next_answer
 from support.parity.proposals import context, request
 from support.parity.rules import Row, compare

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from support.data.samples import Sample, StoredFile, stored_file
+from support.data.samples import Sample
+from support.data.stored_files import StoredFile, stored_file
 from support.programs.receivers import Receiver
 from support.protocol.raw_sender import RawAssociation
 from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE, MR, PRIVATE_CLASS, SECONDARY_CAPTURE, VERIFICATION

@@ -9,7 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from support.data.samples import identification, instance_of, pixel_data, stored_file
+from support.data.datasets import identification, instance_of, pixel_data
+from support.data.stored_files import stored_file
 from support.programs.receivers import Receiver
 from support.promises.strace import COMMIT_PATH, Call, parse, traced
 from support.protocol.pdus import status_of, store_rq

@@ -16,7 +16,7 @@ from dcmrecv_core.receive.pipeline import Receiver
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.directories import Directories
 from dcmrecv_core.storage.temporary import Capabilities
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.protocol.pdus import (
     ECHO_RQ,
     P_DATA,

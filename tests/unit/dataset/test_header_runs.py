@@ -18,7 +18,8 @@ from dcmrecv_core.dataset.encodings import EXPLICIT_LAYOUT, EXPLICIT_LITTLE
 from dcmrecv_core.dataset.header_runs import KnownStretches
 from dcmrecv_core.dataset.scan import Encoding, encoding_of, scan
 from dcmrecv_core.dataset.sources import MemorySource
-from support.data.datasets import ENCODINGS, Node, encode, sample, sample_files
+from support.data.datasets import ENCODINGS, Node, encode
+from support.data.samples import data_set_files, data_set_of
 from support.data.scan_results import compare
 
 pytestmark = pytest.mark.usefixtures("in_python")
@@ -103,8 +104,8 @@ def test_real_files_and_what_becomes_of_them_when_bytes_change() -> None:
     """One memory for all of them, each three times, then with single bytes changed and cut off."""
     known = KnownStretches()
     chance = random.Random(20)
-    for path in sample_files():
-        found = sample(path)
+    for path in data_set_files():
+        found = data_set_of(path)
         assert found is not None
         uid, data = found
         encoding = encoding_of(uid)

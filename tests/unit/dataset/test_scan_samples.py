@@ -13,7 +13,8 @@ from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset.scan import encoding_of, scan
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.values import read_header, split_header
-from support.data.datasets import TinySource, sample, sample_files
+from support.data.samples import data_set_files, data_set_of
+from support.data.sources import TinySource
 
 BROKEN = {"MR_truncated.dcm", "rtplan_truncated.dcm", "DICOMDIR-nooffset"}  # all end too early
 REMARKABLE = {
@@ -21,7 +22,7 @@ REMARKABLE = {
     "image_dfl.dcm": ["8 bytes behind the deflated stream"],
     "nested_priv_SQ.dcm": ["(0001,0002) at 72: Odd length 9"],
 }
-FILES = sample_files()
+FILES = data_set_files()
 
 
 def test_there_are_samples() -> None:
@@ -30,7 +31,7 @@ def test_there_are_samples() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_sample(path: Path) -> None:
-    found = sample(path)
+    found = data_set_of(path)
     assert found is not None
     uid, data = found
     encoding = encoding_of(uid)

@@ -23,7 +23,8 @@ from dcmrecv_core.dataset.encodings import (
 )
 from dcmrecv_core.dataset.scan import DataSetIndex, scan
 from dcmrecv_core.dataset.sources import UNKNOWN_SIZE, FileSource, InflatedSource, MemorySource, Source
-from support.data.datasets import SMALL, Node, TinySource, deflate, encode, positions, unnamed_file
+from support.data.datasets import SMALL, Node, deflate, encode, positions
+from support.data.sources import TinySource, unnamed_file
 
 SEQUENCES = (0x00081140, 0x00081199, 0x0040A730)  # known to the dictionary, as implicit VR demands
 VALUES = st.binary(max_size=40).map(lambda value: value + b"x" * (len(value) % 2))

@@ -25,7 +25,9 @@ from dcmrecv_core.dataset.encodings import (
 from dcmrecv_core.dataset.scan import DataSetIndex, encoding_of, scan
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.values import get_raw, get_value, read_header, uid_of
-from support.data.datasets import ENCODINGS, SMALL, TEST_FILES, Node, TinySource, deflate, encode, header, item, sample
+from support.data.datasets import ENCODINGS, SMALL, Node, deflate, encode, header, item
+from support.data.samples import TEST_FILES, data_set_of
+from support.data.sources import TinySource
 
 SEQUENCE = 0x00081140
 
@@ -245,7 +247,7 @@ def test_file_meta_in_big_endian_data_is_little_endian() -> None:
 
 
 def test_header_can_be_written_again() -> None:
-    uid, data = sample(TEST_FILES / "SC_rgb_jpeg.dcm") or ("", b"")  # implicit VR though its syntax is explicit
+    uid, data = data_set_of(TEST_FILES / "SC_rgb_jpeg.dcm") or ("", b"")  # implicit VR though its syntax is explicit
     encoding = encoding_of(uid)
     assert encoding is not None
     dataset = read_header(walk(data, encoding), encoding)
@@ -294,7 +296,7 @@ def test_uids_and_raw_values_do_without_pydicom() -> None:
 
 def test_file_read_by_pydicom_has_the_same_values() -> None:
     path = TEST_FILES / "CT_small.dcm"
-    uid, data = sample(path) or ("", b"")
+    uid, data = data_set_of(path) or ("", b"")
     encoding = encoding_of(uid)
     assert encoding is not None
     index = walk(data, encoding)

@@ -11,7 +11,7 @@ import pytest
 
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.storage.spool import Spool
-from support.data.datasets import unnamed_file
+from support.data.sources import unnamed_file
 
 DATA = random.Random(3).randbytes(5000)
 PREFIX = b"what precedes it"

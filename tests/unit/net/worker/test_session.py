@@ -16,7 +16,7 @@ from dcmrecv_core.net.worker import caches as remembered
 from dcmrecv_core.net.worker import session as session_module
 from dcmrecv_core.net.worker.session import MAX_PENDING_OUTPUT
 from dcmrecv_core.settings.settings import Settings
-from support.data.samples import instance_of
+from support.data.datasets import instance_of
 from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,

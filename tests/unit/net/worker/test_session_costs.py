@@ -24,7 +24,8 @@ from dcmrecv_core.net.worker.session import Session, Shared
 from dcmrecv_core.receive.pipeline import Receiver
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
-from support.data.samples import identification, pydicom_samples
+from support.data.datasets import identification
+from support.data.samples import pydicom_samples
 from support.protocol.pdus import associate_rq, command_set, data_pdus, store_rq
 from support.protocol.scripted_connection import Clock, FakeConnection
 from support.uids import CT, EXPLICIT_LE
