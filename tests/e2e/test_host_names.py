@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
-from support.programs.receivers import Receiver, Start, until
+from support.programs.receivers import Receiver, Start
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
 

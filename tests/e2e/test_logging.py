@@ -7,8 +7,9 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
-from support.programs.receivers import Receiver, Start, run, until
+from support.programs.receivers import Receiver, Start, run
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
 

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from dcmrecv_core.testing import until
 from support.data.datasets import identification, instance_of, pixel_data_header
 from support.data.samples import pydicom_files
-from support.programs.receivers import Start, dcmtk, until
+from support.programs.receivers import Start, dcmtk
 from support.protocol.pdus import store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.data.samples import pydicom_files
 from support.paths import ROOT
-from support.programs.receivers import Start, dcmtk, until
+from support.programs.receivers import Start, dcmtk
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.testing import until
 from support.data.samples import pydicom_files
 from support.programs.certificates import Certificates, Pair
-from support.programs.receivers import Receiver, Start, dcmtk, system_program, until
+from support.programs.receivers import Receiver, Start, dcmtk, system_program
 from support.programs.tls_clients import client_context, client_hello, tls
 from support.protocol.pdus import associate_rq
 from support.protocol.raw_sender import RawAssociation

@@ -12,10 +12,11 @@ from typing import ClassVar, NamedTuple
 
 import pytest
 
+from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.parity.both_programs import run_both
 from support.parity.rules import Row, by_rule, compare
-from support.programs.receivers import Receiver, Start, until
+from support.programs.receivers import Receiver, Start
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE, VERIFICATION
 

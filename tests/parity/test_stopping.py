@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from dcmrecv_core.testing import until
 from support.parity.answers import Accepted, Closed, Response, next_answer
 from support.parity.messages import BIT_PRESERVING, DATA, NAME, PROPOSAL, command, data
 from support.parity.rules import Row, by_rule, compare
-from support.programs.receivers import Receiver, Start, until
+from support.programs.receivers import Receiver, Start
 from support.protocol.raw_sender import RawAssociation
 
 

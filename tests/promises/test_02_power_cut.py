@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from support.programs.receivers import Start, until
+from dcmrecv_core.testing import until
+from support.programs.receivers import Start
 from support.promises.disk_image import Image, unmount
 from support.promises.other_receivers import Peer
 from support.promises.power_cut import Disk, Entry, File, Name, events

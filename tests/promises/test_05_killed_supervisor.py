@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from support.programs.receivers import Start, until
+from dcmrecv_core.testing import until
+from support.programs.receivers import Start
 from support.promises.promises import promise
 from support.promises.senders import check, sending
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.testing import until
 from support.data.datasets import element, identification
 from support.data.stored_files import stored_file
 from support.parity.answers import Released, Response, next_answer
-from support.programs.receivers import Receiver, Start, until
+from support.programs.receivers import Receiver, Start
 from support.promises.promises import promise
 from support.protocol.pdus import ABORT, RELEASE_RQ, command_set, data_pdus, pdu, store_rq
 from support.protocol.raw_sender import RawAssociation

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
-from support.programs.receivers import Receiver, Start, until
+from support.programs.receivers import Receiver, Start
 from support.promises.processes import MEGABYTE, descriptors, own_memory, zombies
 from support.promises.promises import promise
 from support.protocol.pdus import associate_rq, store_rq

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
+from dcmrecv_core.testing import until
 from support.programs.certificates import Certificates, Pair
-from support.programs.receivers import Receiver, Start, until
+from support.programs.receivers import Receiver, Start
 from support.programs.tls_clients import client_context, client_hello, tls
 from support.promises.promises import promise
 from support.protocol.pdus import store_rq

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.testing import until
 from support.data.datasets import element, identification, instance_of, pixel_data
 from support.programs.environment import write_files
-from support.programs.receivers import Receiver, start_ours, until
+from support.programs.receivers import Receiver, start_ours
 from support.promises.promises import promise
 from support.protocol.pdus import status_of, store_rq
 from support.protocol.raw_sender import RawAssociation

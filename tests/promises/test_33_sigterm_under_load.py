@@ -8,9 +8,10 @@ import signal
 import time
 from collections.abc import Callable
 
+from dcmrecv_core.testing import until
 from support.data.datasets import identification, pixel_data_header
 from support.data.stored_files import stored_file
-from support.programs.receivers import Receiver, Start, until
+from support.programs.receivers import Receiver, Start
 from support.promises.processes import unread
 from support.promises.promises import promise
 from support.promises.senders import check, sending

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.testing import until
 from support.data.datasets import identification, instance_of, pixel_data_header
-from support.programs.receivers import Receiver, Start, system_program, until
+from support.programs.receivers import Receiver, Start, system_program
 from support.promises.promises import promise
 from support.protocol.pdus import store_rq
 from support.protocol.raw_sender import RawAssociation

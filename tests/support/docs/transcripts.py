@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dcmrecv_core.testing.receivers import ACTIVATE
+
 PORT = "11112"
 DEADLINE = 20.0
-_ACTIVATE = Path(__file__).parent.parent / "programs" / "activate.py"
 _NOT_RECEIVING = {"--explain", "--list-plugins", "--dump-settings", "--new-plugin", "--help", "--version"}
 
 
@@ -101,7 +102,7 @@ class Session:
         with socket.create_server(("127.0.0.1", 0), backlog=16) as listener, self._log.open("wb") as log:
             self._port = str(listener.getsockname()[1])
             self._receiver = subprocess.Popen(
-                [sys.executable, _ACTIVATE, str(listener.fileno()), *self._script(program), *words],
+                [sys.executable, ACTIVATE, str(listener.fileno()), *self._script(program), *words],
                 cwd=self._directory,
                 env=self._environment,
                 stdout=log,

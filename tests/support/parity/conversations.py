@@ -7,9 +7,10 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
+from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.parity.proposals import context, request
-from support.programs.receivers import Receiver, until
+from support.programs.receivers import Receiver
 from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.programs.receivers import system_program, until
+from dcmrecv_core.testing import until
+from support.programs.receivers import system_program
 
 _SECONDS = 30.0
 _ATTEMPTS = 5

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.programs.receivers import until
+from dcmrecv_core.testing import until
 
 _SETTINGS = {"listen_addresses": "", "fsync": "off", "shared_buffers": "16MB"}
 

@@ -1,7 +1,7 @@
 """Receivers under test as processes: ours, and DCMTK's dcmrecv to compare with.
 
 Both are started, waited for until they listen, and stopped with a check of how they end. Nothing here sleeps for a
-fixed time: `until` polls a condition against a deadline.
+fixed time: `until`, which is the kit's, polls a condition against a deadline.
 """
 
 from __future__ import annotations
@@ -11,27 +11,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-ACTIVATE = Path(__file__).with_name("activate.py")
-DEADLINE = 20.0
+from dcmrecv_core.testing.receivers import ReceiverProcess, until
 
-T = TypeVar("T")
 Start = Callable[..., "Receiver"]
-
-
-def until(condition: Callable[[], T], what: str, seconds: float = DEADLINE, log: Callable[[], str] = str) -> T:
-    """Poll until `condition()` is true and return its value; AssertionError, with the end of a log, after `seconds`."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds:g} s: {what}\n{log()[-2000:]}")
-        time.sleep(0.01)
-    return value
 
 
 def system_program(name: str) -> str:
@@ -57,50 +43,16 @@ def dcmtk(name: str, *arguments: object, timeout: float = 30) -> subprocess.Comp
     return run(system_program(name), *arguments, timeout=timeout, env=env)
 
 
-class Receiver:
-    """A receiver process that listens on `port` of localhost and stores below `output`.
+class Receiver(ReceiverProcess):
+    """Any receiver, ours as installed or another one: a process that listens on `port` of localhost.
 
-    `clean_exit` is how it ends on SIGTERM: ours with 0, the original by the signal.
+    The kit's Receiver is ours only, runs from where the tests import it, and may be used by plugins' tests.
+    `clean_exit` is how this one ends on SIGTERM: ours with 0, DCMTK's by the signal.
     """
 
-    def __init__(
-        self,
-        command: Sequence[object],
-        directory: Path,
-        port: int,
-        *,
-        clean_exit: int = 0,
-        umask: int = 0o022,
-        **options: Any,
-    ) -> None:
-        self.port = port
+    def __init__(self, directory: Path, clean_exit: int = 0) -> None:
+        super().__init__(directory)
         self.clean_exit = clean_exit
-        self.directory = directory
-        self.output = directory / "out"
-        self.output.mkdir(exist_ok=True)
-        self._log = directory / "stderr.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [str(word) for word in command],
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                umask=umask,
-                **options,
-            )
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    def wait_for_log(self, text: str) -> None:
-        until(lambda: text in self.log, f"{text!r} in the log", log=lambda: self.log)
-
-    def files(self) -> list[str]:
-        """Every file below the output directory, hidden ones too, except what plugins keep in the state directory."""
-        found = (path.relative_to(self.output) for path in self.output.rglob("*") if not path.is_dir())
-        return sorted(str(path) for path in found if path.parts[0] != ".dcmrecv")
 
     def only_file(self) -> Path:
         [name] = self.files()
@@ -132,12 +84,6 @@ class Receiver:
                 return [pid for pid in self.workers() if wanted in _descriptors(pid)]
         return []
 
-    def stop(self, signum: int = signal.SIGTERM, timeout: float = DEADLINE) -> int:
-        """Send `signum`, wait for the end, return the exit code (negative: died by that signal)."""
-        if self.process.poll() is None:
-            self.process.send_signal(signum)
-        return self.process.wait(timeout)
-
     def end(self) -> int | None:
         """For tear-down: its exit code on SIGTERM, None if it had ended before; whatever happens, it is gone."""
         if self.process.poll() is not None:
@@ -148,10 +94,6 @@ class Receiver:
             raise AssertionError(f"SIGTERM does not end it:\n{self.log}") from error
         finally:
             self.kill()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(DEADLINE)
 
 
 def _descriptors(pid: int) -> set[str]:
@@ -165,39 +107,12 @@ def _descriptors(pid: int) -> set[str]:
     return targets
 
 
-def start_ours(
-    program: Path, directory: Path, *arguments: object, prefix: Sequence[object] = (), **options: Any
-) -> Receiver:
+def start_ours(program: Path, directory: Path, *arguments: object, umask: int = 0o022, **options: Any) -> Receiver:
     """Our dcmrecv on a socket passed to it, ready when it says so; `prefix` is a program that runs it (strace)."""
-    with (
-        socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
-    ):
-        port = listener.getsockname()[1]
-        address = directory / "notify"
-        ready.bind(str(address))
-        ready.setblocking(False)
-        fd = listener.fileno()
-        activated = [sys.executable, "-I", "-S", ACTIVATE, fd, program, "-od", "out", *arguments]
-        env = {**os.environ, **options.pop("env", {}), "NOTIFY_SOCKET": str(address)}
-        receiver = Receiver([*prefix, *activated], directory, port, pass_fds=(fd,), env=env, **options)
-        try:
-            until(lambda: _is_ready(receiver, ready), "ready", log=lambda: receiver.log)
-        except BaseException:
-            receiver.kill()
-            raise
-        finally:
-            address.unlink()
+    receiver = Receiver(directory)
+    environment = options.pop("env", {})
+    receiver.run_until_ready([program, "-od", "out", *arguments], environment, umask=umask, **options)
     return receiver
-
-
-def _is_ready(receiver: Receiver, notifications: socket.socket) -> bool:
-    if receiver.process.poll() is not None:
-        raise AssertionError(f"ended with {receiver.process.returncode}:\n{receiver.log}")
-    try:
-        return b"READY=1" in notifications.recv(4096).split(b"\n")
-    except BlockingIOError:
-        return False
 
 
 def start_original(directory: Path, *arguments: object, **options: Any) -> Receiver:
@@ -207,12 +122,16 @@ def start_original(directory: Path, *arguments: object, **options: Any) -> Recei
     return start_on_port(directory, *command, clean_exit=-signal.SIGTERM, env=env, **options)
 
 
-def start_on_port(directory: Path, *command: object, **options: Any) -> Receiver:
+def start_on_port(
+    directory: Path, *command: object, clean_exit: int = 0, umask: int = 0o022, **options: Any
+) -> Receiver:
     """A receiver whose last parameter is a port that was free a moment ago; another one if it is not any more."""
     for _ in range(10):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        receiver = Receiver([*command, port], directory, port, **options)
+        receiver = Receiver(directory, clean_exit)
+        receiver.port = port
+        receiver.run([*command, port], umask=umask, **options)
         if until(lambda receiver=receiver: _listens_or_ended(receiver), f"{command[0]} listens") == "listens":
             return receiver
         if receiver.process.returncode != 64 and "already in use" not in receiver.log:

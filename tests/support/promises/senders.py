@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dcmrecv_core.testing import until
 from support.data.datasets import identification, pixel_data
 from support.data.stored_files import stored_file
-from support.programs.receivers import until
 from support.promises.ways_to_disk import CONTEXTS
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from support.programs.receivers import system_program, until
+from dcmrecv_core.testing import until
+from support.programs.receivers import system_program
 
 COMMIT_PATH = (
     *("open", "openat", "mkdir", "mkdirat", "write", "writev", "pwrite64", "pwritev", "ftruncate", "sendfile"),

@@ -26,9 +26,10 @@ from dcmrecv_core.net.supervisor.reload import SettingsSource
 from dcmrecv_core.net.supervisor.supervisor import Supervisor
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
+from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.programs.environment import write_files
-from support.programs.receivers import Receiver, Start, start_ours, until
+from support.programs.receivers import Receiver, Start, start_ours
 from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,
