@@ -11,7 +11,6 @@ from dcmrecv_compiled import dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import in_python
 from dcmrecv_core.dataset import compiled_walk as regular
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
@@ -21,6 +20,7 @@ from support.data.samples import data_set_files, data_set_of
 from support.data.scan_results import outcome
 from support.fuzz.dataset_targets import BY_FIRST_BYTE, NESTED, data_set_seeds
 from support.fuzz.mutants import next_input
+from support.without_compiled import in_python
 
 SEEDS = data_set_seeds()
 

@@ -10,7 +10,6 @@ from dcmrecv_compiled import messages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import in_python
 from dcmrecv_core.api.model import SupportedContext
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.acceptor import Acceptor
@@ -20,6 +19,7 @@ from support.protocol.acceptor_runs import Run, make
 from support.protocol.pdus import P_DATA, command_set, packed, pdu, pdv
 from support.protocol.sample_conversation import CONVERSATION, REQUEST
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR
+from support.without_compiled import in_python
 
 CONTEXTS = {3: (CT, EXPLICIT_LE)}
 SEEDS = [
