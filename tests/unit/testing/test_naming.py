@@ -1,30 +1,23 @@
-"""The kit for plugins' tests: what it promises, and that its failures explain themselves."""
+"""`check_naming`: what it promises, and that its failures explain themselves."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import dcmread
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dcmrecv_core import Instance, Name, escape
 from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.testing import (
-    Receiver,
-    StartReceiver,
     check_naming,
-    fake_association,
-    fake_instance,
-    sample_dataset,
 )
 from dcmrecv_core.testing.torture import cases
 from support.plugins import hooks
 
 pytest_plugins = ["dcmrecv_core.testing"]
+
 
 Hook = Callable[..., Any]
 
@@ -158,101 +151,3 @@ def test_what_is_no_naming_plugin() -> None:
         check_naming(hooks(stored=lambda instance: None))
     with pytest.raises(PluginError):
         check_naming(object())
-
-
-# fakes
-
-
-@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
-def test_an_instance_is_what_a_receiver_would_have_received(syntax: str) -> None:
-    dataset = sample_dataset(transfer_syntax_uid=syntax, PatientName="山田^太郎", Rows=4)
-    instance = fake_instance(dataset)
-    assert instance.transfer_syntax_uid == syntax
-    assert instance.sop_instance_uid == dataset.SOPInstanceUID
-    assert instance.modality_prefix == "CT"
-    assert instance.get("PatientName") == "山田^太郎"
-    assert instance.get("StationName", "none") == "none"
-    raw = instance.raw("Rows")
-    assert raw is not None
-    assert raw.value == (b"\0\4" if syntax == ExplicitVRBigEndian else b"\4\0")
-    assert instance.header.Rows == 4
-    with instance.open() as file:
-        stored = dcmread(file)
-    assert stored.file_meta.TransferSyntaxUID == syntax
-    assert stored.PixelData == dataset.PixelData
-
-
-def test_the_data_set_that_is_given_stays_as_it_is() -> None:
-    dataset = sample_dataset()
-    before = dataset.to_json()
-    fake_instance(dataset)
-    assert dataset.to_json() == before
-
-
-def test_an_encoding_that_nobody_knows() -> None:
-    with pytest.raises(ValueError, match=r"1\.2\.3"):
-        fake_instance(sample_dataset(transfer_syntax_uid="1.2.3"))
-
-
-def test_save_and_replace_are_the_real_ones(tmp_path: Path) -> None:
-    instance = fake_instance(output_directory=tmp_path, in_receive=True)
-    instance.replace(sample_dataset(PatientID="0815"))
-    path = instance.save("a/b.dcm")
-    assert path == f"{tmp_path}/a/b.dcm"
-    assert dcmread(path).PatientID == "0815"
-    with pytest.raises(PermissionError, match="receive hook only"):
-        fake_instance().replace(sample_dataset())
-
-
-def test_save_asks_for_a_directory() -> None:
-    with pytest.raises(PermissionError, match="output_directory=tmp_path"):
-        fake_instance().save("file.dcm")
-
-
-def test_who_sent_it() -> None:
-    association = fake_association(calling_ae_title="CT1", peer_address="192.0.2.1")
-    instance = fake_instance(association=association, attempt=2)
-    assert instance.association.calling_ae_title == "CT1"
-    assert instance.attempt == 2
-
-
-# receivers
-
-
-def test_send_and_log(start_receiver: StartReceiver) -> None:
-    receiver = start_receiver("-pm")
-    assert receiver.send(calling_ae_title="ECHO") == [0]
-    assert receiver.send(sample_dataset(SOPInstanceUID="1.2.3"), sample_dataset(SOPInstanceUID="1.2.4")) == [0, 0]
-    assert receiver.files() == ["CT.1.2.3", "CT.1.2.4"]
-    assert dcmread(receiver.output / "CT.1.2.3").PatientID == "4711"
-    receiver.wait_for_log("Association Received")
-    assert receiver.stop() == 0
-
-
-def test_two_at_once(start_receiver: StartReceiver) -> None:
-    first, second = start_receiver("-pm"), start_receiver("-pm")
-    assert second.send(sample_dataset()) == [0]
-    assert not first.files()
-    assert second.files()
-
-
-def test_one_that_does_not_start_says_why(start_receiver: StartReceiver) -> None:
-    with pytest.raises(AssertionError, match=r"ended with 1:\n(.*\n)*.*no-such-plugin: neither"):
-        start_receiver(plugins=["no-such-plugin"])
-
-
-def test_a_rejection_says_what_is_missing(start_receiver: StartReceiver) -> None:
-    receiver = start_receiver()
-    with pytest.raises(AssertionError, match='started with "-pm"'):
-        receiver.send(sample_dataset())
-
-
-def test_one_that_ended_badly_fails_the_test(tmp_path: Path) -> None:
-    plugin = tmp_path / "plugin.py"
-    plugin.write_text(
-        "import signal\nfrom dcmrecv_core import hookimpl\n\n@hookimpl\ndef configure():\n"
-        "    signal.signal = lambda *_: None  # SIGTERM is left to kill it\n"
-    )
-    receiver = Receiver(tmp_path / "home", plugins=[str(plugin)])
-    assert "the receiver ended with -15" in receiver.end()
-    assert receiver.end() == ""

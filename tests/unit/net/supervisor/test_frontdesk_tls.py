@@ -1,100 +1,18 @@
-"""The parts of TLS one by one: DER, profiles, subjects, the look at a ClientHello, handshakes in the pool."""
+"""The front desk with TLS: a ClientHello is waited for, never read."""
 
 from __future__ import annotations
 
 import selectors
 import socket
-import ssl
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.api.errors import RemoteProtocolError, TlsError
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
-from dcmrecv_core.net.tls import der
-from dcmrecv_core.net.tls.client_hello import wanted_length
-from dcmrecv_core.net.tls.connection import subject_text
-from dcmrecv_core.net.tls.context import ContextMaker
-from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.settings.tls_profiles import PROFILES, SUITES
-from support.programs.original import original
 
 HELLO = struct.pack(">BHH", 22, 0x0301, 100) + bytes(100)
-
-
-@pytest.mark.dcmtk
-def test_suites_are_the_originals() -> None:
-    listed = original(["+cc"]).stdout.partition("ciphersuites are:\n")[2].split()
-    assert listed == list(SUITES)
-
-
-def test_profiles_have_only_suites_that_there_are() -> None:
-    assert all(suite in SUITES for profile in PROFILES.values() for suite in profile.suites)
-
-
-@pytest.mark.parametrize(
-    ("data", "label"),
-    [
-        ("30 03 02 01 00 30 00", "PRIVATE KEY"),
-        ("30 82 01 00 02 01 00 02 01 05", "RSA PRIVATE KEY"),
-        ("30 03 02 01 01 04 00", "EC PRIVATE KEY"),
-        ("30 03 30 00 04 00", "ENCRYPTED PRIVATE KEY"),
-    ],
-)
-def test_kinds_of_keys(data: str, label: str) -> None:
-    assert der.key_label(bytes.fromhex(data)) == label
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"0", b"0\x80", b"0\xff", b"-----BEGIN", b"0\x03\x02\x01\x00", b"0\x03\x04\x01\x00\x30"]
-)
-def test_what_is_no_key(data: bytes) -> None:
-    with pytest.raises(ValueError, match="not a private key in DER"):
-        der.key_label(data)
-
-
-def test_a_file_that_is_too_long_does_not_block(tmp_path: Path) -> None:
-    (tmp_path / "long").write_bytes(bytes(1 << 20))
-    with pytest.raises(OSError, match="File too large"), der.readable(str(tmp_path / "long"), "CERTIFICATE"):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("subject", "text"),
-    [
-        (((("countryName", "DE"),), (("commonName", "ct1"),)), "CN=ct1,C=DE"),
-        (((("commonName", "a"), ("userId", "b")),), "CN=a+UID=b"),
-        (((("commonName", ' a,b+"\\\n '),),), 'CN=\\ a\\,b\\+\\"\\\\\\0A\\ '),
-        ((), ""),
-    ],
-)
-def test_subjects(subject: object, text: str) -> None:
-    assert subject_text(subject) == text
-
-
-@pytest.mark.parametrize(
-    ("head", "length"), [(b"", 5), (b"\x16", 5), (b"\x16\x03\x01\x00", 5), (HELLO[:5], 105), (HELLO, 105)]
-)
-def test_how_much_is_needed(head: bytes, length: int) -> None:
-    assert wanted_length(head) == length
-
-
-@pytest.mark.parametrize(
-    ("head", "reason"),
-    [
-        (b"\x01", "wrong version number"),
-        (b"\x16\x02", "wrong version number"),
-        (b"GET /", "http request"),
-        (b"\x16\x03\x01\x40\x01", "packet length too long"),
-        (b"\x16\x03\x01\x00\x00", "bad length"),
-    ],
-)
-def test_what_is_no_tls(head: bytes, reason: str) -> None:
-    with pytest.raises(RemoteProtocolError, match=f"^TLS error: {reason}$"):
-        wanted_length(head)
 
 
 class Desk:
@@ -163,26 +81,3 @@ def test_who_leaves_is_forgotten(desk: Desk, said: bytes, caplog: pytest.LogCapt
         pass
     assert desk.desk.tick(1000.0) is None
     assert "TLS error: unexpected eof while reading" in caplog.text
-
-
-def test_only_the_first_context_may_ask(tmp_path: Path) -> None:
-    asked: list[str] = []
-    maker = ContextMaker(lambda: asked.append("x") or "secret")
-    settings = Settings(tls=(str(tmp_path / "k"), str(tmp_path / "c")))
-    assert maker.make(Settings()) is None
-    with pytest.raises(TlsError, match=r"^000b:0004 Unable to load private TLS key from '.*/k'$"):
-        maker.make(settings)
-    assert maker._password() == ""
-    assert asked == []
-
-
-def test_seed_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    seed, out = tmp_path / "seed", tmp_path / "out"
-    seed.write_bytes(b"x")
-    settings = Settings(tls=("absent", "absent"), tls_seed_file=str(seed), tls_write_seed_file=str(out))
-    with pytest.raises(TlsError):
-        ContextMaker().make(settings)
-    assert len(out.read_bytes()) == 1024
-    assert out.stat().st_mode & 0o777 == 0o600
-    assert ssl.RAND_status()
-    assert "random seed file" not in caplog.text

@@ -1,97 +1,16 @@
-"""Heartbeat, notifications to systemd, listening sockets, and the plain connection."""
+"""Listening sockets, our own and inherited ones."""
 
 from __future__ import annotations
 
 import os
 import socket
-import struct
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from dcmrecv_core.api.errors import ListenError
-from dcmrecv_core.net.connection import LINGER, PATIENCE, PlainConnection
-from dcmrecv_core.net.heartbeat import HeartbeatBoard
 from dcmrecv_core.net.supervisor.listener import inherited_count, open_listeners
-from dcmrecv_core.net.supervisor.notify import Notifier
 from dcmrecv_core.settings.settings import Settings
-
-
-def test_heartbeat_crosses_processes() -> None:
-    board = HeartbeatBoard(2)
-    _, other = board.take(1.0)
-    number, heartbeat = board.take(5.0)
-    assert (heartbeat.last, heartbeat.in_hook, heartbeat.overdue) == (5.0, False, False)
-    pid = os.fork()
-    if not pid:
-        heartbeat.beat(123456.75)
-        heartbeat.flag[0] = 1
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert (heartbeat.last, heartbeat.in_hook, heartbeat.overdue) == (123456.75, True, False)
-    heartbeat.mark_overdue()
-    assert (heartbeat.in_hook, heartbeat.overdue) == (True, True)
-    heartbeat.flag[0] = 0
-    assert (heartbeat.in_hook, heartbeat.overdue) == (False, False), "the end of a hook is the end of its being overdue"
-    assert (other.last, other.in_hook) == (1.0, False)
-    heartbeat.mark_overdue()
-    board.give_back(number)
-    assert board.take(7.0)[0] == number
-    assert (heartbeat.last, heartbeat.in_hook, heartbeat.overdue) == (7.0, False, False)
-
-
-# sd_notify
-
-
-@pytest.fixture
-def systemd(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """What $NOTIFY_SOCKET leads to."""
-    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
-        monkeypatch.delenv(name, raising=False)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
-        yield sock
-
-
-@pytest.mark.parametrize("abstract", [True, False])
-def test_notifications(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, abstract: bool) -> None:
-    systemd.bind("" if abstract else str(tmp_path / "notify"))
-    name = systemd.getsockname()
-    monkeypatch.setenv("NOTIFY_SOCKET", "@" + name[1:].decode() if abstract else name)
-    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
-    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
-    notifier = Notifier()
-    assert "NOTIFY_SOCKET" not in os.environ, "plugins' children must not speak for us"
-    assert notifier.watchdog_seconds == 1.5
-    notifier.ready("listening")
-    notifier.alive()
-    notifier.stopping()
-    assert [systemd.recv(100) for _ in range(3)] == [b"READY=1\nSTATUS=listening", b"WATCHDOG=1", b"STOPPING=1"]
-
-
-@pytest.mark.parametrize(
-    ("environment", "seconds"),
-    [
-        ({"WATCHDOG_USEC": "3000000"}, None),
-        ({"NOTIFY_SOCKET": "@x"}, None),
-        ({"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "3000000"}, 1.5),
-        ({"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, None),
-        ({"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "soon"}, None),
-    ],
-    ids=["no-socket", "no-watchdog", "both", "for-another-process", "nonsense"],
-)
-def test_watchdog_when_asked(
-    systemd: socket.socket, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], seconds: float | None
-) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    notifier = Notifier()
-    assert notifier.watchdog_seconds == seconds
-    notifier.alive()  # nobody listens there: nothing happens
-
 
 # Listening sockets
 
@@ -207,99 +126,3 @@ def test_a_port_beside_inherited_sockets_is_not_ignored_without_a_word(
     [listener] = open_listeners(Settings(port=11112))
     listener.close()
     assert caplog.messages == ["port 11112 is not listened on: the sockets that were handed over take its place"]
-
-
-# The plain connection
-
-Pair = tuple[PlainConnection, socket.socket]
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """A connection and its peer, over TCP."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        peer = socket.create_connection(listener.getsockname(), timeout=5)
-        sock = listener.accept()[0]
-    with sock, peer:
-        yield PlainConnection(sock), peer
-
-
-def receive(connection: PlainConnection, size: int = 100) -> bytes | None:
-    memory = bytearray(size)
-    count = connection.receive_into(memoryview(memory))
-    return None if count is None else bytes(memory[:count])
-
-
-def test_receiving(pair: Pair) -> None:
-    connection, peer = pair
-    peer.sendall(b"hello")
-    connection.acknowledge()
-    assert receive(connection) == b"hello"
-    start = time.monotonic()
-    assert receive(connection) is None
-    assert PATIENCE * 0.9 < time.monotonic() - start < PATIENCE * 3
-    peer.shutdown(socket.SHUT_WR)
-    assert receive(connection) == b""
-
-
-def test_sending_never_waits(pair: Pair) -> None:
-    connection, peer = pair
-    sent = 0
-    while count := connection.send(bytes(1 << 16)):
-        sent += count
-    assert connection.wait() == (False, False)
-    assert not connection.wait_writable()
-    with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_exactly, peer, sent)
-        assert connection.wait() == (False, True)
-        assert connection.wait_writable()
-        assert reading.result(10) == sent
-    peer.sendall(b"x")
-    assert read_until_readable(connection) == (True, True)
-
-
-def read_exactly(peer: socket.socket, size: int) -> int:
-    left = size
-    while left:
-        left -= len(peer.recv(min(left, 1 << 20)))
-    return size
-
-
-def read_until_readable(connection: PlainConnection) -> tuple[bool, bool]:
-    while not (ready := connection.wait())[0]:
-        continue
-    return ready
-
-
-def test_a_reset_is_readable_and_raises(pair: Pair) -> None:
-    connection, peer = pair
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    peer.close()
-    assert connection.wait()[0]
-    with pytest.raises(ConnectionResetError):
-        receive(connection)
-    with pytest.raises(BrokenPipeError):
-        connection.send(b"x")
-    connection.finish()
-
-
-def test_finish_waits_for_the_peer_to_close(pair: Pair) -> None:
-    connection, peer = pair
-    peer.sendall(bytes(100_000))  # unread: closing at once would reset the connection
-    assert connection.send(b"last words") == 10
-    with ThreadPoolExecutor(1) as pool:
-        finishing = pool.submit(connection.finish)
-        assert peer.recv(100) == b"last words"
-        assert peer.recv(100) == b""
-        peer.close()
-        start = time.monotonic()
-        finishing.result(10)
-    assert time.monotonic() - start < LINGER
-
-
-def test_finish_does_not_wait_long(pair: Pair) -> None:
-    connection, peer = pair
-    start = time.monotonic()
-    connection.finish()
-    assert LINGER * 0.9 < time.monotonic() - start < LINGER * 5
-    assert peer.recv(100) == b""

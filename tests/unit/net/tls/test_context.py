@@ -255,3 +255,26 @@ def test_a_revocation_list_adds_no_trust(
     assert "OpenSSL error: certificates among the revocation lists" in caplog.messages
     assert f"unable to load CRL file '{mixed}', ignoring" in caplog.messages
     assert context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF, "and without a list nobody is let in"
+
+
+def test_only_the_first_context_may_ask(tmp_path: Path) -> None:
+    asked: list[str] = []
+    maker = ContextMaker(lambda: asked.append("x") or "secret")
+    settings = Settings(tls=(str(tmp_path / "k"), str(tmp_path / "c")))
+    assert maker.make(Settings()) is None
+    with pytest.raises(TlsError, match=r"^000b:0004 Unable to load private TLS key from '.*/k'$"):
+        maker.make(settings)
+    assert maker._password() == ""
+    assert asked == []
+
+
+def test_seed_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    seed, out = tmp_path / "seed", tmp_path / "out"
+    seed.write_bytes(b"x")
+    settings = Settings(tls=("absent", "absent"), tls_seed_file=str(seed), tls_write_seed_file=str(out))
+    with pytest.raises(TlsError):
+        ContextMaker().make(settings)
+    assert len(out.read_bytes()) == 1024
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert ssl.RAND_status()
+    assert "random seed file" not in caplog.text
