@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dcmrecv_builtin import (
-    file_writer,
-)
-from dcmrecv_core import (
-    PluginError,
-)
+from dcmrecv_builtin import file_writer
+from dcmrecv_core import PluginError
 from dcmrecv_core.settings.settings import Settings
 from support.plugins import FakeInstance
 

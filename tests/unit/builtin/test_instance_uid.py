@@ -6,12 +6,8 @@ import re
 
 import pytest
 
-from dcmrecv_builtin import (
-    instance_uid,
-)
-from dcmrecv_core import (
-    Name,
-)
+from dcmrecv_builtin import instance_uid
+from dcmrecv_core import Name
 from support.plugins import FakeInstance
 
 

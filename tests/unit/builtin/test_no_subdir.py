@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dcmrecv_builtin import (
-    no_subdir,
-)
+from dcmrecv_builtin import no_subdir
 from support.plugins import FakeInstance
 
 

@@ -6,13 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_builtin import (
-    profile,
-)
-from dcmrecv_core import (
-    ConfigurationError,
-    SupportedContext,
-)
+from dcmrecv_builtin import profile
+from dcmrecv_core import ConfigurationError, SupportedContext
 from dcmrecv_core.settings.settings import Settings
 from support.plugins import ASSOCIATION
 from support.uids import CT, EXPLICIT_LE

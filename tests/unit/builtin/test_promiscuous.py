@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from dcmrecv_builtin import (
-    promiscuous,
-)
-from dcmrecv_core import (
-    Association,
-    ProposedContext,
-    SupportedContext,
-)
+from dcmrecv_builtin import promiscuous
+from dcmrecv_core import Association, ProposedContext, SupportedContext
 from support.uids import CT, IMPLICIT_LE, VERIFICATION
 
 

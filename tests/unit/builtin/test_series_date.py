@@ -6,12 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from dcmrecv_builtin import (
-    series_date,
-)
-from dcmrecv_core import (
-    RawElement,
-)
+from dcmrecv_builtin import series_date
+from dcmrecv_core import RawElement
 from dcmrecv_core.api.model import TagLike
 from support.plugins import FakeInstance
 

@@ -6,9 +6,7 @@ import re
 
 import pytest
 
-from dcmrecv_builtin import (
-    short_unique,
-)
+from dcmrecv_builtin import short_unique
 from support.plugins import FakeInstance
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dcmrecv_builtin import (
-    system_time,
-)
+from dcmrecv_builtin import system_time
 from support.plugins import FakeInstance
 
 

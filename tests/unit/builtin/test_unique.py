@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dcmrecv_builtin import (
-    unique,
-)
+from dcmrecv_builtin import unique
 from support.plugins import FakeInstance
 
 

@@ -12,8 +12,6 @@ import pytest
 
 from dcmrecv_core.net.connection import LINGER, PATIENCE, PlainConnection
 
-# The plain connection
-
 Pair = tuple[PlainConnection, socket.socket]
 
 

@@ -8,11 +8,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from dcmrecv_core.testing import (
-    fake_association,
-    fake_instance,
-    sample_dataset,
-)
+from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])

@@ -10,9 +10,7 @@ import pytest
 
 from dcmrecv_core import Instance, Name, escape
 from dcmrecv_core.api.errors import PluginError
-from dcmrecv_core.testing import (
-    check_naming,
-)
+from dcmrecv_core.testing import check_naming
 from dcmrecv_core.testing.torture import cases
 from support.plugins import hooks
 
@@ -31,9 +29,6 @@ def problems(**functions: Hook) -> list[str]:
     with pytest.raises(AssertionError) as failure:
         check_naming(hooks(**functions))
     return [line.strip() for line in str(failure.value).splitlines()[1:]]
-
-
-# check_naming
 
 
 @pytest.mark.parametrize("name", ["instance_uid", "series_date", "no_subdir"])

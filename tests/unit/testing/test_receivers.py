@@ -7,11 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dcmrecv_core.testing import (
-    Receiver,
-    StartReceiver,
-    sample_dataset,
-)
+from dcmrecv_core.testing import Receiver, StartReceiver, sample_dataset
 
 pytest_plugins = ["dcmrecv_core.testing"]
 

@@ -12,8 +12,6 @@ from dcmrecv_core.api.errors import ListenError
 from dcmrecv_core.net.supervisor.listener import inherited_count, open_listeners
 from dcmrecv_core.settings.settings import Settings
 
-# Listening sockets
-
 
 def test_accepted_sockets_inherit_the_options() -> None:
     [listener] = open_listeners(Settings(bind="127.0.0.1"))
