@@ -1,4 +1,4 @@
-"""docs/settings.md: its examples work, its reference has every key. Run as a program, this writes the reference."""
+"""docs/settings.md: its examples work, its reference has every key."""
 
 from __future__ import annotations
 
@@ -8,33 +8,15 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.config.configuration import Configuration
-from dcmrecv_core.config.settings_keys import KEYS, Key
 from dcmrecv_core.settings.settings import Settings
-from support.paths import DOCS
+from support.docs.blocks import WRITE
+from support.docs.settings_page import PAGE, generated
 
-PAGE = DOCS / "settings.md"
-BEGIN, END = "<!-- reference -->\n", "<!-- end of reference -->\n"
 EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def reference() -> str:
-    rows = "".join(f"| `{name}` | {key.allowed} | {default(key)} | {options(key)} |\n" for name, key in KEYS.items())
-    return f"| key | value | default | options |\n|---|---|---|---|\n{rows}"
-
-
-def default(key: Key) -> str:
-    value = getattr(Settings(), key.field)
-    if value is None or value == ():
-        return ""
-    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value!r}`".replace("'", '"')
-
-
-def options(key: Key) -> str:
-    return ", ".join(f"`{option.short or option.long}`" for option in key.options)
-
-
 def test_the_reference_has_every_key() -> None:
-    assert PAGE.read_text().partition(BEGIN)[2].partition(END)[0] == reference(), f"run {__file__}"
+    assert PAGE.read_text() == generated(PAGE.read_text()), WRITE
 
 
 @pytest.mark.parametrize("text", [text for kind, text in EXAMPLES if kind == "toml"])
@@ -56,8 +38,3 @@ def test_errors_read_like_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     Path("archive.toml").write_text(f"{key} = {value}")
     with pytest.raises(Exception, match=re.escape(message)):
         Configuration("dcmrecv", ["--settings", "archive.toml", "104"], port_optional=False)
-
-
-if __name__ == "__main__":
-    head, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(head + BEGIN + reference() + END + rest.partition(END)[2])

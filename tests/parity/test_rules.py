@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from support.parity.report import PAGE, page
+from support.parity.parity_page import PAGE, page
 from support.parity.rules import all_rows
 
 
@@ -19,4 +19,4 @@ def test_no_input_is_given_twice() -> None:
 
 
 def test_differences_are_documented() -> None:
-    assert page(all_rows()) == PAGE.read_text(), "run support.parity.report"
+    assert page(all_rows()) == PAGE.read_text(), "run tests/docs/write_pages.py"

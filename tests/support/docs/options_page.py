@@ -1,4 +1,4 @@
-"""The tables of options in docs/options.md. Run as a program, this writes them."""
+"""The tables of options in docs/options.md."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dcmrecv_core.config.options.table import OPTIONS
 from dcmrecv_core.config.settings_keys import KEYS
 from support.docs.blocks import DOCS
 
+PAGE = DOCS / "options.md"
 BEGIN, END = "<!-- options -->\n", "<!-- end of options -->\n"
 
 
@@ -59,7 +60,7 @@ def described(value: Value) -> str:
     return name
 
 
-if __name__ == "__main__":
-    page = DOCS / "options.md"
-    head, _, rest = page.read_text().partition(BEGIN)
-    page.write_text(head + BEGIN + tables() + END + rest.partition(END)[2])
+def generated(page: str) -> str:
+    """The page with its tables as they have to be."""
+    head, _, rest = page.partition(BEGIN)
+    return head + BEGIN + tables() + END + rest.partition(END)[2]

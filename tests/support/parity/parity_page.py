@@ -1,10 +1,10 @@
-"""Writes docs/parity.md: `PYTHONPATH=tests python -m support.parity.report` after a difference was changed."""
+"""docs/parity.md, made of the rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from support.parity.rules import Row, all_rows
+from support.parity.rules import Row
 from support.paths import DOCS
 
 PAGE = DOCS / "parity.md"
@@ -30,7 +30,3 @@ def page(rows: Iterable[Row]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(all_rows()))
