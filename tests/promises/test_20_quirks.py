@@ -20,7 +20,7 @@ from support.promises.promises import promise
 from support.protocol.pdus import associate_rq, command_set, data_pdus, status_of, store_rq
 from support.protocol.raw_sender import RawAssociation, send
 from support.protocol.scripted_connection import Clock
-from support.protocol.scripted_worker import ECHO, RELEASE, World, responses
+from support.protocol.scripted_worker import ECHO, RELEASE, ScriptedWorker, responses
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, VERIFICATION
 
 pytestmark = promise(20)
@@ -130,7 +130,7 @@ def test_association_held_for_hours(tmp_path_factory: pytest.TempPathFactory, mo
     clock = Clock()
     monkeypatch.setattr(session_module, "time", clock)
     before = clock.now
-    said = World(tmp_path_factory.mktemp("out"), clock).play(ECHO, *[None] * 8000, ECHO, RELEASE).sent
+    said = ScriptedWorker(tmp_path_factory.mktemp("out"), clock).play(ECHO, *[None] * 8000, ECHO, RELEASE).sent
     assert responses(said) == [(7, 0), (7, 0)]
     assert clock.now - before > 3600
 

@@ -76,7 +76,7 @@ class Recorder:
         self.ends.append((association, summary))
 
 
-class World:
+class ScriptedWorker:
     """A worker without its process: one session after the other, a clock, and what they leave behind."""
 
     def __init__(self, directory: Path, clock: Clock, **settings: Any) -> None:
@@ -114,4 +114,4 @@ class World:
         return sorted(path.name for path in self.output.iterdir() if path.is_file())
 
 
-Make = Callable[..., World]
+Make = Callable[..., ScriptedWorker]

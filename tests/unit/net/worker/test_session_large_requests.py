@@ -11,14 +11,14 @@ from dcmrecv_core.net.worker.caches import LONGEST
 from dcmrecv_core.proto.pdu import MAX_REQUEST_LENGTH
 from support.protocol.pdus import ASSOCIATE_AC, RELEASE_RP, item, pdu, read_pdus
 from support.protocol.scripted_connection import Clock
-from support.protocol.scripted_worker import RELEASE, REQUEST, World
+from support.protocol.scripted_worker import RELEASE, REQUEST, ScriptedWorker
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedWorker:
     clock = Clock()
     monkeypatch.setattr(session_module, "time", clock)
-    return World(tmp_path, clock)
+    return ScriptedWorker(tmp_path, clock)
 
 
 def request(number: int, size: int) -> bytes:
@@ -26,15 +26,15 @@ def request(number: int, size: int) -> bytes:
     return pdu(1, REQUEST[6:] + filler * (1 + size // len(filler)))
 
 
-def test_whoever_reads_a_request_decides_how_long_it_may_be(world: World) -> None:
+def test_whoever_reads_a_request_decides_how_long_it_may_be(worker: ScriptedWorker) -> None:
     """`--max-request` may be more than is usual."""
-    said = world.play(RELEASE, request=request(1, MAX_REQUEST_LENGTH)).sent
+    said = worker.play(RELEASE, request=request(1, MAX_REQUEST_LENGTH)).sent
     assert [kind for kind, _ in read_pdus(said)] == [ASSOCIATE_AC, RELEASE_RP]
 
 
-def test_of_long_requests_nothing_is_kept_but_of_the_last(world: World) -> None:
+def test_of_long_requests_nothing_is_kept_but_of_the_last(worker: ScriptedWorker) -> None:
     for number in range(4):
-        world.play(RELEASE, request=request(number, LONGEST))
-    assert [len(known._known) for known in (world.shared.proposed_contexts, world.shared.negotiate)] == [1, 1]
-    world.play(RELEASE, request=request(5, 0))
-    assert len(world.shared.negotiate._known) == 2
+        worker.play(RELEASE, request=request(number, LONGEST))
+    assert [len(known._known) for known in (worker.shared.proposed_contexts, worker.shared.negotiate)] == [1, 1]
+    worker.play(RELEASE, request=request(5, 0))
+    assert len(worker.shared.negotiate._known) == 2
