@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dcmrecv_core.api.errors import NameTakenError, StatusError
+from dcmrecv_core.api.model import OnExists
 from dcmrecv_core.storage import temporary
 from dcmrecv_core.storage.content import FileContent
 from dcmrecv_core.storage.publish import Publisher
@@ -96,3 +100,16 @@ def spooled(place: Publisher, data: bytes) -> tuple[FileContent, Temporary]:
     file = place.open_spool()
     os.write(file.fd, stored(data))
     return FileContent(b"prefix ", (data,), file), file
+
+
+def store_often(root: str, letter: bytes, on_exists: OnExists, start: Barrier, failures: Queue[str]) -> None:
+    """Store fifty files under names that others store under too. A spawned process has to find this by its module."""
+    place = Publisher(root, fsync=False, capabilities=Capabilities())
+    start.wait(20)
+    for number in range(50):
+        try:
+            place.publish((), f"a{number}", on_exists, FileContent(b"", (letter * 5000,)))
+        except NameTakenError:
+            continue
+        except StatusError as error:
+            failures.put(error.comment)

@@ -7,16 +7,12 @@ import multiprocessing
 import os
 import stat
 from collections.abc import Callable
-from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.api.errors import NameTakenError, StatusError, StorageError
+from dcmrecv_core.api.errors import NameTakenError, StorageError
 from dcmrecv_core.api.model import OnExists
-from dcmrecv_core.storage.content import FileContent
-from dcmrecv_core.storage.publish import Publisher
 from dcmrecv_core.storage.temporary import Capabilities
 from support.publishing import (
     HIDDEN,
@@ -28,6 +24,7 @@ from support.publishing import (
     names,
     publisher,
     spooled,
+    store_often,
     stored,
     without_links,
     without_renameat2,
@@ -539,18 +536,6 @@ def test_a_directory_moves_while_a_file_is_spooled(tmp_path: Path) -> None:
 
 
 # Several processes
-
-
-def store_often(root: str, letter: bytes, on_exists: OnExists, start: Barrier, failures: Queue[str]) -> None:
-    place = Publisher(root, fsync=False, capabilities=Capabilities())
-    start.wait(20)
-    for number in range(50):
-        try:
-            place.publish((), f"a{number}", on_exists, FileContent(b"", (letter * 5000,)))
-        except NameTakenError:
-            continue
-        except StatusError as error:
-            failures.put(error.comment)
 
 
 @pytest.mark.parametrize("on_exists", ["overwrite", "retry"])
