@@ -8,7 +8,7 @@ import re
 import pytest
 
 from dcmrecv_core.api.errors import CommandLineError
-from dcmrecv_core.config.options.option import LARGEST_INTEGER, Value, scan_integer, valued
+from dcmrecv_core.config.options.option import LARGEST_INTEGER, Option, Value, scan_integer, valued
 from dcmrecv_core.config.options.table import BY_NAME, OPTIONS
 from dcmrecv_core.settings.settings import Settings
 from original import original
