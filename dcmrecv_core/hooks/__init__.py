@@ -7,5 +7,5 @@
       tracing       what each hook said and how long it took (`--trace-hooks`, `--explain`)
     new_plugin    `--new-plugin`: the files in templates/plugin/ -> the package of a new plugin
 
-The contract itself is `api/hookspecs.py`; the built-in plugins are the package `dcmrecv_builtin`, and come the same way.
+The contract itself is `api/hookspecs.py`; the built-in plugins, package `dcmrecv_builtin`, come the same way.
 """

@@ -81,7 +81,7 @@ Who decides what
     C-ECHO, and C-STORE with a data set                                  the caller: `respond`
     other DIMSE requests; C-STORE without a data set, or with a UID      the core: a failure status, `CommandRefused`;
     that is missing or too long                                          their data sets are read and dropped
-    C-CANCEL, fragments of odd length, even context ids, odd UIDs        the core: goes on, with a `Notice`
+    C-CANCEL, fragments of odd length, even context ids, unusual UIDs    the core: goes on, with a `Notice`
 
 With `strict` some of the last kind are refused instead: even context ids with A-ABORT, unfit characters in a SOP
 Instance UID with 0117, a SOP class that is not that of its presentation context with 0122.
@@ -92,8 +92,9 @@ Errors
 
 Two kinds of exception exist here, both in `api/errors.py`, and any other one is a bug:
 
-* `RemoteProtocolError`: the peer broke the protocol. It carries source and reason of the A-ABORT to answer. `next_event`
-  and `receive_request` catch it: the A-ABORT is queued, the state is Sta13, and the caller gets the event `Failed`.
+* `RemoteProtocolError`: the peer broke the protocol. It carries source and reason of the A-ABORT to answer.
+  `next_event` and `receive_request` catch it: the A-ABORT is queued, the state is Sta13, and the caller gets the event
+  `Failed`.
   It is raised to the caller only by functions that are used without an acceptor (`pdu.check_request_header`, by the
   front desk).
 * `LocalProtocolError`: the caller asked for what the state does not allow, or for an answer that fits no PDU. Nothing
