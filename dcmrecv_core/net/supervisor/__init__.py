@@ -7,4 +7,6 @@
       background   a child process for each plugin with the hook `background`
       reload       SIGHUP: a forked probe tries the new settings, then they are taken over
       notify       tells systemd READY, STOPPING and WATCHDOG
+
+Nothing below `net/supervisor` is imported by a worker's code; the pool's children run `net/worker/worker.py`.
 """

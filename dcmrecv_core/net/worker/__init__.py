@@ -8,4 +8,6 @@
         association_log     the lines of the log about associations and messages
           association_dumps   A-ASSOCIATE PDUs as DCMTK's tools show them (`+v`, `-d`)
           message_dumps       command sets as DCMTK's tools show them (`-d`)
+
+The supervisor forks the process and calls `run_worker`; what goes between them is in `net/handover.py`.
 """
