@@ -53,7 +53,7 @@ def test_holds_every_source_file_and_nothing_else(wheel: zipfile.ZipFile) -> Non
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in wheel.namelist() if not re.match(r"[^/]+\.(?:dist-info|data)/", name)} == sources
-    assert {"dcmrecv_core/py.typed", "dcmrecv_core/uids.tsv"} <= sources
+    assert {"dcmrecv_core/py.typed", "dcmrecv_core/settings/uids.tsv"} <= sources
 
 
 def test_brings_the_man_page_and_no_other_data(wheel: zipfile.ZipFile) -> None:
@@ -67,7 +67,7 @@ def test_metadata(metadata: Message) -> None:
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
     version: dict[str, str] = {}
-    exec((ROOT / "dcmrecv_core" / "version.py").read_text(), version)
+    exec((ROOT / "dcmrecv_core" / "api" / "version.py").read_text(), version)
     assert metadata["Version"] == version["__version__"]
 
 

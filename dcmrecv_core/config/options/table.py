@@ -1,7 +1,7 @@
 """The one table of options: command line, help, man page and settings keys all come from it.
 
 Its order is the order of the help and the order in which values are checked. Reading a command line by it is
-`commandline.py`, showing it `help.py`; plugins declare theirs by `api/options.py`.
+`config/commandline.py`, showing it `config/help.py`; plugins declare theirs by `api/options.py`.
 """
 
 from __future__ import annotations
