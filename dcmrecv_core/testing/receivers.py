@@ -8,10 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmrecv_core.testing.sending import send
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 DEADLINE = 20.0
 """Seconds that anything may take: the start, the end, a line in the log."""
 
-_ACTIVATE = Path(__file__).with_name("activate.py")
+ACTIVATE = Path(__file__).with_name("activate.py")
+"""A program that passes a socket to the one that it runs."""
+
 _LOG_SHOWN = 4000
 
 T = TypeVar("T")
@@ -37,34 +39,17 @@ def until(condition: Callable[[], T], what: str, seconds: float = DEADLINE, log:
     return value
 
 
-class Receiver:
-    """`dcmrecv` with `plugins` and further `arguments`, in `directory`, storing below `output`; ready once it is made.
+class ReceiverProcess:
+    """A receiver in `directory`: a process that stores below `output`, and whose every wait has a deadline."""
 
-    It imports what the test process can import, from the same places. AssertionError, with its log, if it does not
-    start.
-    """
+    port: int
+    process: subprocess.Popen[bytes]
 
-    def __init__(self, directory: Path, *arguments: object, plugins: Sequence[str | ModuleType] = ()) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.output = directory / "out"
-        self.output.mkdir(parents=True)
+        self.output.mkdir(parents=True, exist_ok=True)
         self._log = directory / "stderr.log"
-        named = [word for plugin in plugins for word in ("--plugin", _spec(plugin))]
-        words = ["-v", "-od", str(self.output), *named, *map(str, arguments)]
-        with (
-            socket.create_server(("127.0.0.1", 0), backlog=128) as listener,
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
-        ):
-            self.port: int = listener.getsockname()[1]
-            address = directory / "notify"
-            ready.bind(str(address))
-            ready.setblocking(False)
-            self.process = self._popen(listener.fileno(), words, str(address))
-            try:
-                until(lambda: self._is_ready(ready), "the receiver is ready", log=lambda: self.log)
-            except BaseException:
-                self.kill()
-                raise
 
     @property
     def log(self) -> str:
@@ -80,15 +65,82 @@ class Receiver:
         found = (path.relative_to(self.output) for path in self.output.rglob("*") if not path.is_dir())
         return sorted(str(path) for path in found if path.parts[0] != ".dcmrecv")
 
-    def send(self, *datasets: Dataset, calling_ae_title: str = "SENDER", called_ae_title: str = "ANY-SCP") -> list[int]:
-        """Send instances in one association; the status of each C-STORE response."""
-        return send(self.port, *datasets, calling_ae_title=calling_ae_title, called_ae_title=called_ae_title)
-
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end; its exit code, 0 if all is well."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(DEADLINE)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+    def run(self, command: Sequence[object], **options: Any) -> None:
+        """Start `command`; what it says goes into the log. `options` are those of subprocess.Popen."""
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(word) for word in command],
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **options,
+            )
+
+    def run_until_ready(
+        self, command: Sequence[object], environment: Mapping[str, str], prefix: Sequence[object] = (), **options: Any
+    ) -> None:
+        """Start our `command` on a free port, passed to it as a socket, and wait until it says that it is ready.
+
+        `prefix` is a program that runs it. AssertionError, with the log, if it does not start.
+        """
+        with (
+            socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
+        ):
+            self.port = listener.getsockname()[1]
+            address = self.directory / "notify"
+            ready.bind(str(address))
+            ready.setblocking(False)
+            fd = listener.fileno()
+            env = {**os.environ, **environment, "NOTIFY_SOCKET": str(address)}
+            activated = [sys.executable, "-I", "-S", ACTIVATE, fd, *command]
+            self.run([*prefix, *activated], pass_fds=(fd,), env=env, **options)
+            try:
+                until(lambda: self._is_ready(ready), "the receiver is ready", log=lambda: self.log)
+            except BaseException:
+                self.kill()
+                raise
+            finally:
+                address.unlink()
+
+    def _is_ready(self, notifications: socket.socket) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the receiver ended with {self.process.returncode}:\n{self.log[-_LOG_SHOWN:]}")
+        try:
+            return b"READY=1" in notifications.recv(4096).split(b"\n")
+        except BlockingIOError:
+            return False
+
+
+class Receiver(ReceiverProcess):
+    """`dcmrecv` with `plugins` and further `arguments`, in `directory`, storing below `output`; ready once it is made.
+
+    It imports what the test process can import, from the same places. AssertionError, with its log, if it does not
+    start.
+    """
+
+    def __init__(self, directory: Path, *arguments: object, plugins: Sequence[str | ModuleType] = ()) -> None:
+        super().__init__(directory)
+        named = [word for plugin in plugins for word in ("--plugin", _spec(plugin))]
+        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        module = [sys.executable, "-P", "-m", "dcmrecv_core"]
+        self.run_until_ready([*module, "-v", "-od", self.output, *named, *arguments], {"PYTHONPATH": paths})
+
+    def send(self, *datasets: Dataset, calling_ae_title: str = "SENDER", called_ae_title: str = "ANY-SCP") -> list[int]:
+        """Send instances in one association; the status of each C-STORE response."""
+        return send(self.port, *datasets, calling_ae_title=calling_ae_title, called_ae_title=called_ae_title)
 
     def end(self) -> str:
         """For the end of a test: stop it; what went wrong, "" for nothing. It is gone afterwards in any case."""
@@ -101,33 +153,6 @@ class Receiver:
             return f"SIGTERM does not end the receiver:\n{self.log[-_LOG_SHOWN:]}"
         finally:
             self.kill()
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait(DEADLINE)
-
-    def _popen(self, fd: int, words: list[str], notify: str) -> subprocess.Popen[bytes]:
-        python = sys.executable
-        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-        with self._log.open("wb") as log:
-            return subprocess.Popen(
-                [python, "-I", "-S", _ACTIVATE, str(fd), python, "-P", "-m", "dcmrecv_core", *words],
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(fd,),
-                env={**os.environ, "PYTHONPATH": paths, "NOTIFY_SOCKET": notify},
-            )
-
-    def _is_ready(self, notifications: socket.socket) -> bool:
-        if self.process.poll() is not None:
-            raise AssertionError(f"the receiver ended with {self.process.returncode}:\n{self.log[-_LOG_SHOWN:]}")
-        try:
-            return b"READY=1" in notifications.recv(4096).split(b"\n")
-        except BlockingIOError:
-            return False
 
 
 def _spec(plugin: str | ModuleType) -> str:

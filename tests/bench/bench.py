@@ -18,21 +18,21 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from pynetdicom import StoragePresentationContexts
 
-import places
-import report
-from contenders import Running, Site, missing, running, split
-from limits import commits
-from load import Failed, Load, in_processes
-from machine import description
-from measure import Row, Sample, peak_memory, sample, summary
-from series import CT, DEFLATED, ENHANCED_CT, EXPLICIT_LE, JPEG_2000, SERIES
-from workloads import WORKLOADS, Workload
+from support.bench import places, report
+from support.bench.contenders import Running, Site, missing, running, split
+from support.bench.limits import commits
+from support.bench.load import Failed, Load, in_processes
+from support.bench.machine import description
+from support.bench.measure import Row, Sample, peak_memory, sample, summary
+from support.bench.series import JPEG_2000, SERIES
+from support.bench.workloads import WORKLOADS, Workload
+from support.paths import DOCS
+from support.uids import CT, DEFLATED, ENHANCED_CT, EXPLICIT_LE
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
 _FIRST = [ENHANCED_CT, CT]
 CLASSES = tuple(dict.fromkeys([*_FIRST, *(str(each.abstract_syntax) for each in StoragePresentationContexts)]))[:120]
 SYNTAXES = EXPLICIT_LE, DEFLATED, JPEG_2000

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
+from support.bench.chart import Line, chart
+from support.bench.contenders import CONTENDERS
+from support.bench.load import Result
+from support.bench.measure import Row, Sample, summary
+from support.bench.report import plots, rows_tables, targets_table, updated, verdicts
+from support.bench.series import SERIES
+from support.bench.workloads import TARGETS, WORKLOADS, Target
+from support.paths import DOCS
 
-from chart import Line, chart
-from contenders import CONTENDERS
-from load import Result
-from measure import Row, Sample, summary
-from report import plots, rows_tables, targets_table, updated, verdicts
-from series import SERIES
-from workloads import TARGETS, WORKLOADS, Target
-
-PAGE = Path(__file__).parent.parent.parent / "docs" / "performance.md"
+PAGE = DOCS / "performance.md"
 
 
 def rows(*found: tuple[str, str, list[float]], memory: float = 12.5) -> dict[tuple[str, str], Row]:

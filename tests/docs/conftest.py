@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path.append(str(ROOT / "tests" / "e2e"))
-
-from environment import make_environment  # noqa: E402
+from support.paths import ROOT
+from support.programs.environment import make_environment
 
 
 @pytest.fixture(scope="module")

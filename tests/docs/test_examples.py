@@ -6,17 +6,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from blocks import BLOCKS, DOCS, PAGES, Block, blocks_of
-from transcripts import Session, steps_of
 
 from dcmrecv_core.config.configuration import Configuration
 from dcmrecv_core.settings.settings import Settings
+from support.docs.blocks import BLOCKS, DOCS, PAGES, Block, blocks_of
+from support.docs.transcripts import Session, steps_of
 
 ELSEWHERE = {
     "hooks.md": {"python"},  # test_hooks_page.py
-    "inspection.md": {"python", "console"},  # tests/test_inspection_docs.py
+    "inspection.md": {"python", "console"},  # tests/docs/test_inspection_page.py
     "logging.md": {"properties", "toml", "json"},  # test_logging_page.py
-    "settings.md": {"text"},  # tests/test_settings_docs.py
+    "settings.md": {"text"},  # tests/docs/test_settings_page.py
 }
 AT_MOST_NOT_RUN = 11
 

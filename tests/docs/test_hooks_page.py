@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from blocks import PAGES
 
 from dcmrecv_core import ConfigurationError, Discard, Name, Refuse, Reject, RejectReason, Settings, Summary
 from dcmrecv_core.api import hookspecs
@@ -21,6 +20,8 @@ from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.hooks.loader import HOOKS, Found
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
+from support.docs.blocks import PAGES
+from support.uids import CT, EXPLICIT_LE
 
 SECTIONS = dict(re.findall(r"^## (\w+)\(.*\)\n((?:(?!## ).*\n)*)", PAGES["hooks.md"], re.MULTILINE))
 LABELS = ["Called", "Result", "Raising", "Blocking"]
@@ -104,8 +105,8 @@ def test_example_negotiate(example: ModuleType) -> None:
     stranger = example.negotiate(fake_association(calling_ae_title="MR1"))
     assert stranger == Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED)
     [context] = example.negotiate(fake_association(calling_ae_title="CT1"))
-    assert context.abstract_syntax == "1.2.840.10008.5.1.4.1.1.2"
-    assert context.transfer_syntaxes == ("1.2.840.10008.1.2.1",)
+    assert context.abstract_syntax == CT
+    assert context.transfer_syntaxes == (EXPLICIT_LE,)
 
 
 def test_example_receive(example: ModuleType) -> None:

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from blocks import PAGES, blocks_of
 
 from dcmrecv_core.logs import appenders, files, filters, layouts
 from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.settings.settings import Settings
+from support.docs.blocks import PAGES, blocks_of
 
 PAGE = PAGES["logging.md"]
 EXAMPLES = {block.language: block.text for block in blocks_of("logging.md")}

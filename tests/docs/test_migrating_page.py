@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from blocks import PAGES
 
 from dcmrecv_core.api.errors import StartError
 from dcmrecv_core.config.options.table import BY_NAME
+from support.docs.blocks import PAGES
 
 PAGE = PAGES["migrating.md"]
 FROM_DCMRECV, FROM_STORESCP = PAGE.partition("## From storescp")[::2]

@@ -7,7 +7,6 @@ import re
 from dataclasses import fields, is_dataclass
 
 import pytest
-from blocks import PAGES
 
 import dcmrecv_core
 from dcmrecv_core import Instance, PluginOptions, RejectReason, Role
@@ -18,6 +17,7 @@ from dcmrecv_core.hooks.loader import builtin, builtin_modules
 from dcmrecv_core.hooks.plugins import hooks_of
 from dcmrecv_core.inspection.list_plugins import _selected_by
 from dcmrecv_core.proto.dimse import Status
+from support.docs.blocks import PAGES
 
 CLASSES = [
     name

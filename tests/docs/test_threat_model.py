@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from blocks import PAGES, ROOT
+from support.docs.blocks import PAGES
+from support.paths import ROOT
 
 PAGE = PAGES["threat-model.md"]
 

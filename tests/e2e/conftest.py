@@ -1,5 +1,5 @@
 """End-to-end tests share their fixtures with the parity tests."""
 
-from fixtures import certificates, config, directory, original, ours, program, started
+from support.programs.fixtures import certificates, config, directory, original, ours, program, started
 
 __all__ = ["certificates", "config", "directory", "original", "ours", "program", "started"]

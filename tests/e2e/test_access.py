@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from environment import make_site
-from rawscu import ASSOCIATE_RJ, VERIFICATION, RawAssociation, associate_rq
-from receivers import Start
+from support.paths import ROOT
+from support.programs.environment import make_site
+from support.programs.receivers import Start
+from support.protocol.pdus import ASSOCIATE_RJ, associate_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import IMPLICIT_LE, VERIFICATION
 
-ROOT = Path(__file__).parent.parent.parent
-CONTEXTS = [(VERIFICATION, ["1.2.840.10008.1.2"])]
+CONTEXTS = [(VERIFICATION, [IMPLICIT_LE])]
 
 
 @pytest.fixture(scope="module")

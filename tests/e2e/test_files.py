@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation, send, store_rq
-from receivers import Start
-from samples import CT, Sample, instance_of, stored_file
+from support.data.datasets import instance_of
+from support.data.samples import Sample
+from support.data.stored_files import stored_file
+from support.programs.receivers import Start
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation, send
+from support.uids import CT, EXPLICIT_LE
 
 INSTANCE = "1.2.3.4.5"
 SAMPLE = Sample("", CT, INSTANCE, EXPLICIT_LE, instance_of(CT, INSTANCE))

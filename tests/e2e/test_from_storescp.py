@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from receivers import Receiver, Start, dcmtk, start_on_port, system_program
-from samples import pydicom_files
+from support.data.samples import pydicom_files
+from support.paths import DOCS
+from support.programs.receivers import Receiver, Start, dcmtk, start_on_port, system_program
 
 pytestmark = pytest.mark.dcmtk
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "migrating.md").read_text()
+PAGE = (DOCS / "migrating.md").read_text()
 FILES = [path for path in pydicom_files() if path.name in ("CT_small.dcm", "MR_small.dcm", "rtplan.dcm")]
 ROWS = {
     "-uf": (),

@@ -6,9 +6,11 @@ import time
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Receiver, Start, until
-from samples import CT, instance_of
+from dcmrecv_core.testing import until
+from support.data.datasets import instance_of
+from support.programs.receivers import Receiver, Start
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 # Python runs a module of this name at its start. Peers seem to come from elsewhere, for loopback addresses need no
 # resolver; what it answers stands in a file, and it does not answer before that is there.

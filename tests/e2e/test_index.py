@@ -18,13 +18,17 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from environment import make_site
-from postgresql import postgresql_server
-from rawscu import EXPLICIT_LE, RawAssociation, store_rq
-from receivers import Receiver, Start, run, until
-from samples import CT, element, stored_file
+from dcmrecv_core.testing import until
+from support.data.datasets import element
+from support.data.stored_files import stored_file
+from support.paths import ROOT
+from support.programs.environment import make_site
+from support.programs.postgresql import postgresql_server
+from support.programs.receivers import Receiver, Start, run
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
-ROOT = Path(__file__).parent.parent.parent
 SENDERS = 8
 INSTANCES = 250
 """What each sender sends."""

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rawscu import ASSOCIATE_RJ, EXPLICIT_LE, RawAssociation, associate_rq, send
-from receivers import Start, run
-from samples import CT, MR, pydicom_files, pydicom_samples
+from support.data.samples import pydicom_files, pydicom_samples
+from support.programs.receivers import Start, run
+from support.protocol.pdus import ASSOCIATE_RJ, associate_rq
+from support.protocol.raw_sender import RawAssociation, send
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, JPEG, MR
 
 NAMING = """
 from dcmrecv_core import Name, hookimpl
@@ -48,7 +50,7 @@ def test_what_was_explained_is_what_happens(ours: Start, program: Path) -> None:
 
 def test_the_advice_of_the_log_is_good(ours: Start) -> None:
     refusing = ours("-v")
-    proposal = [(CT, [EXPLICIT_LE]), (MR, ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2"])]
+    proposal = [(CT, [EXPLICIT_LE]), (MR, [JPEG, IMPLICIT_LE])]
     with RawAssociation(refusing.port) as association:
         association.send(associate_rq(proposal))
         assert association.read_pdu()[0] == ASSOCIATE_RJ

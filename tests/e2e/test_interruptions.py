@@ -9,19 +9,13 @@ import time
 
 import pytest
 
-from rawscu import (
-    ABORT,
-    EXPLICIT_LE,
-    RELEASE_RP,
-    RELEASE_RQ,
-    RawAssociation,
-    data_pdus,
-    pdu,
-    status_of,
-    store_rq,
-)
-from receivers import Receiver, Start, until
-from samples import CT, identification, instance_of, pixel_data_header, stored_file
+from dcmrecv_core.testing import until
+from support.data.datasets import identification, instance_of, pixel_data_header
+from support.data.stored_files import stored_file
+from support.programs.receivers import Receiver, Start
+from support.protocol.pdus import ABORT, RELEASE_RP, RELEASE_RQ, data_pdus, pdu, status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 INSTANCE = "1.2.3.4"
 DATA = instance_of(CT, INSTANCE)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from certificates import Certificates
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Receiver, Start, start_on_port
-from samples import CT, instance_of
-from tlspeers import client_context
+from support.data.datasets import instance_of
+from support.programs.certificates import Certificates
+from support.programs.receivers import Receiver, Start, start_on_port
+from support.programs.tls_clients import client_context
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 LOOPBACKS = ("127.0.0.1", "::1")
 

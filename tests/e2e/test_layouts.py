@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from receivers import Start, dcmtk, run
-from samples import pydicom_directory
+from support.data.samples import PYDICOM_DATA
+from support.programs.receivers import Start, dcmtk, run
 
 pytestmark = pytest.mark.dcmtk
 
@@ -18,7 +18,7 @@ MR_SMALL = "4MR1/2004/08/26/MR_0001/000001"
 
 
 def sample(name: str) -> Path:
-    return pydicom_directory() / "test_files" / name
+    return PYDICOM_DATA / "test_files" / name
 
 
 def send(port: int, *files: Path) -> int:

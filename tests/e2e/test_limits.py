@@ -8,20 +8,11 @@ import time
 
 import pytest
 
-from rawscu import (
-    ABORT,
-    ASSOCIATE_AC,
-    ASSOCIATE_RJ,
-    EXPLICIT_LE,
-    IMPLICIT_LE,
-    VERIFICATION,
-    RawAssociation,
-    associate_rq,
-    status_of,
-    store_rq,
-)
-from receivers import Receiver, Start
-from samples import CT, identification, pixel_data
+from support.data.datasets import identification, pixel_data
+from support.programs.receivers import Receiver, Start
+from support.protocol.pdus import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq, status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 CONTEXTS = [(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])]
 REQUEST = associate_rq(CONTEXTS)

@@ -7,9 +7,11 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Receiver, Start, run, until
-from samples import CT, instance_of
+from dcmrecv_core.testing import until
+from support.data.datasets import instance_of
+from support.programs.receivers import Receiver, Start, run
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 FILE = """\
 log4cplus.rootLogger = INFO, f

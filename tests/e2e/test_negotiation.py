@@ -6,12 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from rawscu import ASSOCIATE_AC, ASSOCIATE_RJ, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, associate_rq
-from receivers import Start
-from samples import CT, MR, PRIVATE_CLASS, PRIVATE_SYNTAX
+from support.programs.receivers import Start
+from support.protocol.pdus import ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import (
+    BIG_ENDIAN,
+    CT,
+    DEFLATED,
+    EXPLICIT_LE,
+    FIND,
+    IMPLICIT_LE,
+    JPEG,
+    MR,
+    PRIVATE_CLASS,
+    PRIVATE_SYNTAX,
+    VERIFICATION,
+)
 
-BIG_ENDIAN, JPEG, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.1.99"
-FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 ACCEPTED, NO_ABSTRACT_SYNTAX = 0, 3
 
 PROPOSAL = [

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread, dcmwrite
 
-from orthanc import orthanc_server
-from receivers import Receiver, Start
-from samples import pydicom_directory
+from support.data.samples import PYDICOM_DATA
+from support.programs.orthanc import orthanc_server
+from support.programs.receivers import Receiver, Start
 
 pytestmark = pytest.mark.orthanc
 
@@ -31,13 +31,13 @@ OF_ALL_KINDS = (
 
 def archived() -> list[bytes]:
     """The files of a patient with several studies, as a scanner made them."""
-    return [path.read_bytes() for path in sorted((pydicom_directory() / ARCHIVED).rglob("*")) if path.is_file()]
+    return [path.read_bytes() for path in sorted((PYDICOM_DATA / ARCHIVED).rglob("*")) if path.is_file()]
 
 
 def of_all_kinds() -> list[bytes]:
     files = []
     for number, name in enumerate(OF_ALL_KINDS):
-        dataset = dcmread(pydicom_directory() / "test_files" / name)
+        dataset = dcmread(PYDICOM_DATA / "test_files" / name)
         dataset.StudyInstanceUID = "2.25.1"
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"2.25.2.{number}"
         content = BytesIO()

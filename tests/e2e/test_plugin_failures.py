@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from environment import write_files
-from rawscu import EXPLICIT_LE, RawAssociation, store_rq
-from receivers import Start, run
-from samples import CT, instance_of
+from support.data.datasets import instance_of
+from support.programs.environment import write_files
+from support.programs.receivers import Start, run
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 PROCESSING_FAILURE = 0x0110
 INSTANCE = "1.2.3.4"

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from environment import make_site, write_files
-from rawscu import EXPLICIT_LE, VERIFICATION, RawAssociation, send
-from receivers import Receiver, Start, run
-from samples import CT, MR, Sample, instance_of
+from support.data.datasets import instance_of
+from support.data.samples import Sample
+from support.programs.environment import make_site, write_files
+from support.programs.receivers import Receiver, Start, run
+from support.protocol.raw_sender import RawAssociation, send
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
 
 NAMING = '''\
 """Files by sender and Series Date."""
@@ -55,7 +57,7 @@ def test_module_in_the_working_directory(ours: Start) -> None:
     """No profile is named: that a storage plugin is, says that storage classes are to be accepted."""
     receiver = ours("-v", "--plugin", "mysite.naming", files={"mysite/naming.py": NAMING})
     check_layout(receiver)
-    with RawAssociation(receiver.port, [(VERIFICATION, ["1.2.840.10008.1.2"])]) as association:
+    with RawAssociation(receiver.port, [(VERIFICATION, [IMPLICIT_LE])]) as association:
         assert association.echo() == 0
 
 

@@ -9,9 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation, store_rq
-from receivers import Start, dcmtk, until
-from samples import CT, identification, instance_of, pixel_data_header, pydicom_files
+from dcmrecv_core.testing import until
+from support.data.datasets import identification, instance_of, pixel_data_header
+from support.data.samples import pydicom_files
+from support.programs.receivers import Start, dcmtk
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 INSTANCE = "1.2.3.4"
 DATA = instance_of(CT, INSTANCE)

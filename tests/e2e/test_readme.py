@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Start, dcmtk, until
-from samples import CT, instance_of, pydicom_files
+from dcmrecv_core.testing import until
+from support.data.datasets import instance_of
+from support.data.samples import pydicom_files
+from support.paths import ROOT
+from support.programs.receivers import Start, dcmtk
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 [CT_SMALL] = [path for path in pydicom_files() if path.name == "CT_small.dcm"]
 
 

@@ -9,9 +9,9 @@ import pytest
 from pydicom import dcmread
 from pynetdicom import AE
 
-from rawscu import EXPLICIT_LE
-from receivers import Receiver, Start, dcmtk
-from samples import CT, MR, pydicom_files
+from support.data.samples import pydicom_files
+from support.programs.receivers import Receiver, Start, dcmtk
+from support.uids import CT, EXPLICIT_LE, MR
 
 pytestmark = pytest.mark.dcmtk
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation, status_of, store_rq
-from receivers import Receiver, Start, run, until
-from samples import CT, MR, instance_of
+from dcmrecv_core.testing import until
+from support.data.datasets import instance_of
+from support.programs.receivers import Receiver, Start, run
+from support.protocol.pdus import status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, MR
 
 SETTINGS = """\
 log_level = "info"

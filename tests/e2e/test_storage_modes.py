@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Start
-from samples import CT, instance_of, stored_file
+from support.data.datasets import instance_of
+from support.data.stored_files import stored_file
+from support.programs.receivers import Start
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 CANNOT_UNDERSTAND = 0xC000
 WHOLE = instance_of(CT, "1.2.3")

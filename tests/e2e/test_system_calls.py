@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rawscu import EXPLICIT_LE, RawAssociation, command_set, data_pdus, status_of, store_rq
-from receivers import Receiver, Start, system_program, until
-from samples import CT, instance_of
+from dcmrecv_core.testing import until
+from support.data.datasets import instance_of
+from support.programs.receivers import Receiver, Start, system_program
+from support.protocol.pdus import command_set, data_pdus, status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 FLUSHES = ("fsync", "fdatasync")
 PUBLISHES = ("link", "linkat", "rename", "renameat", "renameat2")

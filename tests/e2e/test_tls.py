@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from certificates import Certificates, Pair
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, associate_rq
-from receivers import Receiver, Start, dcmtk, system_program, until
-from samples import CT, pydicom_files
-from tlspeers import client_context, client_hello, tls
+from dcmrecv_core.testing import until
+from support.data.samples import pydicom_files
+from support.programs.certificates import Certificates, Pair
+from support.programs.receivers import Receiver, Start, dcmtk, system_program
+from support.programs.tls_clients import client_context, client_hello, tls
+from support.protocol.pdus import associate_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 pytestmark = pytest.mark.dcmtk
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from receivers import Receiver, dcmtk, start_on_port, system_program
-from samples import pydicom_files
+from support.data.samples import pydicom_files
+from support.programs.receivers import Receiver, dcmtk, start_on_port, system_program
 
 pytestmark = pytest.mark.dcmtk
 

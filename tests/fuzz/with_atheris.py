@@ -17,12 +17,12 @@ from pathlib import Path
 import atheris
 
 TESTS = Path(__file__).parent.parent
-sys.path += [str(TESTS), *(str(TESTS / name) for name in ("e2e", "proto", "receive"))]
+sys.path.append(str(TESTS))
 if find_spec("dcmrecv_core") is None:
     sys.path += [str(TESTS.parent), str(TESTS.parent / "plugins")]
 
 with atheris.instrument_imports(include=["dcmrecv_core", "dcmrecv_builtin"]):
-    from targets import CORPUS, TARGETS, Target
+    from support.fuzz.targets import CORPUS, TARGETS, Target
 
 HOUR = 3600
 LONGEST_INPUT = 20_000

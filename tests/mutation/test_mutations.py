@@ -6,9 +6,10 @@ import ast
 import tomllib
 
 import pytest
-from mutations import mutants_of, sample
 
-from mutation import HERE, PACKAGE, ROOT, chosen, modules
+from support.mutation.mutation_run import PACKAGE, SURVIVORS, chosen, modules
+from support.mutation.mutations import mutants_of, sample
+from support.paths import ROOT
 
 SOURCE = '''
 """Text."""
@@ -61,7 +62,7 @@ def test_no_module_is_left_out() -> None:
     assert {mutant.module for mutant in chosen(100, 1)} == set(modules()) - without
 
 
-@pytest.mark.parametrize("name", tomllib.loads((HERE / "survivors.toml").read_text()))
+@pytest.mark.parametrize("name", tomllib.loads(SURVIVORS.read_text()))
 def test_survivors_are_mutants_that_there_are(name: str) -> None:
     module = name.partition(" ")[0]
     assert name in {mutant.name for mutant in mutants_of(module, (ROOT / PACKAGE / module).read_text())}

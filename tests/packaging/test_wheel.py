@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from support.paths import ROOT
 
 
 @pytest.fixture(scope="session")

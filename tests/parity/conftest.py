@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import pytest
 
-from fixtures import certificates, config, directory, original, ours, program, started
-from profiles import profiles
-from receivers import Receiver, start_original, start_ours
+from support.parity.profiles import profiles
+from support.programs.fixtures import certificates, config, directory, original, ours, program, started
+from support.programs.receivers import Receiver, start_original, start_ours
 
 __all__ = ["certificates", "config", "directory", "original", "ours", "profiles", "program", "started"]
 
-pytest.register_assert_rewrite("rules")
+pytest.register_assert_rewrite("support.parity.rules")
 
 
 class Both(NamedTuple):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from original import Ended
-from programs import run_both
-from rules import Row, by_rule, compare
+from support.parity.both_programs import run_both
+from support.parity.rules import Row, by_rule, compare
+from support.programs.original import Ended
 
 ABSENT = ("-od", "absent")
 IN_ORDER = "F: cannot specify output directory: Directory does not exist\n"

@@ -21,10 +21,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from receivers import Start, run, system_program
-from rules import Row, by_rule, compare
-from samples import PRIVATE_SYNTAX, Sample, made_samples, pydicom_directory, pydicom_files, pydicom_samples, sample_of
-from storing import IMPLEMENTATION, association_profile, store
+from support.data.samples import PYDICOM_DATA, Sample, made_samples, pydicom_files, pydicom_samples, sample_of
+from support.parity.rules import Row, by_rule, compare
+from support.parity.storing import IMPLEMENTATION, association_profile, store
+from support.programs.receivers import Start, run, system_program
+from support.uids import PRIVATE_SYNTAX
 
 TOOLS = (
     "dcmconv +te +e",
@@ -121,7 +122,7 @@ ROWS: tuple[DataSet, ...] = (*NORMAL, *BIT_PRESERVING)
 def sample_for(row: DataSet, directory: Path) -> Sample:
     """What a sender makes of the file: a deflated data set has an even length on the wire (PS3.5 section A.5)."""
     if row.tool:
-        [source] = pydicom_directory().rglob(row.file)
+        [source] = PYDICOM_DATA.rglob(row.file)
         path = directory / "converted.dcm"
         program, *options = row.tool.split()
         done = run(system_program(program), *options, source, path)

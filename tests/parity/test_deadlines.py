@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from answers import Aborted, Accepted, Answer, Closed, Rejected, Released, next_answer
-from messages import DATA, PROPOSAL, command, data
-from profiles import FIND
-from proposals import context, request
-from rawscu import RELEASE_RQ, RawAssociation, pdu
-from receivers import Receiver
-from rules import Row, by_rule, compare
+from support.parity.answers import Aborted, Accepted, Answer, Closed, Rejected, Released, next_answer
+from support.parity.messages import DATA, PROPOSAL, command, data
+from support.parity.proposals import context, request
+from support.parity.rules import Row, by_rule, compare
+from support.programs.receivers import Receiver
+from support.protocol.pdus import RELEASE_RQ, pdu
+from support.protocol.raw_sender import RawAssociation
+from support.uids import FIND
 
 LIMITS = ("-ta", "1", "-td", "1")
 PATIENCE = 2.5

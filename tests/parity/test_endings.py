@@ -12,10 +12,11 @@ from typing import ClassVar
 
 import pytest
 
-from programs import run_both
-from rawscu import IMPLICIT_LE, VERIFICATION, RawAssociation
-from receivers import Receiver, Start
-from rules import Row, by_rule, compare
+from support.parity.both_programs import run_both
+from support.parity.rules import Row, by_rule, compare
+from support.programs.receivers import Receiver, Start
+from support.protocol.raw_sender import RawAssociation
+from support.uids import IMPLICIT_LE, VERIFICATION
 
 AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=+dac_override")
 AS_NOBODY += ("--ambient-caps=+dac_override",)  # may read the programs wherever they are installed

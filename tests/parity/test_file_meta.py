@@ -9,11 +9,12 @@ from typing import ClassVar
 import pytest
 
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from rawscu import EXPLICIT_LE, IMPLICIT_LE
-from receivers import Start
-from rules import Row, by_rule, compare
-from samples import CT, MR, Sample, element, identification, instance_of
-from storing import BIG_ENDIAN, IMPLEMENTATION, association_profile, store
+from support.data.datasets import element, identification, instance_of
+from support.data.samples import Sample
+from support.parity.rules import Row, by_rule, compare
+from support.parity.storing import IMPLEMENTATION, association_profile, store
+from support.programs.receivers import Start
+from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE, MR
 
 BIT_PRESERVING = ("+B",)
 NAME = element(0x00100010, "PN", b"Doe^Jane")

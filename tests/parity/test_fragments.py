@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from answers import Closed, Released
-from messages import (
+from support.data.datasets import element, identification
+from support.parity.answers import Closed, Released
+from support.parity.messages import (
     BIT_PRESERVING,
     DATA,
     ECHO,
@@ -27,10 +28,20 @@ from messages import (
     p_data,
     with_,
 )
-from proposals import request
-from rawscu import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RP, RELEASE_RQ, command_set, pdu, pdv
-from rules import by_rule
-from samples import CT, element, identification
+from support.parity.proposals import request
+from support.parity.rules import by_rule
+from support.protocol.pdus import (
+    ABORT,
+    ASSOCIATE_AC,
+    ASSOCIATE_RJ,
+    P_DATA,
+    RELEASE_RP,
+    RELEASE_RQ,
+    command_set,
+    pdu,
+    pdv,
+)
+from support.uids import CT
 
 COMMAND_SET = command_set(STORE)
 FITTING = 16384 - 6 - 12 - len(identification(CT, INSTANCE))

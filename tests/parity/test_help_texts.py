@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from receivers import run, system_program
-from rules import Row, by_rule, compare
+from support.parity.rules import Row, by_rule, compare
+from support.programs.receivers import run, system_program
 
 COLUMN = 33
 OPTION = re.compile(r" {2,4}([-+]\S+)? +(--\S+)")

@@ -12,11 +12,13 @@ from typing import ClassVar, NamedTuple
 
 import pytest
 
-from programs import run_both
-from rawscu import EXPLICIT_LE, VERIFICATION, RawAssociation
-from receivers import Receiver, Start, until
-from rules import Row, by_rule, compare
-from samples import CT, instance_of
+from dcmrecv_core.testing import until
+from support.data.datasets import instance_of
+from support.parity.both_programs import run_both
+from support.parity.rules import Row, by_rule, compare
+from support.programs.receivers import Receiver, Start
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, VERIFICATION
 
 CONSOLE = """\
 log4cplus.rootLogger = info, c

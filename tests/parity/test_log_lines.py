@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from conversations import (
+from support.data.datasets import instance_of
+from support.parity.conversations import (
     ABORTING,
     DATA,
     ECHO,
@@ -25,24 +26,21 @@ from conversations import (
     start_log_of,
     store,
 )
-from profiles import JPEG, ULTRASOUND
-from proposals import (
+from support.parity.proposals import abstract_syntax, asking, context, context_of, extended, identity, request, role
+from support.parity.rules import Row, by_rule, compare
+from support.programs.receivers import Receiver
+from support.protocol.pdus import (
+    ABORT,
+    ASSOCIATE_AC,
+    ASSOCIATE_RJ,
     IDENTIFICATION,
-    abstract_syntax,
+    P_DATA,
     application_context,
-    asking,
-    context,
-    context_of,
-    extended,
-    identity,
     max_length,
-    request,
-    role,
+    pdu,
+    store_rq,
 )
-from rawscu import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, EXPLICIT_LE, P_DATA, VERIFICATION, pdu, store_rq
-from receivers import Receiver
-from rules import Row, by_rule, compare
-from samples import CT, MR, SECONDARY_CAPTURE, instance_of
+from support.uids import CT, EXPLICIT_LE, JPEG, MR, SECONDARY_CAPTURE, ULTRASOUND, VERIFICATION
 
 Lines = tuple[str, ...]
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from answers import Released
-from messages import (
+from support.data.datasets import element, identification, pixel_data
+from support.parity.answers import Released
+from support.parity.messages import (
     BIT_PRESERVING,
     DATA,
     ECHO,
@@ -33,9 +34,9 @@ from messages import (
     with_,
     without,
 )
-from rawscu import command_set, pdv
-from rules import by_rule
-from samples import CT, MR, PRIVATE_CLASS, element, identification, pixel_data
+from support.parity.rules import by_rule
+from support.protocol.pdus import command_set, pdv
+from support.uids import CT, MR, PRIVATE_CLASS
 
 PATIENT_ONLY = element(0x00100010, "PN", b"Doe^Jane")
 PIXELS = identification(CT, INSTANCE) + pixel_data()

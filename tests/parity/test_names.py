@@ -11,11 +11,12 @@ from typing import ClassVar
 import pytest
 
 from dcmrecv_core.settings import uids
-from rawscu import EXPLICIT_LE, VERIFICATION
-from receivers import Start
-from rules import Row, by_rule, compare
-from samples import CT, DIRECTORY, PRIVATE_CLASS, Sample, element, identification, instance_of
-from storing import association_profile, store
+from support.data.datasets import element, identification, instance_of
+from support.data.samples import Sample
+from support.parity.rules import Row, by_rule, compare
+from support.parity.storing import association_profile, store
+from support.programs.receivers import Start
+from support.uids import CT, DICOMDIR, EXPLICIT_LE, MR, PRIVATE_CLASS, VERIFICATION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +71,7 @@ def prefixes() -> Iterator[Prefix]:
             ours=(0, f"{NEWER.get(name)}.1.2.3"),
             theirs=(0, "UNKNOWN.1.2.3"),
         )
-    for what, uid in (("a private class", PRIVATE_CLASS), ("Verification", VERIFICATION), ("the DICOMDIR", DIRECTORY)):
+    for what, uid in (("a private class", PRIVATE_CLASS), ("Verification", VERIFICATION), ("the DICOMDIR", DICOMDIR)):
         yield Prefix(rule=f"prefix of {what}", sop_class=uid)
 
 
@@ -145,7 +146,7 @@ ODD_UIDS = (
     hashed("control characters", "\x01\x1b[2J", "CT.___2J~x", "CT.___2J"),
     hashed("bytes beyond ASCII", "caf\xe9", "CT.caf_~x", "CT.caf_"),
     # classes
-    FileName(rule="the command's class, not the data set's", sop_class="1.2.840.10008.5.1.4.1.1.4"),
+    FileName(rule="the command's class, not the data set's", sop_class=MR),
     FileName(rule="the data set's class if the command's is empty", sop_class=""),
     FileName(rule="no class at all", sop_class="", data=UNNAMED),
     FileName(rule="empty classes", sop_class="", data=identification("", "1.2.3")),

@@ -14,13 +14,13 @@ from typing import ClassVar
 
 import pytest
 
-from rawscu import EXPLICIT_LE, IMPLICIT_LE
-from receivers import Receiver, Start
-from rules import Row, by_rule, compare
-from samples import CT, LONG_VRS, Sample, identification, pixel_data
-from storing import BIG_ENDIAN, PLAIN, association_profile, store
+from support.data.datasets import LONG_VRS, identification, pixel_data
+from support.data.samples import Sample
+from support.parity.rules import Row, by_rule, compare
+from support.parity.storing import PLAIN, association_profile, store
+from support.programs.receivers import Receiver, Start
+from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, JPEG
 
-DEFLATED, JPEG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.50"
 UNDEFINED = 0xFFFFFFFF
 INSTANCE = "1.2.3"
 SEQUENCE = 0x00400275

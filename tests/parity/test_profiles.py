@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from answers import Accepted, next_answer
-from original import Ended
-from profile_samples import BASE
-from programs import run_both
-from proposals import USER, context, request, role
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation
-from receivers import Receiver, Start
-from rules import Row, by_rule, compare
-from samples import CT, MR
+from support.association_profile import BASE
+from support.parity.answers import Accepted, next_answer
+from support.parity.both_programs import run_both
+from support.parity.proposals import context, request, role
+from support.parity.rules import Row, by_rule, compare
+from support.programs.original import Ended
+from support.programs.receivers import Receiver, Start
+from support.protocol.pdus import USER
+from support.protocol.raw_sender import RawAssociation
+from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE, JPEG, MR, VERIFICATION
 
 EXPLICIT = "LocalEndianExplicit"
-BIG_ENDIAN, JPEG = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.50"
 ABSENT = ("-od", "absent", "1")
 
 MR_LINE = "PresentationContext1 = MRImageStorage\\A"

@@ -6,37 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from answers import ACCEPTED, Accepted, Closed, Rejected
-from associations import ABORTED, UNREADABLE, Request, compare_answers
-from profiles import BIG_ENDIAN, FIND, JPEG
-from proposals import (
-    ECHO,
-    USER,
-    abstract_syntax,
-    application_context,
-    context,
-    context_of,
-    request,
-    request_of,
-    transfer_syntax,
-)
-from rawscu import (
+from support.parity.answers import ACCEPTED, Accepted, Closed, Rejected
+from support.parity.associations import ABORTED, UNREADABLE, Request, compare_answers
+from support.parity.proposals import ECHO, abstract_syntax, context, context_of, request, request_of, transfer_syntax
+from support.parity.rules import by_rule
+from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,
     ASSOCIATE_RJ,
     ASSOCIATE_RQ,
-    EXPLICIT_LE,
-    IMPLICIT_LE,
     P_DATA,
     RELEASE_RP,
     RELEASE_RQ,
-    VERIFICATION,
+    USER,
+    application_context,
     item,
     pdu,
     pdv,
 )
-from rules import by_rule
-from samples import CT
+from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, FIND, IMPLICIT_LE, JPEG, VERIFICATION
 
 REFUSED = (1, 3, IMPLICIT_LE)
 NOTHING_ACCEPTABLE = Rejected(1, 1, 1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from report import PAGE, page
-from rules import all_rows
+from support.parity.parity_page import PAGE, page
+from support.parity.rules import all_rows
 
 
 def test_no_rule_is_covered_twice() -> None:
@@ -19,4 +19,4 @@ def test_no_input_is_given_twice() -> None:
 
 
 def test_differences_are_documented() -> None:
-    assert page(all_rows()) == PAGE.read_text(), "run tests/parity/report.py"
+    assert page(all_rows()) == PAGE.read_text(), "run tests/docs/write_pages.py"

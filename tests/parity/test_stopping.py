@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from answers import Accepted, Closed, Response, next_answer
-from messages import BIT_PRESERVING, DATA, NAME, PROPOSAL, command, data
-from rawscu import RawAssociation
-from receivers import Receiver, Start, until
-from rules import Row, by_rule, compare
+from dcmrecv_core.testing import until
+from support.parity.answers import Accepted, Closed, Response, next_answer
+from support.parity.messages import BIT_PRESERVING, DATA, NAME, PROPOSAL, command, data
+from support.parity.rules import Row, by_rule, compare
+from support.programs.receivers import Receiver, Start
+from support.protocol.raw_sender import RawAssociation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from answers import Aborted, Released
-from messages import (
+from support.data.datasets import identification, pixel_data
+from support.parity.answers import Aborted, Released
+from support.parity.messages import (
     BIT_PRESERVING,
     DATA,
     ERROR_COMMENT,
@@ -22,10 +23,10 @@ from messages import (
     command,
     outcome_of,
 )
-from rawscu import data_pdus
-from receivers import Receiver, start_on_port, start_ours, system_program
-from rules import Row, by_rule, compare
-from samples import CT, identification, pixel_data
+from support.parity.rules import Row, by_rule, compare
+from support.programs.receivers import Receiver, start_on_port, start_ours, system_program
+from support.protocol.pdus import data_pdus
+from support.uids import CT
 
 LARGE = identification(CT, INSTANCE) + pixel_data(200 << 10)
 OLD = b"an older file"

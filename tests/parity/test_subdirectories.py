@@ -12,11 +12,14 @@ from typing import ClassVar
 
 import pytest
 
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, send
-from receivers import Receiver, Start
-from rules import Row, by_rule, compare
-from samples import CT, Sample, element, identification, instance_of, stored_file
-from storing import BIG_ENDIAN, association_profile, store
+from support.data.datasets import element, identification, instance_of
+from support.data.samples import Sample
+from support.data.stored_files import stored_file
+from support.parity.rules import Row, by_rule, compare
+from support.parity.storing import association_profile, store
+from support.programs.receivers import Receiver, Start
+from support.protocol.raw_sender import send
+from support.uids import BIG_ENDIAN, CT, EXPLICIT_LE, IMPLICIT_LE
 
 INSTANCE = "1.2.3"
 SERIES_DATE = 0x00080021

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from certificates import Certificates
-from programs import run_both
-from receivers import Receiver, dcmtk, system_program, until
-from rules import Row, by_rule, compare
+from dcmrecv_core.testing import until
+from support.parity.both_programs import run_both
+from support.parity.rules import Row, by_rule, compare
+from support.programs.certificates import Certificates
+from support.programs.receivers import Receiver, dcmtk, system_program
 
 TLS = ("+tls", "server.key", "server.pem")
 LATER = "Ours says what is wrong, in the words of DCMTK 3.7."

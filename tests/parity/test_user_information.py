@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from answers import Aborted, Accepted, Closed, Response
-from associations import ABORTED, UNREADABLE, Request, compare_answers
-from profiles import JPEG, ULTRASOUND
-from proposals import (
+from support.parity.answers import Aborted, Accepted, Closed, Response
+from support.parity.associations import ABORTED, UNREADABLE, Request, compare_answers
+from support.parity.proposals import ECHO, asking, context, extended, identity, request, request_of, role
+from support.parity.rules import by_rule
+from support.protocol.pdus import (
     COMMON_EXTENDED,
-    ECHO,
     EXTENDED,
     IDENTIFICATION,
     IDENTITY,
@@ -22,19 +22,11 @@ from proposals import (
     USER,
     WINDOW,
     application_context,
-    asking,
-    context,
     counted,
-    extended,
-    identity,
+    item,
     max_length,
-    request,
-    request_of,
-    role,
 )
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, item
-from rules import by_rule
-from samples import CT, MR, SECONDARY_CAPTURE
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, JPEG, MR, SECONDARY_CAPTURE, ULTRASOUND, VERIFICATION
 
 IDENTITY_RESPONSE = 0x59
 WINDOW_ANSWER = "Ours answers 1/1, as PS3.7 D.3.3.3 wants it if a window is proposed."
@@ -221,7 +213,9 @@ ROLES = (
         rule="role of a class without a common transfer syntax",
         profile="Roles",
         request=request(
-            context(1, SECONDARY_CAPTURE, JPEG), context(3, VERIFICATION), user=(*USER, role(SECONDARY_CAPTURE, 1, 1))
+            context(1, SECONDARY_CAPTURE, JPEG),
+            context(3, VERIFICATION),
+            user=(*USER, role(SECONDARY_CAPTURE, 1, 1)),
         ),
     ),
     Request(rule="role of a class that is not proposed", profile="Roles", request=asking(role(CT, 1, 1))),
@@ -229,7 +223,8 @@ ROLES = (
         rule="two roles for a class",
         profile="Roles",
         request=request(
-            context(1, SECONDARY_CAPTURE), user=(*USER, role(SECONDARY_CAPTURE, 1, 0), role(SECONDARY_CAPTURE, 0, 1))
+            context(1, SECONDARY_CAPTURE),
+            user=(*USER, role(SECONDARY_CAPTURE, 1, 0), role(SECONDARY_CAPTURE, 0, 1)),
         ),
     ),
     Request(
@@ -291,7 +286,10 @@ EXTENDED_NEGOTIATION = tuple(
         ("extended negotiation of two contexts of a class", request(context(1, CT), context(3, CT, EXPLICIT_LE))),
         ("extended negotiation without an entry", request(context(1, MR), user=(*USER, extended(MR, b"1")))),
         ("extended negotiation of a class not proposed", asking(extended(CT, b"1"))),
-        ("two extended negotiations of a class", request(context(1, CT), user=(*USER, *[extended(CT, b"1")] * 2))),
+        (
+            "two extended negotiations of a class",
+            request(context(1, CT), user=(*USER, *[extended(CT, b"1")] * 2)),
+        ),
     )
 )
 

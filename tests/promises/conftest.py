@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import certificates, config, directory, original, ours, program, started
-from outcomes import Outcome, outcomes
-from peers import PEERS, Peer, start_peer
-from promises import PROMISES
+from support.programs.fixtures import certificates, config, directory, original, ours, program, started
+from support.promises.other_receivers import PEERS, Peer, start_peer
+from support.promises.promises import PROMISES
+from support.promises.results import Outcome, outcomes
 
 __all__ = ["certificates", "config", "directory", "original", "ours", "program", "started"]
 

@@ -14,10 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from promises import GROUPS, PROMISES
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-ROOT = Path(__file__).parent.parent.parent
-PAGE = ROOT / "docs" / "reliability.md"
+from support.paths import DOCS
+from support.promises.promises import GROUPS, PROMISES
+
+PAGE = DOCS / "reliability.md"
 PEERS = {"dcmrecv": "DCMTK's dcmrecv", "storescp": "DCMTK's storescp", "pynetdicom": "pynetdicom's storescp"}
 
 HEAD = """\

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from peers import Peer
-from promises import promise
-from rawscu import RawAssociation
-from receivers import Start
-from samples import CT
-from syscalls import FLUSHING, NAMING, WRITING, Call, parse, stores, traced
-from ways import CONTEXTS, FILES, WAYS, Way, connect, small
+from support.programs.receivers import Start
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.promises.strace import FLUSHING, NAMING, WRITING, Call, parse, stores, traced
+from support.promises.ways_to_disk import CONTEXTS, FILES, WAYS, Way, connect, small
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT
 
 pytestmark = promise(1)
 

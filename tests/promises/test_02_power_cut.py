@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from disk import Disk, Entry, File, Name, events
-from image import Image, unmount
-from peers import Peer
-from promises import promise
-from rawscu import RawAssociation
-from receivers import Start, until
-from samples import CT
-from senders import Sender, check, is_complete, sending
-from syscalls import FLUSHING, NAMING, Call, parse, traced
-from ways import FILES, WAYS, Way, connect
+from dcmrecv_core.testing import until
+from support.programs.receivers import Start
+from support.promises.disk_image import Image, unmount
+from support.promises.other_receivers import Peer
+from support.promises.power_cut import Disk, Entry, File, Name, events
+from support.promises.promises import promise
+from support.promises.senders import Sender, check, is_complete, sending
+from support.promises.strace import FLUSHING, NAMING, Call, parse, traced
+from support.promises.ways_to_disk import FILES, WAYS, Way, connect
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT
 
 pytestmark = promise(2)
 

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from inotify import MODIFY, Watch
-from peers import Peer
-from promises import promise
-from rawscu import RELEASE_RQ, RawAssociation, pdu, store_rq
-from receivers import Start
-from samples import CT
-from senders import instance, is_complete
-from ways import CONTEXTS
+from support.programs.receivers import Start
+from support.promises.inotify import MODIFY, Watch
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.promises.senders import instance, is_complete
+from support.promises.ways_to_disk import CONTEXTS
+from support.protocol.pdus import RELEASE_RQ, pdu, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT
 
 pytestmark = promise(3)
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from promises import promise
-from receivers import Receiver, Start, until
-from samples import stored_file
-from senders import Sender, check, sending
-from ways import FILES, WAYS, Trial
+from dcmrecv_core.testing import until
+from support.data.stored_files import stored_file
+from support.programs.receivers import Receiver, Start
+from support.promises.promises import promise
+from support.promises.senders import Sender, check, sending
+from support.promises.ways_to_disk import FILES, WAYS, Trial
 
 pytestmark = promise(4)
 

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from promises import promise
-from receivers import Start, until
-from senders import check, sending
+from dcmrecv_core.testing import until
+from support.programs.receivers import Start
+from support.promises.promises import promise
+from support.promises.senders import check, sending
 
 pytestmark = promise(5)
 

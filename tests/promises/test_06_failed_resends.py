@@ -17,13 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from peers import Peer
-from promises import promise
-from rawscu import RawAssociation, store_rq
-from receivers import Receiver, Start
-from samples import CT, stored_file
-from syscalls import FLUSHING
-from ways import CONTEXTS, FILES, WAYS, Trial, again, large_again
+from support.data.stored_files import stored_file
+from support.programs.receivers import Receiver, Start
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.promises.strace import FLUSHING
+from support.promises.ways_to_disk import CONTEXTS, FILES, WAYS, Trial, again, large_again
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT
 
 pytestmark = promise(6)
 

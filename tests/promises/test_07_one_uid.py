@@ -9,11 +9,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from promises import promise
-from rawscu import RawAssociation
-from receivers import Start
-from samples import CT, identification, pixel_data, stored_file
-from ways import CONTEXTS
+from support.data.datasets import identification, pixel_data
+from support.data.stored_files import stored_file
+from support.programs.receivers import Start
+from support.promises.promises import promise
+from support.promises.ways_to_disk import CONTEXTS
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT
 
 pytestmark = promise(7)
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from promises import promise
-from receivers import Receiver, Start
-from samples import stored_file
-from syscalls import FLUSHING, NAMING
-from ways import FILES, WAYS, Trial
+from support.data.stored_files import stored_file
+from support.programs.receivers import Receiver, Start
+from support.promises.promises import promise
+from support.promises.strace import FLUSHING, NAMING
+from support.promises.ways_to_disk import FILES, WAYS, Trial
 
 pytestmark = promise(8)
 

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import pytest
 
-from peers import Peer
-from promises import promise
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, status_of, store_rq
-from receivers import Receiver, Start, system_program
-from samples import CT, identification, pixel_data
-from volumes import empty, fill, mounted, remount, use_up_inodes
+from support.data.datasets import identification, pixel_data
+from support.programs.receivers import Receiver, Start, system_program
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.promises.volumes import empty, fill, mounted, remount, use_up_inodes
+from support.protocol.pdus import status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 pytestmark = promise(9)
 

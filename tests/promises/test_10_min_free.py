@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from promises import promise
-from rawscu import ASSOCIATE_RJ, EXPLICIT_LE, RawAssociation, associate_rq
-from receivers import Receiver, Start, run
-from samples import CT, instance_of
-from volumes import empty, mounted
+from support.data.datasets import instance_of
+from support.programs.receivers import Receiver, Start, run
+from support.promises.promises import promise
+from support.promises.volumes import empty, mounted
+from support.protocol.pdus import ASSOCIATE_RJ, associate_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(10)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from promises import promise
-from receivers import run, system_program
-from volumes import fill, mounted, remount
+from support.programs.receivers import run, system_program
+from support.promises.promises import promise
+from support.promises.volumes import fill, mounted, remount
 
 pytestmark = promise(11)
 

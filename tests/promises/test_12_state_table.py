@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-import test_states
 
-from corpus import cases
 from dcmrecv_core.proto.states import TRANSITIONS, Action, Event, State
-from promises import promise
+from support.corpus import cases
+from support.promises.promises import promise
+from support.protocol import state_table
 
 pytestmark = promise(12)
 
@@ -80,7 +80,7 @@ def test_cell_is_the_standards(event: int, state: int) -> None:
 
 def test_every_cell_is_tested(figure: Callable[[str], None]) -> None:
     wanted = {cell for cell, action in cells().items() if action != "-"} - NEVER_DONE
-    single = {(number_of(event), state) for event, state, action in test_states.cells() if action not in ("-", "none")}
+    single = {(number_of(event), state) for event, state, action in state_table.cells() if action not in ("-", "none")}
     assert wanted - single == {(14, 8)}, "AR-4 follows AR-2 in one step, and is tested with it"
     live = {(event, state) for event, state in wanted if event in BY_PEER and state in LIVE}
     seen = {

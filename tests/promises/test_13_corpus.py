@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from answers import Aborted, Accepted, Answer, Closed, Rejected, Released, Response, next_answer
-from corpus import MODES, Case, cases, expand
-from promises import promise
-from rawscu import RawAssociation
-from receivers import Receiver, Start
-from samples import stored_file
+from support.corpus import MODES, Case, cases, expand
+from support.data.stored_files import stored_file
+from support.parity.answers import Aborted, Accepted, Answer, Closed, Rejected, Released, Response, next_answer
+from support.programs.receivers import Receiver, Start
+from support.promises.promises import promise
+from support.protocol.raw_sender import RawAssociation
 
 pytestmark = promise(13)
 

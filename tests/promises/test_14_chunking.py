@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes import Clock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from wire import packed
-from worlds import ECHO, INSTANCE, RELEASE, World, store
 
 from dcmrecv_core.net.worker import session as session_module
-from promises import promise
-from rawscu import store_rq
-from samples import CT, element, identification
+from support.data.datasets import element, identification
+from support.promises.promises import promise
+from support.protocol.pdus import packed, store_rq
+from support.protocol.scripted_connection import Clock
+from support.protocol.scripted_worker import ECHO, INSTANCE, RELEASE, ScriptedWorker, store
+from support.uids import CT
 
 pytestmark = [promise(14), pytest.mark.timeout(600)]
 
@@ -25,11 +25,11 @@ MAX_PDU = 16384
 
 
 @pytest.fixture(scope="module", params=["normal", "bit-preserving"])
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedWorker]:
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session_module, "time", clock)
-        yield World(tmp_path_factory.mktemp("out"), clock, storage_mode=request.param, max_pdu=MAX_PDU)
+        yield ScriptedWorker(tmp_path_factory.mktemp("out"), clock, storage_mode=request.param, max_pdu=MAX_PDU)
 
 
 def instances(sizes: list[int], rng: random.Random) -> list[bytes]:
@@ -48,14 +48,14 @@ def taken(directory: Path) -> dict[str, bytes]:
     return files
 
 
-def outcome(world: World, stream: bytes, cuts: list[int]) -> tuple[bytes, dict[str, bytes]]:
+def outcome(worker: ScriptedWorker, stream: bytes, cuts: list[int]) -> tuple[bytes, dict[str, bytes]]:
     """What is answered to the stream, received in pieces that begin at `cuts`, and what is stored."""
     pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    return world.play(*pieces).sent, taken(world.output)
+    return worker.play(*pieces).sent, taken(worker.output)
 
 
 def test_any_chunking_gives_the_same(
-    world: World, count: Callable[[int, int], int], figure: Callable[[str], None]
+    worker: ScriptedWorker, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
     examples = count(1000, 5000)
     done = 0
@@ -82,8 +82,8 @@ def test_any_chunking_gives_the_same(
         chunked += ECHO + RELEASE
         cuts = {rng.randrange(1, len(chunked)) for _ in range(segments)}
         cuts.update(range(at := rng.randrange(1, len(chunked)), min(at + bytewise, len(chunked))))
-        answers, files = outcome(world, chunked, sorted(cuts))
-        assert (answers, files) == outcome(world, plain + ECHO + RELEASE, [])
+        answers, files = outcome(worker, chunked, sorted(cuts))
+        assert (answers, files) == outcome(worker, plain + ECHO + RELEASE, [])
         for number, content in enumerate(data):
             assert files[f"CT.{INSTANCE}.{number}"].endswith(content)
         done += 1

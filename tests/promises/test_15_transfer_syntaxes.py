@@ -8,11 +8,13 @@ from hashlib import sha256
 
 import pytest
 
-from peers import Peer
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Receiver, Start
-from samples import Sample, made_samples, pydicom_samples, stored_file
+from support.data.samples import Sample, made_samples, pydicom_samples
+from support.data.stored_files import stored_file
+from support.programs.receivers import Receiver, Start
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.protocol.raw_sender import RawAssociation
+from support.uids import EXPLICIT_LE, IMPLICIT_LE
 
 pytestmark = promise(15)
 
@@ -63,6 +65,6 @@ def test_stored_is_sent(ours: Start, mode: str, figure: Callable[[str], None]) -
 
 def test_peer(peer: Peer) -> None:
     """In the two little endian syntaxes without compression, which all of them accept for CT."""
-    plain = [sample for sample in made_samples() if sample.transfer_syntax in ("1.2.840.10008.1.2", EXPLICIT_LE)]
+    plain = [sample for sample in made_samples() if sample.transfer_syntax in (IMPLICIT_LE, EXPLICIT_LE)]
     statuses, differing = store_each(peer.receiver, plain)
     peer.does(f"{len(statuses) - len(differing)} of {len(statuses)} plain data sets unchanged")

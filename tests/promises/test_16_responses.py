@@ -14,10 +14,12 @@ from pynetdicom.dimse_messages import C_ECHO_RSP, C_STORE_RSP
 from pynetdicom.dsutils import decode
 from pynetdicom.pdu import A_ASSOCIATE_AC, P_DATA_TF
 
-from promises import promise
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, P_DATA, VERIFICATION, Command, RawAssociation, associate_rq, store_rq
-from receivers import Start, dcmtk
-from samples import CT, MR, instance_of
+from support.data.datasets import instance_of
+from support.programs.receivers import Start, dcmtk
+from support.promises.promises import promise
+from support.protocol.pdus import P_DATA, Command, associate_rq, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
 
 pytestmark = [promise(16), pytest.mark.filterwarnings("ignore:The value length:UserWarning")]
 """A UID that is too long is echoed as it came, and pydicom says so."""

@@ -6,12 +6,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from answers import Accepted, Closed, Released, Response, next_answer
-from peers import Peer
-from promises import promise
-from rawscu import EXPLICIT_LE, RELEASE_RQ, RawAssociation, associate_rq, command_set, data_pdus, pdu, store_rq
-from receivers import Receiver, Start
-from samples import CT, element, identification, stored_file
+from support.data.datasets import element, identification
+from support.data.stored_files import stored_file
+from support.parity.answers import Accepted, Closed, Released, Response, next_answer
+from support.programs.receivers import Receiver, Start
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.protocol.pdus import RELEASE_RQ, associate_rq, command_set, data_pdus, pdu, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(17)
 

@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from processes import proportional_set_size
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, status_of, store_rq
-from receivers import Start
-from samples import CT, identification, instance_of
+from support.data.datasets import identification, instance_of
+from support.programs.receivers import Start
+from support.promises.processes import proportional_set_size
+from support.promises.promises import promise
+from support.protocol.pdus import status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, JPEG
 
 pytestmark = [promise(18), pytest.mark.timeout(1800)]
 
 MIB = 1 << 20
 FRAGMENT = 64 * MIB
 GROWTH = 8_000_000
-JPEG = "1.2.840.10008.1.2.4.50"
 UID = "1.2.3.4"
 BLOCK = hashlib.sha512(b"seed").digest() * (MIB // 64)
 ITEM = struct.Struct("<HHI")

@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from answers import Released, Response, next_answer
-from promises import promise
-from rawscu import ABORT, EXPLICIT_LE, RELEASE_RQ, RawAssociation, command_set, data_pdus, pdu, store_rq
-from receivers import Receiver, Start, until
-from samples import CT, element, identification, stored_file
+from dcmrecv_core.testing import until
+from support.data.datasets import element, identification
+from support.data.stored_files import stored_file
+from support.parity.answers import Released, Response, next_answer
+from support.programs.receivers import Receiver, Start
+from support.promises.promises import promise
+from support.protocol.pdus import ABORT, RELEASE_RQ, command_set, data_pdus, pdu, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = [promise(19), pytest.mark.timeout(600)]
 

@@ -8,27 +8,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fakes import Clock
-from worlds import ECHO, RELEASE, World, responses
 
-from answers import Accepted, next_answer
-from corpus import cases
 from dcmrecv_core.net.worker import session as session_module
-from promises import promise
-from rawscu import (
-    EXPLICIT_LE,
-    IMPLICIT_LE,
-    VERIFICATION,
-    RawAssociation,
-    associate_rq,
-    command_set,
-    data_pdus,
-    send,
-    status_of,
-    store_rq,
-)
-from receivers import Receiver, Start
-from samples import CT, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, Sample, instance_of, made_samples, stored_file
+from support.corpus import cases
+from support.data.datasets import instance_of
+from support.data.samples import Sample, made_samples
+from support.data.stored_files import stored_file
+from support.parity.answers import Accepted, next_answer
+from support.programs.receivers import Receiver, Start
+from support.promises.promises import promise
+from support.protocol.pdus import associate_rq, command_set, data_pdus, status_of, store_rq
+from support.protocol.raw_sender import RawAssociation, send
+from support.protocol.scripted_connection import Clock
+from support.protocol.scripted_worker import ECHO, RELEASE, ScriptedWorker, responses
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, VERIFICATION
 
 pytestmark = promise(20)
 
@@ -137,7 +130,7 @@ def test_association_held_for_hours(tmp_path_factory: pytest.TempPathFactory, mo
     clock = Clock()
     monkeypatch.setattr(session_module, "time", clock)
     before = clock.now
-    said = World(tmp_path_factory.mktemp("out"), clock).play(ECHO, *[None] * 8000, ECHO, RELEASE).sent
+    said = ScriptedWorker(tmp_path_factory.mktemp("out"), clock).play(ECHO, *[None] * 8000, ECHO, RELEASE).sent
     assert responses(said) == [(7, 0), (7, 0)]
     assert clock.now - before > 3600
 

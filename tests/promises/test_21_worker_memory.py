@@ -13,16 +13,17 @@ from functools import cache
 
 import pytest
 
-from processes import MEGABYTE, proportional_set_size
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, status_of, store_rq
-from receivers import Start
-from samples import CT, identification, instance_of, pixel_data_header
+from support.data.datasets import identification, instance_of, pixel_data_header
+from support.programs.receivers import Start
+from support.promises.processes import MEGABYTE, proportional_set_size
+from support.promises.promises import promise
+from support.protocol.pdus import status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, DEFLATED, EXPLICIT_LE
 
 pytestmark = [promise(21), pytest.mark.timeout(300)]
 
 LIMIT = 64 * MEGABYTE
-DEFLATED = "1.2.840.10008.1.2.1.99"
 BLOCK = bytes(MEGABYTE)
 NESTED = 200_000
 

@@ -10,11 +10,12 @@ from statistics import median
 
 import pytest
 
-from processes import MEGABYTE, own_memory
-from promises import promise
-from rawscu import ABORT, EXPLICIT_LE, RawAssociation, command_set, data_pdus, pdu, pdv, store_rq
-from receivers import Start
-from samples import CT
+from support.programs.receivers import Start
+from support.promises.processes import MEGABYTE, own_memory
+from support.promises.promises import promise
+from support.protocol.pdus import ABORT, command_set, data_pdus, pdu, pdv, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(22)
 

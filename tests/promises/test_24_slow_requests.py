@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from peers import Peer
-from promises import promise
-from rawscu import EXPLICIT_LE, associate_rq
-from receivers import Start
-from samples import CT
+from support.programs.receivers import Start
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.protocol.pdus import associate_rq
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(24)
 

@@ -8,11 +8,12 @@ import socket
 import time
 from collections.abc import Callable
 
-from peers import Peer
-from promises import promise
-from rawscu import ASSOCIATE_AC, ASSOCIATE_RJ, EXPLICIT_LE, RawAssociation, associate_rq
-from receivers import Start
-from samples import CT
+from support.programs.receivers import Start
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.protocol.pdus import ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(25)
 

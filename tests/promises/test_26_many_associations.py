@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from processes import MEGABYTE, descriptors, own_memory, zombies
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, associate_rq, store_rq
-from receivers import Receiver, Start, until
-from samples import CT, instance_of
+from dcmrecv_core.testing import until
+from support.data.datasets import instance_of
+from support.programs.receivers import Receiver, Start
+from support.promises.processes import MEGABYTE, descriptors, own_memory, zombies
+from support.promises.promises import promise
+from support.protocol.pdus import associate_rq, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = [promise(26), pytest.mark.timeout(300)]
 

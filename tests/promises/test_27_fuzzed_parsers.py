@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from acceptor_machine import AcceptorMachine
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from mutants import next_input
-from targets import TARGETS, Target
 
 from dcmrecv_core.logs import console
-from promises import promise
+from support.fuzz.acceptor_machine import AcceptorMachine
+from support.fuzz.mutants import next_input
+from support.fuzz.targets import TARGETS, Target
+from support.promises.promises import promise
 
 pytestmark = promise(27)
 

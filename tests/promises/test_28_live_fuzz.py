@@ -12,15 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-import wire
-from conversation import CONVERSATION, REQUEST
-from mutants import mutated
 
-from chaos import chaos
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Start
-from samples import CT, instance_of, stored_file
+from support.data.datasets import instance_of
+from support.data.stored_files import stored_file
+from support.fuzz.mutants import mutated
+from support.programs.receivers import Start
+from support.promises.faulty_proxy import chaos
+from support.promises.promises import promise
+from support.protocol import pdus
+from support.protocol.raw_sender import RawAssociation
+from support.protocol.sample_conversation import CONVERSATION, REQUEST
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = [promise(28), pytest.mark.timeout(1200)]
 
@@ -30,7 +32,7 @@ UNHEARD = 0.2
 
 GOOD = {f"1.2.3.{number}": instance_of(CT, f"1.2.3.{number}") for number in range(20)}
 MADE = instance_of(CT, "1.2.3.4.5.6")
-SOUND = (CONVERSATION, REQUEST + wire.store(1, MADE) + wire.store(2, MADE[:-100]) + wire.release_rq())
+SOUND = (CONVERSATION, REQUEST + pdus.store(1, MADE) + pdus.store(2, MADE[:-100]) + pdus.release_rq())
 SIGNS = ("was killed by signal", "ended with exit code", "internal error", "Traceback")
 
 

@@ -14,10 +14,12 @@ from typing import NamedTuple
 
 import pytest
 
-from promises import promise
-from rawscu import EXPLICIT_LE, Command, RawAssociation, status_of, store_rq
-from receivers import Receiver, Start
-from samples import CT, element, identification
+from support.data.datasets import element, identification
+from support.programs.receivers import Receiver, Start
+from support.promises.promises import promise
+from support.protocol.pdus import Command, status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(29)
 

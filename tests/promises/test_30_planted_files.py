@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from peers import Peer
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation
-from receivers import Receiver, Start
-from samples import CT, instance_of
+from support.data.datasets import instance_of
+from support.programs.receivers import Receiver, Start
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(30)
 

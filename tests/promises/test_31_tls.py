@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 import pytest
 
-from certificates import Certificates, Pair
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, store_rq
-from receivers import Receiver, Start, until
-from samples import CT
-from tlspeers import client_context, client_hello, tls
+from dcmrecv_core.testing import until
+from support.programs.certificates import Certificates, Pair
+from support.programs.receivers import Receiver, Start
+from support.programs.tls_clients import client_context, client_hello, tls
+from support.promises.promises import promise
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(31)
 

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from environment import write_files
-from promises import promise
-from rawscu import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawAssociation, status_of, store_rq
-from receivers import Receiver, start_ours, until
-from samples import CT, element, identification, instance_of, pixel_data
+from dcmrecv_core.testing import until
+from support.data.datasets import element, identification, instance_of, pixel_data
+from support.programs.environment import write_files
+from support.programs.receivers import Receiver, start_ours
+from support.promises.promises import promise
+from support.protocol.pdus import status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 pytestmark = promise(32)
 

@@ -8,12 +8,16 @@ import signal
 import time
 from collections.abc import Callable
 
-from processes import unread
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, data_pdus, status_of, store_rq
-from receivers import Receiver, Start, until
-from samples import CT, identification, pixel_data_header, stored_file
-from senders import check, sending
+from dcmrecv_core.testing import until
+from support.data.datasets import identification, pixel_data_header
+from support.data.stored_files import stored_file
+from support.programs.receivers import Receiver, Start
+from support.promises.processes import unread
+from support.promises.promises import promise
+from support.promises.senders import check, sending
+from support.protocol.pdus import data_pdus, status_of, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(33)
 

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from promises import promise
-from rawscu import EXPLICIT_LE, RawAssociation, store_rq
-from receivers import Receiver, Start, system_program, until
-from samples import CT, identification, instance_of, pixel_data_header
+from dcmrecv_core.testing import until
+from support.data.datasets import identification, instance_of, pixel_data_header
+from support.programs.receivers import Receiver, Start, system_program
+from support.promises.promises import promise
+from support.protocol.pdus import store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(34)
 

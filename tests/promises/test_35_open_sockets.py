@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from echoes import WITHIN, echo_seconds, told
-from peers import Peer
-from promises import promise
-from rawscu import ABORT, ASSOCIATE_RJ, EXPLICIT_LE, RELEASE_RP, RELEASE_RQ, RawAssociation, associate_rq, pdu
-from receivers import Start
-from samples import CT
+from support.programs.receivers import Start
+from support.promises.echoes import WITHIN, echo_seconds, told
+from support.promises.other_receivers import Peer
+from support.promises.promises import promise
+from support.protocol.pdus import ABORT, ASSOCIATE_RJ, RELEASE_RP, RELEASE_RQ, associate_rq, pdu
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(35)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from dcmrecv_core import compiled
@@ -13,10 +10,3 @@ from dcmrecv_core import compiled
 @pytest.fixture(autouse=True)
 def compiled_parts() -> None:
     assert compiled.AVAILABLE, "dcmrecv-compiled is not installed, or of another release"
-
-
-def in_python(action: Callable[[], Any]) -> Any:
-    """The result of `action` without the compiled parts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "AVAILABLE", False)
-        return action()

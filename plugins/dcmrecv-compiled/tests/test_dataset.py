@@ -7,19 +7,20 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from dataset_targets import BY_FIRST_BYTE, NESTED, data_set_seeds
-from datasetmaker import ENCODINGS, SMALL, Node, encode, header, item, sample, sample_files
 from dcmrecv_compiled import dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutants import next_input
-from scanning import outcome
 
-from conftest import in_python
 from dcmrecv_core.dataset import compiled_walk as regular
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
 from dcmrecv_core.dataset.sources import MemorySource
+from support.data.datasets import ENCODINGS, SMALL, Node, encode, header, item
+from support.data.samples import data_set_files, data_set_of
+from support.data.scan_results import outcome
+from support.fuzz.dataset_targets import BY_FIRST_BYTE, NESTED, data_set_seeds
+from support.fuzz.mutants import next_input
+from support.without_compiled import in_python
 
 SEEDS = data_set_seeds()
 
@@ -33,15 +34,15 @@ def check(data: bytes, encoding: Encoding) -> None:
     assert with_it == without
 
 
-@pytest.mark.parametrize("path", sample_files(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", data_set_files(), ids=lambda path: path.name)
 def test_real_data_sets(path: Path) -> None:
-    found = sample(path)
+    found = data_set_of(path)
     if found is not None and (encoding := encoding_of(found[0])) is not None:
         check(found[1], encoding)
 
 
 def test_nearly_all_real_data_sets_are_regular() -> None:
-    found = [each for path in sample_files() if (each := sample(path)) is not None]
+    found = [each for path in data_set_files() if (each := data_set_of(path)) is not None]
     plain = [(data, encoding) for uid, data in found if (encoding := encoding_of(uid)) and not encoding.deflated]
     assert len(plain) > 100
     assert sum(taken(data, encoding) for data, encoding in plain) > 0.9 * len(plain)

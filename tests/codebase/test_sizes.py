@@ -1,0 +1,32 @@
+"""Size rules of the code base: nothing grows into a file or function that nobody reads."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from support.paths import ROOT
+
+FILE_LINES = 600
+FUNCTION_LINES = 60
+
+SOURCES = sorted(path for top in ("dcmrecv_core", "plugins", "tests") for path in (ROOT / top).rglob("*.py"))
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_there_are_sources() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in SOURCES} == {"dcmrecv_core", "plugins", "tests"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=ids)
+def test_file_and_functions_are_small(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= FILE_LINES
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    sizes = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
+    assert {name: size for name, size in sizes.items() if size > FUNCTION_LINES} == {}

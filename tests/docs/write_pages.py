@@ -1,0 +1,16 @@
+"""Writes what is generated in docs/: `python tests/docs/write_pages.py` after options, keys or parity rows changed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from support.docs import conformance_page, man_page, options_page, settings_page
+from support.parity import parity_page
+from support.parity.rules import all_rows
+
+for page in (conformance_page, man_page, options_page, settings_page):
+    page.PAGE.write_text(page.generated(page.PAGE.read_text()))
+parity_page.PAGE.write_text(parity_page.page(all_rows()))

@@ -1,0 +1,88 @@
+"""Fuzz targets: the element walker, which must come to the same however it is helped or fed; and values."""
+
+from __future__ import annotations
+
+import random
+import zlib
+
+from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.dataset import values
+from dcmrecv_core.dataset.encodings import (
+    DEFLATED_LITTLE,
+    ENCAPSULATED_LITTLE,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+)
+from dcmrecv_core.dataset.header_runs import KnownStretches
+from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.dataset.sources import MemorySource
+from support.data.datasets import ENCODINGS, SMALL, Node, deflate, encode
+from support.data.samples import data_set_files, data_set_of
+from support.data.scan_results import outcome
+from support.uids import BIG_ENDIAN, EXPLICIT_LE, IMPLICIT_LE
+
+BY_FIRST_BYTE = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG, ENCAPSULATED_LITTLE, DEFLATED_LITTLE)
+LARGEST_SEED = 20_000
+FAULT = 2  # members of an outcome that is a fault
+NESTED = [
+    Node(0x00081140, "SQ", [[Node(0x00081140, "SQ", [[Node(0x00081155, "UI", b"1.2\0")]], undefined=True)]]),
+    *(Node(0x00100010 + 16 * step, "LO", b"Value ") for step in range(12)),
+    Node(0x00400275, "UN", [[Node(0x00400007, "LO", b"Head")]], undefined=True),
+    Node(0x7FE00010, "OB", (b"", bytes(20), b"\xff\xd8")),
+]
+
+
+def fuzz_data_set(data: bytes) -> None:
+    """The first byte names the encoding; `known` learns from the data set itself and from one that is a little other,
+    the deflated form has to yield what the plain one does."""
+    encoding, data = BY_FIRST_BYTE[(data or b"\0")[0] % len(BY_FIRST_BYTE)], data[1:]
+    known = KnownStretches()
+    chance = random.Random(zlib.crc32(data))
+    changed = bytearray(data)
+    if changed:
+        changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+    for each in (data, data, bytes(changed), data[: chance.randint(0, len(data))], data):
+        for whole in (True, False):
+            assert outcome(each, encoding, known, whole=whole) == outcome(each, encoding, None, whole=whole)
+    if encoding is EXPLICIT_LITTLE:
+        plain, inflated = outcome(data, EXPLICIT_LITTLE, None), outcome(deflate(data), DEFLATED_LITTLE, None)
+        # how long it is shows only at its end, so a fault may be told of another element
+        assert inflated == plain or len(inflated) == len(plain) == FAULT
+
+
+def fuzz_values(data: bytes) -> None:
+    """Whatever the walker lets pass, its values can be asked for."""
+    encoding, data = BY_FIRST_BYTE[(data or b"\0")[0] % 4], data[1:]
+    try:
+        index = scan(MemorySource(memoryview(data)), encoding, whole=True)
+    except DataSetError:
+        index = scan(MemorySource(memoryview(data)), encoding, whole=False)
+    for tag in list(index.elements)[:20]:
+        values.get_value(index, encoding, tag)
+        values.get_raw(index, encoding, tag, 10)
+        values.uid_of(index, tag)
+    values.get_value(index, encoding, ("ACME 1.1", 0x00290001))
+    values.read_header(index, encoding)
+
+
+def data_set_seeds() -> list[bytes]:
+    plain = [
+        bytes([number]) + encode(nodes, encoding)
+        for number, encoding in enumerate(ENCODINGS.values())
+        for nodes in (SMALL, NESTED)
+    ]
+    encapsulated = b"\3" + encode(NESTED, EXPLICIT_LITTLE)
+    file = b"\0" + bytes(128) + b"DICM" + bytes.fromhex("02000200") + b"UI" + bytes.fromhex("0400312e3200")
+    deflated = b"\4" + deflate(encode(SMALL, EXPLICIT_LITTLE))
+    return [*plain, encapsulated, file + plain[0][1:], deflated, *_real()]
+
+
+def _real() -> list[bytes]:
+    found = [data_set_of(path) for path in data_set_files()]
+    numbers = {EXPLICIT_LE: 0, IMPLICIT_LE: 1, BIG_ENDIAN: 2}
+    return [
+        bytes([numbers.get(uid, 3)]) + data
+        for uid, data in filter(None, found)
+        if len(data) <= LARGEST_SEED and not uid.endswith(".99")
+    ]

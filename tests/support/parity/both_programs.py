@@ -1,0 +1,58 @@
+"""Both programs run to their end on one command line, in a directory of their own each."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from support.programs.original import DCMRECV, Ended, without_version
+
+_CALLING = re.compile(r"^I: calling '.*?' with", re.MULTILINE)
+_DEBUG = re.compile(r"^D: .*\n", re.MULTILINE)
+_PLACE = re.compile(r"^E:   at .*\n", re.MULTILINE)
+
+
+class Outcomes(NamedTuple):
+    """How ours and DCMTK's dcmrecv ended."""
+
+    ours: Ended
+    original: Ended
+
+
+def run_both(
+    program: Path,
+    directory: Path,
+    arguments: Sequence[str],
+    files: Mapping[str, str],
+    prefix: Sequence[str] = (),
+    *,
+    keep_places: bool = False,
+) -> Outcomes:
+    """Run both in fresh copies of a directory with `files`; `prefix` is a program that runs them.
+
+    Left out of what they print is what is different by nature (version line, name in `--arguments`), what is compared
+    elsewhere (lines of level debug), and, without `keep_places`, our line that says where in a configuration file a
+    fault is.
+    """
+    directory.chmod(0o755)  # for whoever the prefix makes of us
+    return Outcomes(
+        _run([*prefix, str(program), *arguments], directory / "ours", files, keep_places),
+        _run([*prefix, DCMRECV, *arguments], directory / "original", files, keep_places),
+    )
+
+
+def _run(command: Sequence[str], home: Path, files: Mapping[str, str], keep_places: bool) -> Ended:
+    if not home.exists():
+        home.mkdir()
+        home.chmod(0o777)
+    for name, content in files.items():
+        (home / name).write_bytes(content.encode(errors="surrogateescape"))
+    done = subprocess.run([os.fsencode(word) for word in command], cwd=home, capture_output=True, timeout=20)
+    stdout, stderr = (stream.decode(errors="surrogateescape") for stream in (done.stdout, done.stderr))
+    text = _CALLING.sub("I: calling 'dcmrecv' with", without_version(stderr))
+    text = _DEBUG.sub("", text)
+    return Ended(done.returncode, stdout, text if keep_places else _PLACE.sub("", text))

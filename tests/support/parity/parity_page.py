@@ -1,0 +1,32 @@
+"""docs/parity.md, made of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from support.parity.rules import Row
+from support.paths import DOCS
+
+PAGE = DOCS / "parity.md"
+
+_HEAD = """\
+# Parity with DCMTK's dcmrecv
+
+`tox -e parity` gives the same input to DCMTK's `dcmrecv` 3.6.7 and to this program and compares what becomes of
+it: exit codes and messages, answers on the network, files and their bytes, log lines. Each of its rows covers one
+rule. Where both differ on purpose the row says how and why, and the test holds both programs to that. These are
+all such rows; the page is generated from them.
+
+| kind | rule | how and why ours differs |
+|---|---|---|
+"""
+
+
+def page(rows: Iterable[Row]) -> str:
+    """The page that lists the intended differences."""
+    lines = (f"| {row.kind} | {_cell(row.rule)} | {_cell(row.differs)} |\n" for row in rows if row.differs)
+    return _HEAD + "".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,151 @@
+"""Receivers under test as processes: ours, and DCMTK's dcmrecv to compare with.
+
+Both are started, waited for until they listen, and stopped with a check of how they end. Nothing here sleeps for a
+fixed time: `until`, which is the kit's, polls a condition against a deadline.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dcmrecv_core.testing.receivers import ReceiverProcess, until
+
+Start = Callable[..., "Receiver"]
+
+
+def system_program(name: str) -> str:
+    """The path of a program of the system; a machine without it fails the test, which is never skipped.
+
+    Our own `dcmrecv` may come first in PATH, so only the system's directories are looked at.
+    """
+    path = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin")
+    if path is None:
+        raise AssertionError(f"{name} is not installed")
+    return path
+
+
+def run(*command: object, timeout: float = 30, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; its output comes back as text."""
+    words = [str(word) for word in command]
+    return subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=timeout, **options)
+
+
+def dcmtk(name: str, *arguments: object, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+    """Run one of DCMTK's senders, without Nagle's delay."""
+    env = {**os.environ, "TCP_NODELAY": "1"}
+    return run(system_program(name), *arguments, timeout=timeout, env=env)
+
+
+class Receiver(ReceiverProcess):
+    """Any receiver, ours as installed or another one: a process that listens on `port` of localhost.
+
+    The kit's Receiver is ours only, runs from where the tests import it, and may be used by plugins' tests.
+    `clean_exit` is how this one ends on SIGTERM: ours with 0, DCMTK's by the signal.
+    """
+
+    def __init__(self, directory: Path, clean_exit: int = 0) -> None:
+        super().__init__(directory)
+        self.clean_exit = clean_exit
+
+    def only_file(self) -> Path:
+        [name] = self.files()
+        return self.output / name
+
+    def workers(self) -> set[int]:
+        """Process ids of the direct children."""
+        pid = self.process.pid
+        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+    def worker_serving(self, port: int) -> int:
+        """The child that holds the connection whose other end is `port` of localhost."""
+        return until(lambda: self._only_holder(port), f"a worker that serves the connection from port {port}")
+
+    def wait_until_over(self, port: int) -> None:
+        """Wait until no worker holds the connection from `port` any more."""
+        until(lambda: not self._holders(port), f"the end of the connection from port {port}", log=lambda: self.log)
+
+    def _only_holder(self, port: int) -> int | None:
+        """None as long as there are several: one that has just been forked still has what was the supervisor's."""
+        holders = self._holders(port)
+        return holders[0] if len(holders) == 1 else None
+
+    def _holders(self, port: int) -> list[int]:
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if (int(fields[1][-4:], 16), int(fields[2][-4:], 16)) == (self.port, port):
+                wanted = f"socket:[{fields[9]}]"
+                return [pid for pid in self.workers() if wanted in _descriptors(pid)]
+        return []
+
+    def end(self) -> int | None:
+        """For tear-down: its exit code on SIGTERM, None if it had ended before; whatever happens, it is gone."""
+        if self.process.poll() is not None:
+            return None
+        try:
+            return self.stop()
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"SIGTERM does not end it:\n{self.log}") from error
+        finally:
+            self.kill()
+
+
+def _descriptors(pid: int) -> set[str]:
+    """What the descriptors of a process point to."""
+    targets = set()
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            targets.add(str(link.readlink()))
+        except OSError:  # closed, or the process ended, in the meantime
+            continue
+    return targets
+
+
+def start_ours(program: Path, directory: Path, *arguments: object, umask: int = 0o022, **options: Any) -> Receiver:
+    """Our dcmrecv on a socket passed to it, ready when it says so; `prefix` is a program that runs it (strace)."""
+    receiver = Receiver(directory)
+    environment = options.pop("env", {})
+    receiver.run_until_ready([program, "-od", "out", *arguments], environment, umask=umask, **options)
+    return receiver
+
+
+def start_original(directory: Path, *arguments: object, **options: Any) -> Receiver:
+    """DCMTK's dcmrecv, without Nagle's delay."""
+    env = {**os.environ, "TCP_NODELAY": "1"}
+    command = [system_program("dcmrecv"), "-dhl", "-od", "out", *arguments]
+    return start_on_port(directory, *command, clean_exit=-signal.SIGTERM, env=env, **options)
+
+
+def start_on_port(
+    directory: Path, *command: object, clean_exit: int = 0, umask: int = 0o022, **options: Any
+) -> Receiver:
+    """A receiver whose last parameter is a port that was free a moment ago; another one if it is not any more."""
+    for _ in range(10):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        receiver = Receiver(directory, clean_exit)
+        receiver.port = port
+        receiver.run([*command, port], umask=umask, **options)
+        if until(lambda receiver=receiver: _listens_or_ended(receiver), f"{command[0]} listens") == "listens":
+            return receiver
+        if receiver.process.returncode != 64 and "already in use" not in receiver.log:
+            raise AssertionError(f"ended with {receiver.process.returncode}:\n{receiver.log}")
+    raise AssertionError("no free port in ten tries")
+
+
+def _listens_or_ended(receiver: Receiver) -> str:
+    if receiver.process.poll() is not None:
+        return "ended"
+    sockets = _descriptors(receiver.process.pid)
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                return "listens"
+    return ""

@@ -1,0 +1,47 @@
+"""What processes hold: memory, descriptors, and their zombies; what a socket has not been read of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from support.programs.receivers import Receiver
+
+MEGABYTE = 1 << 20
+
+
+def proportional_set_size(pid: int) -> int:
+    """PSS in bytes: private memory and the process's share of what it shares."""
+    [kilobytes] = re.findall(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    return int(kilobytes) * 1024
+
+
+def own_memory(pid: int) -> int:
+    """Anonymous memory in bytes, shared with others or not: what is private changes when others end."""
+    [kilobytes] = re.findall(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(kilobytes) * 1024
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def zombies(receiver: Receiver) -> set[int]:
+    """Children that have ended and that nobody has waited for."""
+    found = set()
+    for pid in receiver.workers():
+        try:
+            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                found.add(pid)
+        except (FileNotFoundError, ProcessLookupError):  # gone meanwhile, as it should be
+            continue
+    return found
+
+
+def unread(receiver: Receiver, port: int) -> int:
+    """Bytes from local port `port` that the receiver has not read yet."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if (int(fields[1][-4:], 16), int(fields[2][-4:], 16)) == (receiver.port, port):
+            return int(fields[4].split(":")[1], 16)
+    return 0

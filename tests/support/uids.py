@@ -1,0 +1,23 @@
+"""UIDs that tests use (PS3.6 annex A), each named once."""
+
+from __future__ import annotations
+
+APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+
+VERIFICATION = "1.2.840.10008.1.1"
+CT = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.1"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+DICOMDIR = "1.2.840.10008.1.3.10"
+FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+"""Query/Retrieve of the patient root: no storage class."""
+PRIVATE_CLASS = "1.2.826.0.1.3680043.9.9999.1"
+
+IMPLICIT_LE = "1.2.840.10008.1.2"
+EXPLICIT_LE = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+JPEG = "1.2.840.10008.1.2.4.50"
+PRIVATE_SYNTAX = "1.2.826.0.1.3680043.9.9999.2"

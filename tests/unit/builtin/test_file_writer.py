@@ -1,0 +1,20 @@
+"""The plugin that writes files."""
+
+from __future__ import annotations
+
+import pytest
+
+from dcmrecv_builtin import file_writer
+from dcmrecv_core import PluginError
+from dcmrecv_core.settings.settings import Settings
+from support.plugins import FakeInstance
+
+
+def test_file_writer() -> None:
+    assert file_writer.write(FakeInstance(), "out/a") == "saved out/a"
+
+
+def test_an_extension_that_no_name_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_writer, "_settings", Settings())
+    with pytest.raises(PluginError, match=r"--filename-extension: .* not 256"):
+        file_writer.configure(Settings(filename_extension="x" * 256))

@@ -1,0 +1,68 @@
+"""What confines a process, tried in one of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from support.paths import ROOT
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, env=env)
+
+
+def test_memory_has_a_limit_and_a_reserve() -> None:
+    done = run(
+        """
+from dcmrecv_core.hooks.confinement import RESERVE, memory
+memory.limit(128 << 20)
+kept = []
+def eaten():
+    try:
+        while True: kept.append(bytes(1 << 20))
+    except MemoryError as error:
+        memory.release(error)
+    return len(kept) << 20
+at_first = eaten()
+assert 64 << 20 < at_first < 128 << 20
+assert memory.ran_out
+with_reserve = eaten()
+assert RESERVE // 2 < with_reserve - at_first <= RESERVE
+assert eaten() == with_reserve
+"""
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_limit_of_the_system_stays() -> None:
+    done = run(
+        """
+import resource
+from dcmrecv_core.hooks.confinement import memory
+resource.setrlimit(resource.RLIMIT_DATA, (100 << 20, 100 << 20))
+memory.limit(1 << 30)
+assert resource.getrlimit(resource.RLIMIT_DATA) == (100 << 20, 100 << 20)
+memory.release(ValueError())
+assert not memory.ran_out
+"""
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_copy_ends_and_a_program_does_not() -> None:
+    done = run(
+        """
+import os, subprocess
+from dcmrecv_core.hooks.confinement import forbid_copies
+forbid_copies()
+child = os.fork()
+print("here", flush=True)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+subprocess.run(["true"], check=True)
+"""
+    )
+    assert (done.returncode, done.stdout) == (0, "here\n"), done.stderr
+    assert "a plugin has forked this worker" in done.stderr

@@ -1,0 +1,346 @@
+"""What `--plugin` finds, and which plugins are refused before anything runs."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from dcmrecv_core import hookimpl
+from dcmrecv_core.api.errors import PluginError
+from dcmrecv_core.hooks.loader import HOOKS, Found, builtin, check, entry_points, find
+from dcmrecv_core.hooks.plugins import load_named
+from support.plugins import hooks, load
+
+HOOK = "from dcmrecv_core import hookimpl\n@hookimpl\ndef choose_filename(instance): return 'x'\n"
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modules_as_before: None) -> Path:
+    """The working directory; what is imported from it is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return tmp_path
+
+
+def write(path: str, text: str = HOOK) -> Path:
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
+    return place
+
+
+def install(distribution: str, *points: str) -> None:
+    """A distribution as pip leaves it in a directory on sys.path."""
+    place = Path.cwd() / "packages"
+    info = place / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dcmrecv]\n" + "".join(f"{point}\n" for point in points))
+    if str(place) not in sys.path:
+        sys.path.append(str(place))
+
+
+# Finding
+
+
+def test_an_entry_point() -> None:
+    write("packages/site_a.py")
+    install("dcmrecv-site", "naming = site_a")
+    found = find("naming")
+    assert (found.name, found.origin) == ("naming", "entry point of dcmrecv-site 1.0")
+    assert isinstance(found.plugin, ModuleType) and found.plugin.__name__ == "site_a"
+    assert list(check(found)) == ["choose_filename"]
+    assert "naming" in [entry.name for entry in entry_points()]
+
+
+def test_an_entry_point_may_be_an_object() -> None:
+    write(
+        "packages/site_b.py",
+        f"{HOOK}from types import SimpleNamespace\nplugin = SimpleNamespace(receive=hookimpl(lambda: None))",
+    )
+    install("dcmrecv-site", "naming = site_b:plugin")
+    assert isinstance(find("naming").plugin, SimpleNamespace)
+
+
+def test_an_entry_point_comes_before_a_module() -> None:
+    write("site_c.py")
+    write("packages/site_d.py")
+    install("dcmrecv-site", "site_c = site_d")
+    assert find("site_c").origin.startswith("entry point")
+
+
+def test_two_distributions_with_one_name() -> None:
+    install("dcmrecv-one", "naming = one")
+    install("dcmrecv-two", "naming = two")
+    with pytest.raises(PluginError, match="naming: offered by dcmrecv-one and dcmrecv-two"):
+        find("naming")
+
+
+def test_one_distribution_seen_twice(directory: Path) -> None:
+    """As in a virtual environment whose lib64 is a link to lib."""
+    write("packages/site_e.py")
+    install("dcmrecv-site", "naming = site_e")
+    (directory / "again").symlink_to(directory / "packages")
+    sys.path.append(str(directory / "again"))
+    assert find("naming").name == "naming"
+
+
+def test_a_module_in_the_working_directory(directory: Path) -> None:
+    write("site_f.py")
+    found = find("site_f")
+    assert (found.name, found.origin) == ("site_f", str(directory / "site_f.py"))
+    assert sys.path[-1] == str(directory), "behind everything that is installed"
+
+
+def test_a_module_in_a_package() -> None:
+    write("site_g/naming.py")
+    assert find("site_g.naming").name == "site_g.naming"
+
+
+@pytest.mark.parametrize("path", ["site h/naming-1.py", "./naming.py", "{}/naming.py"])
+def test_a_file(directory: Path, path: str) -> None:
+    place = write(path.format(directory))
+    found = find(path.format(directory))
+    assert (found.name, found.origin) == (place.stem, str(place.absolute()))
+    assert list(check(found)) == ["choose_filename"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ("namign", "did you mean naming"),
+        ("quite_other", "installed: naming"),
+        ("site_missing.naming", "neither"),
+        ("site_x.naming", "neither"),
+        ("not a name", "neither"),
+        ("", "neither"),
+        ("naming.py", "no such file"),
+        ("./naming", "no such file"),
+    ],
+)
+def test_unknown(asked: str, text: str) -> None:
+    install("dcmrecv-site", "naming = site_y")
+    write("site_x.py")
+    with pytest.raises(PluginError, match=text) as caught:
+        find(asked)
+    assert f"plugin {asked}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("raise RuntimeError('no licence')", "no licence"),
+        ("raise SystemExit('no licence')", "no licence"),
+        ("def", "SyntaxError"),
+        ("import site_missing", "site_missing"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["module", "package", "file", "entry point"])
+def test_a_plugin_that_cannot_be_imported(source: str, text: str, kind: str) -> None:
+    name = "site_broken"
+    asked = {"module": name, "package": f"{name}.naming", "file": f"{name}.py", "entry point": "naming"}[kind]
+    write({"package": f"{name}/__init__.py", "entry point": f"packages/{name}.py"}.get(kind, f"{name}.py"), source)
+    if kind == "entry point":
+        install("dcmrecv-site", f"naming = {name}")
+    with pytest.raises(PluginError, match=text) as caught:
+        find(asked)
+    assert f"plugin {asked}" in str(caught.value)
+
+
+def test_builtins_implement_what_they_are_for() -> None:
+    kinds = {
+        "negotiate": {"profile", "promiscuous"},
+        "receive": {"ignore"},
+        "choose_subdir": {"no-subdir", "series-date"},
+        "choose_filename": {"instance-uid", "unique", "short-unique", "system-time"},
+        "write": {"file-writer"},
+    }
+    for hook, names in kinds.items():
+        for name in names:
+            assert hook in check(builtin(name))
+
+
+# Checking
+
+
+def refusal(plugin: object) -> str:
+    with pytest.raises(PluginError) as caught:
+        check(Found("site", plugin, "test"))
+    assert "plugin site" in str(caught.value)
+    return str(caught.value)
+
+
+def module(text: str, name: str = "site_module") -> ModuleType:
+    made = ModuleType(name)
+    exec(f"from dcmrecv_core import hookimpl\n{text}", made.__dict__)
+    return made
+
+
+MARKED = "@hookimpl\ndef receive(instance): pass\n"
+
+REFUSED = {
+    "misspelt": ("@hookimpl\ndef choose_filname(instance): pass", "choose_filname.*did you mean choose_filename"),
+    "misspelt, optional": ("@hookimpl(optionalhook=True)\ndef recieve(instance): pass", "did you mean receive"),
+    "misspelt beyond recognition": ("@hookimpl\ndef xyz(): pass", "hooks are add_options"),
+    "misspelt specname": ("@hookimpl(specname='recieve')\ndef f(instance): pass", "did you mean receive"),
+    "not marked": (f"{MARKED}def choose_filename(instance): return 'x'", "choose_filename.*not marked"),
+    "nothing marked": ("def choose_filename(instance): return 'x'", "choose_filename.*not marked"),
+    "lambda": (f"{MARKED}write = lambda instance, path: path", "write.*not marked"),
+    "async": ("@hookimpl\nasync def receive(instance): pass", "async"),
+    "async generator": ("@hookimpl\nasync def receive(instance): yield", "async"),
+    "generator": ("@hookimpl\ndef negotiate(association): yield 1", "generator"),
+    "wrapper": ("@hookimpl(wrapper=True)\ndef receive(instance): return (yield)", "wrapper"),
+    "old wrapper": ("@hookimpl(hookwrapper=True)\ndef receive(instance): yield", "wrapper"),
+    "no hook": ("x = 1", "no hook"),
+    "another project's mark": ("import pluggy\n@pluggy.HookimplMarker('other')\ndef receiver(): pass", "no hook"),
+    "unknown argument": ("@hookimpl\ndef receive(instnace): pass", "takes instnace; this hook offers instance"),
+    "argument of another hook": ("@hookimpl\ndef receive(instance, path): pass", "takes path"),
+    "any arguments": ("@hookimpl\ndef receive(instance, **more): pass", "takes more"),
+    "argument of a hook without": ("@hookimpl\ndef worker_stopping(settings): pass", "offers nothing"),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), REFUSED.values(), ids=REFUSED)
+def test_refused(text: str, reason: str) -> None:
+    assert re.search(reason, refusal(module(text)))
+
+
+class Plugin:
+    @hookimpl
+    def receive(self, instance: object) -> None: ...
+
+
+class Unmarked(Plugin):
+    def write(self, instance: object, path: str) -> None: ...
+
+
+class Static(Plugin):
+    @staticmethod
+    def write(instance: object, path: str) -> None: ...
+
+
+def test_a_class() -> None:
+    assert "is a class" in refusal(Plugin)
+    assert list(check(Found("site", Plugin(), "test"))) == ["receive"]
+
+
+@pytest.mark.parametrize("plugin", [Unmarked(), Static()])
+def test_an_unmarked_method(plugin: object) -> None:
+    assert "write" in refusal(plugin)
+
+
+ACCEPTED = {
+    "imported functions": "from os import write\nfrom dcmrecv_core.hooks.loader import find as receive_from",
+    "imported function of a hook's name": "from dcmrecv_core.hooks.plugins import load_named as configure",
+    "a class, an object": "class write: pass\nstored = {}",
+    "private and other functions": "def _write(): pass\ndef helper(): pass",
+    "a default": "@hookimpl\ndef write(instance, path, mode=1): pass",
+    "no arguments": "@hookimpl\ndef write(): pass",
+    "another name": "@hookimpl(specname='write')\ndef put(instance, path): pass",
+}
+
+
+@pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepted(text: str) -> None:
+    assert "receive" in check(Found("site", module(MARKED + text), "test"))
+
+
+def test_properties_are_left_alone() -> None:
+    class Lazy(Plugin):
+        @property
+        def connection(self) -> object:
+            raise RuntimeError("not configured yet")
+
+        @functools.cached_property
+        def stored(self) -> object:
+            raise RuntimeError("not configured yet")
+
+    assert list(check(Found("site", Lazy(), "test"))) == ["receive"]
+
+
+UNMARKED = {
+    "partial": "from functools import partial\nstored = partial(print, 'stored')",
+    "cached": "from functools import cache\n@cache\ndef stored(): pass",
+    "wrapped elsewhere": "from site_tools import unnamed\n@unnamed\ndef stored(): pass",
+    "wrapped elsewhere under its name": "from site_tools import named\n@named\ndef stored(): pass",
+    "method": "stored = [].append",
+}
+
+
+@pytest.mark.parametrize("text", UNMARKED.values(), ids=UNMARKED)
+def test_a_hook_without_a_mark_whatever_it_is_made_of(text: str) -> None:
+    write(
+        "site_tools.py",
+        "import functools\n"
+        "def unnamed(function):\n    def inner(*args): return function(*args)\n    return inner\n"
+        "def named(function):\n    return functools.wraps(function)(lambda *args: function(*args))\n",
+    )
+    write("site_unmarked.py", HOOK + text)
+    with pytest.raises(PluginError, match="stored is named like a hook but not marked"):
+        check(find("site_unmarked"))
+
+
+def test_what_is_imported_needs_no_mark() -> None:
+    write("site_tools.py", "from functools import cache\ndef stored(): pass\n@cache\ndef receive(): pass\n")
+    write("site_importing.py", HOOK + "from os import write\nfrom site_tools import receive, stored\nbackground = 7\n")
+    assert list(check(find("site_importing"))) == ["choose_filename"]
+
+
+def test_every_hook_of_the_contract() -> None:
+    assert HOOKS == (
+        "add_options",
+        "configure",
+        "worker_started",
+        "worker_stopping",
+        "negotiate",
+        "receive",
+        "choose_subdir",
+        "choose_filename",
+        "write",
+        "stored",
+        "association_ended",
+        "background",
+    )
+
+
+# Loading all that are named
+
+
+def test_loaded_twice() -> None:
+    write("site_i/naming.py")
+    install("dcmrecv-site", "naming = site_i.naming")
+    sys.path.append(str(Path.cwd()))
+    for second in ("site_i.naming", "site_i/naming.py", "naming"):
+        with pytest.raises(PluginError, match="loaded twice"):
+            load_named(["naming", second])
+
+
+def test_two_plugins_of_one_name(directory: Path) -> None:
+    first, second = write("a/naming.py"), write("b/naming.py")
+    with pytest.raises(PluginError, match=f"plugin naming: there is another one of that name .*{first}"):
+        load_named([str(first), str(second)])
+
+
+def test_one_object_twice() -> None:
+    plugin = hooks(receive=lambda instance: None)
+    with pytest.raises(PluginError, match=r"plugin1: is loaded twice .*plugin0"):
+        load(plugin, plugin)
+
+
+def test_a_thread_started_at_import() -> None:
+    write(
+        "site_j.py",
+        f"{HOOK}import threading\ndone = threading.Event()\nthread = threading.Thread(target=done.wait, name='poll')\n"
+        "thread.start()\n",
+    )
+    try:
+        with pytest.raises(PluginError, match=r"plugin site_j: threads are alive \(poll\)"):
+            load_named(["site_j"])
+    finally:
+        sys.modules["site_j"].done.set()
+        sys.modules["site_j"].thread.join()

@@ -1,0 +1,252 @@
+"""Who is asked, in which order, and whose answer counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dcmrecv_core import (
+    Discard,
+    Name,
+    PluginOptions,
+    Refuse,
+    Reject,
+    RejectReason,
+    StatusError,
+    Summary,
+    SupportedContext,
+    Warn,
+    hookimpl,
+)
+from dcmrecv_core.api.errors import HookFailure, PluginError
+from dcmrecv_core.api.options import PluginOptionRegistry
+from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.settings.settings import Settings
+from support.plugins import ASSOCIATION, FakeInstance, found, hooks, load, raising
+from support.uids import CT, IMPLICIT_LE, VERIFICATION
+
+SUMMARY = Summary(0, 0, 0, 0, 0.0, "released")
+
+
+def with_builtins(*plugins: object, **settings: Any) -> Plugins:
+    loaded = load(*plugins)
+    loaded.add_builtins(replace(Settings(), **settings))
+    return loaded
+
+
+def test_later_before_earlier_before_built_in() -> None:
+    asked: list[str] = []
+
+    def naming(name: str, answer: str | None) -> Any:
+        def choose_filename(instance: object) -> str | None:
+            asked.append(name)
+            return answer
+
+        return hooks(choose_filename=choose_filename)
+
+    plugins = with_builtins(naming("first", None), naming("second", None))
+    assert plugins.choose_filename(FakeInstance()) == Name("CT.1.2.3")
+    assert asked == ["second", "first"]
+    plugins = with_builtins(naming("first", "one"), naming("second", "two"))
+    assert plugins.choose_filename(FakeInstance()) == Name("two")
+    assert asked == ["second", "first", "second"], "the first answer counts"
+
+
+def test_the_order_is_the_same_without_the_built_in_ones() -> None:
+    plugins = load(hooks(receive=lambda: Refuse(0xC000, "first")), hooks(receive=lambda: Refuse(0xC000, "second")))
+    assert plugins.receive(FakeInstance()) == Refuse(0xC000, "second")
+
+
+def test_tryfirst_and_trylast() -> None:
+    def naming(name: str, **marks: bool) -> Any:
+        plugin = hooks()
+        plugin.choose_filename = hookimpl(**marks)(lambda instance: name)
+        return plugin
+
+    first, plain, last = naming("first", tryfirst=True), naming("plain"), naming("last", trylast=True)
+    assert load(first, plain, last).choose_filename(FakeInstance()) == Name("first")
+    assert load(plain, last).choose_filename(FakeInstance()) == Name("plain")
+    assert with_builtins(last).choose_filename(FakeInstance()) == Name("CT.1.2.3"), "behind the built-in ones too"
+
+
+def test_a_hook_under_another_name() -> None:
+    plugin = hooks()
+    plugin.put = hookimpl(specname="write")(lambda path: f"put {path}")
+    plugins = with_builtins(plugin)
+    assert plugins.write(FakeInstance(), "x") == "put x"
+    assert plugins.implements("write") and plugins.names_storage()
+
+
+@pytest.mark.parametrize(
+    ("settings", "first"),
+    [
+        ({}, ["instance-uid", "no-subdir"]),
+        ({"filenames": "unique", "subdirs": "series-date"}, ["unique", "series-date"]),
+        ({"ignore": True}, ["instance-uid", "no-subdir", "ignore"]),
+        (
+            {"promiscuous": True, "config_file": ("x.cfg", "default")},
+            ["instance-uid", "no-subdir", "promiscuous", "profile"],
+        ),
+    ],
+)
+def test_the_settings_choose_the_built_in_ones(settings: dict[str, Any], first: list[str]) -> None:
+    plugins = with_builtins(hooks(receive=lambda: None), **settings)
+    assert [one.found.name for one in plugins.registered] == ["file-writer", *first, "plugin0"]
+    assert [one.named for one in plugins.registered] == [False] * (len(first) + 1) + [True]
+
+
+def test_a_plugin_cannot_take_a_built_in_ones_name() -> None:
+    loaded = Plugins()
+    loaded.add(found(hooks(receive=lambda: None), "file-writer"), named=True)
+    with pytest.raises(PluginError, match="file-writer"):
+        loaded.add(found(hooks(receive=lambda: None), "file-writer"))
+
+
+@pytest.mark.parametrize(
+    ("hook", "storage"),
+    [
+        ("receive", True),
+        ("choose_subdir", True),
+        ("choose_filename", True),
+        ("write", True),
+        ("stored", True),
+        ("negotiate", False),
+        ("association_ended", False),
+        ("configure", False),
+    ],
+)
+def test_naming_a_storage_plugin(hook: str, storage: bool) -> None:
+    plugins = with_builtins(hooks(**{hook: lambda: None}))
+    assert plugins.names_storage() is storage
+    assert plugins.implements(hook)
+
+
+def test_built_in_ones_are_not_named() -> None:
+    assert not with_builtins(ignore=True).names_storage()
+
+
+# Options and settings
+
+
+def test_each_plugin_declares_options_of_its_own() -> None:
+    class Site:
+        def __init__(self, option: str) -> None:
+            self.option = option
+
+        @hookimpl
+        def add_options(self, options: PluginOptions) -> None:
+            options.add(self.option, value="directory")
+
+    registry = PluginOptionRegistry()
+    load(Site("--root"), hooks(receive=lambda: None), Site("--cache")).add_options(registry)
+    assert {(option.plugin, option.long) for option in registry} == {("plugin0", "--root"), ("plugin2", "--cache")}
+
+
+@pytest.mark.parametrize("hook", ["configure", "worker_started", "background"])
+def test_the_settings_come_with_the_plugins_own_options(hook: str) -> None:
+    seen: list[object] = []
+    settings = Settings(plugin_options={"plugin0": {"root": "/data"}, "plugin1": {"root": "/more"}})
+    plugins = load(*(hooks(**{hook: lambda settings: seen.append(settings.options)}) for _ in range(3)))
+    if hook == "background":
+        for number in (2, 1, 0):
+            plugins.background(f"plugin{number}", settings)
+    else:
+        getattr(plugins, hook)(settings)
+    assert seen == [{}, {"root": "/more"}, {"root": "/data"}]
+
+
+def test_options_of_another_plugin() -> None:
+    settings = Settings(plugin_options={"naming": {"root": "/data"}, "index": {}})
+    assert settings.for_plugin("naming") == {"root": "/data"}
+    with pytest.raises(LookupError, match=r"'mysite.naming' has options; plugins that have: naming, index"):
+        settings.for_plugin("mysite.naming")
+
+
+def test_configure_refuses() -> None:
+    with pytest.raises(PluginError, match="plugin plugin0: configure: OSError: no root"):
+        load(hooks(configure=raising(OSError("no root")))).configure(Settings())
+
+
+def test_a_worker_without_its_connection_does_not_serve() -> None:
+    with pytest.raises(HookFailure):
+        load(hooks(worker_started=raising(ConnectionError("no database")))).worker_started(Settings())
+
+
+# negotiate
+
+
+def answers(*results: object) -> object:
+    return load(*(hooks(negotiate=lambda result=result: result) for result in results)).negotiate(ASSOCIATION)
+
+
+ECHO = SupportedContext(VERIFICATION, None)
+STORE = SupportedContext(CT, (IMPLICIT_LE,))
+REJECT = Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED)
+
+
+def test_the_union_counts() -> None:
+    assert answers([ECHO], (STORE for _ in range(1)), None) == (STORE, ECHO)
+
+
+def test_nobody_or_nothing() -> None:
+    """None is no opinion, so that what the receiver accepts by itself counts; an empty answer is one."""
+    assert answers() is None
+    assert answers(None, None) is None
+    assert answers(None, []) == ()
+
+
+@pytest.mark.parametrize("results", [(REJECT, [ECHO]), ([ECHO], REJECT), ([ECHO], REJECT, None)])
+def test_any_reject_wins(results: tuple[object, ...]) -> None:
+    assert answers(*results) == REJECT
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(), StatusError(0x0124, "no")], ids=repr)
+def test_a_failure_rejects(error: BaseException) -> None:
+    plugins = load(hooks(negotiate=raising(error)), hooks(negotiate=lambda: [ECHO]))
+    assert plugins.negotiate(ASSOCIATION) == Reject(RejectReason.NO_REASON, transient=True)
+
+
+# Instances
+
+
+@pytest.mark.parametrize("verdict", [Refuse(0x0124), Warn(0xB007), Discard()])
+def test_the_first_verdict_counts(verdict: object) -> None:
+    last = hooks(receive=raising(AssertionError("not to be asked")))
+    assert load(last, hooks(receive=lambda: verdict), hooks(receive=lambda: None)).receive(FakeInstance()) == verdict
+
+
+def test_nobody_judges() -> None:
+    assert with_builtins().receive(FakeInstance()) is None
+
+
+def test_a_failing_decision_is_final() -> None:
+    """No other plugin is asked instead: what the failing one would have said is not known."""
+    plugins = with_builtins(hooks(choose_filename=raising(KeyError("PatientID"))))
+    with pytest.raises(HookFailure, match="plugin0 failed in choose_filename"):
+        plugins.choose_filename(FakeInstance())
+
+
+def test_the_built_in_writer_saves() -> None:
+    instance = FakeInstance()
+    assert with_builtins().write(instance, "out/x") == "saved out/x"
+    assert instance.saved == ["out/x"]
+
+
+def test_every_listener_is_told_whatever_the_others_do(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[object] = []
+    plugins = load(
+        hooks(stored=lambda location: told.append(location), association_ended=lambda summary: told.append(summary)),
+        hooks(
+            stored=raising(SystemExit()),
+            association_ended=raising(RuntimeError("no")),
+            worker_stopping=raising(OSError()),
+        ),
+        hooks(stored=lambda: told.append("too")),
+    )
+    plugins.stored(FakeInstance(), "here")
+    plugins.association_ended(ASSOCIATION, SUMMARY)
+    plugins.worker_stopping()
+    assert told == ["too", "here", SUMMARY]
+    assert len(caplog.records) == 3

@@ -1,0 +1,407 @@
+"""What `--explain` says about a file is what the receiver does with it, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dcmrecv_core import Discard, Name, Refuse, Reject, SupportedContext, Warn
+from dcmrecv_core.api.errors import HookFailure
+from dcmrecv_core.api.model import Instance
+from dcmrecv_core.hooks.tracing import Call
+from dcmrecv_core.inspection.explain import explain
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.part10 import file_prefix
+from support.data.datasets import Node
+from support.plugins import hooks, load, raising
+from support.receiving import INSTANCE, UNKNOWN, in_syntax
+from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE
+
+Explain = Callable[..., dict[str, Any]]
+NAMED = f"CT.{INSTANCE}"
+
+
+def dicom_file(
+    path: Path, *more: Node, syntax: str = EXPLICIT_LE, sop_class: str = CT, instance: str = INSTANCE
+) -> Path:
+    path.write_bytes(file_prefix(sop_class, instance, syntax) + in_syntax(syntax, *more))
+    return path
+
+
+def explained(
+    output: Path, files: list[Path], *plugins: object, as_json: bool = True, **settings: Any
+) -> list[tuple[str, bool]]:
+    chosen = replace(Settings(output_directory=str(output), promiscuous=True), **settings)
+    loaded = load(*plugins)
+    calls: list[Call] = []
+    loaded.add_builtins(chosen, calls.append)
+    loaded.configure(chosen)
+    return list(explain(chosen, loaded, calls, map(str, files), as_json=as_json))
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def one(tmp_path: Path, output: Path) -> Explain:
+    """Explains one file, `path` or the one that the rest says, with these plugins and settings."""
+
+    def explain_one(
+        *plugins: object, path: Path | None = None, syntax: str = EXPLICIT_LE, sop_class: str = CT, **settings: Any
+    ) -> dict[str, Any]:
+        file = path or dicom_file(tmp_path / "a.dcm", syntax=syntax, sop_class=sop_class)
+        [(text, _)] = explained(output, [file], *plugins, **settings)
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    return explain_one
+
+
+def said(found: dict[str, Any], hook: str) -> list[tuple[str, str]]:
+    return [(step["plugin"], step["result"]) for step in found["steps"] if step["hook"] == hook]
+
+
+def test_the_whole_way(one: Explain, output: Path) -> None:
+    found = one(hooks(choose_subdir=lambda: None), subdirs="series-date")
+    assert found["context"] == {"accepted": True, "reason": "", "by": ["promiscuous"], "asconfig": [], "toml": []}
+    assert [(step["hook"], step["plugin"], step["result"]) for step in found["steps"]] == [
+        ("negotiate", "promiscuous", "contexts: 1, of this class: 1"),
+        ("choose_subdir", "plugin0", "no opinion"),
+        ("choose_subdir", "series-date", "data/2020/01/02"),
+        ("choose_filename", "instance-uid", f"{NAMED}, on_exists=overwrite"),
+        ("write", "file-writer", f"{output}/data/2020/01/02/{NAMED}"),
+    ]
+    assert all(step["microseconds"] >= 0 for step in found["steps"])
+    assert (found["outcome"], found["status"]) == ("stored", "0000")
+    assert found["path"] == f"{output}/data/2020/01/02/{NAMED}"
+    assert not found["exists"]
+    assert (found["sop_class_name"], found["transfer_syntax_name"]) == ("CTImageStorage", "LittleEndianExplicit")
+
+
+def test_nothing_is_written(tmp_path: Path, output: Path) -> None:
+    """Not even what a plugin stores itself, or what is too large for memory."""
+    called: list[str] = []
+
+    def receive(instance: Instance) -> None:
+        instance.save("straight")
+        called.append("receive")
+
+    plugin = hooks(receive=receive, stored=lambda: called.append("stored"))
+    large = dicom_file(tmp_path / "large.dcm", Node(0x00420011, "OB", bytes(1 << 21)))
+    before = os.stat(output)
+    [(text, _)] = explained(output, [large], plugin, subdirs="series-date")
+    assert json.loads(text)["outcome"] == "stored"
+    assert called == ["receive"]
+    assert list(output.iterdir()) == []
+    assert os.stat(output).st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_plugins_write_is_not_called(one: Explain, output: Path) -> None:
+    (output / NAMED).touch()
+    found = one(hooks(write=raising(AssertionError("called"))))
+    assert said(found, "write") == [("plugin0", "not called")]
+    assert (found["outcome"], found["path"], found["exists"]) == ("stored", f"{output}/{NAMED}", True)
+    assert found["on_exists"] is None, "what it does then is its own affair"
+
+
+def test_workers_hooks_are_called(one: Explain) -> None:
+    called: list[str] = []
+    plugin = hooks(
+        worker_started=lambda: called.append("started"),
+        worker_stopping=lambda: called.append("stopping"),
+        choose_subdir=lambda: "/".join(called),
+    )
+    assert said(one(plugin), "choose_subdir") == [("plugin0", "started")]
+    assert called == ["started", "stopping"]
+    with pytest.raises(HookFailure):
+        one(hooks(worker_started=raising(OSError("no database"))))
+
+
+CONTEXTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "nobody says": (
+        {"settings": {"promiscuous": False}},
+        {"accepted": False, "reason": "abstract syntax not supported", "by": []},
+    ),
+    "a plugin that stores": (
+        {"plugin": hooks(stored=lambda: None), "settings": {"promiscuous": False}},
+        {"accepted": True, "by": ["a plugin that stores is named"]},
+    ),
+    "other transfer syntaxes": (
+        {
+            "plugin": hooks(negotiate=lambda: [SupportedContext(CT, (IMPLICIT_LE,))]),
+            "settings": {"promiscuous": False},
+        },
+        {"accepted": False, "reason": "transfer syntaxes not supported", "by": []},
+    ),
+    "two sources, one of them in another syntax": (
+        {"plugin": hooks(negotiate=lambda: [SupportedContext(CT, (IMPLICIT_LE,))])},
+        {"accepted": True, "by": ["promiscuous"]},
+    ),
+    "rejected": (
+        {"plugin": hooks(negotiate=lambda: Reject())},
+        {"accepted": False, "reason": "association rejected: no reason"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), CONTEXTS.values(), ids=CONTEXTS)
+def test_contexts(one: Explain, given: dict[str, Any], expected: dict[str, Any], output: Path) -> None:
+    plugins = [given["plugin"]] if "plugin" in given else []
+    found = one(*plugins, **given.get("settings", {}))
+    assert expected.items() <= found["context"].items()
+    assert bool(found["context"]["toml"]) == ("not supported" in found["context"]["reason"])
+    assert found["path"] == f"{output}/{NAMED}", "what would be, if it were accepted"
+
+
+VERDICTS = {
+    "refused": (Refuse(0xA700, "full"), "refused", "A700", "full", False),
+    "warned": (Warn(0xB007, "odd"), "stored", "B007", "odd", True),
+    "discarded": (Discard("not mine"), "discarded", "0000", "", False),
+    "nonsense": ("yes", "refused", "0110", "Plugin plugin0 failed in receive", False),
+}
+
+
+@pytest.mark.parametrize(("verdict", "outcome", "status", "comment", "named"), VERDICTS.values(), ids=VERDICTS)
+def test_verdicts(one: Explain, verdict: object, outcome: str, status: str, comment: str, named: bool) -> None:
+    found = one(hooks(receive=lambda: verdict))
+    assert (found["outcome"], found["status"], found["comment"]) == (outcome, status, comment)
+    assert (found["path"] is not None) == named
+    [(plugin, _)] = said(found, "receive")
+    assert plugin == "plugin0"
+
+
+def test_replaced_data_are_named_by(one: Explain, output: Path) -> None:
+    def receive(instance: Instance) -> None:
+        header = instance.header
+        header.SeriesDate = "19991231"
+        instance.replace_header(header)
+
+    found = one(hooks(receive=receive), subdirs="series-date")
+    assert (found["status"], found["path"]) == ("B000", f"{output}/data/1999/12/31/{NAMED}")
+
+
+EXISTING = {
+    "overwrite": ("stored", "0000"),
+    "keep": ("kept", "0000"),
+    "refuse": ("refused", "0111"),
+}
+
+
+@pytest.mark.parametrize("on_exists", EXISTING)
+def test_something_is_there(one: Explain, output: Path, on_exists: Any) -> None:
+    (output / "taken").write_text("old")
+    found = one(hooks(choose_filename=lambda: Name("taken", on_exists)))
+    assert (found["outcome"], found["status"]) == EXISTING[on_exists]
+    assert (found["exists"], found["on_exists"], found["path"]) == (True, on_exists, f"{output}/taken")
+    assert (output / "taken").read_text() == "old"
+
+
+def test_names_are_asked_for_until_one_is_free(one: Explain, output: Path) -> None:
+    (output / "0").touch()
+    (output / "1").mkdir()
+
+    def choose_filename(instance: Instance) -> Name:
+        return Name(str(instance.attempt), "retry")
+
+    found = one(hooks(choose_filename=choose_filename, choose_subdir=lambda: ""))
+    assert (found["path"], found["attempts"], found["exists"]) == (f"{output}/2", 3, False)
+    assert said(found, "choose_subdir") == [("plugin0", '""')]
+    assert said(found, "choose_filename") == [("plugin0", "2, on_exists=retry")], "what was said last"
+    found = one(hooks(choose_filename=lambda: Name("0", "retry")))
+    assert (found["outcome"], found["status"], found["attempts"]) == ("refused", "A700", 1024)
+    assert len(found["steps"]) < 10
+
+
+def test_no_place_for_a_file(one: Explain, output: Path) -> None:
+    (output / "file").touch()
+    found = one(hooks(choose_subdir=lambda: "file"))
+    assert (found["status"], found["comment"]) == ("A700", "Cannot open directory: Not a directory")
+    (output / NAMED).mkdir()
+    found = one()
+    assert (found["status"], found["comment"]) == ("A700", "Cannot store file: Is a directory")
+
+
+def test_paths_that_leave(one: Explain) -> None:
+    found = one(hooks(choose_subdir=lambda: "../etc"))
+    assert (found["outcome"], found["status"], found["path"]) == ("refused", "0110", None)
+    assert said(found, "choose_subdir") == [("plugin0", "ValueError: Chosen directory leaves the output directory")]
+
+
+def test_unfit_names_are_shown_as_stored(one: Explain, output: Path) -> None:
+    found = one(hooks(choose_filename=lambda: "a?b"), filename_extension=".dcm")
+    assert found["path"].startswith(f"{output}/a_b~")
+    assert found["remarks"] == [f"unfit file name, stored as {Path(found['path']).name}"]
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN, DEFLATED])
+def test_transfer_syntaxes(one: Explain, output: Path, syntax: str) -> None:
+    found = one(syntax=syntax, subdirs="series-date")
+    assert (found["outcome"], found["remarks"]) == ("stored", [])
+    assert found["path"] == f"{output}/data/2020/01/02/{NAMED}"
+
+
+def test_an_unknown_transfer_syntax_is_not_checked(one: Explain) -> None:
+    found = one(syntax=UNKNOWN)
+    assert found["remarks"] == [f"encoding of transfer syntax {UNKNOWN} is not known, stored unchecked"]
+    assert (found["outcome"], found["transfer_syntax_name"]) == ("stored", None)
+
+
+MODES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "normal": ({}, "refused", "C000"),
+    "bit-preserving": ({"storage_mode": "bit-preserving"}, "stored", "0000"),
+    "ignore": ({"ignore": True}, "refused", "C000"),
+}
+
+
+@pytest.mark.parametrize(("settings", "outcome", "status"), MODES.values(), ids=MODES)
+def test_the_storage_mode_checks(
+    tmp_path: Path, one: Explain, settings: dict[str, Any], outcome: str, status: str
+) -> None:
+    file = dicom_file(tmp_path / "short.dcm")
+    file.write_bytes(file.read_bytes()[:-7])
+    found = one(path=file, **settings)
+    assert (found["outcome"], found["status"]) == (outcome, status)
+
+
+def test_what_is_odd(tmp_path: Path, one: Explain) -> None:
+    file = tmp_path / "other.dcm"
+    dicom_file(file, instance="1.2.3.9")
+    found = one(path=file)
+    assert found["remarks"] == [f"SOP Instance UID in data set differs from command: {INSTANCE}"]
+    assert (found["outcome"], found["sop_instance_uid"]) == ("stored", "1.2.3.9")
+    assert one(path=file, strict=True)["status"] == "A900"
+
+
+def _bytes(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+META = file_prefix(CT, INSTANCE, EXPLICIT_LE)
+NONE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "absent": (lambda path: None, "No such file or directory"),
+    "empty": (_bytes(b""), "not a DICOM file: no DICM at byte 128"),
+    "text": (_bytes(b"text" * 100), "not a DICOM file: no DICM at byte 128"),
+    "pipe": (os.mkfifo, "not a DICOM file: not a regular file"),
+    "ends in a value": (_bytes(META[:170]), "not a DICOM file: File Meta Information ends too early"),
+    "ends in a length": (_bytes(META[:154]), "not a DICOM file: File Meta Information ends too early"),
+    "a length beyond the end": (
+        _bytes(META[:144] + b"\2\0\1\0OB\0\0\xff\xff\xff\xff"),
+        "not a DICOM file: File Meta Information ends too early",
+    ),
+    "without class": (
+        _bytes(file_prefix("", INSTANCE, EXPLICIT_LE)),
+        "not a DICOM file: no Media Storage SOP Class UID",
+    ),
+    "without syntax": (_bytes(file_prefix(CT, INSTANCE, "")), "not a DICOM file: no Transfer Syntax UID"),
+}
+
+
+@pytest.mark.parametrize(("make", "error"), NONE.values(), ids=NONE)
+def test_what_is_no_dicom_file(tmp_path: Path, output: Path, make: Callable[[Path], object], error: str) -> None:
+    path = tmp_path / "none"
+    make(path)
+    [(text, fine)] = explained(output, [path], as_json=False)
+    assert text.startswith(f"{path}: {error}")
+    assert text.count("\n") == 1
+    assert not fine
+    [(text, _)] = explained(output, [path])
+    assert json.loads(text)["error"].startswith(error)
+
+
+def test_file_meta_information_alone_is_no_data_set(tmp_path: Path, one: Explain) -> None:
+    (tmp_path / "meta").write_bytes(META)
+    assert one(path=tmp_path / "meta")["status"] == "C000"
+
+
+def test_file_names_that_are_no_text(tmp_path: Path, output: Path) -> None:
+    path = dicom_file(tmp_path / os.fsdecode(b"\xff.dcm"))
+    [(text, _)] = explained(output, [path], as_json=False)
+    assert text.startswith(f"{tmp_path}/\\udcff.dcm\n")
+    text.encode()
+
+
+def test_directories_are_walked_in_order(tmp_path: Path, output: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "b").mkdir(parents=True)
+    (tree / "a").mkdir()
+    for name in ("z", "b/2", "b/1", "a/0"):
+        dicom_file(tree / name)
+    (tree / "b/notes").touch()
+    found = [json.loads(text)["file"] for text, _ in explained(output, [tree / "b" / "2", tree])]
+    assert [os.path.relpath(file, tree) for file in found] == ["b/2", "z", "a/0", "b/1", "b/2", "b/notes"]
+
+
+def test_each_file_is_on_its_own(tmp_path: Path, output: Path) -> None:
+    def receive(instance: Instance) -> None:
+        if instance.sop_instance_uid == "1.1":
+            instance.association.state["seen"] = True
+            raise ValueError("only this one")
+        assert not instance.association.state
+
+    first = dicom_file(tmp_path / "1", instance="1.1")
+    second = dicom_file(tmp_path / "2")
+    found = [json.loads(text) for text, fine in explained(output, [first, second], hooks(receive=receive)) if fine]
+    assert [one["outcome"] for one in found] == ["refused", "stored"]
+    assert said(found[0], "receive") == [("plugin0", "ValueError: only this one")]
+    assert said(found[1], "receive") == [("plugin0", "no opinion")]
+
+
+def test_the_association_that_plugins_see(one: Explain) -> None:
+    def choose_subdir(instance: Instance) -> str:
+        peer = instance.association
+        return f"{peer.calling_ae_title}-{peer.called_ae_title}-{peer.peer_address}"
+
+    assert said(one(hooks(choose_subdir=choose_subdir)), "choose_subdir") == [("plugin0", "EXPLAIN-DCMRECV-127.0.0.1")]
+    found = one(hooks(choose_subdir=choose_subdir), ae_title="ARCHIVE")
+    assert said(found, "choose_subdir") == [("plugin0", "EXPLAIN-ARCHIVE-127.0.0.1")]
+
+
+TEXTS: dict[str, tuple[tuple[object, ...], dict[str, Any], str, str]] = {
+    "stored": ((), {}, "accepted", "yes, by promiscuous"),
+    "not accepted": ((), {"promiscuous": False}, "outcome", "if it were accepted: stored, status 0000"),
+    "refused": ((hooks(receive=lambda: Refuse(0xC001, "no")),), {}, "outcome", "refused, status C001 no"),
+    "overwritten": ((hooks(choose_filename=lambda: "taken"),), {}, "there", "something, which is overwritten"),
+    "kept": (
+        (hooks(choose_filename=lambda: Name("taken", "keep")),),
+        {},
+        "there",
+        "something, which is kept, nothing is written",
+    ),
+    "again": (
+        (hooks(choose_filename=lambda instance: Name("free" * instance.attempt or "taken", "retry")),),
+        {},
+        "there",
+        "nothing (after 1 names that are taken)",
+    ),
+    "unchecked": ((), {"storage_mode": "bit-preserving"}, "check", "bit-preserving: nothing is checked"),
+    "terminal": (
+        (hooks(receive=lambda: Refuse(0xC001, "a\x1b[2Jb")),),
+        {},
+        "outcome",
+        r"refused, status C001 a\x1b[2Jb",
+    ),
+}
+
+
+@pytest.mark.parametrize(("plugins", "settings", "label", "expected"), TEXTS.values(), ids=TEXTS)
+def test_text(
+    tmp_path: Path,
+    output: Path,
+    plugins: tuple[object, ...],
+    settings: dict[str, Any],
+    label: str,
+    expected: str,
+) -> None:
+    (output / "taken").touch()
+    [(text, _)] = explained(output, [dicom_file(tmp_path / "a.dcm")], *plugins, as_json=False, **settings)
+    rows = {line[2:19].strip(): line[19:] for line in text.splitlines()[1:] if line[2:19].strip()}
+    assert rows[label] == expected

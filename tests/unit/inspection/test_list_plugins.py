@@ -1,0 +1,198 @@
+"""`--list-plugins`: what there is, what is active and why not, who is asked first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dcmrecv_core.api.errors import PluginError
+from dcmrecv_core.api.version import __version__
+from dcmrecv_core.config.options.table import OPTIONS
+from dcmrecv_core.hooks import loader as plugin_loader
+from dcmrecv_core.hooks.loader import Found
+from dcmrecv_core.hooks.plugins import Plugins, load_named
+from dcmrecv_core.inspection import list_plugins as plugin_list
+from dcmrecv_core.settings.settings import Settings
+from support.plugins import hooks, load
+
+Listed = dict[str, dict[str, Any]]
+
+
+def listed(plugins: Plugins | None = None, **settings: Any) -> tuple[Listed, dict[str, list[str]]]:
+    """Plugins by name, in order, and the order of calling."""
+    chosen = replace(Settings(), **settings)
+    plugins = plugins or Plugins()
+    plugins.add_builtins(chosen)
+    answer = json.loads(plugin_list.as_json(chosen, plugins))
+    return {entry["name"]: entry for entry in answer["plugins"]}, answer["order"]
+
+
+class Dist:
+    name = "site-package"
+    version = "1.2"
+
+
+def entry_point(name: str, load: Callable[[], object]) -> Any:
+    return SimpleNamespace(name=name, value=f"{name}:plugin", dist=Dist, load=load)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes entry points: `installed(name=function that loads it)`."""
+
+    def install(**loaders: Callable[[], object]) -> None:
+        entries = [entry_point(name, loader) for name, loader in sorted(loaders.items())]
+        monkeypatch.setattr(plugin_loader, "entry_points", lambda: entries)
+
+    install()
+    return install
+
+
+BUILT_IN = {
+    "no-subdir": "--no-subdir",
+    "series-date": "--series-date-subdir",
+    "instance-uid": "--default-filenames",
+    "unique": "--unique-filenames",
+    "short-unique": "--short-unique-names",
+    "system-time": "--system-time-names",
+    "profile": "--config-file",
+    "promiscuous": "--promiscuous",
+    "ignore": "--ignore",
+    "layout": "--layout",
+    "contexts": "[[contexts]] of --settings",
+    "file-writer": "always",
+}
+
+
+@pytest.mark.usefixtures("installed")
+def test_built_in_ones_name_the_option_that_selects_them() -> None:
+    found, order = listed()
+    assert {name: entry["selected_by"] for name, entry in found.items()} == BUILT_IN
+    assert [name for name, entry in found.items() if entry["active"]] == ["file-writer", "instance-uid", "no-subdir"]
+    assert {(entry["origin"], entry["distribution"], entry["version"]) for entry in found.values()} == {
+        ("built-in", "dcmrecv", __version__)
+    }
+    assert order["choose_filename"] == ["instance-uid"]
+    assert "receive" not in order
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    "option", [option for option in OPTIONS if option.long in BUILT_IN.values()], ids=lambda option: option.long
+)
+def test_the_options_do_select_them(option: Any) -> None:
+    """Each of those options is one of the table, and with it the plugin is active."""
+    changes = {**option.sets, **({option.key: ("a", "b") if option.arity == 2 else "a"} if option.key else {})}
+    found, _ = listed(**changes)
+    [name] = [name for name, selected_by in BUILT_IN.items() if selected_by == option.long]
+    assert found[name]["active"]
+
+
+@pytest.mark.usefixtures("installed")
+def test_order_is_the_effective_one() -> None:
+    found, order = listed(
+        load(hooks(receive=lambda: None), hooks(receive=lambda: None, choose_subdir=lambda: None)),
+        ignore=True,
+        subdirs="series-date",
+    )
+    assert list(found)[:2] == ["plugin1", "plugin0"], "as they are asked"
+    assert order["receive"] == ["plugin1", "plugin0", "ignore"]
+    assert order["choose_subdir"] == ["plugin1", "series-date"]
+    assert found["plugin1"] == {
+        "name": "plugin1",
+        "version": None,
+        "distribution": None,
+        "origin": "test",
+        "hooks": ["receive", "choose_subdir"],
+        "active": True,
+        "selected_by": "--plugin plugin1",
+        "problem": "",
+    }
+
+
+def test_installed_ones(installed: Callable[..., None]) -> None:
+    def broken() -> object:
+        raise ImportError("no module named numpy")
+
+    called: list[str] = []
+    plugin = hooks(add_options=lambda: called.append("add_options"), stored=lambda: None)
+    installed(good=lambda: plugin, broken=broken, wrong=lambda: hooks(recieve=lambda: None))
+    found, order = listed()
+    common = {"version": "1.2", "distribution": "site-package", "origin": "entry point of site-package 1.2"}
+    rows = {name: entry for name, entry in found.items() if name not in BUILT_IN}
+    assert rows == {
+        name: {
+            "name": name,
+            **common,
+            "hooks": given,
+            "active": False,
+            "selected_by": f"--plugin {name}",
+            "problem": why,
+        }
+        for name, given, why in (
+            ("broken", [], "cannot be loaded: ImportError: no module named numpy"),
+            ("good", ["add_options", "stored"], ""),
+            ("wrong", [], "recieve: there is no such hook; did you mean receive?"),
+        )
+    }
+    assert called == [], "they are looked at, not used"
+    assert "stored" not in order
+
+
+def test_an_installed_one_that_is_named_is_listed_once(installed: Callable[..., None]) -> None:
+    installed(good=lambda: hooks(stored=lambda: None))
+    plugins = load_named(["good"])
+    found, _ = listed(plugins)
+    assert (found["good"]["active"], found["good"]["version"], found["good"]["distribution"]) == (
+        True,
+        "1.2",
+        "site-package",
+    )
+    names = [entry["name"] for entry in json.loads(plugin_list.as_json(Settings(), plugins))["plugins"]]
+    assert names.count("good") == 1
+
+
+@pytest.mark.usefixtures("installed")
+def test_modules_have_the_version_that_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = "from dcmrecv_core import hookimpl\n__version__ = '7'\n@hookimpl\ndef stored(): pass\n"
+    (tmp_path / "versioned_plugin.py").write_text(text)
+    found, _ = listed(load_named(["versioned_plugin"]))
+    entry = found["versioned_plugin"]
+    assert (entry["version"], entry["distribution"]) == ("7", None)
+    assert entry["origin"] == str(tmp_path / "versioned_plugin.py")
+
+
+@pytest.mark.usefixtures("installed")
+def test_modules_of_a_distribution() -> None:
+    import pluggy
+
+    pluggy_module = Found("pluggy", pluggy, "module")
+    plugin = plugin_list._with_distribution(pluggy_module)
+    assert (plugin.distribution, plugin.version) == ("pluggy", pluggy.__version__)
+
+
+def test_text(installed: Callable[..., None]) -> None:
+    def broken() -> object:
+        raise PluginError("a\x1b[2J")
+
+    installed(broken=broken)
+    plugins = load(hooks(receive=lambda: None))
+    plugins.add_builtins(Settings())
+    lines = plugin_list.as_text(Settings(), plugins).splitlines()
+    assert lines[:3] == ["plugin0: active (--plugin plugin0)", "  hooks   receive", "  origin  test"]
+    assert "series-date: not active (--series-date-subdir)" in lines
+    assert r"broken 1.2: cannot be loaded: PluginError: a\x1b[2J" in lines
+    assert lines[lines.index("order of calling:") + 1 :] == [
+        "  configure         file-writer",
+        "  receive           plugin0",
+        "  choose_subdir     no-subdir",
+        "  choose_filename   instance-uid",
+        "  write             file-writer",
+    ]

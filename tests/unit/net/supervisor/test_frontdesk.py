@@ -1,0 +1,336 @@
+"""The front desk: requests handed on exactly when complete, everybody else shown out in time."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import selectors
+import socket
+import struct
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from dcmrecv_core.net.connection import LINGER
+from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.supervisor import frontdesk
+from dcmrecv_core.net.supervisor.frontdesk import ACCEPT_PAUSE, FrontDesk
+from support.protocol.pdus import ABORT, P_DATA, associate_rq, pdu
+from support.uids import IMPLICIT_LE, VERIFICATION
+
+REQUEST = associate_rq([(VERIFICATION, [IMPLICIT_LE])])
+SECONDS = 30.0
+ABORTED = pdu(ABORT, bytes(4))
+
+
+class Desk:
+    """A front desk with a clock of its own; `turn` does what the supervisor's loop does."""
+
+    def __init__(self, *listeners: socket.socket) -> None:
+        self.now = 1000.0
+        self.admitted: list[Handover] = []
+        self.peers: list[socket.socket] = []
+        self.selector = selectors.DefaultSelector()
+        self.desk = FrontDesk(self.selector, list(listeners), SECONDS, self.admitted.append)
+
+    def turn(self, seconds: float = 0.0) -> float | None:
+        """Let `seconds` pass, then handle what is ready."""
+        self.now += seconds
+        for key, _ in self.selector.select(0):
+            if self.selector.get_map().get(key.fd) is key:
+                key.data(key.fileobj, self.now)
+        return self.desk.tick(self.now)
+
+    def visit(self, said: bytes = b"", address: str = "10.0.0.1") -> socket.socket:
+        ours, peer = socket.socketpair()
+        peer.settimeout(5)
+        self.peers.append(peer)
+        if said:
+            peer.sendall(said)
+        self.desk.welcome(ours, address, 4242, self.now)
+        return peer
+
+    def close(self) -> None:
+        self.desk.close()
+        self.selector.close()
+        for handover in self.admitted:
+            handover.sock.close()
+        for peer in self.peers:
+            peer.close()
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk()
+    yield made
+    made.close()
+
+
+def is_closed(peer: socket.socket) -> bool:
+    """Whether the desk has closed the connection; what it said before does not count."""
+    peer.setblocking(False)
+    try:
+        while peer.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        pass  # it had said what nobody read
+    return True
+
+
+def test_a_request_is_handed_on_when_its_last_byte_is_there_and_not_a_byte_more_is_read(desk: Desk) -> None:
+    peer = desk.visit()
+    for byte in REQUEST[:-1]:
+        peer.sendall(bytes([byte]))
+        desk.turn()
+        assert desk.admitted == []
+    peer.sendall(REQUEST[-1:] + b"tail")
+    desk.turn()
+    [handover] = desk.admitted
+    assert (handover.request, handover.address, handover.port) == (REQUEST, "10.0.0.1", 4242)
+    assert handover.sock.recv(100) == b"tail"
+    assert desk.turn() is None, "somebody is still at the desk"
+
+
+@pytest.mark.parametrize("tail", [b"", pdu(P_DATA, bytes(10))], ids=["alone", "with-data"])
+def test_a_request_that_is_there_already_needs_no_turn(desk: Desk, tail: bytes) -> None:
+    desk.visit(REQUEST + tail)
+    assert [handover.request for handover in desk.admitted] == [REQUEST]
+
+
+def test_the_largest_request_is_put_together(desk: Desk) -> None:
+    request = struct.pack(">BxI", 1, 1 << 20) + bytes(range(256)) * 4096
+    peer = desk.visit()
+    peer.setblocking(False)
+    left = memoryview(request)
+    while left:
+        try:
+            left = left[peer.send(left) :]
+        except BlockingIOError:
+            assert desk.admitted == []
+        desk.turn()
+    assert [handover.request for handover in desk.admitted] == [request]
+
+
+def test_long_requests_that_stay_incomplete_do_not_pile_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontdesk, "MAX_BYTES", 100_000)
+    honest = desk.visit(REQUEST[:-1])
+    long = [desk.visit(struct.pack(">BxI", 1, 1 << 20) + bytes(size)) for size in (40_000, 50_000, 30_000)]
+    assert [is_closed(peer) for peer in (honest, *long)] == [False, False, True, False]
+    long[0].sendall(bytes(40_000))
+    desk.turn()
+    assert [is_closed(peer) for peer in (honest, long[0], long[2])] == [False, True, False]
+    honest.sendall(REQUEST[-1:])
+    desk.turn()
+    assert [handover.request for handover in desk.admitted] == [REQUEST]
+
+
+@pytest.mark.parametrize("said", [b"", REQUEST[:3], REQUEST[:-1]], ids=["nothing", "half-a-header", "most"])
+def test_the_deadline_is_for_the_whole_request(desk: Desk, said: bytes) -> None:
+    peer = desk.visit()
+    for byte in said:
+        peer.sendall(bytes([byte]))
+        assert desk.turn(SECONDS / 300) is not None
+    left = desk.desk.tick(desk.now)
+    assert left == pytest.approx(SECONDS - len(said) * SECONDS / 300)
+    desk.turn(left - 0.1)
+    assert not is_closed(peer)
+    assert desk.turn(0.1) == pytest.approx(LINGER)
+    assert is_closed(peer)
+
+
+def test_an_abort_is_not_answered(desk: Desk) -> None:
+    peer = desk.visit(ABORTED)
+    assert peer.recv(100) == b"", "the sending side is shut down"
+    assert desk.admitted == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        bytes.fromhex("160301020001000000") + bytes(500),
+        pdu(P_DATA, bytes(10)),
+        struct.pack(">BxI", 1, (1 << 20) + 1),
+        struct.pack(">BxI", 1, 0xFFFFFFFF),
+        struct.pack(">BxI", 1, 67),
+    ],
+    ids=["http", "tls", "p-data", "too-long", "4-gib", "too-short"],
+)
+@pytest.mark.parametrize("dribbled", [False, True])
+def test_anything_but_a_request_is_answered_with_an_abort(desk: Desk, said: bytes, dribbled: bool) -> None:
+    if dribbled:
+        peer = desk.visit()
+        for byte in said[:6]:
+            peer.sendall(bytes([byte]))
+            desk.turn()
+    else:
+        peer = desk.visit(said)
+    assert peer.recv(100) == ABORTED
+    assert peer.recv(100) == b"", "the sending side is shut down"
+    peer.sendall(b"still talking")  # it may, until it is shown out
+    assert desk.turn(LINGER - 0.01) == pytest.approx(0.01)
+    assert desk.turn(0.02) is None
+    with pytest.raises(BrokenPipeError):
+        peer.sendall(b"too late")
+
+
+def test_who_closes_after_the_abort_is_forgotten_at_once(desk: Desk) -> None:
+    peer = desk.visit(b"GET / HTTP/1.1\r\n\r\n")
+    peer.close()
+    desk.turn()  # the rest of what it said
+    assert desk.turn() is None
+
+
+def test_declared_lengths_cost_no_memory(desk: Desk) -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        for number in range(20):
+            desk.visit(struct.pack(">BxI", 1, 1 << 20) + b"x", f"10.0.0.{number}")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 1 << 20
+
+
+def test_one_address_may_have_so_many_and_its_oldest_goes_first(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontdesk, "MAX_VISITORS_PER_PEER", 3)
+    other = desk.visit(address="10.0.0.2")
+    peers = [desk.visit() for _ in range(5)]
+    assert [is_closed(peer) for peer in peers] == [True, True, False, False, False]
+    assert not is_closed(other)
+
+
+def test_all_together_may_be_so_many_and_the_oldest_goes_first(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontdesk, "MAX_VISITORS", 3)
+    peers = [desk.visit(address=f"10.0.0.{number}") for number in range(5)]
+    assert [is_closed(peer) for peer in peers] == [True, True, False, False, False]
+    peers[3].sendall(REQUEST)
+    desk.turn()
+    assert [handover.address for handover in desk.admitted] == ["10.0.0.3"]
+    peers.append(desk.visit())
+    assert [is_closed(peer) for peer in peers[2:]] == [False, False, False, False], "who was admitted left room"
+
+
+def test_who_leaves_without_a_word_is_forgotten(desk: Desk) -> None:
+    desk.visit().close()
+    desk.visit(REQUEST[:20]).close()
+    desk.turn()
+    assert desk.turn() is None
+    assert desk.admitted == []
+
+
+@pytest.mark.parametrize(("hides_names", "shown"), [(False, "localhost"), (True, "127.0.0.1")])
+def test_who_leaves_without_a_word_is_called_by_name(
+    desk: Desk, caplog: pytest.LogCaptureFixture, hides_names: bool, shown: str
+) -> None:
+    """As the original calls a health check; only this host's name is known without asking, and nobody waits here."""
+    caplog.set_level(logging.INFO, "dcmrecv")
+    desk.desk.hides_names = hides_names
+    desk.visit(address="127.0.0.1").close()
+    desk.visit(address="192.0.2.1").close()
+    desk.turn()
+    desk.turn()
+    received = [message for message in caplog.messages if message.startswith("Association Received")]
+    assert received == [f"Association Received {shown}:  -> ", "Association Received 192.0.2.1:  -> "]
+
+
+def test_close_drops_everybody_and_the_listeners() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    desk = Desk(listener)
+    peers = [desk.visit(), desk.visit(REQUEST[:10]), desk.visit(b"GET / HTTP/1.1\r\n\r\n")]
+    desk.desk.close()
+    assert listener.fileno() == -1
+    assert all(is_closed(peer) for peer in peers)
+    assert not desk.selector.get_map()
+    desk.close()
+
+
+class Listener(socket.socket):
+    """Accepts nothing as long as `error` is set."""
+
+    error: int | None = None
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+        return super().accept()
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    made = Listener()
+    made.bind(("127.0.0.1", 0))
+    made.listen()
+    made.setblocking(False)
+    yield made
+    made.close()
+
+
+def connect(listener: socket.socket) -> socket.socket:
+    return socket.create_connection(listener.getsockname(), timeout=5)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM, errno.ENETDOWN])
+def test_accepting_pauses_without_spinning_when_the_system_refuses(listener: Listener, number: int) -> None:
+    desk = Desk(listener)
+    visitor = desk.visit()
+    listener.error = number
+    with connect(listener) as peer:
+        desk.turn()
+        assert desk.selector.select(0) == [], "the loop would spin"
+        visitor.sendall(REQUEST)
+        desk.turn(ACCEPT_PAUSE / 2)
+        assert len(desk.admitted) == 1, "those who are inside are served"
+        listener.error = None
+        peer.sendall(REQUEST)
+        desk.turn(ACCEPT_PAUSE / 2)
+        desk.turn()
+        assert len(desk.admitted) == 2
+    desk.close()
+
+
+def test_accepted_connections_know_their_peer(listener: Listener) -> None:
+    desk = Desk(listener)
+    with connect(listener) as peer:
+        peer.sendall(REQUEST)
+        desk.turn()
+        desk.turn()
+        [handover] = desk.admitted
+        assert (handover.address, handover.port) == peer.getsockname()
+    desk.close()
+
+
+@pytest.mark.parametrize("said", [b"", REQUEST[:10], b"GET / HTTP/1.1\r\n\r\n"], ids=["silent", "half", "leaving"])
+def test_a_reset_ends_the_visit(listener: Listener, said: bytes) -> None:
+    desk = Desk(listener)
+    with connect(listener) as peer:
+        desk.turn()
+        peer.sendall(said)
+        desk.turn()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    desk.turn()
+    assert desk.turn() is None
+    desk.close()
+
+
+def test_a_last_answer_to_a_peer_that_is_gone(desk: Desk) -> None:
+    desk.visit(REQUEST).close()
+    desk.desk.say_goodbye(desk.admitted.pop(), desk.now, b"answer")
+    desk.turn()
+    assert desk.turn() is None
+
+
+def test_a_last_answer_is_readable(desk: Desk) -> None:
+    peer = desk.visit(REQUEST)
+    desk.desk.say_goodbye(desk.admitted.pop(), desk.now, b"answer")
+    assert peer.recv(100) == b"answer"
+    assert peer.recv(100) == b""
+    peer.close()
+    desk.turn()
+    assert desk.turn() is None

@@ -1,0 +1,83 @@
+"""The front desk with TLS: a ClientHello is waited for, never read."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
+
+HELLO = struct.pack(">BHH", 22, 0x0301, 100) + bytes(100)
+
+
+class Desk:
+    """A front desk with TLS and a real connection: SO_RCVLOWAT is TCP's."""
+
+    def __init__(self) -> None:
+        self.admitted: list[Handover] = []
+        self.selector = selectors.DefaultSelector()
+        self.desk = FrontDesk(self.selector, [], 30.0, self.admitted.append)
+        self.desk.tls = True
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.peer = socket.create_connection(listener.getsockname(), timeout=5)
+            ours, (address, port) = listener.accept()
+        self.desk.welcome(ours, address, port, 1000.0)
+
+    def turn(self) -> int:
+        """Handle what is ready within a moment; how many events there were."""
+        ready = self.selector.select(0.05)
+        for key, _ in ready:
+            key.data(key.fileobj, 1000.0)
+        return len(ready)
+
+    def say(self, data: bytes) -> None:
+        self.peer.sendall(data)
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk()
+    yield made
+    made.desk.close()
+    made.selector.close()
+    made.peer.close()
+    for handover in made.admitted:
+        handover.sock.close()
+
+
+def test_a_slow_client_hello_wakes_nobody_and_is_left_to_the_worker(desk: Desk) -> None:
+    for byte in HELLO[:4]:
+        desk.say(bytes([byte]))
+        assert desk.turn() == 0
+    desk.say(HELLO[4:5])
+    assert desk.turn() == 1
+    for byte in HELLO[5:-1:10]:
+        desk.say(bytes([byte]))
+        assert desk.turn() == 0, "the loop would spin"
+    assert desk.admitted == []
+
+
+def test_a_whole_client_hello_is_admitted_unread(desk: Desk) -> None:
+    desk.say(HELLO)
+    while not desk.admitted:
+        assert desk.turn() == 1
+    [handover] = desk.admitted
+    assert (handover.request, handover.secure_until) == (b"", 1030.0)
+    assert handover.sock.recv(1000) == HELLO
+    assert handover.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16", HELLO[:-1]])
+def test_who_leaves_is_forgotten(desk: Desk, said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    desk.say(said)
+    desk.turn()
+    desk.peer.close()
+    while desk.turn():
+        pass
+    assert desk.desk.tick(1000.0) is None
+    assert "TLS error: unexpected eof while reading" in caplog.text

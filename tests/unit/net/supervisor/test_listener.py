@@ -1,0 +1,126 @@
+"""Listening sockets, our own and inherited ones."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from dcmrecv_core.api.errors import ListenError
+from dcmrecv_core.net.supervisor.listener import inherited_count, open_listeners
+from dcmrecv_core.settings.settings import Settings
+
+
+def test_accepted_sockets_inherit_the_options() -> None:
+    [listener] = open_listeners(Settings(bind="127.0.0.1"))
+    with listener, socket.create_connection(listener.getsockname(), timeout=5):
+        assert not listener.get_inheritable()
+        accepted = listener.accept()[0]
+        with accepted:
+            assert not accepted.get_inheritable()
+            tcp = {name: accepted.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in TCP_OPTIONS}
+            assert tcp == TCP_OPTIONS
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+TCP_OPTIONS = {"TCP_NODELAY": 1, "TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60000}
+
+
+def test_listeners_do_not_block() -> None:
+    [listener] = open_listeners(Settings(bind="127.0.0.1"))
+    with listener, pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ListenError) as caught:
+            open_listeners(Settings(bind="127.0.0.1", port=port))
+    text = f"cannot start SCP and listen on port {port}: TCP Initialization Error: Address already in use"
+    assert (str(caught.value), caught.value.exit_code) == (text, 64)
+
+
+def test_port_is_free_again_at_once() -> None:
+    [listener] = open_listeners(Settings(bind="127.0.0.1"))
+    address, port = listener.getsockname()
+    with socket.create_connection((address, port), timeout=5) as peer:
+        accepted = listener.accept()[0]
+        accepted.close()  # our end closes first, and lingers in TIME_WAIT
+        assert peer.recv(1) == b""
+    listener.close()
+    [again] = open_listeners(Settings(bind=address, port=port))
+    again.close()
+
+
+def test_no_privilege(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(sock: socket.socket, address: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(ListenError, match=r"^cannot start SCP and listen on port 104: Insufficient port privileges$"):
+        open_listeners(Settings(port=104))
+    assert caplog.messages == ["No privileges to open this network port (104)"]
+
+
+def test_an_address_that_is_not_here() -> None:
+    with pytest.raises(ListenError, match="TCP Initialization Error: Cannot assign requested address"):
+        open_listeners(Settings(bind="192.0.2.1"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "count"),
+    [
+        ({}, 0),
+        ({"LISTEN_FDS": "2"}, 0),
+        ({"LISTEN_FDS": "2", "LISTEN_PID": "1"}, 0),
+        ({"LISTEN_FDS": "2", "LISTEN_PID": str(os.getpid())}, 2),
+        ({"LISTEN_FDS": "two", "LISTEN_PID": str(os.getpid())}, 0),
+        ({"LISTEN_PID": str(os.getpid())}, 0),
+    ],
+)
+def test_inherited_sockets(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], count: int) -> None:
+    for name in ("LISTEN_FDS", "LISTEN_PID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert inherited_count() == count
+
+
+def inherit(monkeypatch: pytest.MonkeyPatch, fd: int) -> None:
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setattr("dcmrecv_core.net.supervisor.listener._FIRST_FD", fd)
+
+
+def test_an_inherited_socket_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = socket.create_server(("127.0.0.1", 0))
+    address = passed.getsockname()
+    passed.set_inheritable(True)
+    inherit(monkeypatch, passed.detach())
+    [listener] = open_listeners(Settings())
+    with listener:
+        assert listener.getsockname() == address
+        assert not listener.get_inheritable()
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert inherited_count() == 0, "plugins' children must not take it again"
+
+
+def test_an_inherited_descriptor_that_does_not_serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file, socket.socket(socket.AF_UNIX) as local, socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        for fd in (file.fileno(), os.dup(local.fileno()), os.dup(bound.fileno())):
+            inherit(monkeypatch, fd)
+            with pytest.raises(ListenError, match=f"^cannot start SCP and listen on inherited socket {fd}: "):
+                open_listeners(Settings())
+
+
+def test_a_port_beside_inherited_sockets_is_not_ignored_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    inherit(monkeypatch, socket.create_server(("127.0.0.1", 0)).detach())
+    [listener] = open_listeners(Settings(port=11112))
+    listener.close()
+    assert caplog.messages == ["port 11112 is not listened on: the sockets that were handed over take its place"]

@@ -1,0 +1,59 @@
+"""Notifications to systemd (sd_notify)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dcmrecv_core.net.supervisor.notify import Notifier
+
+
+@pytest.fixture
+def systemd(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """What $NOTIFY_SOCKET leads to."""
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        yield sock
+
+
+@pytest.mark.parametrize("abstract", [True, False])
+def test_notifications(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, abstract: bool) -> None:
+    systemd.bind("" if abstract else str(tmp_path / "notify"))
+    name = systemd.getsockname()
+    monkeypatch.setenv("NOTIFY_SOCKET", "@" + name[1:].decode() if abstract else name)
+    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    notifier = Notifier()
+    assert "NOTIFY_SOCKET" not in os.environ, "plugins' children must not speak for us"
+    assert notifier.watchdog_seconds == 1.5
+    notifier.ready("listening")
+    notifier.alive()
+    notifier.stopping()
+    assert [systemd.recv(100) for _ in range(3)] == [b"READY=1\nSTATUS=listening", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({"WATCHDOG_USEC": "3000000"}, None),
+        ({"NOTIFY_SOCKET": "@x"}, None),
+        ({"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "3000000"}, 1.5),
+        ({"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, None),
+        ({"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "soon"}, None),
+    ],
+    ids=["no-socket", "no-watchdog", "both", "for-another-process", "nonsense"],
+)
+def test_watchdog_when_asked(
+    systemd: socket.socket, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], seconds: float | None
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    notifier = Notifier()
+    assert notifier.watchdog_seconds == seconds
+    notifier.alive()  # nobody listens there: nothing happens

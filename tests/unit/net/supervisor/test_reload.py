@@ -1,0 +1,279 @@
+"""Reloading: what the probe finds wrong changes nothing, what it finds right is taken over by the supervisor."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from dcmrecv_core.api.errors import ConfigurationError, OutputDirectoryError
+from dcmrecv_core.config.settings_keys import key_of
+from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.logs.setup import LogWiring
+from dcmrecv_core.net import child
+from dcmrecv_core.net.supervisor import reload as reload_module
+from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.temporary import Capabilities
+from support.plugins import hooks, load
+
+# A test runner that has threads of its own forks as well as we do, as long as the copy stays in our code
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
+OLD = Settings(port=104, log_level="info")
+NEW = Settings(port=104, log_level="info", strict=True)
+SUPERVISOR = os.getpid()
+
+
+def in_probe() -> bool:
+    return os.getpid() != SUPERVISOR
+
+
+@dataclass
+class Driver:
+    """A supervisor with nothing but `Reload`. `read` and `check` may be replaced by a test."""
+
+    plugins: Plugins
+    read: Callable[[], Settings] = lambda: NEW
+    check: Callable[[Settings], Capabilities] = lambda _: Capabilities(unnamed=False)
+    obeyed: list[tuple[Settings, Capabilities]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        source = SettingsSource(
+            lambda: self.read(), lambda settings: self.check(settings), key=key_of, apply_logging=LogWiring().apply
+        )
+        self.reload = Reload(self.selector, OLD, self.plugins, source, self.obey, self.let_go)
+        self.plugins.add_builtins(OLD)
+        self.plugins.configure(OLD)
+
+    def obey(self, settings: Settings, capabilities: Capabilities, tls: object) -> None:
+        self.obeyed.append((settings, capabilities))
+
+    def let_go(self) -> None:
+        assert in_probe()
+
+    def turn(self) -> None:
+        for key, _ in self.selector.select(0.05):
+            key.data(key.fileobj, time.monotonic())
+
+    def finish(self) -> None:
+        """Wait for the end of the probe, and of those that follow it."""
+        end = time.monotonic() + 10
+        while self.selector.get_map():
+            assert time.monotonic() < end, "the probe does not end"
+            self.turn()
+
+    def run(self) -> None:
+        self.reload.begin()
+        self.finish()
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, factory = root.handlers[:], root.level, logging.getLogRecordFactory()
+    root.setLevel(logging.INFO)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.setLogRecordFactory(factory)
+
+
+class Probes:
+    """The processes that this test has forked; others of the test runner's are not its business."""
+
+    def __init__(self) -> None:
+        self.pids: set[int] = set()
+
+    def fork(self, main: Callable[[], int]) -> int:
+        pid = child.fork(main)
+        self.pids.add(pid)
+        return pid
+
+    def reap(self) -> None:
+        self.pids -= {pid for pid in self.pids if os.waitpid(pid, os.WNOHANG)[0]}
+
+
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> Probes:
+    made = Probes()
+    monkeypatch.setattr(reload_module, "fork", made.fork)
+    return made
+
+
+@pytest.fixture
+def make(probes: Probes) -> Iterator[Callable[..., Driver]]:
+    made: list[Driver] = []
+
+    def start(*plugins: object, **source: Any) -> Driver:
+        made.append(Driver(load(*plugins), **source))
+        return made[-1]
+
+    yield start
+    for driver in made:
+        driver.reload.abandon()
+        driver.selector.close()
+    end = time.monotonic() + 10
+    while probes.pids:
+        assert time.monotonic() < end, "a probe does not end"
+        probes.reap()
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_new_settings_are_taken_over(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
+    configured: list[Settings] = []
+    driver = make(hooks(configure=lambda settings: configured.append(settings)))
+    driver.run()
+    [(settings, capabilities)] = driver.obeyed
+    assert settings == NEW
+    assert not capabilities.unnamed, "what the probe found out about the output directory"
+    assert configured == [OLD, NEW]
+    assert caplog.messages == ["settings reloaded"]
+
+
+def test_the_output_directory_is_left_to_the_probe(make: Callable[..., Driver]) -> None:
+    def check(settings: Settings) -> Capabilities:
+        if not in_probe():
+            raise OSError("the supervisor hangs")
+        return Capabilities()
+
+    driver = make(check=check)
+    driver.run()
+    assert len(driver.obeyed) == 1
+
+
+def refuse(settings: object = None) -> Any:
+    raise ConfigurationError("s.toml: max_pdu = 1: an integer from 4096 to 131072 expected")
+
+
+def fail(settings: object = None) -> Any:
+    raise OutputDirectoryError("cannot specify output directory: Directory does not exist")
+
+
+def die(settings: object = None) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def break_down(settings: object = None) -> Any:
+    raise ZeroDivisionError
+
+
+def refuse_new(settings: Settings) -> None:
+    if settings == NEW:
+        raise ValueError("no licence")
+
+
+NOT_ENDED = "the process that tries them came to no end"
+REFUSED: dict[str, tuple[list[object], dict[str, Any], str]] = {
+    "file": ([], {"read": refuse}, "s.toml: max_pdu = 1: an integer from 4096 to 131072 expected"),
+    "directory": ([], {"check": fail}, "cannot specify output directory: Directory does not exist"),
+    "plugin": ([hooks(configure=refuse_new)], {}, "plugin plugin0: configure: ValueError: no licence"),
+    "killed": ([], {"check": die}, NOT_ENDED),
+    "bug": ([], {"check": break_down}, NOT_ENDED),
+    "profile": ([], {"read": lambda: replace(NEW, config_file=("absent", "p"))}, "absent: unable to open"),
+    "log configuration": ([], {"read": lambda: replace(NEW, log_config="absent")}, "Specified --log-config file does"),
+}
+
+
+@pytest.mark.parametrize(("plugins", "source", "reason"), REFUSED.values(), ids=REFUSED)
+def test_what_is_broken_changes_nothing(
+    make: Callable[..., Driver],
+    caplog: pytest.LogCaptureFixture,
+    plugins: list[object],
+    source: dict[str, Any],
+    reason: str,
+) -> None:
+    configured: list[Settings] = []
+    driver = make(*plugins, hooks(configure=lambda settings: configured.append(settings)), **source)
+    driver.run()
+    assert driver.obeyed == []
+    assert configured == [OLD]
+    [error] = errors(caplog)
+    assert error.startswith(f"settings not reloaded, nothing has changed: {reason}")
+
+
+def test_a_probe_that_hangs_ends(
+    make: Callable[..., Driver], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload_module, "PROBE_SECONDS", 1)
+    driver = make(check=lambda _: signal.pause())
+    driver.run()
+    assert driver.obeyed == []
+    assert errors(caplog) == [f"settings not reloaded, nothing has changed: {NOT_ENDED}"]
+
+
+def test_what_breaks_after_the_probe_is_undone(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
+    """The file changes between the two readings, as far as plugins see."""
+
+    def configure_last(settings: Settings) -> None:
+        if settings == NEW and not in_probe():
+            raise ValueError("changed")
+
+    configured: list[Settings] = []
+    # the later plugin is asked first
+    driver = make(hooks(configure=configure_last), hooks(configure=lambda settings: configured.append(settings)))
+    driver.run()
+    assert driver.obeyed == []
+    assert configured == [OLD, NEW, OLD]
+    [error] = errors(caplog)
+    assert error == "settings not reloaded, nothing has changed: plugin plugin0: configure: ValueError: changed"
+
+
+def test_what_cannot_change_is_said_and_stays(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
+    other = replace(NEW, port=105, bind="::1", max_associations=1, plugins=("site",))
+    driver = make(read=lambda: other)
+    driver.run()
+    assert [settings for settings, _ in driver.obeyed] == [NEW]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == [
+        f"{name} cannot be changed at run time, it stays as it was"
+        for name in ("port", "bind", "max_associations", "plugin")
+    ]
+
+
+def test_a_signal_during_a_reload_starts_another_one(make: Callable[..., Driver], probes: Probes) -> None:
+    driver = make()
+    driver.reload.begin()
+    driver.reload.begin()
+    driver.reload.begin()
+    assert len(probes.pids) == 1
+    driver.finish()
+    assert [settings for settings, _ in driver.obeyed] == [NEW, NEW]
+
+
+def test_a_supervisor_that_ends_takes_nothing_over(make: Callable[..., Driver]) -> None:
+    driver = make()
+    driver.reload.begin()
+    driver.reload.abandon()
+    driver.turn()
+    assert driver.obeyed == []
+
+
+def test_built_in_plugins_follow_the_settings(make: Callable[..., Driver]) -> None:
+    driver = make(read=lambda: replace(NEW, promiscuous=True, filenames="unique"))
+    driver.run()
+    names = [registered.found.name for registered in driver.plugins.registered]
+    assert names == ["file-writer", "unique", "no-subdir", "promiscuous"]
+
+
+def test_no_process_can_be_had(
+    make: Callable[..., Driver], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_fork() -> int:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    driver = make()
+    monkeypatch.setattr(child.os, "fork", no_fork)
+    driver.run()
+    assert "cannot start a process: Resource temporarily unavailable" in errors(caplog)[0]

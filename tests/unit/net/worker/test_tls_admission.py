@@ -1,0 +1,255 @@
+"""From a connection with TLS to an association request, or to nothing: each way in which that can end."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.tls import connection as tls_connection
+from dcmrecv_core.net.tls.connection import TlsConnection
+from dcmrecv_core.net.tls.context import ContextMaker
+from dcmrecv_core.net.worker import tls_admission as secure
+from dcmrecv_core.settings.settings import Settings
+from support.programs.certificates import Certificates
+from support.protocol.pdus import associate_rq, pdu
+from support.uids import IMPLICIT_LE, VERIFICATION
+
+REQUEST = associate_rq([(VERIFICATION, [IMPLICIT_LE])])
+LIMIT = 1 << 20
+Client = Callable[[ssl.SSLSocket], object]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def context(certificates: Certificates) -> ssl.SSLContext:
+    key, certificate = certificates.server
+    settings = Settings(tls=(str(key), str(certificate)), tls_ca_files=(str(certificates.authority),))
+    made = ContextMaker().make(settings)
+    assert made is not None
+    return made
+
+
+class Peer:
+    """A client in a thread of its own: it shakes hands, does what a test wants, and keeps what it hears afterwards."""
+
+    def __init__(self, sock: socket.socket, certificates: Certificates, act: Client) -> None:
+        self._sock = sock
+        self._context = ssl.create_default_context(cafile=str(certificates.authority))
+        self._context.load_cert_chain(certificates.client.certificate, certificates.client.key)
+        self._act = act
+        self.heard = b""
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with (
+            suppress(OSError),
+            self._context.wrap_socket(self._sock, server_hostname="localhost") as secured,
+        ):
+            self._act(secured)
+            while data := secured.recv(4096):
+                self.heard += data
+
+    def join(self) -> None:
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+Meet = Callable[..., tuple[TlsConnection | None, Handover, Peer]]
+
+
+@pytest.fixture
+def meet(context: ssl.SSLContext, certificates: Certificates) -> Iterator[Meet]:
+    """meet(act): admits a client that does `act` when it has shaken hands."""
+    peers: list[Peer] = []
+    connections: list[TlsConnection] = []
+
+    def admitted(
+        act: Client, seconds: float = 20.0, should_stop: Callable[[], bool] = lambda: False
+    ) -> tuple[TlsConnection | None, Handover, Peer]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            theirs = socket.create_connection(listener.getsockname(), timeout=10)
+            ours = listener.accept()[0]
+        peers.append(Peer(theirs, certificates, act))
+        handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + seconds)
+        connection = secure.admit(handover, context, LIMIT, should_stop)
+        if connection is None:
+            peers[-1].join()
+        else:
+            connections.append(connection)
+        return connection, handover, peers[-1]
+
+    yield admitted
+    for connection in connections:
+        connection.finish()
+    for peer in peers:
+        peer.join()
+
+
+@pytest.mark.parametrize("pieces", [1, 3, len(REQUEST)], ids=["whole", "three pieces", "byte by byte"])
+def test_a_request_is_read_to_its_end_and_no_further(meet: Meet, pieces: int) -> None:
+    def act(secured: ssl.SSLSocket) -> None:
+        size = -(-len(REQUEST) // pieces)
+        for start in range(0, len(REQUEST), size):
+            secured.sendall(REQUEST[start : start + size])
+        secured.sendall(b"more")
+
+    connection, handover, _ = meet(act)
+    assert connection is not None
+    assert handover.request == REQUEST
+    assert connection.peer_subject == "CN=client,OU=" + (connection.peer_subject or "").partition("OU=")[2]
+    rest = bytearray(10)
+    with memoryview(rest) as view:
+        count = next(count for count in iter(lambda: connection.receive_into(view), 0) if count)
+    assert rest[:count] == b"more"[:count]
+
+
+@pytest.mark.parametrize(
+    ("said", "line", "answer"),
+    [
+        (b"", "", b""),
+        (REQUEST[:5], "", b""),
+        (REQUEST[:-1], "DUL network closed", b""),
+        (b"GET / HTTP/1.1\r\n", "Unrecognized PDU type: 47", b"\x07"),
+        (pdu(7, bytes(4)), "", b""),
+        (b"\1\0\xff\xff\xff\xff", "", b"\x07"),
+    ],
+    ids=["nothing", "half a header", "half a request", "no request", "an abort", "too long"],
+)
+def test_what_comes_to_nothing(
+    meet: Meet, caplog: pytest.LogCaptureFixture, said: bytes, line: str, answer: bytes
+) -> None:
+    def act(secured: ssl.SSLSocket) -> None:
+        secured.sendall(said)
+        if not answer:
+            secured.unwrap()
+
+    connection, handover, peer = meet(act)
+    assert (connection, handover.request) == (None, b"")
+    assert peer.heard[:1] == answer
+    assert line in caplog.text
+
+
+@pytest.mark.parametrize("stop", [False, True], ids=["deadline", "stopped"])
+def test_who_is_silent_is_shown_out(meet: Meet, caplog: pytest.LogCaptureFixture, stop: bool) -> None:
+    """At the deadline with a line; at once, without one, when the receiver is told to stop."""
+    shaken = threading.Event()
+    seconds = 20.0 if stop else 1.0
+    connection, _, _ = meet(lambda secured: shaken.set(), seconds, lambda: stop and shaken.is_set())
+    assert connection is None
+    assert ("DUL network read timeout" in caplog.text) is not stop
+
+
+def test_a_stop_within_the_handshake(context: ssl.SSLContext) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + 20)
+        assert secure.admit(handover, context, LIMIT, lambda: True) is None
+        assert ours.fileno() == -1
+
+
+# Python 3.11 leaves a socket that is not connected any more to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_who_is_gone_before_it_began(context: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours = listener.accept()[0]
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    theirs.close()
+    handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + 20)
+    assert secure.admit(handover, context, LIMIT, lambda: False) is None
+    assert ours.fileno() == -1
+    assert "TLS error: " in caplog.text
+
+
+def test_a_handshake_that_is_none(context: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(b"\x16\x03\x01\x00\x05hello")
+        handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + 20)
+        assert secure.admit(handover, context, LIMIT, lambda: False) is None
+    assert "TLS error: " in caplog.text
+
+
+# The connection afterwards
+
+
+def test_what_openssl_holds_is_ready_to_be_read(meet: Meet) -> None:
+    """A record that is decrypted in part shows nowhere in the socket."""
+    connection, _, _ = meet(lambda secured: secured.sendall(REQUEST + bytes(100)))
+    assert connection is not None
+    with memoryview(bytearray(10)) as view:
+        while not connection.receive_into(view):
+            pass
+        assert connection.wait() == (True, False)
+        assert connection.wait_readable(0.0)
+
+
+def test_who_does_not_read_takes_nothing_more(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then waiting says whether that has changed, and returns soon when it has not."""
+    monkeypatch.setattr(tls_connection, "PATIENCE", 0.05)
+    go_on = threading.Event()
+
+    def act(secured: ssl.SSLSocket) -> None:
+        secured.sendall(REQUEST)
+        go_on.wait(10)
+
+    connection, _, peer = meet(act)
+    assert connection is not None
+    sent = 0
+    while count := connection.send(bytes(1 << 20)):
+        sent += count
+        assert count <= 16384
+    assert connection.wait() == (False, False)
+    assert not connection.wait_writable()
+    go_on.set()
+    assert any(connection.wait_writable() for _ in range(100))
+    while not (count := connection.send(bytes(1 << 20))):
+        assert connection.wait_writable()
+    connection.finish()
+    peer.join()
+    assert len(peer.heard) >= sent
+
+
+def test_silence_is_told_soon(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_connection, "PATIENCE", 0.05)
+    connection, _, _ = meet(lambda secured: secured.sendall(REQUEST))
+    assert connection is not None
+    connection.acknowledge()
+    with memoryview(bytearray(10)) as view:
+        assert connection.receive_into(view) is None
+
+
+def test_a_handshake_waits_until_it_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that does not read must not make the loop spin."""
+    waited: list[int] = []
+    steps = iter([ssl.SSLWantWriteError(), ssl.SSLWantReadError()])
+
+    class Socket:
+        recv_into = None
+
+        def do_handshake(self) -> None:
+            for error in steps:
+                raise error
+
+        def getpeercert(self) -> dict[str, object]:
+            return {}
+
+    connection = TlsConnection.__new__(TlsConnection)
+    connection._sock = Socket()  # type: ignore[assignment]
+    monkeypatch.setattr(tls_connection, "poll", lambda sock, events, seconds: waited.append(events))
+    connection.shake_hands(time.monotonic() + 10, lambda: False)
+    assert waited == [select.POLLOUT, select.POLLIN]
+    assert connection.peer_subject is None

@@ -1,0 +1,58 @@
+"""A worker's stop flag and its two graces, without the process around it."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from dcmrecv_core.net.heartbeat import HeartbeatBoard
+from dcmrecv_core.net.supervisor.supervisor import GRACE
+from dcmrecv_core.net.worker import worker as worker_module
+from dcmrecv_core.net.worker.worker import ORPHAN_GRACE, STOP_GRACE, Worker
+from support.protocol.scripted_connection import Clock
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(worker_module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker(HeartbeatBoard(1).take(0.0)[1])
+
+
+def test_sigterm_leaves_the_instance_a_grace_that_ends_before_the_supervisors(worker: Worker, clock: Clock) -> None:
+    assert not worker.should_stop(True)
+    worker._on_stop(signal.SIGTERM, None)
+    clock.now += STOP_GRACE - 0.1
+    assert (worker.should_stop(True), worker.should_stop(False)) == (True, False)
+    clock.now += 0.2
+    assert worker.should_stop(False)
+    assert STOP_GRACE + worker_module._CERTAIN_END < GRACE
+
+
+def test_an_orphan_has_less_whatever_came_before(worker: Worker, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker._on_stop(signal.SIGTERM, None)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    worker._on_tick(signal.SIGALRM, None)
+    clock.now += ORPHAN_GRACE + 0.1
+    assert worker.should_stop(False)
+
+
+def test_it_ends_for_certain_soon_after_its_grace(
+    worker: Worker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[int] = []
+    monkeypatch.setattr(os, "_exit", ends.append)
+    worker._on_stop(signal.SIGTERM, None)
+    clock.now += STOP_GRACE + worker_module._CERTAIN_END - 0.1
+    worker._on_tick(signal.SIGALRM, None)
+    assert ends == []
+    clock.now += 0.2
+    worker._on_tick(signal.SIGALRM, None)
+    assert ends == [1]

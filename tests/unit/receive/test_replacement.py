@@ -1,0 +1,344 @@
+"""What `replace_header` and `replace` make of received bytes."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+
+from dcmrecv_core import Instance, Warn
+from dcmrecv_core.dataset import walker
+from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from dcmrecv_core.receive import replacement
+from support.data.datasets import SEQUENCE_END, Node, deflate, encode, item
+from support.plugins import hooks
+from support.publishing import names
+from support.receiving import (
+    HEAD,
+    INSTANCE,
+    LARGE_SEQUENCE,
+    LARGE_VALUE,
+    PIXEL_DATA,
+    PIXELS,
+    TRAILER,
+    UNKNOWN,
+    data_set,
+    in_receive,
+    in_syntax,
+    read,
+    receiver,
+    send,
+    stored_data,
+)
+from support.uids import BIG_ENDIAN, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, JPEG
+
+MEMORY = pytest.mark.parametrize("memory", [None, 4000, 16], ids=["in memory", "spooled", "spooled at once"])
+SYNTAXES = pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN, DEFLATED])
+LARGE = (LARGE_SEQUENCE, Node(0x00091001, "UN", LARGE_VALUE), Node(0x00090010, "LO", b"SITE"))
+
+
+def anonymise(instance: Instance) -> None:
+    header = instance.header
+    header.PatientName = "Любовь"
+    header.PatientID = "17"
+    del header.SeriesDate
+    instance.replace_header(header)
+
+
+def inflated(data: bytes, syntax: str) -> bytes:
+    return zlib.decompress(data, wbits=-15) if syntax == DEFLATED else data
+
+
+@MEMORY
+@SYNTAXES
+def test_a_new_header_before_the_old_pixel_data(tmp_path: Path, memory: int | None, syntax: str) -> None:
+    data = in_syntax(syntax, *LARGE, TRAILER)
+    _, outcome = in_receive(receiver(tmp_path, memory=memory), data, anonymise, syntax=syntax)
+    assert (outcome.status, outcome.location) == (0xB000, f"{tmp_path}/CT.{INSTANCE}")
+    assert outcome.comment
+    dataset = read(outcome.location)
+    assert (dataset.PatientName, dataset.PatientID) == ("Любовь", "17")
+    assert "SeriesDate" not in dataset
+    assert dataset.Rows == int.from_bytes(b"\x10\x10", "little")
+    assert dataset.ModalityLUTSequence[0].LUTData == LARGE_VALUE
+    assert dataset[0x00091001].value == LARGE_VALUE
+    # byte for byte, from the header of the pixel data to the end
+    before, after = (inflated(part, syntax) for part in (data, stored_data(outcome.location)))
+    tail = before[before.rindex(PIXELS) - 12 if syntax != IMPLICIT_LE else before.rindex(PIXELS) - 8 :]
+    assert after.rstrip(b"\0").endswith(tail.rstrip(b"\0"))
+    assert names(tmp_path) == [f"CT.{INSTANCE}"]
+
+
+def test_encapsulated_pixel_data_stay(tmp_path: Path) -> None:
+    fragments = Node(0x7FE00010, "OB", (b"", b"\xff\xd8" * 99, b"\xff\xd9"))
+    data = data_set(pixel_data=fragments)
+    _, outcome = in_receive(receiver(tmp_path), data, anonymise, syntax=JPEG)
+    assert stored_data(outcome.location).endswith(encode([fragments], EXPLICIT_LITTLE))
+    assert read(outcome.location).PatientID == "17"
+
+
+def test_the_characters_of_text_behind_a_large_element(tmp_path: Path) -> None:
+    """The character set stands before it, the text behind."""
+    comment = Node(0x00104000, "LT", "Größe ".encode() * 2)
+    large = Node(0x00091001, "UN", LARGE_VALUE)
+
+    def translate(instance: Instance) -> None:
+        header = instance.header
+        header.SpecificCharacterSet = "ISO_IR 144"
+        header.PatientName = "Любовь"
+        header.PatientComments = "Любовь"
+        instance.replace_header(header)
+
+    _, outcome = in_receive(receiver(tmp_path), data_set(comment, large), translate)
+    dataset = read(outcome.location)
+    assert (dataset.PatientName, dataset.PatientComments) == ("Любовь", "Любовь")
+    assert dataset["PatientComments"].value.encode("iso8859_5") in stored_data(outcome.location)
+
+
+def test_what_the_plugin_does_not_touch_keeps_its_bytes(tmp_path: Path) -> None:
+    """Odd values are not judged: a header that is put back as it is changes nothing."""
+    odd = (Node(0x00080020, "DA", b"yesterday "), Node(0x00101010, "AS", b"old!"), Node(0x00200013, "IS", b"one "))
+    data = data_set(*odd)
+    _, outcome = in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.header))
+    assert outcome.status == 0xB000
+    assert stored_data(outcome.location) == data
+
+
+def test_a_large_element_can_be_replaced(tmp_path: Path) -> None:
+    def shorten(instance: Instance) -> None:
+        header = instance.header
+        header.add_new(0x00091001, "UN", b"short ")
+        instance.replace_header(header)
+
+    _, outcome = in_receive(receiver(tmp_path), data_set(*LARGE), shorten)
+    assert read(outcome.location)[0x00091001].value == b"short "
+
+
+def test_without_pixel_data(tmp_path: Path) -> None:
+    _, outcome = in_receive(receiver(tmp_path), data_set(LARGE_SEQUENCE, pixel_data=None), anonymise)
+    dataset = read(outcome.location)
+    assert (dataset.PatientID, dataset.ModalityLUTSequence[0].LUTData) == ("17", LARGE_VALUE)
+
+
+def test_pixel_data_in_the_new_header_do_not_count(tmp_path: Path) -> None:
+    def put(instance: Instance) -> None:
+        header = instance.header
+        header.add_new(0x7FE00010, "OW", b"other!")
+        instance.replace_header(header)
+
+    _, outcome = in_receive(receiver(tmp_path), data_set(), put)
+    assert read(outcome.location).PixelData == PIXELS
+
+
+@MEMORY
+@SYNTAXES
+def test_hooks_see_the_new_data(tmp_path: Path, memory: int | None, syntax: str) -> None:
+    seen: list[Any] = []
+
+    def choose_filename(instance: Instance) -> str:
+        with instance.open() as file:
+            whole = file.read()
+        seen.extend(
+            (
+                *(instance.get("PatientID"), str(instance.header.PatientName), instance.raw("SeriesDate")),
+                *(instance.get("Rows"), instance.get("PixelData"), instance.header.SOPInstanceUID),
+                *(instance.get("ModalityLUTSequence")[0].LUTData == LARGE_VALUE, instance.sop_instance_uid),
+                *(len(whole) - instance.size, whole),
+            )
+        )
+        return "named"
+
+    def replace(instance: Instance) -> None:
+        anonymise(instance)
+        header = instance.header
+        header.SOPInstanceUID = "9.8.7"
+        instance.replace_header(header)  # once more
+
+    place = receiver(tmp_path, hooks(choose_filename=choose_filename), memory=memory)
+    _, outcome = in_receive(place, in_syntax(syntax, *LARGE), replace, syntax=syntax)
+    assert outcome.location == f"{tmp_path}/named"
+    assert seen[:6] == ["17", "Любовь", None, 0x1010, PIXELS, "9.8.7"]
+    assert seen[6:8] == [True, INSTANCE]
+    content = Path(outcome.location).read_bytes()
+    assert seen[9] == content
+    assert seen[8] == len(content) - len(stored_data(outcome.location))
+    assert read(outcome.location).file_meta.MediaStorageSOPInstanceUID == "9.8.7"
+
+
+# replace
+
+
+def other_data_set(**elements: object) -> Dataset:
+    dataset = Dataset()
+    dataset.SOPClassUID = "1.2.3"
+    dataset.SOPInstanceUID = "9.8.7"
+    dataset.PatientID = "17"
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+@MEMORY
+@SYNTAXES
+def test_another_data_set(tmp_path: Path, memory: int | None, syntax: str) -> None:
+    def replace(instance: Instance) -> None:
+        instance.replace(other_data_set(Rows=2, BitsAllocated=8, PixelData=b"abcd"))
+
+    _, outcome = in_receive(receiver(tmp_path, memory=memory), in_syntax(syntax), replace, syntax=syntax)
+    assert outcome.status == 0xB000
+    dataset = read(outcome.location)
+    assert (dataset.PatientID, dataset.Rows, dataset.PixelData) == ("17", 2, b"abcd")
+    assert dataset.file_meta.TransferSyntaxUID == syntax
+    assert (dataset.file_meta.MediaStorageSOPClassUID, "Modality" in dataset) == ("1.2.3", False)
+
+
+def test_encapsulated_frames_are_written_as_such(tmp_path: Path) -> None:
+    from pydicom.encaps import encapsulate
+
+    frames = encapsulate([b"\xff\xd8\xff\xd9"])
+    data = data_set(pixel_data=Node(0x7FE00010, "OB", (b"", b"\xff\xd8\xff\xd9")))
+    _, outcome = in_receive(
+        receiver(tmp_path), data, lambda i: i.replace(other_data_set(BitsAllocated=8, PixelData=frames)), syntax=JPEG
+    )
+    assert read(outcome.location)["PixelData"].is_undefined_length
+    assert read(outcome.location).PixelData == frames
+
+
+def test_pixel_data_are_not_lost_by_accident(tmp_path: Path) -> None:
+    place = receiver(tmp_path)
+    with pytest.raises(ValueError, match="drop_pixel_data"):
+        in_receive(place, data_set(), lambda i: i.replace(other_data_set()))
+    assert stored_data(f"{tmp_path}/CT.{INSTANCE}") == data_set(), "nothing was replaced"
+    _, outcome = in_receive(receiver(tmp_path), data_set(), lambda i: i.replace(other_data_set(), drop_pixel_data=True))
+    assert (outcome.status, "PixelData" in read(outcome.location)) == (0xB000, False)
+    without = data_set(pixel_data=None)
+    _, outcome = in_receive(receiver(tmp_path), without, lambda i: i.replace(other_data_set()))
+    assert outcome.status == 0xB000
+
+
+# Where it is refused
+
+
+def replace_all(instance: Instance) -> None:
+    instance.replace(other_data_set(PixelData=b"abcd", BitsAllocated=8))
+
+
+def replace_head(instance: Instance) -> None:
+    instance.replace_header(other_data_set())
+
+
+BOTH = pytest.mark.parametrize("replace", [replace_all, replace_head])
+
+
+@BOTH
+def test_not_with_bit_preserving(tmp_path: Path, replace: Any) -> None:
+    with pytest.raises(PermissionError, match="bit-preserving"):
+        in_receive(receiver(tmp_path, storage_mode="bit-preserving"), data_set(), replace)
+
+
+@BOTH
+def test_not_in_an_unknown_encoding(tmp_path: Path, replace: Any) -> None:
+    with pytest.raises(PermissionError, match="not known"):
+        in_receive(receiver(tmp_path), data_set(), replace, syntax=UNKNOWN)
+
+
+@BOTH
+@pytest.mark.parametrize("hook", ["choose_subdir", "choose_filename", "write", "stored"])
+def test_not_in_other_hooks(tmp_path: Path, replace: Any, hook: str, caplog: pytest.LogCaptureFixture) -> None:
+    outcome = send(receiver(tmp_path, hooks(**{hook: lambda instance: replace(instance)})), data_set())
+    assert outcome.status == (0 if hook == "stored" else 0x0110)
+    assert "PermissionError" in caplog.text
+
+
+def test_values_that_cannot_be_encoded_refuse_the_instance(tmp_path: Path) -> None:
+    def spoil(instance: Instance) -> None:
+        header = instance.header
+        header.add_new(0x00280010, "US", "many")
+        instance.replace_header(header)
+
+    assert send(receiver(tmp_path, hooks(receive=spoil)), data_set()).status == 0x0110
+    assert names(tmp_path) == []
+
+
+def test_a_warning_of_the_plugins_own_counts(tmp_path: Path) -> None:
+    def receive(instance: Instance) -> Warn:
+        anonymise(instance)
+        return Warn(0xB006, "elements discarded")
+
+    outcome = send(receiver(tmp_path, hooks(receive=receive)), data_set())
+    assert (outcome.status, outcome.comment) == (0xB006, "elements discarded")
+    assert read(outcome.location).PatientID == "17"
+
+
+def test_nothing_is_lost_of_other_pixel_data(tmp_path: Path) -> None:
+    """Float pixel data are pixel data; what follows them stays too."""
+    floats = Node(0x7FE00008, "OF", PIXELS)
+    data = encode([Node(0x00080060, "CS", b"CT"), floats, PIXEL_DATA, TRAILER], EXPLICIT_LITTLE)
+    _, outcome = in_receive(receiver(tmp_path), data, lambda i: i.replace_header(other_data_set()))
+    assert stored_data(outcome.location).endswith(encode([floats, PIXEL_DATA, TRAILER], EXPLICIT_LITTLE))
+
+
+LOWER = Node(0x00100020, "LO", b"16")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [*HEAD, Node(0x7FE10010, "LO", b"SITE"), Node(0x7FE11001, "UN", b"kept"), PIXEL_DATA, TRAILER],
+        [*HEAD, Node(0x7FE10010, "LO", b"SITE"), Node(0x7FE11001, "UN", LARGE_VALUE), PIXEL_DATA],
+        [*HEAD, PIXEL_DATA, LOWER],
+    ],
+    ids=["private element above", "large one", "behind the pixel data"],
+)
+def test_what_is_out_of_order_stays(tmp_path: Path, before: list[Node]) -> None:
+    data = encode(before, EXPLICIT_LITTLE)
+    _, outcome = in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.header))
+    assert stored_data(outcome.location) == data
+
+
+@pytest.mark.parametrize(
+    "tail", [bytes(16), item(SEQUENCE_END, 0, EXPLICIT_LITTLE) + b"whatever"], ids=["zeros", "stray delimiter"]
+)
+@pytest.mark.parametrize("syntax", [EXPLICIT_LE, DEFLATED])
+def test_what_nobody_understands_stays(tmp_path: Path, tail: bytes, syntax: str) -> None:
+    data = data_set(pixel_data=None) + tail
+    sent = deflate(data) if syntax == DEFLATED else data
+    _, outcome = in_receive(receiver(tmp_path), sent, lambda i: i.replace_header(i.header), syntax=syntax)
+    assert inflated(stored_data(outcome.location), syntax) == data
+
+
+def test_behind_a_stray_delimiter_may_be_pixel_data(tmp_path: Path) -> None:
+    data = data_set(pixel_data=None) + item(SEQUENCE_END, 0, EXPLICIT_LITTLE) + encode([PIXEL_DATA], EXPLICIT_LITTLE)
+    with pytest.raises(ValueError, match="drop_pixel_data"):
+        in_receive(receiver(tmp_path), data, lambda i: i.replace(other_data_set()))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encode([*HEAD, HEAD[-1], PIXEL_DATA], EXPLICIT_LITTLE), r"\(0028,0011\) is there twice"),
+        (encode([*HEAD, PIXEL_DATA], IMPLICIT_LITTLE), "implicit VR"),
+        (encode([*HEAD, LOWER, *HEAD[:3], PIXEL_DATA], EXPLICIT_LITTLE), "more than 9 elements|is there twice"),
+        (data_set(*(Node(0x00091001 + n, "UN", b"") for n in range(9))), "more than 9 elements"),
+        (data_set(*(Node(0x00091001 + n, "SQ", []) for n in range(9))), "more than 9 elements"),
+    ],
+    ids=["repeated", "in another encoding", "out of order", "too many", "too many sequences"],
+)
+def test_nothing_is_replaced_where_some_would_be_lost(
+    tmp_path: Path, data: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walker, "MAX_ELEMENTS", 9)
+    with pytest.raises(ValueError, match=reason):
+        in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.header))
+    with pytest.raises(ValueError, match="drop_pixel_data"):
+        in_receive(receiver(tmp_path), data, lambda i: i.replace(other_data_set()))
+    assert stored_data(f"{tmp_path}/CT.{INSTANCE}") == data
+
+
+def test_what_a_plugin_spoils_is_not_the_senders_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replacement, "encode", lambda dataset, encoding: b"garbage")
+    outcome = send(receiver(tmp_path, hooks(receive=lambda instance: replace_all(instance))), data_set())
+    assert outcome.status == 0x0110

@@ -1,0 +1,208 @@
+"""The program's way from argv to the supervisor: what it checks in which order, what it says, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dcmrecv_core import cli
+from dcmrecv_core.net.supervisor import supervisor
+from dcmrecv_core.settings import contexts
+from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage import temporary
+from dcmrecv_core.storage.temporary import Capabilities
+from support.uids import CT, EXPLICIT_LE, FIND, IMPLICIT_LE, VERIFICATION
+
+Run = Callable[..., int]
+IMPORT = "from dcmrecv_core import hookimpl\n"
+
+
+pytestmark = pytest.mark.usefixtures("logging_as_before")
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """What would have been served with."""
+    found: list[Settings] = []
+
+    class Supervisor:
+        def __init__(self, settings: Settings, plugins: object, listeners: list[socket.socket], *_: object) -> None:
+            found.append(settings)
+            for listener in listeners:
+                listener.close()
+
+        def run(self) -> int:
+            return 0
+
+    monkeypatch.setattr(supervisor, "Supervisor", Supervisor)
+    return found
+
+
+@pytest.fixture
+def run(tmp_path: Path, served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs it in a fresh directory on a free port, or on `port`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def start(*arguments: str, port: int | None = None) -> int:
+        if port is None:
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                port = probe.getsockname()[1]
+        return cli.main(["--bind", "127.0.0.1", *arguments, str(port)])
+
+    return start
+
+
+def test_serves(run: Run, served: list[Settings], capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("-v", "-aet", "SCP") == 0
+    assert [settings.ae_title for settings in served] == ["SCP"]
+    assert capfd.readouterr().err.splitlines() == [
+        "I: configuring service class provider ...",
+        "W: no configuration file specified, SCP will only support the Verification SOP Class",
+        "I: starting service class provider and listening ...",
+    ]
+
+
+def test_an_odd_maximum_length_is_not_changed_without_a_word(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("-pm", "-pdu", "4097") == 0
+    assert capfd.readouterr().err == "W: ASSOC: PDV receive length 4097 is odd (using 4096)\n"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "--list-plugins"])
+def test_prints_and_ends(capfd: pytest.CaptureFixture[str], served: list[Settings], option: str) -> None:
+    assert cli.main([option]) == 0
+    out, err = capfd.readouterr()
+    assert out.endswith("\n")
+    assert err == ""
+    assert served == []
+
+
+def test_lists_plugins_that_are_named(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "listed.py").write_text(IMPORT + "@hookimpl\ndef stored(instance, location): pass\n")
+    assert cli.main(["--list-plugins", "--plugin", "listed"]) == 0
+    assert capfd.readouterr().out.startswith("listed: active (--plugin listed)\n  hooks   stored\n")
+    assert cli.main(["--list-plugins", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["order"]["choose_filename"] == ["instance-uid"]
+
+
+def test_explains(tmp_path: Path, run: Run, served: list[Settings], capfd: pytest.CaptureFixture[str]) -> None:
+    """In the original's order, as far as that matters without a network."""
+    assert cli.main(["--explain", "-xf", "absent", "x", "-od", "missing", "none"]) == 66
+    assert cli.main(["--explain", "-od", "missing", "none"]) == 45
+    assert cli.main(["--explain", "--plugin", "absent.naming", "none"]) == 1
+    capfd.readouterr()
+    assert cli.main(["--explain", "none", "other"]) == 1
+    assert capfd.readouterr().out == "none: No such file or directory\nother: No such file or directory\n"
+    assert served == []
+
+
+@pytest.mark.parametrize("arguments", [["--foo"], ["-ta", "0"], ["--plugin", "nowhere.naming"]], ids=" ".join)
+def test_command_lines_that_cannot_be_read(
+    run: Run, served: list[Settings], capfd: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run(*arguments) == 1
+    assert "error: " in capfd.readouterr().err
+    assert served == []
+
+
+def test_checks_in_dcmrecvs_order(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    """Everything is wrong at first; what is reported is put right, one after the other."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run("-xf", "absent", "x", "-od", "missing", port=port) == 66
+        assert run("-od", "missing", port=port) == 45
+        assert run(port=port) == 64
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("F: cannot")]
+    assert errors == [
+        "F: cannot load association configuration: unable to open configuration file: absent",
+        "F: cannot specify output directory: Directory does not exist",
+        f"F: cannot start SCP and listen on port {port}: TCP Initialization Error: Address already in use",
+    ]
+
+
+def test_a_plugin_that_refuses_the_settings(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "refusing.py").write_text(
+        IMPORT + "@hookimpl\ndef configure(settings): raise ValueError('no licence')\n"
+    )
+    assert run("--plugin", "refusing") == 1
+    assert capfd.readouterr().err == "F: plugin refusing: configure: ValueError: no licence\n"
+
+
+SAID = {
+    "nothing": ("", [], "W: no configuration file specified, SCP will only support the Verification SOP Class"),
+    "promiscuous": ("", ["-pm"], None),
+    "storage": (
+        "@hookimpl\ndef stored(instance, location): pass\n",
+        [],
+        "I: no presentation contexts configured, but a storage plugin: accepting all storage SOP classes",
+    ),
+    "negotiating": ("@hookimpl\ndef negotiate(association): pass\n", [], None),
+}
+
+
+@pytest.mark.parametrize(("plugin", "arguments", "line"), SAID.values(), ids=SAID)
+def test_says_what_is_accepted(
+    tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str], plugin: str, arguments: list[str], line: str | None
+) -> None:
+    name = "said_" + str(abs(hash(plugin)))
+    if plugin:
+        (tmp_path / f"{name}.py").write_text(IMPORT + plugin)
+        arguments = [*arguments, "--plugin", name]
+    assert run("-v", *arguments) == 0
+    assert capfd.readouterr().err.splitlines()[1:-1] == ([line] if line else [])
+
+
+def test_an_output_directory_that_is_not_writable(
+    run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli.os, "access", lambda path, mode: not mode & os.W_OK)  # root may write everywhere
+    assert run() == 45
+    assert capfd.readouterr().err.endswith("F: cannot specify output directory: Directory is not writable\n")
+
+
+def test_an_output_directory_on_a_sick_disk(
+    run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> Capabilities:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(temporary.Capabilities, "probe", fail)
+    assert run() == 45
+    assert "F: cannot specify output directory: [Errno 5] Input/output error\n" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "code"), [("+fd", 0), ("+fu", 45), ("+fsu", 45), ("+fst", 45), ("--on-duplicate keep", 45)]
+)
+def test_unique_names_need_a_file_system_that_does_not_overwrite(
+    run: Run, monkeypatch: pytest.MonkeyPatch, option: str, code: int
+) -> None:
+    monkeypatch.setattr(temporary.Capabilities, "probe", lambda _: Capabilities(unnamed=False, noclobber=False))
+    assert run(*option.split()) == code
+
+
+def test_elsewhere_a_clear_error(run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.os, "name", "nt")
+    assert cli.main(["11112"]) == 1
+    assert "POSIX" in capfd.readouterr().err
+
+
+def test_the_default_is_verification_in_implicit_little_endian() -> None:
+    [context] = contexts.verification_only()
+    assert (context.abstract_syntax, context.transfer_syntaxes) == (VERIFICATION, (IMPLICIT_LE,))
+
+
+def test_standard_storage_prefers_what_everybody_reads() -> None:
+    supported = {context.abstract_syntax: context.transfer_syntaxes for context in contexts.standard_storage()}
+    assert {VERIFICATION, CT} <= supported.keys()
+    assert FIND not in supported, "a query is no storage"
+    for syntaxes in supported.values():
+        assert syntaxes is not None
+        assert syntaxes[:2] == (EXPLICIT_LE, IMPLICIT_LE)
+        assert "1.2.840.10008.1.2.4.90" in syntaxes
+        assert len(set(syntaxes)) == len(syntaxes)

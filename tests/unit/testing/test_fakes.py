@@ -1,0 +1,64 @@
+"""The kit's instances and associations: the receiver's own, but for the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
+def test_an_instance_is_what_a_receiver_would_have_received(syntax: str) -> None:
+    dataset = sample_dataset(transfer_syntax_uid=syntax, PatientName="山田^太郎", Rows=4)
+    instance = fake_instance(dataset)
+    assert instance.transfer_syntax_uid == syntax
+    assert instance.sop_instance_uid == dataset.SOPInstanceUID
+    assert instance.modality_prefix == "CT"
+    assert instance.get("PatientName") == "山田^太郎"
+    assert instance.get("StationName", "none") == "none"
+    raw = instance.raw("Rows")
+    assert raw is not None
+    assert raw.value == (b"\0\4" if syntax == ExplicitVRBigEndian else b"\4\0")
+    assert instance.header.Rows == 4
+    with instance.open() as file:
+        stored = dcmread(file)
+    assert stored.file_meta.TransferSyntaxUID == syntax
+    assert stored.PixelData == dataset.PixelData
+
+
+def test_the_data_set_that_is_given_stays_as_it_is() -> None:
+    dataset = sample_dataset()
+    before = dataset.to_json()
+    fake_instance(dataset)
+    assert dataset.to_json() == before
+
+
+def test_an_encoding_that_nobody_knows() -> None:
+    with pytest.raises(ValueError, match=r"1\.2\.3"):
+        fake_instance(sample_dataset(transfer_syntax_uid="1.2.3"))
+
+
+def test_save_and_replace_are_the_real_ones(tmp_path: Path) -> None:
+    instance = fake_instance(output_directory=tmp_path, in_receive=True)
+    instance.replace(sample_dataset(PatientID="0815"))
+    path = instance.save("a/b.dcm")
+    assert path == f"{tmp_path}/a/b.dcm"
+    assert dcmread(path).PatientID == "0815"
+    with pytest.raises(PermissionError, match="receive hook only"):
+        fake_instance().replace(sample_dataset())
+
+
+def test_save_asks_for_a_directory() -> None:
+    with pytest.raises(PermissionError, match="output_directory=tmp_path"):
+        fake_instance().save("file.dcm")
+
+
+def test_who_sent_it() -> None:
+    association = fake_association(calling_ae_title="CT1", peer_address="192.0.2.1")
+    instance = fake_instance(association=association, attempt=2)
+    assert instance.association.calling_ae_title == "CT1"
+    assert instance.attempt == 2
