@@ -1,16 +1,23 @@
 """A DICOM storage receiver (Storage and Verification SCP) whose every stage is a plugin hook.
 
-The way of an instance:
+The way of an instance, with the folder for each step (docs/architecture.md has it drawn):
 
-    socket bytes -> PDU -> PDV -> command set / data set fragments      proto/   (no I/O)
-      -> Instance, spooled in memory or on disk                          receive/
-        -> hooks: receive, choose_subdir, choose_filename, write         plugins.py, hookspecs.py
-          -> file published atomically -> hook: stored                   receive/
-            -> C-STORE-RSP                                               proto/
-    before it all: A-ASSOCIATE-RQ -> hook: negotiate -> A-ASSOCIATE-AC or -RJ
+    command line, settings file -> Settings                             cli.py, config/, settings/
+    connection -> A-ASSOCIATE-RQ -> an idle worker                      net/supervisor/
+      -> hook negotiate -> A-ASSOCIATE-AC or -RJ                        net/worker/, proto/
+    P-DATA-TF -> command set, fragments of a data set                   proto/
+      -> spooled in memory or in an unnamed file                        receive/, storage/
+        -> its structure checked, its elements found                    dataset/
+          -> hooks receive, choose_subdir, choose_filename, write       api/hookspecs.py, hooks/
+            -> a file under its name, whole and durable                 storage/
+              -> hook stored                                            hooks/
+                -> C-STORE-RSP                                          proto/, net/worker/
 
-`net/` owns the sockets, processes, signals and clocks and joins the two; `cli.py` turns a command line into settings.
-What stands here is the public interface: all that a plugin may import.
+Beside it: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `testing/`, the kit for plugins' tests;
+`compiled.py`, which finds the compiled parts; `process.py`, what the program does to its own process. Each folder opens
+with a map of its modules; imports go down only (the contracts in pyproject.toml).
+
+What this module re-exports is the public interface: all that a plugin may import.
 """
 
 from dcmrecv_core.api.errors import ConfigurationError, PluginError, StatusError, StorageError

@@ -22,7 +22,7 @@ from dcmrecv_core.api.errors import (
 from dcmrecv_core.config import help
 from dcmrecv_core.config.association_profiles import AssociationConfigurationError
 from dcmrecv_core.config.configuration import Configuration
-from dcmrecv_core.logs import setup as logs
+from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.net.supervisor.listener import inherited_count, open_listeners
 
 if TYPE_CHECKING:
@@ -78,13 +78,14 @@ def _main(program: str, arguments: list[str]) -> int:
             check(line.settings)
             sys.stdout.write(dump(line, configuration.options))
             return 0
-        logs.setup(line.settings)
+        log_wiring = LogWiring()
+        log_wiring.apply(line.settings)
     except (CommandLineError, PluginError, ConfigurationError) as error:
         sys.stderr.write(help.error_text(error))
         return error.exit_code
     sys.stderr.write(line.arguments)
     try:
-        return _explain(line, plugins) if line.action == "explain" else _run(configuration)
+        return _explain(line, plugins) if line.action == "explain" else _run(configuration, log_wiring)
     except StartError as error:
         _log_start_error(error)
         return error.exit_code
@@ -114,7 +115,7 @@ def _explain(line: CommandLine, plugins: Plugins) -> int:
     return code
 
 
-def _run(configuration: Configuration) -> int:
+def _run(configuration: Configuration, log_wiring: LogWiring) -> int:
     settings, plugins = configuration.line.settings, configuration.plugins
     log.debug("%s\n", help.VERSION_LINE)
     log.info("configuring service class provider ...")
@@ -137,7 +138,9 @@ def _run(configuration: Configuration) -> int:
     from dcmrecv_core.net.supervisor.reload import SettingsSource
     from dcmrecv_core.net.supervisor.supervisor import Supervisor
 
-    source = SettingsSource(lambda: configuration.read().settings, _check_output_directory, contexts.make, key_of)
+    source = SettingsSource(
+        lambda: configuration.read().settings, _check_output_directory, contexts.make, key_of, log_wiring.apply
+    )
     return Supervisor(settings, plugins, listeners, capabilities, source, tls).run()
 
 

@@ -20,13 +20,22 @@ for name, place in (("dcmrecv_core", ROOT), ("dcmrecv_builtin", ROOT / "plugins"
 @pytest.fixture
 def logging_as_before() -> Iterator[None]:
     """Undoes what a test sets up in Python's logging."""
-    root = logging.getLogger()
-    handlers, level, factory = root.handlers[:], root.level, logging.getLogRecordFactory()
+    root, factory, last_resort = logging.getLogger(), logging.getLogRecordFactory(), logging.lastResort
+    names = ["", *logging.root.manager.loggerDict]
+    before = {logger: _state(logger) for logger in map(logging.getLogger, names)}
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    for name in ("", *logging.root.manager.loggerDict):
+        logger = logging.getLogger(name)
+        level, logger.propagate, handlers, parent = before.get(logger, (logging.NOTSET, True, [], logger.parent))
+        logger.handlers[:] = handlers
+        logger.parent = parent if logger is not root else None
+        logger.setLevel(level)
     logging.setLogRecordFactory(factory)
-    logging.getLogger("dcmrecv").setLevel(logging.NOTSET)
+    logging.lastResort = last_resort
+
+
+def _state(logger: logging.Logger) -> tuple[int, bool, list[logging.Handler], logging.Logger | None]:
+    return logger.level, logger.propagate, logger.handlers[:], logger.parent
 
 
 @pytest.fixture

@@ -1,1 +1,12 @@
-"""TODO map of api."""
+"""What third parties may rely on: `dcmrecv_core` re-exports it, docs/plugins/api-version.md says what is promised.
+
+    version     names and versions of the program and of this interface
+    hookspecs   the contract: every hook, in the order in which an instance meets them
+    settings    what a hook may read of the settings
+    options     options that plugins declare in `add_options`
+    model       what hooks see (Association, Instance) and what they return (SupportedContext, Refuse, Name ...)
+    names       text from the network -> a file name that stays in its directory (`escape`)
+    errors      every error that is raised on purpose, by what it turns into: exit code, A-ABORT, status
+
+The lowest floor: nothing here imports another room.
+"""

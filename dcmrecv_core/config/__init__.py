@@ -1,1 +1,15 @@
-"""TODO map of config."""
+"""How an administrator says what the receiver is to do: command line and settings file -> `Settings`.
+
+    options/               the one table of options, from which all of the following is derived
+    configuration          one reading of all below, which SIGHUP can repeat; loads the plugins named
+      commandline            tokens -> `CommandLine`: settings and what the program is to do
+      settings_file          `--settings FILE.toml` -> the same values
+        settings_keys          the keys of such a file, derived from the table
+        context_tables         its `[[contexts]]`
+        toml_place             where in the file an error is, for its text
+      association_profiles   `-xf FILE PROFILE` -> presentation contexts
+    settings_dump          `Settings` -> a settings file (`--dump-settings`)
+    help                   `--help`, `--version`, error texts
+
+What the values mean is said in `settings/`. Nothing here opens a socket or touches the output directory.
+"""

@@ -21,7 +21,8 @@ from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.config.options import tls as tls_options
 from dcmrecv_core.config.options.option import Action, Option, range_fault, scan_integer
 from dcmrecv_core.config.options.table import BY_NAME, OPTIONS, PORT
-from dcmrecv_core.logs import setup as logs
+from dcmrecv_core.logs.records import LEVELS
+from dcmrecv_core.logs.setup import read_config
 from dcmrecv_core.settings.settings import Settings
 
 _ENDING_ACTIONS: tuple[Action, ...] = ("help", "version", "list-ciphers")
@@ -224,7 +225,7 @@ def _check_logging(effective: Mapping[str, tuple[Option, tuple[str, ...]]]) -> N
         if name == "--log-config":
             if "--log-level" in effective:
                 raise CommandLineError("--log-config not allowed with --log-level")
-            logs.read_config(texts[0])
+            read_config(texts[0])
 
 
 def _hides_errors(effective: Mapping[str, tuple[Option, tuple[str, ...]]]) -> bool:
@@ -232,7 +233,7 @@ def _hides_errors(effective: Mapping[str, tuple[Option, tuple[str, ...]]]) -> bo
     level = Settings().log_level
     for option, texts in effective.values():
         level = option.convert(texts) if option.key == "log_level" else option.sets.get("log_level", level)
-    return logs.LEVELS[level] > logs.LEVELS["error"]
+    return LEVELS[level] > LEVELS["error"]
 
 
 def _arguments(program: str, tokens: list[str]) -> str:
@@ -264,9 +265,9 @@ def _settings(
 
 
 def _check_verbose(name: str, values: Mapping[str, Any]) -> None:
-    # What a --log-config file enables is known only when it is in force: logs.setup checks that.
-    level = logs.LEVELS[values.get("log_level", Settings().log_level)]
-    if level > logs.LEVELS["info"] and "log_config" not in values:
+    # What a --log-config file enables is known only when it is in force: LogWiring checks that.
+    level = LEVELS[values.get("log_level", Settings().log_level)]
+    if level > LEVELS["info"] and "log_config" not in values:
         raise CommandLineError(f"{name} only allowed with verbose mode")
 
 

@@ -19,7 +19,7 @@ from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.config.settings_keys import CONTEXTS, KEYS, PLUGIN_TABLES
 from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.hooks.plugins import Plugins
-from dcmrecv_core.logs import setup as logs
+from dcmrecv_core.logs.setup import read_config
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
@@ -42,7 +42,7 @@ def check(settings: Settings) -> None:
     cannot be used.
     """
     if settings.log_config is not None:
-        logs.read_config(settings.log_config)
+        read_config(settings.log_config)
     built_in = Plugins()
     built_in.add_builtins(settings)
     built_in.configure(settings)

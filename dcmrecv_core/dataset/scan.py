@@ -1,12 +1,5 @@
 """Is this a data set in its transfer syntax, and where are its elements?
 
-    sources.py   bytes: in memory, in a spooled file, or inflated from either
-    encodings.py transfer syntaxes, layouts of headers
-    walker.py    the walk
-    stretches.py what data sets have in common: makes it faster
-    regular.py   what leaves nothing to remark, by the compiled part if there is one
-    elements.py  what it yields
-
 What is refused, with `DataSetError`: nothing at all; data that end inside a header, a value, or a sequence that wants a
 delimiter; lengths that overrun the enclosing item; a VR that is not even text; no item where one must be; deflated
 data that do not inflate or to more than `MAX_INFLATED_STEPS` elements; sequences more than `MAX_DEPTH` deep. What is

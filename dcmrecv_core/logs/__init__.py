@@ -1,15 +1,16 @@
-"""Logging as DCMTK's log4cplus does it, on Python's logging.
+"""Log lines: DCMTK's by default, or whatever `--log-config` makes of them, on Python's logging.
 
-    properties.py   `--log-config FILE` -> keys and values, ${...} expanded
-    log4cplus.py    keys and values -> loggers: levels, appenders, additivity
-      names.py        DCMTK's names for our loggers
-      appenders.py    an appender's keys -> a handler
-        console.py      standard output and error, that no reader may hold up
-        files.py        files that several processes write and roll
-        syslog.py       the local or a remote syslog
-        filters.py      which records an appender takes
-        layouts.py      a record -> text
-    records.py      what all share: levels, escaping
+    setup             the way in: settings -> handlers and levels, at the start and at each reload
+      records           what all share: levels, escaping of control characters, DCMTK's lines
+      console           standard output and error, which no reader can hold up
+      properties        `--log-config FILE` in log4cplus' format -> keys and values, ${...} expanded
+      log4cplus         keys and values -> loggers: levels, appenders, additivity
+        names             DCMTK's names for our loggers
+        appenders         an appender's keys -> a handler
+          files             files that several processes write and roll
+          syslog            the local or a remote syslog
+          filters           which records an appender takes
+          layouts           a record -> text
 
-Nothing here is loaded without `--log-config`, but properties.py, names.py, records.py and console.py.
+Without `--log-config` only setup, records, console, names and properties are loaded.
 """

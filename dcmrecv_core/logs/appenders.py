@@ -21,14 +21,12 @@ from dcmrecv_core.logs.properties import Properties
 
 
 class Surroundings(NamedTuple):
-    """What appenders depend on beside their keys: the base of relative file names, and the program's name."""
+    """What appenders depend on beside their keys: the base of relative file names, the program's name, and the files
+    that have been opened before: a reload goes on with them, even if the configuration says to truncate."""
 
     directory: str
     program: str
-
-
-_begun: Final[set[str]] = set()
-"""Files that have been opened before: a reload goes on with them, even if the configuration says to truncate."""
+    opened: set[str]
 
 
 def make(name: str, kind: str, properties: Properties, surroundings: Surroundings) -> logging.Handler | None:
@@ -65,7 +63,7 @@ def _console(properties: Properties, surroundings: Surroundings) -> logging.Hand
 
 def _file(properties: Properties, surroundings: Surroundings) -> logging.Handler:
     path = _path(properties, surroundings)
-    return FileHandler(path, truncate=_truncates(path, properties, append=False))
+    return FileHandler(path, truncate=_truncates(path, properties, surroundings, append=False))
 
 
 def _rolling_file(properties: Properties, surroundings: Surroundings) -> logging.Handler:
@@ -78,7 +76,7 @@ def _rolling_file(properties: Properties, surroundings: Surroundings) -> logging
         path,
         max_bytes=max(size, MIN_ROLLING_SIZE),
         backups=properties.number("MaxBackupIndex", 1),
-        truncate=_truncates(path, properties, append=True),
+        truncate=_truncates(path, properties, surroundings, append=True),
     )
 
 
@@ -92,7 +90,7 @@ def _daily_rolling_file(properties: Properties, surroundings: Surroundings) -> l
         path,
         schedule=schedule.upper(),
         backups=properties.number("MaxBackupIndex", 10),
-        truncate=_truncates(path, properties, append=True),
+        truncate=_truncates(path, properties, surroundings, append=True),
     )
 
 
@@ -100,11 +98,11 @@ def _path(properties: Properties, surroundings: Surroundings) -> str:
     return os.path.join(surroundings.directory, properties["File"])
 
 
-def _truncates(path: str, properties: Properties, *, append: bool) -> bool:
+def _truncates(path: str, properties: Properties, surroundings: Surroundings, *, append: bool) -> bool:
     given = properties.flag("Append")
     append = append if given is None else given
-    is_new = path not in _begun
-    _begun.add(path)
+    is_new = path not in surroundings.opened
+    surroundings.opened.add(path)
     return is_new and not append
 
 

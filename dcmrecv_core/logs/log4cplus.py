@@ -18,8 +18,8 @@ from dcmrecv_core.logs.records import LineFormatter
 _PID: Final = os.getpid()  # of the process that was started, whoever of its children asks
 
 
-def configure(config: Properties, directory: str) -> None:
-    """Set up Python's logging. Relative file names mean `directory`.
+def configure(config: Properties, directory: str, opened: set[str]) -> None:
+    """Set up Python's logging. Relative file names mean `directory`; log files in `opened` are not truncated again.
 
     Mistakes are said on standard error and cost only the appender or logger that has them; what leaves nothing to go
     by raises CommandLineError: an unknown level of the root logger (there the original crashes) and a ${variable} that
@@ -33,14 +33,13 @@ def configure(config: Properties, directory: str) -> None:
     root_config = _words(properties.get("rootLogger", ""))
     if root_config and filters.level_of(root_config[0]) is None:
         raise CommandLineError(f"Specified --log-config file sets an unknown level for rootLogger: {root_config[0]}")
-    surroundings = appenders.Surroundings(directory, program)
+    surroundings = appenders.Surroundings(directory, program, opened)
     handlers: dict[str, logging.Handler] = {}
     for name, kind in (declared := properties.below("appender.")).items():
         if "." not in name:
             handler = appenders.make(name, kind, declared.below(name + "."), surroundings)
             if handler is not None:
                 handlers[name] = handler
-    names.hang()
     if root_config:
         _configure_logger(logging.getLogger(), root_config, handlers)
     else:

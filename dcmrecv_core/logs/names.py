@@ -18,7 +18,6 @@ _PARENTS: Final = {
     "dcmrecv.receive": "dcmtk.dcmnet",
     "dcmrecv.tls": "dcmtk.dcmtls",
 }
-_hung: Final[dict[logging.Logger, logging.Logger | None]] = {}
 
 
 @cache
@@ -35,19 +34,15 @@ def configured(name: str) -> logging.Logger:
     return logging.getLogger(_renamed(name, *_APPLICATION))
 
 
-def hang() -> None:
-    """Put our loggers below those of DCMTK, so that they inherit levels and appenders from them."""
+def attach_to_dcmtk() -> dict[logging.Logger, logging.Logger | None]:
+    """Put our loggers below those of DCMTK, so that they inherit levels and appenders from them; returns the parents
+    that they had before."""
+    before: dict[logging.Logger, logging.Logger | None] = {}
     for ours, theirs in _PARENTS.items():
         logger = logging.getLogger(ours)
-        _hung[logger] = logger.parent
+        before[logger] = logger.parent
         logger.parent = logging.getLogger(theirs)
-
-
-def unhang() -> None:
-    """Put them back."""
-    for logger, parent in _hung.items():
-        logger.parent = parent
-    _hung.clear()
+    return before
 
 
 def _renamed(name: str, prefix: str, other: str) -> str:

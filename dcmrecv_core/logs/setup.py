@@ -19,12 +19,10 @@ from dcmrecv_core.api.errors import CommandLineError
 from dcmrecv_core.logs import names
 from dcmrecv_core.logs.console import ConsoleHandler
 from dcmrecv_core.logs.properties import PREFIX, Properties
-from dcmrecv_core.logs.records import LEVELS, TRACE, LineFormatter, Record, escape
+from dcmrecv_core.logs.records import LEVELS, TRACE, LineFormatter, Record
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
-
-__all__ = ["LEVELS", "escape", "read_config", "setup"]
 
 _NO_SETTINGS: Final = "Specified --log-config file does not contain any settings"
 _NO_VALID_SETTINGS: Final = "Specified --log-config file does not contain any valid settings"
@@ -45,29 +43,71 @@ class LogSettings(Protocol):
     def working_directory(self) -> str: ...
 
 
-def setup(settings: LogSettings) -> None:
-    """Log as `-q`, `-v`, `-d`, `-ll`, `-lc` and `+v` say; may be called again with other settings.
+class LogWiring:
+    """How this process logs: what `-q`, `-v`, `-d`, `-ll`, `-lc` and `+v` made of Python's logging. One a process."""
 
-    Raises CommandLineError if the file of `-lc` cannot be used.
-    """
-    logging.addLevelName(TRACE, "TRACE")
-    logging.setLogRecordFactory(Record)
-    warnings.showwarning = _log_warning
-    _undo_config()
-    root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, ConsoleHandler)]:
-        root.removeHandler(handler)
-    if settings.log_config is None:
-        console = ConsoleHandler()
-        console.setFormatter(LineFormatter())
-        root.addHandler(console)
-        root.setLevel(LEVELS[settings.log_level])
-    else:
-        _configure(read_config(settings.log_config), settings.working_directory)
-    if not logging.getLogger("dcmrecv").isEnabledFor(logging.INFO):
-        for name, wanted in (("--verbose-pc", settings.verbose_pc), ("--trace-hooks", settings.trace_hooks)):
-            if wanted:
-                raise CommandLineError(f"{name} only allowed with verbose mode")
+    def __init__(self) -> None:
+        self._changed: dict[logging.Logger, tuple[int, bool, list[logging.Handler]]] = {}
+        """What a --log-config file changed: level and propagation before it, and the handlers that it added."""
+        self._parents: dict[logging.Logger, logging.Logger | None] = {}
+        """The parents that our loggers had before they were attached to DCMTK's."""
+        self._opened: set[str] = set()
+        self._last_resort = logging.lastResort
+
+    def apply(self, settings: LogSettings) -> None:
+        """Log as the settings say; may be called again with other ones.
+
+        Raises CommandLineError if the file of `-lc` cannot be used.
+        """
+        logging.addLevelName(TRACE, "TRACE")
+        logging.setLogRecordFactory(Record)
+        warnings.showwarning = _log_warning
+        self._undo_config()
+        root = logging.getLogger()
+        for handler in [handler for handler in root.handlers if isinstance(handler, ConsoleHandler)]:
+            root.removeHandler(handler)
+        if settings.log_config is None:
+            console = ConsoleHandler()
+            console.setFormatter(LineFormatter())
+            root.addHandler(console)
+            root.setLevel(LEVELS[settings.log_level])
+        else:
+            self._configure(read_config(settings.log_config), settings.working_directory)
+        if not logging.getLogger("dcmrecv").isEnabledFor(logging.INFO):
+            for name, wanted in (("--verbose-pc", settings.verbose_pc), ("--trace-hooks", settings.trace_hooks)):
+                if wanted:
+                    raise CommandLineError(f"{name} only allowed with verbose mode")
+
+    def _configure(self, config: dict[str, Any] | RawConfigParser | Properties, directory: str) -> None:
+        before = {logger: (logger.level, logger.propagate, logger.handlers[:]) for logger in _loggers()}
+        try:
+            if isinstance(config, Properties):
+                from dcmrecv_core.logs import log4cplus
+
+                self._parents = names.attach_to_dcmtk()
+                log4cplus.configure(config, directory, self._opened)
+            else:
+                _configure_python(config)
+        finally:
+            for logger in _loggers():
+                level, propagate, handlers = before.get(logger, (logging.NOTSET, True, []))
+                added = [handler for handler in logger.handlers if handler not in handlers]
+                if added or (level, propagate) != (logger.level, logger.propagate):
+                    self._changed[logger] = (level, propagate, added)
+
+    def _undo_config(self) -> None:
+        """Let go of what the last --log-config did, its open files too: they may have been rotated away."""
+        for logger, parent in self._parents.items():
+            logger.parent = parent
+        self._parents = {}
+        logging.lastResort = self._last_resort
+        for logger, (level, propagate, added) in self._changed.items():
+            for handler in added:
+                logger.removeHandler(handler)
+                handler.close()
+            logger.setLevel(level)
+            logger.propagate = propagate
+        self._changed.clear()
 
 
 def _log_warning(
@@ -152,23 +192,6 @@ def _parse_ini(text: str) -> RawConfigParser:
     return parser
 
 
-def _configure(config: dict[str, Any] | RawConfigParser | Properties, directory: str) -> None:
-    before = {logger: (logger.level, logger.propagate, logger.handlers[:]) for logger in _loggers()}
-    try:
-        if isinstance(config, Properties):
-            from dcmrecv_core.logs import log4cplus
-
-            log4cplus.configure(config, directory)
-        else:
-            _configure_python(config)
-    finally:
-        for logger in _loggers():
-            level, propagate, handlers = before.get(logger, (logging.NOTSET, True, []))
-            added = [handler for handler in logger.handlers if handler not in handlers]
-            if added or (level, propagate) != (logger.level, logger.propagate):
-                _configured[logger] = (level, propagate, added)
-
-
 def _configure_python(config: dict[str, Any] | RawConfigParser) -> None:
     # disable_existing_loggers would silence the loggers that our modules made when they were imported
     import logging.config
@@ -182,26 +205,6 @@ def _configure_python(config: dict[str, Any] | RawConfigParser) -> None:
         raise CommandLineError(f"{_NO_VALID_SETTINGS}: {error}") from error
 
 
-_configured: Final[dict[logging.Logger, tuple[int, bool, list[logging.Handler]]]] = {}
-"""What a --log-config file changed: level and propagation before it, and the handlers that it added."""
-
-
-_last_resort: Final = logging.lastResort
-
-
 def _loggers() -> list[logging.Logger]:
     known = logging.root.manager.loggerDict.values()
     return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
-
-
-def _undo_config() -> None:
-    """Let go of what the last --log-config did, its open files too: they may have been rotated away."""
-    names.unhang()
-    logging.lastResort = _last_resort
-    for logger, (level, propagate, added) in _configured.items():
-        for handler in added:
-            logger.removeHandler(handler)
-            handler.close()
-        logger.setLevel(level)
-        logger.propagate = propagate
-    _configured.clear()

@@ -1,14 +1,14 @@
-"""Sockets, processes, signals and clocks: the only place that has them.
+"""Sockets, processes, signals and clocks: the only room that has them.
 
-listener     the listening sockets: bound here or taken from systemd
-supervisor   one loop: front desk, pool, signals; never touches the output file system or a resolver
-  frontdesk  accepts, reads each A-ASSOCIATE-RQ to its end under one deadline
-  pool       forks, watches and replaces workers
-  handover   how a connection and its request get from desk to worker
-worker       one process, one association at a time
-  session    one association: joins connection, protocol core and receiver
-  hostnames  what the log calls a peer
-  connection a plain socket (or TLS) with the same few calls
-heartbeat    what a worker tells the supervisor without a system call
-notify       systemd's READY, STOPPING and WATCHDOG
+    supervisor/   the parent: accepts connections, forks and watches workers, reloads
+    worker/       a child: serves one association at a time
+    tls/          TLS for both of them
+
+What parent and worker share:
+
+    child         forks; a child cannot return into the parent's code
+    handover      a connection and its A-ASSOCIATE-RQ on their way from the parent to a worker
+    heartbeat     what a worker tells the parent through shared memory, without a system call
+    connection    a plain socket with the few calls that a session needs
+    hostnames     names of hosts for the log, looked up in a background thread
 """

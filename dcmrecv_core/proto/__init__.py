@@ -1,14 +1,134 @@
 """The protocol without I/O: bytes in, events and bytes out (PS3.8 upper layer, PS3.7 DIMSE).
 
-    buffer        where the socket reads to, and what of it is not consumed
-    pdu           PDU headers and the small PDUs (table 9-11 and following)
-    associate     A-ASSOCIATE-RQ decoded, A-ASSOCIATE-AC encoded, with their items
-    negotiation   proposed contexts against supported ones
-    dimse         command sets
-    states        the acceptor's part of the state table (PS3.8 table 9-10)
-    message       P-DATA-TF to commands and data sets
-    acceptor      all of it together, one association
+    acceptor      all of it together: one association, seen from its acceptor
+      buffer        where the socket reads to, and what of it is not consumed yet
+      states        the acceptor's part of the state table (PS3.8 table 9-10)
+      pdu           PDU headers and the PDUs of fixed size
+      associate     A-ASSOCIATE-RQ decoded, A-ASSOCIATE-AC encoded, with their items
+      negotiation   proposed presentation contexts against supported ones
+      message       P-DATA-TF -> command sets whole, data sets in fragments
+        collector     a whole C-STORE request at once, by the compiled part
+      dimse         command sets decoded, responses encoded
+      events        what the acceptor tells its caller
 
-Nothing here knows sockets, clocks or plugins; only `RemoteProtocolError` (the peer's fault, with the A-ABORT to
-answer) and `LocalProtocolError` (ours) leave it. Every length that the peer declares is checked before it is used.
+Theory of operation
+===================
+
+One `Acceptor` serves one association. It holds no socket and no clock, calls no plugin and writes no log: the caller
+brings bytes, time and decisions, and carries out what comes back. So every path can be tested with bytes alone.
+
+
+What the caller does
+--------------------
+
+    acceptor.receive_request(pdu)           # or feed it like all that follows
+    while the association lasts:
+        while (event := acceptor.next_event()) is not None:
+            decide; call accept, reject, respond or abort
+        send acceptor.data_to_send()
+        count = read into acceptor.get_buffer()
+        acceptor.buffer_updated(count)      # or receive_eof() when the stream has ended
+
+`buffer_updated` only notes how much has come; all parsing happens in `next_event`, which returns one event, or None
+when it needs more bytes. Take events until None before reading again: that empties the buffer but for a piece of a
+header (or a request that is being collected, below), so that `get_buffer` always has room.
+
+Requests are answered in the order in which they come, one at a time (asynchronous operations are answered with a
+window of 1 by 1). `data_to_send` may be called at any time; what it returns is the caller's to send, in full and in
+order. Output grows by the caller's answers, and by those that the core gives itself (below); a caller whose peer sends
+requests and reads no responses has to bound it.
+
+
+How long payload lives
+----------------------
+
+Data sets are not collected here. A `DataReceived` event has views of the receive buffer, one for each fragment that
+has come, from however many PDVs and PDUs; nothing is copied and the end of a PDU is not waited for. The views are
+valid until the next call of `next_event` or `get_buffer`: the caller copies, writes or checks first, and takes the
+next event then. Command sets are small, and leave as values that may be kept.
+
+
+The states
+----------
+
+Each step is a cell of PS3.8 table 9-10, (state, event) -> (action, next state), and `states.TRANSITIONS` has the cells
+that an acceptor can reach; `Acceptor._apply` is the only place that changes the state.
+
+    Sta2    no request yet. ARTIM runs. Whatever is wrong is answered by A-ABORT with source 0 (AA-1), an A-ABORT by
+            nothing (AA-2)
+    Sta3    `AssociateRequested` is out. The caller decides: `accept` (AE-7), `reject` (AE-8), `abort` (AA-1)
+    Sta6    established. P-DATA-TF is read (DT-2), `respond` sends one (DT-1)
+    Sta8    within `next_event` only: an A-RELEASE-RQ is answered at once (AR-2, AR-4), and `Released` follows
+    Sta13   the association is over; waits for the peer to close. ARTIM runs. What is received is ignored (AA-6)
+    Sta1    the connection is over; everything is ignored
+
+States 4, 5, 7 and 9 to 12 belong to a requestor, or to an acceptor that asks for a release, which this one never does.
+Two things go beyond the table. `abort` is possible in Sta2, for a caller that gives up before the request is complete.
+In Sta13 a second A-ASSOCIATE-RQ or an unknown PDU is answered with A-ABORT (AA-7) once; after that all input is
+discarded, so that a flood of requests is not a flood of answers.
+
+`artim` says whether the timer should run; the caller has the clock, and calls `artim_expired` when it has run out.
+
+
+Who decides what
+----------------
+
+    A-ASSOCIATE-RQ of a wrong protocol version or application context    the core: A-ASSOCIATE-RJ, `Rejected`
+    every other request for an association                               the caller
+    which presentation contexts are accepted                             `negotiation`, from what the caller supports
+    A-RELEASE-RQ                                                         the core: A-RELEASE-RP, `Released`
+    a PDU that is wrong or comes at the wrong time                       the core: A-ABORT, `Failed`
+    C-ECHO, and C-STORE with a data set                                  the caller: `respond`
+    other DIMSE requests; C-STORE without a data set, or with a UID      the core: a failure status, `CommandRefused`;
+    that is missing or too long                                          their data sets are read and dropped
+    C-CANCEL, fragments of odd length, even context ids, unusual UIDs    the core: goes on, with a `Notice`
+
+With `strict` some of the last kind are refused instead: even context ids with A-ABORT, unfit characters in a SOP
+Instance UID with 0117, a SOP class that is not that of its presentation context with 0122.
+
+
+Errors
+------
+
+Two kinds of exception exist here, both in `api/errors.py`, and any other one is a bug:
+
+* `RemoteProtocolError`: the peer broke the protocol. It carries source and reason of the A-ABORT to answer.
+  `next_event` and `receive_request` catch it: the A-ABORT is queued, the state is Sta13, and the caller gets the event
+  `Failed`.
+  It is raised to the caller only by functions that are used without an acceptor (`pdu.check_request_header`, by the
+  front desk).
+* `LocalProtocolError`: the caller asked for what the state does not allow, or for an answer that fits no PDU. Nothing
+  was queued and the state is as before.
+
+
+Limits
+------
+
+A length that a peer declares is checked on its header, before anything is allocated or sliced for it.
+
+    receive buffer       the caller's; at least 16 bytes, for up to 5 of a header stay in it
+    A-ASSOCIATE-RQ       68 bytes, its fixed part, to 1 MiB: 128 contexts with 38 transfer syntaxes each are 150 KB, the
+                         rest is for user identity. `receive_request` leaves the upper bound to its caller
+    P-DATA-TF            the maximum length that was announced (`max_pdu`, rounded down to an even number)
+    other PDUs           4 bytes exactly, where their body matters; elsewhere it is skipped, not kept
+    command set          64 KiB: some hundred bytes are usual, and the number of its fragments has no limit
+    UIDs of a command    64 characters (PS3.5 section 9.1)
+    peer's max. length   8 bytes or more, or 0 for no limit: 6 for a PDV header and 2 to carry something
+    data set             none: the caller gets fragments, and drops them when they are too many
+
+
+The compiled collector
+----------------------
+
+With the package dcmrecv-compiled a regular C-STORE request (one command PDV, data set PDVs on the same context, even
+lengths) is left in the buffer until all of it has come, and then taken in one step. `next_event` returns the same two
+events as without it, `StoreRequested` and `DataReceived`, the second with the whole data set in one piece. Whatever is
+not regular, or does not fit into 15/16 of the buffer, is left untouched for `message`, which is slower and knows every
+case: so what is refused, and how, is decided in one place.
+
+Its price: a request that has begun is not heard of until it has ended. `collecting` says that one is under way, and
+matters to a caller in three places. A receiver that is told to end finishes this instance first. A sender that
+pauses should not have its data wait: after a while without a byte, `read_piecemeal` hands what is there to `message`.
+And before an abort the caller takes these events too, so that the log tells of an instance that was lost.
+`receive_eof` does it by itself. Without the compiled part `collecting` is always False.
 """

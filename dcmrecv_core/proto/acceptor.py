@@ -2,7 +2,8 @@
 
 The caller reads from its socket into `get_buffer`, says so with `buffer_updated`, takes events with `next_event` until
 it returns None, decides, and sends `data_to_send`. P-DATA-TF is parsed as it arrives: data set fragments leave as
-views into the buffer without waiting for the end of their PDU or PDV.
+views into the buffer without waiting for the end of their PDU or PDV. The package's docstring has the theory of
+operation: states, decisions, errors, limits.
 """
 
 from __future__ import annotations

@@ -1,16 +1,9 @@
-"""One instance, from fragments of its data set to a file.
+"""One instance through its stages: fragments of a data set in, a status out.
 
-    spool          the received bytes, in memory or in an unnamed file
-    sources        windows on them
-    walker         is this a data set, and where are its elements (dataset, elements, encodings: its terms)
-    values         single elements and the header, decoded by pydicom (decoding)
-    part10         what precedes the data set in a file
-    content        prefix and pieces: the file in the making (replacement: what plugins put in place of pieces)
-    instance       what hooks see of all this
-    pipeline       the hooks in their order, and what the sender is answered
-    directories    below the output directory and nowhere else
-    temporary      files without a name, and how they get one
-    publish        atomic, durable
+    pipeline      `Receiver` for a worker, `Reception` for a C-STORE: spool, check, hooks, file, status
+    instance      what hooks see of it: the model's `Instance`, over the bytes that were received
+    replacement   the bytes that `replace_header` and `replace` put in the place of received ones
 
-No sockets, no protocol.
+The bytes of a data set are understood in `dataset/`, stored by `storage/`; plugins are called through `hooks/`.
+No sockets, no protocol: the session (`net/worker/`) takes fragments out of `proto/` and puts them in here.
 """

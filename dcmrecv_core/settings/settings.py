@@ -1,7 +1,7 @@
 """The effective settings of a receiver: frozen, typed, complete.
 
-`commandline.py` fills them from a settings file and the command line; each field carries the key of an option in
-`options.py`, except `contexts`, which only a settings file sets.
+`config/commandline.py` fills them from a settings file and the command line; each field carries the key of an option in
+`config/options/`, except `contexts`, which only a settings file sets.
 """
 
 from __future__ import annotations

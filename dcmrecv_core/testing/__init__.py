@@ -6,6 +6,15 @@ tests asks for both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may
 * `check_naming(plugin)`: one line that tries a naming plugin on what modalities really send;
 * `sample_dataset`, `fake_association`, `fake_instance`: what hooks get, made of the receiver's own code;
 * the fixture `start_receiver`: a whole receiver on a free port, with `receiver.send(dataset)`, `files()` and `log`.
+
+    naming       `check_naming`
+      torture      the instances that it tries
+    fakes        what hooks get, without a network
+    receivers    the receiver as a process of its own
+      activate     how it gets a port that no other process can take
+      sending      a sender, by pynetdicom
+
+docs/plugin-kit.md is the reference.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The built-in plugins: every scheme of dcmrecv, each a module on the public hooks.
 
-    negotiate         profile (-xf), promiscuous (-pm)
+    negotiate         profile (-xf), contexts (`[[contexts]]` of a settings file), promiscuous (-pm)
     receive           ignore (--ignore)
     choose_subdir     no_subdir (-s), series_date (+ssd)
     choose_filename   instance_uid (+fd), unique (+fu), short_unique (+fsu), system_time (+fst)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.logs import appenders, files, filters, layouts
-from dcmrecv_core.logs import setup as logs
+from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.settings.settings import Settings
 from support.docs.blocks import PAGES, blocks_of
 
@@ -31,13 +31,14 @@ def test_examples(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["dcmrecv"])
     Path(f"log.{language}").write_text(EXAMPLES[language])
-    logs.setup(Settings(log_config=f"log.{language}", working_directory=str(tmp_path)))
+    wiring = LogWiring()
+    wiring.apply(Settings(log_config=f"log.{language}", working_directory=str(tmp_path)))
     logging.getLogger("dcmrecv.net").info("some %s", "text")
     text = Path("dcmrecv.log").read_text()
     assert capfd.readouterr() == ("", "")
     logging.getLogger("dcmrecv.net").error("error")
     assert capfd.readouterr().err == ("E: error\n" if language == "properties" else "")
-    logs.setup(Settings())
+    wiring.apply(Settings())
     assert re.fullmatch(LINES[language], text)
 
 

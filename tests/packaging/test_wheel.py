@@ -67,7 +67,7 @@ def test_metadata(metadata: Message) -> None:
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
     version: dict[str, str] = {}
-    exec((ROOT / "dcmrecv_core" / "version.py").read_text(), version)
+    exec((ROOT / "dcmrecv_core" / "api" / "version.py").read_text(), version)
     assert metadata["Version"] == version["__version__"]
 
 

@@ -1,1 +1,9 @@
-"""TODO map of config/options."""
+"""The table of options. Command line, help, man page, docs/options.md and settings keys all come from it.
+
+    option   one option: names, values, what it sets; `Section(title, Group(title, flag(...), valued(...)))`
+    table    the table, in the order of the help; with the sections of the next two
+      limits   what peers, data and plugins may take
+      tls      DCMTK's TLS options, and which of them may stand together
+
+A new option is one line here, and a field in `settings/settings.py`; CONTRIBUTING.md has the steps.
+"""

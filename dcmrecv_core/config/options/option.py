@@ -1,9 +1,13 @@
-"""One option of the command line: its names, what follows it, what it sets. The table of them is `options.py`."""
+"""One option of the command line: its names, what follows it, what it sets. The table of them is `table.py`.
+
+A table reads as `Section(title, Group(title, flag(...), valued(...), *one_of(...)))`; `flatten` makes a row of it.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dcmrecv_core.api.errors import CommandLineError
@@ -45,14 +49,14 @@ class Option:
     A flag gives the settings fields in `sets` their values; an option with `values` puts them into the settings
     field `key` (a tuple if there are several), one that is `repeatable` appends to it. Of the options with one
     `exclusive` name only the rightmost counts. `default` is shown in the help, the value of a `secret` one never;
-    `action` is what the program does instead of receiving.
+    `action` is what the program does instead of receiving. `section` and `group` are the headings in the help.
     """
 
-    section: str
-    group: str
     long: str
     short: str
     help: str
+    section: str = ""
+    group: str = ""
     values: tuple[Value, ...] = ()
     key: str = ""
     sets: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +94,68 @@ class Option:
         if fault:
             raise CommandLineError(f"Invalid value for option {self.long} ({fault}: {text})")
         return number
+
+
+def flag(names: str, help: str, *, action: Action = "run", **sets: Any) -> Option:
+    """An option without a value: `flag("--quiet -q", "log ...", log_level="fatal")`."""
+    long, short = _names(names)
+    return Option(long, short, help, sets=sets, action=action)
+
+
+def valued(
+    names: str,
+    help: str,
+    *values: Value,
+    key: str = "",
+    default: str = "",
+    repeatable: bool = False,
+    secret: bool = False,
+    action: Action = "run",
+) -> Option:
+    """An option with values for the settings field `key`, which is called like the option unless something else is
+    said; one with an `action` has values for that."""
+    long, short = _names(names)
+    if not key and action == "run":
+        key = long.lstrip("-").replace("-", "_")
+    return Option(
+        long, short, help, values=values, key=key, default=default, repeatable=repeatable, secret=secret, action=action
+    )
+
+
+def one_of(*options: Option) -> list[Option]:
+    """Options of which only the rightmost on a command line counts."""
+    return [replace(option, exclusive=options[0].long) for option in options]
+
+
+class Group:
+    """Options under one heading of a section; "" is none."""
+
+    def __init__(self, title: str, *options: Option) -> None:
+        self.title = title
+        self.options = options
+
+
+class Section:
+    """Groups of options under one heading of the help."""
+
+    def __init__(self, title: str, *groups: Group) -> None:
+        self.title = title
+        self.groups = groups
+
+
+def flatten(sections: Iterable[Section]) -> tuple[Option, ...]:
+    """All options, each with its headings."""
+    return tuple(
+        replace(option, section=section.title, group=group.title)
+        for section in sections
+        for group in section.groups
+        for option in group.options
+    )
+
+
+def _names(names: str) -> tuple[str, str]:
+    long, _, short = names.partition(" ")
+    return long, short
 
 
 def scan_integer(text: str, *, signed: bool = False) -> int | None:

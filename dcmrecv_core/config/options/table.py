@@ -1,417 +1,233 @@
 """The one table of options: command line, help, man page and settings keys all come from it.
 
 Its order is the order of the help and the order in which values are checked. Reading a command line by it is
-`commandline.py`, showing it `help.py`; options of plugins are in `plugin_options.py`.
+`config/commandline.py`, showing it `config/help.py`; plugins declare theirs by `api/options.py`.
 """
 
 from __future__ import annotations
 
-from dcmrecv_core.config.options.limits import LIMIT_OPTIONS
-from dcmrecv_core.config.options.option import Option, Value
-from dcmrecv_core.config.options.tls import TLS_OPTIONS
+from dcmrecv_core.config.options.limits import LIMITS
+from dcmrecv_core.config.options.option import Group, Option, Section, Value, flag, flatten, one_of, valued
+from dcmrecv_core.config.options.tls import TLS
 
 PORT = Value("port", "integer", 1, 65535)
-"""The parameter behind all options."""
+"""The parameter after all options."""
 
-_GENERAL = "general options"
-_PLUGINS = "plugin options"
-_INSPECTION = "inspection options (without network)"
-_NETWORK = "network options"
-_OUTPUT = "output options"
-
-_CONTEXTS = "accepted presentation contexts (default: Verification only)"
-_TITLE = "application entity title"
-_IP_VERSION = "IP protocol version"
-_OTHER_NETWORK = "other network options"
-_PLACE = "general"
-_SUBDIRS = "subdirectory generation"
-_FILENAMES = "filename generation"
-_MODE = "storage mode"
-_DURABILITY = "durability"
-
-OPTIONS: tuple[Option, ...] = (
-    Option(_GENERAL, "", "--help", "-h", "show this text and exit", action="help"),
-    Option(_GENERAL, "", "--version", "", "show version, host and libraries, and exit", action="version"),
-    Option(_GENERAL, "", "--arguments", "", "show the command line with @files expanded"),
-    Option(
-        _GENERAL,
+_GENERAL = Section(
+    "general options",
+    Group(
         "",
-        "--quiet",
-        "-q",
-        "log nothing but fatal errors",
-        sets={"log_level": "fatal"},
-        exclusive="verbosity",
-    ),
-    Option(
-        _GENERAL, "", "--verbose", "-v", "log what is being done", sets={"log_level": "info"}, exclusive="verbosity"
-    ),
-    Option(
-        _GENERAL,
-        "",
-        "--debug",
-        "-d",
-        "log everything that helps to find faults",
-        sets={"log_level": "debug"},
-        exclusive="verbosity",
-    ),
-    Option(
-        _GENERAL,
-        "",
-        "--log-level",
-        "-ll",
-        "log messages from level l up\n(fatal, error, warn, info, debug, trace)",
-        values=(Value("level", "level"),),
-        key="log_level",
-    ),
-    Option(
-        _GENERAL,
-        "",
-        "--log-config",
-        "-lc",
-        "configure logging by file f: log4cplus properties, or\nPython's logging.config (.toml, .json, ini)",
-        values=(Value("filename"),),
-        key="log_config",
-    ),
-    Option(
-        _GENERAL,
-        "",
-        "--verbose-pc",
-        "+v",
-        "log the presentation contexts of each association\n(only with -v, -d or log level info)",
-        sets={"verbose_pc": True},
-    ),
-    Option(
-        _GENERAL,
-        "",
-        "--settings",
-        "",
-        "read settings from TOML file f; what stands on the\ncommand line wins",
-        values=(Value("filename"),),
-        key="settings_file",
-    ),
-    Option(
-        _GENERAL,
-        "",
-        "--dump-settings",
-        "",
-        "show all settings as a file for --settings, and exit",
-        action="dump-settings",
-    ),
-    Option(
-        _PLUGINS,
-        "",
-        "--plugin",
-        "",
-        "load plugin n: an installed plugin's name, a module\nor a .py file (repeatable)",
-        values=(Value("name"),),
-        key="plugins",
-        repeatable=True,
-    ),
-    Option(
-        _PLUGINS,
-        "",
-        "--new-plugin",
-        "",
-        "write the package of a new plugin called n, and exit:\nthe parameter is its directory (default: dcmrecv-n)",
-        values=(Value("name"),),
-        action="new-plugin",
-    ),
-    Option(
-        _PLUGINS,
-        "",
-        "--trace-hooks",
-        "",
-        "log what each hook of each plugin says, and its time\n(only with -v, -d or log level info)",
-        sets={"trace_hooks": True},
-    ),
-    Option(
-        _INSPECTION,
-        "",
-        "--list-plugins",
-        "",
-        "show all plugins, which of them are active and the\norder in which they are asked, and exit",
-        action="list-plugins",
-    ),
-    Option(
-        _INSPECTION,
-        "",
-        "--explain",
-        "",
-        "show what would become of DICOM files, and exit:\nthe parameters are files and directories, not a port",
-        action="explain",
-    ),
-    Option(_INSPECTION, "", "--json", "", "show it as JSON (only with --list-plugins or --explain)"),
-    Option(
-        _NETWORK,
-        _CONTEXTS,
-        "--config-file",
-        "-xf",
-        "accept what profile p in file f lists",
-        values=(Value("filename"), Value("profile")),
-        key="config_file",
-    ),
-    Option(
-        _NETWORK,
-        _CONTEXTS,
-        "--promiscuous",
-        "-pm",
-        "accept Verification and every SOP class that may be\nstored, in any transfer syntax",
-        sets={"promiscuous": True},
-    ),
-    Option(
-        _NETWORK,
-        _TITLE,
-        "--aetitle",
-        "-aet",
-        "our own title (no effect: any called title is accepted)",
-        values=(Value("aetitle"),),
-        key="ae_title",
-        exclusive="title",
-        default="DCMRECV",
-    ),
-    Option(
-        _NETWORK,
-        _TITLE,
-        "--use-called-aetitle",
-        "-uca",
-        "our title is the one that was called (no effect, as -aet)",
-        sets={"ae_title": None},
-        exclusive="title",
-    ),
-    Option(
-        _NETWORK,
-        _IP_VERSION,
-        "--ipv4",
-        "-i4",
-        "IPv4 only (default)",
-        sets={"ip_version": "ipv4"},
-        exclusive="ip",
-    ),
-    Option(
-        _NETWORK,
-        _IP_VERSION,
-        "--ipv6",
-        "-i6",
-        "IPv6 only",
-        sets={"ip_version": "ipv6"},
-        exclusive="ip",
-    ),
-    Option(
-        _NETWORK,
-        _IP_VERSION,
-        "--ip-auto",
-        "-i0",
-        "both IPv6 and IPv4",
-        sets={"ip_version": "any"},
-        exclusive="ip",
-    ),
-    Option(
-        _NETWORK,
-        _OTHER_NETWORK,
-        "--acse-timeout",
-        "-ta",
-        "time for a complete association request",
-        values=(Value("seconds", "integer", 1),),
-        key="acse_timeout",
-        default="30",
-    ),
-    Option(
-        _NETWORK,
-        _OTHER_NETWORK,
-        "--dimse-timeout",
-        "-td",
-        "time to wait for the next message or part of it",
-        values=(Value("seconds", "integer", 1),),
-        key="dimse_timeout",
-        default="unlimited",
-    ),
-    Option(
-        _NETWORK,
-        _OTHER_NETWORK,
-        "--max-pdu",
-        "-pdu",
-        "largest PDU that peers may send",
-        values=(Value("number of bytes", "integer", 4096, 131072),),
-        key="max_pdu",
-        default="16384",
-    ),
-    Option(
-        _NETWORK,
-        _OTHER_NETWORK,
-        "--disable-host-lookup",
-        "-dhl",
-        "log addresses instead of host names",
-        sets={"disable_host_lookup": True},
-    ),
-    Option(
-        _NETWORK,
-        _OTHER_NETWORK,
-        "--bind",
-        "",
-        "listen on this local address only",
-        values=(Value("address"),),
-        key="bind",
-        default="all",
-    ),
-    *LIMIT_OPTIONS,
-    *TLS_OPTIONS,
-    Option(
-        _OUTPUT,
-        _PLACE,
-        "--output-directory",
-        "-od",
-        "existing directory for everything received",
-        values=(Value("directory"),),
-        key="output_directory",
-        default='"."',
-    ),
-    Option(
-        _OUTPUT,
-        _PLACE,
-        "--state-dir",
-        "",
-        "where plugins keep what survives a restart\n(default: .dcmrecv in the output directory)",
-        values=(Value("directory"),),
-        key="state_dir",
-    ),
-    Option(
-        _OUTPUT,
-        _SUBDIRS,
-        "--no-subdir",
-        "-s",
-        "all files directly in the output directory (default)",
-        sets={"subdirs": "no-subdir"},
-        exclusive="subdirs",
-    ),
-    Option(
-        _OUTPUT,
-        _SUBDIRS,
-        "--series-date-subdir",
-        "+ssd",
-        "data/YYYY/MM/DD by Series Date, undef/YYYYMMDD\nby today's date where there is none",
-        sets={"subdirs": "series-date"},
-        exclusive="subdirs",
-    ),
-    Option(
-        _OUTPUT,
-        _FILENAMES,
-        "--default-filenames",
-        "+fd",
-        "modality and SOP Instance UID (default)",
-        sets={"filenames": "instance-uid"},
-        exclusive="filenames",
-    ),
-    Option(
-        _OUTPUT,
-        _FILENAMES,
-        "--unique-filenames",
-        "+fu",
-        "modality, X and a new UID",
-        sets={"filenames": "unique"},
-        exclusive="filenames",
-    ),
-    Option(
-        _OUTPUT,
-        _FILENAMES,
-        "--short-unique-names",
-        "+fsu",
-        "modality and 16 random hexadecimal digits",
-        sets={"filenames": "short-unique"},
-        exclusive="filenames",
-    ),
-    Option(
-        _OUTPUT,
-        _FILENAMES,
-        "--system-time-names",
-        "+fst",
-        "time of arrival and modality",
-        sets={"filenames": "system-time"},
-        exclusive="filenames",
-    ),
-    Option(
-        _OUTPUT,
-        _FILENAMES,
-        "--layout",
-        "",
-        "directories and names by pattern p instead, like\n'{PatientID}/{StudyDate:%Y/%m}/{SOPInstanceUID}.dcm'",
-        values=(Value("pattern"),),
-        key="layout",
-    ),
-    Option(
-        _OUTPUT,
-        _FILENAMES,
-        "--filename-extension",
-        "-fe",
-        "put e behind every file name, as it is",
-        values=(Value("extension"),),
-        key="filename_extension",
-        default="none",
-    ),
-    Option(
-        _OUTPUT,
-        _FILENAMES,
-        "--on-duplicate",
-        "",
-        "if a file of that name is there: leave equal content,\n"
-        "else overwrite, keep, rename or refuse\n"
-        "(default: overwrite without looking)",
-        values=(Value("action", "choice", choices=("overwrite", "keep", "rename", "refuse")),),
-        key="on_duplicate",
-    ),
-    Option(
-        _OUTPUT,
-        _MODE,
-        "--normal",
-        "-B",
-        "store what can be read to its end (default)",
-        sets={"storage_mode": "normal", "ignore": False},
-        exclusive="mode",
-    ),
-    Option(
-        _OUTPUT,
-        _MODE,
-        "--bit-preserving",
-        "+B",
-        "store exactly what was received, unchecked",
-        sets={"storage_mode": "bit-preserving", "ignore": False},
-        exclusive="mode",
-    ),
-    Option(
-        _OUTPUT,
-        _MODE,
-        "--ignore",
-        "",
-        "check what is received, store nothing",
-        sets={"storage_mode": "normal", "ignore": True},
-        exclusive="mode",
-    ),
-    Option(
-        _OUTPUT,
-        _MODE,
-        "--strict",
-        "",
-        "refuse data that break rules of the standard\ninstead of storing them with a warning",
-        sets={"strict": True},
-    ),
-    Option(
-        _OUTPUT,
-        _DURABILITY,
-        "--fsync",
-        "",
-        "confirm an instance when it is safe on disk (default)",
-        sets={"fsync": True},
-        exclusive="fsync",
-    ),
-    Option(
-        _OUTPUT,
-        _DURABILITY,
-        "--no-fsync",
-        "",
-        "confirm it when its file is complete",
-        sets={"fsync": False},
-        exclusive="fsync",
+        flag("--help -h", "show this text and exit", action="help"),
+        flag("--version", "show version, host and libraries, and exit", action="version"),
+        flag("--arguments", "show the command line with @files expanded"),
+        *one_of(
+            flag("--quiet -q", "log nothing but fatal errors", log_level="fatal"),
+            flag("--verbose -v", "log what is being done", log_level="info"),
+            flag("--debug -d", "log everything that helps to find faults", log_level="debug"),
+        ),
+        valued(
+            "--log-level -ll",
+            "log messages from level l up\n(fatal, error, warn, info, debug, trace)",
+            Value("level", "level"),
+        ),
+        valued(
+            "--log-config -lc",
+            "configure logging by file f: log4cplus properties, or\nPython's logging.config (.toml, .json, ini)",
+            Value("filename"),
+        ),
+        flag(
+            "--verbose-pc +v",
+            "log the presentation contexts of each association\n(only with -v, -d or log level info)",
+            verbose_pc=True,
+        ),
+        valued(
+            "--settings",
+            "read settings from TOML file f; what stands on the\ncommand line wins",
+            Value("filename"),
+            key="settings_file",
+        ),
+        flag("--dump-settings", "show all settings as a file for --settings, and exit", action="dump-settings"),
     ),
 )
+
+_PLUGINS = Section(
+    "plugin options",
+    Group(
+        "",
+        valued(
+            "--plugin",
+            "load plugin n: an installed plugin's name, a module\nor a .py file (repeatable)",
+            Value("name"),
+            key="plugins",
+            repeatable=True,
+        ),
+        valued(
+            "--new-plugin",
+            "write the package of a new plugin called n, and exit:\n"
+            "the parameter is its directory (default: dcmrecv-n)",
+            Value("name"),
+            action="new-plugin",
+        ),
+        flag(
+            "--trace-hooks",
+            "log what each hook of each plugin says, and its time\n(only with -v, -d or log level info)",
+            trace_hooks=True,
+        ),
+    ),
+)
+
+_INSPECTION = Section(
+    "inspection options (without network)",
+    Group(
+        "",
+        flag(
+            "--list-plugins",
+            "show all plugins, which of them are active and the\norder in which they are asked, and exit",
+            action="list-plugins",
+        ),
+        flag(
+            "--explain",
+            "show what would become of DICOM files, and exit:\nthe parameters are files and directories, not a port",
+            action="explain",
+        ),
+        flag("--json", "show it as JSON (only with --list-plugins or --explain)"),
+    ),
+)
+
+_NETWORK = Section(
+    "network options",
+    Group(
+        "accepted presentation contexts (default: Verification only)",
+        valued("--config-file -xf", "accept what profile p in file f lists", Value("filename"), Value("profile")),
+        flag(
+            "--promiscuous -pm",
+            "accept Verification and every SOP class that may be\nstored, in any transfer syntax",
+            promiscuous=True,
+        ),
+    ),
+    Group(
+        "application entity title",
+        *one_of(
+            valued(
+                "--aetitle -aet",
+                "our own title (no effect: any called title is accepted)",
+                Value("aetitle"),
+                key="ae_title",
+                default="DCMRECV",
+            ),
+            flag(
+                "--use-called-aetitle -uca", "our title is the one that was called (no effect, as -aet)", ae_title=None
+            ),
+        ),
+    ),
+    Group(
+        "IP protocol version",
+        *one_of(
+            flag("--ipv4 -i4", "IPv4 only (default)", ip_version="ipv4"),
+            flag("--ipv6 -i6", "IPv6 only", ip_version="ipv6"),
+            flag("--ip-auto -i0", "both IPv6 and IPv4", ip_version="any"),
+        ),
+    ),
+    Group(
+        "other network options",
+        valued(
+            "--acse-timeout -ta",
+            "time for a complete association request",
+            Value("seconds", "integer", 1),
+            default="30",
+        ),
+        valued(
+            "--dimse-timeout -td",
+            "time to wait for the next message or part of it",
+            Value("seconds", "integer", 1),
+            default="unlimited",
+        ),
+        valued(
+            "--max-pdu -pdu",
+            "largest PDU that peers may send",
+            Value("number of bytes", "integer", 4096, 131072),
+            default="16384",
+        ),
+        flag("--disable-host-lookup -dhl", "log addresses instead of host names", disable_host_lookup=True),
+        valued("--bind", "listen on this local address only", Value("address"), default="all"),
+    ),
+)
+
+_OUTPUT = Section(
+    "output options",
+    Group(
+        "general",
+        valued(
+            "--output-directory -od", "existing directory for everything received", Value("directory"), default='"."'
+        ),
+        valued(
+            "--state-dir",
+            "where plugins keep what survives a restart\n(default: .dcmrecv in the output directory)",
+            Value("directory"),
+        ),
+    ),
+    Group(
+        "subdirectory generation",
+        *one_of(
+            flag("--no-subdir -s", "all files directly in the output directory (default)", subdirs="no-subdir"),
+            flag(
+                "--series-date-subdir +ssd",
+                "data/YYYY/MM/DD by Series Date, undef/YYYYMMDD\nby today's date where there is none",
+                subdirs="series-date",
+            ),
+        ),
+    ),
+    Group(
+        "filename generation",
+        *one_of(
+            flag("--default-filenames +fd", "modality and SOP Instance UID (default)", filenames="instance-uid"),
+            flag("--unique-filenames +fu", "modality, X and a new UID", filenames="unique"),
+            flag("--short-unique-names +fsu", "modality and 16 random hexadecimal digits", filenames="short-unique"),
+            flag("--system-time-names +fst", "time of arrival and modality", filenames="system-time"),
+        ),
+        valued(
+            "--layout",
+            "directories and names by pattern p instead, like\n'{PatientID}/{StudyDate:%Y/%m}/{SOPInstanceUID}.dcm'",
+            Value("pattern"),
+        ),
+        valued(
+            "--filename-extension -fe", "put e behind every file name, as it is", Value("extension"), default="none"
+        ),
+        valued(
+            "--on-duplicate",
+            "if a file of that name is there: leave equal content,\n"
+            "else overwrite, keep, rename or refuse\n(default: overwrite without looking)",
+            Value("action", "choice", choices=("overwrite", "keep", "rename", "refuse")),
+        ),
+    ),
+    Group(
+        "storage mode",
+        *one_of(
+            flag("--normal -B", "store what can be read to its end (default)", storage_mode="normal", ignore=False),
+            flag(
+                "--bit-preserving +B",
+                "store exactly what was received, unchecked",
+                storage_mode="bit-preserving",
+                ignore=False,
+            ),
+            flag("--ignore", "check what is received, store nothing", storage_mode="normal", ignore=True),
+        ),
+        flag(
+            "--strict",
+            "refuse data that break rules of the standard\ninstead of storing them with a warning",
+            strict=True,
+        ),
+    ),
+    Group(
+        "durability",
+        *one_of(
+            flag("--fsync", "confirm an instance when it is safe on disk (default)", fsync=True),
+            flag("--no-fsync", "confirm it when its file is complete", fsync=False),
+        ),
+    ),
+)
+
+OPTIONS: tuple[Option, ...] = flatten([_GENERAL, _PLUGINS, _INSPECTION, _NETWORK, LIMITS, TLS, _OUTPUT])
 
 BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in (option.long, option.short) if name}
 """Every built-in option by its long and by its short name."""

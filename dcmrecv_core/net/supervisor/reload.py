@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import StartError
-from dcmrecv_core.logs import setup as logs
 from dcmrecv_core.net.child import fork
 
 if TYPE_CHECKING:
@@ -39,7 +38,8 @@ PROBE_SECONDS = 30
 
 class SettingsSource(NamedTuple):
     """Where settings come from: `read` reads them again, `check` looks at their output directory, `secure` reads keys
-    and certificates (None without TLS), `key` says what a settings file calls a setting.
+    and certificates (None without TLS), `key` says what a settings file calls a setting,
+    `apply_logging` puts its options about logging in force.
 
     All raise StartError; only a child calls `check`, because the output file system may hang.
     """
@@ -48,6 +48,7 @@ class SettingsSource(NamedTuple):
     check: Callable[[Settings], Capabilities]
     secure: Callable[[Settings], ssl.SSLContext | None] = lambda settings: None
     key: Callable[[str], str] = str
+    apply_logging: Callable[[Settings], None] = lambda settings: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class Reload:
     def _install(self, settings: Settings) -> None:
         self._plugins.add_builtins(settings)
         self._plugins.configure(settings)
-        logs.setup(settings)
+        self._source.apply_logging(settings)
 
     def _restore(self) -> None:
         """Some plugins may have taken the new settings already."""

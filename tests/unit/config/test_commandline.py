@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from dcmrecv_core.api.errors import CommandLineError, PluginError
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config.commandline import CommandLine, expand, find_plugins, parse
+from dcmrecv_core.config.options.option import flatten
 from dcmrecv_core.config.options.table import BY_NAME
-from dcmrecv_core.config.options.tls import TLS_OPTIONS
+from dcmrecv_core.config.options.tls import TLS
 from dcmrecv_core.settings.settings import Settings
 
 
@@ -148,7 +149,7 @@ def test_every_option_is_tried() -> None:
     tried = {token for arguments, _ in (*ACCEPTED, *OURS) for token in arguments}
     elsewhere = {"-h", "--help", "--version", "--arguments", "-lc", "--log-config", "-xf", "--config-file"}
     elsewhere |= {"--settings", "--dump-settings", "--list-plugins", "--explain", "--json", "--new-plugin"}
-    elsewhere |= {name for option in TLS_OPTIONS for name in (option.long, option.short)}
+    elsewhere |= {name for option in flatten([TLS]) for name in (option.long, option.short)}
     assert BY_NAME.keys() - tried - elsewhere == {"--output-directory"}
 
 

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from dcmrecv_core.api.errors import CommandLineError
 from dcmrecv_core.logs import names
-from dcmrecv_core.logs import setup as logs
 from dcmrecv_core.logs.layouts import PatternLayout
 from dcmrecv_core.logs.properties import Properties, expand
+from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.settings.settings import Settings
+
+WIRING = LogWiring()
 
 pytestmark = pytest.mark.usefixtures("logging_as_before", "in_directory")
 
@@ -42,7 +44,7 @@ def in_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def setup(text: str, **changed: Any) -> None:
     logging.getLogger().handlers.clear()  # pytest's own would take what no appender takes
     Path("log.cfg").write_text(text)
-    logs.setup(Settings(log_config="log.cfg", working_directory=os.getcwd(), **changed))
+    WIRING.apply(Settings(log_config="log.cfg", working_directory=os.getcwd(), **changed))
 
 
 def log_at_all_levels(name: str = "dcmrecv") -> None:
@@ -498,12 +500,12 @@ def test_reloads_leave_no_file_open() -> None:
         f"log4cplus.appender.{name} = log4cplus::{kind}Appender\nlog4cplus.appender.{name}.File = {name}.log\n"
         for name, kind in (("f", "File"), ("unused", "File"), ("s", "SysLog"))
     )
-    logs.setup(Settings())
+    WIRING.apply(Settings())
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         setup(text)
         assert len(os.listdir("/proc/self/fd")) == before + 1
-    logs.setup(Settings())
+    WIRING.apply(Settings())
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -512,7 +514,7 @@ def test_all_is_undone(capfd: pytest.CaptureFixture[str]) -> None:
         f"log4cplus.rootLogger = OFF\n{CONSOLE}log4cplus.logger.dcmtk = WARN, c\nlog4cplus.additivity.dcmtk = false\n"
         "log4cplus.logger.dcmtk.apps.dcmrecv = TRACE\n"
     )
-    logs.setup(Settings(log_level="info"))
+    WIRING.apply(Settings(log_level="info"))
     for name in LOGGERS:
         logging.getLogger(name).info("text")
         logging.getLogger(name).debug("text")

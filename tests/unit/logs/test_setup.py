@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from dcmrecv_core.api.errors import CommandLineError
-from dcmrecv_core.logs import setup as logs
+from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.settings.settings import Settings
 
 log = logging.getLogger("dcmrecv.tests")
 
+
+WIRING = LogWiring()
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 
@@ -27,7 +29,7 @@ def setup(**changed: Any) -> None:
 
 
 def setup_again(**changed: Any) -> None:
-    logs.setup(Settings(**changed))
+    WIRING.apply(Settings(**changed))
 
 
 @pytest.mark.parametrize(

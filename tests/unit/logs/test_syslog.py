@@ -51,7 +51,7 @@ def test_remote() -> None:
         listening.settimeout(10)
         keys = {"host": "127.0.0.1", "port": str(listening.getsockname()[1]), "facility": "LOCAL0"}
         properties = Properties({**keys, "layout": "log4cplus::SimpleLayout"})
-        surroundings = appenders.Surroundings("/", "dcmrecv")
+        surroundings = appenders.Surroundings("/", "dcmrecv", set())
         handler = appenders.make("s", "log4cplus::SysLogAppender", properties, surroundings)
         assert handler is not None
         handler.handle(RECORD)
@@ -87,7 +87,7 @@ def test_no_syslog(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_a_host_without_address(capfd: pytest.CaptureFixture[str]) -> None:
     properties = Properties({"host": "no.such.host.invalid"})
-    surroundings = appenders.Surroundings("/", "dcmrecv")
+    surroundings = appenders.Surroundings("/", "dcmrecv", set())
     assert appenders.make("s", "log4cplus::SysLogAppender", properties, surroundings) is None
     err = capfd.readouterr().err
     assert err.startswith("log4cplus:ERROR PropertyConfigurator::configureAppenders()- Failed to create appender: s ")

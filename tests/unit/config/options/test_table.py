@@ -8,7 +8,7 @@ import re
 import pytest
 
 from dcmrecv_core.api.errors import CommandLineError
-from dcmrecv_core.config.options.option import LARGEST_INTEGER, Option, Value, scan_integer
+from dcmrecv_core.config.options.option import LARGEST_INTEGER, Option, Value, scan_integer, valued
 from dcmrecv_core.config.options.table import BY_NAME, OPTIONS
 from dcmrecv_core.settings.settings import Settings
 from support.programs.original import original
@@ -123,7 +123,7 @@ def test_signed_numbers() -> None:
 
 
 def test_several_values_become_a_tuple() -> None:
-    option = Option("", "", "--two", "", "", values=(Value("name"), Value("count", "integer", 2, 3)), key="two")
+    option = valued("--two", "", Value("name"), Value("count", "integer", 2, 3))
     assert option.convert(("a", "2")) == ("a", 2)
     with pytest.raises(CommandLineError, match=r"^Invalid value for option --two \(overflow: 4\)$"):
         option.convert(("a", "4"))

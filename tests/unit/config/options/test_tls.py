@@ -10,7 +10,8 @@ import pytest
 from dcmrecv_core.api.errors import CommandLineError
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config.commandline import parse
-from dcmrecv_core.config.options.tls import TLS_OPTIONS
+from dcmrecv_core.config.options.option import flatten
+from dcmrecv_core.config.options.tls import TLS as TLS_SECTION
 from dcmrecv_core.settings.settings import Settings
 from support.programs.original import NO_DIRECTORY, original
 
@@ -78,7 +79,7 @@ def test_accepted_as_by_the_original(arguments: list[str], changed: dict[str, An
 
 def test_every_option_is_tried() -> None:
     tried = {token for arguments, _ in ACCEPTED for token in arguments}
-    names = {name for option in TLS_OPTIONS for name in (option.long, option.short)}
+    names = {name for option in flatten([TLS_SECTION]) for name in (option.long, option.short)}
     assert names - tried == {"+cc", "--list-ciphers"}
 
 
@@ -94,7 +95,7 @@ def fault_of_original(*arguments: str) -> str:
 
 NEED_TLS = [
     [option.short, *(["x"] * option.arity)]
-    for option in TLS_OPTIONS
+    for option in flatten([TLS_SECTION])
     if option.long not in ("--disable-tls", "--enable-tls", "--list-ciphers")
 ]
 
@@ -134,7 +135,7 @@ def test_options_that_do_not_fit_each_other(arguments: list[str]) -> None:
 
 
 def test_each_pair_is_allowed_otherwise() -> None:
-    exclusive = {option.short: option.exclusive for option in TLS_OPTIONS}
+    exclusive = {option.short: option.exclusive for option in flatten([TLS_SECTION])}
     refused = {("+crv", "+cra"), ("+pz", "+cs")}
     for first, second in combinations(NEED_TLS, 2):
         if (first[0], second[0]) in refused or (exclusive[first[0]] and exclusive[first[0]] == exclusive[second[0]]):

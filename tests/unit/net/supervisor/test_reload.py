@@ -16,6 +16,7 @@ import pytest
 from dcmrecv_core.api.errors import ConfigurationError, OutputDirectoryError
 from dcmrecv_core.config.settings_keys import key_of
 from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.net import child
 from dcmrecv_core.net.supervisor import reload as reload_module
 from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
@@ -46,7 +47,9 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.selector = selectors.DefaultSelector()
-        source = SettingsSource(lambda: self.read(), lambda settings: self.check(settings), key=key_of)
+        source = SettingsSource(
+            lambda: self.read(), lambda settings: self.check(settings), key=key_of, apply_logging=LogWiring().apply
+        )
         self.reload = Reload(self.selector, OLD, self.plugins, source, self.obey, self.let_go)
         self.plugins.add_builtins(OLD)
         self.plugins.configure(OLD)
