@@ -19,4 +19,4 @@ def test_no_input_is_given_twice() -> None:
 
 
 def test_differences_are_documented() -> None:
-    assert page(all_rows()) == PAGE.read_text(), "run tests/docs/write_pages.py"
+    assert page(all_rows()) == PAGE.read_text(), "run tox -e generate"

@@ -13,7 +13,7 @@ from support.paths import DOCS
 
 PAGES = {str(path.relative_to(DOCS)): path.read_text() for path in sorted(DOCS.rglob("*.md"))}
 
-WRITE = "run tests/docs/write_pages.py"
+WRITE = "run tox -e generate"
 """What a test of a page says when its generated part is not as it has to be."""
 
 _BLOCK = re.compile(r"(?:^<!-- not run: (.+) -->\n)?^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
