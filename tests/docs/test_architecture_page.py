@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from support.paths import ROOT
+
 CORE = ROOT / "dcmrecv_core"
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 PACKAGES = sorted(path.parent for path in CORE.rglob("__init__.py"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import configparser
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from support.paths import ROOT
+
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TOX = configparser.ConfigParser(interpolation=None)

@@ -11,6 +11,12 @@ from support.docs import conformance_page, man_page, options_page, settings_page
 from support.parity import parity_page
 from support.parity.rules import all_rows
 
-for page in (conformance_page, man_page, options_page, settings_page):
-    page.PAGE.write_text(page.generated(page.PAGE.read_text()))
-parity_page.PAGE.write_text(parity_page.page(all_rows()))
+
+def main() -> None:
+    for page in (conformance_page, man_page, options_page, settings_page):
+        page.PAGE.write_text(page.generated(page.PAGE.read_text()))
+    parity_page.PAGE.write_text(parity_page.page(all_rows()))
+
+
+if __name__ == "__main__":
+    main()
