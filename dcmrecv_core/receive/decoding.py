@@ -24,6 +24,7 @@ from pydicom.values import convert_string
 from dcmrecv_core.model import TagLike
 from dcmrecv_core.receive.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.receive.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
+from dcmrecv_core.receive.stray_delimiters import value_without_strays
 from dcmrecv_core.receive.values import split_header, value_of
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
@@ -139,11 +140,12 @@ def _declared_vr(element: Element) -> str | None:
 def _raw(index: DataSetIndex, encoding: Encoding, element: Element, vr: str | None) -> RawDataElement:
     # UN of undefined length is in implicit VR little endian whatever the data set is in (PS3.5 section 6.2.2).
     implicit = not element.vr or (element.vr == "UN" and element.length == UNDEFINED_LENGTH)
+    clean = not index.strays_in_sequences
     return RawDataElement(
         BaseTag(element.tag),
         vr,
         element.length,
-        value_of(index, element),
+        value_of(index, element) if clean else value_without_strays(index, encoding, element),
         element.value_offset,
         implicit,
         implicit or encoding.little or element.tag >> 16 == _FILE_META,
