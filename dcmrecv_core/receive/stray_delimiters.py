@@ -57,8 +57,9 @@ class _StrayFinder(Walker):
     def _skip_file_header(self) -> int:
         return 0
 
-    def _check_layout(self, position: int) -> None:
+    def _check_layout(self, position: int) -> int:
         """The first walk has seen which one it is."""
+        return position
 
     def _enter_sequence(self, element: Element, end: int | None, layout: Layout) -> int:
         begin = super()._enter_sequence(element, end, layout)

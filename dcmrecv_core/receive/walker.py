@@ -45,6 +45,7 @@ _ITEM_END = 0xFFFEE00D
 _SEQUENCE_END = 0xFFFEE0DD
 _ENDS = (_ITEM_END, _SEQUENCE_END)
 _DELIMITERS = 0xFFFE0000
+_FIRST_BYTE = 0xFE  # of a delimiter, or FFH in big endian
 _PIXEL_DATA = 0x7FE00010
 _FIRST_PIXEL_DATA = min(PIXEL_DATA_TAGS)
 _BEHIND_FILE_META = 0x00030000
@@ -133,8 +134,7 @@ class Walker:
 
     def walk(self) -> None:
         """Walk, filling the index. Raises DataSetError, OSError."""
-        position = self._skip_strays(self._skip_file_header())
-        self._check_layout(position)
+        position = self._check_layout(self._skip_file_header())
         steps = self.steps
         while not self.done:
             if not self.in_sequence:
@@ -184,27 +184,21 @@ class Walker:
         self.layout, self.ceiling = data_set_layout, _FIRST_PIXEL_DATA
         return position
 
-    def _skip_strays(self, position: int) -> int:
-        """Walk over stray delimiters; returns where the first element begins."""
-        while self._look(position) >= 8 and next(self.steps, False):
-            group, number, _ = self.layout.item(self.window, position - self.base)
-            if (tag := group << 16 | number) not in _ENDS:
-                break
-            self._stray(tag, position)
-            position += 8
-        return position
-
     def _is_element(self, head: bytes | memoryview) -> bool:
         """Whether a data set begins here: with a group of the standard's. Preambles are zeros or the magic of another
         format, which are letters."""
         return 0 < int.from_bytes(head[:2], "little" if self.layout.little else "big") < 0x4000
 
-    def _check_layout(self, position: int) -> None:
+    def _check_layout(self, position: int) -> int:
         """Some senders use implicit VR where the transfer syntax says explicit, or the reverse. The first element
-        tells: a VR's letters read as length would mean a first value of more than 16 KiB."""
+        tells: a VR's letters read as length would mean a first value of more than 16 KiB. Returns where it begins:
+        after the stray delimiters, which have no VR anyway."""
         available = self._look(position)
+        if available >= 8 and self.window[position - self.base] >= _FIRST_BYTE:
+            position = self._skip_strays(position)
+            available = self._look(position)
         if available < 8:
-            return
+            return position
         at = position - self.base
         vr = bytes(self.window[at + 4 : at + 6])
         if not self.layout.explicit and vr in _KNOWN_VRS:
@@ -215,6 +209,17 @@ class Walker:
             self._warn("Implicit VR, against the transfer syntax")
             self._obstacle("implicit VR, against the transfer syntax")
             self.layout = IMPLICIT_LAYOUT
+        return position
+
+    def _skip_strays(self, position: int) -> int:
+        """Walk over stray delimiters; returns where the first element begins."""
+        while self._look(position) >= 8 and next(self.steps, False):
+            group, number, _ = self.layout.item(self.window, position - self.base)
+            if (tag := group << 16 | number) not in _ENDS:
+                break
+            self._stray(tag, position)
+            position += 8
+        return position
 
     # The fast part
 
