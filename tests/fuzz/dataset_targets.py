@@ -5,7 +5,20 @@ from __future__ import annotations
 import random
 import zlib
 
-from datasetmaker import ENCODINGS, SMALL, Node, deflate, encode, sample, sample_files
+from datasetmaker import (
+    ENCODINGS,
+    ITEM,
+    ITEM_END,
+    SEQUENCE_END,
+    SMALL,
+    Node,
+    deflate,
+    encode,
+    header,
+    item,
+    sample,
+    sample_files,
+)
 from scanning import outcome
 
 from dcmrecv_core.errors import DataSetError
@@ -74,7 +87,20 @@ def data_set_seeds() -> list[bytes]:
     encapsulated = b"\3" + encode(NESTED, EXPLICIT_LITTLE)
     file = b"\0" + bytes(128) + b"DICM" + bytes.fromhex("02000200") + b"UI" + bytes.fromhex("0400312e3200")
     deflated = b"\4" + deflate(encode(SMALL, EXPLICIT_LITTLE))
-    return [*plain, encapsulated, file + plain[0][1:], deflated, *_real()]
+    return [*plain, *_with_stray_delimiters(), encapsulated, file + plain[0][1:], deflated, *_real()]
+
+
+def _with_stray_delimiters() -> list[bytes]:
+    """At top level, between items and in an item, after a sequence in it."""
+    made = []
+    for number, encoding in enumerate(ENCODINGS.values()):
+        ends = b"".join(item(tag, 0, encoding) for tag in (SEQUENCE_END, ITEM_END))
+        content = encode([Node(0x00081140, "SQ", []), Node(0x00081155, "UI", b"1.2\0")], encoding)
+        for inside in (content[:-12] + ends + content[-12:], content):
+            value = ends + item(ITEM, len(inside), encoding) + inside + ends
+            sequence = header(0x00081140, "SQ", len(value), encoding) + value
+            made.append(bytes([number]) + encode(SMALL[:3], encoding) + sequence + ends + encode(SMALL[4:], encoding))
+    return made
 
 
 def _real() -> list[bytes]:
