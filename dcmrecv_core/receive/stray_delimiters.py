@@ -68,10 +68,10 @@ class _StrayFinder(Walker):
 
     def _item(self, position: int) -> int:
         depth = len(self.frames)
-        behind = super()._item(position)
+        after = super()._item(position)
         if len(self.frames) > depth:
-            self._open.append((behind, len(self.strays_at)))
-        return behind
+            self._open.append((after, len(self.strays_at)))
+        return after
 
     def _leave(self, position: int) -> None:
         begin, before = self._open.pop()
