@@ -58,8 +58,8 @@ PROMISES: dict[int, str] = {
     34: "The receiver runs as an ordinary user, writes nowhere but below the output directory and its log files, and "
     "opens one listening port.",
     35: "100 peers that keep their socket open after release, reject or abort hold no worker.",
-    37: "Two receivers in two containers with one host name store into one directory, and either is started and killed at "
-    "any moment: nothing acknowledged is wrong, torn or missing.",
+    37: "Two receivers in two containers with one host name store into one directory, and either is started and killed "
+    "at any moment: nothing acknowledged is wrong, torn or missing.",
 }
 
 
