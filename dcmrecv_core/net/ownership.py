@@ -166,7 +166,7 @@ def _wait(directory: Directory, patience: float) -> int:
 def _lock(directory: Directory, name: str) -> int:
     """Open and lock one of the two files; raises `_Taken` with what is in it, OSError."""
     for _ in range(_ATTEMPTS):
-        fd = os.open(name, _FLAGS, 0o666, dir_fd=directory.fd)
+        fd = os.open(name, _FLAGS, 0o600, dir_fd=directory.fd)  # whoever can open it can hold its lock
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:

@@ -132,8 +132,8 @@ class Temporary:
 
     def close(self) -> None:
         """Close the descriptor and remove the hidden name, if there still is one."""
-        self._drop_hidden()
         if self._place is not None:
+            self._drop_hidden()
             self._place.files.open.discard(self.fd)
         try:
             os.close(self.fd)
