@@ -12,6 +12,7 @@ descriptor, so a crash leaves nothing that has to be judged by its age.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -41,7 +42,7 @@ END_SECONDS = 1.0
 """Seconds that an end waits until the lock files are removed; a disk that hangs must not keep the process."""
 
 _TICK = 0.05
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FLAGS = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ATTEMPTS = 100
 _LONGEST = 300
 
@@ -139,12 +140,21 @@ def _take(settings: Settings, patience: float) -> Lock:
             if attempt == _ATTEMPTS - 1:
                 raise
     try:
-        os.ftruncate(owner, 0)
-        os.pwrite(owner, _ourselves(settings).encode(), 0)
+        _write(directory, _ourselves(settings))
         return Lock(directory, owner, _wait(directory, patience))
     except BaseException:
         os.close(owner)
         raise
+
+
+def _write(directory: Directory, text: str) -> None:
+    """Say whose the directory is, as far as there is room for it."""
+    with suppress(OSError):
+        fd = os.open(OWNER, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
 
 
 def _wait(directory: Directory, patience: float) -> int:
@@ -164,22 +174,29 @@ def _wait(directory: Directory, patience: float) -> int:
 
 
 def _lock(directory: Directory, name: str) -> int:
-    """Open and lock one of the two files; raises `_Taken` with what is in it, OSError."""
+    """Open and lock one of the two files; raises `_Taken` with what is in it, OSError.
+
+    Not for writing, because a file system with such a descriptor cannot be remounted read-only; but NFS asks for it.
+    """
+    mode = os.O_RDONLY
     for _ in range(_ATTEMPTS):
-        fd = os.open(name, _FLAGS, 0o600, dir_fd=directory.fd)  # whoever can open it can hold its lock
+        fd = os.open(name, mode | _FLAGS, 0o600, dir_fd=directory.fd)  # whoever can open it can hold its lock
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
                 raise OSError(0, f"{name} is not a file of ours")  # it is written to
             if is_locked(fd):
                 raise _Taken(_printable(os.pread(fd, _LONGEST, 0)))
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):  # its last owner has removed it since it was opened
                 if os.path.samestat(status, os.stat(name, dir_fd=directory.fd, follow_symlinks=False)):
                     return fd
-        except BaseException:
+        except BaseException as error:
             os.close(fd)
-            raise
-        os.close(fd)  # its last owner has removed it since it was opened
+            if not isinstance(error, OSError) or error.errno != errno.EBADF or mode == os.O_RDWR:
+                raise
+            mode = os.O_RDWR
+        else:
+            os.close(fd)
     raise OSError(0, f"{name} is removed again and again")
 
 

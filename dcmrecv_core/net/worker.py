@@ -89,12 +89,12 @@ class Worker:
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         self._heartbeat.beat(now)
-        self.renew(now)
         if not self._orphaned and os.getppid() != self._parent:
             self._orphaned = True
             self._stop_within(ORPHAN_GRACE)
         elif now > self.give_up_at + _CERTAIN_END:
             os._exit(1)
+        self.renew(now)
         try:
             timer.tick()
         except HookTimeout:

@@ -45,7 +45,7 @@ TOKENS = "tokens"
 _HIDDEN = re.compile(re.escape(RESERVED) + r"-(?:(?P<token>[0-9a-f]{16})|.+-[0-9a-f]{8}-\d+)-\d+\.tmp\Z")
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z")
 _EXISTING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCAL = re.compile(
     "bcachefs|btrfs|exfat|ext[234]|f2fs|hfsplus|jfs|msdos|nilfs2|ntfs3|overlay|ramfs|reiserfs|tmpfs|ubifs|vfat|xfs|zfs"
 )
@@ -87,11 +87,15 @@ class Tokens:
         """Those of a receiver with these settings; None if no state directory is its own."""
         return cls(*state_place(settings)) if settings.owns_state else None
 
-    def take(self) -> tuple[str, int]:
-        """A new token, and the descriptor that holds its lock. Raises OSError or StatusError if it cannot be listed."""
+    def take(self) -> tuple[str, int | None]:
+        """A new token, and the descriptor that holds its lock; None, and it is not listed, where locks do not count.
+        Raises OSError or StatusError if it cannot be listed."""
         directory = self._directory()
+        if not locks_count(directory.fd):
+            return _random(), None
         while True:
             token = _random()
+            # not for writing: a file system with such a descriptor cannot be remounted read-only
             fd = os.open(token, _NEW, 0o600, dir_fd=directory.fd)
             try:
                 if not is_locked(fd):

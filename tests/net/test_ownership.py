@@ -239,6 +239,38 @@ def test_a_file_system_without_locks(
     assert not applied.owns_state
 
 
+def test_a_file_system_that_locks_only_what_can_be_written(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS does so."""
+    flock = fcntl.flock
+
+    def choosy(fd: int, how: int) -> None:
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", choosy)
+    assert take().lock is not None
+    assert take().owner
+
+
+def test_a_disk_without_room_for_a_word(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fail)
+        assert take().lock is not None
+    assert "not said yet" in take().owner
+
+
+def test_its_file_system_can_be_remounted_read_only(take: Take) -> None:
+    """That is refused while anything has a file open for writing."""
+    lock = take().lock
+    assert lock is not None
+    for fd in (lock.owner, lock.processes):
+        assert fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+
+
 PLANTS: dict[str, Callable[[Path, Path], None]] = {
     "FIFO": lambda at, secret: os.mkfifo(at),
     "hard link": lambda at, secret: at.hardlink_to(secret),

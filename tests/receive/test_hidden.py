@@ -121,7 +121,20 @@ def test_a_token_that_a_sweep_takes_for_a_dead_one(state: Path, monkeypatch: pyt
     token, fd = Tokens(Directories(str(state))).take()
     assert len(names(state)) == 2
     assert (state / "tokens" / token).exists()
+    assert fd is not None
     os.close(fd)
+
+
+def test_where_locks_do_not_count_no_token_is_listed(
+    state: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would prove nothing; that is no news."""
+    monkeypatch.setattr(hidden, "locks_count", lambda fd: False)
+    files = files_of(state)
+    assert hidden._HIDDEN.match(files.name())
+    files.close()
+    assert names(state) == []
+    assert caplog.messages == []
 
 
 def test_without_locks_no_token_is_listed(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +150,9 @@ def test_whose_tokens(tmp_path: Path) -> None:
     settings = Settings(output_directory=str(tmp_path))
     assert Tokens.of(settings) is None, "the state directory may be another receiver's"
     [tokens] = filter(None, [Tokens.of(Settings(output_directory=str(tmp_path), owns_state=True))])
-    tokens.drop(*tokens.take())
+    _, fd = tokens.take()
+    assert fd is not None
+    os.close(fd)
     assert (tmp_path / ".dcmrecv" / "tokens").is_dir()
 
 
