@@ -25,6 +25,7 @@ from dcmrecv_core.net.listener import inherited_count, open_listeners
 
 if TYPE_CHECKING:
     from dcmrecv_core.commandline import CommandLine
+    from dcmrecv_core.net.ownership import StateDirectory
     from dcmrecv_core.plugins import Plugins
     from dcmrecv_core.receive.temporary import Capabilities
     from dcmrecv_core.settings import Settings
@@ -113,15 +114,26 @@ def _explain(line: CommandLine, plugins: Plugins) -> int:
 
 
 def _run(configuration: Configuration) -> int:
-    settings, plugins = configuration.line.settings, configuration.plugins
     log.debug("%s\n", help.VERSION_LINE)
     log.info("configuring service class provider ...")
+    from dcmrecv_core.net.ownership import StateDirectory
+
+    state = StateDirectory.take(configuration.line.settings)
+    try:
+        return _serve(configuration, state)
+    finally:
+        state.release()
+
+
+def _serve(configuration: Configuration, state: StateDirectory) -> int:
+    settings, plugins = state.apply(configuration.line.settings), configuration.plugins
     if settings.config_file is not None:
         log.debug("Loading association configuration file: %s", settings.config_file[0])
     plugins.add_builtins(settings)
     plugins.configure(settings)
     _say_what_is_accepted(settings, plugins)
     capabilities = _check_output_directory(settings)
+    state.check(settings, plugins)
     log.info("starting service class provider and listening ...")
     from dcmrecv_core.net.tls import ContextMaker
 
@@ -134,8 +146,8 @@ def _run(configuration: Configuration) -> int:
     from dcmrecv_core.net.reload import Source
     from dcmrecv_core.net.supervisor import Supervisor
 
-    source = Source(lambda: configuration.read().settings, _check_output_directory, contexts.make)
-    return Supervisor(settings, plugins, listeners, capabilities, source, tls).run()
+    source = Source(lambda: state.apply(configuration.read().settings), _check_output_directory, contexts.make)
+    return Supervisor(settings, plugins, listeners, capabilities, source, tls, state).run()
 
 
 def _say_what_is_accepted(settings: Settings, plugins: Plugins) -> None:
@@ -150,12 +162,13 @@ def _say_what_is_accepted(settings: Settings, plugins: Plugins) -> None:
 def _check_output_directory(settings: Settings) -> Capabilities:
     """What the file system of the output directory can do; raises OutputDirectoryError (exit code 45)."""
     from dcmrecv_core.receive.directories import Directories
+    from dcmrecv_core.receive.hidden import Tokens
     from dcmrecv_core.receive.temporary import Capabilities
 
     directory = os.path.join(settings.working_directory, settings.output_directory or ".")
     _check_access(directory)
     try:
-        capabilities = Capabilities.probe(Directories(directory))
+        capabilities = Capabilities.probe(Directories(directory), Tokens.of(settings))
     except (OSError, StatusError) as error:
         raise OutputDirectoryError(f"cannot specify output directory: {error}") from error
     in_need = f"{settings.filenames} names" if settings.filenames in _NO_CLOBBER_SCHEMES else ""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import ssl
 
     from dcmrecv_core.net.heartbeat import Heartbeat
+    from dcmrecv_core.net.ownership import StateDirectory
     from dcmrecv_core.plugins import Plugins
     from dcmrecv_core.receive.temporary import Capabilities
     from dcmrecv_core.settings import Settings
@@ -74,8 +75,10 @@ class Supervisor:
         capabilities: Capabilities,
         source: Source,
         tls: ssl.SSLContext | None = None,
+        state: StateDirectory | None = None,
     ) -> None:
         self._settings = settings
+        self._state = state
         self._tls = tls
         self._plugins = plugins
         self._capabilities = capabilities
@@ -205,6 +208,8 @@ class Supervisor:
         self._reload.abandon()
         for waiting in self._waiting:
             waiting.handover.sock.close()
+        if self._state is not None:
+            self._state.abandon()
         if self._signals is not None:
             os.close(signal.set_wakeup_fd(-1))
             self._signals.close()

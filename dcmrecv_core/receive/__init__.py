@@ -9,6 +9,7 @@
     instance       what hooks see of all this
     pipeline       the hooks in their order, and what the sender is answered
     directories    below the output directory and nowhere else
+    hidden         names of temporary files that need one, and what of them may be removed
     temporary      files without a name, and how they get one
     publish        atomic, durable
 

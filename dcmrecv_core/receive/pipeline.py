@@ -18,6 +18,7 @@ from dcmrecv_core.receive.dataset import scan
 from dcmrecv_core.receive.directories import contained, storage_error
 from dcmrecv_core.receive.elements import DataSetIndex
 from dcmrecv_core.receive.encodings import encoding_of
+from dcmrecv_core.receive.hidden import Tokens
 from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids
 from dcmrecv_core.receive.part10 import file_prefix
 from dcmrecv_core.receive.publish import DUPLICATE_SOP_INSTANCE, Publisher
@@ -79,6 +80,7 @@ class Receiver:
             settings.working_directory,
             fsync=settings.fsync,
             capabilities=capabilities,
+            tokens=Tokens.of(settings),
         )
         self.buffer = bytearray(SPOOL_SIZE)
         self.stretches = KnownStretches()

@@ -15,6 +15,7 @@ from typing import Protocol
 from dcmrecv_core.errors import NameTakenError, StorageError
 from dcmrecv_core.model import OnExists
 from dcmrecv_core.receive.directories import Directories, Directory, storage_error
+from dcmrecv_core.receive.hidden import HiddenFiles, Place, Tokens
 from dcmrecv_core.receive.renaming import NO_NOCLOBBER
 from dcmrecv_core.receive.temporary import (
     NO_TMPFILE,
@@ -23,7 +24,6 @@ from dcmrecv_core.receive.temporary import (
     Temporary,
     open_hidden,
     open_unnamed,
-    sweep,
 )
 
 log = logging.getLogger("dcmrecv.receive")
@@ -43,13 +43,18 @@ class Content(Protocol):
 
 
 class Publisher:
-    """Puts files below one output directory (design: atomic, no-clobber where asked, durable with `fsync`)."""
+    """Puts files below one output directory (design: atomic, no-clobber where asked, durable with `fsync`).
 
-    def __init__(self, root: str, start: str = "", *, fsync: bool, capabilities: Capabilities) -> None:
+    `tokens` are those of the receiver's state directory, None if it owns none.
+    """
+
+    def __init__(
+        self, root: str, start: str = "", *, fsync: bool, capabilities: Capabilities, tokens: Tokens | None = None
+    ) -> None:
         self.directories = Directories(root, start)
         self._fsync = fsync
         self._capabilities = capabilities
-        self._swept: set[tuple[int, int]] = set()
+        self._hidden = HiddenFiles(tokens)
         self._last: Directory | None = None
         self._spare: Temporary | None = None  # in that directory
 
@@ -73,6 +78,15 @@ class Publisher:
         if self._spare is not None:
             self._spare.close()
             self._spare = None
+
+    def renew(self, now: float) -> None:
+        """To be called now and then, `now` of the monotonic clock: what lasts for hours is not taken for left over."""
+        self._hidden.renew(now)
+
+    def close(self) -> None:
+        """Nothing is stored any more."""
+        self.rest()
+        self._hidden.close()
 
     def publish(self, parts: tuple[str, ...], name: str, on_exists: OnExists, content: Content) -> str:
         """Store `content` as `name` in the directory `parts`; returns its path.
@@ -165,13 +179,9 @@ class Publisher:
                 raise storage_error(error, "Cannot flush directory") from error
         return path
 
-    def _place_for(self, directory: Directory) -> Directory:
+    def _place_for(self, directory: Directory) -> Place:
         """Where a hidden file for `directory` may stand, swept once by each process."""
-        place = directory if directory.foreign else self.directories.get(TEMPORARY_PARTS)
-        if place.identity not in self._swept:
-            self._swept.add(place.identity)
-            sweep(place)
-        return place
+        return self._hidden.place(directory if directory.foreign else self.directories.get(TEMPORARY_PARTS))
 
 
 def _exists(directory: Directory, name: str) -> bool:

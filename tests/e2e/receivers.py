@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -165,12 +166,23 @@ def _descriptors(pid: int) -> set[str]:
     return targets
 
 
+def create_listener() -> socket.socket:
+    """A socket to pass to a receiver; connections wait in it until the receiver accepts them."""
+    return socket.create_server(("127.0.0.1", 0), backlog=512)
+
+
 def start_ours(
-    program: Path, directory: Path, *arguments: object, prefix: Sequence[object] = (), **options: Any
+    program: Path,
+    directory: Path,
+    *arguments: object,
+    prefix: Sequence[object] = (),
+    passed: socket.socket | None = None,
+    **options: Any,
 ) -> Receiver:
-    """Our dcmrecv on a socket passed to it, ready when it says so; `prefix` is a program that runs it (strace)."""
+    """Our dcmrecv on a socket passed to it, ready when it says so; `prefix` is a program that runs it (strace). The
+    socket is a new one, or `passed`, which stays open here."""
     with (
-        socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
+        nullcontext(passed) if passed is not None else create_listener() as listener,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
     ):
         port = listener.getsockname()[1]
