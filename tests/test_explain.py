@@ -67,6 +67,12 @@ def said(found: dict[str, Any], hook: str) -> list[tuple[str, str]]:
     return [(step["plugin"], step["result"]) for step in found["steps"] if step["hook"] == hook]
 
 
+def test_a_warning_before_other_verdicts(one: Explain) -> None:
+    found = one(hooks(receive=lambda: Refuse(0x0124, "no")), hooks(receive=lambda: Warn(0xB007, "odd")))
+    assert said(found, "receive") == [("plugin1", "Warn B007 odd"), ("plugin0", "Refuse 0124 no")]
+    assert (found["outcome"], found["status"], found["comment"]) == ("refused", "0124", "no")
+
+
 def test_the_whole_way(one: Explain, output: Path) -> None:
     found = one(hooks(choose_subdir=lambda: None), subdirs="series-date")
     assert found["context"] == {"accepted": True, "reason": "", "by": ["promiscuous"], "asconfig": [], "toml": []}
