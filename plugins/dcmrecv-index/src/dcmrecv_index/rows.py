@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pydicom.charset import convert_encodings, decode_bytes, default_encoding
+from pydicom.charset import decode_bytes
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
+from dcmrecv_core import codecs_of
 from dcmrecv_index.record import Record, uid
 
 LONGEST_TEXT = 256
@@ -87,7 +88,7 @@ def storable_path(path: str) -> str:
 
 def _decoded(elements: Mapping[str, str]) -> Any:
     """A function that says the text of an element, "" if absent."""
-    encodings = _encodings(elements.get("SpecificCharacterSet", ""))
+    encodings = codecs_of(elements.get("SpecificCharacterSet", ""))
 
     def text(keyword: str) -> str:
         value = elements.get(keyword, "").encode("latin-1")
@@ -98,16 +99,6 @@ def _decoded(elements: Mapping[str, str]) -> Any:
             return _clean(decode_bytes(value, encodings, _DELIMITERS.get(keyword, TEXT_VR_DELIMS)))
 
     return text
-
-
-def _encodings(character_set: str) -> list[str]:
-    names = [name.strip(" \0") for name in character_set.split("\\")]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return convert_encodings(names)
-        except (LookupError, ValueError):
-            return [default_encoding]
 
 
 def _clean(text: str) -> str:
