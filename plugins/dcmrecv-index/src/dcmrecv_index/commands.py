@@ -44,7 +44,6 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # what it says of values has them in it
 
 
 def _parser() -> argparse.ArgumentParser:

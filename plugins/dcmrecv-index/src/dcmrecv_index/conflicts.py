@@ -52,7 +52,9 @@ class Owners:
         is_known = series_key in self._studies
         its_study = self._studies.setdefault(series_key, study_key)
         if its_study != study_key:
-            return (patient, None, None, instance), _contradiction("series", series_key, its_study, study_key, rows)
+            return (patient, None, None, instance), _contradiction(
+                "series", series_key, f"study {its_study}", f"study {study_key}", rows
+            )
         said = patient["patient_id"], patient["issuer"]
         its_patient = self._patients.setdefault(study_key, said)
         if its_patient != said:
@@ -81,9 +83,10 @@ def _patient(key: tuple[str, str]) -> str:
 
 def current(connection: Connection, contradictions: Iterable[Contradiction]) -> list[Contradiction]:
     """Those of instances whose row is the one that contradicts, not that of a later file."""
-    by_key = {each.row["sop_instance_uid"]: each for each in contradictions}
-    rows = _known(connection, by_key, Instance.sop_instance_uid, Instance.location)
-    return [by_key[key] for key, location in rows if by_key[key].row["location"] == location]
+    found = list(contradictions)
+    keys = [each.row["sop_instance_uid"] for each in found]
+    locations = dict(map(tuple, _known(connection, keys, Instance.sop_instance_uid, Instance.location)))
+    return [each for each in found if each.row["location"] == locations[each.row["sop_instance_uid"]]]
 
 
 def solved(connection: Connection, rows: Iterable[Row], *, only_later: bool) -> None:
@@ -102,8 +105,8 @@ def warn(contradictions: Iterable[Contradiction]) -> None:
     for (kind, key, kept, said), rows in told.items():
         more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
         log.warning(
-            "%s %s stays with %s, though %s is said by SOP instance %s in file %s%s",
-            *(kind, key, kept, said, rows[0]["sop_instance_uid"], rows[0]["location"], more),
+            "%s %s stays with %s: SOP instance %s in file %s%s says %s",
+            *(kind, key, kept, rows[0]["sop_instance_uid"], rows[0]["location"], more, said),
         )
 
 

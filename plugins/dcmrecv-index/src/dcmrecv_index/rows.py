@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pydicom import config
 from pydicom.charset import decode_bytes
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from dcmrecv_core import codecs_of
 from dcmrecv_index.record import Record, uid
+
+config.logger.setLevel(logging.CRITICAL)  # what pydicom says of a value has it in it, control characters and all
 
 LONGEST_TEXT = 256
 """Characters of a value: DICOM allows 64 (a name three times that), and PostgreSQL indexes 2704 bytes of a row."""
