@@ -14,6 +14,7 @@ What stands here is the public interface: all that a plugin may import.
 """
 
 from dcmrecv_core.asconfig import load_profile
+from dcmrecv_core.character_sets import codecs_of
 from dcmrecv_core.errors import ConfigurationError, PluginError, StatusError, StorageError
 from dcmrecv_core.hookspecs import hookimpl
 from dcmrecv_core.model import (
@@ -61,6 +62,7 @@ __all__ = [
     "UserIdentity",
     "Warn",
     "__version__",
+    "codecs_of",
     "escape",
     "escape_directory",
     "hookimpl",

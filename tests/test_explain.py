@@ -67,6 +67,23 @@ def said(found: dict[str, Any], hook: str) -> list[tuple[str, str]]:
     return [(step["plugin"], step["result"]) for step in found["steps"] if step["hook"] == hook]
 
 
+def test_a_warning_before_other_verdicts(one: Explain) -> None:
+    found = one(hooks(receive=lambda: Refuse(0x0124, "no")), hooks(receive=lambda: Warn(0xB007, "odd")))
+    assert said(found, "receive") == [("plugin1", "Warn B007 odd"), ("plugin0", "Refuse 0124 no")]
+    assert (found["outcome"], found["status"], found["comment"]) == ("refused", "0124", "no")
+
+
+@pytest.mark.parametrize("character_set", [b"hex ", b"UNDEFINED ", b"idna", b"I\0O_IR 100"])
+def test_a_character_set_that_is_none(one: Explain, output: Path, tmp_path: Path, character_set: bytes) -> None:
+    path = dicom_file(tmp_path / "b.dcm")
+    path.write_bytes(
+        path.read_bytes().replace(b"CS\x0a\0ISO_IR 192", b"CS%c\0%b" % (len(character_set), character_set))
+    )
+    found = one(path=path, layout="{PatientName}/{SOPInstanceUID}")
+    assert found["path"] == f"{output}/{'Müller^Jörg'.encode().decode('latin-1')}/{INSTANCE}".replace("\x83", "_")
+    assert found["outcome"] == "stored"
+
+
 def test_the_whole_way(one: Explain, output: Path) -> None:
     found = one(hooks(choose_subdir=lambda: None), subdirs="series-date")
     assert found["context"] == {"accepted": True, "reason": "", "by": ["promiscuous"], "asconfig": [], "toml": []}
