@@ -16,7 +16,7 @@ from functools import cache
 
 from dcmrecv_core.names import RESERVED
 from dcmrecv_core.receive.directories import Directories, Directory
-from dcmrecv_core.receive.renaming import rename_noreplace
+from dcmrecv_core.receive.renaming import rename_exchange, rename_noreplace
 
 log = logging.getLogger("dcmrecv.receive")
 
@@ -80,13 +80,31 @@ class Temporary:
 
     def replace(self, place: Directory, directory: Directory, name: str) -> None:
         """Give it the name whoever has it; `place` is where a hidden link may stand in between."""
+        place = self._hide(place)
+        os.rename(self._hidden, name, src_dir_fd=place.fd, dst_dir_fd=directory.fd)
+        self._hidden = ""
+        self.published = True
+
+    def exchange(self, place: Directory, directory: Directory, name: str) -> tuple[Directory, str]:
+        """Give it the name, and hand over what had it: returns the directory and the hidden name where that stands now,
+        which the caller has to remove. `place` is as for `replace`.
+
+        Raises OSError with nothing changed: of `NO_EXCHANGE` where the file system cannot, FileNotFoundError if
+        nothing has the name (any longer).
+        """
+        place = self._hide(place)
+        rename_exchange(place.fd, self._hidden, directory.fd, name)
+        hidden, self._hidden = self._hidden, ""
+        self.published = True
+        return place, hidden
+
+    def _hide(self, place: Directory) -> Directory:
+        """Make sure that it has a hidden name, in `place` if it had none; returns where that is."""
         if self._place is None:
             hidden = hidden_name()
             link_unnamed(self.fd, place, hidden)
             self._place, self._hidden = place, hidden
-        os.rename(self._hidden, name, src_dir_fd=self._place.fd, dst_dir_fd=directory.fd)
-        self._hidden = ""
-        self.published = True
+        return self._place
 
     def close(self) -> None:
         """Close the descriptor and remove the hidden name, if there still is one."""
