@@ -93,13 +93,14 @@ class Existing:
         return None if identity is None else identity.sop_instance_uid
 
     def holds(self, content: Comparable) -> bool:
-        """Whether it has the data set of `content`, byte for byte, in the same transfer syntax.
+        """Whether it is the same instance with the data set of `content`, byte for byte, in the same transfer syntax.
 
-        File Meta Information otherwise does not count: it tells who received and who sent, not what.
+        File Meta Information otherwise does not count: it tells who received and who sent, not what. The instance does:
+        a data set need not have its UID in it.
         """
         ours = identity_of(content.prefix)
         theirs = self._read()
-        if ours is None or theirs is None or ours.transfer_syntax_uid != theirs.transfer_syntax_uid:
+        if ours is None or theirs is None or ours[:2] != theirs[:2]:
             return False
         if self.status.st_size - theirs.offset != content.size:
             return False
