@@ -84,7 +84,9 @@ def case_of(number: int, kinds: list[Callable[[str, int], bytes]], chance: rando
     sent = [[(chance.choice(uids), 0) for _ in range(chance.randint(1, 4))] for _ in range(senders)]
     versions = iter(range(1, 1000))
     sent = [[(uid, next(versions)) for uid, _ in one] for one in sent]
-    return Case(f"CASE{number}", sent, chance.choice(kinds), chance.random() < 0.5)
+    # what is too large for memory takes most of the time, so it comes seldom
+    data = KINDS["large"] if chance.random() < 0.05 else chance.choice(kinds)
+    return Case(f"CASE{number}", sent, data, chance.random() < 0.5)
 
 
 @contextmanager
@@ -151,16 +153,18 @@ def check(case: Case, done: list[tuple[str, int]], place: Path) -> None:
         assert len(found) == len({uid for uid, _ in done})
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("naming", NAMINGS)
 def test_nothing_acknowledged_is_replaced_by_another_instance(
     ours: Start, naming: str, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
-    options = ("-q", "-pm", "--no-fsync", *NAMINGS[naming], "--max-per-peer", "16", "--max-associations", "16")
+    options = ("-pm", "--no-fsync", *NAMINGS[naming], "--max-per-peer", "16", "--max-associations", "16")
     first = ours(*options, files=PLUGINS)
     receivers = [first, ours(*options, "-od", first.output, files=PLUGINS)]
-    kinds = [*KINDS.values(), *(UNREADABLE.values() if "+B" in options else ())]
+    kinds = [KINDS["readable"], KINDS["without its UID"], KINDS["all equal"]]
+    kinds += UNREADABLE.values() if "+B" in options else ()
     chance = random.Random(naming)
-    cases = count(15, 400)
+    cases = count(8, 350)
     for number in range(cases):
         case = case_of(number, kinds, chance)
         place = first.output / case.name
@@ -169,4 +173,5 @@ def test_nothing_acknowledged_is_replaced_by_another_instance(
                 stack.enter_context(moving(place, chance))
             done = acknowledged(case, receivers)
         check(case, done, place)
-    figure(f"{naming}: 0 of {cases} cases with an instance missing")
+    given_back = sum(receiver.log.count(" meanwhile, which is ") for receiver in receivers)
+    figure(f"{naming}: 0 of {cases} cases with an instance missing, {given_back} came under a name meanwhile")
