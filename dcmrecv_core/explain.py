@@ -77,11 +77,11 @@ class _DryPublisher(Publisher):
 
     path: str | None = None
     exists = False
-    on_exists: OnExists | None = None
+    policy: OnExists | None = None
     how: How | None = None
 
     def forget(self) -> None:
-        self.path, self.exists, self.on_exists, self.how = None, False, None, None
+        self.path, self.exists, self.policy, self.how = None, False, None, None
 
     def publish(
         self,
@@ -94,12 +94,12 @@ class _DryPublisher(Publisher):
         who: Callable[[], str] = str,
     ) -> Published:
         wish = Wish(content, on_exists, on_exists == "overwrite" and not look, who)
-        self.exists, self.on_exists, self.how = False, on_exists, None
+        self.exists, self.policy, self.how = False, on_exists, None
         for other in names_for(name, wish, self.extension):
             self.path = "/".join((self.directories.root, *parts, other))
             self.how = self._how("/".join((self.directories.place, *parts, other)), wish)
             if self.how is not None:
-                return Published(self.path, self.how)
+                return self.path, self.how
         raise StorageError("No free file name found")
 
     def _how(self, place: str, wish: Wish) -> How | None:
@@ -215,7 +215,7 @@ class Explainer:
                 return outcome_of(verdict, instance, reception.store(instance))
             finally:
                 explanation.path = publisher.path
-                explanation.exists, explanation.on_exists = publisher.exists, publisher.on_exists
+                explanation.exists, explanation.on_exists = publisher.exists, publisher.policy
                 explanation.how = publisher.how
                 explanation.attempts = min(instance.attempt + 1, MAX_ATTEMPTS)
                 _keep_last_attempt(self._calls)

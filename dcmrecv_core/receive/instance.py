@@ -61,7 +61,7 @@ class ReceivedInstance(Instance):
         self.association = association
         self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid = uids
         self.attempt = 0
-        self.on_exists: OnExists = publisher.on_duplicate or "replace-same"
+        self.on_exists: OnExists = publisher.on_exists
         self.by_default = False
         """Nobody has said it: `on_exists` is what the scheme that has chosen the name does of itself."""
         self.dropped_at: str | None = None

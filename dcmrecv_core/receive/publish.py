@@ -61,7 +61,8 @@ class Publisher:
         self.directories = Directories(root, start)
         self.fsync = fsync
         self.extension = extension
-        self.on_duplicate = on_duplicate
+        self.on_exists: OnExists = on_duplicate or "replace-same"
+        """What counts for a name of which nobody has said anything."""
         self._capabilities = capabilities
         self._swept: set[tuple[int, int]] = set()
         self._last: Directory | None = None
@@ -127,24 +128,45 @@ class Publisher:
         look: bool,
         who: Callable[[], str],
     ) -> Published:
-        draft = Draft(self, directory, content)
-        unseen = on_exists == "overwrite" and not look
+        if on_exists != "replace-same" and (look or on_exists != "overwrite"):
+            draft = Draft(self, directory, content)
+            try:
+                return TakenName(self, directory, name, draft, Wish(content, on_exists, False, who)).settle()
+            finally:
+                draft.close()
+        temporary = content.file()
+        if temporary is not None and not directory.foreign:
+            return self._give_name(temporary, directory, name, on_exists, content, who)
+        temporary = self.open_file(directory)
         try:
-            if unseen or on_exists == "replace-same":  # nearly all names are free, and a link finds that out
-                temporary = draft.file()
-                try:
-                    temporary.link(directory, name)
-                except FileExistsError:
-                    pass
-                except OSError as error:
-                    if error.errno not in NO_NOCLOBBER:
-                        raise
-                else:
-                    self.make_new_durable(directory, name, temporary)
-                    return Published(f"{directory.path}/{name}")
-            return TakenName(self, directory, name, draft, Wish(content, on_exists, unseen, who)).settle()
+            content.write_to(temporary.fd)
+            return self._give_name(temporary, directory, name, on_exists, content, who)
         finally:
-            draft.close()
+            temporary.close()
+
+    def _give_name(
+        self,
+        temporary: Temporary,
+        directory: Directory,
+        name: str,
+        on_exists: OnExists,
+        content: Content,
+        who: Callable[[], str],
+    ) -> Published:
+        if self.fsync:
+            temporary.flush()
+        try:
+            temporary.link(directory, name)  # nearly all names are free, and this finds it out
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in NO_NOCLOBBER:
+                raise
+        else:
+            self.make_new_durable(directory, name, temporary)
+            return f"{directory.path}/{name}", "new"
+        wish = Wish(content, on_exists, on_exists == "overwrite", who)
+        return TakenName(self, directory, name, Draft(self, directory, content, temporary), wish).settle()
 
     def open_file(self, directory: Directory) -> Temporary:
         """A temporary file that can get a name in `directory`; raises OSError."""
@@ -163,7 +185,7 @@ class Publisher:
         return open_hidden(self.place_for(directory))
 
     def make_durable(self, directory: Directory) -> None:
-        """With `fsync`: flush the directory, and what is above it where that is needed; raises OSError."""
+        """Flush the directory, and what is above it where that is needed; raises OSError."""
         if self.fsync:
             self.directories.make_durable(directory)
 
@@ -187,15 +209,17 @@ class Publisher:
 
 
 class Draft:
-    """A content's file that has no name yet: written and flushed when it is needed, and once."""
+    """A content's file that has no name yet: `file`, or written and flushed when it is needed, and once."""
 
     __slots__ = ("_content", "_directory", "_file", "_is_own", "_publisher")
 
-    def __init__(self, publisher: Publisher, directory: Directory, content: Content) -> None:
+    def __init__(
+        self, publisher: Publisher, directory: Directory, content: Content, file: Temporary | None = None
+    ) -> None:
         self._publisher = publisher
         self._directory = directory
         self._content = content
-        self._file: Temporary | None = None
+        self._file = file
         self._is_own = False
 
     def file(self) -> Temporary:
@@ -213,7 +237,7 @@ class Draft:
         return temporary
 
     def close(self) -> None:
-        """Nothing is left of it unless it got a name; a file that is the content itself is the content's."""
+        """Nothing is left of what was written here, unless it got a name."""
         if self._is_own and self._file is not None:
             self._file.close()
 

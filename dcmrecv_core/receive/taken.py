@@ -40,11 +40,8 @@ How = Literal["new", "replaced", "kept", "dropped"]
 content or, "dropped", another."""
 
 
-class Published(NamedTuple):
-    """Where an instance is, and how it came to be there."""
-
-    path: str
-    how: How = "new"
+Published = tuple[str, How]
+"""Where an instance is, and how it came to be there."""
 
 
 class Wish(NamedTuple):
@@ -118,7 +115,7 @@ class TakenName:
             published = self._try(name)
             if published is not None:
                 if name != self._name and self._wish.on_exists != "rename":
-                    log.warning("%s: %s, so it is %s", self._wish.who(), self._holder, published.path)
+                    log.warning("%s: %s, so it is %s", self._wish.who(), self._holder, published[0])
                 return published
         raise StorageError("No free file name found")
 
@@ -129,7 +126,7 @@ class TakenName:
             existing = look(name, self._directory.fd)
             if existing is None:
                 if self._link(name):
-                    return Published(path)
+                    return path, "new"
                 continue
             with existing:
                 what = verdict(existing, self._wish, path)
@@ -139,7 +136,7 @@ class TakenName:
                 if what != "replace":
                     return self._keep(existing, path, what)
                 if self._replace(existing, name, path):
-                    return Published(path, "replaced")
+                    return path, "replaced"
         raise StorageError("The file name changes hands all the time")
 
     def _path(self, name: str) -> str:
@@ -171,7 +168,7 @@ class TakenName:
         if self._publisher.fsync:
             existing.flush()  # whoever made it may not have flushed it yet, nor its name
         self._publisher.make_durable(self._directory)
-        return Published(path, what)
+        return path, what
 
     def _replace(self, existing: Existing, name: str, path: str) -> bool:
         """Whether it took the name of `existing`; else that has lost its name meanwhile."""

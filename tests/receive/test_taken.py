@@ -381,9 +381,12 @@ def test_what_is_kept_is_flushed_and_its_name(tmp_path: Path, calls: Calls) -> N
     (tmp_path / "a.dcm").write_bytes(whole(OURS))
     calls.record("fsync")
     place = publisher(tmp_path)
-    assert place.publish((), "a.dcm", "keep", instance(OURS)).how == "kept"
+    assert place.publish((), "a.dcm", "keep", instance(OURS)) == (f"{tmp_path}/a.dcm", "kept")
     assert calls.made == ["fsync", "fsync directory"]
-    assert publisher(tmp_path, fsync=False).publish((), "a.dcm", "keep", instance(OURS)).how == "kept"
+    assert publisher(tmp_path, fsync=False).publish((), "a.dcm", "keep", instance(OURS)) == (
+        f"{tmp_path}/a.dcm",
+        "kept",
+    )
     assert calls.made == ["fsync", "fsync directory"]
 
 
