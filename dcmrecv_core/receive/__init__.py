@@ -11,6 +11,7 @@
     directories    below the output directory and nowhere else
     temporary      files without a name, and how they get one
     publish        atomic, durable
+    taken          what becomes of a name that is taken (existing: what has it, other_names: which one instead)
 
 No sockets, no protocol.
 """
