@@ -172,7 +172,7 @@ def _check_output_directory(settings: Settings) -> Capabilities:
     except (OSError, StatusError) as error:
         raise OutputDirectoryError(f"cannot specify output directory: {error}") from error
     in_need = f"{settings.filenames} names" if settings.filenames in _NO_CLOBBER_SCHEMES else ""
-    if settings.on_duplicate not in (None, "overwrite"):
+    if settings.on_duplicate not in (None, "overwrite", "replace-same"):
         in_need = f"--on-duplicate {settings.on_duplicate}"
     if in_need and not capabilities.noclobber:
         raise OutputDirectoryError(

@@ -106,8 +106,9 @@ def choose_subdir(instance: Instance) -> str | PurePath | None:
 def choose_filename(instance: Instance) -> str | Name | None:
     """Choose the file name, without the extension that `-fe` appends (decision). The first result counts.
 
-    A plain str means `Name(text, on_exists="overwrite")`. On "retry" the core asks again with `instance.attempt` + 1,
-    up to 1024 times, then answers A700. A separator, "..", or NUL is refused with 0110.
+    A plain str means `Name(text)`: what has the name already is replaced only if it is the same SOP instance, unless
+    `--on-duplicate` says otherwise. On "retry" the core asks again with `instance.attempt` + 1, up to 1024 times, then
+    answers A700. A separator, "..", or NUL is refused with 0110.
     """
 
 

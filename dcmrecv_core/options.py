@@ -353,9 +353,9 @@ OPTIONS: tuple[Option, ...] = (
         "--on-duplicate",
         "",
         "if a file of that name is there: leave equal content,\n"
-        "else overwrite, keep, rename or refuse\n"
-        "(default: overwrite without looking)",
-        values=(Value("action", "choice", choices=("overwrite", "keep", "rename", "refuse")),),
+        "else replace-same, overwrite, rename, keep or refuse\n"
+        "(default: replace-same; with +fd overwrite without looking)",
+        values=(Value("action", "choice", choices=("replace-same", "overwrite", "rename", "keep", "refuse")),),
         key="on_duplicate",
     ),
     Option(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dcmrecv_core.model import SupportedContext
 
 StorageMode = Literal["normal", "bit-preserving"]
-OnDuplicate = Literal["overwrite", "keep", "rename", "refuse"]
+OnDuplicate = Literal["replace-same", "overwrite", "rename", "keep", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ from plugin_fakes import ASSOCIATION, FakeInstance
 )
 def test_instance_uid(prefix: str, uid: str, name: str) -> None:
     instance = FakeInstance(modality_prefix=prefix, uid=uid)
-    assert instance_uid.choose_filename(instance) == Name(name, on_exists="overwrite")
+    assert instance_uid.choose_filename(instance) == Name(name, by_default="overwrite")
 
 
 def test_instance_uid_with_unfit_characters() -> None:
@@ -143,8 +143,7 @@ def proposing(*abstract_syntaxes: str) -> Association:
     return Association("A", "B", "192.0.2.1", 1, "1", tuple(contexts))
 
 
-def test_an_extension_that_no_name_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_writer, "_settings", Settings())
+def test_an_extension_that_no_name_can_have() -> None:
     with pytest.raises(PluginError, match=r"--filename-extension: .* not 256"):
         file_writer.configure(Settings(filename_extension="x" * 256))
 

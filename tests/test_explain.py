@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -91,7 +92,7 @@ def test_the_whole_way(one: Explain, output: Path) -> None:
         ("negotiate", "promiscuous", "contexts: 1, of this class: 1"),
         ("choose_subdir", "plugin0", "no opinion"),
         ("choose_subdir", "series-date", "data/2020/01/02"),
-        ("choose_filename", "instance-uid", f"{NAMED}, on_exists=overwrite"),
+        ("choose_filename", "instance-uid", NAMED),
         ("write", "file-writer", f"{output}/data/2020/01/02/{NAMED}"),
     ]
     assert all(step["microseconds"] >= 0 for step in found["steps"])
@@ -203,20 +204,41 @@ def test_replaced_data_are_named_by(one: Explain, output: Path) -> None:
     assert (found["status"], found["path"]) == ("B000", f"{output}/data/1999/12/31/{NAMED}")
 
 
-EXISTING = {
-    "overwrite": ("stored", "0000"),
-    "keep": ("kept", "0000"),
-    "refuse": ("refused", "0111"),
+MARK = f"~{hashlib.sha256(INSTANCE.encode()).hexdigest()[:8]}"
+EXISTING: dict[tuple[str, str], tuple[str, str, str | None, str]] = {
+    ("overwrite", "no DICOM file"): ("stored", "0000", "replaced", ""),
+    ("keep", "no DICOM file"): ("refused", "A700", None, ""),
+    ("refuse", "no DICOM file"): ("refused", "0111", None, ""),
+    ("rename", "no DICOM file"): ("stored", "0000", "new", "~2"),
+    ("replace-same", "no DICOM file"): ("stored", "0000", "new", MARK),
+    ("replace-same", "another instance"): ("stored", "0000", "new", MARK),
+    ("keep", "another instance"): ("stored", "0000", "new", MARK),
+    ("replace-same", "another content"): ("stored", "0000", "replaced", ""),
+    ("keep", "another content"): ("kept", "0000", "dropped", ""),
+    ("refuse", "another content"): ("refused", "0111", None, ""),
+    ("replace-same", "the same"): ("kept", "0000", "kept", ""),
+    ("overwrite", "the same"): ("kept", "0000", "kept", ""),
+    ("refuse", "the same"): ("kept", "0000", "kept", ""),
 }
 
 
-@pytest.mark.parametrize("on_exists", EXISTING)
-def test_something_is_there(one: Explain, output: Path, on_exists: Any) -> None:
-    (output / "taken").write_text("old")
-    found = one(hooks(choose_filename=lambda: Name("taken", on_exists)))
-    assert (found["outcome"], found["status"]) == EXISTING[on_exists]
-    assert (found["exists"], found["on_exists"], found["path"]) == (True, on_exists, f"{output}/taken")
-    assert (output / "taken").read_text() == "old"
+@pytest.mark.parametrize(("on_exists", "what"), EXISTING)
+@pytest.mark.parametrize("by", ["name", "option"])
+def test_something_is_there(one: Explain, output: Path, by: str, on_exists: Any, what: str) -> None:
+    taken = output / "taken"
+    if what == "no DICOM file":
+        taken.write_text("old")
+    else:
+        more = [Node(0x0008103E, "LO", b"other ")] if what == "another content" else []
+        dicom_file(taken, *more, instance="1.2.9" if what == "another instance" else INSTANCE)
+    before = taken.read_bytes()
+    name = Name("taken", on_exists if by == "name" else None)
+    found = one(hooks(choose_filename=lambda: name), on_duplicate=None if by == "name" else on_exists)
+    outcome, status, how, ending = EXISTING[on_exists, what]
+    assert (found["outcome"], found["status"], found["how"]) == (outcome, status, how)
+    assert (found["exists"], found["on_exists"], found["path"]) == (True, on_exists, f"{output}/taken{ending}")
+    assert taken.read_bytes() == before
+    assert os.listdir(output) == ["taken"]
 
 
 def test_names_are_asked_for_until_one_is_free(one: Explain, output: Path) -> None:
@@ -380,18 +402,29 @@ TEXTS: dict[str, tuple[tuple[object, ...], dict[str, Any], str, str]] = {
     "stored": ((), {}, "accepted", "yes, by promiscuous"),
     "not accepted": ((), {"promiscuous": False}, "outcome", "if it were accepted: stored, status 0000"),
     "refused": ((hooks(receive=lambda: Refuse(0xC001, "no")),), {}, "outcome", "refused, status C001 no"),
-    "overwritten": ((hooks(choose_filename=lambda: "taken"),), {}, "there", "something, which is overwritten"),
+    "overwritten": (
+        (hooks(choose_filename=lambda: "taken"),),
+        {"on_duplicate": "overwrite"},
+        "existing file",
+        "yes, will be overwritten",
+    ),
+    "beside it": (
+        (hooks(choose_filename=lambda: "taken"),),
+        {},
+        "existing file",
+        "yes, of another instance or content, will stay",
+    ),
     "kept": (
         (hooks(choose_filename=lambda: Name("taken", "keep")),),
         {},
-        "there",
-        "something, which is kept, nothing is written",
+        "existing file",
+        "yes, will stay, the instance is refused",
     ),
     "again": (
         (hooks(choose_filename=lambda instance: Name("free" * instance.attempt or "taken", "retry")),),
         {},
-        "there",
-        "nothing (after 1 names that are taken)",
+        "existing file",
+        "no (after 1 names that are taken)",
     ),
     "unchecked": ((), {"storage_mode": "bit-preserving"}, "check", "bit-preserving: nothing is checked"),
     "terminal": (

@@ -48,7 +48,7 @@ def test_later_before_earlier_before_built_in() -> None:
         return hooks(choose_filename=choose_filename)
 
     plugins = with_builtins(naming("first", None), naming("second", None))
-    assert plugins.choose_filename(FakeInstance()) == Name("CT.1.2.3")
+    assert plugins.choose_filename(FakeInstance()) == Name("CT.1.2.3", by_default="overwrite")
     assert asked == ["second", "first"]
     plugins = with_builtins(naming("first", "one"), naming("second", "two"))
     assert plugins.choose_filename(FakeInstance()) == Name("two")
@@ -69,7 +69,9 @@ def test_tryfirst_and_trylast() -> None:
     first, plain, last = naming("first", tryfirst=True), naming("plain"), naming("last", trylast=True)
     assert load(first, plain, last).choose_filename(FakeInstance()) == Name("first")
     assert load(plain, last).choose_filename(FakeInstance()) == Name("plain")
-    assert with_builtins(last).choose_filename(FakeInstance()) == Name("CT.1.2.3"), "behind the built-in ones too"
+    assert with_builtins(last).choose_filename(FakeInstance()) == Name("CT.1.2.3", by_default="overwrite"), (
+        "behind the built-in ones too"
+    )
 
 
 def test_a_hook_under_another_name() -> None:

@@ -12,6 +12,7 @@
     hidden         names of temporary files that need one, and what of them may be removed
     temporary      files without a name, and how they get one
     publish        atomic, durable
+    taken          what becomes of a name that is taken (existing: what has it, other_names: which one instead)
 
 No sockets, no protocol.
 """

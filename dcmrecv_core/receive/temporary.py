@@ -16,7 +16,7 @@ from contextlib import suppress
 from dcmrecv_core.names import RESERVED
 from dcmrecv_core.receive.directories import Directories, Directory
 from dcmrecv_core.receive.hidden import HiddenFiles, Place, Tokens, is_locked, remove
-from dcmrecv_core.receive.renaming import rename_noreplace
+from dcmrecv_core.receive.renaming import rename_exchange, rename_noreplace
 
 log = logging.getLogger("dcmrecv.receive")
 
@@ -81,14 +81,32 @@ class Temporary:
     def replace(self, place: Place, directory: Directory, name: str) -> None:
         """Give it the name whatever has it; `place` is where a hidden link may stand in between. Raises OSError, ESTALE
         if another process has removed or replaced the hidden file."""
+        place = self._hide(place)
+        os.rename(self._hidden, name, src_dir_fd=place.directory.fd, dst_dir_fd=directory.fd)
+        self._hidden = ""
+        self.published = True
+
+    def exchange(self, place: Place, directory: Directory, name: str) -> tuple[Directory, str]:
+        """Give it the name, and hand over what had it: returns the directory and the hidden name where that stands now,
+        which the caller has to remove. `place` is as for `replace`.
+
+        Raises OSError with nothing changed: of `NO_EXCHANGE` where the file system cannot, FileNotFoundError if
+        nothing has the name (any longer), ESTALE as `replace`.
+        """
+        place = self._hide(place)
+        rename_exchange(place.directory.fd, self._hidden, directory.fd, name)
+        hidden, self._hidden = self._hidden, ""
+        self.published = True
+        return place.directory, hidden
+
+    def _hide(self, place: Place) -> Place:
+        """Make sure that it has a hidden name that is its own, in `place` if it had none; returns where that is."""
         if self._place is None:
             hidden = place.files.name()
             link_unnamed(self.fd, place.directory, hidden)
             self._place, self._hidden = place, hidden
         self._check_hidden(self._place)
-        os.rename(self._hidden, name, src_dir_fd=self._place.directory.fd, dst_dir_fd=directory.fd)
-        self._hidden = ""
-        self.published = True
+        return self._place
 
     def _link_hidden(self, place: Place, directory: Directory, name: str) -> None:
         """By the descriptor, which cannot be of another file; by the hidden name only where there is no /proc."""

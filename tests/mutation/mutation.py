@@ -45,6 +45,7 @@ PROTOCOL_TESTS = (
 PUBLISHING_TESTS = (
     "tests/receive/test_publish.py",
     "tests/receive/test_duplicates.py",
+    "tests/receive/test_taken.py",
     "tests/receive/test_temporary.py",
 )
 
