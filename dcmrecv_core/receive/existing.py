@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -24,8 +25,8 @@ _LONGEST_META = 1 << 16
 """What File Meta Information may take here: ours has some 300 bytes. A file with more counts as unreadable."""
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NOT_ITS_FAULT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Nothing is known of a file then, and a moment later it may be open to us."""
+_CLOSED_TO_US = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV)
+"""What open says of something that we are not to read, now or later; else nothing is known of it."""
 
 _SOP_INSTANCE_UID = 0x0003
 _TRANSFER_SYNTAX_UID = 0x0010
@@ -82,7 +83,8 @@ class Existing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
+            with suppress(OSError):  # nothing was written through it
+                os.close(self._fd)
             self._fd = -1
 
     @property
@@ -156,8 +158,10 @@ class Existing:
             return
         try:
             fd = os.open(self._name, _FLAGS, dir_fd=self._directory_fd)
+        except FileNotFoundError:
+            return  # it has lost its name, which whoever tries to replace it will see
         except OSError as error:
-            if error.errno in _NOT_ITS_FAULT:
+            if error.errno not in _CLOSED_TO_US:
                 raise
             return
         self._fd = fd

@@ -320,7 +320,7 @@ def test_what_is_there_cannot_be_read(tmp_path: Path, calls: Calls) -> None:
     assert files(tmp_path) == {"a.dcm": whole(OURS), marked(OURS): whole(OURS, b"new")}
 
 
-@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
 def test_what_is_there_cannot_be_opened_now(tmp_path: Path, calls: Calls, code: int) -> None:
     """Then nobody knows whose it is, and in a moment the sender may ask again."""
     place = publisher(tmp_path)
