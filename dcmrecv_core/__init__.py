@@ -42,6 +42,7 @@ from dcmrecv_core.api.names import escape, escape_directory
 from dcmrecv_core.api.options import PluginOptions
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
+from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
@@ -68,6 +69,7 @@ __all__ = [
     "UserIdentity",
     "Warn",
     "__version__",
+    "codecs_of",
     "escape",
     "escape_directory",
     "hookimpl",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dcmrecv_core.config.commandline import CommandLine
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.hooks.tracing import Call
+    from dcmrecv_core.net.supervisor.ownership import StateDirectory
     from dcmrecv_core.settings.settings import Settings
     from dcmrecv_core.storage.temporary import Capabilities
 
@@ -116,15 +117,26 @@ def _explain(line: CommandLine, plugins: Plugins) -> int:
 
 
 def _run(configuration: Configuration, log_wiring: LogWiring) -> int:
-    settings, plugins = configuration.line.settings, configuration.plugins
     log.debug("%s\n", help.VERSION_LINE)
     log.info("configuring service class provider ...")
+    from dcmrecv_core.net.supervisor.ownership import StateDirectory
+
+    state = StateDirectory.take(configuration.line.settings)
+    try:
+        return _serve(configuration, log_wiring, state)
+    finally:
+        state.release()
+
+
+def _serve(configuration: Configuration, log_wiring: LogWiring, state: StateDirectory) -> int:
+    settings, plugins = state.apply(configuration.line.settings), configuration.plugins
     if settings.config_file is not None:
         log.debug("Loading association configuration file: %s", settings.config_file[0])
     plugins.add_builtins(settings)
     plugins.configure(settings)
     _say_what_is_accepted(settings, plugins)
     capabilities = _check_output_directory(settings)
+    state.check(settings, plugins)
     log.info("starting service class provider and listening ...")
     from dcmrecv_core.net.tls.context import ContextMaker
 
@@ -139,9 +151,13 @@ def _run(configuration: Configuration, log_wiring: LogWiring) -> int:
     from dcmrecv_core.net.supervisor.supervisor import Supervisor
 
     source = SettingsSource(
-        lambda: configuration.read().settings, _check_output_directory, contexts.make, key_of, log_wiring.apply
+        lambda: state.apply(configuration.read().settings),
+        _check_output_directory,
+        contexts.make,
+        key_of,
+        log_wiring.apply,
     )
-    return Supervisor(settings, plugins, listeners, capabilities, source, tls).run()
+    return Supervisor(settings, plugins, listeners, capabilities, source, tls, state).run()
 
 
 def _say_what_is_accepted(settings: Settings, plugins: Plugins) -> None:
@@ -156,16 +172,17 @@ def _say_what_is_accepted(settings: Settings, plugins: Plugins) -> None:
 def _check_output_directory(settings: Settings) -> Capabilities:
     """What the file system of the output directory can do; raises OutputDirectoryError (exit code 45)."""
     from dcmrecv_core.storage.directories import Directories
+    from dcmrecv_core.storage.hidden import Tokens
     from dcmrecv_core.storage.temporary import Capabilities
 
     directory = os.path.join(settings.working_directory, settings.output_directory or ".")
     _check_access(directory)
     try:
-        capabilities = Capabilities.probe(Directories(directory))
+        capabilities = Capabilities.probe(Directories(directory), Tokens.of(settings))
     except (OSError, StatusError) as error:
         raise OutputDirectoryError(f"cannot specify output directory: {error}") from error
     in_need = f"{settings.filenames} names" if settings.filenames in _NO_CLOBBER_SCHEMES else ""
-    if settings.on_duplicate not in (None, "overwrite"):
+    if settings.on_duplicate not in (None, "overwrite", "replace-same"):
         in_need = f"--on-duplicate {settings.on_duplicate}"
     if in_need and not capabilities.noclobber:
         raise OutputDirectoryError(

@@ -49,6 +49,10 @@ class PluginError(StartError):
     """A plugin that cannot be found, loaded or configured (exit code 1); the text names it."""
 
 
+class StateDirectoryError(PluginError):
+    """A plugin needs the state directory, and that belongs to another receiver (exit code 1); the text names both."""
+
+
 class OutputDirectoryError(StartError):
     """The output directory cannot be used (exit code 45)."""
 

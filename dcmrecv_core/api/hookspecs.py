@@ -83,13 +83,14 @@ def negotiate(association: Association) -> NegotiateResult:
     """
 
 
-@hookspec(firstresult=True)
+@hookspec
 def receive(instance: Instance) -> ReceiveResult:
     """Judge an instance before it is named (decision).
 
-    Called: in a worker, when the data set is complete and passed the check of the storage mode. The first result
-    that is not None counts: `Refuse`, `Warn` or `Discard`; None goes on. Here, and only here, `replace_header` and
-    `replace` may change what is stored.
+    Called: in a worker, when the data set is complete and passed the check of the storage mode. Every plugin is asked,
+    in order, until one refuses or discards: `Refuse` and `Discard` are final. After None and `Warn` the next plugin is
+    asked; of several warnings the sender gets the first. Here, and only here, `replace_header` and `replace` may change
+    what is stored: the next plugin sees the new data, and the sender gets B000 unless a plugin said `Warn`.
     """
 
 
@@ -105,8 +106,9 @@ def choose_subdir(instance: Instance) -> str | PurePath | None:
 def choose_filename(instance: Instance) -> str | Name | None:
     """Choose the file name, without the extension that `-fe` appends (decision). The first result counts.
 
-    A plain str means `Name(text, on_exists="overwrite")`. On "retry" the core asks again with `instance.attempt` + 1,
-    up to 1024 times, then answers A700. A separator, "..", or NUL is refused with 0110.
+    A plain str means `Name(text)`: what has the name already is replaced only if it is the same SOP instance, unless
+    `--on-duplicate` says otherwise. On "retry" the core asks again with `instance.attempt` + 1, up to 1024 times, then
+    answers A700. A separator, "..", or NUL is refused with 0110.
     """
 
 

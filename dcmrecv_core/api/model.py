@@ -18,9 +18,20 @@ if TYPE_CHECKING:
 MAX_EXTENDED = 0xFFFF - 2
 """A SOP class UID and its application information share an item behind a length of 16 bits (PS3.7 D.3.3.5.1)."""
 
-OnExists = Literal["overwrite", "retry", "keep", "refuse"]
-"""What happens when a file of the chosen name exists: replace it atomically; ask for another name; leave the
-old one and answer Success; answer failure 0111 (duplicate SOP instance)."""
+OnExists = Literal["replace-same", "overwrite", "rename", "keep", "refuse", "retry"]
+"""What happens when the chosen name is taken by another content:
+
+* replace-same: the same SOP instance is replaced, atomically; anything else stays, and this instance gets the name with
+  `~` and 8 hexadecimal digits of a hash of its SOP Instance UID (so it finds its own file when it is sent again);
+* overwrite: whatever it is, it is replaced, atomically;
+* rename: this content gets the name with `~2`, `~3` ...;
+* keep: a complete file of the same instance stays, and the sender gets Success; another instance stays too, and this
+  one gets a name as with replace-same; for anything else the answer is A700;
+* refuse: it stays, and the answer is 0111 (duplicate SOP instance);
+* retry: `choose_filename` is asked for another name.
+
+What has the same data set in the same transfer syntax already stays as it is, and the sender gets Success.
+"""
 
 ON_EXISTS: tuple[str, ...] = get_args(OnExists)
 
@@ -115,10 +126,15 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Result of `choose_filename`: a file name without the extension that `-fe` appends."""
+    """Result of `choose_filename`: a file name without the extension that `-fe` appends.
+
+    `on_exists` None says nothing: then `--on-duplicate` decides, and without it `by_default`. That is for schemes with
+    a habit of their own; with "overwrite" as a habit nobody looks at what is replaced, not even whether it is equal.
+    """
 
     text: str
-    on_exists: OnExists = "overwrite"
+    on_exists: OnExists | None = None
+    by_default: OnExists = "replace-same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +226,8 @@ class Instance(ABC):
     attempt: int
     """0, and one more each time a name with `on_exists="retry"` turned out to be taken."""
     on_exists: OnExists
-    """What the chosen `Name` said; `save` obeys it unless told otherwise."""
+    """What becomes of names that are taken, as the chosen `Name`, `--on-duplicate` or the default says; `save` obeys it
+    unless told otherwise."""
     state: dict[str, Any]
     """Yours: what one hook wants to tell another about this instance."""
 
@@ -253,7 +270,7 @@ class Instance(ABC):
         The path is taken as it is, missing directories are created: what a peer sent goes through `escape` first.
         Atomic and, unless `--no-fsync`, durable when it returns. Raises StatusError if it cannot be stored (0110 if
         the path leaves the output directory), its kind NameTakenError if the name is taken and `on_exists` (default:
-        the chosen `Name`'s) forbids to replace; let them pass, and the sender gets their status.
+        this instance's `on_exists`) is "retry" or "refuse"; let them pass, and the sender gets their status.
         """
 
     @abstractmethod

@@ -10,6 +10,8 @@
       elements        what comes out of it: elements and their index
     values          one element, or the header, out of the index
       decoding        bytes -> values, by pydicom, which is loaded only when it is needed
+      character_sets    which codecs a Specific Character Set means: the standard's terms only
+      stray_delimiters  sequences without the delimiters at which pydicom stops
 
 Nothing here is changed or written, and nothing knows where an instance came from.
 """

@@ -2,28 +2,32 @@
 
 What the sender wrote is passed on even where it breaks the rules of its VR: pydicom's judgement on values that it
 reads, and its log, are switched off for the process (a plugin may switch them on again), because they carry patient
-data and, unescaped, control characters to stderr. A value that does not convert comes as bytes.
+data and, unescaped, control characters to stderr. A value that does not convert comes as bytes, and a Specific
+Character Set means what `character_sets.py` says; both hold for all that pydicom reads in this process, for the items
+of a sequence are read by pydicom alone.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import MutableSequence
 from functools import lru_cache
 from typing import Any
 
-from pydicom import config
-from pydicom.charset import convert_encodings, default_encoding
+from pydicom import charset, config
 from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
-from pydicom.hooks import hooks
+from pydicom.filewriter import correct_ambiguous_vr_element
+from pydicom.hooks import hooks, raw_element_value, raw_element_vr
 from pydicom.tag import BaseTag
-from pydicom.values import convert_string
 
 from dcmrecv_core.api.model import TagLike
+from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.dataset.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
+from dcmrecv_core.dataset.stray_delimiters import value_without_strays
 from dcmrecv_core.dataset.values import split_header, value_of
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
@@ -32,9 +36,76 @@ _LONGEST_CREATOR = 1024  # 64 characters; what is longer names no block
 _COMMAND, _FILE_META = 0x0000, 0x0002  # groups that are no data set's
 _TELLING_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
 
+_codecs_of = lru_cache(maxsize=64)(codecs_of)
+
+
+class _Terms(dict[str, str]):
+    """pydicom's table of character sets: what is not in it is not looked up among Python's codecs."""
+
+    def __missing__(self, term: object) -> str:
+        return codec_of(term.strip(" \0")) if isinstance(term, str) else DEFAULT
+
+
+def _convert_any(
+    raw: RawDataElement,
+    data: dict[str, Any],
+    *,
+    encoding: str | MutableSequence[str] | None = None,
+    ds: Dataset | None = None,
+    **kwargs: Any,
+) -> None:
+    """As pydicom's hook `raw_element_value`, but total and without warnings of bytes and escape sequences that the
+    character set does not have.
+
+    A value that does not convert becomes bytes of VR OB: pydicom would take an element of UN for what its dictionary
+    says.
+    """
+    if isinstance(encoding, list) and len(encoding) > 1:
+        encoding = list(dict.fromkeys(encoding))  # each of them is tried: an item may name one a thousand times
+    try:
+        if " or " in data["VR"] and ds is not None:
+            unresolved = DataElement(raw.tag, data["VR"], raw.value, already_converted=True)
+            resolved = correct_ambiguous_vr_element(unresolved, ds, raw.is_little_endian)
+            data["VR"], data["value"] = resolved.VR, resolved.value
+        elif raw.value and raw.value.isascii() and b"\x1b" not in raw.value:
+            raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
+    except MemoryError:
+        raise  # of a worker that has to end
+    except Exception:
+        # Converters raise whatever Python does on the way: ValueError, struct.error, OverflowError, RecursionError ...
+        data["VR"], data["value"] = "OB", raw.value
+
+
+def _look_up(
+    raw: RawDataElement,
+    data: dict[str, Any],
+    *,
+    encoding: str | MutableSequence[str] | None = None,
+    ds: Dataset | None = None,
+    **kwargs: Any,
+) -> None:
+    """As pydicom's hook `raw_element_vr`, without its warning of elements that the dictionary does not know."""
+    if raw.VR is not None or raw.tag.is_private or not raw.tag.element:
+        raw_element_vr(raw, data, encoding=encoding, ds=ds, **kwargs)
+        return
+    try:
+        data["VR"] = dictionary_VR(raw.tag)
+    except KeyError:
+        data["VR"] = "UN"
+
+
 if config.settings.reading_validation_mode == config.WARN:
     config.settings.reading_validation_mode = config.IGNORE
     config.logger.setLevel(logging.CRITICAL)
+if hooks.raw_element_value is raw_element_value:
+    hooks.register_callback("raw_element_value", _convert_any)
+if hooks.raw_element_vr is raw_element_vr:
+    hooks.register_callback("raw_element_vr", _look_up)
+charset.python_encoding = _Terms(charset.python_encoding)
 
 
 def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default: Any) -> Any:
@@ -126,24 +197,18 @@ def _declared_vr(element: Element) -> str | None:
         return "SQ"
     if element.vr:
         return element.vr if element.vr in _TELLING_VRS else "UN"
-    tag = BaseTag(element.tag)
-    if tag.is_private or tag.element == 0:
-        return None
-    try:
-        dictionary_VR(tag)
-    except KeyError:
-        return "UN"  # what pydicom would do, with a warning
     return None
 
 
 def _raw(index: DataSetIndex, encoding: Encoding, element: Element, vr: str | None) -> RawDataElement:
     # UN of undefined length is in implicit VR little endian whatever the data set is in (PS3.5 section 6.2.2).
     implicit = not element.vr or (element.vr == "UN" and element.length == UNDEFINED_LENGTH)
+    clean = not index.strays_in_sequences
     return RawDataElement(
         BaseTag(element.tag),
         vr,
         element.length,
-        value_of(index, element),
+        value_of(index, element) if clean else value_without_strays(index, encoding, element),
         element.value_offset,
         implicit,
         implicit or encoding.little or element.tag >> 16 == _FILE_META,
@@ -153,30 +218,14 @@ def _raw(index: DataSetIndex, encoding: Encoding, element: Element, vr: str | No
 def _character_sets(index: DataSetIndex) -> list[str]:
     element = index.get(_SPECIFIC_CHARACTER_SET)
     if element is None or element.length > _LONGEST_CHARACTER_SETS:
-        return [default_encoding]
-    return _python_encodings(value_of(index, element))
-
-
-@lru_cache(maxsize=64)
-def _python_encodings(specific_character_set: bytes) -> list[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return convert_encodings(convert_string(specific_character_set, True))
-        except (LookupError, ValueError):  # ValueError: a NUL within
-            return [default_encoding]
+        return [DEFAULT]
+    return _codecs_of(value_of(index, element))
 
 
 def _convert(raw: RawDataElement, vr: str, character_sets: list[str]) -> Any:
     data: dict[str, Any] = {"VR": vr}
     try:
-        if raw.value and raw.value.isascii() and b"\x1b" not in raw.value:
-            hooks.raw_element_value(raw, data, encoding=character_sets, ds=None, **hooks.raw_element_kwargs)
-        else:
-            with warnings.catch_warnings():  # of bytes and escape sequences that the character set does not know
-                warnings.simplefilter("ignore")
-                hooks.raw_element_value(raw, data, encoding=character_sets, ds=None, **hooks.raw_element_kwargs)
-    except Exception:
-        # Converters raise whatever Python does on the way: ValueError, struct.error, OverflowError, RecursionError ...
+        hooks.raw_element_value(raw, data, encoding=character_sets, ds=None, **hooks.raw_element_kwargs)
+    except Exception:  # of a hook that a plugin has registered in the place of ours
         return raw.value
     return data["value"]

@@ -98,6 +98,7 @@ class DataSetIndex:
         "recognised",
         "recognised_count",
         "source",
+        "strays_in_sequences",
         "warnings",
     )
 
@@ -115,7 +116,9 @@ class DataSetIndex:
         self.offending: tuple[int, ...] = ()
         """The tag that the first warning is about, if it is about one."""
         self.has_pixel_data = False
-        """Whether there are pixel data, or may be, behind a stray delimiter."""
+        """Whether there are pixel data (`PIXEL_DATA_TAGS`) at top level."""
+        self.strays_in_sequences = False
+        """Within sequences there are delimiters that end nothing (see `stray_delimiters.py`)."""
         self.overflow = False
         """There are more elements than an index keeps."""
         self.obstacle = ""

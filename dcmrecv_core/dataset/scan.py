@@ -1,12 +1,16 @@
 """Is this a data set in its transfer syntax, and where are its elements?
 
-What is refused, with `DataSetError`: nothing at all; data that end inside a header, a value, or a sequence that wants a
-delimiter; lengths that overrun the enclosing item; a VR that is not even text; no item where one must be; deflated
-data that do not inflate or to more than `MAX_INFLATED_STEPS` elements; sequences more than `MAX_DEPTH` deep. What is
-odd but says clearly where each element begins and ends is accepted with a warning, for in doubt the sender's data win:
-odd lengths, unknown VRs, disorder, repeated elements, stray delimiters, implicit VR in items of explicit data, pixel
-data of the other form, zeros behind the last element, and a whole file (preamble, File Meta Information) where a data
-set should be.
+What is refused, with `DataSetError`: nothing at all, or nothing but delimiters; data that end inside a header, a value,
+or a sequence that wants a delimiter; lengths that overrun the enclosing item; a VR that is not even text; no item where
+one must be; deflated data that do not inflate or to more than `MAX_INFLATED_STEPS` elements; sequences more than
+`MAX_DEPTH` deep. What is odd but says clearly where each element begins and ends is accepted with a warning, for in
+doubt the sender's data win: odd lengths, unknown VRs, disorder, repeated elements, stray delimiters, implicit VR in
+items of explicit data, pixel data of the other form, zeros after the last element, and a whole file (preamble, File
+Meta Information) where a data set should be.
+
+A delimiter where it ends nothing is skipped: eight bytes, for it has no value (PS3.5 section 7.5) whatever its length
+says. In an item of undefined length that holds for those of a sequence only. An item where an element is due is
+refused: the header of its sequence is missing.
 
 A sequence of defined length in implicit VR is looked into if the standard's dictionary knows it; a private one and the
 value of a UN element of defined length are opaque.

@@ -148,3 +148,12 @@ class InflatedSource:
             if not chunk and not inflater.eof:
                 raise DataSetError(f"Deflated data end at offset {self._consumed} without end mark")
         return b""
+
+
+def only_zeros(source: Source, position: int) -> bool:
+    """Whether nothing but zeros follows. Raises OSError, DataSetError."""
+    while chunk := bytes(source.window(position, 1)[:65536]):
+        if chunk.strip(b"\0"):
+            return False
+        position += len(chunk)
+    return True

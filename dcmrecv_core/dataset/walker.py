@@ -25,7 +25,7 @@ from dcmrecv_core.dataset.encodings import (
     sequence_tags,
 )
 from dcmrecv_core.dataset.header_runs import MAX_KEPT, Head, KnownStretches
-from dcmrecv_core.dataset.sources import InflatedSource, Source
+from dcmrecv_core.dataset.sources import InflatedSource, only_zeros
 
 MAX_DEPTH = 128
 """Sequences within sequences. The deepest real objects (structured reports) have about 20; pydicom, which recurses to
@@ -43,7 +43,9 @@ MAX_WARNINGS = 20
 _ITEM = 0xFFFEE000
 _ITEM_END = 0xFFFEE00D
 _SEQUENCE_END = 0xFFFEE0DD
+_ENDS = (_ITEM_END, _SEQUENCE_END)
 _DELIMITERS = 0xFFFE0000
+_FIRST_BYTE = 0xFE  # of a delimiter, or FFH in big endian
 _PIXEL_DATA = 0x7FE00010
 _FIRST_PIXEL_DATA = min(PIXEL_DATA_TAGS)
 _BEHIND_FILE_META = 0x00030000
@@ -90,6 +92,7 @@ class Walker:
         "reached",
         "source",
         "steps",
+        "strays",
         "whole",
         "window",
     )
@@ -121,6 +124,7 @@ class Walker:
         self.reached = 0  # behind the last complete top-level element
         self.pending: Element | None = None  # the top-level sequence that is being walked
         self.done = False
+        self.strays: tuple[int, ...] = ()  # kinds of stray delimiters that were seen
         # a budget that the loops iterate over: it counts at no cost
         self.steps = repeat(True, MAX_INFLATED_STEPS) if isinstance(index.source, InflatedSource) else repeat(True)
 
@@ -130,8 +134,7 @@ class Walker:
 
     def walk(self) -> None:
         """Walk, filling the index. Raises DataSetError, OSError."""
-        position = self._skip_file_header()
-        self._check_layout(position)
+        position = self._check_layout(self._skip_file_header())
         steps = self.steps
         while not self.done:
             if not self.in_sequence:
@@ -186,12 +189,16 @@ class Walker:
         format, which are letters."""
         return 0 < int.from_bytes(head[:2], "little" if self.layout.little else "big") < 0x4000
 
-    def _check_layout(self, position: int) -> None:
+    def _check_layout(self, position: int) -> int:
         """Some senders use implicit VR where the transfer syntax says explicit, or the reverse. The first element
-        tells: a VR's letters read as length would mean a first value of more than 16 KiB."""
+        tells: a VR's letters read as length would mean a first value of more than 16 KiB. Returns where it begins:
+        after the stray delimiters, which have no VR anyway."""
         available = self._look(position)
+        if available >= 8 and self.window[position - self.base] >= _FIRST_BYTE:
+            position = self._skip_strays(position)
+            available = self._look(position)
         if available < 8:
-            return
+            return position
         at = position - self.base
         vr = bytes(self.window[at + 4 : at + 6])
         if not self.layout.explicit and vr in _KNOWN_VRS:
@@ -202,6 +209,17 @@ class Walker:
             self._warn("Implicit VR, against the transfer syntax")
             self._obstacle("implicit VR, against the transfer syntax")
             self.layout = IMPLICIT_LAYOUT
+        return position
+
+    def _skip_strays(self, position: int) -> int:
+        """Walk over stray delimiters; returns where the first element begins."""
+        while self._look(position) >= 8 and next(self.steps, False):
+            group, number, _ = self.layout.item(self.window, position - self.base)
+            if (tag := group << 16 | number) not in _ENDS:
+                break
+            self._stray(tag, position)
+            position += 8
+        return position
 
     # The fast part
 
@@ -449,32 +467,47 @@ class Walker:
                 raise _fault(self.owner, position, "Item runs past the end")
         elif tag == _SEQUENCE_END and self.delimited:
             self._leave(behind)
-        elif tag in (_SEQUENCE_END, _ITEM_END):
-            self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}", self.owner)
+        elif tag in _ENDS:
+            self._stray(tag, position)
         else:
             raise _fault(self.owner, position, f"{_name(tag)} where an item is due")
         return behind
 
     def _delimiter(self, tag: int, position: int) -> int:
-        """A delimiter or another impossible tag where an element is due."""
-        if tag == _ITEM_END and self.frames:
-            if self.delimited:
-                self._leave(position + 8)
-            else:
-                self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}", self.owner)
-            return position + 8
-        if tag in (_ITEM_END, _SEQUENCE_END) and not self.frames:
-            self._warn(f"Stray delimiter {_name(tag)} at {position}, not checked from there on", tag)
-            self.index.has_pixel_data = True
-            self.done = True
-            return position
-        raise _fault(self.owner or tag, position, f"{_name(tag)} where an element is due")
+        """A delimiter or another impossible tag where an element is due; returns where to go on.
+
+        An item delimiter ends the item if that has no length of its own, and is stray in any other place. A sequence
+        delimiter is stray in every item. (If in truth the item's own delimiter is missing before it, the one after it
+        ends that item, and the sequence has none: a fault.)
+        """
+        if tag == _ITEM_END and self.delimited:
+            self._leave(position + 8)
+        elif tag in _ENDS:
+            self._stray(tag, position)
+        else:
+            raise _fault(self.owner or tag, position, f"{_name(tag)} where an element is due")
+        return position + 8
+
+    def _stray(self, tag: int, position: int) -> None:
+        """A delimiter that ends nothing. It has no value (PS3.5 section 7.5), so what follows its eight bytes is the
+        next element or item, whatever its length says. Of many the first of each kind is told."""
+        if self.frames:
+            self.index.strays_in_sequences = True
+        if tag in self.strays:
+            return
+        self.strays += (tag,)
+        if self.frames:
+            self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}", self.owner)
+        else:
+            self._warn(f"Stray delimiter {_name(tag)} at {position}", tag)
 
     def _end_of_value(self, position: int, available: int) -> None:
         """The value being walked has no more bytes."""
         if available < 0:
             raise _fault(self.last, self.source.size, "Value runs past the end")
         if not self.frames:
+            if not len(self.index):
+                raise DataSetError("There is no data set")
             self.done = True
         elif self.delimited:
             raise _fault(self.owner, position, "Sequence without delimiter")
@@ -487,7 +520,7 @@ class Walker:
         """Less than a header is left, or one of zeros: padding if zeros are all that follows, else a fault."""
         # A big endian header cut off may begin with zeros, a little endian one does not.
         little = self.layout.little or available >= 8
-        if self.frames or not self.reached or not little or not _only_zeros(self.source, position):
+        if self.frames or not len(self.index) or not little or not only_zeros(self.source, position):
             raise _fault(
                 self.last, position, "No element header follows" if available >= 8 else "Element header cut off"
             )
@@ -564,12 +597,3 @@ class Walker:
 
 def _is_text(vr: bytes) -> bool:
     return 0x20 <= vr[0] < 0x7F and 0x20 <= vr[1] < 0x7F
-
-
-def _only_zeros(source: Source, position: int) -> bool:
-    """Whether nothing but zeros follows."""
-    while chunk := bytes(source.window(position, 1)[:65536]):
-        if chunk.strip(b"\0"):
-            return False
-        position += len(chunk)
-    return True

@@ -315,8 +315,10 @@ def _check_filename(result: object) -> Name:
     elif not isinstance(result, Name) or not isinstance(result.text, str):
         raise TypeError(f"None, str or Name expected, not {result!r}")
     check_filename(result.text)
-    if result.on_exists not in ON_EXISTS:
-        raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {result.on_exists!r}")
+    if result.on_exists not in (None, *ON_EXISTS):
+        raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, or None, not {result.on_exists!r}")
+    if result.by_default not in ON_EXISTS:
+        raise ValueError(f"by_default is one of {', '.join(ON_EXISTS)}, not {result.by_default!r}")
     return result
 
 

@@ -23,6 +23,7 @@ from dcmrecv_core.api.model import (
     RejectReason,
     Summary,
     SupportedContext,
+    Warn,
 )
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
@@ -67,7 +68,7 @@ class Plugins:
         """Look up once who is asked at each stage, in pluggy's order: its own relay takes 3 microseconds a call to find
         that out, and to see that there are no wrappers, which are refused."""
         self._negotiate = self._implementations("negotiate")
-        self.receive: Callable[[Instance], ReceiveResult] = _first(self._implementations("receive"))
+        self.receive: Callable[[Instance], ReceiveResult] = _verdict(self._implementations("receive"))
         self.choose_subdir: Callable[[Instance], str] = _first(self._implementations("choose_subdir"))
         self.choose_filename: Callable[[Instance], Name] = _first(self._implementations("choose_filename"))
         self.write: Callable[[Instance, str], str] = _first(self._implementations("write"))
@@ -199,6 +200,27 @@ def _first(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., Any
         return None
 
     return first
+
+
+def _verdict(implementations: tuple[Callable[[Instance], ReceiveResult], ...]) -> Callable[[Instance], ReceiveResult]:
+    """Asks one after the other until one says that the instance is not stored; else the first warning counts.
+
+    A warning does not end it: a plugin that removes names from the data has to be asked all the same.
+    """
+    if len(implementations) == 1:
+        return implementations[0]
+
+    def judge(instance: Instance) -> ReceiveResult:
+        warning = None
+        for call in implementations:
+            result = call(instance)
+            if isinstance(result, Warn):
+                warning = warning or result
+            elif result is not None:
+                return result
+        return warning
+
+    return judge
 
 
 def _all(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., None]:

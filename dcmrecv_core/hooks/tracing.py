@@ -85,7 +85,7 @@ def kind(result: Any) -> str:
         case Discard():
             return "Discard"
         case Name():
-            return f"name, on_exists={result.on_exists}"
+            return "name" if result.on_exists is None else f"name, on_exists={result.on_exists}"
         case tuple():
             return f"contexts: {len(result)}"
     return "text"

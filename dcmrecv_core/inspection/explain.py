@@ -11,20 +11,23 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.api.errors import NameTakenError, StatusError, StorageError
+from dcmrecv_core.api.errors import StatusError, StorageError
 from dcmrecv_core.api.model import Association, OnExists, ProposedContext, Reject, SupportedContext
 from dcmrecv_core.inspection.explanation import CALLED, CALLING, PEER, Context, Explanation, Step, as_text, shown
 from dcmrecv_core.proto import negotiation
-from dcmrecv_core.receive.pipeline import MAX_ATTEMPTS, Outcome, Receiver, Reception, outcome_of
+from dcmrecv_core.receive.pipeline import Outcome, Receiver, Reception, outcome_of
 from dcmrecv_core.settings.context_hints import accepting
 from dcmrecv_core.settings.contexts import unasked
 from dcmrecv_core.storage.directories import storage_error
+from dcmrecv_core.storage.existing import look as existing_at
 from dcmrecv_core.storage.file_meta import FileMeta, read_file_meta
-from dcmrecv_core.storage.publish import DUPLICATE_SOP_INSTANCE, Content, Publisher
+from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
+from dcmrecv_core.storage.publish import Content, Publisher
+from dcmrecv_core.storage.taken import How, Published, Wish, names_for, verdict
 from dcmrecv_core.storage.temporary import Capabilities
 
 if TYPE_CHECKING:
@@ -74,21 +77,44 @@ class _DryPublisher(Publisher):
 
     path: str | None = None
     exists = False
-    on_exists: OnExists | None = None
+    policy: OnExists | None = None
+    how: How | None = None
 
     def forget(self) -> None:
-        self.path, self.exists, self.on_exists = None, False, None
+        self.path, self.exists, self.policy, self.how = None, False, None, None
 
-    def publish(self, parts: tuple[str, ...], name: str, on_exists: OnExists, content: Content) -> str:
-        self.path = path = "/".join((self.directories.root, *parts, name))
-        standing = standing_at("/".join((self.directories.place, *parts, name)))
-        self.exists, self.on_exists = standing is not None, on_exists
-        if standing is not None:
-            if on_exists in ("retry", "refuse"):
-                raise NameTakenError(DUPLICATE_SOP_INSTANCE if on_exists == "refuse" else StorageError("").status, path)
-            if on_exists == "overwrite" and stat.S_ISDIR(standing.st_mode):
-                raise StorageError("Cannot store file: Is a directory")
-        return path
+    def publish(
+        self,
+        parts: tuple[str, ...],
+        name: str,
+        on_exists: OnExists,
+        content: Content,
+        *,
+        look: bool = False,
+        who: Callable[[], str] = str,
+    ) -> Published:
+        wish = Wish(content, on_exists, on_exists == "overwrite" and not look, who)
+        self.exists, self.policy, self.how = False, on_exists, None
+        for other in names_for(name, wish, self.extension):
+            self.path = "/".join((self.directories.root, *parts, other))
+            self.how = self._how("/".join((self.directories.place, *parts, other)), wish)
+            if self.how is not None:
+                return self.path, self.how
+        raise StorageError("No free file name found")
+
+    def _how(self, place: str, wish: Wish) -> How | None:
+        """None: another name has to be tried."""
+        existing = None if standing_at(place) is None else existing_at(place)
+        if existing is None:
+            return "new"
+        self.exists = True
+        with existing:
+            what = verdict(existing, wish, place)
+            if what == "replace":
+                if stat.S_ISDIR(existing.status.st_mode):
+                    raise StorageError("Cannot store file: Is a directory")
+                return "replaced"
+            return None if what == "other name" else what
 
 
 class Explainer:
@@ -101,7 +127,14 @@ class Explainer:
         self._unasked = unasked(stores=plugins.names_storage())
         self._receiver = Receiver(settings, plugins, Capabilities())
         root = self._receiver.publisher.directories.root
-        self._publisher = _DryPublisher(root, settings.working_directory, fsync=False, capabilities=Capabilities())
+        self._publisher = _DryPublisher(
+            root,
+            settings.working_directory,
+            fsync=False,
+            capabilities=Capabilities(),
+            extension=settings.filename_extension,
+            on_duplicate=settings.on_duplicate,
+        )
         self._receiver.publisher = self._publisher
 
     def explain(self, path: str) -> Explanation:
@@ -182,7 +215,8 @@ class Explainer:
                 return outcome_of(verdict, instance, reception.store(instance))
             finally:
                 explanation.path = publisher.path
-                explanation.exists, explanation.on_exists = publisher.exists, publisher.on_exists
+                explanation.exists, explanation.on_exists = publisher.exists, publisher.policy
+                explanation.how = publisher.how
                 explanation.attempts = min(instance.attempt + 1, MAX_ATTEMPTS)
                 _keep_last_attempt(self._calls)
         path = reception.choose_path(instance, self._plugins.choose_subdir(instance))

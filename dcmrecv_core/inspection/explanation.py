@@ -18,11 +18,14 @@ PEER = "127.0.0.1"
 """The association that plugins see: the called title is that of `-aet` if it is given."""
 
 _COLUMN = 17
-_ACTIONS = {
-    "overwrite": "is overwritten",
-    "keep": "is kept, nothing is written",
-    "refuse": "is kept, the instance is refused",
+_EXISTING = {
+    "new": "yes, of another instance or content, will stay",
+    "replaced": "yes, will be overwritten",
+    "kept": "yes, with the same content, will stay",
+    "dropped": "yes, will stay, this content is dropped",
+    None: "yes, will stay, the instance is refused",
 }
+"""What happens to a file of the chosen name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,9 @@ class Explanation:
     """`error` says why a file cannot be explained; then the rest is empty.
 
     `outcome` is "stored", "kept", "discarded" or "refused", as if the context had been accepted. `status` is the one
-    of the response. `attempts` are those of `choose_filename`, of which `steps` has the last.
+    of the response. `attempts` are those of `choose_filename`, of which `steps` has the last. `exists`: the chosen name
+    is taken; `how` says what becomes of the instance then: it is "new" (under another name), what is there is
+    "replaced", or it is "kept", which has the same content, or another one ("dropped").
     """
 
     file: str
@@ -72,6 +77,7 @@ class Explanation:
     attempts: int = 0
     exists: bool = False
     on_exists: str | None = None
+    how: str | None = None
 
     def describe(self, meta: FileMeta) -> None:
         self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid, _ = meta
@@ -81,7 +87,7 @@ class Explanation:
     def conclude(self, outcome: Outcome) -> None:
         self.status, self.comment = f"{outcome.status:04X}", outcome.comment
         if outcome.location is not None:
-            self.outcome = "kept" if self.exists and self.on_exists == "keep" else "stored"
+            self.outcome = "kept" if self.how in ("kept", "dropped") else "stored"
         else:
             self.outcome = "discarded" if outcome.discarded else "refused"
 
@@ -100,7 +106,7 @@ def shown(result: Any, sop_class_uid: str) -> str:
         case Reject():
             return f"Reject {result.reason.name}"
         case Name():
-            return f"{result.text}, on_exists={result.on_exists}"
+            return result.text if result.on_exists is None else f"{result.text}, on_exists={result.on_exists}"
         case tuple():
             matching = sum(context.abstract_syntax == sop_class_uid for context in result)
             return f"contexts: {len(result)}, of this class: {matching}"
@@ -137,7 +143,7 @@ def _rows(explanation: Explanation) -> Iterator[tuple[str, str]]:
             yield from _step(step)
     if explanation.path is not None:
         yield "path", explanation.path
-        yield "there", _there(explanation)
+        yield "existing file", _existing(explanation)
     yield "outcome", _outcome(explanation)
 
 
@@ -152,13 +158,12 @@ def _check(explanation: Explanation) -> Iterator[tuple[str, str]]:
     yield from (("", remark) for remark in explanation.remarks)
 
 
-def _there(explanation: Explanation) -> str:
+def _existing(explanation: Explanation) -> str:
     again = f" (after {explanation.attempts - 1} names that are taken)" if explanation.attempts > 1 else ""
     if not explanation.exists:
-        return f"nothing{again}"
-    if explanation.on_exists in _ACTIONS:
-        return f"something, which {_ACTIONS[explanation.on_exists]}{again}"
-    return f"something{again}"
+        return f"no{again}"
+    known = explanation.on_exists is not None  # else a plugin writes as it likes
+    return f"{_EXISTING[explanation.how] if known else 'yes'}{again}"
 
 
 def _outcome(explanation: Explanation) -> str:

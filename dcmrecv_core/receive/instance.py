@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.errors import DataSetError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from dcmrecv_core.storage.publish import Publisher
 
 
+log = logging.getLogger("dcmrecv.receive")
+
+
 class ReceivedInstance(Instance):
     """`index` is the walker's, None until something is asked for in bit-preserving mode."""
 
@@ -33,8 +37,10 @@ class ReceivedInstance(Instance):
         "_publisher",
         "association",
         "attempt",
+        "by_default",
         "chosen",
         "content",
+        "dropped_at",
         "may_replace",
         "on_exists",
         "replaced",
@@ -56,7 +62,11 @@ class ReceivedInstance(Instance):
         self.association = association
         self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid = uids
         self.attempt = 0
-        self.on_exists: OnExists = "overwrite"
+        self.on_exists: OnExists = publisher.on_exists
+        self.by_default = False
+        """Nobody has said it: `on_exists` is what the scheme that has chosen the name does of itself."""
+        self.dropped_at: str | None = None
+        """The file that was kept instead of this content, if `save` has found one."""
         self.state: dict[str, Any] = {}
         self.content = content
         self.chosen: tuple[str, tuple[str, ...], str] | None = None
@@ -84,7 +94,9 @@ class ReceivedInstance(Instance):
             encoding = self._encoding or IMPLICIT_LITTLE
             try:
                 self._index = scan(source_of(self.content.pieces), encoding, whole=True)
-            except DataSetError:
+            except DataSetError as error:
+                text = "%s: the data set cannot be read to its end, hooks and --layout do not see all of it: %s"
+                log.warning(text, self.described(), error.comment)
                 self._index = scan(source_of(self.content.pieces), encoding, whole=False)
         return self._index
 
@@ -104,18 +116,30 @@ class ReceivedInstance(Instance):
         return self.content.open()
 
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
-        on_exists = on_exists or self.on_exists
-        if on_exists not in ON_EXISTS:
-            raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
+        look = True
         if self.chosen is not None and path == self.chosen[0]:
             _, parts, name = self.chosen
+            if on_exists is None:
+                on_exists = self.on_exists
+                look = not self.by_default
         else:
             parts, name = inside(path, self._publisher.directories.root)
+            if on_exists is None:
+                on_exists = "replace-same" if self.by_default else self.on_exists
+        if on_exists not in ON_EXISTS:
+            raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
         was_running = timer.suspend()
         try:
-            return self._publisher.publish(parts, name, on_exists, self.content)
+            path, how = self._publisher.publish(parts, name, on_exists, self.content, look=look, who=self.described)
         finally:
             timer.resume(was_running)
+        if how == "dropped":
+            self.dropped_at = path
+        return path
+
+    def described(self) -> str:
+        """Sender and instance, for the log."""
+        return described(self.association, self.sop_instance_uid)
 
     def replace_header(self, dataset: Dataset) -> None:
         encoding = self._replaceable()
@@ -146,6 +170,11 @@ class ReceivedInstance(Instance):
             sop_class or self.sop_class_uid, sop_instance or self.sop_instance_uid, self.transfer_syntax_uid
         )
         self.content = FileContent(prefix, pieces)
+
+
+def described(association: Association, sop_instance_uid: str) -> str:
+    """Sender and instance, for the log."""
+    return f"{association.calling_ae_title}@{association.peer_address}, SOP instance {sop_instance_uid}"
 
 
 def data_set_uids(index: DataSetIndex) -> tuple[str, str]:

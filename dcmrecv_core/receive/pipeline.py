@@ -19,12 +19,15 @@ from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.walker import MAX_ELEMENTS
 from dcmrecv_core.hooks.confinement import memory
-from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids
+from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids, described
 from dcmrecv_core.storage.content import FileContent, FileRange
 from dcmrecv_core.storage.directories import contained, storage_error
+from dcmrecv_core.storage.hidden import Tokens
+from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
 from dcmrecv_core.storage.part10 import file_prefix
-from dcmrecv_core.storage.publish import DUPLICATE_SOP_INSTANCE, Publisher
+from dcmrecv_core.storage.publish import Publisher
 from dcmrecv_core.storage.spool import Spool
+from dcmrecv_core.storage.taken import DUPLICATE_SOP_INSTANCE
 from dcmrecv_core.storage.temporary import Capabilities, Temporary
 
 if TYPE_CHECKING:
@@ -36,7 +39,6 @@ log = logging.getLogger("dcmrecv.receive")
 SPOOL_SIZE = 1 << 20
 """Data sets up to this size stay in memory: nearly all single-frame images."""
 
-MAX_ATTEMPTS = 1024
 SUCCESS = 0x0000
 COERCED = 0xB000
 DOES_NOT_MATCH = 0xA900
@@ -46,13 +48,14 @@ _SOP_INSTANCE_UID = 0x00080018
 
 class Outcome(NamedTuple):
     """What became of an instance. `location` is where it went, None if it was not stored; it was `discarded` on
-    purpose, or refused with `status`."""
+    purpose, or refused with `status`; or `dropped`: a file with another content was kept, `location`."""
 
     status: int
     comment: str = ""
     elements: tuple[int, ...] = ()
     location: str | None = None
     discarded: bool = False
+    dropped: bool = False
 
 
 def outcome_of(verdict: ReceiveResult, instance: ReceivedInstance, location: str | None = None) -> Outcome:
@@ -79,6 +82,9 @@ class Receiver:
             settings.working_directory,
             fsync=settings.fsync,
             capabilities=capabilities,
+            tokens=Tokens.of(settings),
+            extension=settings.filename_extension,
+            on_duplicate=settings.on_duplicate,
         )
         self.buffer = bytearray(SPOOL_SIZE)
         self.stretches = KnownStretches()
@@ -164,6 +170,9 @@ class Reception:
         cause = failure.__cause__
         if self._path and isinstance(cause, OSError):
             log.error("cannot store received object: %s: %s", self._path, cause.strerror or cause)
+        elif self._path:
+            who = described(self._association, self._sop_instance_uid)
+            log.error("%s: cannot store it as %s: %s", who, self._path, failure.comment)
         else:
             log.error("%s: %s", self._sop_instance_uid, failure.comment)
 
@@ -198,7 +207,9 @@ class Reception:
     def choose_path(self, instance: ReceivedInstance, subdir: str) -> str:
         """Ask `choose_filename`: where the instance is to go. Raises StatusError."""
         name = self._receiver.plugins.choose_filename(instance)
-        instance.on_exists = name.on_exists
+        said = name.on_exists or self._receiver.settings.on_duplicate
+        instance.on_exists = said or name.by_default
+        instance.by_default = said is None and name.by_default != "replace-same"
         extension = self._receiver.settings.filename_extension
         parts, filename = contained(subdir, name.text, extension)
         if filename != f"{name.text}{extension}":
@@ -218,7 +229,8 @@ class Reception:
         else:
             location = self.store(instance)
             self._receiver.plugins.stored(instance, location)
-            return outcome_of(verdict, instance, location)
+            outcome = outcome_of(verdict, instance, location)
+            return outcome if instance.dropped_at is None else outcome._replace(dropped=location == instance.dropped_at)
         return outcome_of(verdict, instance)
 
     def _check(self) -> DataSetIndex | None:
@@ -272,7 +284,10 @@ class Reception:
         while True:
             path = self.choose_path(instance, subdir)
             try:
-                return plugins.write(instance, path)
+                location = plugins.write(instance, path)
+                if instance.dropped_at == location:
+                    instance.state["dropped"] = True
+                return location
             except NameTakenError as error:
                 if error.status == DUPLICATE_SOP_INSTANCE:
                     raise

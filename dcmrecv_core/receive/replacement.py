@@ -52,7 +52,8 @@ def whole(dataset: Dataset, encoding: Encoding) -> list[Piece]:
 
 
 def with_new_header(dataset: Dataset, index: DataSetIndex, encoding: Encoding, pieces: Sequence[Piece]) -> list[Piece]:
-    """The new header, then everything from the pixel data on, byte for byte as received.
+    """The new header, then everything from the pixel data on, byte for byte as received. Stray delimiters before the
+    pixel data are not part of a header and are dropped with the old one.
 
     Elements that `Instance.header` leaves out for their size stay as well, unless `dataset` has them. A deflated data
     set is inflated and deflated again in windows: "byte for byte" means what it inflates to. Raises ValueError if the
@@ -83,7 +84,7 @@ def _header_parts(dataset: Dataset, index: DataSetIndex, encoding: Encoding) -> 
         yield Received(element.offset, element.end)
         start = cut
     yield header[start:]
-    if index.pixel_offset < index.source.size:  # pixel data, or what was not understood: zeros, a stray delimiter
+    if index.pixel_offset < index.source.size:  # pixel data and what follows them, or zeros after the last element
         yield Received(index.pixel_offset, index.source.size)
 
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dcmrecv_core.api.errors import StateDirectoryError
+
 if TYPE_CHECKING:
     from dcmrecv_core.api.model import SupportedContext
 
 StorageMode = Literal["normal", "bit-preserving"]
-OnDuplicate = Literal["overwrite", "keep", "rename", "refuse"]
+OnDuplicate = Literal["replace-same", "overwrite", "rename", "keep", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,12 @@ class Settings:
     working_directory: str = field(default="", compare=False)
     """Where the receiver was started: what relative directories are relative to, also after a plugin's `os.chdir`."""
 
+    owns_state: bool = field(default=False, compare=False)
+    """Whether this receiver holds the lock of its state directory."""
+
+    state_owner: str = field(default="", compare=False)
+    """The other receiver that holds it, in words."""
+
     @property
     def associations_per_peer(self) -> int:
         """`--max-per-peer`: how many one address may have at a time."""
@@ -100,7 +108,13 @@ class Settings:
 
     @property
     def state_directory(self) -> Path:
-        """`--state-dir`: where plugins keep what must survive a restart (made by whoever needs it)."""
+        """`--state-dir`: where plugins keep what must survive a restart (made by whoever needs it). Raises
+        StateDirectoryError if it belongs to another receiver."""
+        if self.state_owner:
+            raise StateDirectoryError(
+                f"state directory {self.state_dir} belongs to another receiver ({self.state_owner}): "
+                "give this one its own with --state-dir"
+            )
         state = Path(self.state_dir) if self.state_dir else Path(self.output_directory) / ".dcmrecv"
         return self.working_directory / state
 

@@ -28,10 +28,22 @@ class FileMeta(NamedTuple):
 
 def read_file_meta(fd: int) -> FileMeta:
     """Raises ValueError, with the reason, for what is no DICOM file; OSError."""
-    head = os.pread(fd, _LIMIT, 0)
+    values, offset = meta_values(os.pread(fd, _LIMIT, 0))
+    texts = {number: values.get(number, b"").partition(b"\0")[0].strip(b" ").decode("latin-1") for number in _NEEDED}
+    for number, name in _NEEDED.items():
+        if not texts[number]:
+            raise ValueError(f"no {name} (0002,{number:04X})")
+    return FileMeta(texts[2], texts[3], texts[0x10], offset)
+
+
+def meta_values(head: bytes) -> tuple[dict[int, bytes], int]:
+    """The values of a file's UIDs, as they are, by element number, and where the data set begins.
+
+    `head` is the file, or as much of it as its File Meta Information may take. Raises ValueError as `read_file_meta`.
+    """
     if head[PREAMBLE_LENGTH : PREAMBLE_LENGTH + 4] != b"DICM":
         raise ValueError(f"no DICM at byte {PREAMBLE_LENGTH}")
-    values: dict[int, str] = {}
+    values: dict[int, bytes] = {}
     position = PREAMBLE_LENGTH + 4
     while position + _HEADER.size <= len(head):
         group, number, vr, length = _HEADER.unpack_from(head, position)
@@ -46,9 +58,6 @@ def read_file_meta(fd: int) -> FileMeta:
         if position + length > len(head):
             raise ValueError("File Meta Information ends too early")
         if number in _NEEDED:
-            values[number] = head[position : position + length].partition(b"\0")[0].strip(b" ").decode("latin-1")
+            values[number] = head[position : position + length]
         position += length
-    for number, name in _NEEDED.items():
-        if not values.get(number):
-            raise ValueError(f"no {name} (0002,{number:04X})")
-    return FileMeta(values[2], values[3], values[0x10], position)
+    return values, position

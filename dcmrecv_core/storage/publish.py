@@ -9,13 +9,16 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from dcmrecv_core.api.errors import NameTakenError, StorageError
 from dcmrecv_core.api.model import OnExists
 from dcmrecv_core.storage.directories import Directories, Directory, storage_error
+from dcmrecv_core.storage.existing import Comparable
+from dcmrecv_core.storage.hidden import HiddenFiles, Place, Tokens
 from dcmrecv_core.storage.renaming import NO_NOCLOBBER
+from dcmrecv_core.storage.taken import Published, TakenName, Wish
 from dcmrecv_core.storage.temporary import (
     NO_TMPFILE,
     TEMPORARY_PARTS,
@@ -23,15 +26,12 @@ from dcmrecv_core.storage.temporary import (
     Temporary,
     open_hidden,
     open_unnamed,
-    sweep,
 )
 
 log = logging.getLogger("dcmrecv.receive")
 
-DUPLICATE_SOP_INSTANCE = 0x0111
 
-
-class Content(Protocol):
+class Content(Comparable, Protocol):
     """A complete file in the making."""
 
     def write_to(self, fd: int) -> None:
@@ -43,20 +43,37 @@ class Content(Protocol):
 
 
 class Publisher:
-    """Puts files below one output directory (design: atomic, no-clobber where asked, durable with `fsync`)."""
+    """Puts files below one output directory (design: atomic, no-clobber where asked, durable with `fsync`).
 
-    def __init__(self, root: str, start: str = "", *, fsync: bool, capabilities: Capabilities) -> None:
+    `extension` is what `-fe` appends to names, `on_duplicate` what `--on-duplicate` says; `tokens` are those of the
+    receiver's state directory, None if it owns none.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        start: str = "",
+        *,
+        fsync: bool,
+        capabilities: Capabilities,
+        tokens: Tokens | None = None,
+        extension: str = "",
+        on_duplicate: OnExists | None = None,
+    ) -> None:
         self.directories = Directories(root, start)
-        self._fsync = fsync
+        self.fsync = fsync
+        self.extension = extension
+        self.on_exists: OnExists = on_duplicate or "replace-same"
+        """What counts for a name of which nobody has said anything."""
         self._capabilities = capabilities
-        self._swept: set[tuple[int, int]] = set()
+        self._hidden = HiddenFiles(tokens)
         self._last: Directory | None = None
         self._spare: Temporary | None = None  # in that directory
 
     def open_spool(self) -> Temporary:
         """A temporary file on the output directory's file system, to receive into; raises StorageError."""
         try:
-            return self._open(self.directories.get(()))
+            return self.open_file(self.directories.get(()))
         except OSError as error:
             raise storage_error(error, "Cannot create file") from error
 
@@ -74,40 +91,96 @@ class Publisher:
             self._spare.close()
             self._spare = None
 
-    def publish(self, parts: tuple[str, ...], name: str, on_exists: OnExists, content: Content) -> str:
-        """Store `content` as `name` in the directory `parts`; returns its path.
+    def renew(self, now: float) -> None:
+        """To be called now and then, `now` of the monotonic clock: what lasts for hours is not taken for left over."""
+        self._hidden.renew(now)
 
-        Raises StorageError (A700) with nothing left behind, NameTakenError if the name is taken and `on_exists` is
-        "retry" or "refuse". Until it is published the content is intact and may be tried under another name.
+    def close(self) -> None:
+        """Nothing is stored any more."""
+        self.rest()
+        self._hidden.close()
+
+    def publish(
+        self,
+        parts: tuple[str, ...],
+        name: str,
+        on_exists: OnExists,
+        content: Content,
+        *,
+        look: bool = False,
+        who: Callable[[], str] = str,
+    ) -> Published:
+        """Store `content` as `name` in the directory `parts`, or under another name if `on_exists` says so.
+
+        A file that has the same content is left as it is; with "overwrite" only if we are to `look`. `who` names sender
+        and instance for the log. Raises StorageError (A700) with nothing left behind, NameTakenError if the name is
+        taken and `on_exists` is "retry" or "refuse". Until it is published the content is intact and may be tried under
+        another name.
         """
         directory = self.directories.get(parts)
-        path = f"{directory.path}/{name}"
-        if on_exists != "overwrite" and _exists(directory, name):
-            return self._keep_existing(directory, path, on_exists)
         try:
             try:
-                return self._store(directory, name, on_exists, content, path)
+                return self._store(directory, name, on_exists, content, look, who)
             except OSError as error:
                 if error.errno != errno.EXDEV or directory.foreign:
                     raise
                 # the same file system mounted twice: its number is the same, yet nothing can be linked across
                 directory.foreign = True
-                return self._store(directory, name, on_exists, content, path)
+                return self._store(directory, name, on_exists, content, look, who)
         except OSError as error:
             raise storage_error(error, "Cannot store file") from error
 
-    def _store(self, directory: Directory, name: str, on_exists: OnExists, content: Content, path: str) -> str:
+    def _store(
+        self,
+        directory: Directory,
+        name: str,
+        on_exists: OnExists,
+        content: Content,
+        look: bool,
+        who: Callable[[], str],
+    ) -> Published:
+        if on_exists != "replace-same" and (look or on_exists != "overwrite"):
+            draft = Draft(self, directory, content)
+            try:
+                return TakenName(self, directory, name, draft, Wish(content, on_exists, False, who)).settle()
+            finally:
+                draft.close()
         temporary = content.file()
         if temporary is not None and not directory.foreign:
-            return self._give_name(temporary, directory, name, on_exists, path)
-        temporary = self._open(directory)
+            return self._give_name(temporary, directory, name, on_exists, content, who)
+        temporary = self.open_file(directory)
         try:
             content.write_to(temporary.fd)
-            return self._give_name(temporary, directory, name, on_exists, path)
+            return self._give_name(temporary, directory, name, on_exists, content, who)
         finally:
             temporary.close()
 
-    def _open(self, directory: Directory) -> Temporary:
+    def _give_name(
+        self,
+        temporary: Temporary,
+        directory: Directory,
+        name: str,
+        on_exists: OnExists,
+        content: Content,
+        who: Callable[[], str],
+    ) -> Published:
+        if self.fsync:
+            temporary.flush()
+        try:
+            temporary.link(directory, name)  # nearly all names are free, and this finds it out
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in NO_NOCLOBBER:
+                raise
+        else:
+            self.make_new_durable(directory, name, temporary)
+            return f"{directory.path}/{name}", "new"
+        wish = Wish(content, on_exists, on_exists == "overwrite", who)
+        return TakenName(self, directory, name, Draft(self, directory, content, temporary), wish).settle()
+
+    def open_file(self, directory: Directory) -> Temporary:
+        """A temporary file that can get a name in `directory`; raises OSError."""
         spare, self._spare = self._spare, None
         if spare is not None:
             if directory is self._last:
@@ -120,70 +193,60 @@ class Publisher:
             except OSError as error:
                 if error.errno not in NO_TMPFILE:
                     raise
-        return open_hidden(self._place_for(directory))
+        return open_hidden(self.place_for(directory))
 
-    def _give_name(self, temporary: Temporary, directory: Directory, name: str, on_exists: OnExists, path: str) -> str:
-        if self._fsync:
-            temporary.flush()
-        try:
-            temporary.link(directory, name)
-            is_new = True
-        except FileExistsError:
-            if on_exists != "overwrite":
-                return self._keep_existing(directory, path, on_exists)
-            is_new = False
-        except OSError as error:
-            if on_exists != "overwrite" or error.errno not in NO_NOCLOBBER:
-                raise
-            is_new = False
-        if not is_new:
-            existed = _exists(directory, name)
-            temporary.replace(self._place_for(directory), directory, name)
-            if existed:
-                log.warning("file already exists, overwriting: %s", path)
-        if self._fsync:
+    def make_durable(self, directory: Directory) -> None:
+        """Flush the directory, and what is above it where that is needed; raises OSError."""
+        if self.fsync:
+            self.directories.make_durable(directory)
+
+    def make_new_durable(self, directory: Directory, name: str, temporary: Temporary) -> None:
+        """The same after `temporary` has got a name that was free. If it fails, the sender hears of a failure and sends
+        again: what was new must not stay as if it had been stored."""
+        if self.fsync:
             try:
                 self.directories.make_durable(directory)
             except OSError:
-                # The sender hears of a failure and sends again. What was new must not stay as if it had been stored;
-                # an overwritten file is complete, and its predecessor is gone.
-                if is_new:
-                    _unlink(directory, name, temporary.fd)
+                _unlink(directory, name, temporary.fd)
                 raise
-        return path
 
-    def _keep_existing(self, directory: Directory, path: str, on_exists: OnExists) -> str:
-        if on_exists == "refuse":
-            raise NameTakenError(DUPLICATE_SOP_INSTANCE, path)
-        if on_exists == "retry":
-            raise NameTakenError(StorageError("").status, path)
-        log.info("file already exists, keeping it: %s", path)
-        if self._fsync:
-            try:
-                self.directories.make_durable(directory)  # whoever made it may not have flushed its name yet
-            except OSError as error:
-                raise storage_error(error, "Cannot flush directory") from error
-        return path
-
-    def _place_for(self, directory: Directory) -> Directory:
+    def place_for(self, directory: Directory) -> Place:
         """Where a hidden file for `directory` may stand, swept once by each process."""
-        place = directory if directory.foreign else self.directories.get(TEMPORARY_PARTS)
-        if place.identity not in self._swept:
-            self._swept.add(place.identity)
-            sweep(place)
-        return place
+        return self._hidden.place(directory if directory.foreign else self.directories.get(TEMPORARY_PARTS))
 
 
-def _exists(directory: Directory, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return False
-        raise storage_error(error, "Cannot look up file") from error
-    return True
+class Draft:
+    """A content's file that has no name yet: `file`, or written and flushed when it is needed, and once."""
+
+    __slots__ = ("_content", "_directory", "_file", "_is_own", "_publisher")
+
+    def __init__(
+        self, publisher: Publisher, directory: Directory, content: Content, file: Temporary | None = None
+    ) -> None:
+        self._publisher = publisher
+        self._directory = directory
+        self._content = content
+        self._file = file
+        self._is_own = False
+
+    def file(self) -> Temporary:
+        """Raises OSError."""
+        temporary = self._file
+        if temporary is None:
+            temporary = self._content.file()
+            if temporary is None or self._directory.foreign:
+                temporary = self._file = self._publisher.open_file(self._directory)
+                self._is_own = True
+                self._content.write_to(temporary.fd)
+            if self._publisher.fsync:
+                temporary.flush()
+            self._file = temporary
+        return temporary
+
+    def close(self) -> None:
+        """Nothing is left of what was written here, unless it got a name."""
+        if self._is_own and self._file is not None:
+            self._file.close()
 
 
 def _unlink(directory: Directory, name: str, fd: int) -> None:

@@ -1,22 +1,22 @@
 """Files that have no name yet, and how they get one.
 
-O_TMPFILE with linkat where the file system has it: a killed process leaves nothing. Elsewhere a hidden file named
-after host, boot and process, so that another start can tell what is left over and sweep it.
+O_TMPFILE with linkat where the file system has it: a killed process leaves nothing. Elsewhere a hidden file (see
+`hidden`) takes its place. It gets its name by its descriptor where that can be done; where it has to be done by the
+hidden name, it is checked before that this still is the name of the very file: another process may have removed it,
+and what it holds is to be acknowledged.
 """
 
 from __future__ import annotations
 
 import errno
-import itertools
 import logging
 import os
-import re
-import time
-from functools import cache
+from contextlib import suppress
 
 from dcmrecv_core.api.names import RESERVED
 from dcmrecv_core.storage.directories import Directories, Directory
-from dcmrecv_core.storage.renaming import rename_noreplace
+from dcmrecv_core.storage.hidden import HiddenFiles, Place, Tokens, is_locked, remove
+from dcmrecv_core.storage.renaming import rename_exchange, rename_noreplace
 
 log = logging.getLogger("dcmrecv.receive")
 
@@ -27,14 +27,12 @@ PROBE_NAME = f"{RESERVED}-probe.tmp"
 """The name that a start tries to give in the output directory. It is always the same: what a start leaves that is
 killed in that moment is found by the next one without looking through millions of entries."""
 
-_FOREIGN_AGE = 24 * 3600.0
 NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 """What open says where O_TMPFILE is missing."""
 
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 _NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-_HIDDEN = re.compile(re.escape(RESERVED) + r"-(?P<host>.+)-(?P<boot>[0-9a-f]{8})-(?P<pid>\d+)-\d+\.tmp\Z")
-_counter = itertools.count()
+_PROBES = 100
 
 
 class Temporary:
@@ -42,7 +40,7 @@ class Temporary:
 
     __slots__ = ("_hidden", "_place", "fd", "lost", "published")
 
-    def __init__(self, fd: int, place: Directory | None = None, hidden: str = "") -> None:
+    def __init__(self, fd: int, place: Place | None = None, hidden: str = "") -> None:
         self.fd = fd
         self.published = False
         self.lost = False
@@ -63,45 +61,108 @@ class Temporary:
     def link(self, directory: Directory, name: str) -> None:
         """Give it the name if that is free (FileExistsError if not); readers see nothing or the whole file.
 
-        Raises another OSError, of `NO_NOCLOBBER` where the file system can give names only by overwriting.
+        Raises another OSError: of `NO_NOCLOBBER` where the file system can give names only by overwriting, ESTALE if
+        another process has removed or replaced the hidden file.
         """
         if self._place is None:
             link_unnamed(self.fd, directory, name)
         else:
             try:
-                os.link(self._hidden, name, src_dir_fd=self._place.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
+                self._link_hidden(self._place, directory, name)
             except OSError as error:
                 if error.errno not in _NO_LINK:
                     raise
-                rename_noreplace(self._place.fd, self._hidden, directory.fd, name)
+                self._check_hidden(self._place)
+                rename_noreplace(self._place.directory.fd, self._hidden, directory.fd, name)
                 self._hidden = ""
             self._drop_hidden()
         self.published = True
 
-    def replace(self, place: Directory, directory: Directory, name: str) -> None:
-        """Give it the name whoever has it; `place` is where a hidden link may stand in between."""
-        if self._place is None:
-            hidden = hidden_name()
-            link_unnamed(self.fd, place, hidden)
-            self._place, self._hidden = place, hidden
-        os.rename(self._hidden, name, src_dir_fd=self._place.fd, dst_dir_fd=directory.fd)
+    def replace(self, place: Place, directory: Directory, name: str) -> None:
+        """Give it the name whatever has it; `place` is where a hidden link may stand in between. Raises OSError, ESTALE
+        if another process has removed or replaced the hidden file."""
+        place = self._hide(place)
+        os.rename(self._hidden, name, src_dir_fd=place.directory.fd, dst_dir_fd=directory.fd)
         self._hidden = ""
         self.published = True
 
+    def exchange(self, place: Place, directory: Directory, name: str) -> tuple[Directory, str]:
+        """Give it the name, and hand over what had it: returns the directory and the hidden name where that stands now,
+        which the caller has to remove. `place` is as for `replace`.
+
+        Raises OSError with nothing changed: of `NO_EXCHANGE` where the file system cannot, FileNotFoundError if
+        nothing has the name (any longer), ESTALE as `replace`.
+        """
+        place = self._hide(place)
+        rename_exchange(place.directory.fd, self._hidden, directory.fd, name)
+        hidden, self._hidden = self._hidden, ""
+        self.published = True
+        return place.directory, hidden
+
+    def _hide(self, place: Place) -> Place:
+        """Make sure that it has a hidden name that is its own, in `place` if it had none; returns where that is."""
+        if self._place is None:
+            hidden = place.files.name()
+            link_unnamed(self.fd, place.directory, hidden)
+            self._place, self._hidden = place, hidden
+        self._check_hidden(self._place)
+        return self._place
+
+    def _link_hidden(self, place: Place, directory: Directory, name: str) -> None:
+        """By the descriptor, which cannot be of another file; by the hidden name only where there is no /proc."""
+        try:
+            link_unnamed(self.fd, directory, name)
+        except FileNotFoundError:
+            self._check_hidden(place)
+            os.link(self._hidden, name, src_dir_fd=place.directory.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
+            self._check_linked(place, directory, name)
+
+    def _check_hidden(self, place: Place) -> None:
+        """Raises OSError (ESTALE) if the hidden name is gone or another file's; it is let alone then."""
+        if not self._is(place.directory, self._hidden):
+            log.error("%s/%s was removed or replaced by another process", place.directory.path, self._hidden)
+            self._hidden = ""
+            raise _stale()
+
+    def _check_linked(self, place: Place, directory: Directory, name: str) -> None:
+        """After a link by the hidden name: that name may have become another file's since it was checked.
+
+        If it still is ours, it was all the time, for no name is used twice; another file under `name` has replaced it
+        since, as is its right. What was linked wrongly is removed if it provably is what this very link made.
+        """
+        if self._is(directory, name) or self._is(place.directory, self._hidden):
+            return
+        with suppress(OSError):
+            linked = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+            if os.path.samestat(linked, os.stat(self._hidden, dir_fd=place.directory.fd, follow_symlinks=False)):
+                os.unlink(name, dir_fd=directory.fd)
+        log.error("%s/%s was replaced by another process", place.directory.path, self._hidden)
+        self._hidden = ""
+        raise _stale()
+
+    def _is(self, directory: Directory, name: str) -> bool:
+        """Whether it is the file of that name. Raises OSError if that cannot be found out."""
+        try:
+            status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(status, os.fstat(self.fd))
+
     def close(self) -> None:
         """Close the descriptor and remove the hidden name, if there still is one."""
-        if self._hidden:
+        if self._place is not None:
             self._drop_hidden()
+            self._place.files.open.discard(self.fd)
         try:
             os.close(self.fd)
         except OSError as error:
-            # What was to be durable has been flushed before; without --fsync nobody waits for this.
+            # What was to be durable has been flushed before; without --fsync no one waits for this.
             log.warning("cannot close a file: %s", error)
 
     def _drop_hidden(self) -> None:
         if self._hidden and self._place is not None:
             try:
-                os.unlink(self._hidden, dir_fd=self._place.fd)
+                os.unlink(self._hidden, dir_fd=self._place.directory.fd)
             except OSError as error:
                 log.warning("cannot remove %s, which is swept later: %s", self._hidden, error)
             self._hidden = ""
@@ -117,65 +178,20 @@ def open_unnamed(directory: Directory) -> int:
     return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=directory.fd)
 
 
-def open_hidden(place: Directory) -> Temporary:
+def open_hidden(place: Place) -> Temporary:
     """A temporary with a hidden name in `place`, where unnamed files are not to be had; raises OSError."""
-    hidden = hidden_name()
+    hidden = place.files.name()
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return Temporary(os.open(hidden, flags, 0o666, dir_fd=place.fd), place, hidden)
+    fd = os.open(hidden, flags, 0o666, dir_fd=place.directory.fd)
+    place.files.open.add(fd)
+    if place.locks:
+        with suppress(OSError):
+            is_locked(fd)  # takes the lock, by which others see that it is needed
+    return Temporary(fd, place, hidden)
 
 
-def hidden_name() -> str:
-    """A name that no other process of any host uses now."""
-    return f"{RESERVED}-{_host()}-{_boot_id()}-{os.getpid()}-{next(_counter)}.tmp"
-
-
-@cache
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9.-]", "_", os.uname().nodename)[:64] or "localhost"
-
-
-@cache
-def _boot_id() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read(8)
-    except OSError:
-        return "0" * 8
-
-
-def sweep(directory: Directory) -> None:
-    """Remove what dead processes left: of this host at once, of others after 24 hours.
-
-    To be called before this process makes hidden files of its own there: what bears its number is a predecessor's.
-    Raises nothing: that something cannot be removed must keep nobody from storing.
-    """
-    try:
-        with os.scandir(directory.fd) as entries:
-            for entry in entries:
-                match = _HIDDEN.match(entry.name)
-                if match and _is_dead(match, entry):
-                    _remove(directory, entry.name)
-    except OSError as error:
-        log.warning("cannot sweep %s: %s", directory.path, error)
-
-
-def _remove(directory: Directory, name: str) -> None:
-    try:
-        os.unlink(name, dir_fd=directory.fd)
-    except FileNotFoundError:
-        pass  # there is nothing, or another receiver sweeps the same directory
-    except OSError as error:
-        log.warning("cannot remove what is left of a dead process: %s/%s: %s", directory.path, name, error)
-
-
-def _is_dead(match: re.Match[str], entry: os.DirEntry[str]) -> bool:
-    if match["host"] != _host():
-        try:
-            return time.time() - entry.stat(follow_symlinks=False).st_mtime > _FOREIGN_AGE
-        except FileNotFoundError:
-            return False
-    pid = match["pid"]
-    return match["boot"] != _boot_id() or int(pid) == os.getpid() or not os.path.exists(f"/proc/{pid}")
+def _stale() -> OSError:
+    return OSError(errno.ESTALE, "its temporary file was removed or replaced")
 
 
 class Capabilities:
@@ -191,38 +207,56 @@ class Capabilities:
         self.noclobber = noclobber
 
     @classmethod
-    def probe(cls, directories: Directories) -> Capabilities:
+    def probe(cls, directories: Directories, tokens: Tokens | None = None) -> Capabilities:
         """Try it in the output directory; raises StorageError or OSError if nothing can be written there.
 
         Sweeps what other starts and other processes have left, where hidden files are and under `PROBE_NAME`.
         """
+        hidden = HiddenFiles(tokens)
+        try:
+            return cls._probe(directories, hidden)
+        finally:
+            hidden.close()
+
+    @classmethod
+    def _probe(cls, directories: Directories, hidden: HiddenFiles) -> Capabilities:
         root = directories.get(())
         if os.path.isdir("/".join((directories.root, *TEMPORARY_PARTS))):
-            sweep(directories.get(TEMPORARY_PARTS))
+            hidden.place(directories.get(TEMPORARY_PARTS))
         try:
-            if cls._can_link(Temporary(open_unnamed(root)), root):
+            if cls._can_link(Temporary(open_unnamed(root)), root, hidden):
                 return cls(unnamed=True, noclobber=True)
         except OSError as error:
             if error.errno not in NO_TMPFILE:
                 raise
         place = directories.get(TEMPORARY_PARTS)
-        return cls(unnamed=False, noclobber=cls._can_link(open_hidden(root if place.foreign else place), root))
+        # the output directory itself may have millions of entries
+        temporary = open_hidden(hidden.place(root, sweeps=False) if place.foreign else hidden.place(place))
+        return cls(unnamed=False, noclobber=cls._can_link(temporary, root, hidden))
 
     @staticmethod
-    def _can_link(temporary: Temporary, root: Directory) -> bool:
-        name = PROBE_NAME
-        _remove(root, name)
+    def _can_link(temporary: Temporary, root: Directory, hidden: HiddenFiles) -> bool:
         try:
             try:
-                temporary.link(root, name)
-            except FileExistsError:  # another receiver starts at this moment
-                name = hidden_name()
-                temporary.link(root, name)
-            _remove(root, name)
-        except OSError as error:
-            if error.errno in _REFUSED:
-                raise
-            return False
+                name = _link_probe(temporary, root, hidden)
+            except OSError as error:
+                if error.errno in _REFUSED:
+                    raise
+                return False
+            remove(root, name)
         finally:
             temporary.close()
         return True
+
+
+def _link_probe(temporary: Temporary, root: Directory, hidden: HiddenFiles) -> str:
+    """Give it `PROBE_NAME`, which other starts at this moment take and remove as well: that a link was made is all that
+    each of them wants to know. Returns the name that it got; raises OSError."""
+    for _ in range(_PROBES):
+        remove(root, PROBE_NAME)
+        with suppress(FileExistsError):
+            temporary.link(root, PROBE_NAME)
+            return PROBE_NAME
+    name = hidden.name()  # what has the other one stays
+    temporary.link(root, name)
+    return name

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dcmrecv_core.api.errors import HookFailure
-from dcmrecv_core.api.model import Name
+from dcmrecv_core.api.model import Name, OnExists
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks.loader import Found
 from dcmrecv_core.hooks.plugins import Plugins
-from dcmrecv_core.receive.pipeline import MAX_ATTEMPTS
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.directories import contained
+from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
 from dcmrecv_core.testing.fakes import fake_instance
 from dcmrecv_core.testing.torture import Case, cases
 
@@ -31,7 +31,8 @@ class _Place:
     """Where an instance goes: its path below the output directory, and what happens if something stands there."""
 
     path: str
-    on_exists: str
+    on_exists: OnExists | None
+    """None: nobody has said anything."""
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class _Check:
 
     name: str
     plugins: Plugins
+    on_duplicate: OnExists | None
     windows: bool
     problems: list[str] = field(default_factory=list)
 
@@ -75,13 +77,15 @@ class _Check:
                     )
 
     def check_collisions(self, instances: list[Case], places: Mapping[str, _Place]) -> None:
-        """Different instances at one path: one of them is lost, or can never be stored."""
+        """Different instances at one path, where nobody has said that the receiver is to keep them apart."""
         taken: dict[str, str] = {}
         for case in instances:
             if case.label not in places:
                 continue
             place = places[case.label]
             path = place.path
+            if place.on_exists in _KEEP_APART:
+                continue
             if path in taken and place.on_exists == "retry":
                 path = self._retried(case, taken)
             other = taken.setdefault(path, case.label)
@@ -89,7 +93,8 @@ class _Check:
                 self.problems.append(
                     f"collision: {other!r} and {case.label!r} both become {path!r} (on_exists={place.on_exists!r}), so "
                     f"{_CONSEQUENCES[place.on_exists]}; make instance.sop_instance_uid a part of the name, or return "
-                    'Name(..., on_exists="retry") and use instance.attempt'
+                    'Name(..., on_exists="retry") and use instance.attempt, or say that it is meant with '
+                    'on_exists="replace-same" or "rename"'
                 )
 
     def check_windows(self, places: Mapping[str, _Place]) -> None:
@@ -111,7 +116,9 @@ class _Check:
         subdir: str = self.plugins.choose_subdir(instance)
         name: Name = self.plugins.choose_filename(instance)
         parts, filename = contained(subdir, name.text)
-        return _Place("/".join((*parts, filename)), name.on_exists)
+        said = name.on_exists or self.on_duplicate
+        habit = None if name.by_default == "replace-same" else name.by_default
+        return _Place("/".join((*parts, filename)), said or habit)
 
     def _retried(self, case: Case, taken: Mapping[str, str]) -> str:
         """The first free path, as the receiver finds it; the taken one if there is none."""
@@ -123,9 +130,10 @@ class _Check:
         return path
 
 
-_CONSEQUENCES = {
+_KEEP_APART = ("replace-same", "rename", "keep")
+_CONSEQUENCES: dict[OnExists | None, str] = {
+    None: "the second is stored as NAME~ and a hash, with a warning each time",
     "overwrite": "the second replaces the first",
-    "keep": "the second is lost, and its sender told that all is well",
     "refuse": "the second can never be stored",
     "retry": "no attempt finds a free name",
 }
@@ -147,15 +155,17 @@ def check_naming(
     * a place below the output directory: no hook raises, chooses an absolute path or `..`; what was sent adds no
       directory levels;
     * the same place when it is sent again, whatever came in between (`deterministic`);
-    * a place of its own: no two instances have one path, unless `on_exists="retry"` leads to a free one;
+    * a place of its own: no two instances have one path, unless `on_exists="retry"` leads to a free one, or "rename",
+      "replace-same" or "keep" says that the receiver is to keep them apart;
     * with `windows`, a path that Windows can have, different from the others in more than case.
 
     `options` are values for the options that the plugin declares, by key; `settings` what `configure` gets. Hooks that
     the plugin does not have are the receiver's defaults. Returns the path of each instance by what is special about
     it. Raises AssertionError that tells all that is wrong, PluginError for a plugin that cannot be loaded.
     """
-    name, plugins = _load(plugin, options or {}, settings or Settings())
-    check = _Check(name, plugins, windows)
+    settings = settings or Settings()
+    name, plugins = _load(plugin, options or {}, settings)
+    check = _Check(name, plugins, settings.on_duplicate, windows)
     instances = list(cases())
     places = check.places(instances, tell=True)
     if deterministic:

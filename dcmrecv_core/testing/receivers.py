@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,21 +90,27 @@ class ReceiverProcess:
             )
 
     def run_until_ready(
-        self, command: Sequence[object], environment: Mapping[str, str], prefix: Sequence[object] = (), **options: Any
+        self,
+        command: Sequence[object],
+        environment: Mapping[str, str],
+        prefix: Sequence[object] = (),
+        listener: socket.socket | None = None,
+        **options: Any,
     ) -> None:
         """Start our `command` on a free port, passed to it as a socket, and wait until it says that it is ready.
 
-        `prefix` is a program that runs it. AssertionError, with the log, if it does not start.
+        `prefix` is a program that runs it; a `listener` of the caller's stays open. AssertionError, with the log, if it
+        does not start.
         """
         with (
-            socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
+            nullcontext(listener) if listener else socket.create_server(("127.0.0.1", 0), backlog=512) as passed,
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
         ):
-            self.port = listener.getsockname()[1]
+            self.port = passed.getsockname()[1]
             address = self.directory / "notify"
             ready.bind(str(address))
             ready.setblocking(False)
-            fd = listener.fileno()
+            fd = passed.fileno()
             env = {**os.environ, **environment, "NOTIFY_SOCKET": str(address)}
             activated = [sys.executable, "-I", "-S", ACTIVATE, fd, *command]
             self.run([*prefix, *activated], pass_fds=(fd,), env=env, **options)

@@ -5,4 +5,5 @@ from dcmrecv_core import Instance, Name, escape, hookimpl
 
 @hookimpl
 def choose_filename(instance: Instance) -> Name:
-    return Name(escape(f"{instance.modality_prefix}.{instance.sop_instance_uid}", portable=True))
+    name = escape(f"{instance.modality_prefix}.{instance.sop_instance_uid}", portable=True)
+    return Name(name, by_default="overwrite")  # as dcmrecv; `--on-duplicate` may say otherwise

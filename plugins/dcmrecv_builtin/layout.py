@@ -93,10 +93,12 @@ def configure(settings: Settings) -> None:
         _layout = Layout(pattern)
     except LayoutError as error:
         raise PluginError(f"--layout: {error}") from error
-    if not _layout.tells_instances and settings.on_duplicate in (None, "overwrite"):
+    if not _layout.tells_instances and settings.on_duplicate not in ("rename", "refuse"):
+        overwrites = settings.on_duplicate == "overwrite"
         log.warning(
             "--layout: nothing in the pattern tells the instances of a series apart (SOPInstanceUID, InstanceNumber, "
-            "random ...): one of the same name overwrites the other"
+            "random ...): %s",
+            "one of the same name overwrites the other" if overwrites else "all but one get names with ~ and a hash",
         )
 
 
@@ -108,9 +110,7 @@ def choose_subdir(instance: Instance) -> str:
 
 @hookimpl
 def choose_filename(instance: Instance) -> Name:
-    # a further attempt asks anew: {random} may make a name that is free
-    path = None if instance.attempt else instance.state.get(_PATH)
-    return Name((path or _path(instance))[1])
+    return Name((instance.state.get(_PATH) or _path(instance))[1])
 
 
 def _path(instance: Instance) -> tuple[str, str]:

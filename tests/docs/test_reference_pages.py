@@ -35,7 +35,9 @@ MODEL = sections("model.md")
 
 def attributes(text: str) -> list[str]:
     """The names in the first column of the tables."""
-    return [name for cell in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)]
+    return [
+        name for cell in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE) for name in re.findall(r"`([\w-]+)`", cell)
+    ]
 
 
 def methods(text: str) -> list[str]:

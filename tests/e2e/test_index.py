@@ -172,3 +172,56 @@ def check_commands(
     rows = json.loads(done.stdout)
     assert {row["sop_instance_uid"] for row in rows} == {uid_of(3, number) for number in range(INSTANCES)}
     assert {row["size"] for row in rows} == {len(stored_file(Path(row["location"])).data) for row in rows}
+
+
+NO_CHARACTER_SETS = (b"hex ", b"idna", b"base64", b"UNDEFINED ", b"rot13 ", b"NO SUCH SET ", b"I\0O_IR 100", b"")
+
+
+def odd_data(number: int, character_set: bytes) -> bytes:
+    return b"".join(
+        (
+            element(0x00080005, "CS", character_set),
+            element(0x00080016, "UI", CT.encode()),
+            element(0x00080018, "UI", b"1.2.3.%d\0" % number),
+            element(0x00100010, "PN", b"J\xfcrg"),
+            element(0x00100020, "LO", b"P1"),
+            element(0x0020000D, "UI", b"1.2.4\0"),
+            element(0x0020000E, "UI", b"1.2.4.1\0"),
+        )
+    )
+
+
+def test_nothing_holds_up_what_comes_after_it(ours: Start, site: Path, url: str, engine: Engine) -> None:
+    """Character sets that are none, a record that no database takes, and an instance of another patient."""
+    receiver = ours("-v", "--no-fsync", "--plugin", "index", "--index-url", url, program=site)
+    queue = receiver.output / ".dcmrecv" / "index-queue"
+    queue.mkdir(parents=True)
+    poison = ["1.2.666", CT, "1.2.840.10008.1.2", "/archive/poison", 2**70, 1, {}]
+    (queue / "1-1.jsonl").write_text(json.dumps(poison) + "\n")
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        for number, character_set in enumerate(NO_CHARACTER_SETS):
+            assert association.store(CT, f"1.2.3.{number}", odd_data(number, character_set)) == 0
+        stray = odd_data(99, b"").replace(b"P1", b"P2")
+        assert association.store(CT, "1.2.3.99", stray) == 0
+        association.release()
+
+    uids = {f"1.2.3.{number}" for number in (*range(len(NO_CHARACTER_SETS)), 99)}
+    until(lambda: locations(engine).keys() == uids, "all in the index", log=lambda: receiver.log)
+    for line in (
+        "SOP instance 1.2.666 in file /archive/poison is not indexed",
+        f"SOP instance 1.2.3.99 in file {receiver.output}/CT.1.2.3.99 says patient 'P2'",
+    ):
+        until(lambda line=line: line in receiver.log, f"a line {line!r}", log=lambda: receiver.log)  # type: ignore[misc]
+    assert (queue / "put-aside.jsonl").exists()
+    assert len(background_of(receiver)) == 1
+    assert receiver.stop() == 0
+    before = contents(engine)
+    assert {row[2] for row in before["patients"] if row[0] == "P1"} == {"J\u00fcrg"}
+    assert [row[1] for row in before["studies"]] == ["P1"]
+
+    program = site.with_name("dcmrecv-index")
+    done = run(program, "rescan", "--prune", "--url", url, receiver.output)
+    assert done.returncode == 0, done.stderr
+    assert contents(engine) == before
+    done = run(program, "find", "--url", url, "--level", "conflict", "--json")
+    assert [(row["patient_id"], row["other_patient_id"]) for row in json.loads(done.stdout)] == [("P1", "P2")]

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from support.data.samples import PYDICOM_DATA
+from support.data.samples import PYDICOM_DATA, identification, stored_file
 from support.programs.receivers import Start, dcmtk, run
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
 
 pytestmark = pytest.mark.dcmtk
 
@@ -58,4 +60,21 @@ def test_a_malformed_pattern_ends_the_start(program: Path, directory: Path) -> N
 def test_an_unknown_action(program: Path, directory: Path, action: str) -> None:
     ended = run(program, "--on-duplicate", action, 11112, cwd=directory)
     assert ended.returncode == 1
-    assert "Invalid value for option --on-duplicate" in ended.stderr
+    allowed = "one of replace-same, overwrite, rename, keep, refuse expected"
+    assert f"Invalid value for option --on-duplicate ({action}): {allowed}" in ended.stderr
+
+
+@pytest.mark.parametrize("end", [b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0"], ids=["item", "sequence"])
+def test_a_patient_id_after_a_stray_delimiter(ours: Start, end: bytes) -> None:
+    """A sequence with a length, its delimiter all the same, then the patient: the names and bytes are those."""
+    patient_id = b"\x10\0\x20\0LO\2\0P1"
+    sequence = b"\x08\0\x40\x11SQ\0\0\0\0\0\0"
+    data = identification(CT, "1.2.3", None).partition(b"\x10\0")[0] + sequence + end + bytes(4) + patient_id
+    receiver = ours("-pm", "--layout", "{PatientID}/{SOPInstanceUID}.dcm")
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        assert association.store(CT, "1.2.3", data) == 0
+        assert association.store(CT, "1.2.4", data + patient_id[:4]) == 0xC000
+        association.release()
+    assert receiver.files() == ["P1/1.2.3.dcm"]
+    assert stored_file(receiver.only_file()).data == data
+    assert "Stray delimiter" in receiver.log

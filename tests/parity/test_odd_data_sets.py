@@ -294,6 +294,11 @@ ROWS = (
     # delimiters
     changed("an item delimiter outside of items", ITEM_END + SAMPLES, HEAD, "drops all that follows"),
     readable("a sequence delimiter outside of sequences", SEQUENCE_END + SAMPLES),
+    readable("a sequence delimiter after a sequence with a length", defined(INSIDE) + SEQUENCE_END + SAMPLES),
+    readable("a sequence that ends twice", sequence(INSIDE) + SEQUENCE_END + SAMPLES),
+    readable("a sequence delimiter in an item", sequence(element(0x00081140, "SQ", b"") + SEQUENCE_END + INSIDE)),
+    cut_short("an item delimiter outside of items, then a value that is cut off", ITEM_END + SAMPLES[:-2], HEAD),
+    refused("a sequence delimiter outside of sequences, then no element", SEQUENCE_END + b"no element"),
     refused("an item outside of sequences", item(b"") + SAMPLES),
     refused("a sequence without its delimiter", element(SEQUENCE, "SQ", item(INSIDE + ITEM_END, UNDEFINED), UNDEFINED)),
     refused("an item without its delimiter", element(SEQUENCE, "SQ", item(INSIDE, UNDEFINED), UNDEFINED)),

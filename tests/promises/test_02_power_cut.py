@@ -46,6 +46,11 @@ def losses(calls: list[Call]) -> tuple[int, list[str]]:
             if call.name in NAMING and not call.error and not call.naming[3].startswith(".dcmrecv"):
                 name = call.naming[2:]
                 given[call.pid] = (name, disk.entries[name][-1].number)
+            elif call.name in FLUSHING and not call.error:  # a file that has the same content, and is kept
+                directory, _, file = call.path.rpartition("/")
+                entries = disk.entries.get((directory, file), [])
+                if not directory.endswith("/.dcmrecv/tmp") and entries and isinstance(entries[-1].content, File):
+                    given[call.pid] = ((directory, file), entries[-1].number)
         for name, number in acknowledged.items():
             for entry in disk.entries[name]:
                 certain = entry.content.certain if isinstance(entry.content, File) else 0

@@ -52,7 +52,9 @@ def test_killed_at_random_moments(ours: Start, count: Callable[[int, int], int],
     figure(f"{kills} kills: 0 of {acknowledged} lost, {others} others absent or complete, replaced in {longest:.2f} s")
 
 
-@pytest.mark.parametrize("way", ["large", "repeated", "new directories", "hidden files, large, repeated"])
+@pytest.mark.parametrize(
+    "way", ["large", "repeated", "repeated, replace-same", "new directories", "hidden files, large, repeated"]
+)
 def test_killed_at_each_call(ours: Start, directory: Path, figure: Callable[[str], None], way: str) -> None:
     receiver = ours("-pm", *WAYS[way].arguments, files=FILES)
     trial = Trial(receiver, WAYS[way], directory / "trace")

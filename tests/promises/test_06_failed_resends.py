@@ -108,7 +108,7 @@ def fill(path: Path, but: int) -> None:
             file.truncate(max(0, file.tell() - but))
 
 
-@pytest.mark.parametrize("way", ["repeated", "hidden files, large, repeated"])
+@pytest.mark.parametrize("way", ["repeated", "repeated, replace-same", "hidden files, large, repeated"])
 @pytest.mark.parametrize("fault", ["error=EIO", "signal=KILL"])
 def test_each_call(
     ours: Start, directory: Path, count: Callable[[int, int], int], figure: Callable[[str], None], way: str, fault: str

@@ -4,6 +4,7 @@ association and on another one, small instances and such as are received into a 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -84,8 +85,9 @@ def data_set(uid: str, size: int) -> bytes:
 
 
 def contents(output: Path) -> dict[Path, bytes]:
-    """Hidden files too, but not what the disk is filled with."""
-    return {path: path.read_bytes() for path in output.rglob("*") if path.is_file() and "filler" not in path.name}
+    """Hidden files too, but neither what the disk is filled with nor the locks of the state directory."""
+    files = (path for path in output.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files if "filler" not in path.name and path.suffix != ".lock"}
 
 
 def refused(association: RawAssociation, uid: str, data: bytes) -> int | None:
@@ -137,7 +139,7 @@ def test_directory_is_gone(ours: Start, directory: Path, size: int) -> None:
 
 def test_directory_that_was_removed_is_made_again(ours: Start) -> None:
     receiver = ours("-pm")
-    receiver.output.rmdir()
+    shutil.rmtree(receiver.output)
     with RawAssociation(receiver.port, CONTEXTS) as association:
         assert association.store(CT, "1.2.3", data_set("1.2.3", SMALL)) == 0
         association.release()

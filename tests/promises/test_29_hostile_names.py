@@ -169,7 +169,7 @@ def paths(root: Path) -> Iterator[list[bytes]]:
     for directory, _, names in os.walk(top):
         for name in names:
             path = os.path.relpath(os.path.join(directory, name), top)
-            if not path.startswith(b".dcmrecv/tmp/"):
+            if not path.startswith(b".dcmrecv/"):
                 yield path.split(b"/")
 
 

@@ -168,7 +168,7 @@ def test_an_output_directory_that_is_not_writable(
 def test_an_output_directory_on_a_sick_disk(
     run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object) -> Capabilities:
+    def fail(*_: object) -> Capabilities:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(temporary.Capabilities, "probe", fail)
@@ -182,7 +182,7 @@ def test_an_output_directory_on_a_sick_disk(
 def test_unique_names_need_a_file_system_that_does_not_overwrite(
     run: Run, monkeypatch: pytest.MonkeyPatch, option: str, code: int
 ) -> None:
-    monkeypatch.setattr(temporary.Capabilities, "probe", lambda _: Capabilities(unnamed=False, noclobber=False))
+    monkeypatch.setattr(temporary.Capabilities, "probe", lambda *_: Capabilities(unnamed=False, noclobber=False))
     assert run(*option.split()) == code
 
 

@@ -85,7 +85,8 @@ class Option:
             return text.lower()
         if value.kind == "choice":
             if text not in value.choices:
-                raise CommandLineError(f"Invalid value for option {self.long} ({text})")
+                allowed = f"one of {', '.join(value.choices)} expected"
+                raise CommandLineError(f"Invalid value for option {self.long} ({text}): {allowed}")
             return text
         number = scan_size(text) if value.kind == "size" else scan_integer(text)
         if number is None:

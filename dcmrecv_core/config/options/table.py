@@ -196,8 +196,9 @@ _OUTPUT = Section(
         valued(
             "--on-duplicate",
             "if a file of that name is there: leave equal content,\n"
-            "else overwrite, keep, rename or refuse\n(default: overwrite without looking)",
-            Value("action", "choice", choices=("overwrite", "keep", "rename", "refuse")),
+            "else replace-same, overwrite, rename, keep or refuse\n"
+            "(default: replace-same; with +fd overwrite without looking)",
+            Value("action", "choice", choices=("replace-same", "overwrite", "rename", "keep", "refuse")),
         ),
     ),
     Group(

@@ -1,5 +1,6 @@
 """The parent process: one loop, which never blocks and touches neither the output file system nor a resolver.
 
+    ownership    the state directory: one receiver's at a time, by a lock
     listener     the listening sockets: bound here, or handed over by systemd
     supervisor   the loop: signals, requests that wait for a worker, start and end
       frontdesk    accepts connections and reads each A-ASSOCIATE-RQ to its end, under one deadline

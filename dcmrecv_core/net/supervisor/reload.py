@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dcmrecv.net")
 
-FIXED = ("port", "bind", "ip_version", "max_associations", "plugins")
-"""Settings that stay as they were at the start: the socket is bound, the workers' shared memory made, code loaded."""
+FIXED = ("port", "bind", "ip_version", "max_associations", "state_dir", "plugins")
+"""Settings that stay as they were at the start: the socket is bound, the workers' shared memory made, the state
+directory locked, code loaded."""
 
 PROBE_SECONDS = 30
 """Time of the probe; after that it is ended by its alarm clock."""

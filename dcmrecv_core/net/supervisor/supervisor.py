@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.net.heartbeat import Heartbeat
+    from dcmrecv_core.net.supervisor.ownership import StateDirectory
     from dcmrecv_core.settings.settings import Settings
     from dcmrecv_core.storage.temporary import Capabilities
 
@@ -75,8 +76,10 @@ class Supervisor:
         capabilities: Capabilities,
         source: SettingsSource,
         tls: ssl.SSLContext | None = None,
+        state: StateDirectory | None = None,
     ) -> None:
         self._settings = settings
+        self._state = state
         self._tls = tls
         self._plugins = plugins
         self._capabilities = capabilities
@@ -206,6 +209,8 @@ class Supervisor:
         self._reload.abandon()
         for waiting in self._waiting:
             waiting.handover.sock.close()
+        if self._state is not None:
+            self._state.abandon()
         if self._signals is not None:
             os.close(signal.set_wakeup_fd(-1))
             self._signals.close()

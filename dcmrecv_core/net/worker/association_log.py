@@ -199,7 +199,7 @@ class Narrator:
         if outcome.status == CANNOT_UNDERSTAND and size:
             log.error(_NO_DATA_SET, NOT_RECEIVED)
             log.error(_NOT_STORED, store.context_id)
-        if outcome.location is not None:
+        if outcome.location is not None and not outcome.dropped:
             log.info("Stored received object to file: %s", outcome.location)
         if not self.debugs:
             log.info("Sending C-STORE Response (%s)", message_dumps.status_name(outcome.status))

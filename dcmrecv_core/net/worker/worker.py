@@ -12,6 +12,7 @@ import random
 import signal
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ class Worker:
         self._orphaned = False
         self.stopping = False
         self.give_up_at = math.inf
+        self.renew: Callable[[float], None] = lambda now: None
+        """Called with each tick: what lasts for long shows that it is still needed."""
 
     def arm(self, hook_seconds: float) -> None:
         """Install the handlers, let signals in, and start the tick that drives heartbeat and hook timer."""
@@ -91,6 +94,7 @@ class Worker:
             self._stop_within(ORPHAN_GRACE)
         elif now > self.give_up_at + _CERTAIN_END:
             os._exit(1)
+        self.renew(now)
         try:
             timer.tick()
         except HookTimeout:
@@ -115,7 +119,9 @@ def run_worker(
         plugins.worker_started(settings)
     except HookFailure:
         return 1  # the guard has logged it; the supervisor starts another
-    shared = Shared(settings, plugins, Receiver(settings, plugins, capabilities), worker.should_stop)
+    receiver = Receiver(settings, plugins, capabilities)
+    worker.renew = receiver.publisher.renew
+    shared = Shared(settings, plugins, receiver, worker.should_stop)
     set_patience(control)
     try:
         # the jitter keeps workers from ending together
@@ -126,6 +132,7 @@ def run_worker(
             _serve(handover, shared, control, tls)
     finally:
         plugins.worker_stopping()
+        receiver.publisher.close()
         logging.shutdown()
     return 0
 

@@ -16,6 +16,7 @@ from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
 from dcmrecv_core.dataset.sources import MemorySource
 from support.data.datasets import ENCODINGS, SMALL, Node, encode, header, item
+from support.data.generated_nodes import nodes, spoil
 from support.data.samples import data_set_files, data_set_of
 from support.data.scan_results import outcome
 from support.fuzz.dataset_targets import BY_FIRST_BYTE, NESTED, data_set_seeds
@@ -63,6 +64,26 @@ def test_made_data_sets_are_regular(nodes: list[Node], encoding: Encoding) -> No
 def test_any_data_have_the_same_outcome(seed: int) -> None:
     data = next_input(random.Random(seed), SEEDS)
     check(data[1:], BY_FIRST_BYTE[data[0] % len(BY_FIRST_BYTE)])
+
+
+@settings(max_examples=300, deadline=None)
+@given(made=nodes(), chance=st.randoms(use_true_random=False), encoding=st.sampled_from(list(ENCODINGS.values())))
+def test_stray_delimiters_are_left_to_python(made: list[Node], chance: random.Random, encoding: Encoding) -> None:
+    """What follows them is neither missed nor counted among regular elements."""
+    spoilt = spoil(made, encoding, chance)
+    check(spoilt.data, encoding)
+    check(spoilt.sound, encoding)
+    assert not (spoilt.strays and taken(spoilt.data, encoding))
+
+
+@pytest.mark.parametrize("tag", [0xFFFEE00D, 0xFFFEE0DD])
+@pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
+def test_a_stray_delimiter_at_any_place(encoding: Encoding, tag: int) -> None:
+    """Where it ends something after all, or splits a value, both ways come to the same as well."""
+    data, stray = encode(SMALL, encoding), item(tag, 0, encoding)
+    for place in range(0, len(data) + 1):
+        check(data[:place] + stray + data[place:], encoding)
+    assert not taken(data + stray, encoding)
 
 
 def test_sequences_too_deep_are_left_to_python() -> None:

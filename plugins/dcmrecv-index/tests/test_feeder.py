@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from dcmrecv_index import feeder
 from dcmrecv_index.database import positions
 from dcmrecv_index.feeder import Feeder
-from dcmrecv_index.queue import QueueWriter, queue_files
+from dcmrecv_index.queue import QueueWriter, moment, queue_files
 from dcmrecv_index.record import Record
 from dcmrecv_index.tables import Instance, Patient, QueuePosition
 
@@ -28,7 +29,8 @@ def locations(engine: Engine) -> dict[str, str]:
 def write(directory: Path, *records: Record) -> None:
     writer = QueueWriter(directory)
     for record in records:
-        writer.append(record.to_line())
+        at = moment()
+        writer.append(replace(record, moment=at).to_line(), at)
     writer.close()
 
 
@@ -41,17 +43,49 @@ def test_the_queue_is_empty_afterwards(engine: Engine, tmp_path: Path) -> None:
         assert positions(connection) == {}
 
 
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("received", [200, 50], ids=["clock goes on", "clock was set back"])
 @pytest.mark.parametrize("together", [True, False])
-def test_the_latest_counts_in_any_order(engine: Engine, tmp_path: Path, order: tuple[int, ...], together: bool) -> None:
-    later = replace(RECORD, location="/b", received=200, elements={"PatientID": "4711", "PatientName": "Smith"})
-    records = [(RECORD, later)[number] for number in order]
+def test_a_corrected_instance_replaces_the_one_before_it(
+    engine: Engine, tmp_path: Path, received: int, together: bool
+) -> None:
+    elements = {"PatientID": "4711", "PatientName": "Smith"}
+    records = [RECORD, replace(RECORD, location="/b", received=received, elements=elements)]
     for batch in [records] if together else [[record] for record in records]:
         write(tmp_path, *batch)
         Feeder(engine, tmp_path).drain()
     assert locations(engine) == {"1.2.3": "/b"}
     with engine.connect() as connection:
         assert connection.scalars(select(Patient.patient_name)).all() == ["Smith"]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 1000])
+def test_the_order_of_several_workers(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """Each writes to a file of its own; the file that was begun first has the record that was written last."""
+    monkeypatch.setattr(feeder, "BATCH", batch)
+    writers = QueueWriter(tmp_path), QueueWriter(tmp_path)
+    for number, (writer, received) in enumerate([(0, 100), (1, 300), (1, 200), (0, 50)], start=1):
+        record = replace(RECORD, location=f"/{number}", received=received, moment=number)
+        writers[writer].append(record.to_line(), number)
+    assert Feeder(engine, tmp_path).drain() == 4
+    assert locations(engine) == {"1.2.3": "/4"}
+    for writer in writers:
+        writer.close()
+
+
+def test_lines_of_the_version_before(engine: Engine, tmp_path: Path) -> None:
+    """They have no moment and were written earlier than all others."""
+    old = [replace(RECORD, location="/b", received=200), replace(RECORD, received=100)]
+    for number, record in enumerate(old):
+        line = json.dumps(json.loads(record.to_line())[:-1]).encode() + b"\n"
+        (tmp_path / f"17{number}-77.jsonl").write_bytes(line)
+    Feeder(engine, tmp_path).drain()
+    assert locations(engine) == {"1.2.3": "/b"}
+    (tmp_path / "1700-77.jsonl").write_bytes(line)
+    write(tmp_path, replace(RECORD, location="/c", received=1))
+    assert Feeder(engine, tmp_path).drain() == 2
+    assert locations(engine) == {"1.2.3": "/c"}
 
 
 def test_lines_of_a_living_writer_are_read_once(engine: Engine, tmp_path: Path) -> None:
@@ -99,14 +133,30 @@ def test_killed_before_the_position_was_forgotten(engine: Engine, tmp_path: Path
         assert connection.scalar(select(func.count()).select_from(QueuePosition)) == 0
 
 
-def test_unreadable_lines_are_skipped_and_said(
-    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    writer = QueueWriter(tmp_path)
-    writer.append(b"rubbish\n")
+def test_another_queues_positions_are_its_own(engine: Engine, tmp_path: Path) -> None:
+    """Two receivers feed one database: the start of one does not make the other one read its lines again."""
+    writer = QueueWriter(tmp_path / "a")
     writer.append(RECORD.to_line())
-    assert Feeder(engine, tmp_path).drain() == 1
-    assert "rubbish" in caplog.text
+    first = Feeder(engine, tmp_path / "a")
+    assert first.drain() == 1
+    write(tmp_path / "b", replace(RECORD, sop_instance_uid="1.2.4"))
+    assert Feeder(engine, tmp_path / "b").drain() == 1
+    assert first.drain() == Feeder(engine, tmp_path / "a").drain() == 0
+    writer.close()
+
+
+def test_a_feeder_that_was_overtaken_writes_nothing(engine: Engine, tmp_path: Path) -> None:
+    """A stopped process may go on when another one has taken its place: its older records must not come back."""
+    writer = QueueWriter(tmp_path)
+    writer.append(replace(RECORD, moment=1).to_line(), 1)
+    stopped = Feeder(engine, tmp_path)
+    writer.append(replace(RECORD, location="/b", moment=2).to_line(), 2)
+    assert Feeder(engine, tmp_path).drain() == 2
+    assert stopped.drain() == 0
+    assert locations(engine) == {"1.2.3": "/b"}
+    writer.append(replace(RECORD, location="/c", moment=3).to_line(), 3)
+    assert stopped.drain() == 1, "it goes on where the other one was"
+    writer.close()
 
 
 def test_many_batches(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from dcmrecv_core.dataset.encodings import (
 from dcmrecv_core.dataset.header_runs import KnownStretches
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
-from support.data.datasets import ENCODINGS, SMALL, Node, deflate, encode
+from support.data.datasets import ENCODINGS, ITEM, ITEM_END, SEQUENCE_END, SMALL, Node, deflate, encode, header, item
 from support.data.samples import data_set_files, data_set_of
 from support.data.scan_results import outcome
 from support.uids import BIG_ENDIAN, EXPLICIT_LE, IMPLICIT_LE
@@ -75,7 +75,20 @@ def data_set_seeds() -> list[bytes]:
     encapsulated = b"\3" + encode(NESTED, EXPLICIT_LITTLE)
     file = b"\0" + bytes(128) + b"DICM" + bytes.fromhex("02000200") + b"UI" + bytes.fromhex("0400312e3200")
     deflated = b"\4" + deflate(encode(SMALL, EXPLICIT_LITTLE))
-    return [*plain, encapsulated, file + plain[0][1:], deflated, *_real()]
+    return [*plain, *_with_stray_delimiters(), encapsulated, file + plain[0][1:], deflated, *_real()]
+
+
+def _with_stray_delimiters() -> list[bytes]:
+    """At top level, between items and in an item, after a sequence in it."""
+    made = []
+    for number, encoding in enumerate(ENCODINGS.values()):
+        ends = b"".join(item(tag, 0, encoding) for tag in (SEQUENCE_END, ITEM_END))
+        content = encode([Node(0x00081140, "SQ", []), Node(0x00081155, "UI", b"1.2\0")], encoding)
+        for inside in (content[:-12] + ends + content[-12:], content):
+            value = ends + item(ITEM, len(inside), encoding) + inside + ends
+            sequence = header(0x00081140, "SQ", len(value), encoding) + value
+            made.append(bytes([number]) + encode(SMALL[:3], encoding) + sequence + ends + encode(SMALL[4:], encoding))
+    return made
 
 
 def _real() -> list[bytes]:

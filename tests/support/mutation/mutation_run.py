@@ -44,7 +44,8 @@ PROTOCOL_TESTS = (
 )
 PUBLISHING_TESTS = (
     "tests/unit/storage/test_publish.py",
-    "tests/unit/builtin/test_duplicates.py",
+    "tests/unit/storage/test_taken_policies.py",
+    "tests/unit/storage/test_taken.py",
     "tests/unit/storage/test_temporary.py",
 )
 

@@ -107,8 +107,14 @@ def _descriptors(pid: int) -> set[str]:
     return targets
 
 
+def create_listener() -> socket.socket:
+    """A socket to pass to a receiver; connections wait in it until the receiver accepts them."""
+    return socket.create_server(("127.0.0.1", 0), backlog=512)
+
+
 def start_ours(program: Path, directory: Path, *arguments: object, umask: int = 0o022, **options: Any) -> Receiver:
-    """Our dcmrecv on a socket passed to it, ready when it says so; `prefix` is a program that runs it (strace)."""
+    """Our dcmrecv on a socket passed to it, ready when it says so; `prefix` is a program that runs it (strace),
+    `listener` the socket, if it is to stay open here."""
     receiver = Receiver(directory)
     environment = options.pop("env", {})
     receiver.run_until_ready([program, "-od", "out", *arguments], environment, umask=umask, **options)

@@ -72,6 +72,15 @@ class Disk:
 
     def _give_name(self, call: Call) -> None:
         source, old, directory, new = call.naming
+        if "RENAME_EXCHANGE" in call.arguments:
+            ours = self.entries[source, old][-1].content
+            theirs = self.entries.get((directory, new), [NOTHING])[-1].content  # older than the trace, perhaps
+            self._change((source, old), theirs)
+            self._change((directory, new), ours)
+            for path, content in ((f"{source}/{old}", theirs), (f"{directory}/{new}", ours)):
+                if isinstance(content, File):
+                    self._files[path] = content
+            return
         if old.startswith("/proc/self/fd/"):
             content: File | str | None = self._descriptors[call.pid, old.rpartition("/")[2]]
         else:

@@ -10,6 +10,7 @@ GROUPS: dict[str, range] = {
     "Protocol": range(12, 21),
     "Resources": range(21, 29),
     "Security and operation": range(29, 36),
+    "Kept data": range(36, 38),
 }
 
 PROMISES: dict[int, str] = {
@@ -57,6 +58,9 @@ PROMISES: dict[int, str] = {
     34: "The receiver runs as an ordinary user, writes nowhere but below the output directory and its log files, and "
     "opens one listening port.",
     35: "100 peers that keep their socket open after release, reject or abort hold no worker.",
+    36: "An acknowledged instance is never replaced by another SOP instance unless an option or a plugin said so.",
+    37: "Two receivers in two containers with one host name store into one directory, and either is started and killed "
+    "at any moment: nothing acknowledged is wrong, torn or missing.",
 }
 
 

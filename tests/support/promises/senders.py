@@ -25,8 +25,10 @@ def instance(sender: int, number: int) -> tuple[str, bytes]:
 class Sender(threading.Thread):
     """Stores one instance after the other, on a new association whenever the last one breaks, until it is to stop."""
 
-    def __init__(self, number: int, port: int) -> None:
+    def __init__(self, number: int, port: int, again: tuple[int, ...] = ()) -> None:
         super().__init__(daemon=True)
+        self.again = again
+        """Of each four instances, those that are sent twice."""
         self.number = number
         self.sent: list[str] = []
         self.acknowledged: list[str] = []
@@ -44,11 +46,15 @@ class Sender(threading.Thread):
                     if self._is_over.is_set():
                         association.release()
                         break
+            self._is_over.wait(0.01)  # leave the receiver some time to come back
 
     def _store(self, association: RawAssociation) -> bool:
-        uid, data = instance(self.number, len(self.sent))
+        number = len(self.sent)
+        uid, data = instance(self.number, number)
         self.sent.append(uid)
         status = association.store(CT, uid, data)
+        if status == 0 and number % 4 in self.again:
+            status = association.store(CT, uid, data)
         if status == 0:
             self.acknowledged.append(uid)
         elif status is not None:
@@ -70,9 +76,9 @@ def is_complete(path: Path) -> bool:
 
 
 @contextmanager
-def sending(port: int, often: int, *, first: int = 0) -> Iterator[list[Sender]]:
+def sending(port: int, often: int, *, first: int = 0, again: tuple[int, ...] = ()) -> Iterator[list[Sender]]:
     """So many senders meanwhile, each of which has stored something when the body begins; numbered from `first` on."""
-    senders = [Sender(first + number, port) for number in range(often)]
+    senders = [Sender(first + number, port, again) for number in range(often)]
     for sender in senders:
         sender.start()
     try:

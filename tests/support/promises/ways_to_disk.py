@@ -85,6 +85,7 @@ WAYS = {
     "repeated": Way((), again, flat),
     "bit preserving": Way(("+B",), large, flat),
     "new directories": Way(NEW_DIRECTORIES, small, nested),
+    "repeated, replace-same": Way(("--layout", "CT.{SOPInstanceUID}"), again, flat),
     "hidden files": Way(HIDDEN, small, flat),
     "hidden files, large, repeated": Way(HIDDEN, large_again, flat),
 }

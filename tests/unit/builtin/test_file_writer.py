@@ -14,7 +14,6 @@ def test_file_writer() -> None:
     assert file_writer.write(FakeInstance(), "out/a") == "saved out/a"
 
 
-def test_an_extension_that_no_name_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_writer, "_settings", Settings())
+def test_an_extension_that_no_name_can_have() -> None:
     with pytest.raises(PluginError, match=r"--filename-extension: .* not 256"):
         file_writer.configure(Settings(filename_extension="x" * 256))

@@ -22,7 +22,7 @@ from support.plugins import FakeInstance
 )
 def test_instance_uid(prefix: str, uid: str, name: str) -> None:
     instance = FakeInstance(modality_prefix=prefix, uid=uid)
-    assert instance_uid.choose_filename(instance) == Name(name, on_exists="overwrite")
+    assert instance_uid.choose_filename(instance) == Name(name, by_default="overwrite")
 
 
 def test_instance_uid_with_unfit_characters() -> None:

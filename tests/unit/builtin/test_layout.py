@@ -282,9 +282,8 @@ def test_the_hooks(configured: None) -> None:
     instance = sample()
     directory = layout.choose_subdir(instance)
     first = layout.choose_filename(instance)
-    assert (directory, first.on_exists) == ("P1", "overwrite")
-    instance.attempt = 1
-    assert layout.choose_filename(instance) != first
+    assert (directory, first.on_exists, first.by_default) == ("P1", None, "replace-same")
+    assert layout.choose_filename(instance) == first, "directory and name are of one moment"
 
 
 @pytest.mark.parametrize("other", [{"filenames": "unique"}, {"subdirs": "series-date"}])
@@ -301,25 +300,31 @@ def test_a_start_with_a_malformed_pattern(configured: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "on_duplicate", "warned"),
+    ("pattern", "on_duplicate", "consequence"),
     [
-        ("{PatientID}/{SOPInstanceUID}", None, False),
-        ("{PatientID}/{00200013}.dcm", None, False),
-        ("{sop_instance_uid:hash}", None, False),
-        ("{random}", None, False),
-        ('{"ACME 1.1",0029,01}', None, False),
-        ("{now:%H%M%S}", None, False),
-        ("{now:%Y%m%d}", None, True),
-        ("{PatientID}/{Modality}", None, True),
-        ("{ReferencedImageSequence.ReferencedSOPInstanceUID}", "overwrite", True),
-        ("{PatientID}/{Modality}", "rename", False),
+        ("{PatientID}/{SOPInstanceUID}", None, ""),
+        ("{PatientID}/{00200013}.dcm", None, ""),
+        ("{sop_instance_uid:hash}", None, ""),
+        ("{random}", None, ""),
+        ('{"ACME 1.1",0029,01}', None, ""),
+        ("{now:%H%M%S}", None, ""),
+        ("{now:%Y%m%d}", None, "all but one get names with ~ and a hash"),
+        ("{PatientID}/{Modality}", None, "all but one get names with ~ and a hash"),
+        ("{PatientID}/{Modality}", "keep", "all but one get names with ~ and a hash"),
+        (
+            "{ReferencedImageSequence.ReferencedSOPInstanceUID}",
+            "overwrite",
+            "one of the same name overwrites the other",
+        ),
+        ("{PatientID}/{Modality}", "rename", ""),
+        ("{PatientID}/{Modality}", "refuse", ""),
     ],
 )
 def test_a_pattern_that_does_not_tell_instances_apart(
-    configured: None, caplog: pytest.LogCaptureFixture, pattern: str, on_duplicate: Any, warned: bool
+    configured: None, caplog: pytest.LogCaptureFixture, pattern: str, on_duplicate: Any, consequence: str
 ) -> None:
     layout.configure(Settings(layout=pattern, on_duplicate=on_duplicate))
-    assert len(caplog.messages) == warned
+    assert [text.rpartition(": ")[2] for text in caplog.messages] == ([consequence] if consequence else [])
 
 
 def rows_of_the_document() -> list[tuple[str, str]]:

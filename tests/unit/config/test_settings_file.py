@@ -130,6 +130,8 @@ def test_every_setting_has_a_key() -> None:
         "options",
         "settings_file",
         "working_directory",
+        "owns_state",
+        "state_owner",
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -17,36 +16,17 @@ from dcmrecv_core.dataset.encodings import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
-    LONG_VRS,
-    SHORT_VRS,
     Encoding,
 )
 from dcmrecv_core.dataset.scan import DataSetIndex, scan
 from dcmrecv_core.dataset.sources import UNKNOWN_SIZE, FileSource, InflatedSource, MemorySource, Source
 from support.data.datasets import SMALL, Node, deflate, encode, positions
+from support.data.generated_nodes import nodes
 from support.data.sources import TinySource, unnamed_file
-
-SEQUENCES = (0x00081140, 0x00081199, 0x0040A730)  # known to the dictionary, as implicit VR demands
-VALUES = st.binary(max_size=40).map(lambda value: value + b"x" * (len(value) % 2))
 
 
 def summary(index: DataSetIndex) -> tuple[object, ...]:
     return list(index.elements.items()), index.pixel_offset, index.warnings
-
-
-@st.composite
-def nodes(draw: Callable[..., object], depth: int = 2) -> list[Node]:
-    made: list[Node] = []
-    vrs = st.sampled_from(sorted((SHORT_VRS | LONG_VRS) - {"SQ"}))
-    tags = st.integers(0x00091000, 0x0009FFFF) | st.sampled_from(SEQUENCES)
-    for tag in sorted(draw(st.sets(tags, min_size=1, max_size=6))):  # type: ignore[call-overload]
-        undefined = draw(st.booleans())
-        if depth and (tag in SEQUENCES or (undefined and draw(st.booleans()))):
-            items = draw(st.lists(nodes(depth - 1) | st.just([]), max_size=3))
-            made.append(Node(tag, draw(st.sampled_from(["SQ", "UN"])) if undefined else "SQ", items, undefined))
-        elif tag not in SEQUENCES:
-            made.append(Node(tag, draw(vrs), draw(VALUES)))
-    return made or [Node(0x0009FFFE, "LO", b"made")]
 
 
 def sources(data: bytes, fd: int) -> dict[str, Source]:

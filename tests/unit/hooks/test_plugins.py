@@ -47,7 +47,7 @@ def test_later_before_earlier_before_built_in() -> None:
         return hooks(choose_filename=choose_filename)
 
     plugins = with_builtins(naming("first", None), naming("second", None))
-    assert plugins.choose_filename(FakeInstance()) == Name("CT.1.2.3")
+    assert plugins.choose_filename(FakeInstance()) == Name("CT.1.2.3", by_default="overwrite")
     assert asked == ["second", "first"]
     plugins = with_builtins(naming("first", "one"), naming("second", "two"))
     assert plugins.choose_filename(FakeInstance()) == Name("two")
@@ -68,7 +68,9 @@ def test_tryfirst_and_trylast() -> None:
     first, plain, last = naming("first", tryfirst=True), naming("plain"), naming("last", trylast=True)
     assert load(first, plain, last).choose_filename(FakeInstance()) == Name("first")
     assert load(plain, last).choose_filename(FakeInstance()) == Name("plain")
-    assert with_builtins(last).choose_filename(FakeInstance()) == Name("CT.1.2.3"), "behind the built-in ones too"
+    assert with_builtins(last).choose_filename(FakeInstance()) == Name("CT.1.2.3", by_default="overwrite"), (
+        "behind the built-in ones too"
+    )
 
 
 def test_a_hook_under_another_name() -> None:
@@ -211,10 +213,30 @@ def test_a_failure_rejects(error: BaseException) -> None:
 # Instances
 
 
-@pytest.mark.parametrize("verdict", [Refuse(0x0124), Warn(0xB007), Discard()])
-def test_the_first_verdict_counts(verdict: object) -> None:
+@pytest.mark.parametrize("verdict", [Refuse(0x0124), Discard()])
+@pytest.mark.parametrize("earlier", [None, Warn(0xB007)])
+def test_a_verdict_not_to_store_is_final(verdict: object, earlier: object) -> None:
     last = hooks(receive=raising(AssertionError("not to be asked")))
-    assert load(last, hooks(receive=lambda: verdict), hooks(receive=lambda: None)).receive(FakeInstance()) == verdict
+    plugins = load(last, hooks(receive=lambda: verdict), hooks(receive=lambda: earlier))
+    assert plugins.receive(FakeInstance()) == verdict
+
+
+@pytest.mark.parametrize("later", [None, Warn(0xB006, "second")])
+def test_after_a_warning_the_others_are_asked(later: object) -> None:
+    asked = []
+    plugins = load(
+        hooks(receive=lambda: asked.append("last")),
+        hooks(receive=lambda: later),
+        hooks(receive=lambda: Warn(0xB007, "first")),
+    )
+    assert plugins.receive(FakeInstance()) == Warn(0xB007, "first")
+    assert asked == ["last"]
+
+
+def test_a_plugin_that_fails_after_a_warning_refuses() -> None:
+    plugins = load(hooks(receive=raising(KeyError("PatientID"))), hooks(receive=lambda: Warn(0xB007)))
+    with pytest.raises(HookFailure, match="plugin0 failed in receive"):
+        plugins.receive(FakeInstance())
 
 
 def test_nobody_judges() -> None:

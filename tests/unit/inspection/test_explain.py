@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -70,6 +71,23 @@ def said(found: dict[str, Any], hook: str) -> list[tuple[str, str]]:
     return [(step["plugin"], step["result"]) for step in found["steps"] if step["hook"] == hook]
 
 
+def test_a_warning_before_other_verdicts(one: Explain) -> None:
+    found = one(hooks(receive=lambda: Refuse(0x0124, "no")), hooks(receive=lambda: Warn(0xB007, "odd")))
+    assert said(found, "receive") == [("plugin1", "Warn B007 odd"), ("plugin0", "Refuse 0124 no")]
+    assert (found["outcome"], found["status"], found["comment"]) == ("refused", "0124", "no")
+
+
+@pytest.mark.parametrize("character_set", [b"hex ", b"UNDEFINED ", b"idna", b"I\0O_IR 100"])
+def test_a_character_set_that_is_none(one: Explain, output: Path, tmp_path: Path, character_set: bytes) -> None:
+    path = dicom_file(tmp_path / "b.dcm")
+    path.write_bytes(
+        path.read_bytes().replace(b"CS\x0a\0ISO_IR 192", b"CS%c\0%b" % (len(character_set), character_set))
+    )
+    found = one(path=path, layout="{PatientName}/{SOPInstanceUID}")
+    assert found["path"] == f"{output}/{'Müller^Jörg'.encode().decode('latin-1')}/{INSTANCE}".replace("\x83", "_")
+    assert found["outcome"] == "stored"
+
+
 def test_the_whole_way(one: Explain, output: Path) -> None:
     found = one(hooks(choose_subdir=lambda: None), subdirs="series-date")
     assert found["context"] == {"accepted": True, "reason": "", "by": ["promiscuous"], "asconfig": [], "toml": []}
@@ -77,7 +95,7 @@ def test_the_whole_way(one: Explain, output: Path) -> None:
         ("negotiate", "promiscuous", "contexts: 1, of this class: 1"),
         ("choose_subdir", "plugin0", "no opinion"),
         ("choose_subdir", "series-date", "data/2020/01/02"),
-        ("choose_filename", "instance-uid", f"{NAMED}, on_exists=overwrite"),
+        ("choose_filename", "instance-uid", NAMED),
         ("write", "file-writer", f"{output}/data/2020/01/02/{NAMED}"),
     ]
     assert all(step["microseconds"] >= 0 for step in found["steps"])
@@ -189,20 +207,41 @@ def test_replaced_data_are_named_by(one: Explain, output: Path) -> None:
     assert (found["status"], found["path"]) == ("B000", f"{output}/data/1999/12/31/{NAMED}")
 
 
-EXISTING = {
-    "overwrite": ("stored", "0000"),
-    "keep": ("kept", "0000"),
-    "refuse": ("refused", "0111"),
+MARK = f"~{hashlib.sha256(INSTANCE.encode()).hexdigest()[:8]}"
+EXISTING: dict[tuple[str, str], tuple[str, str, str | None, str]] = {
+    ("overwrite", "no DICOM file"): ("stored", "0000", "replaced", ""),
+    ("keep", "no DICOM file"): ("refused", "A700", None, ""),
+    ("refuse", "no DICOM file"): ("refused", "0111", None, ""),
+    ("rename", "no DICOM file"): ("stored", "0000", "new", "~2"),
+    ("replace-same", "no DICOM file"): ("stored", "0000", "new", MARK),
+    ("replace-same", "another instance"): ("stored", "0000", "new", MARK),
+    ("keep", "another instance"): ("stored", "0000", "new", MARK),
+    ("replace-same", "another content"): ("stored", "0000", "replaced", ""),
+    ("keep", "another content"): ("kept", "0000", "dropped", ""),
+    ("refuse", "another content"): ("refused", "0111", None, ""),
+    ("replace-same", "the same"): ("kept", "0000", "kept", ""),
+    ("overwrite", "the same"): ("kept", "0000", "kept", ""),
+    ("refuse", "the same"): ("kept", "0000", "kept", ""),
 }
 
 
-@pytest.mark.parametrize("on_exists", EXISTING)
-def test_something_is_there(one: Explain, output: Path, on_exists: Any) -> None:
-    (output / "taken").write_text("old")
-    found = one(hooks(choose_filename=lambda: Name("taken", on_exists)))
-    assert (found["outcome"], found["status"]) == EXISTING[on_exists]
-    assert (found["exists"], found["on_exists"], found["path"]) == (True, on_exists, f"{output}/taken")
-    assert (output / "taken").read_text() == "old"
+@pytest.mark.parametrize(("on_exists", "what"), EXISTING)
+@pytest.mark.parametrize("by", ["name", "option"])
+def test_something_is_there(one: Explain, output: Path, by: str, on_exists: Any, what: str) -> None:
+    taken = output / "taken"
+    if what == "no DICOM file":
+        taken.write_text("old")
+    else:
+        more = [Node(0x0008103E, "LO", b"other ")] if what == "another content" else []
+        dicom_file(taken, *more, instance="1.2.9" if what == "another instance" else INSTANCE)
+    before = taken.read_bytes()
+    name = Name("taken", on_exists if by == "name" else None)
+    found = one(hooks(choose_filename=lambda: name), on_duplicate=None if by == "name" else on_exists)
+    outcome, status, how, ending = EXISTING[on_exists, what]
+    assert (found["outcome"], found["status"], found["how"]) == (outcome, status, how)
+    assert (found["exists"], found["on_exists"], found["path"]) == (True, on_exists, f"{output}/taken{ending}")
+    assert taken.read_bytes() == before
+    assert os.listdir(output) == ["taken"]
 
 
 def test_names_are_asked_for_until_one_is_free(one: Explain, output: Path) -> None:
@@ -369,18 +408,29 @@ TEXTS: dict[str, tuple[tuple[object, ...], dict[str, Any], str, str]] = {
     "stored": ((), {}, "accepted", "yes, by promiscuous"),
     "not accepted": ((), {"promiscuous": False}, "outcome", "if it were accepted: stored, status 0000"),
     "refused": ((hooks(receive=lambda: Refuse(0xC001, "no")),), {}, "outcome", "refused, status C001 no"),
-    "overwritten": ((hooks(choose_filename=lambda: "taken"),), {}, "there", "something, which is overwritten"),
+    "overwritten": (
+        (hooks(choose_filename=lambda: "taken"),),
+        {"on_duplicate": "overwrite"},
+        "existing file",
+        "yes, will be overwritten",
+    ),
+    "beside it": (
+        (hooks(choose_filename=lambda: "taken"),),
+        {},
+        "existing file",
+        "yes, of another instance or content, will stay",
+    ),
     "kept": (
         (hooks(choose_filename=lambda: Name("taken", "keep")),),
         {},
-        "there",
-        "something, which is kept, nothing is written",
+        "existing file",
+        "yes, will stay, the instance is refused",
     ),
     "again": (
         (hooks(choose_filename=lambda instance: Name("free" * instance.attempt or "taken", "retry")),),
         {},
-        "there",
-        "nothing (after 1 names that are taken)",
+        "existing file",
+        "no (after 1 names that are taken)",
     ),
     "unchecked": ((), {"storage_mode": "bit-preserving"}, "check", "bit-preserving: nothing is checked"),
     "terminal": (

@@ -199,8 +199,9 @@ def test_saving_obeys_the_chosen_name_unless_told_otherwise(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="on_exists"):
         in_receive(receiver(tmp_path), data_set(), lambda i: i.save("a", "destroy"))  # type: ignore[arg-type]
     assert (tmp_path / "a").read_bytes() == b"old"
-    in_receive(receiver(tmp_path), data_set(), lambda i: i.save("a"))
-    assert stored_data(str(tmp_path / "a")) == data_set()
+    saved, _ = in_receive(receiver(tmp_path, on_duplicate="overwrite"), data_set(), lambda i: i.save("a"))
+    assert saved == f"{tmp_path}/a"
+    assert stored_data(saved) == data_set()
 
 
 def test_a_slow_disk_is_not_the_plugins_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

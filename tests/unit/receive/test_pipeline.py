@@ -236,6 +236,23 @@ def test_a_warning_stores(tmp_path: Path) -> None:
     assert send(place, data_set()) == Outcome(0xB007, "odd", location=f"{tmp_path}/{FILE}")
 
 
+@SIZES
+def test_a_warning_does_not_keep_names_in_the_data(tmp_path: Path, memory: int | None) -> None:
+    """The plugin that warns is asked before the one that takes the patient's name away."""
+
+    def hide_name(instance: Instance) -> None:
+        header = instance.header
+        header.PatientName = "NOBODY"
+        instance.replace_header(header)
+
+    plugins = hooks(receive=hide_name), hooks(receive=lambda: Warn(0xB007, "odd"))
+    place = receiver(tmp_path, *plugins, memory=memory)
+    assert send(place, data_set()) == Outcome(0xB007, "odd", location=f"{tmp_path}/{FILE}")
+    stored = stored_data(tmp_path / FILE)
+    assert b"NOBODY" in stored
+    assert "Müller".encode() not in stored
+
+
 def test_ignore(tmp_path: Path) -> None:
     """Received and checked, then dropped."""
     place = receiver(tmp_path, ignore=True)
@@ -265,7 +282,7 @@ def test_on_exists(tmp_path: Path) -> None:
         how: send(receiver(tmp_path, hooks(choose_filename=lambda how=how: Name("a", how))), data_set())
         for how in ("keep", "refuse")
     }
-    assert outcomes["keep"] == Outcome(0, location=f"{tmp_path}/a")
+    assert outcomes["keep"] == Outcome(0xA700, "What has the name is no whole file of this instance")
     assert outcomes["refuse"].status == 0x0111
     assert (tmp_path / "a").read_bytes() == b"old"
 

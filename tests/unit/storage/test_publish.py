@@ -13,6 +13,7 @@ import pytest
 
 from dcmrecv_core.api.errors import NameTakenError, StorageError
 from dcmrecv_core.api.model import OnExists
+from dcmrecv_core.storage.existing import Existing, look
 from dcmrecv_core.storage.temporary import Capabilities
 from support.publishing import (
     HIDDEN,
@@ -46,7 +47,7 @@ def test_write_flush_link_flush(tmp_path: Path, calls: Calls) -> None:
     place = publisher(tmp_path)
     place.publish((), "first", "overwrite", content())
     calls.record(*STEPS)
-    assert place.publish((), "a", "overwrite", content()) == f"{tmp_path}/a"
+    assert place.publish((), "a", "overwrite", content()) == (f"{tmp_path}/a", "new")
     assert calls.made == ["writev", "fsync", "link", "fsync directory"]
     assert (tmp_path / "a").read_bytes() == stored()
 
@@ -179,7 +180,7 @@ def test_overwrites_with_a_warning(tmp_path: Path, kind: Capabilities, caplog: p
 
 
 @pytest.mark.parametrize(
-    ("on_exists", "status"), [("keep", None), ("retry", 0xA700), ("refuse", 0x0111)], ids=["keep", "retry", "refuse"]
+    ("on_exists", "status"), [("keep", 0xA700), ("retry", 0xA700), ("refuse", 0x0111)], ids=["keep", "retry", "refuse"]
 )
 @pytest.mark.parametrize("moment", ["before", "meanwhile"])
 def test_taken_names(
@@ -187,19 +188,24 @@ def test_taken_names(
     kind: Capabilities,
     monkeypatch: pytest.MonkeyPatch,
     on_exists: OnExists,
-    status: int | None,
+    status: int,
     moment: str,
 ) -> None:
     (tmp_path / "a").write_bytes(b"old")
     if moment == "meanwhile":  # the name is taken between the first look and the link
-        monkeypatch.setattr("dcmrecv_core.storage.publish._exists", lambda *args: False)
+        looks: list[str] = []
+
+        def look_too_early(name: str, fd: int) -> Existing | None:
+            looks.append(name)
+            return None if len(looks) == 1 else look(name, fd)
+
+        monkeypatch.setattr("dcmrecv_core.storage.taken.look", look_too_early)
     place = publisher(tmp_path, capabilities=kind)
-    if status is None:
-        assert place.publish((), "a", on_exists, content()) == f"{tmp_path}/a"
-    else:
-        with pytest.raises(NameTakenError) as caught:
-            place.publish((), "a", on_exists, content())
-        assert (caught.value.status, caught.value.path) == (status, f"{tmp_path}/a")
+    with pytest.raises(StorageError if on_exists == "keep" else NameTakenError) as caught:
+        place.publish((), "a", on_exists, content())
+    assert caught.value.status == status
+    if isinstance(caught.value, NameTakenError):
+        assert caught.value.path == f"{tmp_path}/a"
     assert names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"
 
@@ -216,20 +222,6 @@ def test_a_spooled_file_may_be_tried_under_another_name(tmp_path: Path, kind: Ca
     assert names(tmp_path) == ["a", "b", "d/c"]
     assert (tmp_path / "b").read_bytes() == (tmp_path / "d/c").read_bytes() == stored(b"large")
     assert not (tmp_path / "b").samefile(tmp_path / "d/c")
-
-
-def test_what_keeps_an_existing_file_flushes_its_name(tmp_path: Path, calls: Calls) -> None:
-    (tmp_path / "a").write_bytes(b"old")
-    calls.fail("fsync", errno.EIO, is_directory)
-    with pytest.raises(StorageError):
-        publisher(tmp_path).publish((), "a", "keep", content())
-
-
-def test_without_fsync_what_is_kept_is_not_flushed(tmp_path: Path, calls: Calls) -> None:
-    (tmp_path / "a").write_bytes(b"old")
-    calls.record("fsync")
-    publisher(tmp_path, fsync=False).publish((), "a", "keep", content())
-    assert calls.made == []
 
 
 @pytest.mark.parametrize("on_exists", ["keep", "overwrite"])

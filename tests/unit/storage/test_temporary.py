@@ -1,4 +1,4 @@
-"""What a killed process leaves is swept, what a living one needs is not; what the file system can do is found out."""
+"""A file gets the name that it is to have, or it is said that it did not; what the file system can do is found out."""
 
 from __future__ import annotations
 
@@ -6,140 +6,157 @@ import errno
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dcmrecv_core.api.errors import StorageError
-from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.directories import Directories, Directory
+from dcmrecv_core.storage.hidden import HiddenFiles, Tokens
 from dcmrecv_core.storage.renaming import rename_noreplace
-from dcmrecv_core.storage.temporary import (
-    PROBE_NAME,
-    Capabilities,
-    _boot_id,
-    hidden_name,
-    open_hidden,
-    sweep,
-)
-from support.publishing import HIDDEN, Calls, Mount, content, names, publisher, without_links, without_renameat2
+from dcmrecv_core.storage.temporary import PROBE_NAME, Capabilities, Temporary, open_hidden
+from support.publishing import HIDDEN, Calls, names, publisher, spooled, without_links, without_renameat2
 
-HOST = os.uname().nodename
-BOOT = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
-DAY = 24 * 3600
+OLD_STYLE = ".dcmrecv-host-01234567-4711-0.tmp"
 
 
-@pytest.fixture
-def dead() -> int:
-    """The number of a process that has ended."""
-    process = subprocess.Popen(["true"])
-    process.wait(10)
-    return process.pid
+def hidden_in(root: Path) -> tuple[Temporary, Directory, Path]:
+    """A temporary with a hidden name, a directory for its real one, and what it is called now."""
+    place = HiddenFiles().place(Directories(str(root / "tmp")).get(()))
+    temporary = open_hidden(place)
+    os.write(temporary.fd, b"ours")
+    [path] = (root / "tmp").iterdir()
+    return temporary, Directories(str(root)).get(()), path
 
 
-def name_of(host: str = HOST, boot: str = BOOT, pid: int = 1) -> str:
-    return f".dcmrecv-{host}-{boot}-{pid}-0.tmp"
+def vanish(path: Path) -> None:
+    path.unlink()
 
 
-def swept(root: Path, *left: str, age: float = 0) -> bool:
-    """Whether all files of these names are removed; everything else has to stay."""
-    (root / "CT.1").touch()
-    for name in left:
-        (root / name).touch()
-        os.utime(root / name, times=(time.time() - age,) * 2)
-    sweep(Directories(str(root)).get(()))
-    assert (root / "CT.1").exists()
-    return names(root) == ["CT.1"]
+def become_another(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"half of another")
 
 
-def test_names_tell_host_boot_and_process() -> None:
-    first, second = hidden_name(), hidden_name()
-    assert first != second
-    assert first.startswith(f".dcmrecv-{HOST}-{BOOT}-{os.getpid()}-")
+def without_proc(calls: Calls) -> None:
+    calls.fail("link", errno.ENOENT, lambda source, *rest, **more: source.startswith("/proc"))
 
 
-def test_a_dead_process(tmp_path: Path, dead: int) -> None:
-    assert swept(tmp_path, name_of(pid=dead))
+# By which name, of which file
 
 
-def test_a_process_before_the_last_boot(tmp_path: Path) -> None:
-    assert swept(tmp_path, name_of(boot="0" * 8, pid=os.getppid()))
+@pytest.mark.parametrize("proc", ["proc", "no proc"])
+@pytest.mark.parametrize("links", ["links", "no links"])
+def test_a_hidden_file_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proc: str, links: str) -> None:
+    if proc == "no proc":
+        without_proc(Calls(monkeypatch))
+    if links == "no links":
+        without_links(Calls(monkeypatch))
+    temporary, directory, _ = hidden_in(tmp_path)
+    temporary.link(directory, "CT.1")
+    temporary.close()
+    assert names(tmp_path) == ["CT.1"]
+    assert (tmp_path / "CT.1").read_bytes() == b"ours"
 
 
-def test_a_predecessor_with_our_number(tmp_path: Path) -> None:
-    """In a container the first worker has the same number after each start."""
-    assert swept(tmp_path, name_of(pid=os.getpid()))
-
-
-def test_a_living_process(tmp_path: Path) -> None:
-    assert not swept(tmp_path, name_of(pid=os.getppid()), age=10 * DAY)
-
-
-@pytest.mark.parametrize(("age", "gone"), [(DAY - 60, False), (DAY + 60, True)])
-def test_another_host(tmp_path: Path, dead: int, age: float, gone: bool) -> None:
-    assert swept(tmp_path, name_of(host="else-where", pid=dead), age=age) is gone
-
-
-@pytest.mark.parametrize("name", [".dcmrecv", ".dcmrecv-x.tmp", "CT.dcmrecv-h-00000000-1-1.tmp", name_of() + "x"])
-def test_what_is_not_a_temporary(tmp_path: Path, name: str) -> None:
-    assert not swept(tmp_path, name, age=10 * DAY)
-
-
-def test_what_cannot_be_swept_keeps_nobody_from_storing(
-    tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("happens", [vanish, become_another])
+@pytest.mark.parametrize("way", ["proc", "no proc", "no links", "replace"])
+def test_a_hidden_file_that_is_another_ones_now(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    happens: Callable[[Path], None],
+    way: str,
 ) -> None:
-    temporaries = tmp_path / ".dcmrecv" / "tmp"
-    temporaries.mkdir(parents=True)
-    (temporaries / name_of(pid=dead)).mkdir()
-    publisher(tmp_path, capabilities=HIDDEN).publish((), "a", "overwrite", content())
-    assert names(tmp_path) == ["a"]
-    assert "cannot remove" in caplog.text
-    Calls(monkeypatch).fail("scandir", errno.EIO)
-    publisher(tmp_path, capabilities=HIDDEN).publish((), "b", "overwrite", content())
-    assert "cannot sweep" in caplog.text
+    """Whatever removes a hidden file of ours, or puts another there: what we wrote gets the name, or nothing does."""
+    temporary, directory, path = hidden_in(tmp_path)
+    if way == "no proc":
+        without_proc(Calls(monkeypatch))
+    if way == "no links":
+        without_links(Calls(monkeypatch))
+    happens(path)
+    left = [] if happens is vanish else [f"tmp/{path.name}"]
+    with pytest.raises(OSError, match="its temporary file was removed or replaced") as raised:
+        if way == "replace":
+            temporary.replace(HiddenFiles().place(directory), directory, "CT.1")
+        else:
+            temporary.link(directory, "CT.1")
+    temporary.close()
+    assert raised.value.errno == errno.ESTALE
+    assert f"tmp/{path.name} was removed or replaced by another process" in caplog.text
+    assert names(tmp_path) == left, "nothing under the name, and what is another's stays"
 
 
-def test_somebody_else_sweeps_too(tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = Calls(monkeypatch)
-    calls.fail("unlink", errno.ENOENT)
-    assert not swept(tmp_path, name_of(pid=dead))
-    assert calls.made == ["unlink"]
+def test_the_sender_hears_of_it(tmp_path: Path) -> None:
+    """A700: it sends again."""
+    place = publisher(tmp_path, capabilities=HIDDEN)
+    content, file = spooled(place, b"ours")
+    become_another(next((tmp_path / ".dcmrecv" / "tmp").iterdir()))
+    with pytest.raises(StorageError, match="its temporary file was removed or replaced") as raised:
+        place.publish((), "a", "overwrite", content)
+    file.close()
+    assert raised.value.status == 0xA700
+    assert raised.value.comment == "Cannot store file: its temporary file was removed or replaced"
+    assert not (tmp_path / "a").exists()
 
 
-def test_sweeping_happens_where_hidden_files_are(tmp_path: Path, dead: int, mount: Mount) -> None:
-    other = mount(tmp_path / "other", "-t", "tmpfs", "tmpfs")
-    temporaries = tmp_path / ".dcmrecv" / "tmp"
-    temporaries.mkdir(parents=True)
-    for place in (temporaries, other):
-        (place / name_of(pid=dead)).touch()
-    publish = publisher(tmp_path, capabilities=HIDDEN).publish
-    publish((), "a", "overwrite", content())
-    publish(("other",), "a", "overwrite", content())
-    assert names(tmp_path) == ["a", "other/a"]
+def swapped_after_check(path: Path, temporary: Temporary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another file comes under the hidden name between the look at it and the link."""
+    link = os.link
+
+    def swap_and_link(source: str, *args: Any, **more: Any) -> None:
+        if source == path.name:
+            become_another(path)
+        link(source, *args, **more)
+
+    monkeypatch.setattr(os, "link", swap_and_link)
+    without_proc(Calls(monkeypatch))
 
 
-DIES = """
-import os, signal, sys
-from support.publishing import HIDDEN, publisher
-from pathlib import Path
-publisher(Path(sys.argv[1]), capabilities=HIDDEN).open_spool()
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+def test_what_was_linked_wrongly_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary, directory, path = hidden_in(tmp_path)
+    swapped_after_check(path, temporary, monkeypatch)
+    with pytest.raises(OSError, match="was removed or replaced"):
+        temporary.link(directory, "CT.1")
+    temporary.close()
+    assert names(tmp_path) == [f"tmp/{path.name}"]
 
 
-def test_a_killed_process_leaves_what_the_next_one_sweeps(tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", DIES, tmp_path], env=environment, timeout=20, check=False)
-    assert len(names(tmp_path)) == 1
-    publisher(tmp_path, capabilities=HIDDEN).publish((), "a", "overwrite", content())
-    assert names(tmp_path) == ["a"]
+@pytest.mark.parametrize("also_swapped", [False, True])
+def test_what_another_sender_has_put_there_since_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, also_swapped: bool
+) -> None:
+    """The name is replaced right after it was given: that is another one's, and only if our hidden name was replaced as
+    well nothing is known of our own."""
+    temporary, directory, path = hidden_in(tmp_path)
+    if also_swapped:
+        swapped_after_check(path, temporary, monkeypatch)
+    else:
+        without_proc(Calls(monkeypatch))
+    link = os.link
+
+    def link_and_replace(*args: Any, **more: Any) -> None:
+        link(*args, **more)
+        (tmp_path / "other").write_bytes(b"another one's")
+        os.rename(tmp_path / "other", tmp_path / "CT.1")
+
+    monkeypatch.setattr(os, "link", link_and_replace)
+    if also_swapped:
+        with pytest.raises(OSError, match="was removed or replaced"):
+            temporary.link(directory, "CT.1")
+    else:
+        temporary.link(directory, "CT.1")
+    temporary.close()
+    assert (tmp_path / "CT.1").read_bytes() == b"another one's"
 
 
 # What the file system can do
 
 
-def probe(root: Path) -> tuple[bool, bool]:
-    capabilities = Capabilities.probe(Directories(str(root)))
+def probe(root: Path, tokens: Tokens | None = None) -> tuple[bool, bool]:
+    capabilities = Capabilities.probe(Directories(str(root)), tokens)
     assert names(root) == []
     return capabilities.unnamed, capabilities.noclobber
 
@@ -148,18 +165,19 @@ def test_probe(tmp_path: Path) -> None:
     assert probe(tmp_path) == (True, True)
 
 
-def test_a_start_sweeps(tmp_path: Path, dead: int) -> None:
+def test_a_start_sweeps(tmp_path: Path) -> None:
     """Even if nothing hidden is needed this time."""
-    temporaries = tmp_path / ".dcmrecv" / "tmp"
-    temporaries.mkdir(parents=True)
-    (temporaries / name_of(pid=dead)).touch()
+    left = tmp_path / ".dcmrecv" / "tmp" / OLD_STYLE
+    left.parent.mkdir(parents=True)
+    left.touch()
+    os.utime(left, times=(0, 0))
     assert probe(tmp_path) == (True, True)
 
 
 PROBE_DIES = """
 import os, signal, sys
 from dcmrecv_core.storage.directories import Directories
-from dcmrecv_core.storage.renaming import rename_noreplace
+from dcmrecv_core.storage.hidden import Tokens
 from dcmrecv_core.storage.temporary import Capabilities
 link = os.link
 def die(*args, **kwargs):
@@ -168,7 +186,7 @@ def die(*args, **kwargs):
 os.link = die
 if sys.argv[2] == "hidden":
     os.O_TMPFILE = os.O_DIRECTORY | os.O_CREAT  # open says EINVAL
-Capabilities.probe(Directories(sys.argv[1]))
+Capabilities.probe(Directories(sys.argv[1]), Tokens(Directories(sys.argv[3])))
 """
 
 
@@ -176,16 +194,47 @@ Capabilities.probe(Directories(sys.argv[1]))
 def test_what_a_start_leaves_that_is_killed_in_its_probe(tmp_path: Path, kind: str) -> None:
     """The next start removes it, though it looks through no directory that may have millions of files."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", PROBE_DIES, tmp_path, kind]
+    output, state = tmp_path / "out", tmp_path / "state"
+    output.mkdir()
+    command = [sys.executable, "-c", PROBE_DIES, output, kind, state]
     subprocess.run(command, env=environment, timeout=20, check=False)
-    assert names(tmp_path) != []
-    assert probe(tmp_path) == (True, True)
+    assert names(output) != []
+    assert probe(output, Tokens(Directories(str(state)))) == (True, True)
 
 
 def test_two_starts_at_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name that both try is taken for one of them."""
-    Calls(monkeypatch).fail("link", errno.EEXIST, lambda source, name, **more: name == PROBE_NAME)
+    """The name that both try is taken by the other one now and then; each gets it in the end, and nothing is left."""
+    times = iter(range(3))
+    Calls(monkeypatch).fail("link", errno.EEXIST, lambda source, name, **more: next(times, None) is not None)
     assert probe(tmp_path) == (True, True)
+
+
+def test_a_name_to_try_that_cannot_be_had(tmp_path: Path) -> None:
+    (tmp_path / PROBE_NAME).mkdir()
+    assert probe(tmp_path) == (True, True)
+
+
+STARTS = """
+import sys
+from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.temporary import Capabilities
+import os
+if sys.argv[2] == "hidden":
+    os.O_TMPFILE = os.O_DIRECTORY | os.O_CREAT  # open says EINVAL
+for _ in range(100):
+    capabilities = Capabilities.probe(Directories(sys.argv[1]))
+    assert (capabilities.unnamed, capabilities.noclobber) == (sys.argv[2] == "unnamed", True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["unnamed", "hidden"])
+def test_many_starts_at_one_moment(tmp_path: Path, kind: str) -> None:
+    """Each finds out what the file system can do, whatever the others remove meanwhile."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", STARTS, tmp_path, kind]
+    starts = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(3)]
+    assert [(start.communicate(timeout=40)[1], start.returncode) for start in starts] == [(b"", 0)] * 3
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EISDIR], ids=errno.errorcode.get)
@@ -237,7 +286,7 @@ def test_a_hidden_name_that_cannot_be_removed(
 ) -> None:
     """The file has its name: that it has another one too is no reason to refuse it."""
     directory = Directories(str(tmp_path)).get(())
-    temporary = open_hidden(directory)
+    temporary = open_hidden(HiddenFiles().place(directory))
     Calls(monkeypatch).fail("unlink", errno.EIO)
     temporary.link(directory, "a")
     temporary.close()
@@ -250,27 +299,6 @@ def test_without_renameat2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("ctypes.CDLL", lambda name, **options: object())
     with pytest.raises(OSError, match="Function not implemented"):
         rename_noreplace(directory.fd, "a", directory.fd, "b")
-
-
-def test_a_boot_without_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a container without /proc/sys; the process's number still tells who lives."""
-    _boot_id.cache_clear()
-    monkeypatch.setattr("builtins.open", lambda *args, **more: (_ for _ in ()).throw(FileNotFoundError()))
-    try:
-        assert hidden_name().startswith(f".dcmrecv-{HOST}-00000000-{os.getpid()}-")
-    finally:
-        _boot_id.cache_clear()
-
-
-def test_another_hosts_file_that_is_gone_when_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / name_of(host="else-where")).touch()
-    monkeypatch.setattr("dcmrecv_core.storage.temporary.time.time", _raise_not_found)
-    sweep(Directories(str(tmp_path)).get(()))
-    assert names(tmp_path) == [name_of(host="else-where")]
-
-
-def _raise_not_found() -> float:
-    raise FileNotFoundError
 
 
 def test_a_probe_on_a_disk_that_fills_up_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

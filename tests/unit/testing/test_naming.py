@@ -10,6 +10,7 @@ import pytest
 
 from dcmrecv_core import Instance, Name, escape
 from dcmrecv_core.api.errors import PluginError
+from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.testing import check_naming
 from dcmrecv_core.testing.torture import cases
 from support.plugins import hooks
@@ -84,8 +85,8 @@ def test_what_was_sent_must_not_add_directories() -> None:
 @pytest.mark.parametrize(
     ("on_exists", "consequence"),
     [
+        (None, "the second is stored as NAME~ and a hash, with a warning each time"),
         ("overwrite", "the second replaces the first"),
-        ("keep", "the second is lost, and its sender told that all is well"),
         ("refuse", "the second can never be stored"),
         ("retry", "no attempt finds a free name"),
     ],
@@ -95,6 +96,12 @@ def test_collisions(on_exists: Any, consequence: str) -> None:
     assert len(found) == len(list(cases())) - 1
     assert found[0].startswith("collision: 'an ordinary image' and 'another image of the same series' both become 'im")
     assert consequence in found[0]
+
+
+@pytest.mark.parametrize("on_exists", ["replace-same", "rename", "keep"])
+def test_instances_that_are_kept_apart_on_purpose_do_not_collide(on_exists: Any) -> None:
+    check_naming(hooks(choose_filename=lambda: Name("image", on_exists)))
+    check_naming(hooks(choose_filename=lambda: "image"), settings=Settings(on_duplicate=on_exists))
 
 
 def test_names_that_are_tried_again_do_not_collide() -> None:

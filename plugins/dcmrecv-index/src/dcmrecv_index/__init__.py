@@ -4,8 +4,9 @@ The way of an instance:
 
     hook `stored` -> record.py: its raw elements, one JSON line
       -> queue.py: appended to the worker's own file in the state directory          (all that a sender waits for)
-        -> hook `background`, feeder.py: batches of lines, committed with the place read up to
-          -> rows.py: decoded, keyed -> database.py, tables.py: upserted
+        -> hook `background`, feeder.py: batches of lines in their order (arrivals.py), committed with the place read
+           up to; what cannot be stored is put aside (put_aside.py)
+          -> rows.py: decoded, keyed -> database.py, tables.py: upserted; conflicts.py: whose study it is
 
 The hooks are here; rescan.py takes records from files instead of the queue; find.py asks; commands.py is the
 command line of the latter two.
@@ -18,7 +19,7 @@ import time
 from pathlib import Path
 
 from dcmrecv_core import Instance, PluginError, PluginOptions, Settings, hookimpl
-from dcmrecv_index.queue import QueueWriter
+from dcmrecv_index.queue import QueueWriter, moment
 from dcmrecv_index.record import record_of
 
 _writer: QueueWriter | None = None
@@ -64,7 +65,8 @@ def worker_stopping() -> None:
 def stored(instance: Instance, location: str) -> None:
     """All that the sender waits for: less than 0.1 ms. What `--on-duplicate keep` has dropped is in no file."""
     if _writer is not None and not instance.state.get("dropped"):
-        _writer.append(record_of(instance, location, time.time_ns()).to_line())
+        at = moment()
+        _writer.append(record_of(instance, location, time.time_ns(), at).to_line(), at)
 
 
 @hookimpl

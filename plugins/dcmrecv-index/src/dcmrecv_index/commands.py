@@ -22,15 +22,28 @@ URL_VARIABLE = "DCMRECV_INDEX_URL"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, 1 for what cannot be done, 2 for a command line that cannot be read."""
+    """Exit code 0, 1 for what cannot be done (by a rescan also: for some files), 2 for an unreadable command line."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    _log_to_stderr()
     try:
         code: int = options.run(options)
     except (ValueError, OSError, SQLAlchemyError) as error:
         print(f"dcmrecv-index: {error}", file=sys.stderr)
         return 1
     return code
+
+
+class _Formatter(logging.Formatter):
+    """Senders must not be able to send commands to a terminal through the log either."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _printable(super().format(record))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,8 +101,9 @@ def _rescan(options: argparse.Namespace) -> int:
         found = rescan(engine, options.directory, prune=options.prune)
     finally:
         engine.dispose()
-    print(f"{found.instances} instances found, {found.pruned} pruned")
-    return 0
+    failed = f", {found.failed} files could not be indexed" if found.failed else ""
+    print(f"{found.instances} instances found, {found.pruned} pruned{failed}")
+    return 1 if found.failed else 0
 
 
 def _find(options: argparse.Namespace) -> int:

@@ -1,14 +1,14 @@
 """The database: where it is, and the upserts.
 
-An upsert replaces a row by a later one only (`received`), so the order in which records come does not matter, nor how
-often. Rows are written sorted by key: two writers cannot wait for each other in a circle.
+One program writes at a time, so that each sees who owns a study. The feeder replaces rows by those of later records,
+whatever their clock said; a rescan, which knows no order, only by those with a later time (`received`).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,21 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import ArgumentError
 
+from dcmrecv_index import conflicts
+from dcmrecv_index.conflicts import Contradiction, Owners
 from dcmrecv_index.record import Record
 from dcmrecv_index.rows import Row, rows_of
-from dcmrecv_index.tables import Base, Instance, Patient, QueuePosition, Series, Study
+from dcmrecv_index.tables import Base, Conflict, Instance, Patient, QueuePosition, Series, Study
 
 _TABLES: tuple[Table, ...] = tuple(Base.metadata.tables[t.__tablename__] for t in (Patient, Study, Series, Instance))
+_CONFLICTS = Base.metadata.tables[Conflict.__tablename__]
 _POSITIONS = Base.metadata.tables[QueuePosition.__tablename__]
 
 _LOCK_SECONDS = 30.0
 
-_SCHEMA_LOCK = 0x64636D72  # any number that nobody else locks: two programs may make the tables at once
+# any numbers that no other program locks: two may make the tables, or write into them, at once
+_SCHEMA_LOCK = 0x64636D72
+_WRITE_LOCK = 0x64636D73
 
 
 def sqlite_url(state_directory: Path) -> URL:
@@ -76,17 +81,44 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
         cursor.execute("PRAGMA foreign_keys = ON")
 
 
-def upsert(connection: Connection, records: Iterable[Record]) -> None:
-    """Write the rows of all records, in the transaction of `connection`."""
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which no other program writes. Raises SQLAlchemyError."""
+    with engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+        yield connection
+
+
+def upsert(connection: Connection, records: Iterable[Record], *, only_later: bool = False) -> list[Contradiction]:
+    """Write the rows of all records, which are in their order, in the transaction of `writing`.
+
+    With `only_later` rows of a later time stay as they are. Returns which records contradict the index; tell
+    `conflicts.warn` of them after the commit.
+    """
+    rows = [rows_of(record) for record in records]
+    owners = Owners(connection, rows)
     of_tables: tuple[dict[tuple[Any, ...], Row], ...] = ({}, {}, {}, {})
-    for record in records:
-        for table, latest, row in zip(_TABLES, of_tables, rows_of(record), strict=True):
+    found: dict[str, Contradiction | None] = {}
+    for each in rows:
+        claimed, contradiction = owners.claim(each)
+        for table, latest, row in zip(_TABLES, of_tables, claimed, strict=True):
+            if row is None:
+                continue
             key = tuple(row[column.name] for column in table.primary_key)
-            if key not in latest or latest[key]["received"] <= row["received"]:
+            if key not in latest or not only_later or latest[key]["received"] <= row["received"]:
                 latest[key] = row
+                if table is _TABLES[-1]:
+                    found[row["sop_instance_uid"]] = contradiction
     for table, latest in zip(_TABLES, of_tables, strict=True):
-        if latest:
-            _upsert(connection, table, [latest[key] for key in sorted(latest)], only_later=True)
+        _upsert(connection, table, [latest[key] for key in sorted(latest)], only_later=only_later)
+    contradictions = conflicts.current(connection, filter(None, found.values()))
+    sound = [row for row in of_tables[-1].values() if not found[row["sop_instance_uid"]]]
+    conflicts.solved(connection, sound, only_later=only_later)
+    _upsert(connection, _CONFLICTS, [each.row for each in contradictions], only_later=only_later)
+    return contradictions
 
 
 def positions(connection: Connection) -> dict[str, int]:
@@ -96,8 +128,7 @@ def positions(connection: Connection) -> dict[str, int]:
 
 def set_positions(connection: Connection, reached: Mapping[str, int]) -> None:
     rows = [{"name": name, "position": position} for name, position in sorted(reached.items())]
-    if rows:
-        _upsert(connection, _POSITIONS, rows, only_later=False)
+    _upsert(connection, _POSITIONS, rows, only_later=False)
 
 
 def forget_positions(connection: Connection, names: Iterable[str]) -> None:
@@ -106,7 +137,9 @@ def forget_positions(connection: Connection, names: Iterable[str]) -> None:
         connection.execute(_POSITIONS.delete().where(_POSITIONS.c.name == name))
 
 
-def _upsert(connection: Connection, table: Table, rows: list[Row], *, only_later: bool) -> None:
+def _upsert(connection: Connection, table: Table, rows: Sequence[Row], *, only_later: bool) -> None:
+    if not rows:
+        return
     insert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
     statement = insert(table)
     keys = [column.name for column in table.primary_key]

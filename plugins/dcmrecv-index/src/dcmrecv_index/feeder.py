@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import OperationalError
 
-from dcmrecv_index.database import connect, forget_positions, positions, set_positions, upsert
-from dcmrecv_index.queue import queue_files, read_lines, remove_if_left
+from dcmrecv_index import conflicts
+from dcmrecv_index.arrivals import Line, arrivals
+from dcmrecv_index.database import connect, forget_positions, positions, set_positions, upsert, writing
+from dcmrecv_index.put_aside import OvertakenError, put_aside, store_each
+from dcmrecv_index.queue import is_of, queue_files, remove_if_left
 from dcmrecv_index.record import Record
 
 log = logging.getLogger("dcmrecv.index")
@@ -36,47 +41,56 @@ class Feeder:
     def __init__(self, engine: Engine, directory: Path) -> None:
         self._engine = engine
         self._directory = directory
-        with engine.begin() as connection:
-            reached = positions(connection)
+        self._reached: dict[str, int] = {}
+        self._count = 0
+        with writing(engine) as connection:
             names = {path.name for path in queue_files(directory)}
-            forget_positions(connection, reached.keys() - names)
-        self._reached = {name: position for name, position in reached.items() if name in names}
+            known = positions(connection)
+            forget_positions(connection, [name for name in known.keys() - names if is_of(name, directory)])
+        self._reached = {name: position for name, position in known.items() if name in names}
 
     def drain(self) -> int:
-        """Empty the queue as it is now; the number of records. Raises SQLAlchemyError, OSError."""
-        total = 0
-        batch: list[Record] = []
-        reached: dict[str, int] = {}
+        """Empty the queue as it is now; the number of records stored. Raises SQLAlchemyError, OSError."""
+        before = self._count
         paths = queue_files(self._directory)
-        for path in paths:
-            for line, position in read_lines(path, self._reached.get(path.name, 0)):
-                reached[path.name] = position
-                try:
-                    batch.append(Record.from_line(line))
-                except ValueError:
-                    log.error("%s: skipping a line that cannot be read: %.80r", path.name, line)
-                if len(batch) == BATCH:
-                    total += self._commit(batch, reached)
-        if reached:
-            total += self._commit(batch, reached)
-        self._remove(paths)
-        return total
+        lines = arrivals(self._directory, dict(self._reached))
+        try:
+            while batch := list(islice(lines, BATCH)):
+                store_each(self._store, batch, self._put_aside)
+        except OvertakenError:
+            with self._engine.connect() as connection:
+                known = positions(connection)
+            self._reached = {path.name: known[path.name] for path in paths if path.name in known}
+        else:
+            self._remove(paths)
+        return self._count - before
 
-    def _commit(self, batch: list[Record], reached: dict[str, int]) -> int:
-        """Empties both arguments."""
-        with self._engine.begin() as connection:
-            upsert(connection, batch)
+    def _store(self, batch: Sequence[Line]) -> None:
+        """Write all records of a batch, or raise and write none."""
+        records = [line.record for line in batch if line.record is not None]
+        if len(records) < len(batch):
+            raise ValueError("the line cannot be read")
+        self._commit(records, {line.name: line.position for line in batch})
+
+    def _put_aside(self, line: Line, error: Exception) -> None:
+        put_aside(self._directory, line, error)
+        self._commit([], {line.name: line.position})
+
+    def _commit(self, records: Sequence[Record], reached: dict[str, int]) -> None:
+        with writing(self._engine) as connection:
+            known = positions(connection)
+            if any(known.get(name, 0) != self._reached.get(name, 0) for name in reached):
+                raise OvertakenError
+            contradictions = upsert(connection, records)
             set_positions(connection, reached)
         self._reached.update(reached)
-        count = len(batch)
-        batch.clear()
-        reached.clear()
-        return count
+        self._count += len(records)
+        conflicts.warn(contradictions)
 
     def _remove(self, paths: list[Path]) -> None:
         gone = [path.name for path in paths if remove_if_left(path, self._reached.get(path.name, 0))]
         if gone:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 forget_positions(connection, gone)
             for name in gone:
                 self._reached.pop(name, None)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, func, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from dcmrecv_index.tables import Instance, Patient, Series, Study
+from dcmrecv_index.tables import Conflict, Instance, Patient, Series, Study
 
 FILTERS: Mapping[str, InstrumentedAttribute[str]] = {
     "patient_id": Patient.patient_id,
@@ -25,6 +25,8 @@ FILTERS: Mapping[str, InstrumentedAttribute[str]] = {
 
 _INSTANCES = func.count(Instance.sop_instance_uid).label("instances")
 
+_OTHER = aliased(Patient)
+
 LEVELS: Mapping[str, tuple[Any, ...]] = {
     "study": (
         *(Patient.patient_id, Patient.patient_name, Study.study_date, Study.accession_number),
@@ -38,12 +40,20 @@ LEVELS: Mapping[str, tuple[Any, ...]] = {
         *(Patient.patient_id, Series.modality, Instance.instance_number, Instance.sop_instance_uid),
         *(Instance.transfer_syntax_uid, Instance.size, Instance.received, Instance.location),
     ),
+    "conflict": (
+        *(Patient.patient_id, Patient.patient_name, Study.study_instance_uid),
+        Conflict.patient_id.label("other_patient_id"),
+        Conflict.issuer.label("other_issuer"),
+        _OTHER.patient_name.label("other_patient_name"),
+        Conflict.study_instance_uid.label("other_study_instance_uid"),
+        *(Series.series_instance_uid, Instance.sop_instance_uid, Instance.received, Instance.location),
+    ),
 }
-"""The columns of an answer."""
+"""The columns of an answer. In a conflict what is filed stands first, then what the instance itself says (`other`)."""
 
 
 def find(engine: Engine, level: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The studies, series or instances that meet all `filters` (keys of FILTERS), sorted by their columns.
+    """The studies, series, instances or conflicts that meet all `filters` (keys of FILTERS), sorted by their columns.
 
     Raises SQLAlchemyError.
     """
@@ -56,7 +66,17 @@ def find(engine: Engine, level: str, filters: Mapping[str, str]) -> list[dict[st
         .join(Patient, (Patient.patient_id == Study.patient_id) & (Patient.issuer == Study.issuer))
         .where(*(_meets(FILTERS[name], value, engine.dialect.name) for name, value in filters.items()))
     )
-    if level != "instance":
+    if level == "conflict":
+        question = (
+            question.join(Conflict, Conflict.sop_instance_uid == Instance.sop_instance_uid)
+            .outerjoin(_OTHER, (_OTHER.patient_id == Conflict.patient_id) & (_OTHER.issuer == Conflict.issuer))
+            .where(  # a study may have been given to the other patient meanwhile
+                (Conflict.study_instance_uid != Series.study_instance_uid)
+                | (Conflict.patient_id != Study.patient_id)
+                | (Conflict.issuer != Study.issuer)
+            )
+        )
+    elif level != "instance":
         question = question.group_by(*(column for column in columns if column is not _INSTANCES))
     question = question.order_by(*columns)
     with engine.connect() as connection:

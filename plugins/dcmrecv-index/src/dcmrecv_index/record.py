@@ -53,6 +53,7 @@ class Record:
     """One stored instance: UIDs, where it went, bytes of its data set, when (nanoseconds since the epoch), elements.
 
     `elements` has the bytes of a value as Latin-1 text, which loses nothing; what is absent or empty is not there.
+    `moment` rises from record to record, however the clock is set (queue.py); 0 in records that are no queue's.
     """
 
     sop_instance_uid: str
@@ -62,6 +63,7 @@ class Record:
     size: int
     received: int
     elements: Mapping[str, str]
+    moment: int = 0
 
     def to_line(self) -> bytes:
         """The record as one line; raises nothing, whatever a peer sent."""
@@ -73,20 +75,26 @@ class Record:
             self.size,
             self.received,
             self.elements,
+            self.moment,
         )
         return _encode(values).encode("ascii") + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
-        """Raises ValueError for what `to_line` has not written whole."""
-        values = json.loads(line)
-        kinds = (str, str, str, str, int, int, dict)
-        if not isinstance(values, list) or tuple(map(type, values)) != kinds:
+        """Raises ValueError for what `to_line`, of this version or one before it, has not written whole."""
+        try:
+            values = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("not a record") from error
+        if not isinstance(values, list) or tuple(map(type, values)) not in (_KINDS, _KINDS[:-1]):
             raise ValueError("not a record")
         return cls(*values)
 
 
-def record_of(instance: Instance, location: str, received: int) -> Record:
+_KINDS = (str, str, str, str, int, int, dict, int)
+
+
+def record_of(instance: Instance, location: str, received: int, moment: int = 0) -> Record:
     """What there is to note about a stored instance."""
     elements = {}
     raw = instance.raw
@@ -106,6 +114,7 @@ def record_of(instance: Instance, location: str, received: int) -> Record:
         size=instance.size,
         received=received,
         elements=elements,
+        moment=moment,
     )
 
 

@@ -10,13 +10,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydicom import dcmread
+from pydicom import charset, dcmread
 from sqlalchemy import Engine, delete, exists, func, select
 
-from dcmrecv_index.database import upsert
+from dcmrecv_core import codecs_of
+from dcmrecv_index import conflicts
+from dcmrecv_index.database import upsert, writing
+from dcmrecv_index.put_aside import reason_of, store_each
 from dcmrecv_index.record import ELEMENTS, LONGEST_VALUE, Record, uid
 from dcmrecv_index.rows import storable_path
-from dcmrecv_index.tables import Instance, Patient, Series, Study
+from dcmrecv_index.tables import Conflict, Instance, Patient, Series, Study
 
 log = logging.getLogger("dcmrecv.index")
 
@@ -27,11 +30,23 @@ _BATCH = 1000
 _META_START = 144  # preamble, "DICM", (0002,0000), whose value counts from there (PS3.10 section 7.1)
 
 
+class _Terms(dict[str, str]):
+    """pydicom's table of character sets: what is not in it is not looked up among Python's codecs, which raises for a
+    NUL. The elements are not decoded here, but pydicom wants to know how to when it reads a file."""
+
+    def __missing__(self, term: object) -> str:
+        return codecs_of(str(term))[0]
+
+
+charset.python_encoding = _Terms(charset.python_encoding)
+
+
 class Found(NamedTuple):
-    """What a rescan did: instances that were found, rows of files that are gone."""
+    """What a rescan did: instances that were found, rows of files that are gone, files that could not be indexed."""
 
     instances: int
     pruned: int
+    failed: int
 
 
 def rescan(engine: Engine, directory: Path, *, prune: bool = False) -> Found:
@@ -39,18 +54,29 @@ def rescan(engine: Engine, directory: Path, *, prune: bool = False) -> Found:
 
     What the database knows of an instance stays if it is later. With `prune` rows whose files are gone are deleted
     first, so that files that were moved are found at their new place. Raises SQLAlchemyError, OSError if `directory`
-    cannot be read; files that cannot be read are logged.
+    cannot be read; DICOM files that cannot be read or stored in the database are logged and counted.
     """
     directory = directory.absolute()
     os.scandir(directory).close()
     pruned = _prune(engine, directory) if prune else 0
-    records = _records(directory)
+    failed: list[str] = []
+    records = _records(directory, failed)
     count = 0
-    while batch := list(islice(records, _BATCH)):
-        with engine.begin() as connection:
-            upsert(connection, batch)
+
+    def store(batch: list[Record]) -> None:
+        nonlocal count
+        with writing(engine) as connection:
+            contradictions = upsert(connection, batch, only_later=True)
         count += len(batch)
-    return Found(count, pruned)
+        conflicts.warn(contradictions)
+
+    def refused(record: Record, error: Exception) -> None:
+        log.error("%s: SOP instance %s is not indexed: %s", record.location, record.sop_instance_uid, reason_of(error))
+        failed.append(record.location)
+
+    while batch := list(islice(records, _BATCH)):
+        store_each(store, batch, refused)
+    return Found(count, pruned, len(failed))
 
 
 def record_of_file(path: Path) -> Record | None:
@@ -86,7 +112,8 @@ def _undecoded(value: Any) -> bytes:
     return (value if isinstance(value, str) else "\\".join(value)).encode("latin-1", "replace")
 
 
-def _records(directory: Path) -> Iterator[Record]:
+def _records(directory: Path, failed: list[str]) -> Iterator[Record]:
+    """Of all DICOM files that can be read; the others are put into `failed`."""
     for parent, directories, names in os.walk(directory, onerror=lambda error: log.warning("%s", error)):
         directories[:] = sorted(name for name in directories if name != STATE_DIRECTORY)
         for name in sorted(names):
@@ -94,7 +121,8 @@ def _records(directory: Path) -> Iterator[Record]:
             try:
                 record = record_of_file(path) if path.is_file() else None
             except Exception as error:  # pydicom raises many kinds for broken files; one must not end the search
-                log.warning("%s: cannot be read: %s", path, error)
+                log.error("%s: cannot be read: %s", path, error)
+                failed.append(str(path))
                 continue
             if record is not None and record.sop_instance_uid:
                 yield record
@@ -110,15 +138,20 @@ def _prune(engine: Engine, directory: Path) -> int:
             )
         )
         gone = sorted((key, location) for key, location in known if not os.path.lexists(location))
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         for key, location in gone:
             # the location too: the instance may have come again meanwhile
             this = (Instance.sop_instance_uid == key) & (Instance.location == location)
             connection.execute(delete(Instance).where(this))
+        of_patient = exists().where(Conflict.patient_id == Patient.patient_id, Conflict.issuer == Patient.issuer)
         for parent, child in (
+            (Conflict, exists().where(Conflict.sop_instance_uid == Instance.sop_instance_uid)),
             (Series, exists().where(Instance.series_instance_uid == Series.series_instance_uid)),
             (Study, exists().where(Series.study_instance_uid == Study.study_instance_uid)),
-            (Patient, exists().where(Study.patient_id == Patient.patient_id, Study.issuer == Patient.issuer)),
+            (
+                Patient,
+                exists().where(Study.patient_id == Patient.patient_id, Study.issuer == Patient.issuer) | of_patient,
+            ),
         ):
             connection.execute(delete(parent).where(~child))
     return len(gone)

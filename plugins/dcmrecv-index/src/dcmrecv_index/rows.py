@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pydicom.charset import convert_encodings, decode_bytes, default_encoding
+from pydicom import config
+from pydicom.charset import decode_bytes
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
+from dcmrecv_core import codecs_of
 from dcmrecv_index.record import Record, uid
+
+config.logger.setLevel(logging.CRITICAL)  # what pydicom says of a value has it in it, control characters and all
 
 LONGEST_TEXT = 256
 """Characters of a value: DICOM allows 64 (a name three times that), and PostgreSQL indexes 2704 bytes of a row."""
@@ -87,7 +92,7 @@ def storable_path(path: str) -> str:
 
 def _decoded(elements: Mapping[str, str]) -> Any:
     """A function that says the text of an element, "" if absent."""
-    encodings = _encodings(elements.get("SpecificCharacterSet", ""))
+    encodings = codecs_of(elements.get("SpecificCharacterSet", ""))
 
     def text(keyword: str) -> str:
         value = elements.get(keyword, "").encode("latin-1")
@@ -98,16 +103,6 @@ def _decoded(elements: Mapping[str, str]) -> Any:
             return _clean(decode_bytes(value, encodings, _DELIMITERS.get(keyword, TEXT_VR_DELIMS)))
 
     return text
-
-
-def _encodings(character_set: str) -> list[str]:
-    names = [name.strip(" \0") for name in character_set.split("\\")]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return convert_encodings(names)
-        except (LookupError, ValueError):
-            return [default_encoding]
 
 
 def _clean(text: str) -> str:

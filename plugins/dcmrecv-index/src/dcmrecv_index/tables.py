@@ -74,6 +74,23 @@ class Instance(Base):
     received: Mapped[int] = mapped_column(BigInteger)
 
 
+class Conflict(Base):
+    """An instance that names the study of another patient, or the series of another study. `study_instance_uid`,
+    `patient_id` and `issuer` are what it says itself; what it is filed under stays in the tables above.
+
+    No foreign keys: rows of the other tables can be deleted without a look at this one.
+    """
+
+    __tablename__ = "conflicts"
+
+    sop_instance_uid: Mapped[str] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(index=True)
+    patient_id: Mapped[str]
+    issuer: Mapped[str]
+    location: Mapped[str]
+    received: Mapped[int] = mapped_column(BigInteger)
+
+
 class QueuePosition(Base):
     """How much of a queue file is in the database: written together with its rows, so no line counts twice."""
 

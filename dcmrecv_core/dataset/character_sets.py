@@ -1,0 +1,93 @@
+"""Which Python codecs a Specific Character Set (0008,0005) means (PS3.3 C.12.1.1.2).
+
+Only character sets of the standard count. What a sender writes is never looked up among Python's codecs, for these have
+`hex`, `idna` and `undefined` among them, which are no character sets and fail in ways of their own.
+"""
+
+from __future__ import annotations
+
+import re
+
+DEFAULT = "iso8859"
+"""The default repertoire, ISO-IR 6. It has no characters above 7FH, but bytes from 80H on do come; as Latin-1 each of
+them stays another one."""
+
+# The single-byte sets, by their registration number; each is a value of its own and a code extension
+# (tables C.12-2 and C.12-3).
+_SINGLE_BYTE = {
+    6: DEFAULT,
+    13: "shift_jis",
+    100: "latin_1",
+    101: "iso8859_2",
+    109: "iso8859_3",
+    110: "iso8859_4",
+    126: "iso_ir_126",
+    127: "iso_ir_127",
+    138: "iso_ir_138",
+    144: "iso_ir_144",
+    148: "iso_ir_148",
+    166: "iso_ir_166",
+    203: "iso8859_15",
+}
+
+_ALONE = {"ISO_IR 192": "UTF8", "GB18030": "GB18030", "GBK": "GBK"}
+"""Those that no code extension goes with (table C.12-5)."""
+
+_TERMS = {
+    "": DEFAULT,
+    **{f"ISO_IR {number}": codec for number, codec in _SINGLE_BYTE.items()},
+    **{f"ISO 2022 IR {number}": codec for number, codec in _SINGLE_BYTE.items()},
+    # the multi-byte code extensions (table C.12-4)
+    "ISO 2022 IR 58": "iso_ir_58",
+    "ISO 2022 IR 87": "iso2022_jp",
+    "ISO 2022 IR 149": "euc_kr",
+    "ISO 2022 IR 159": "iso2022_jp_2",
+    **_ALONE,
+    # no terms of the standard, but what senders write for them
+    "ISO 2022 GBK": "GBK",
+    "ISO 2022 58": "GB2312",
+    "GB2312": "GB2312",
+    "UTF-8": "UTF8",
+    "UTF8": "UTF8",
+}
+
+# ISO-IR 100, ISO_IR-100, ISO IR 100 ..., iso_ir_100
+_MISSPELT = re.compile(r"ISO[ _-]?(2022[ _-])?IR[ _-]?(\d{1,3})", re.ASCII)
+_ISO_8859 = re.compile(r"ISO[ _-]?8859[ _-](\d{1,2})", re.ASCII)
+_PARTS_OF_ISO_8859 = {1: 100, 2: 101, 3: 109, 4: 110, 5: 144, 6: 127, 7: 126, 8: 138, 9: 148, 11: 166, 15: 203}
+_LONGEST_TERM = 16  # the longest defined one, ISO 2022 IR 149, has 15 characters
+_MOST_TERMS = 32  # more than are defined
+
+
+def codecs_of(specific_character_set: str | bytes) -> list[str]:
+    """The Python codecs for text under this value of Specific Character Set, as pydicom's `decode_bytes` takes them.
+
+    The first one is for text without escape sequences, the others are those that escape sequences may switch to. An
+    unknown term means the default repertoire, with bytes from 80H on as Latin-1, so that they stay apart. Common
+    misspellings (`ISO-IR 100`, `UTF-8`) are understood. Raises nothing, and never returns an empty list.
+    """
+    if isinstance(specific_character_set, bytes):
+        specific_character_set = specific_character_set.decode("latin-1")
+    terms = [term.strip(" \0") for term in specific_character_set.split("\\", _MOST_TERMS)[:_MOST_TERMS]]
+    codecs = [codec_of(terms[0])]
+    if codecs[0] not in _ALONE.values():
+        codecs += [codec for term in terms[1:] if (codec := codec_of(term)) not in _ALONE.values()]
+    return list(dict.fromkeys(codecs))
+
+
+def codec_of(term: str) -> str:
+    """The Python codec of one defined term, that of the default repertoire for an unknown one."""
+    codec = _TERMS.get(term)
+    if codec is None and len(term) <= _LONGEST_TERM:
+        codec = _TERMS.get(_corrected(term.upper()))
+    return codec or DEFAULT
+
+
+def _corrected(term: str) -> str:
+    """The defined term for a misspelt one, which is in capitals."""
+    if match := _MISSPELT.fullmatch(term):
+        extension, number = match.groups()
+        return f"ISO 2022 IR {int(number)}" if extension else f"ISO_IR {int(number)}"
+    if match := _ISO_8859.fullmatch(term):
+        return f"ISO_IR {_PARTS_OF_ISO_8859.get(int(match[1]))}"
+    return term

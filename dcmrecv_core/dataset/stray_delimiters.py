@@ -1,0 +1,85 @@
+"""Sequences without the delimiters that end nothing, for pydicom, which stops at some of them and fails at others.
+
+The walker skips a stray delimiter and goes on with the next element or item. What a hook gets from pydicom has to be
+the same elements, so the eight bytes are cut out, and the lengths of the items and sequences around them are reduced.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dcmrecv_core.dataset.elements import DataSetIndex, Element
+from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH, Encoding, Layout
+from dcmrecv_core.dataset.sources import MemorySource
+from dcmrecv_core.dataset.walker import Walker
+
+_DELIMITER_LENGTH = 8
+_LENGTH_FIELD = 4  # right before the value of an item, and of a sequence in any VR
+
+
+def value_without_strays(index: DataSetIndex, encoding: Encoding, element: Element) -> bytes:
+    """As `values.value_of`, without stray delimiters in the sequences of this element. `encoding` is the one that
+    `index` was scanned in. Raises OSError if the source cannot be read."""
+    length = element.end - element.offset
+    data = bytes(index.source.window(element.offset, length)[:length])
+    finder = _StrayFinder(data, Encoding(explicit=bool(element.vr), little=encoding.little))
+    finder.walk()
+    cleaned = _without(data, finder)
+    end = len(cleaned) - _DELIMITER_LENGTH if element.length == UNDEFINED_LENGTH else len(cleaned)
+    return cleaned[element.value_offset - element.offset : end]
+
+
+def _without(data: bytes, finder: _StrayFinder) -> bytes:
+    if not finder.strays_at:
+        return data
+    patched = bytearray(data)
+    for at, order, count in finder.lengths:
+        field = slice(at, at + _LENGTH_FIELD)
+        reduced = int.from_bytes(patched[field], order) - count * _DELIMITER_LENGTH
+        patched[field] = reduced.to_bytes(_LENGTH_FIELD, order)
+    starts = [0, *(at + _DELIMITER_LENGTH for at in finder.strays_at)]
+    return b"".join(patched[start:end] for start, end in zip(starts, [*finder.strays_at, len(data)], strict=True))
+
+
+class _StrayFinder(Walker):
+    """Walks through one element once more, and notes its stray delimiters and the length fields that count them."""
+
+    __slots__ = ("_open", "lengths", "strays_at")
+
+    def __init__(self, data: bytes, encoding: Encoding) -> None:
+        super().__init__(DataSetIndex(MemorySource(memoryview(data))), encoding, whole=True)
+        self.strays_at: list[int] = []
+        """Offsets, ascending."""
+        self.lengths: list[tuple[int, Literal["little", "big"], int]] = []
+        """Length fields: offset, byte order, how many stray delimiters they count."""
+        self._open: list[tuple[int, int]] = []  # of each open value: where it begins, stray delimiters before it
+
+    def _skip_file_header(self) -> int:
+        return 0
+
+    def _check_layout(self, position: int) -> int:
+        """The first walk has seen which one it is."""
+        return position
+
+    def _enter_sequence(self, element: Element, end: int | None, layout: Layout) -> int:
+        begin = super()._enter_sequence(element, end, layout)
+        self._open.append((begin, len(self.strays_at)))
+        return begin
+
+    def _item(self, position: int) -> int:
+        depth = len(self.frames)
+        after = super()._item(position)
+        if len(self.frames) > depth:
+            self._open.append((after, len(self.strays_at)))
+        return after
+
+    def _leave(self, position: int) -> None:
+        begin, before = self._open.pop()
+        count = len(self.strays_at) - before
+        has_length = not self.delimited
+        super()._leave(position)
+        if has_length and count:  # the layout is now the one in which the header of what was left is written
+            self.lengths.append((begin - _LENGTH_FIELD, "little" if self.layout.little else "big", count))
+
+    def _stray(self, tag: int, position: int) -> None:
+        self.strays_at.append(position)

@@ -1,0 +1,262 @@
+"""Hidden files: names that say whose they are, and what of them may be removed.
+
+A hidden file is called `.dcmrecv-TOKEN-N.tmp`; TOKEN is random and belongs to one process, N counts. Host name, boot id
+and process number would not do: two containers on one host have all three in common.
+
+A process that makes hidden files lists its token in the receiver's state directory, as an empty file of that name
+which it keeps locked while it lives. Its number would prove nothing to a process in another PID namespace; the lock
+does. Removed is only what is proven to be ours (the token is listed in our own state directory, and nothing holds its
+lock), or what nothing holds a lock on and nothing has changed for 24 hours.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import logging
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from dcmrecv_core.api.errors import StatusError
+from dcmrecv_core.api.names import RESERVED
+from dcmrecv_core.storage.directories import Directories, Directory
+
+if TYPE_CHECKING:
+    from dcmrecv_core.settings.settings import Settings
+
+log = logging.getLogger("dcmrecv.receive")
+
+ABANDONED_AFTER = 24 * 3600.0
+"""Seconds without a change until a file is removed whose owner cannot be found out."""
+
+RENEWED_EVERY = 3600.0
+"""Seconds after which a process renews the time stamps of its hidden files, so that others do not remove them."""
+
+TOKENS = "tokens"
+"""Where tokens are listed, in the state directory."""
+
+# or, of earlier versions, host name, boot id and process number in place of the token
+_HIDDEN = re.compile(re.escape(RESERVED) + r"-(?:(?P<token>[0-9a-f]{16})|.+-[0-9a-f]{8}-\d+)-\d+\.tmp\Z")
+_TOKEN = re.compile(r"[0-9a-f]{16}\Z")
+_EXISTING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOCAL = re.compile(
+    "bcachefs|btrfs|exfat|ext[234]|f2fs|hfsplus|jfs|msdos|nilfs2|ntfs3|overlay|ramfs|reiserfs|tmpfs|ubifs|vfat|xfs|zfs"
+)
+
+
+def locks_count(fd: int) -> bool:
+    """Whether a lock on the file system of `fd` is seen by everything that can reach it: only a local one is known to
+    do that. Network file systems and FUSE may keep locks to one host, or to one mount."""
+    try:
+        mount = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{fd}").read_bytes(), re.MULTILINE)
+        for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+            # proc(5): mount id, ..., mount point, options, optional fields, "-", type, source, options
+            if mount and line.split(maxsplit=1)[0] == mount[1]:
+                kind = line.partition(b" - ")[2].split()[0]
+                return _LOCAL.fullmatch(kind.decode(errors="replace")) is not None
+    except OSError:
+        pass  # without /proc nothing is known
+    return False
+
+
+def is_locked(fd: int) -> bool:
+    """Whether another open file holds the lock; if not, `fd` holds it from now on. Raises OSError without locks."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+class Tokens:
+    """The tokens of a receiver's processes, in its state directory."""
+
+    def __init__(self, directories: Directories, parts: tuple[str, ...] = ()) -> None:
+        self._directories = directories
+        self._parts = (*parts, TOKENS)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Tokens | None:
+        """Those of a receiver with these settings; None if no state directory is its own."""
+        return cls(*state_place(settings)) if settings.owns_state else None
+
+    def take(self) -> tuple[str, int | None]:
+        """A new token, and the descriptor that holds its lock; None, and it is not listed, where locks do not count.
+        Raises OSError or StatusError if it cannot be listed."""
+        directory = self._directory()
+        if not locks_count(directory.fd):
+            return _random(), None
+        while True:
+            token = _random()
+            # not for writing: a file system with such a descriptor cannot be remounted read-only
+            fd = os.open(token, _NEW, 0o600, dir_fd=directory.fd)
+            try:
+                if not is_locked(fd):
+                    return token, fd
+            except OSError:
+                self.drop(token, fd)
+                raise
+            os.close(fd)  # a sweep has come first and takes it for a dead process's
+
+    def drop(self, token: str, fd: int) -> None:
+        """The process needs it no longer. Raises nothing."""
+        with suppress(OSError, StatusError):
+            os.unlink(token, dir_fd=self._directory().fd)
+        os.close(fd)
+
+    @contextmanager
+    def holding(self, token: str) -> Iterator[bool | None]:
+        """Whether the process of this token is dead, which then is certain meanwhile; None if that cannot be known."""
+        fd, is_dead = None, None
+        with suppress(OSError, StatusError):  # it is not listed here
+            directory = self._directory()
+            if locks_count(directory.fd):
+                fd = os.open(token, _EXISTING, dir_fd=directory.fd)
+                is_dead = not is_locked(fd)
+        try:
+            yield is_dead
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def purge(self) -> None:
+        """Remove the tokens of processes that have been dead for so long that age alone tells what is theirs. Raises
+        nothing."""
+        with suppress(OSError, StatusError):
+            directory = self._directory()
+            with os.scandir(directory.fd) as entries:
+                found = [entry.name for entry in entries if _TOKEN.match(entry.name)]
+            for token in found:
+                if is_abandoned(directory, token, locks=True):
+                    remove(directory, token)
+
+    def _directory(self) -> Directory:
+        return self._directories.get(self._parts)
+
+
+def state_place(settings: Settings) -> tuple[Directories, tuple[str, ...]]:
+    """The state directory, by way of the output directory if it is there: other users may have planted links below
+    that one."""
+    root = os.path.join(settings.working_directory, settings.output_directory or ".")
+    if settings.state_directory == Path(root) / RESERVED:
+        return Directories(root), (RESERVED,)
+    return Directories(str(settings.state_directory)), ()
+
+
+class Place(NamedTuple):
+    """Where hidden files may stand. `locks`: whether a lock there says that its owner lives."""
+
+    directory: Directory
+    files: HiddenFiles
+    locks: bool
+
+
+class HiddenFiles:
+    """The hidden files of one process. Its token is made and listed when the first of them needs a name."""
+
+    def __init__(self, tokens: Tokens | None = None) -> None:
+        self._tokens = tokens
+        self._token = ""
+        self._lock: int | None = None
+        self._counter = itertools.count()
+        self._locks: dict[tuple[int, int], bool] = {}
+        self._renew_at = 0.0
+        self.open: set[int] = set()
+        """Descriptors of those that are open."""
+
+    def name(self) -> str:
+        """A name that no other process uses, on this host or another."""
+        if not self._token:
+            self._token = self._take_token()
+        return f"{RESERVED}-{self._token}-{next(self._counter)}.tmp"
+
+    def place(self, directory: Directory, *, sweeps: bool = True) -> Place:
+        """`directory` as a place for hidden files; the first time what is left over there is removed."""
+        locks = self._locks.get(directory.identity)
+        if locks is None:
+            locks = self._locks[directory.identity] = locks_count(directory.fd)
+            if sweeps:
+                self._sweep(directory, locks)
+        return Place(directory, self, locks)
+
+    def renew(self, now: float) -> None:
+        """Once an hour: show that the open files are still needed. Raises nothing."""
+        if now < self._renew_at:
+            return
+        self._renew_at = now + RENEWED_EVERY
+        for fd in [*self.open, *([] if self._lock is None else [self._lock])]:
+            with suppress(OSError):
+                os.utime(fd)
+
+    def close(self) -> None:
+        """The process makes no more of them."""
+        if self._tokens is not None and self._lock is not None:
+            self._tokens.drop(self._token, self._lock)
+        self._token, self._lock = "", None
+
+    def _take_token(self) -> str:
+        if self._tokens is not None:
+            try:
+                token, self._lock = self._tokens.take()
+                return token
+            except (OSError, StatusError) as error:
+                log.warning("cannot list temporary files in the state directory, old ones stay for a day: %s", error)
+        return _random()
+
+    def _sweep(self, directory: Directory, locks: bool) -> None:
+        """Remove what dead processes left. Raises nothing: what cannot be removed must keep no one from storing."""
+        try:
+            with os.scandir(directory.fd) as entries:
+                found = [(entry.name, match["token"]) for entry in entries if (match := _HIDDEN.match(entry.name))]
+        except OSError as error:
+            log.warning("cannot sweep %s: %s", directory.path, error)
+            return
+        for name, token in found:
+            if self._tokens is not None and token:
+                with self._tokens.holding(token) as is_dead:
+                    if is_dead:
+                        remove(directory, name)
+                if is_dead is not None:
+                    continue
+            if is_abandoned(directory, name, locks=locks):
+                remove(directory, name)
+        if self._tokens is not None:
+            self._tokens.purge()
+
+
+def is_abandoned(directory: Directory, name: str, *, locks: bool) -> bool:
+    """Whether nothing has changed the file for a day, and, where `locks` count, nothing holds a lock on it."""
+    try:
+        status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+        if time.time() - status.st_mtime <= ABANDONED_AFTER:
+            return False
+        if not locks or not stat.S_ISREG(status.st_mode):
+            return True
+        fd = os.open(name, _EXISTING, dir_fd=directory.fd)
+        try:
+            return not is_locked(fd)
+        finally:
+            os.close(fd)
+    except OSError:
+        return False  # it is gone, or not ours to look at
+
+
+def remove(directory: Directory, name: str) -> None:
+    """Remove what is left over; a failure is logged."""
+    try:
+        os.unlink(name, dir_fd=directory.fd)
+    except FileNotFoundError:
+        pass  # there is nothing, or another receiver sweeps the same directory
+    except OSError as error:
+        log.warning("cannot remove what is left of a dead process: %s/%s: %s", directory.path, name, error)
+
+
+def _random() -> str:
+    return os.urandom(8).hex()

@@ -1,0 +1,61 @@
+"""The names that an instance gets if the one chosen for it is taken.
+
+    CT.dcm   CT~2.dcm, CT~3.dcm ...    the next content of that name (`rename`)
+    CT.dcm   CT~0a1b2c3d.dcm           another instance of that name, by a hash of its SOP Instance UID
+
+Both stand before the extension: the one that `-fe` gives if the name ends so, else `.dcm` and the like, which begin
+with a letter; the last number of a UID is none. No component gets longer than 255 bytes: what must be cut keeps apart
+by a hash, as `escape` does it. That an honest name may look the same does no harm: what stands under a name is looked
+at before anything is put there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+
+from dcmrecv_core.api.names import MAX_COMPONENT, escape
+
+MAX_ATTEMPTS = 1024
+"""How many names are tried for one instance."""
+
+_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}\Z")
+_DIGITS = 8
+
+
+def numbered(name: str, number: int, extension: str = "") -> str:
+    """`name` with `~number` before its extension."""
+    stem, extension = _split(name, extension)
+    return escape(f"{stem}~{number}", extension)
+
+
+def marked(name: str, sop_instance_uid: bytes, extension: str = "") -> Iterator[str]:
+    """`name` with `~` and 8 hexadecimal digits of the UID's SHA-256 before its extension: the first ones, then the
+    next. So an instance that is sent again finds the file it has got, and an instance whose digits are another's too
+    (with 100 000 instances of one name that is to be expected) still has a name."""
+    stem, extension = _split(name, extension)
+    digest = hashlib.sha256(sop_instance_uid).hexdigest()
+    for start in range(0, len(digest), _DIGITS):
+        yield with_mark(stem, digest[start : start + _DIGITS], extension)
+
+
+def with_mark(stem: str, digits: str, extension: str) -> str:
+    """`stem~digits` and the extension. `escape` would take the mark for one of its own, so it is not asked."""
+    mark = f"~{digits}{extension}"
+    room = MAX_COMPONENT - len(os.fsencode(mark))
+    if len(os.fsencode(stem)) > room:
+        # two long names with one beginning must not become one
+        own = f"~{hashlib.sha256(os.fsencode(stem)).hexdigest()[:_DIGITS]}"
+        while len(os.fsencode(stem)) > room - len(own):
+            stem = stem[:-1]
+        stem += own
+    return stem + mark
+
+
+def _split(name: str, extension: str) -> tuple[str, str]:
+    if not extension or not name.endswith(extension) or name == extension:
+        found = _EXTENSION.search(name)
+        extension = found.group() if found and found.start() else ""
+    return name.removesuffix(extension), extension

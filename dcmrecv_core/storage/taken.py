@@ -1,0 +1,249 @@
+"""A name that may be taken: what becomes of the instance, and of what is there.
+
+    verdict     what the policy (`OnExists`) says of a file that is looked at
+    TakenName   does it, however others change names meanwhile
+
+There are no locks: several workers, receivers and whoever moves files are at work in one directory. What is free is
+taken by a link that does not replace. Under `replace-same` what is there is exchanged for ours and looked at once
+more when nothing can change it any longer: if it is another instance after all, it gets a name of its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from dcmrecv_core.api.errors import NameTakenError, StorageError
+from dcmrecv_core.api.model import OnExists
+from dcmrecv_core.storage.existing import Comparable, Existing, identity_of, look
+from dcmrecv_core.storage.other_names import MAX_ATTEMPTS, marked, numbered
+from dcmrecv_core.storage.renaming import NO_EXCHANGE, NO_NOCLOBBER, rename_exchange, rename_noreplace
+
+if TYPE_CHECKING:
+    from dcmrecv_core.storage.directories import Directory
+    from dcmrecv_core.storage.publish import Draft, Publisher
+
+log = logging.getLogger("dcmrecv.receive")
+
+DUPLICATE_SOP_INSTANCE = 0x0111
+
+_ROUNDS = 100
+"""How often a name may change hands while we try to get it."""
+
+How = Literal["new", "replaced", "kept", "dropped"]
+"""What became of an instance: it is a new file; it has replaced one; the file that was there stays, and has the same
+content or, "dropped", another."""
+
+
+Published = tuple[str, How]
+"""Where an instance is, and how it came to be there."""
+
+
+class Wish(NamedTuple):
+    """What is to be stored and what somebody said about names that are taken; `who` names sender and instance.
+
+    `unseen`: replace whatever is there without looking at it, as dcmrecv does.
+    """
+
+    content: Comparable
+    on_exists: OnExists
+    unseen: bool
+    who: Callable[[], str]
+
+
+def verdict(existing: Existing, wish: Wish, path: str) -> Literal["kept", "dropped", "replace", "other name"]:
+    """What to do about `path`, which `existing` has. Raises NameTakenError; StorageError if that should be kept and is
+    not worth it; OSError if it cannot be looked at."""
+    if wish.unseen:
+        return "replace"
+    if existing.holds(wish.content):
+        return "kept"
+    match wish.on_exists:
+        case "overwrite":
+            return "replace"
+        case "rename":
+            return "other name"
+        case "replace-same":
+            return "replace" if _is_same(existing, wish.content) else "other name"
+        case "keep":
+            return _keepable(existing, wish.content)
+    raise NameTakenError(DUPLICATE_SOP_INSTANCE if wish.on_exists == "refuse" else StorageError("").status, path)
+
+
+def names_for(name: str, wish: Wish, extension: str) -> Iterator[str]:
+    """The names to try, one after the other, while the verdict is "other name"."""
+    yield name
+    if wish.on_exists == "rename":
+        yield from (numbered(name, number, extension) for number in range(2, MAX_ATTEMPTS + 1))
+    else:
+        ours = identity_of(wish.content.prefix)
+        yield from marked(name, b"" if ours is None else ours.sop_instance_uid, extension)
+
+
+def _is_same(existing: Existing, content: Comparable) -> bool:
+    ours = identity_of(content.prefix)
+    return ours is not None and existing.sop_instance_uid == ours.sop_instance_uid
+
+
+def _keepable(existing: Existing, content: Comparable) -> Literal["dropped", "other name"]:
+    if existing.sop_instance_uid is not None and not _is_same(existing, content):
+        return "other name"
+    if not existing.is_whole():
+        raise StorageError("What has the name is no whole file of this instance")
+    return "dropped"
+
+
+class TakenName:
+    """One instance on its way to a name that is taken, or that is to be looked at first."""
+
+    def __init__(self, publisher: Publisher, directory: Directory, name: str, draft: Draft, wish: Wish) -> None:
+        self._publisher = publisher
+        self._directory = directory
+        self._name = name
+        self._draft = draft
+        self._wish = wish
+        self._holder = ""  # of `_name`, if that is another instance or unreadable
+
+    def settle(self) -> Published:
+        """Store it, or find out that it is stored. Raises StatusError, OSError."""
+        for name in names_for(self._name, self._wish, self._publisher.extension):
+            published = self._try(name)
+            if published is not None:
+                if name != self._name and self._wish.on_exists != "rename":
+                    log.warning("%s: %s, so it is %s", self._wish.who(), self._holder, published[0])
+                return published
+        raise StorageError("No free file name found")
+
+    def _try(self, name: str) -> Published | None:
+        """None: it has to get another name."""
+        path = self._path(name)
+        for _ in range(_ROUNDS):
+            existing = look(name, self._directory.fd)
+            if existing is None:
+                if self._link(name):
+                    return path, "new"
+                continue
+            with existing:
+                what = verdict(existing, self._wish, path)
+                if what == "other name":
+                    self._holder = self._holder or _described(existing, path)
+                    return None
+                if what != "replace":
+                    return self._keep(existing, path, what)
+                if self._replace(existing, name, path):
+                    return path, "replaced"
+        raise StorageError("The file name changes hands all the time")
+
+    def _path(self, name: str) -> str:
+        return f"{self._directory.path}/{name}"
+
+    def _link(self, name: str) -> bool:
+        """Whether it got the name, which was free."""
+        temporary = self._draft.file()
+        try:
+            temporary.link(self._directory, name)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_NOCLOBBER or self._wish.on_exists not in ("overwrite", "replace-same"):
+                raise
+            # names are given only by overwriting here: what came since we looked is lost
+            temporary.replace(self._publisher.place_for(self._directory), self._directory, name)
+            self._publisher.make_durable(self._directory)
+        else:
+            self._publisher.make_new_durable(self._directory, name, temporary)
+        return True
+
+    def _keep(self, existing: Existing, path: str, what: Literal["kept", "dropped"]) -> Published:
+        if what == "dropped":
+            text = "%s: another content has this name, dropping this one: %s"
+            log.warning(text, self._wish.who(), path)
+        else:
+            log.info("file already exists, keeping it: %s", path)
+        if self._publisher.fsync:
+            existing.flush()  # whoever made it may not have flushed it yet, nor its name
+        self._publisher.make_durable(self._directory)
+        return path, what
+
+    def _replace(self, existing: Existing, name: str, path: str) -> bool:
+        """Whether it took the name of `existing`; else that has lost its name meanwhile."""
+        temporary = self._draft.file()
+        place = self._publisher.place_for(self._directory)
+        handed_over = None
+        if self._wish.on_exists == "replace-same":
+            try:
+                handed_over = temporary.exchange(place, self._directory, name)
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                if error.errno not in NO_EXCHANGE:
+                    raise
+        if handed_over is None:
+            temporary.replace(place, self._directory, name)
+        log.warning("file already exists, overwriting: %s", path)
+        is_predecessor = handed_over is not None and self._is_predecessor(*handed_over, existing, name)
+        try:
+            # If this fails, the sender hears of it and sends again: what has the name is complete.
+            self._publisher.make_durable(self._directory)
+        finally:
+            if handed_over is not None and is_predecessor:
+                _remove(*handed_over)  # not before: until then a power cut may undo the exchange, not this
+        return True
+
+    def _is_predecessor(self, place: Directory, hidden: str, existing: Existing, name: str) -> bool:
+        """Whether what had the name is what ours was to replace; anything else has got a name again."""
+        try:
+            handed = look(hidden, place.fd)
+            if handed is None:
+                return False  # somebody has removed it
+            with handed:
+                if os.path.samestat(handed.status, existing.status) or _is_same(handed, self._wish.content):
+                    return True
+                self._publish_again(place, hidden, handed, name)
+                return False
+        except BaseException:
+            self._give_back(place, hidden, name)
+            raise
+
+    def _publish_again(self, place: Directory, hidden: str, handed: Existing, name: str) -> None:
+        """Files were moved between our look and the exchange: this one has come under the name since."""
+        uid = handed.sop_instance_uid
+        extension = self._publisher.extension
+        names = () if uid is None else marked(name, uid, extension)
+        for other in (*names, *marked(name, secrets.token_bytes(), extension)):
+            with suppress(FileExistsError):
+                rename_noreplace(place.fd, hidden, self._directory.fd, other)
+                text = "%s: %s meanwhile, which is %s now"
+                log.warning(text, self._wish.who(), _described(handed, self._path(name)), self._path(other))
+                return
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+
+    def _give_back(self, place: Directory, hidden: str, name: str) -> None:
+        """Nothing can be done with what was handed over: it gets its name again, and ours is dropped."""
+        try:
+            rename_exchange(place.fd, hidden, self._directory.fd, name)
+            with suppress(FileNotFoundError):
+                status = os.stat(hidden, dir_fd=place.fd, follow_symlinks=False)
+                if os.path.samestat(status, os.fstat(self._draft.file().fd)):
+                    _remove(place, hidden)
+        except OSError as error:
+            log.error("%s: what had the name %s is %s/%s: %s", self._wish.who(), name, place.path, hidden, error)
+
+
+def _described(existing: Existing, path: str) -> str:
+    uid = existing.sop_instance_uid
+    if uid is None:
+        return f"{path} is no DICOM file that can be read"
+    return f"{path} is SOP instance {uid.decode('latin-1')}"
+
+
+def _remove(place: Directory, hidden: str) -> None:
+    try:
+        os.unlink(hidden, dir_fd=place.fd)
+    except OSError as error:
+        log.warning("cannot remove %s, which is swept later: %s", hidden, error)
