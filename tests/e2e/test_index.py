@@ -27,7 +27,7 @@ from support.programs.postgresql import postgresql_server
 from support.programs.receivers import Receiver, Start, run
 from support.protocol.pdus import store_rq
 from support.protocol.raw_sender import RawAssociation
-from support.uids import CT, EXPLICIT_LE
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE
 
 SENDERS = 8
 INSTANCES = 250
@@ -196,7 +196,7 @@ def test_nothing_holds_up_what_comes_after_it(ours: Start, site: Path, url: str,
     receiver = ours("-v", "--no-fsync", "--plugin", "index", "--index-url", url, program=site)
     queue = receiver.output / ".dcmrecv" / "index-queue"
     queue.mkdir(parents=True)
-    poison = ["1.2.666", CT, "1.2.840.10008.1.2", "/archive/poison", 2**70, 1, {}]
+    poison = ["1.2.666", CT, IMPLICIT_LE, "/archive/poison", 2**70, 1, {}]
     (queue / "1-1.jsonl").write_text(json.dumps(poison) + "\n")
     with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
         for number, character_set in enumerate(NO_CHARACTER_SETS):

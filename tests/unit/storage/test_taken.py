@@ -19,17 +19,17 @@ from dcmrecv_core.storage.part10 import file_prefix
 from dcmrecv_core.storage.publish import Publisher
 from dcmrecv_core.storage.temporary import Capabilities
 from support.publishing import HIDDEN, Calls, is_directory, names, publisher, without_links, without_renameat2
+from support.uids import EXPLICIT_LE
 
-EXPLICIT = "1.2.840.10008.1.2.1"
 OURS, OTHER, THIRD = "1.2.3", "1.2.4", "1.2.5"
 
 
 def instance(uid: str, data: bytes = b"data") -> FileContent:
-    return FileContent(file_prefix("1.2", uid, EXPLICIT), (data,))
+    return FileContent(file_prefix("1.2", uid, EXPLICIT_LE), (data,))
 
 
 def whole(uid: str, data: bytes = b"data") -> bytes:
-    return file_prefix("1.2", uid, EXPLICIT) + data
+    return file_prefix("1.2", uid, EXPLICIT_LE) + data
 
 
 def marked(uid: str, start: int = 0) -> str:
