@@ -27,8 +27,8 @@ from dcmrecv_core.api.model import TagLike
 from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.dataset.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
+from dcmrecv_core.dataset.raw_values import raw_value, split_header
 from dcmrecv_core.dataset.stray_delimiters import value_without_strays
-from dcmrecv_core.dataset.values import split_header, value_of
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _LONGEST_CHARACTER_SETS = 1024  # bounds what is cached; all defined terms together have 200 characters
@@ -208,7 +208,7 @@ def _raw(index: DataSetIndex, encoding: Encoding, element: Element, vr: str | No
         BaseTag(element.tag),
         vr,
         element.length,
-        value_of(index, element) if clean else value_without_strays(index, encoding, element),
+        raw_value(index, element) if clean else value_without_strays(index, encoding, element),
         element.value_offset,
         implicit,
         implicit or encoding.little or element.tag >> 16 == _FILE_META,
@@ -219,7 +219,7 @@ def _character_sets(index: DataSetIndex) -> list[str]:
     element = index.get(_SPECIFIC_CHARACTER_SET)
     if element is None or element.length > _LONGEST_CHARACTER_SETS:
         return [DEFAULT]
-    return _codecs_of(value_of(index, element))
+    return _codecs_of(raw_value(index, element))
 
 
 def _convert(raw: RawDataElement, vr: str, character_sets: list[str]) -> Any:

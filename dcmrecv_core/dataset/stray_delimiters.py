@@ -18,7 +18,7 @@ _LENGTH_FIELD = 4  # right before the value of an item, and of a sequence in any
 
 
 def value_without_strays(index: DataSetIndex, encoding: Encoding, element: Element) -> bytes:
-    """As `values.value_of`, without stray delimiters in the sequences of this element. `encoding` is the one that
+    """As `raw_values.raw_value`, without stray delimiters in the sequences of this element. `encoding` is the one that
     `index` was scanned in. Raises OSError if the source cannot be read."""
     length = element.end - element.offset
     data = bytes(index.source.window(element.offset, length)[:length])

@@ -10,6 +10,7 @@ from dcmrecv_core.api.model import ON_EXISTS, Association, Instance, OnExists, R
 from dcmrecv_core.dataset import values
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex
 from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, Encoding
+from dcmrecv_core.dataset.raw_values import read_uid
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.hooks.guards import timer
 from dcmrecv_core.receive import replacement
@@ -179,4 +180,4 @@ def described(association: Association, sop_instance_uid: str) -> str:
 
 def data_set_uids(index: DataSetIndex) -> tuple[str, str]:
     """SOP Class UID (0008,0016) and SOP Instance UID (0008,0018) of the data set, "" where absent or empty."""
-    return values.uid_of(index, 0x00080016), values.uid_of(index, 0x00080018)
+    return read_uid(index, 0x00080016), read_uid(index, 0x00080018)

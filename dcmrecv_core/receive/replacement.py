@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS
+from dcmrecv_core.dataset.raw_values import split_header
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
-from dcmrecv_core.dataset.values import split_header
 from dcmrecv_core.storage.content import FileRange, Piece, piece_length
 
 if TYPE_CHECKING:

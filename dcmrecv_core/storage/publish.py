@@ -142,7 +142,7 @@ class Publisher:
         if on_exists != "replace-same" and (look or on_exists != "overwrite"):
             draft = Draft(self, directory, content)
             try:
-                return TakenName(self, directory, name, draft, Wish(content, on_exists, False, who)).settle()
+                return TakenName(self, directory, name, draft.file, Wish(content, on_exists, False, who)).settle()
             finally:
                 draft.close()
         temporary = content.file()
@@ -177,7 +177,7 @@ class Publisher:
             self.make_new_durable(directory, name, temporary)
             return f"{directory.path}/{name}", "new"
         wish = Wish(content, on_exists, on_exists == "overwrite", who)
-        return TakenName(self, directory, name, Draft(self, directory, content, temporary), wish).settle()
+        return TakenName(self, directory, name, Draft(self, directory, content, temporary).file, wish).settle()
 
     def open_file(self, directory: Directory) -> Temporary:
         """A temporary file that can get a name in `directory`; raises OSError."""

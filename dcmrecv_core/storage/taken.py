@@ -16,17 +16,16 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from dcmrecv_core.api.errors import NameTakenError, StorageError
 from dcmrecv_core.api.model import OnExists
+from dcmrecv_core.storage.directories import Directory
 from dcmrecv_core.storage.existing import Comparable, Existing, identity_of, look
+from dcmrecv_core.storage.hidden import Place
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS, marked, numbered
 from dcmrecv_core.storage.renaming import NO_EXCHANGE, NO_NOCLOBBER, rename_exchange, rename_noreplace
-
-if TYPE_CHECKING:
-    from dcmrecv_core.storage.directories import Directory
-    from dcmrecv_core.storage.publish import Draft, Publisher
+from dcmrecv_core.storage.temporary import Temporary
 
 log = logging.getLogger("dcmrecv.receive")
 
@@ -98,20 +97,39 @@ def _keepable(existing: Existing, content: Comparable) -> Literal["dropped", "ot
     return "dropped"
 
 
+class Output(Protocol):
+    """The output directory, as far as a taken name needs it; `Publisher` is one."""
+
+    fsync: bool
+    extension: str
+
+    def place_for(self, directory: Directory) -> Place:
+        """Where a hidden file for `directory` may stand."""
+
+    def make_durable(self, directory: Directory) -> None:
+        """Flush `directory`."""
+
+    def make_new_durable(self, directory: Directory, name: str, temporary: Temporary) -> None:
+        """Flush `directory`, in which `temporary` has got the free name `name`; if that fails, take the name back."""
+
+
 class TakenName:
     """One instance on its way to a name that is taken, or that is to be looked at first."""
 
-    def __init__(self, publisher: Publisher, directory: Directory, name: str, draft: Draft, wish: Wish) -> None:
-        self._publisher = publisher
+    def __init__(
+        self, output: Output, directory: Directory, name: str, file: Callable[[], Temporary], wish: Wish
+    ) -> None:
+        """`file` returns the file to be named, which it writes when it is first called; it raises OSError."""
+        self._output = output
         self._directory = directory
         self._name = name
-        self._draft = draft
+        self._file = file
         self._wish = wish
         self._holder = ""  # of `_name`, if that is another instance or unreadable
 
     def settle(self) -> Published:
         """Store it, or find out that it is stored. Raises StatusError, OSError."""
-        for name in names_for(self._name, self._wish, self._publisher.extension):
+        for name in names_for(self._name, self._wish, self._output.extension):
             published = self._try(name)
             if published is not None:
                 if name != self._name and self._wish.on_exists != "rename":
@@ -144,7 +162,7 @@ class TakenName:
 
     def _link(self, name: str) -> bool:
         """Whether it got the name, which was free."""
-        temporary = self._draft.file()
+        temporary = self._file()
         try:
             temporary.link(self._directory, name)
         except FileExistsError:
@@ -153,10 +171,10 @@ class TakenName:
             if error.errno not in NO_NOCLOBBER or self._wish.on_exists not in ("overwrite", "replace-same"):
                 raise
             # names are given only by overwriting here: what came since we looked is lost
-            temporary.replace(self._publisher.place_for(self._directory), self._directory, name)
-            self._publisher.make_durable(self._directory)
+            temporary.replace(self._output.place_for(self._directory), self._directory, name)
+            self._output.make_durable(self._directory)
         else:
-            self._publisher.make_new_durable(self._directory, name, temporary)
+            self._output.make_new_durable(self._directory, name, temporary)
         return True
 
     def _keep(self, existing: Existing, path: str, what: Literal["kept", "dropped"]) -> Published:
@@ -165,15 +183,15 @@ class TakenName:
             log.warning(text, self._wish.who(), path)
         else:
             log.info("file already exists, keeping it: %s", path)
-        if self._publisher.fsync:
+        if self._output.fsync:
             existing.flush()  # whoever made it may not have flushed it yet, nor its name
-        self._publisher.make_durable(self._directory)
+        self._output.make_durable(self._directory)
         return path, what
 
     def _replace(self, existing: Existing, name: str, path: str) -> bool:
         """Whether it took the name of `existing`; else that has lost its name meanwhile."""
-        temporary = self._draft.file()
-        place = self._publisher.place_for(self._directory)
+        temporary = self._file()
+        place = self._output.place_for(self._directory)
         handed_over = None
         if self._wish.on_exists == "replace-same":
             try:
@@ -189,7 +207,7 @@ class TakenName:
         is_predecessor = handed_over is not None and self._is_predecessor(*handed_over, existing, name)
         try:
             # If this fails, the sender hears of it and sends again: what has the name is complete.
-            self._publisher.make_durable(self._directory)
+            self._output.make_durable(self._directory)
         finally:
             if handed_over is not None and is_predecessor:
                 _remove(*handed_over)  # not before: until then a power cut may undo the exchange, not this
@@ -213,7 +231,7 @@ class TakenName:
     def _publish_again(self, place: Directory, hidden: str, handed: Existing, name: str) -> None:
         """Files were moved between our look and the exchange: this one has come under the name since."""
         uid = handed.sop_instance_uid
-        extension = self._publisher.extension
+        extension = self._output.extension
         names = () if uid is None else marked(name, uid, extension)
         for other in (*names, *marked(name, secrets.token_bytes(), extension)):
             with suppress(FileExistsError):
@@ -229,7 +247,7 @@ class TakenName:
             rename_exchange(place.fd, hidden, self._directory.fd, name)
             with suppress(FileNotFoundError):
                 status = os.stat(hidden, dir_fd=place.fd, follow_symlinks=False)
-                if os.path.samestat(status, os.fstat(self._draft.file().fd)):
+                if os.path.samestat(status, os.fstat(self._file().fd)):
                     _remove(place, hidden)
         except OSError as error:
             log.error("%s: what had the name %s is %s/%s: %s", self._wish.who(), name, place.path, hidden, error)

@@ -6,7 +6,7 @@ import random
 import zlib
 
 from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.dataset import values
+from dcmrecv_core.dataset import raw_values, values
 from dcmrecv_core.dataset.encodings import (
     DEFLATED_LITTLE,
     ENCAPSULATED_LITTLE,
@@ -61,7 +61,7 @@ def fuzz_values(data: bytes) -> None:
     for tag in list(index.elements)[:20]:
         values.get_value(index, encoding, tag)
         values.get_raw(index, encoding, tag, 10)
-        values.uid_of(index, tag)
+        raw_values.read_uid(index, tag)
     values.get_value(index, encoding, ("ACME 1.1", 0x00290001))
     values.read_header(index, encoding)
 

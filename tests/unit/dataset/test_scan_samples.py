@@ -10,9 +10,10 @@ import pydicom
 import pytest
 
 from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.dataset.raw_values import split_header
 from dcmrecv_core.dataset.scan import encoding_of, scan
 from dcmrecv_core.dataset.sources import MemorySource
-from dcmrecv_core.dataset.values import read_header, split_header
+from dcmrecv_core.dataset.values import read_header
 from support.data.samples import data_set_files, data_set_of
 from support.data.sources import TinySource
 
