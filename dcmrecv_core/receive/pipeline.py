@@ -14,7 +14,7 @@ from dcmrecv_core.api.errors import DataSetError, NameTakenError, StatusError, S
 from dcmrecv_core.api.model import Association, Discard, ReceiveResult, Refuse, Warn
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import encoding_of
-from dcmrecv_core.dataset.header_runs import KnownStretches
+from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.walker import MAX_ELEMENTS
@@ -87,7 +87,7 @@ class Receiver:
             on_duplicate=settings.on_duplicate,
         )
         self.buffer = bytearray(SPOOL_SIZE)
-        self.stretches = KnownStretches()
+        self.header_runs = KnownHeaderRuns()
 
     def begin(
         self, association: Association, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
@@ -243,7 +243,7 @@ class Reception:
             if not self._spool.size:
                 raise DataSetError("No data set")
             return None
-        index = scan(self._spool.source(), self._encoding, whole=True, known=self._receiver.stretches)
+        index = scan(self._spool.source(), self._encoding, whole=True, known=self._receiver.header_runs)
         if index.warnings and self._receiver.settings.strict:
             raise StatusError(DOES_NOT_MATCH, index.warnings[0], index.offending)
         for warning in index.warnings:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dcmrecv_core.dataset.elements import DataSetIndex
     from dcmrecv_core.dataset.encodings import Encoding
-    from dcmrecv_core.dataset.sources import Source
+    from dcmrecv_core.dataset.sources import ByteSource
 
 _WINDOW = 256 * 1024
 _FIRST_PIXEL_DATA_TAG = min(PIXEL_DATA_TAGS)
@@ -108,7 +108,7 @@ def _deflate(parts: Iterator[bytes] | list[bytes]) -> bytes:
     return data + b"\0" if len(data) % 2 else data
 
 
-def _flatten(parts: list[bytes | Received], source: Source) -> Iterator[bytes]:
+def _flatten(parts: list[bytes | Received], source: ByteSource) -> Iterator[bytes]:
     for part in parts:
         if isinstance(part, bytes):
             yield part

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
-from dcmrecv_core.dataset.sources import FileSource, MemorySource, Source
+from dcmrecv_core.dataset.sources import ByteSource, FileSource, MemorySource
 from dcmrecv_core.storage.spool import write_all
 from dcmrecv_core.storage.temporary import Temporary
 
@@ -57,13 +57,13 @@ def _copy_range(target: int, piece: FileRange) -> None:
         left -= copied
 
 
-def source_of(pieces: Sequence[Piece]) -> Source:
+def source_of(pieces: Sequence[Piece]) -> ByteSource:
     """The pieces as what the walker reads."""
     sources = [_source_of_one(piece) for piece in pieces]
     return sources[0] if len(sources) == 1 else _Joined(sources)
 
 
-def _source_of_one(piece: Piece) -> Source:
+def _source_of_one(piece: Piece) -> ByteSource:
     if isinstance(piece, FileRange):
         return FileSource(piece.fd, piece.offset, piece.length)
     return MemorySource(memoryview(piece))
@@ -72,7 +72,7 @@ def _source_of_one(piece: Piece) -> Source:
 class _Joined:
     """Several sources one behind the other."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[ByteSource]) -> None:
         self._sources = sources
         self.size = sum(source.size for source in sources)
 

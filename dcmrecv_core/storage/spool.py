@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from dcmrecv_core.api.errors import StorageError
-from dcmrecv_core.dataset.sources import FileSource, MemorySource, Source
+from dcmrecv_core.dataset.sources import ByteSource, FileSource, MemorySource
 
 _IOV_MAX = 1024
 """Buffers that one writev takes (Linux UIO_MAXIOV, the minimum of most other systems)."""
@@ -92,7 +92,7 @@ class Spool:
             raise ValueError("The data set is in a file")
         return self._buffer[: self.size]
 
-    def source(self) -> Source:
+    def source(self) -> ByteSource:
         """What the walker reads it from; valid until `close`."""
         in_memory = self._buffer[: self._in_memory]
         if self.fd is None:

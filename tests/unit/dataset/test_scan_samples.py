@@ -20,7 +20,7 @@ from support.data.sources import TinySource
 BROKEN = {"MR_truncated.dcm", "rtplan_truncated.dcm", "DICOMDIR-nooffset"}  # all end too early
 REMARKABLE = {
     "SC_rgb_jpeg.dcm": ["Implicit VR, against the transfer syntax"],
-    "image_dfl.dcm": ["8 bytes behind the deflated stream"],
+    "image_dfl.dcm": ["8 bytes after the deflated stream"],
     "nested_priv_SQ.dcm": ["(0001,0002) at 72: Odd length 9"],
 }
 FILES = data_set_files()

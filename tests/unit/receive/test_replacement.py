@@ -310,9 +310,9 @@ def test_zeros_after_the_last_element_stay(tmp_path: Path, syntax: str) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (encode([*HEAD, HEAD[-1], PIXEL_DATA], EXPLICIT_LITTLE), r"\(0028,0011\) is there twice"),
+        (encode([*HEAD, HEAD[-1], PIXEL_DATA], EXPLICIT_LITTLE), r"\(0028,0011\) occurs twice"),
         (encode([*HEAD, PIXEL_DATA], IMPLICIT_LITTLE), "implicit VR"),
-        (encode([*HEAD, LOWER, *HEAD[:3], PIXEL_DATA], EXPLICIT_LITTLE), "more than 9 elements|is there twice"),
+        (encode([*HEAD, LOWER, *HEAD[:3], PIXEL_DATA], EXPLICIT_LITTLE), "more than 9 elements|occurs twice"),
         (data_set(*(Node(0x00091001 + n, "UN", b"") for n in range(9))), "more than 9 elements"),
         (data_set(*(Node(0x00091001 + n, "SQ", []) for n in range(9))), "more than 9 elements"),
     ],
