@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.api.errors import HookFailure, StorageError
-from dcmrecv_core.storage.directories import Directories, inside
+from dcmrecv_core.storage.directories import Directories, split_path
 from support.publishing import Calls
 
 NOBODY = 65534
@@ -28,7 +28,7 @@ def test_missing_directories_are_made(tmp_path: Path) -> None:
     directory = Directories(str(root)).get(("a", "b"))
     assert same(directory.fd, root / "a" / "b")
     assert directory.path == f"{root}/a/b"
-    assert not directory.foreign
+    assert not directory.on_other_mount
 
 
 def test_mode_is_that_of_the_umask(tmp_path: Path) -> None:
@@ -230,11 +230,11 @@ def test_two_processes_make_one_directory(tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_paths_inside(path: str, place: tuple[tuple[str, ...], str]) -> None:
-    assert inside(path, "out") == place
+    assert split_path(path, "out") == place
 
 
 def test_absolute_paths_inside() -> None:
-    assert inside("/data/out/a/x", "/data/out") == (("a",), "x")
+    assert split_path("/data/out/a/x", "/data/out") == (("a",), "x")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_absolute_paths_inside() -> None:
 )
 def test_paths_that_lead_elsewhere(path: str) -> None:
     with pytest.raises(HookFailure):
-        inside(path, "/data/out")
+        split_path(path, "/data/out")
 
 
 def test_a_relative_root_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
