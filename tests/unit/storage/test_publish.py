@@ -61,7 +61,7 @@ def unnamed(directory: Path) -> list[str]:
 def test_what_was_prepared_is_used_once(tmp_path: Path, calls: Calls) -> None:
     place = publisher(tmp_path)
     place.open_spare()
-    assert unnamed(tmp_path) == []  # nobody knows where
+    assert unnamed(tmp_path) == []  # its directory is not known yet
     place.publish((), "first", "overwrite", content())
     place.open_spare()
     place.open_spare()
@@ -232,7 +232,7 @@ def test_a_name_that_is_too_long(tmp_path: Path, kind: Capabilities, on_exists: 
 
 
 def test_a_name_that_cannot_be_looked_up(tmp_path: Path, calls: Calls) -> None:
-    """Nobody knows then whether it is free."""
+    """Then it is not known whether the name is free."""
     place = publisher(tmp_path)
     place.publish((), "a", "overwrite", content(b"old"))
     calls.fail("stat", errno.EIO, lambda path, **more: path == "a")
@@ -365,7 +365,7 @@ def test_a_failed_flush_of_the_directory(tmp_path: Path, calls: Calls) -> None:
     assert (tmp_path / "old").read_bytes() == stored()
 
 
-def test_a_failed_flush_takes_back_nobody_elses_file(tmp_path: Path, calls: Calls) -> None:
+def test_a_failed_flush_removes_no_other_file(tmp_path: Path, calls: Calls) -> None:
     """Another process has overwritten what is new, and perhaps its sender has heard of success."""
 
     def overwritten(fd: int) -> bool:
@@ -507,7 +507,7 @@ def test_what_is_above_the_output_directory_may_be_closed_to_us(tmp_path: Path, 
 
 @pytest.mark.parametrize("capabilities", [Capabilities(), HIDDEN], ids=["unnamed", "hidden"])
 def test_hidden_files_have_lost_their_directory(tmp_path: Path, capabilities: Capabilities) -> None:
-    """It is made again, and nobody's open directory is mistaken for another meanwhile."""
+    """It is made again, and no open directory is mistaken for another meanwhile."""
     place = publisher(tmp_path, capabilities=capabilities)
     place.publish(("d",), "a", "overwrite", content(b"old"))
     place.publish(("d",), "a", "overwrite", content(b"older"))

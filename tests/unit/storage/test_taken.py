@@ -322,7 +322,7 @@ def test_what_is_there_cannot_be_read(tmp_path: Path, calls: Calls) -> None:
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
 def test_what_is_there_cannot_be_opened_now(tmp_path: Path, calls: Calls, code: int) -> None:
-    """Then nobody knows whose it is, and in a moment the sender may ask again."""
+    """Then its owner is not known, and the sender may ask again in a moment."""
     place = publisher(tmp_path)
     store(place, OURS)
     calls.fail("open", code, lambda path, *rest, **more: path == "a.dcm")
