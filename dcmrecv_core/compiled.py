@@ -10,7 +10,7 @@ import os
 
 __all__ = ["AVAILABLE", "DISTRIBUTIONS", "dataset", "messages"]
 
-INTERFACE = 1
+INTERFACE = 2
 """What the parts have to say of themselves: those of another release may expect or yield something else."""
 
 try:

@@ -1,7 +1,7 @@
 """Which Python codecs a Specific Character Set (0008,0005) means (PS3.3 C.12.1.1.2).
 
-Only character sets of the standard count. What a sender writes is never looked up among Python's codecs, for these have
-`hex`, `idna` and `undefined` among them, which are no character sets and fail in ways of their own.
+Only character sets of the standard count. A sender's value is never looked up among Python's codecs, because some of
+those (`hex`, `idna`, `undefined`) are not character sets and fail in other ways.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 
 DEFAULT = "iso8859"
-"""The default repertoire, ISO-IR 6. It has no characters above 7FH, but bytes from 80H on do come; as Latin-1 each of
-them stays another one."""
+"""The default repertoire, ISO-IR 6. It has no characters above 7FH, but senders use bytes from 80H on; as Latin-1 they
+stay different from each other."""
 
-# The single-byte sets, by their registration number; each is a value of its own and a code extension
+# The single-byte sets, by their registration number; each can be the only set or a code extension
 # (tables C.12-2 and C.12-3).
 _SINGLE_BYTE = {
     6: DEFAULT,
@@ -31,7 +31,7 @@ _SINGLE_BYTE = {
 }
 
 _ALONE = {"ISO_IR 192": "UTF8", "GB18030": "GB18030", "GBK": "GBK"}
-"""Those that no code extension goes with (table C.12-5)."""
+"""Those that allow no code extensions (table C.12-5)."""
 
 _TERMS = {
     "": DEFAULT,
@@ -43,7 +43,7 @@ _TERMS = {
     "ISO 2022 IR 149": "euc_kr",
     "ISO 2022 IR 159": "iso2022_jp_2",
     **_ALONE,
-    # no terms of the standard, but what senders write for them
+    # not terms of the standard, but senders write them
     "ISO 2022 GBK": "GBK",
     "ISO 2022 58": "GB2312",
     "GB2312": "GB2312",
@@ -62,9 +62,9 @@ _MOST_TERMS = 32  # more than are defined
 def codecs_of(specific_character_set: str | bytes) -> list[str]:
     """The Python codecs for text under this value of Specific Character Set, as pydicom's `decode_bytes` takes them.
 
-    The first one is for text without escape sequences, the others are those that escape sequences may switch to. An
-    unknown term means the default repertoire, with bytes from 80H on as Latin-1, so that they stay apart. Common
-    misspellings (`ISO-IR 100`, `UTF-8`) are understood. Raises nothing, and never returns an empty list.
+    The first codec is for text without escape sequences; escape sequences may switch to the others. An unknown term
+    means the default repertoire, with bytes from 80H on as Latin-1, so that they stay different. Common misspellings
+    (`ISO-IR 100`, `UTF-8`) are understood. Raises nothing, and never returns an empty list.
     """
     if isinstance(specific_character_set, bytes):
         specific_character_set = specific_character_set.decode("latin-1")
@@ -76,7 +76,7 @@ def codecs_of(specific_character_set: str | bytes) -> list[str]:
 
 
 def codec_of(term: str) -> str:
-    """The Python codec of one defined term, that of the default repertoire for an unknown one."""
+    """The Python codec of one term; for an unknown term, the codec of the default repertoire."""
     codec = _TERMS.get(term)
     if codec is None and len(term) <= _LONGEST_TERM:
         codec = _TERMS.get(_corrected(term.upper()))
@@ -84,7 +84,7 @@ def codec_of(term: str) -> str:
 
 
 def _corrected(term: str) -> str:
-    """The defined term for a misspelt one, which is in capitals."""
+    """The defined term for a misspelt one in capitals."""
     if match := _MISSPELT.fullmatch(term):
         extension, number = match.groups()
         return f"ISO 2022 IR {int(number)}" if extension else f"ISO_IR {int(number)}"

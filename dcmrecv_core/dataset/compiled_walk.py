@@ -12,21 +12,20 @@ from dcmrecv_core.dataset.sources import MemorySource
 
 
 def fill(index: DataSetIndex, encoding: Encoding) -> bool:
-    """Fill the index, if the whole data set is in memory and there is nothing to remark on it; false if not, with
-    nothing filled. What there is then is one stretch."""
+    """Fill the index with one run, if the whole data set is in memory and needs no warning; else return False."""
     source = index.source
     if not compiled.AVAILABLE or not isinstance(source, MemorySource):
         return False
-    elements = compiled.dataset.walk(source.view, _layout(encoding), encoding.encapsulated, walker.MAX_ELEMENTS)
+    elements = compiled.dataset.walk(source.view, _header_format(encoding), encoding.encapsulated, walker.MAX_ELEMENTS)
     if elements is None:
         return False
-    index.add(0, elements)
+    index.add_run(0, elements)
     index.has_pixel_data = elements.pixel_offset >= 0
     index.pixel_offset = elements.pixel_offset if index.has_pixel_data else source.size
     return True
 
 
 @cache
-def _layout(encoding: Encoding) -> compiled.dataset.Layout:
+def _header_format(encoding: Encoding) -> compiled.dataset.HeaderFormat:
     sequences = frozenset() if encoding.explicit else sequence_tags()
-    return compiled.dataset.Layout(encoding.explicit, encoding.little, SHORT_VRS, LONG_VRS, sequences)
+    return compiled.dataset.HeaderFormat(encoding.explicit, encoding.little, SHORT_VRS, LONG_VRS, sequences)

@@ -1,10 +1,10 @@
-"""From bytes to values, with pydicom's converters; `values.py` loads this when it is needed.
+"""From bytes to values, by pydicom's converters; `values.py` loads this module when it is needed.
 
-What the sender wrote is passed on even where it breaks the rules of its VR: pydicom's judgement on values that it
-reads, and its log, are switched off for the process (a plugin may switch them on again), because they carry patient
-data and, unescaped, control characters to stderr. A value that does not convert comes as bytes, and a Specific
-Character Set means what `character_sets.py` says; both hold for all that pydicom reads in this process, for the items
-of a sequence are read by pydicom alone.
+What the sender wrote is passed on even if it breaks the rules of its VR. pydicom's validation of values that it reads,
+and its log, are switched off for the process (a plugin may switch them on again), because they would write patient data
+and unescaped control characters to stderr. A value that cannot be converted is returned as bytes, and
+`character_sets.py` says what a Specific Character Set means. Both hold for all that pydicom reads in this process,
+because pydicom itself reads the items of a sequence.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from dcmrecv_core.api.model import TagLike
 from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.dataset.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
+from dcmrecv_core.dataset.raw_values import raw_value, split_header
 from dcmrecv_core.dataset.stray_delimiters import value_without_strays
-from dcmrecv_core.dataset.values import split_header, value_of
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
-_LONGEST_CHARACTER_SETS = 1024  # bounds what is cached; all defined terms together have 200 characters
-_LONGEST_CREATOR = 1024  # 64 characters; what is longer names no block
-_COMMAND, _FILE_META = 0x0000, 0x0002  # groups that are no data set's
-_TELLING_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
+_LONGEST_CHARACTER_SETS = 1024  # limits the cache; all defined terms together have 200 characters
+_LONGEST_CREATOR = 1024  # a creator has 64 characters at most; a longer value is none
+_COMMAND, _FILE_META = 0x0000, 0x0002  # groups that do not belong to a data set
+_CERTAIN_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
 
 _codecs_of = lru_cache(maxsize=64)(codecs_of)
 
 
 class _Terms(dict[str, str]):
-    """pydicom's table of character sets: what is not in it is not looked up among Python's codecs."""
+    """pydicom's table of character sets, which would look up an unknown term among Python's codecs."""
 
     def __missing__(self, term: object) -> str:
         return codec_of(term.strip(" \0")) if isinstance(term, str) else DEFAULT
@@ -54,14 +54,14 @@ def _convert_any(
     ds: Dataset | None = None,
     **kwargs: Any,
 ) -> None:
-    """As pydicom's hook `raw_element_value`, but total and without warnings of bytes and escape sequences that the
-    character set does not have.
+    """As pydicom's hook `raw_element_value`, but it never fails, and does not warn of bytes and escape sequences that
+    the character set does not have.
 
-    A value that does not convert becomes bytes of VR OB: pydicom would take an element of UN for what its dictionary
-    says.
+    A value that cannot be converted becomes bytes of VR OB, not UN: pydicom would replace UN by the VR of its
+    dictionary.
     """
     if isinstance(encoding, list) and len(encoding) > 1:
-        encoding = list(dict.fromkeys(encoding))  # each of them is tried: an item may name one a thousand times
+        encoding = list(dict.fromkeys(encoding))  # pydicom tries each: an item may name one a thousand times
     try:
         if " or " in data["VR"] and ds is not None:
             unresolved = DataElement(raw.tag, data["VR"], raw.value, already_converted=True)
@@ -74,9 +74,9 @@ def _convert_any(
                 warnings.simplefilter("ignore")
                 raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
     except MemoryError:
-        raise  # of a worker that has to end
+        raise  # the worker has to end
     except Exception:
-        # Converters raise whatever Python does on the way: ValueError, struct.error, OverflowError, RecursionError ...
+        # Converters let any exception through: ValueError, struct.error, OverflowError, RecursionError ...
         data["VR"], data["value"] = "OB", raw.value
 
 
@@ -88,7 +88,7 @@ def _look_up(
     ds: Dataset | None = None,
     **kwargs: Any,
 ) -> None:
-    """As pydicom's hook `raw_element_vr`, without its warning of elements that the dictionary does not know."""
+    """As pydicom's hook `raw_element_vr`, without its warning about elements that are not in the dictionary."""
     if raw.VR is not None or raw.tag.is_private or not raw.tag.element:
         raw_element_vr(raw, data, encoding=encoding, ds=ds, **kwargs)
         return
@@ -115,10 +115,10 @@ def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default
     if found is None or not found.length:
         return default
     vr = found.vr
-    if vr not in _TELLING_VRS:
+    if vr not in _CERTAIN_VRS:
         vr = _look_up_vr(index, encoding, found)
     if " or " in vr:
-        # Which of them holds depends on other elements (PS3.6 section 6), which pydicom looks at in a Dataset.
+        # Which VR holds depends on other elements (PS3.6 section 6), which pydicom reads from a Dataset.
         resolved = read_header(index, encoding).get(tag)
         if resolved is not None:
             return resolved.value
@@ -135,9 +135,9 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
         if element.tag >> 16 in (_COMMAND, _FILE_META):
             continue
         implicit = not element.vr
-        is_plain = element.vr in _TELLING_VRS and element.length != UNDEFINED_LENGTH
+        is_plain = element.vr in _CERTAIN_VRS and element.length != UNDEFINED_LENGTH
         raw = _raw(index, encoding, element, element.vr if is_plain else _declared_vr(element))
-        # pydicom would write a raw value back as it is, but this one is not in the encoding of the data set.
+        # pydicom would write a raw value back unchanged, but this one is not in the encoding of the data set.
         own_encoding = element.vr == "UN" and _holds_items(element)
         elements[raw.tag] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw
     dataset = Dataset(elements)
@@ -171,7 +171,7 @@ def _creator(index: DataSetIndex, encoding: Encoding, tag: int) -> str:
 
 
 def _look_up_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> str:
-    """The VR of an element that does not say it (implicit VR, UN) or says an unknown one (PS3.5 section 6.2.2)."""
+    """The VR of an element that has none (implicit VR), or UN, or an unknown one (PS3.5 section 6.2.2)."""
     tag = BaseTag(element.tag)
     if _holds_items(element):
         return "SQ"
@@ -187,16 +187,16 @@ def _look_up_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> st
 
 
 def _holds_items(element: Element) -> bool:
-    """Whether an element whose VR does not say so is a sequence: only those and pixel data have no defined length."""
+    """Whether an element without a VR, or of UN, is a sequence: only those and pixel data have undefined length."""
     return element.length == UNDEFINED_LENGTH and element.vr in ("", "UN") and element.tag not in PIXEL_DATA_TAGS
 
 
 def _declared_vr(element: Element) -> str | None:
-    """What pydicom should take as VR as read; None lets it look the element up."""
+    """The VR that pydicom is told was read; None makes it look up the element."""
     if _holds_items(element):
         return "SQ"
     if element.vr:
-        return element.vr if element.vr in _TELLING_VRS else "UN"
+        return element.vr if element.vr in _CERTAIN_VRS else "UN"
     return None
 
 
@@ -208,7 +208,7 @@ def _raw(index: DataSetIndex, encoding: Encoding, element: Element, vr: str | No
         BaseTag(element.tag),
         vr,
         element.length,
-        value_of(index, element) if clean else value_without_strays(index, encoding, element),
+        raw_value(index, element) if clean else value_without_strays(index, encoding, element),
         element.value_offset,
         implicit,
         implicit or encoding.little or element.tag >> 16 == _FILE_META,
@@ -219,13 +219,13 @@ def _character_sets(index: DataSetIndex) -> list[str]:
     element = index.get(_SPECIFIC_CHARACTER_SET)
     if element is None or element.length > _LONGEST_CHARACTER_SETS:
         return [DEFAULT]
-    return _codecs_of(value_of(index, element))
+    return _codecs_of(raw_value(index, element))
 
 
 def _convert(raw: RawDataElement, vr: str, character_sets: list[str]) -> Any:
     data: dict[str, Any] = {"VR": vr}
     try:
         hooks.raw_element_value(raw, data, encoding=character_sets, ds=None, **hooks.raw_element_kwargs)
-    except Exception:  # of a hook that a plugin has registered in the place of ours
+    except Exception:  # a plugin may have registered another hook instead of ours
         return raw.value
     return data["value"]

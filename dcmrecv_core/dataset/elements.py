@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Any, NamedTuple, Protocol
 
-from dcmrecv_core.dataset.sources import Source
+from dcmrecv_core.dataset.sources import ByteSource
 
 PIXEL_DATA_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """Float, Double Float and (integer) Pixel Data (PS3.3 C.7.6.24, C.7.6.25, C.7.6.3)."""
 
 
 class Element(NamedTuple):
-    """Where a top-level element is. `end` is behind the value and its delimiter, if `length` is undefined."""
+    """Where a top-level element is. `end` is after the value and, if `length` is undefined, its delimiter."""
 
     tag: int
     vr: str
@@ -25,7 +25,7 @@ class Element(NamedTuple):
 
 
 PlainElement = tuple[int, str, int, int, int, int]
-"""An `Element` before it is one: the walker makes hundreds for each that is looked at, at a third of the cost."""
+"""The fields of an `Element`. The walker makes a tuple, at a third of the cost: of hundreds few are ever used."""
 
 
 Span = tuple[int, int]
@@ -33,7 +33,7 @@ Span = tuple[int, int]
 
 
 class PlainElements(Protocol):
-    """Elements by tag, as far as an index needs them."""
+    """A mapping of elements by tag, as far as an index needs it."""
 
     def get(self, tag: int, /) -> PlainElement | None: ...
 
@@ -44,8 +44,8 @@ class PlainElements(Protocol):
     def __len__(self) -> int: ...
 
 
-class KnownElements(Protocol):
-    """Top-level elements that came one behind the other, from the tag `first` to the tag `last`."""
+class ElementRun(Protocol):
+    """Consecutive top-level elements, from the tag `first` to the tag `last`."""
 
     @property
     def first(self) -> int: ...
@@ -57,8 +57,8 @@ class KnownElements(Protocol):
     def elements(self) -> PlainElements: ...
 
 
-class Stretch:
-    """Top-level elements that came one behind the other, with all that is in them. Offsets are from its start."""
+class HeaderRun:
+    """Consecutive top-level elements with all headers in them. Offsets count from the start of the run."""
 
     __slots__ = ("elements", "first", "headers", "last", "length", "spans", "unpack")
 
@@ -69,11 +69,11 @@ class Stretch:
         """Tags."""
         self.length = elements[-1][5]
         self.spans = spans
-        """Where all headers are, those of items, nested elements and delimiters too."""
+        """Where all headers are, including those of items, nested elements and delimiters."""
         self.headers = headers
         """Their bytes."""
         self.unpack = _picker(spans)
-        """Picks the bytes at `spans` out of a buffer, from an offset on."""
+        """Takes the bytes at `spans` out of a buffer, from an offset on."""
 
 
 def _picker(spans: Sequence[Span]) -> Callable[[Any, int], tuple[bytes, ...]]:
@@ -86,80 +86,79 @@ def _picker(spans: Sequence[Span]) -> Callable[[Any, int], tuple[bytes, ...]]:
 
 
 class DataSetIndex:
-    """The top-level elements of a data set and what was odd about it."""
+    """The top-level elements of a data set, and the warnings about it."""
 
     __slots__ = (
+        "count_in_runs",
         "found",
         "has_pixel_data",
         "obstacle",
         "offending",
         "overflow",
         "pixel_offset",
-        "recognised",
-        "recognised_count",
+        "runs",
         "source",
         "strays_in_sequences",
         "warnings",
     )
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteSource) -> None:
         self.found: dict[int, PlainElement] = {}
-        """By tag, those that were looked at one by one; of repeated elements the first."""
-        self.recognised: list[tuple[int, KnownElements]] = []
-        """The others, as stretches with the offsets where they begin."""
-        self.recognised_count = 0
+        """By tag, the elements that were read one by one; of repeated elements the first."""
+        self.runs: list[tuple[int, ElementRun]] = []
+        """The other elements, in runs, each with the offset where it begins."""
+        self.count_in_runs = 0
         self.pixel_offset = 0
         """Offset of the first pixel data element's header, else where the elements end."""
         self.source = source
-        """What all offsets refer to: the source that was scanned, or its inflated view."""
+        """All offsets are in this source: the one that was scanned, or its inflated view."""
         self.warnings: list[str] = []
         self.offending: tuple[int, ...] = ()
         """The tag that the first warning is about, if it is about one."""
         self.has_pixel_data = False
         """Whether there are pixel data (`PIXEL_DATA_TAGS`) at top level."""
         self.strays_in_sequences = False
-        """Within sequences there are delimiters that end nothing (see `stray_delimiters.py`)."""
+        """Some delimiters within sequences end nothing (see `stray_delimiters.py`)."""
         self.overflow = False
         """There are more elements than an index keeps."""
         self.obstacle = ""
-        """Why what precedes the pixel data cannot be replaced without losing some of it; "" if it can."""
+        """Why the elements before the pixel data cannot be replaced without loss; "" if they can."""
 
     def __len__(self) -> int:
-        return len(self.found) + self.recognised_count
+        return len(self.found) + self.count_in_runs
 
     def __contains__(self, tag: int) -> bool:
-        return tag in self.found or any(tag in stretch.elements for _, stretch in self.recognised)
+        return tag in self.found or any(tag in run.elements for _, run in self.runs)
 
-    def add(self, start: int, stretch: KnownElements) -> None:
-        """`stretch` is at `start`."""
-        self.recognised.append((start, stretch))
-        self.recognised_count += len(stretch.elements)
+    def add_run(self, start: int, run: ElementRun) -> None:
+        self.runs.append((start, run))
+        self.count_in_runs += len(run.elements)
 
     def get(self, tag: int) -> Element | None:
-        """The element with this tag, None if there is none."""
+        """The element with this tag, None if it is absent."""
         found = self.find(tag)
         return None if found is None else _moved(found[1], found[0])
 
     def find(self, tag: int) -> tuple[int, PlainElement] | None:
-        """The same before it is made: what to add to its offsets, and the element."""
+        """As `get`, without making an `Element`: returns what to add to the offsets, and the fields."""
         plain = self.found.get(tag)
         if plain is not None:
             return 0, plain
-        for start, stretch in self.recognised:
-            if stretch.first <= tag <= stretch.last:
-                plain = stretch.elements.get(tag)
+        for start, run in self.runs:
+            if run.first <= tag <= run.last:
+                plain = run.elements.get(tag)
                 if plain is not None:
                     return start, plain
         return None
 
     @property
     def elements(self) -> dict[int, Element]:
-        """All of them, by tag, in the order in which they came, made anew."""
+        """A new dictionary of all elements by tag, in the order of the data set."""
         elements = [Element._make(plain) for plain in self.found.values()]
-        for start, stretch in self.recognised:
-            plains = stretch.elements.values()
+        for start, run in self.runs:
+            plains = run.elements.values()
             elements += [_moved(plain, start) for plain in plains] if start else map(Element._make, plains)
-        if elements and len(self.recognised) + bool(self.found) > 1:
+        if elements and len(self.runs) + bool(self.found) > 1:
             elements.sort(key=_offset)
         return {element.tag: element for element in elements}
 

@@ -1,4 +1,4 @@
-"""How data sets are laid out in bytes: transfer syntaxes and element headers (PS3.5 sections 7, 10 and annex A)."""
+"""How data sets are encoded: transfer syntaxes and element headers (PS3.5 sections 7, 10 and annex A)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _ENCODINGS = {
     f"{_STANDARD}.5": ENCAPSULATED_LITTLE,
     # Deflated image frames: only the fragments are deflated, not the data set (PS3.5 A.4).
     f"{_STANDARD}.8.1": ENCAPSULATED_LITTLE,
-    # GE's own: implicit VR little endian, only the pixel values are big endian.
+    # private, of GE: implicit VR little endian, only the pixel values are big endian
     "1.2.840.113619.5.2": IMPLICIT_LITTLE,
 }
 # JPEG, JPEG-LS, JPEG 2000, MPEG, HEVC, JPEG XL, HTJ2K and their fragmentable kinds (PS3.5 A.4).
@@ -67,12 +67,12 @@ _ENCODINGS.update((f"{_STANDARD}.7.{number}", EXPLICIT_LITTLE) for number in ran
 
 
 def encoding_of(transfer_syntax_uid: str) -> Encoding | None:
-    """The encoding of a transfer syntax; None for unknown ones and those that are no DICOM encoding (MIME, XML)."""
+    """The encoding of a transfer syntax; None for unknown ones and those that are not DICOM encodings (MIME, XML)."""
     return _ENCODINGS.get(transfer_syntax_uid)
 
 
-class Layout(NamedTuple):
-    """How element headers are read: prepared unpackers, and VRs by the number that `header` yields for them."""
+class HeaderFormat(NamedTuple):
+    """How to read element headers: prepared unpackers, and VRs by the number that `header` yields for them."""
 
     explicit: bool
     little: bool
@@ -83,17 +83,17 @@ class Layout(NamedTuple):
     length32: Callable[[Any, int], tuple[int, ...]]
     short: dict[int, str]
     plain_long: dict[int, str]
-    """The long ones but SQ."""
+    """The long ones except SQ."""
     known: dict[int, str]
 
 
-def _layout(order: str, *, explicit: bool) -> Layout:
+def _header_format(order: str, *, explicit: bool) -> HeaderFormat:
     number = Struct(order + "H").unpack
 
     def by_number(vrs: frozenset[str]) -> dict[int, str]:
         return {number(vr.encode())[0]: vr for vr in vrs}
 
-    return Layout(
+    return HeaderFormat(
         explicit=explicit,
         little=order == "<",
         header=Struct(order + ("HHHH" if explicit else "HHI")).unpack_from,
@@ -105,16 +105,16 @@ def _layout(order: str, *, explicit: bool) -> Layout:
     )
 
 
-IMPLICIT_LAYOUT = _layout("<", explicit=False)
-EXPLICIT_LAYOUT = _layout("<", explicit=True)
-BIG_ENDIAN_LAYOUT = _layout(">", explicit=True)
+IMPLICIT_HEADERS = _header_format("<", explicit=False)
+EXPLICIT_HEADERS = _header_format("<", explicit=True)
+BIG_ENDIAN_HEADERS = _header_format(">", explicit=True)
 
 
-def layout_of(encoding: Encoding) -> Layout:
-    """The header layout of an encoding."""
+def header_format_of(encoding: Encoding) -> HeaderFormat:
+    """The format of element headers in an encoding."""
     if not encoding.explicit:
-        return IMPLICIT_LAYOUT
-    return EXPLICIT_LAYOUT if encoding.little else BIG_ENDIAN_LAYOUT
+        return IMPLICIT_HEADERS
+    return EXPLICIT_HEADERS if encoding.little else BIG_ENDIAN_HEADERS
 
 
 @cache

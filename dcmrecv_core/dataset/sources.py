@@ -1,7 +1,7 @@
 """Where the walker reads a data set from: memory, a spooled file, or the inflated view of either.
 
-Everything is read through windows: a file is never mapped (an I/O error on a mapped page kills the process, one from
-pread is an exception), and deflated data are never inflated as a whole.
+Everything is read through windows. A file is never mapped, because an I/O error on a mapped page kills the process and
+one from pread is an exception. Deflated data are never inflated as a whole.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Protocol
 from dcmrecv_core.api.errors import DataSetError
 
 UNKNOWN_SIZE = 1 << 62
-"""`size` of inflated data until their end was seen; more than any offset."""
+"""`size` of inflated data until their end is reached; more than any offset."""
 
 _FILE_WINDOW = 16 * 1024
 _INFLATED_WINDOW = 256 * 1024
 _DEFLATED_CHUNK = 16 * 1024  # small: zlib copies what it has not consumed yet at each step
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Bytes of one data set, addressed by offsets from its start."""
 
     @property
@@ -78,16 +78,16 @@ class FileSource:
 class InflatedSource:
     """The inflated view of a deflated data set (PS3.5 A.5: a raw RFC 1951 stream, perhaps padded to even length).
 
-    Holds two windows at most: the current one and the first, so that values near the start, which is where
-    identifying attributes are, can be read at any time. Other steps back inflate from the start again.
+    Holds two windows at most: the current one, and the first one, where identifying attributes are. A step back to any
+    other offset inflates from the start again.
     """
 
-    def __init__(self, deflated: Source) -> None:
+    def __init__(self, deflated: ByteSource) -> None:
         self._deflated = deflated
         self._head = b""
         self.size = UNKNOWN_SIZE
         self.trailing = 0
-        """Bytes behind the deflated stream, known when `size` is."""
+        """Bytes after the deflated stream, known when `size` is."""
         self._rewind()
 
     def _rewind(self) -> None:
@@ -108,7 +108,7 @@ class InflatedSource:
         return view if len(view) >= length else self._gather(offset, length)
 
     def _gather(self, offset: int, length: int) -> memoryview:
-        """A window made of several, for what lies across their borders or is larger than one."""
+        """A window made of several, for a value that crosses their borders or is larger than one."""
         parts = [self._window[offset - self._start :]]
         gathered = len(parts[0])
         while gathered < length and self._advance():
@@ -119,7 +119,7 @@ class InflatedSource:
         return memoryview(self._window)
 
     def _advance(self) -> bool:
-        """Replace the window by the next one; False at the end of the stream, where the last one stays."""
+        """Replace the window by the next one; at the end of the stream keep the last one and return False."""
         inflated = self._inflate()
         if not inflated:
             self.size = self._start + len(self._window)
@@ -139,7 +139,7 @@ class InflatedSource:
                 chunk = self._deflated.window(self._consumed, _DEFLATED_CHUNK)[:_DEFLATED_CHUNK]
                 self._consumed += len(chunk)
             try:
-                # Without a chunk this still yields what zlib held back for lack of room.
+                # Without a chunk this still returns what zlib had no room to return before.
                 inflated = inflater.decompress(chunk, _INFLATED_WINDOW)
             except zlib.error as error:
                 raise DataSetError(f"Deflated data broken near offset {self._consumed}") from error
@@ -150,8 +150,8 @@ class InflatedSource:
         return b""
 
 
-def only_zeros(source: Source, position: int) -> bool:
-    """Whether nothing but zeros follows. Raises OSError, DataSetError."""
+def only_zeros(source: ByteSource, position: int) -> bool:
+    """Whether only zeros follow. Raises OSError, DataSetError."""
     while chunk := bytes(source.window(position, 1)[:65536]):
         if chunk.strip(b"\0"):
             return False

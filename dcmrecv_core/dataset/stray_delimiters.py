@@ -1,7 +1,7 @@
-"""Sequences without the delimiters that end nothing, for pydicom, which stops at some of them and fails at others.
+"""Removes delimiters that end nothing from sequences, because pydicom stops at some of them and fails at others.
 
-The walker skips a stray delimiter and goes on with the next element or item. What a hook gets from pydicom has to be
-the same elements, so the eight bytes are cut out, and the lengths of the items and sequences around them are reduced.
+The walker skips a stray delimiter and goes on with the next element or item. pydicom has to give hooks the same
+elements, so the eight bytes are cut out, and the lengths of the items and sequences around them are reduced.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Literal
 
 from dcmrecv_core.dataset.elements import DataSetIndex, Element
-from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH, Encoding, Layout
+from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH, Encoding, HeaderFormat
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.walker import Walker
 
 _DELIMITER_LENGTH = 8
-_LENGTH_FIELD = 4  # right before the value of an item, and of a sequence in any VR
+_LENGTH_FIELD = 4  # directly before the value of an item, and of a sequence in any VR
 
 
 def value_without_strays(index: DataSetIndex, encoding: Encoding, element: Element) -> bytes:
-    """As `values.value_of`, without stray delimiters in the sequences of this element. `encoding` is the one that
+    """As `raw_values.raw_value`, without stray delimiters in the sequences of this element. `encoding` is the one that
     `index` was scanned in. Raises OSError if the source cannot be read."""
     length = element.end - element.offset
     data = bytes(index.source.window(element.offset, length)[:length])
@@ -42,7 +42,7 @@ def _without(data: bytes, finder: _StrayFinder) -> bytes:
 
 
 class _StrayFinder(Walker):
-    """Walks through one element once more, and notes its stray delimiters and the length fields that count them."""
+    """Walks through one element again, and notes its stray delimiters and the length fields that count them."""
 
     __slots__ = ("_open", "lengths", "strays_at")
 
@@ -57,12 +57,12 @@ class _StrayFinder(Walker):
     def _skip_file_header(self) -> int:
         return 0
 
-    def _check_layout(self, position: int) -> int:
-        """The first walk has seen which one it is."""
+    def _check_format(self, position: int) -> int:
+        """The first walk has decided which format it is."""
         return position
 
-    def _enter_sequence(self, element: Element, end: int | None, layout: Layout) -> int:
-        begin = super()._enter_sequence(element, end, layout)
+    def _enter_sequence(self, element: Element, end: int | None, format: HeaderFormat) -> int:
+        begin = super()._enter_sequence(element, end, format)
         self._open.append((begin, len(self.strays_at)))
         return begin
 
@@ -78,8 +78,8 @@ class _StrayFinder(Walker):
         count = len(self.strays_at) - before
         has_length = not self.delimited
         super()._leave(position)
-        if has_length and count:  # the layout is now the one in which the header of what was left is written
-            self.lengths.append((begin - _LENGTH_FIELD, "little" if self.layout.little else "big", count))
+        if has_length and count:  # now the format of the header of the sequence or item that was left
+            self.lengths.append((begin - _LENGTH_FIELD, "little" if self.format.little else "big", count))
 
     def _stray(self, tag: int, position: int) -> None:
         self.strays_at.append(position)

@@ -1,8 +1,8 @@
-"""The walk from element to element (PS3.5 section 7.1): tags, VRs and lengths are read, values never.
+"""The walk from element to element (PS3.5 section 7.1): it reads tags, VRs and lengths, never values.
 
-Nested items are gone through with a stack, not by recursion. Two speeds: `_explicit_run` and `_implicit_run` take
-the plain elements, which are nearly all, in a tight loop; whatever is not plain (sequence, delimiter, odd length,
-disorder, unknown VR, end of a window) stops them and gets the careful look that `walk` distributes.
+Nested items are walked with a stack, not by recursion. There are two speeds. `_take_explicit` and `_take_implicit` read
+plain elements, which are nearly all, in a tight loop. They stop at whatever is not plain: a sequence, a delimiter, an
+odd length, disorder, an unknown VR, the end of a window. `walk` passes that to the careful part.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from collections.abc import Mapping
 from itertools import repeat
 
 from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement, Span, Stretch
+from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, HeaderRun, PlainElement, Span
 from dcmrecv_core.dataset.encodings import (
-    EXPLICIT_LAYOUT,
-    IMPLICIT_LAYOUT,
+    EXPLICIT_HEADERS,
+    IMPLICIT_HEADERS,
     LONG_VRS,
     SHORT_VRS,
     UNDEFINED_LENGTH,
     Encoding,
-    Layout,
-    layout_of,
+    HeaderFormat,
+    header_format_of,
     sequence_tags,
 )
-from dcmrecv_core.dataset.header_runs import MAX_KEPT, Head, KnownStretches
+from dcmrecv_core.dataset.header_runs import MAX_KEPT, HeaderFields, KnownHeaderRuns
 from dcmrecv_core.dataset.sources import InflatedSource, only_zeros
 
 MAX_DEPTH = 128
-"""Sequences within sequences. The deepest real objects (structured reports) have about 20; pydicom, which recurses to
-decode them, manages about 190."""
+"""Sequences within sequences. The deepest real objects (structured reports) have about 20 levels. pydicom decodes them
+by recursion, which fails at about 190."""
 
 MAX_ELEMENTS = 32768
 """Elements kept in an index, 300 bytes each; real data sets have some hundred. More are checked but not kept."""
 
 MAX_INFLATED_STEPS = 2_000_000
-"""Elements, items, delimiters and fragments of a deflated data set, of which 100 KB can hold ten million. Large real
-objects have some hundred thousand; this many take seconds. What is not deflated took the sender as long to send."""
+"""Elements, items, delimiters and fragments of a deflated data set: 100 KB can hold ten million of them. Large real
+objects have some hundred thousand; two million take seconds. Data that are not deflated took the sender as long."""
 
 MAX_WARNINGS = 20
 
@@ -48,10 +48,10 @@ _DELIMITERS = 0xFFFE0000
 _FIRST_BYTE = 0xFE  # of a delimiter, or FFH in big endian
 _PIXEL_DATA = 0x7FE00010
 _FIRST_PIXEL_DATA = min(PIXEL_DATA_TAGS)
-_BEHIND_FILE_META = 0x00030000
+_AFTER_FILE_META = 0x00030000
 _KNOWN_VRS = frozenset(vr.encode() for vr in SHORT_VRS | LONG_VRS)
 _LONGEST_HEADER = 12
-_NOTHING: Mapping[Head, Stretch] = {}
+_NO_RUNS: Mapping[HeaderFields, HeaderRun] = {}
 
 
 def _fault(tag: int, offset: int, text: str) -> DataSetError:
@@ -62,13 +62,13 @@ def _name(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-_State = tuple[bool, bool, int, int, int, Layout]
+_State = tuple[bool, bool, int, int, int, HeaderFormat]
 
 
 class Walker:
     """One walk, from the start of a data set to its end or, unless `whole`, to the pixel data.
 
-    The first six attributes describe the value that is being walked; outer ones wait in `frames`.
+    The first six attributes describe the value that is being walked; those of outer values are in `frames`.
     """
 
     __slots__ = (
@@ -77,6 +77,7 @@ class Walker:
         "delimited",
         "done",
         "encapsulated",
+        "format",
         "found",
         "frames",
         "fresh",
@@ -85,7 +86,6 @@ class Walker:
         "inner",
         "known",
         "last",
-        "layout",
         "limit",
         "owner",
         "pending",
@@ -98,14 +98,14 @@ class Walker:
     )
 
     def __init__(
-        self, index: DataSetIndex, encoding: Encoding, whole: bool, known: KnownStretches | None = None
+        self, index: DataSetIndex, encoding: Encoding, whole: bool, known: KnownHeaderRuns | None = None
     ) -> None:
         self.in_sequence = False  # items are due, not elements
         self.delimited = False  # of undefined length
-        self.limit = index.source.size  # where it has to end, or whatever encloses it
+        self.limit = index.source.size  # where it, or the value that encloses it, has to end
         self.last = 0  # the highest tag so far
         self.owner = 0  # tag of the sequence that it belongs to
-        self.layout = layout_of(encoding)
+        self.format = header_format_of(encoding)
         self.frames: list[_State] = []
 
         self.index = index
@@ -113,19 +113,19 @@ class Walker:
         self.source = index.source
         self.encapsulated = encoding.encapsulated
         self.whole = whole
-        # recognised elements are not counted as steps, of which inflated data have so many only
+        # elements of a run are not counted as steps, which are limited for inflated data
         self.known = None if isinstance(index.source, InflatedSource) else known
-        self.fresh: list[PlainElement] = []  # what came since the last stretch that was recognised
-        # headers within those; millions may come, and so many are too many to be learned already
+        self.fresh: list[PlainElement] = []  # elements since the last recognised run
+        # headers within those; there may be millions, but more than MAX_KEPT are not learned anyway
         self.inner: deque[Span] = deque(maxlen=MAX_KEPT)
         self.window: bytes | memoryview = b""
         self.base = 0  # offset of the window
-        self.ceiling = _FIRST_PIXEL_DATA  # runs at top level end before this tag
-        self.reached = 0  # behind the last complete top-level element
+        self.ceiling = _FIRST_PIXEL_DATA  # plain elements at top level are taken up to this tag
+        self.reached = 0  # after the last complete top-level element
         self.pending: Element | None = None  # the top-level sequence that is being walked
         self.done = False
-        self.strays: tuple[int, ...] = ()  # kinds of stray delimiters that were seen
-        # a budget that the loops iterate over: it counts at no cost
+        self.strays: tuple[int, ...] = ()  # kinds of stray delimiters found so far
+        # the loops iterate over this budget, so counting costs nothing
         self.steps = repeat(True, MAX_INFLATED_STEPS) if isinstance(index.source, InflatedSource) else repeat(True)
 
     @property
@@ -134,18 +134,18 @@ class Walker:
 
     def walk(self) -> None:
         """Walk, filling the index. Raises DataSetError, OSError."""
-        position = self._check_layout(self._skip_file_header())
+        position = self._check_format(self._skip_file_header())
         steps = self.steps
         while not self.done:
             if not self.in_sequence:
-                position = self._explicit_run(position) if self.layout.explicit else self._implicit_run(position)
+                position = self._take_explicit(position) if self.format.explicit else self._take_implicit(position)
             if not self.frames:
                 self.reached = position
                 if len(self.index) >= MAX_ELEMENTS and self.last not in self.index:
                     self._overflow()
             if not next(steps, False):
                 raise self._too_many_steps(position)
-            available = self._look(position)
+            available = self._load(position)
             begin, nested = position, bool(self.frames)
             if available <= 0:
                 self._end_of_value(position, available)
@@ -159,15 +159,15 @@ class Walker:
                 self._note_inner(begin, position - begin)
         self._learn()
         if isinstance(self.source, InflatedSource) and self.source.trailing > 1:
-            self._warn(f"{self.source.trailing} bytes behind the deflated stream")
+            self._warn(f"{self.source.trailing} bytes after the deflated stream")
 
     def _too_many_steps(self, position: int) -> DataSetError:
         return _fault(self.last or self.owner, position, f"More than {MAX_INFLATED_STEPS} steps")
 
     def _skip_file_header(self) -> int:
-        """Walk over what belongs into a file, not a data set: preamble and File Meta Information (PS3.10 section 7.1),
-        which is explicit VR little endian whatever follows. Returns where the data set begins."""
-        if self._look(0) <= 0:
+        """Walk over what belongs to a file, not to a data set: preamble and File Meta Information (PS3.10 section 7.1),
+        which is always explicit VR little endian. Returns where the data set begins."""
+        if self._load(0) <= 0:
             raise DataSetError("There is no data set")
         head = self.source.window(0, 138)
         position = 0
@@ -177,44 +177,44 @@ class Walker:
         if head[position : position + 2] != b"\x02\x00" or bytes(head[position + 4 : position + 6]) not in _KNOWN_VRS:
             return position
         self._warn("File Meta Information within the data set")
-        data_set_layout = self.layout
-        self.layout, self.ceiling = EXPLICIT_LAYOUT, _BEHIND_FILE_META
-        while self._look(position) > 0 and (behind := self._explicit_run(position)) > position:
-            position = behind
-        self.layout, self.ceiling = data_set_layout, _FIRST_PIXEL_DATA
+        data_set_format = self.format
+        self.format, self.ceiling = EXPLICIT_HEADERS, _AFTER_FILE_META
+        while self._load(position) > 0 and (after := self._take_explicit(position)) > position:
+            position = after
+        self.format, self.ceiling = data_set_format, _FIRST_PIXEL_DATA
         return position
 
     def _is_element(self, head: bytes | memoryview) -> bool:
-        """Whether a data set begins here: with a group of the standard's. Preambles are zeros or the magic of another
-        format, which are letters."""
-        return 0 < int.from_bytes(head[:2], "little" if self.layout.little else "big") < 0x4000
+        """Whether a data set begins here, with a group of the standard. Preambles are zeros or the magic letters of
+        another file format."""
+        return 0 < int.from_bytes(head[:2], "little" if self.format.little else "big") < 0x4000
 
-    def _check_layout(self, position: int) -> int:
-        """Some senders use implicit VR where the transfer syntax says explicit, or the reverse. The first element
-        tells: a VR's letters read as length would mean a first value of more than 16 KiB. Returns where it begins:
-        after the stray delimiters, which have no VR anyway."""
-        available = self._look(position)
+    def _check_format(self, position: int) -> int:
+        """Some senders use implicit VR where the transfer syntax says explicit, or the reverse. The first element shows
+        it: the letters of a VR, read as a length, would mean a first value of more than 16 KiB. Returns where that
+        element begins, after stray delimiters, which never have a VR."""
+        available = self._load(position)
         if available >= 8 and self.window[position - self.base] >= _FIRST_BYTE:
             position = self._skip_strays(position)
-            available = self._look(position)
+            available = self._load(position)
         if available < 8:
             return position
         at = position - self.base
         vr = bytes(self.window[at + 4 : at + 6])
-        if not self.layout.explicit and vr in _KNOWN_VRS:
+        if not self.format.explicit and vr in _KNOWN_VRS:
             self._warn("Explicit VR, against the transfer syntax")
             self._obstacle("explicit VR, against the transfer syntax")
-            self.layout = EXPLICIT_LAYOUT
-        elif self.layout.explicit and not _is_text(vr) and IMPLICIT_LAYOUT.item(self.window, at)[2] <= available - 8:
+            self.format = EXPLICIT_HEADERS
+        elif self.format.explicit and not _is_text(vr) and IMPLICIT_HEADERS.item(self.window, at)[2] <= available - 8:
             self._warn("Implicit VR, against the transfer syntax")
             self._obstacle("implicit VR, against the transfer syntax")
-            self.layout = IMPLICIT_LAYOUT
+            self.format = IMPLICIT_HEADERS
         return position
 
     def _skip_strays(self, position: int) -> int:
         """Walk over stray delimiters; returns where the first element begins."""
-        while self._look(position) >= 8 and next(self.steps, False):
-            group, number, _ = self.layout.item(self.window, position - self.base)
+        while self._load(position) >= 8 and next(self.steps, False):
+            group, number, _ = self.format.item(self.window, position - self.base)
             if (tag := group << 16 | number) not in _ENDS:
                 break
             self._stray(tag, position)
@@ -223,22 +223,22 @@ class Walker:
 
     # The fast part
 
-    def _explicit_run(self, position: int) -> int:
-        """Take plain elements as long as they come; returns where something else begins."""
+    def _take_explicit(self, position: int) -> int:
+        """Take plain elements; returns where something else begins."""
         window, base, limit, last = self.window, self.base, self.limit, self.last
-        header, length32 = self.layout.header, self.layout.length32
-        short, long = self.layout.short, self.layout.plain_long
+        header, length32 = self.format.header, self.format.length32
+        short, long = self.format.short, self.format.plain_long
         stop, found, ceiling = self._bounds(position)
-        stretches, fresh, inner = self._stretches(), self.fresh, self.inner
+        runs, fresh, inner = self._known_runs(), self.fresh, self.inner
         for _ in self.steps:
             if position >= stop:
                 break
             head = header(window, position - base)
-            if head in stretches:
-                stretch = self._recognise(stretches[head], position, last, stop, ceiling)
-                if stretch is not None:
-                    last = stretch.last
-                    position += stretch.length
+            if head in runs:
+                run = self._recognise(runs[head], position, last, stop, ceiling)
+                if run is not None:
+                    last = run.last
+                    position += run.length
                     continue
             group, number, code, length = head
             if code in short:
@@ -264,21 +264,21 @@ class Walker:
         self.last = last
         return position
 
-    def _implicit_run(self, position: int) -> int:
-        """As `_explicit_run`."""
+    def _take_implicit(self, position: int) -> int:
+        """As `_take_explicit`."""
         window, base, limit, last = self.window, self.base, self.limit, self.last
-        header, sequences = self.layout.header, sequence_tags()
+        header, sequences = self.format.header, sequence_tags()
         stop, found, ceiling = self._bounds(position)
-        stretches, fresh, inner = self._stretches(), self.fresh, self.inner
+        runs, fresh, inner = self._known_runs(), self.fresh, self.inner
         for _ in self.steps:
             if position >= stop:
                 break
             head = header(window, position - base)
-            if head in stretches:
-                stretch = self._recognise(stretches[head], position, last, stop, ceiling)
-                if stretch is not None:
-                    last = stretch.last
-                    position += stretch.length
+            if head in runs:
+                run = self._recognise(runs[head], position, last, stop, ceiling)
+                if run is not None:
+                    last = run.last
+                    position += run.length
                     continue
             group, number, length = head
             tag = group << 16 | number
@@ -296,29 +296,29 @@ class Walker:
         self.last = last
         return position
 
-    def _stretches(self) -> Mapping[Head, Stretch]:
-        """What may be recognised here: whole top-level elements only, while the index has room."""
+    def _known_runs(self) -> Mapping[HeaderFields, HeaderRun]:
+        """The runs that may be recognised here: at top level only, while the index has room."""
         if self.frames or self.known is None or len(self.index) >= MAX_ELEMENTS:
-            return _NOTHING
-        return self.known.of(self.layout)
+            return _NO_RUNS
+        return self.known.of(self.format)
 
-    def _recognise(self, stretch: Stretch | None, position: int, last: int, stop: int, ceiling: int) -> Stretch | None:
-        """What of the stretch is at `position`, if all of it is in bounds; None if nothing is."""
+    def _recognise(self, run: HeaderRun | None, position: int, last: int, stop: int, ceiling: int) -> HeaderRun | None:
+        """The run, or the first part of it, if it is at `position` and within the bounds; else None."""
         known, window, at = self.known, self.window, position - self.base
-        while stretch is not None and known is not None:
-            if stretch.first <= last or stretch.last >= ceiling or position + stretch.length > stop + 7:
+        while run is not None and known is not None:
+            if run.first <= last or run.last >= ceiling or position + run.length > stop + 7:
                 return None
-            headers = stretch.unpack(window, at)
-            if headers == stretch.headers:
+            headers = run.unpack(window, at)
+            if headers == run.headers:
                 known.credit += len(headers)
                 self._learn()
-                self.index.add(position, stretch)
-                return stretch
-            stretch = known.split(self.layout, stretch, headers)
+                self.index.add_run(position, run)
+                return run
+            run = known.split(self.format, run, headers)
         return None
 
     def _note_inner(self, position: int, length: int) -> None:
-        """A step within a sequence went over `length` bytes, which should be one header."""
+        """A step within a sequence passed `length` bytes, which should be one header."""
         if length > _LONGEST_HEADER:
             self._forget()  # nested pixel data
         elif self.known is not None:
@@ -326,18 +326,18 @@ class Walker:
 
     def _learn(self) -> None:
         if self.known is not None and self.fresh:
-            self.known.learn(self.layout, self.fresh, self.inner, self.source)
+            self.known.learn(self.format, self.fresh, self.inner, self.source)
             self.fresh.clear()
             self.inner.clear()
 
     def _forget(self) -> None:
-        """Neither learn nor recognise anything any more: what is odd gets the careful look each time."""
+        """From now on learn and recognise nothing: an unusual data set is read element by element each time."""
         self.known = None
         self.fresh.clear()
         self.inner.clear()
 
     def _bounds(self, position: int) -> tuple[int, dict[int, PlainElement] | None, int]:
-        """What a run has to respect: where a header may begin, where to keep elements, the first tag not to take."""
+        """Limits for plain elements: where a header may begin, where to keep elements, the first tag not to take."""
         stop = min(self.limit - 7, self.base + len(self.window) - _LONGEST_HEADER + 1)
         if self.frames:
             return stop, None, _DELIMITERS
@@ -348,7 +348,7 @@ class Walker:
 
     # The careful part
 
-    def _look(self, position: int) -> int:
+    def _load(self, position: int) -> int:
         """Make the next header readable; returns how many bytes are left, negative if a value ran past the end."""
         if position + _LONGEST_HEADER > self.base + len(self.window):
             self.window = self.source.window(position, _LONGEST_HEADER)
@@ -356,18 +356,18 @@ class Walker:
         return min(self.limit, self.source.size) - position
 
     def _element(self, position: int, available: int) -> int:
-        """One element that is not plain; returns where to go on: behind it or, for a sequence, inside."""
+        """One element that is not plain; returns where to go on: after it or, for a sequence, inside."""
         at = position - self.base
-        group, number, *_ = self.layout.header(self.window, at)
+        group, number, *_ = self.format.header(self.window, at)
         tag = group << 16 | number
         if tag >= _DELIMITERS:
             return self._delimiter(tag, position)
         if not tag and not any(self.window[at : at + 8]):
             self._end_of_data(position, available)
             return position
-        element = self._explicit_element(tag, position, available) if self.layout.explicit else None
+        element = self._explicit_element(tag, position, available) if self.format.explicit else None
         if element is None:
-            length = self.layout.item(self.window, at)[2]
+            length = self.format.item(self.window, at)[2]
             element = Element(tag, "", position, position + 8, length, position + 8 + length)
         self._check_order(tag, position)
         if tag in PIXEL_DATA_TAGS and not self.frames:
@@ -381,15 +381,15 @@ class Walker:
         if element.length & 1:
             self._warn(f"{_name(tag)} at {position}: Odd length {element.length}", tag)
         if element.length and (element.vr == "SQ" or (not element.vr and tag in sequence_tags())):
-            return self._enter_sequence(element, element.end, self.layout)
+            return self._enter_sequence(element, element.end, self.format)
         return self._keep(element)
 
     def _explicit_element(self, tag: int, position: int, available: int) -> Element | None:
         """The element of an explicit VR header; None if the item turns out to be in implicit VR."""
         at = position - self.base
-        layout = self.layout
-        _, _, code, length = layout.header(self.window, at)
-        vr = layout.known.get(code)
+        format = self.format
+        _, _, code, length = format.header(self.window, at)
+        vr = format.known.get(code)
         long = vr in LONG_VRS
         if long and available < _LONGEST_HEADER:
             raise _fault(tag, position, "Data end inside an element header")
@@ -397,35 +397,35 @@ class Walker:
             text = bytes(self.window[at + 4 : at + 6])
             if not _is_text(text):
                 if not self.frames or self.last:
-                    raise _fault(tag, position, f"VR bytes {text.hex()} are none")
+                    raise _fault(tag, position, f"invalid VR bytes {text.hex()}")
                 self._warn(f"{_name(tag)} at {position}: Item in implicit VR", tag)
-                self.layout = IMPLICIT_LAYOUT
+                self.format = IMPLICIT_HEADERS
                 return None
             vr = text.decode("ascii")
-            # VRs yet to come have the long form (PS3.5 section 7.1.2), others might be misspelt short ones.
+            # Future VRs have the long form (PS3.5 section 7.1.2); other text may be a misspelt short VR.
             if not length and available >= _LONGEST_HEADER:
-                length32 = layout.length32(self.window, at + 8)[0]
+                length32 = format.length32(self.window, at + 8)[0]
                 long = length32 != UNDEFINED_LENGTH and position + _LONGEST_HEADER + length32 <= self.limit
             self._warn(f"{_name(tag)} at {position}: Unknown VR, length taken as {32 if long else 16} bits", tag)
         if long:
-            length = layout.length32(self.window, at + 8)[0]
+            length = format.length32(self.window, at + 8)[0]
         value = position + (_LONGEST_HEADER if long else 8)
         return Element(tag, vr, position, value, length, value + length)
 
     def _undefined_length(self, element: Element) -> int:
         pixel_data = element.tag in PIXEL_DATA_TAGS
         if element.vr in ("SQ", "UN", "") and not pixel_data:
-            # What is in a UN element of undefined length is in implicit VR little endian (PS3.5 section 6.2.2).
-            return self._enter_sequence(element, None, IMPLICIT_LAYOUT if element.vr == "UN" else self.layout)
+            # The items of a UN element of undefined length are in implicit VR little endian (PS3.5 section 6.2.2).
+            return self._enter_sequence(element, None, IMPLICIT_HEADERS if element.vr == "UN" else self.format)
         if pixel_data and element.vr == "UN":
             self._warn(f"{_name(element.tag)} at {element.offset}: Encapsulated pixel data with VR UN", element.tag)
         return self._keep(element._replace(end=self._skip_fragments(element)))
 
     def _skip_fragments(self, element: Element) -> int:
-        """Walk over encapsulated pixel data (PS3.5 A.4); returns the offset behind their delimiter."""
+        """Walk over encapsulated pixel data (PS3.5 A.4); returns the offset after their delimiter."""
         position = element.value_offset
-        item = self.layout.item
-        while self._look(position) >= 8:
+        item = self.format.item
+        while self._load(position) >= 8:
             if not next(self.steps, False):
                 raise self._too_many_steps(position)
             window, base, limit = self.window, self.base, self.limit
@@ -445,40 +445,40 @@ class Walker:
                     raise _fault(element.tag, position - length - 8, "Fragment runs past the end")
         raise _fault(element.tag, position, "Pixel data without delimiter")
 
-    def _enter_sequence(self, element: Element, end: int | None, layout: Layout) -> int:
+    def _enter_sequence(self, element: Element, end: int | None, format: HeaderFormat) -> int:
         if len(self.frames) >= 2 * MAX_DEPTH:
             raise _fault(element.tag, element.offset, f"Sequences more than {MAX_DEPTH} deep")
         if not self.frames:
             self.pending = element
-        self._enter(element.tag, end, layout, in_sequence=True)
+        self._enter(element.tag, end, format, in_sequence=True)
         return element.value_offset
 
     def _item(self, position: int) -> int:
         """An item of a sequence, or its end; returns where to go on (PS3.5 section 7.5)."""
-        group, number, length = self.layout.item(self.window, position - self.base)
+        group, number, length = self.format.item(self.window, position - self.base)
         tag = group << 16 | number
-        behind = position + 8
+        after = position + 8
         if tag == _ITEM:
             if length == UNDEFINED_LENGTH:
-                self._enter(self.owner, None, self.layout, in_sequence=False)
-            elif behind + length <= self.limit:
-                self._enter(self.owner, behind + length, self.layout, in_sequence=False)
+                self._enter(self.owner, None, self.format, in_sequence=False)
+            elif after + length <= self.limit:
+                self._enter(self.owner, after + length, self.format, in_sequence=False)
             else:
                 raise _fault(self.owner, position, "Item runs past the end")
         elif tag == _SEQUENCE_END and self.delimited:
-            self._leave(behind)
+            self._leave(after)
         elif tag in _ENDS:
             self._stray(tag, position)
         else:
             raise _fault(self.owner, position, f"{_name(tag)} where an item is due")
-        return behind
+        return after
 
     def _delimiter(self, tag: int, position: int) -> int:
         """A delimiter or another impossible tag where an element is due; returns where to go on.
 
-        An item delimiter ends the item if that has no length of its own, and is stray in any other place. A sequence
-        delimiter is stray in every item. (If in truth the item's own delimiter is missing before it, the one after it
-        ends that item, and the sequence has none: a fault.)
+        An item delimiter ends an item of undefined length, and is stray in any other place. A sequence delimiter is
+        stray in every item. (If the item's own delimiter is really missing before it, a later one ends the item, and
+        none is left for the sequence: a fault.)
         """
         if tag == _ITEM_END and self.delimited:
             self._leave(position + 8)
@@ -489,8 +489,8 @@ class Walker:
         return position + 8
 
     def _stray(self, tag: int, position: int) -> None:
-        """A delimiter that ends nothing. It has no value (PS3.5 section 7.5), so what follows its eight bytes is the
-        next element or item, whatever its length says. Of many the first of each kind is told."""
+        """A delimiter that ends nothing. It has no value (PS3.5 section 7.5), so the next element or item follows its
+        eight bytes, whatever its length says. Of many the first of each kind is reported."""
         if self.frames:
             self.index.strays_in_sequences = True
         if tag in self.strays:
@@ -517,36 +517,36 @@ class Walker:
             self._leave(position)
 
     def _end_of_data(self, position: int, available: int) -> None:
-        """Less than a header is left, or one of zeros: padding if zeros are all that follows, else a fault."""
-        # A big endian header cut off may begin with zeros, a little endian one does not.
-        little = self.layout.little or available >= 8
+        """Less than a header is left, or a header of zeros: padding if only zeros follow, else a fault."""
+        # A big endian header that is cut off may begin with zeros, a little endian one does not.
+        little = self.format.little or available >= 8
         if self.frames or not len(self.index) or not little or not only_zeros(self.source, position):
             raise _fault(
                 self.last, position, "No element header follows" if available >= 8 else "Element header cut off"
             )
-        self._warn(f"Zeros at {position}, behind the last element")
+        self._warn(f"Zeros at {position}, after the last element")
         self.done = True
 
-    def _enter(self, owner: int, end: int | None, layout: Layout, *, in_sequence: bool) -> None:
-        """Go into a sequence or item; `end` is None if a delimiter will end it."""
-        self.frames.append((self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.layout))
+    def _enter(self, owner: int, end: int | None, format: HeaderFormat, *, in_sequence: bool) -> None:
+        """Enter a sequence or item; `end` is None if a delimiter will end it."""
+        self.frames.append((self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.format))
         self.in_sequence = in_sequence
         self.delimited = end is None
         if end is not None:
             self.limit = end
         self.last = 0
         self.owner = owner
-        self.layout = layout
+        self.format = format
 
     def _leave(self, position: int) -> None:
-        self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.layout = self.frames.pop()
+        self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.format = self.frames.pop()
         if not self.frames and self.pending is not None:
             self._keep(self.pending._replace(end=position))
 
     def _keep(self, element: Element) -> int:
         if not self.frames:
             if element.tag in self.index:
-                self._obstacle(f"{_name(element.tag)} is there twice")
+                self._obstacle(f"{_name(element.tag)} occurs twice")
             elif len(self.index) < MAX_ELEMENTS or element.tag in PIXEL_DATA_TAGS:
                 self.found[element.tag] = element
                 self.fresh.append(element)
@@ -554,7 +554,7 @@ class Walker:
                 self._overflow()
         return element.end
 
-    # Judgements
+    # Warnings and obstacles
 
     def _pixel_data(self, element: Element) -> None:
         if not self.pixel_data_seen:

@@ -1,4 +1,4 @@
-"""One received SOP instance: the model's `Instance` on top of the spooled bytes."""
+"""One received SOP instance: the model's `Instance` over the spooled bytes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dcmrecv_core.api.model import ON_EXISTS, Association, Instance, OnExists, R
 from dcmrecv_core.dataset import values
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex
 from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, Encoding
+from dcmrecv_core.dataset.raw_values import read_uid
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.hooks.guards import timer
 from dcmrecv_core.receive import replacement
 from dcmrecv_core.settings.uids import modality_prefix
 from dcmrecv_core.storage.content import FileContent, Piece, source_of
-from dcmrecv_core.storage.directories import inside
+from dcmrecv_core.storage.directories import split_path
 from dcmrecv_core.storage.part10 import file_prefix
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ log = logging.getLogger("dcmrecv.receive")
 
 
 class ReceivedInstance(Instance):
-    """`index` is the walker's, None until something is asked for in bit-preserving mode."""
+    """`index` is the walker's; with --bit-preserving it is None until a hook needs it."""
 
     __slots__ = (
         "_encoding",
@@ -64,13 +65,13 @@ class ReceivedInstance(Instance):
         self.attempt = 0
         self.on_exists: OnExists = publisher.on_exists
         self.by_default = False
-        """Nobody has said it: `on_exists` is what the scheme that has chosen the name does of itself."""
+        """`on_exists` is only the default of the scheme that has chosen the name, not set by a plugin or an option."""
         self.dropped_at: str | None = None
-        """The file that was kept instead of this content, if `save` has found one."""
+        """The path of the file that `save` has kept instead of this content, if it has."""
         self.state: dict[str, Any] = {}
         self.content = content
         self.chosen: tuple[str, tuple[str, ...], str] | None = None
-        """Path, directory components and file name that the core has chosen, once it has."""
+        """Path, directory components and file name, once the core has chosen them."""
         self.may_replace = False
         self.replaced = False
         self._index = index
@@ -79,7 +80,7 @@ class ReceivedInstance(Instance):
         self._header: Dataset | None = None
 
     @property
-    def modality_prefix(self) -> str:  # type: ignore[override]  # looked up only by the schemes that use it
+    def modality_prefix(self) -> str:  # type: ignore[override]  # only some schemes use it
         return modality_prefix(self.sop_class_uid) or "UNKNOWN"
 
     @property
@@ -88,8 +89,8 @@ class ReceivedInstance(Instance):
 
     @property
     def index(self) -> DataSetIndex:
-        """Where the elements are. What nobody has checked yet, with `--bit-preserving` or in an unknown encoding (read
-        as implicit VR), is understood as far as that goes."""
+        """Where the elements are. An unchecked data set (with `--bit-preserving`, or in an unknown encoding, which is
+        read as implicit VR) is read as far as possible."""
         if self._index is None:
             encoding = self._encoding or IMPLICIT_LITTLE
             try:
@@ -116,21 +117,22 @@ class ReceivedInstance(Instance):
         return self.content.open()
 
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
-        look = True
+        compare = True
         if self.chosen is not None and path == self.chosen[0]:
             _, parts, name = self.chosen
             if on_exists is None:
                 on_exists = self.on_exists
-                look = not self.by_default
+                compare = not self.by_default
         else:
-            parts, name = inside(path, self._publisher.directories.root)
+            parts, name = split_path(path, self._publisher.directories.root)
             if on_exists is None:
                 on_exists = "replace-same" if self.by_default else self.on_exists
         if on_exists not in ON_EXISTS:
             raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
         was_running = timer.suspend()
         try:
-            path, how = self._publisher.publish(parts, name, on_exists, self.content, look=look, who=self.described)
+            publish = self._publisher.publish
+            path, how = publish(parts, name, on_exists, self.content, compare=compare, who=self.described)
         finally:
             timer.resume(was_running)
         if how == "dropped":
@@ -179,4 +181,4 @@ def described(association: Association, sop_instance_uid: str) -> str:
 
 def data_set_uids(index: DataSetIndex) -> tuple[str, str]:
     """SOP Class UID (0008,0016) and SOP Instance UID (0008,0018) of the data set, "" where absent or empty."""
-    return values.uid_of(index, 0x00080016), values.uid_of(index, 0x00080018)
+    return read_uid(index, 0x00080016), read_uid(index, 0x00080018)

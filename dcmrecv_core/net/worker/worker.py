@@ -23,7 +23,7 @@ from dcmrecv_core.hooks.guards import HookTimeout, timer
 from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import IDLE, READ, Handover, receive, set_patience
 from dcmrecv_core.net.worker.session import Session, Shared
-from dcmrecv_core.receive.pipeline import Receiver
+from dcmrecv_core.receive.pipeline import InstanceReceiver
 
 if TYPE_CHECKING:
     import ssl
@@ -119,7 +119,7 @@ def run_worker(
         plugins.worker_started(settings)
     except HookFailure:
         return 1  # the guard has logged it; the supervisor starts another
-    receiver = Receiver(settings, plugins, capabilities)
+    receiver = InstanceReceiver(settings, plugins, capabilities)
     worker.renew = receiver.publisher.renew
     shared = Shared(settings, plugins, receiver, worker.should_stop)
     set_patience(control)

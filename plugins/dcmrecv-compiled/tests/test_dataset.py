@@ -1,4 +1,4 @@
-"""What the compiled walk takes is what the walker in Python has nothing to remark on, and it finds the same."""
+"""The compiled walk takes the data sets of which the walker in Python does not warn, and finds the same elements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dcmrecv_compiled import dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.dataset import compiled_walk as regular
+from dcmrecv_core.dataset import compiled_walk
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
 from dcmrecv_core.dataset.sources import MemorySource
@@ -27,7 +27,7 @@ SEEDS = data_set_seeds()
 
 
 def taken(data: bytes, encoding: Encoding) -> bool:
-    return regular.fill(DataSetIndex(MemorySource(memoryview(data))), encoding)
+    return compiled_walk.fill(DataSetIndex(MemorySource(memoryview(data))), encoding)
 
 
 def check(data: bytes, encoding: Encoding) -> None:
@@ -69,7 +69,7 @@ def test_any_data_have_the_same_outcome(seed: int) -> None:
 @settings(max_examples=300, deadline=None)
 @given(made=nodes(), chance=st.randoms(use_true_random=False), encoding=st.sampled_from(list(ENCODINGS.values())))
 def test_stray_delimiters_are_left_to_python(made: list[Node], chance: random.Random, encoding: Encoding) -> None:
-    """What follows them is neither missed nor counted among regular elements."""
+    """Elements after them are neither missed nor taken as regular."""
     spoilt = spoil(made, encoding, chance)
     check(spoilt.data, encoding)
     check(spoilt.sound, encoding)
@@ -79,7 +79,7 @@ def test_stray_delimiters_are_left_to_python(made: list[Node], chance: random.Ra
 @pytest.mark.parametrize("tag", [0xFFFEE00D, 0xFFFEE0DD])
 @pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
 def test_a_stray_delimiter_at_any_place(encoding: Encoding, tag: int) -> None:
-    """Where it ends something after all, or splits a value, both ways come to the same as well."""
+    """Both walks have the same result, even where it ends something, or splits a value."""
     data, stray = encode(SMALL, encoding), item(tag, 0, encoding)
     for place in range(0, len(data) + 1):
         check(data[:place] + stray + data[place:], encoding)
@@ -110,8 +110,8 @@ def test_as_many_elements_as_an_index_keeps(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_elements_are_read_from_the_data_again() -> None:
     data = encode(SMALL, IMPLICIT_LITTLE)
-    layout = dataset.Layout(False, True, (), (), [0x00081140, 0x00400275])
-    elements = dataset.walk(data, layout, False, 100)
+    header_format = dataset.HeaderFormat(False, True, (), (), [0x00081140, 0x00400275])
+    elements = dataset.walk(data, header_format, False, 100)
     assert elements is not None and len(elements) == len(SMALL)
     assert (elements.first, elements.last) == (SMALL[0].tag, SMALL[-1].tag)
     assert [element[0] for element in elements.values()] == [node.tag for node in SMALL]
@@ -122,10 +122,10 @@ def test_elements_are_read_from_the_data_again() -> None:
 
 
 def test_data_that_change_are_noticed_or_yield_numbers() -> None:
-    """Nobody asks for elements when their instance is gone; who does must not bring the receiver down."""
+    """Elements are not read when their instance is gone; if they are, the receiver must not crash."""
     data = bytearray(encode(SMALL, EXPLICIT_LITTLE))
     index = DataSetIndex(MemorySource(memoryview(data)))
-    assert regular.fill(index, EXPLICIT_LITTLE)
+    assert compiled_walk.fill(index, EXPLICIT_LITTLE)
     rng = random.Random(1)
     for _ in range(300):
         data[:] = rng.randbytes(len(data))

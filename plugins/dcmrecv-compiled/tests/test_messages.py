@@ -1,4 +1,4 @@
-"""Requests that are collected are the requests that would have been read."""
+"""The compiled part collects the same requests as the reader in Python reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SEEDS = [
 
 
 def conversed(stream: bytes, cuts: list[int], **options: Any) -> tuple[Any, ...]:
-    """What becomes of a stream that comes in pieces and then ends."""
+    """The outcome of a stream that comes in pieces and then ends."""
     run = Run(**options)
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         run.feed(stream[start:end])
@@ -158,7 +158,7 @@ def test_the_acceptor_without_the_parts_collects_nothing() -> None:
 
 @pytest.mark.parametrize("count", [511, 512, 513])
 def test_many_fragments_come_piecemeal(count: int) -> None:
-    """All fragments are gone over with each receive: so many only that a byte cannot cost much."""
+    """Each receive reads all fragments again: there is a maximum, so that one byte cannot cost much."""
     stream = pdu(P_DATA, pdv(3, 3, command_set(pdus.STORE_RQ)))
     stream += pdu(P_DATA, b"".join(pdv(3, 0, b"") for _ in range(count - 1)))
     found = messages.gather(bytearray(stream), 0, len(stream), 16384, CONTEXTS)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.dataset.header_runs import KnownStretches
+from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
 from dcmrecv_core.dataset.scan import Encoding, scan
 from dcmrecv_core.dataset.sources import MemorySource
 
 
-def outcome(data: bytes, encoding: Encoding, known: KnownStretches | None, *, whole: bool = True) -> tuple[object, ...]:
+def outcome(
+    data: bytes, encoding: Encoding, known: KnownHeaderRuns | None, *, whole: bool = True
+) -> tuple[object, ...]:
     """All that a scan yields, or the fault."""
     try:
         index = scan(MemorySource(memoryview(data)), encoding, whole=whole, known=known)
@@ -26,7 +28,7 @@ def outcome(data: bytes, encoding: Encoding, known: KnownStretches | None, *, wh
     )
 
 
-def compare(series: Iterable[bytes], encoding: Encoding, known: KnownStretches) -> None:
+def compare(series: Iterable[bytes], encoding: Encoding, known: KnownHeaderRuns) -> None:
     for data in series:
         assert outcome(data, encoding, known) == outcome(data, encoding, None)
         assert outcome(data, encoding, known, whole=False) == outcome(data, encoding, None, whole=False)

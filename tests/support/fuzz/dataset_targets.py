@@ -6,7 +6,7 @@ import random
 import zlib
 
 from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.dataset import values
+from dcmrecv_core.dataset import raw_values, values
 from dcmrecv_core.dataset.encodings import (
     DEFLATED_LITTLE,
     ENCAPSULATED_LITTLE,
@@ -14,7 +14,7 @@ from dcmrecv_core.dataset.encodings import (
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
 )
-from dcmrecv_core.dataset.header_runs import KnownStretches
+from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
 from support.data.datasets import ENCODINGS, ITEM, ITEM_END, SEQUENCE_END, SMALL, Node, deflate, encode, header, item
@@ -37,7 +37,7 @@ def fuzz_data_set(data: bytes) -> None:
     """The first byte names the encoding; `known` learns from the data set itself and from one that is a little other,
     the deflated form has to yield what the plain one does."""
     encoding, data = BY_FIRST_BYTE[(data or b"\0")[0] % len(BY_FIRST_BYTE)], data[1:]
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     chance = random.Random(zlib.crc32(data))
     changed = bytearray(data)
     if changed:
@@ -61,7 +61,7 @@ def fuzz_values(data: bytes) -> None:
     for tag in list(index.elements)[:20]:
         values.get_value(index, encoding, tag)
         values.get_raw(index, encoding, tag, 10)
-        values.uid_of(index, tag)
+        raw_values.read_uid(index, tag)
     values.get_value(index, encoding, ("ACME 1.1", 0x00290001))
     values.read_header(index, encoding)
 

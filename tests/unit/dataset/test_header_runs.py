@@ -1,5 +1,4 @@
-"""What data sets have in common makes the walk faster, never different: every scan is compared with one that knows
-nothing."""
+"""Known header runs make the walk faster, never different: each scan is compared with one that knows no runs."""
 
 from __future__ import annotations
 
@@ -12,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.dataset import header_runs as stretches
-from dcmrecv_core.dataset import walker
-from dcmrecv_core.dataset.encodings import EXPLICIT_LAYOUT, EXPLICIT_LITTLE
-from dcmrecv_core.dataset.header_runs import KnownStretches
+from dcmrecv_core.dataset import header_runs, walker
+from dcmrecv_core.dataset.encodings import EXPLICIT_HEADERS, EXPLICIT_LITTLE
+from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
 from dcmrecv_core.dataset.scan import Encoding, encoding_of, scan
 from dcmrecv_core.dataset.sources import MemorySource
 from support.data.datasets import ENCODINGS, Node, encode
@@ -49,12 +47,12 @@ def image(number: int, *, extra: Sequence[Node] = ()) -> list[Node]:
 
 @pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
 def test_a_series(encoding: Encoding) -> None:
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     compare((encode(image(10**digits), encoding) for digits in (1, 1, 2, 3, 4, 2, 1, 7, 6)), encoding, known)
 
 
-def test_a_series_is_recognised_in_a_few_stretches() -> None:
-    known = KnownStretches()
+def test_a_series_is_recognised_in_a_few_runs() -> None:
+    known = KnownHeaderRuns()
     for digits in (1, 2, 3, 4, 5, 6, 7, 8):
         index = scan(
             MemorySource(memoryview(encode(image(10**digits), EXPLICIT_LITTLE))),
@@ -62,7 +60,7 @@ def test_a_series_is_recognised_in_a_few_stretches() -> None:
             whole=True,
             known=known,
         )
-    recognised = sum(len(stretch.elements) for _, stretch in index.recognised)
+    recognised = sum(len(run.elements) for _, run in index.runs)
     assert (recognised, len(index.found)) == (len(index) - len(index.found), len(index) - recognised)
     assert recognised >= 14, "of 18; the UID, the sequence and what stands between them vary"
     assert {element[0] for element in index.found.values()} >= {SEQUENCE, 0x7FE00010}
@@ -81,7 +79,7 @@ def test_a_series_is_recognised_in_a_few_stretches() -> None:
 @settings(deadline=None, max_examples=150)
 def test_whatever_comes(series: list[list[tuple[int, int, bool]]], encoding: Encoding) -> None:
     """Elements in any order and of any length, odd ones too, some with items."""
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     compare(
         (
             encode(
@@ -102,7 +100,7 @@ def test_whatever_comes(series: list[list[tuple[int, int, bool]]], encoding: Enc
 
 def test_real_files_and_what_becomes_of_them_when_bytes_change() -> None:
     """One memory for all of them, each three times, then with single bytes changed and cut off."""
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     chance = random.Random(20)
     for path in data_set_files():
         found = data_set_of(path)
@@ -124,33 +122,33 @@ def test_real_files_and_what_becomes_of_them_when_bytes_change() -> None:
 
 def test_a_broken_data_set_is_not_recognised() -> None:
     """The last value runs past the end: the headers are all the same."""
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     data = encode(image(10)[:-1], EXPLICIT_LITTLE)
     compare([data, data, data[:-1], data[:-2], data], EXPLICIT_LITTLE, known)
 
 
 def test_what_never_repeats_soon_costs_nothing() -> None:
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     for number in range(300):
         data = encode([Node(0x00100000 + 2 * number + 16 * step, "LO", b"ab") for step in range(50)], EXPLICIT_LITTLE)
         scan(MemorySource(memoryview(data)), EXPLICIT_LITTLE, whole=True, known=known)
     assert known.credit < 50 * 4
-    assert sum(len(stretch.headers) for stretch in known.of(EXPLICIT_LAYOUT).values()) <= 2048 / 4
+    assert sum(len(run.headers) for run in known.of(EXPLICIT_HEADERS).values()) <= 2048 / 4
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stretches, "MAX_KEPT", 100)
-    known = KnownStretches()
+    monkeypatch.setattr(header_runs, "MAX_KEPT", 100)
+    known = KnownHeaderRuns()
     known.credit = 10**6
     for number in range(50):
         data = encode([Node(0x00100000 + 2 * number + 16 * step, "LO", b"ab") for step in range(30)], EXPLICIT_LITTLE)
         compare([data, data], EXPLICIT_LITTLE, known)
-        assert sum(len(stretch.headers) for stretch in known.of(EXPLICIT_LAYOUT).values()) <= 100
+        assert sum(len(run.headers) for run in known.of(EXPLICIT_HEADERS).values()) <= 100
 
 
 def test_a_file_is_recognised_as_such(tmp_path: Path) -> None:
     """A preamble and File Meta Information where a data set should be: remarked upon every time."""
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     data = encode(image(10), EXPLICIT_LITTLE)
     file = bytes(128) + b"DICM" + bytes.fromhex("02000200") + b"UI" + bytes.fromhex("0400312e3200") + data
     compare([data, file, file, data, file], EXPLICIT_LITTLE, known)
@@ -163,34 +161,34 @@ def nested(count: int) -> bytes:
 
 
 def test_headers_that_are_too_many_to_be_kept_take_no_memory() -> None:
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     known.credit = 1 << 20
-    data = nested(20 * stretches.MAX_KEPT // 1000 * 1000)
+    data = nested(20 * header_runs.MAX_KEPT // 1000 * 1000)
     tracemalloc.start()
     try:
         scan(MemorySource(memoryview(data)), EXPLICIT_LITTLE, whole=True, known=known)
-        assert tracemalloc.get_traced_memory()[1] < 200 * stretches.MAX_KEPT
+        assert tracemalloc.get_traced_memory()[1] < 200 * header_runs.MAX_KEPT
     finally:
         tracemalloc.stop()
-    assert known.of(EXPLICIT_LAYOUT) == {}
+    assert known.of(EXPLICIT_HEADERS) == {}
 
 
-def test_behind_more_elements_than_are_kept_nothing_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_more_elements_than_are_kept_nothing_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else those between would be missing in the index, and nothing would say so."""
     monkeypatch.setattr(walker, "MAX_ELEMENTS", 8)
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     pixel_data = Node(0x7FE00010, "OW", bytes(64))
-    behind = [*(Node(0x00200010 + step, "LO", b"ab") for step in range(5)), pixel_data]
+    after = [*(Node(0x00200010 + step, "LO", b"ab") for step in range(5)), pixel_data]
     before = [Node(0x00100010 + step, "LO", b"cd" * (step + 1)) for step in range(10)]
-    compare([encode(nodes, EXPLICIT_LITTLE) for nodes in (behind, behind, before + behind)], EXPLICIT_LITTLE, known)
+    compare([encode(nodes, EXPLICIT_LITTLE) for nodes in (after, after, before + after)], EXPLICIT_LITTLE, known)
 
 
 def test_what_takes_the_place_of_another_stretch_is_counted_once() -> None:
-    """The same first header, then other lengths: after each split and each new stretch the count is that of what is
+    """The same first header, then other lengths: after each split and each new run the count is that of what is
     there, or more and more room would be lost."""
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     known.credit = 10**6
     for number in range(40):
         elements = [Node(0x00100000 + 16 * step, "LO", b"ab" * (1 + (step * number) % 5)) for step in range(30)]
         compare([encode(elements, EXPLICIT_LITTLE)], EXPLICIT_LITTLE, known)
-        assert known._kept == sum(len(stretch.headers) for stretch in known.of(EXPLICIT_LAYOUT).values())
+        assert known._kept == sum(len(run.headers) for run in known.of(EXPLICIT_HEADERS).values())

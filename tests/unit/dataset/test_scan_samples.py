@@ -10,16 +10,17 @@ import pydicom
 import pytest
 
 from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.dataset.raw_values import split_header
 from dcmrecv_core.dataset.scan import encoding_of, scan
 from dcmrecv_core.dataset.sources import MemorySource
-from dcmrecv_core.dataset.values import read_header, split_header
+from dcmrecv_core.dataset.values import read_header
 from support.data.samples import data_set_files, data_set_of
 from support.data.sources import TinySource
 
 BROKEN = {"MR_truncated.dcm", "rtplan_truncated.dcm", "DICOMDIR-nooffset"}  # all end too early
 REMARKABLE = {
     "SC_rgb_jpeg.dcm": ["Implicit VR, against the transfer syntax"],
-    "image_dfl.dcm": ["8 bytes behind the deflated stream"],
+    "image_dfl.dcm": ["8 bytes after the deflated stream"],
     "nested_priv_SQ.dcm": ["(0001,0002) at 72: Odd length 9"],
 }
 FILES = data_set_files()

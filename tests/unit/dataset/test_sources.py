@@ -19,7 +19,7 @@ from dcmrecv_core.dataset.encodings import (
     Encoding,
 )
 from dcmrecv_core.dataset.scan import DataSetIndex, scan
-from dcmrecv_core.dataset.sources import UNKNOWN_SIZE, FileSource, InflatedSource, MemorySource, Source
+from dcmrecv_core.dataset.sources import UNKNOWN_SIZE, ByteSource, FileSource, InflatedSource, MemorySource
 from support.data.datasets import SMALL, Node, deflate, encode, positions
 from support.data.generated_nodes import nodes
 from support.data.sources import TinySource, unnamed_file
@@ -29,7 +29,7 @@ def summary(index: DataSetIndex) -> tuple[object, ...]:
     return list(index.elements.items()), index.pixel_offset, index.warnings
 
 
-def sources(data: bytes, fd: int) -> dict[str, Source]:
+def sources(data: bytes, fd: int) -> dict[str, ByteSource]:
     os.pwrite(fd, b"prefix" + data, 0)
     return {
         "memory": MemorySource(memoryview(data)),

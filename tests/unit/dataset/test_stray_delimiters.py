@@ -18,7 +18,7 @@ from pydicom.sequence import Sequence
 
 from dcmrecv_core import Instance
 from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.dataset import values, walker
+from dcmrecv_core.dataset import raw_values, values, walker
 from dcmrecv_core.dataset.encodings import (
     DEFLATED_LITTLE,
     ENCAPSULATED_LITTLE,
@@ -28,7 +28,7 @@ from dcmrecv_core.dataset.encodings import (
     UNDEFINED_LENGTH,
     Encoding,
 )
-from dcmrecv_core.dataset.header_runs import KnownStretches
+from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
 from dcmrecv_core.dataset.scan import DataSetIndex, scan
 from dcmrecv_core.dataset.sources import FileSource, MemorySource
 from dcmrecv_core.dataset.stray_delimiters import value_without_strays
@@ -246,7 +246,7 @@ def test_every_element_is_had_as_if_there_were_none(made: list[Node], chance: Ra
     assert bool(index.warnings) == bool(spoilt.strays)
     assert not index.obstacle
     for tag, element in index.elements.items():
-        assert value_without_strays(index, encoding, element) == values.value_of(sound, sound.elements[tag])
+        assert value_without_strays(index, encoding, element) == raw_values.raw_value(sound, sound.elements[tag])
         got, expected = (values.get_value(each, encoding, tag) for each in (index, sound))
         assert told(got) == told(expected)
     outcomes = [index.elements]
@@ -266,7 +266,7 @@ def test_every_element_is_had_as_if_there_were_none(made: list[Node], chance: Ra
 @settings(deadline=None, max_examples=100)
 @given(series=st.lists(nodes(), min_size=1, max_size=3), chance=st.randoms(use_true_random=False))
 def test_what_data_sets_have_in_common_changes_nothing(series: list[list[Node]], chance: Random) -> None:
-    known = KnownStretches()
+    known = KnownHeaderRuns()
     for made in [*series, *series]:
         spoilt = spoil(made, EXPLICIT_LITTLE, chance)
         compare([spoilt.sound, spoilt.sound, spoilt.data, spoilt.data], EXPLICIT_LITTLE, known)

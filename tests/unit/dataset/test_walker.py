@@ -20,7 +20,7 @@ from dcmrecv_core.dataset.encodings import (
     Encoding,
 )
 from dcmrecv_core.dataset.scan import MAX_DEPTH, DataSetIndex, encoding_of, scan
-from dcmrecv_core.dataset.sources import MemorySource, Source
+from dcmrecv_core.dataset.sources import ByteSource, MemorySource
 from support.data.datasets import (
     ENCODINGS,
     ITEM,
@@ -143,8 +143,8 @@ ACCEPTED = {
         "(0010,0010) at 0: Unknown VR, length taken as 16 bits"),
     "unknown VR, empty and short": (header(0x00100010, "ox", 0, EXPLICIT_LITTLE) + BIRTH_DATE,
         "(0010,0010) at 0: Unknown VR, length taken as 16 bits"),
-    "zero padding": (NAME + BIRTH_DATE + bytes(20), "Zeros at 32, behind the last element"),
-    "zero padding shorter than a header": (NAME + BIRTH_DATE + bytes(1), "Zeros at 32, behind the last element"),
+    "zero padding": (NAME + BIRTH_DATE + bytes(20), "Zeros at 32, after the last element"),
+    "zero padding shorter than a header": (NAME + BIRTH_DATE + bytes(1), "Zeros at 32, after the last element"),
     "stray item delimiter": (NAME + item(ITEM_END, 0, EXPLICIT_LITTLE) + BIRTH_DATE,
         "Stray delimiter (FFFE,E00D) at 16"),
     "file meta": (header(0x00020010, "UI", 4, EXPLICIT_LITTLE) + b"1.2\0" + NAME + BIRTH_DATE,
@@ -252,9 +252,9 @@ REFUSED = {
     "zeros": (bytes(400), EXPLICIT_LITTLE, "(0000,0000) at 0: No element header follows"),
     "zeros, implicit": (bytes(400), IMPLICIT_LITTLE, "(0000,0000) at 0: No element header follows"),
     "control characters": (b"\x08\0\x16\0\x01\x02\xff\xff" * 4, EXPLICIT_LITTLE,
-        "(0008,0016) at 0: VR bytes 0102 are none"),
+        "(0008,0016) at 0: invalid VR bytes 0102"),
     "control characters later": (NAME + b"\x20\0\x16\0\x01\x02\x02\0ab", EXPLICIT_LITTLE,
-        "(0020,0016) at 16: VR bytes 0102 are none"),
+        "(0020,0016) at 16: invalid VR bytes 0102"),
     "zeros in between": (NAME + bytes(16) + NAME, EXPLICIT_LITTLE, "(0010,0010) at 16: No element header follows"),
     "value": (NAME[:-1], EXPLICIT_LITTLE, "(0010,0010) at 0: Value runs past the end"),
     "long header": (PIXELS[:10], EXPLICIT_LITTLE, "(7FE0,0010) at 0: Data end inside an element header"),
@@ -308,10 +308,10 @@ def test_comment_stays_within_64_characters_beyond_4_gib() -> None:
             )
             return data.ljust(max(length, 16), b"\1")
 
-    source: Source = Huge()
+    source: ByteSource = Huge()
     with pytest.raises(DataSetError) as caught:
         scan(source, EXPLICIT_LITTLE, whole=True)
-    assert "at 4294967306: VR bytes 0101 are none" in caught.value.comment
+    assert "at 4294967306: invalid VR bytes 0101" in caught.value.comment
 
 
 def test_warnings_are_bounded() -> None:
@@ -382,8 +382,8 @@ def test_what_a_few_deflated_bytes_make_us_do_is_bounded(data: bytes, monkeypatc
         walk(deflate(data), DEFLATED_LITTLE)
 
 
-@pytest.mark.parametrize(("trailing", "warnings"), [(b"\0", []), (b"\0" * 8, ["8 bytes behind the deflated stream"])])
-def test_bytes_behind_the_deflated_stream(trailing: bytes, warnings: list[str]) -> None:
+@pytest.mark.parametrize(("trailing", "warnings"), [(b"\0", []), (b"\0" * 8, ["8 bytes after the deflated stream"])])
+def test_bytes_after_the_deflated_stream(trailing: bytes, warnings: list[str]) -> None:
     assert walk(deflate(NAME) + trailing, DEFLATED_LITTLE).warnings == warnings
 
 

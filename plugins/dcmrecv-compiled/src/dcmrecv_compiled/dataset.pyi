@@ -2,7 +2,7 @@ from collections.abc import Iterable
 
 from dcmrecv_core.dataset.elements import PlainElement
 
-class Layout:
+class HeaderFormat:
     def __init__(
         self,
         explicit: bool,
@@ -25,4 +25,4 @@ class Elements:
     def __contains__(self, tag: object, /) -> bool: ...
     def __len__(self) -> int: ...
 
-def walk(data: bytes | memoryview, layout: Layout, encapsulated: bool, most: int) -> Elements | None: ...
+def walk(data: bytes | memoryview, format: HeaderFormat, encapsulated: bool, most: int) -> Elements | None: ...

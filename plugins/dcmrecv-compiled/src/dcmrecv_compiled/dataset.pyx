@@ -1,9 +1,8 @@
 # cython: language_level=3, boundscheck=True, wraparound=False
-"""The walk through a regular data set (PS3.5 section 7.1), from one end to the other.
+"""The walk through a regular data set (PS3.5 section 7.1), from its first byte to its last.
 
-Only what leaves nothing to remark is taken here: tags in order, even lengths, known VRs, items and delimiters where
-they are due. Whatever is not is left to the walker in Python, which knows what is odd, what is a fault and how to
-say so.
+Only data sets that need no warning are taken here: tags in order, even lengths, known VRs, items and delimiters where
+they are due. All others are left to the walker in Python, which decides what is a warning and what is a fault.
 """
 
 from libc.stdlib cimport free, realloc
@@ -48,10 +47,10 @@ cdef struct Frame:
     unsigned int last
 
 
-cdef class Layout:
-    """How headers are read, and which VRs and sequences there are.
+cdef class HeaderFormat:
+    """How to read headers, and which VRs and sequences there are.
 
-    `short_vrs` and `long_vrs` are VRs by the length of their headers, `sequences` the tags that have items, for implicit VR.
+    `short_vrs` and `long_vrs` are VRs by the length of their headers, `sequences` the tags of sequences, for implicit VR.
     """
 
     cdef bint explicit
@@ -85,7 +84,7 @@ cdef class Layout:
         return self.u16(data, at) << 16 | self.u16(data, at + 2)
 
     cdef unsigned char read(self, const unsigned char[::1] data, Place *place) except? 255:
-        """Read the header at the offset of `place`: VR, length, where the value begins. Its tag and the rest are left.
+        """Read the header at the offset of `place` and set VR, length and where the value begins, nothing else.
 
         UNKNOWN if there is no such VR, or the data end within a long header.
         """
@@ -125,11 +124,11 @@ cdef class Layout:
 cdef class Elements:
     """The top-level elements of a regular data set, a mapping by tag of (tag, VR, offset, value offset, length, end).
 
-    It keeps where they are and reads their headers again when it is asked, so it is valid as long as the data are.
+    It keeps their offsets only and reads a header again each time, so it is valid as long as the data are.
     """
 
     cdef const unsigned char[::1] data
-    cdef Layout layout
+    cdef HeaderFormat format
     cdef Py_ssize_t *offsets
     cdef Py_ssize_t count
     cdef Py_ssize_t capacity
@@ -161,21 +160,21 @@ cdef class Elements:
         cdef Py_ssize_t low = 0, high = self.count, middle
         while low < high:
             middle = (low + high) >> 1
-            if self.layout.tag(self.data, self.offsets[middle]) < tag:
+            if self.format.tag(self.data, self.offsets[middle]) < tag:
                 low = middle + 1
             else:
                 high = middle
-        return low if low < self.count and self.layout.tag(self.data, self.offsets[low]) == tag else -1
+        return low if low < self.count and self.format.tag(self.data, self.offsets[low]) == tag else -1
 
     cdef tuple plain(self, Py_ssize_t at):
         cdef Place place
         cdef Py_ssize_t end = self.offsets[at + 1] if at + 1 < self.count else self.data.shape[0]
         place.offset = self.offsets[at]
-        if self.layout.read(self.data, &place) == UNKNOWN:
+        if self.format.read(self.data, &place) == UNKNOWN:
             raise ValueError(f"the data at {place.offset} are not what they were")
         return (
-            self.layout.tag(self.data, place.offset),
-            self.layout.names[place.vr],
+            self.format.tag(self.data, place.offset),
+            self.format.names[place.vr],
             place.offset,
             place.value,
             place.length,
@@ -197,55 +196,55 @@ cdef class Elements:
 
     @property
     def elements(self):
-        """Itself: what an index has of a stretch of elements that it knows."""
+        """Itself: the elements of a run, as an index wants them."""
         return self
 
     @property
     def first(self):
-        return self.layout.tag(self.data, self.offsets[0])
+        return self.format.tag(self.data, self.offsets[0])
 
     @property
     def last(self):
-        return self.layout.tag(self.data, self.offsets[self.count - 1])
+        return self.format.tag(self.data, self.offsets[self.count - 1])
 
 
-def walk(const unsigned char[::1] data, Layout layout, bint encapsulated, Py_ssize_t most):
+def walk(const unsigned char[::1] data, HeaderFormat format, bint encapsulated, Py_ssize_t most):
     """The elements of a data set that is regular from its first byte to its last, else None.
 
     None as well if there are more than `most` at top level, or sequences too deep.
     """
     cdef Walk walk = Walk()
-    walk.data, walk.layout, walk.encapsulated, walk.most = data, layout, encapsulated, most
+    walk.data, walk.format, walk.encapsulated, walk.most = data, format, encapsulated, most
     walk.found = Elements()
-    walk.found.data, walk.found.layout = data, layout
+    walk.found.data, walk.found.format = data, format
     walk.now.limit = data.shape[0]
     return walk.found if walk.begins_well() and walk.run() else None
 
 
 cdef class Walk:
     cdef const unsigned char[::1] data
-    cdef Layout layout
+    cdef HeaderFormat format
     cdef bint encapsulated
     cdef Py_ssize_t most
     cdef Elements found
-    cdef Frame now  # the value that is being walked; outer ones wait in `frames`
+    cdef Frame now  # the value that is being walked; outer ones are in `frames`
     cdef Frame frames[MAX_FRAMES]
     cdef int depth
 
     cdef bint begins_well(self) except -1:
-        """No file header, and VRs where and only where they should be."""
+        """No file header, and a VR if and only if VRs are explicit."""
         cdef Py_ssize_t size = self.data.shape[0]
         if size < ELEMENT_HEADER or (self.data[0] == 2 and self.data[1] == 0):
             return False
         if size >= 132 and bytes(self.data[128:132]) == b"DICM":
             return False
-        return (self.kind(0) != UNKNOWN) == self.layout.explicit
+        return (self.kind(0) != UNKNOWN) == self.format.explicit
 
     cdef inline unsigned char kind(self, Py_ssize_t at) except? 255:
-        return self.layout.kinds[<unsigned int>self.data[at + 4] << 8 | self.data[at + 5]]
+        return self.format.kinds[<unsigned int>self.data[at + 4] << 8 | self.data[at + 5]]
 
     cdef bint run(self) except -1:
-        """Whether the whole of it is regular."""
+        """Whether the whole data set is regular."""
         cdef Py_ssize_t at = 0
         cdef Place place
         cdef unsigned char kind
@@ -257,7 +256,7 @@ cdef class Walk:
                 continue
             if self.now.limit - at < ELEMENT_HEADER:
                 return False
-            place.tag = self.layout.tag(self.data, at)
+            place.tag = self.format.tag(self.data, at)
             place.offset = at
             if self.now.in_sequence or (place.tag == ITEM_END and self.now.delimited):
                 if not self.item(place.tag, at):
@@ -283,11 +282,11 @@ cdef class Walk:
                 at = place.end
 
     cdef unsigned char header(self, Place *place) except? 255:
-        """Complete the place of the element that begins at its offset; UNKNOWN if it is not regular."""
-        cdef unsigned char kind = self.layout.read(self.data, place)
+        """Complete `place`, whose offset is set; UNKNOWN if the element is not regular."""
+        cdef unsigned char kind = self.format.read(self.data, place)
         if kind == UNKNOWN:
             return UNKNOWN
-        if not self.layout.explicit and place.length and self.layout.has_items(place.tag, place.length):
+        if not self.format.explicit and place.length and self.format.has_items(place.tag, place.length):
             kind = SEQUENCE
         place.end = place.value
         if place.length == UNDEFINED:
@@ -306,12 +305,12 @@ cdef class Walk:
         return place.length != UNDEFINED or self.fragments(place)
 
     cdef bint fragments(self, Place *place) except -1:
-        """Go over the fragments of encapsulated pixel data (PS3.5 A.4) to behind their delimiter."""
+        """Walk over the fragments of encapsulated pixel data (PS3.5 A.4) and their delimiter."""
         cdef Py_ssize_t limit = self.now.limit
         cdef unsigned int tag, length
         while limit - place.end >= ELEMENT_HEADER:
-            tag = self.layout.tag(self.data, place.end)
-            length = self.layout.u32(self.data, place.end + 4)
+            tag = self.format.tag(self.data, place.end)
+            length = self.format.u32(self.data, place.end + 4)
             place.end += ELEMENT_HEADER
             if tag == SEQUENCE_END:
                 return True
@@ -324,7 +323,7 @@ cdef class Walk:
         """Enter an item or leave at a delimiter, whichever is due (PS3.5 section 7.5)."""
         cdef unsigned int length
         if tag == ITEM and self.now.in_sequence:
-            length = self.layout.u32(self.data, at + 4)
+            length = self.format.u32(self.data, at + 4)
             at += ELEMENT_HEADER
             if length != UNDEFINED and length > self.now.limit - at:
                 return False

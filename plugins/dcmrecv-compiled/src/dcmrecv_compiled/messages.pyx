@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=True, wraparound=False
 """Whole C-STORE requests out of the receive buffer (PS3.7 section 9.3.1, PS3.8 section 9.3.5 and annex E).
 
-Only what is regular is taken here. Whatever is not (another PDU, another request, an odd length, a command in pieces,
-a fault) is left as it stands for the reader in Python, which knows what to do about it.
+Only regular requests are taken here. Everything else (another PDU, another request, an odd length, a command in pieces,
+a fault) stays unchanged for the reader in Python, which handles it.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -19,7 +19,7 @@ cdef enum:
     NO_DATA_SET = 0x0101
     MAX_UID_LENGTH = 64
     MAX_COMMAND_LENGTH = 65536
-    MAX_FRAGMENTS = 512  # more than the receive buffer holds of 4 KB; all are gone over again with each receive
+    MAX_FRAGMENTS = 512  # the receive buffer holds fewer of 4 KB; each receive reads all of them again
 
 
 class _Incomplete:
@@ -27,7 +27,7 @@ class _Incomplete:
 
 
 INCOMPLETE = _Incomplete()
-"""Regular as far as it has come."""
+"""The request is regular so far."""
 
 
 cdef struct Span:
@@ -79,14 +79,14 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
 
     Moves the fragments of its data set together, over the headers between them. Returns context id, message id,
     SOP class, SOP instance and move originator as received, the slices of the command set and of the data set, and
-    where the next PDU is due. INCOMPLETE if there is nothing wrong with it but that it has not come to its end; None,
-    with nothing moved, if it is not for here. `contexts` are the accepted ones: id to abstract and transfer syntax.
+    where the next PDU is due. INCOMPLETE if it is regular so far, but its end has not come; None, with nothing moved, if
+    it is not regular. `contexts` are the accepted ones: id to abstract and transfer syntax.
     """
     cdef Request request
     cdef Reader reader
     cdef Span command
     cdef Span fragments[MAX_FRAGMENTS]
-    cdef Py_ssize_t count = 0, behind
+    cdef Py_ssize_t count = 0, end_of_data
     cdef unsigned int context_id
     cdef Found found
 
@@ -122,7 +122,7 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
         count += 1
     if reader.at != reader.pdu_end:
         return None
-    behind = join(memory, fragments, count)
+    end_of_data = join(memory, fragments, count)
     return (
         context_id,
         request.message_id,
@@ -130,13 +130,13 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
         bytes_of(memory, request.sop_instance),
         bytes_of(memory, request.originator),
         slice(command.start, command.end),
-        slice(fragments[0].start, behind),
+        slice(fragments[0].start, end_of_data),
         reader.at,
     )
 
 
 cdef Found read_pdv_header(const unsigned char[::1] memory, Py_ssize_t end, Py_ssize_t max_pdu, Reader *reader) except *:
-    """The next PDV header, with that of the PDU before it if one is due; the reader is behind the fragment then."""
+    """Read the next PDV header, after a PDU header if one is due; the reader is then at the end of the fragment."""
     cdef unsigned int length
     if reader.at == reader.pdu_end:
         if end - reader.at < PDU_HEADER:
@@ -161,7 +161,7 @@ cdef Found read_pdv_header(const unsigned char[::1] memory, Py_ssize_t end, Py_s
 
 
 cdef Py_ssize_t join(unsigned char[::1] memory, Span *fragments, Py_ssize_t count) except -1:
-    """Move all fragments behind the first; where the last ends then."""
+    """Append all fragments to the first; returns where the last one ends then."""
     cdef Py_ssize_t target = fragments[0].start
     cdef Span fragment
     for fragment in fragments[:count]:
@@ -188,7 +188,7 @@ cdef int move(unsigned char[::1] memory, Py_ssize_t target, Py_ssize_t begin, Py
 
 
 cdef bint read_command(const unsigned char[::1] memory, Span command, Request *request) except -1:
-    """Whether it is a C-STORE-RQ with a data set, each element once and of the length it should have."""
+    """Whether it is a C-STORE-RQ with a data set, with each element once and of the right length."""
     cdef Py_ssize_t at = command.start, value
     cdef unsigned int element, length, bit
     if length_of(command) > MAX_COMMAND_LENGTH:
