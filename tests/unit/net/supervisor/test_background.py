@@ -50,8 +50,8 @@ class Driver:
         running = len(self.background)
 
         def one_less() -> bool:
-            for pid, code in child.ended():
-                self.background.ended(pid, code, self.now)
+            for pid, code in child.reap_ended():
+                self.background.child_ended(pid, code, self.now)
             return len(self.background) < running
 
         until(one_less, "the end of a child")
@@ -158,7 +158,7 @@ def test_new_settings_start_all_again_at_once(drive: Drive, caplog: pytest.LogCa
     while len(driver.background) > 1:
         driver.until_one_ends()
     caplog.clear()
-    driver.background.renew(driver.now)
+    driver.background.restart_all(driver.now)
     driver.tick()
     assert len(driver.background) == 3
     driver.until_ended()
@@ -170,7 +170,7 @@ def test_new_settings_start_all_again_at_once(drive: Drive, caplog: pytest.LogCa
 def test_who_makes_no_room_for_a_successor_is_killed(drive: Drive) -> None:
     driver = drive(waits)
     driver.tick()
-    driver.background.renew(driver.now)
+    driver.background.restart_all(driver.now)
     driver.tick(GRACE - 0.1)
     [pid] = [child.pid for child in driver.background._children]
     driver.tick(0.2)
@@ -296,7 +296,7 @@ def background(settings):
     begin = time.monotonic()
     assert receiver.stop() == 0
     assert 7 < time.monotonic() - begin < 12
-    assert "did not end within the grace" in receiver.log
+    assert "still running after the grace period" in receiver.log
 
 
 def test_it_does_not_outlive_the_supervisor(start_receiver: StartReceiver, tmp_path: Path) -> None:

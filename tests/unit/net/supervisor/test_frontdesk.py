@@ -49,7 +49,7 @@ class Desk:
         self.peers.append(peer)
         if said:
             peer.sendall(said)
-        self.desk.welcome(ours, address, 4242, self.now)
+        self.desk.add_connection(ours, address, 4242, self.now)
         return peer
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ def test_the_largest_request_is_put_together(desk: Desk) -> None:
 
 
 def test_long_requests_that_stay_incomplete_do_not_pile_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frontdesk, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(frontdesk, "MAX_PENDING_BYTES", 100_000)
     honest = desk.visit(REQUEST[:-1])
     long = [desk.visit(struct.pack(">BxI", 1, 1 << 20) + bytes(size)) for size in (40_000, 50_000, 30_000)]
     assert [is_closed(peer) for peer in (honest, *long)] == [False, False, True, False]
@@ -199,7 +199,7 @@ def test_declared_lengths_cost_no_memory(desk: Desk) -> None:
 
 
 def test_one_address_may_have_so_many_and_its_oldest_goes_first(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frontdesk, "MAX_VISITORS_PER_PEER", 3)
+    monkeypatch.setattr(frontdesk, "MAX_PENDING_PER_PEER", 3)
     other = desk.visit(address="10.0.0.2")
     peers = [desk.visit() for _ in range(5)]
     assert [is_closed(peer) for peer in peers] == [True, True, False, False, False]
@@ -207,7 +207,7 @@ def test_one_address_may_have_so_many_and_its_oldest_goes_first(desk: Desk, monk
 
 
 def test_all_together_may_be_so_many_and_the_oldest_goes_first(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frontdesk, "MAX_VISITORS", 3)
+    monkeypatch.setattr(frontdesk, "MAX_PENDING", 3)
     peers = [desk.visit(address=f"10.0.0.{number}") for number in range(5)]
     assert [is_closed(peer) for peer in peers] == [True, True, False, False, False]
     peers[3].sendall(REQUEST)
@@ -225,13 +225,13 @@ def test_who_leaves_without_a_word_is_forgotten(desk: Desk) -> None:
     assert desk.admitted == []
 
 
-@pytest.mark.parametrize(("hides_names", "shown"), [(False, "localhost"), (True, "127.0.0.1")])
+@pytest.mark.parametrize(("disable_host_lookup", "shown"), [(False, "localhost"), (True, "127.0.0.1")])
 def test_who_leaves_without_a_word_is_called_by_name(
-    desk: Desk, caplog: pytest.LogCaptureFixture, hides_names: bool, shown: str
+    desk: Desk, caplog: pytest.LogCaptureFixture, disable_host_lookup: bool, shown: str
 ) -> None:
     """As the original calls a health check; only this host's name is known without asking, and nobody waits here."""
     caplog.set_level(logging.INFO, "dcmrecv")
-    desk.desk.hides_names = hides_names
+    desk.desk.disable_host_lookup = disable_host_lookup
     desk.visit(address="127.0.0.1").close()
     desk.visit(address="192.0.2.1").close()
     desk.turn()
@@ -279,12 +279,12 @@ def connect(listener: socket.socket) -> socket.socket:
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM, errno.ENETDOWN])
 def test_accepting_pauses_without_spinning_when_the_system_refuses(listener: Listener, number: int) -> None:
     desk = Desk(listener)
-    visitor = desk.visit()
+    peer_before = desk.visit()
     listener.error = number
     with connect(listener) as peer:
         desk.turn()
         assert desk.selector.select(0) == [], "the loop would spin"
-        visitor.sendall(REQUEST)
+        peer_before.sendall(REQUEST)
         desk.turn(ACCEPT_PAUSE / 2)
         assert len(desk.admitted) == 1, "those who are inside are served"
         listener.error = None
@@ -321,14 +321,14 @@ def test_a_reset_ends_the_visit(listener: Listener, said: bytes) -> None:
 
 def test_a_last_answer_to_a_peer_that_is_gone(desk: Desk) -> None:
     desk.visit(REQUEST).close()
-    desk.desk.say_goodbye(desk.admitted.pop(), desk.now, b"answer")
+    desk.desk.refuse(desk.admitted.pop(), desk.now, b"answer")
     desk.turn()
     assert desk.turn() is None
 
 
 def test_a_last_answer_is_readable(desk: Desk) -> None:
     peer = desk.visit(REQUEST)
-    desk.desk.say_goodbye(desk.admitted.pop(), desk.now, b"answer")
+    desk.desk.refuse(desk.admitted.pop(), desk.now, b"answer")
     assert peer.recv(100) == b"answer"
     assert peer.recv(100) == b""
     peer.close()

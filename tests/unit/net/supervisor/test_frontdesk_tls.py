@@ -26,7 +26,7 @@ class Desk:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.peer = socket.create_connection(listener.getsockname(), timeout=5)
             ours, (address, port) = listener.accept()
-        self.desk.welcome(ours, address, port, 1000.0)
+        self.desk.add_connection(ours, address, port, 1000.0)
 
     def turn(self) -> int:
         """Handle what is ready within a moment; how many events there were."""
@@ -67,7 +67,7 @@ def test_a_whole_client_hello_is_admitted_unread(desk: Desk) -> None:
     while not desk.admitted:
         assert desk.turn() == 1
     [handover] = desk.admitted
-    assert (handover.request, handover.secure_until) == (b"", 1030.0)
+    assert (handover.request, handover.tls_deadline) == (b"", 1030.0)
     assert handover.sock.recv(1000) == HELLO
     assert handover.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
 

@@ -123,4 +123,4 @@ def test_a_port_beside_inherited_sockets_is_not_ignored_without_a_word(
     inherit(monkeypatch, socket.create_server(("127.0.0.1", 0)).detach())
     [listener] = open_listeners(Settings(port=11112))
     listener.close()
-    assert caplog.messages == ["port 11112 is not listened on: the sockets that were handed over take its place"]
+    assert caplog.messages == ["ignoring port 11112: using the sockets passed in"]

@@ -36,8 +36,8 @@ def settings(tmp_path: Path) -> Settings:
 def take(settings: Settings) -> Iterator[Take]:
     taken: list[StateDirectory] = []
 
-    def start(chosen: Settings = settings, patience: float = 0.0) -> StateDirectory:
-        taken.append(StateDirectory.take(chosen, patience))
+    def start(chosen: Settings = settings, timeout: float = 0.0) -> StateDirectory:
+        taken.append(StateDirectory.take(chosen, timeout))
         return taken[-1]
 
     yield start
@@ -145,7 +145,7 @@ def test_a_disk_that_hangs_at_the_end(take: Take, monkeypatch: pytest.MonkeyPatc
         signal.pause()
         return 0
 
-    monkeypatch.setattr(ownership, "_remove", hang)
+    monkeypatch.setattr(ownership, "_remove_files", hang)
     monkeypatch.setattr(ownership, "END_SECONDS", 0.1)
     begun = time.monotonic()
     state.release()
@@ -170,7 +170,7 @@ def test_a_child_of_a_killed_receiver_is_waited_for(
     take: Take, forked: Callable[[Callable[[], None]], int], caplog: pytest.LogCaptureFixture
 ) -> None:
     state = take()
-    child = forked(state.abandon)
+    child = forked(state.close_in_child)
     assert state.lock is not None
     os.close(state.lock.owner)  # as by the end of the supervisor
     os.close(state.lock.processes)
@@ -179,7 +179,7 @@ def test_a_child_of_a_killed_receiver_is_waited_for(
     assert second.owner == "its main process is gone, others of it still run"
     killer = threading.Timer(0.2, os.kill, (child, signal.SIGKILL))
     killer.start()
-    third = take(patience=10.0)
+    third = take(timeout=10.0)
     killer.join()
     assert third.lock is not None
     assert "waiting for processes of a receiver that was killed" in caplog.text
@@ -187,15 +187,15 @@ def test_a_child_of_a_killed_receiver_is_waited_for(
 
 def test_an_owner_that_lives_is_not_waited_for(take: Take, forked: Callable[[Callable[[], None]], int]) -> None:
     state = take()
-    forked(state.abandon)
+    forked(state.close_in_child)
     begun = time.monotonic()
-    assert take(patience=30.0).lock is None
+    assert take(timeout=30.0).lock is None
     assert time.monotonic() - begun < 5
 
 
 def test_children_do_not_keep_the_owners_lock(take: Take, forked: Callable[[Callable[[], None]], int]) -> None:
     state = take()
-    forked(state.abandon)
+    forked(state.close_in_child)
     assert state.lock is not None
     os.close(state.lock.owner)
     os.close(state.lock.processes)
@@ -207,7 +207,7 @@ def test_files_stay_while_there_are_children(
     take: Take, forked: Callable[[Callable[[], None]], int], tmp_path: Path
 ) -> None:
     state = take()
-    forked(state.abandon)
+    forked(state.close_in_child)
     state.release()
     assert sorted(path.name for path in (tmp_path / ".dcmrecv").iterdir()) == ["owner.lock", "processes.lock"]
 
@@ -253,14 +253,14 @@ def test_a_file_system_that_locks_only_what_can_be_written(take: Take, monkeypat
     assert take().owner
 
 
-def test_a_disk_without_room_for_a_word(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(fd: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", fail)
         assert take().lock is not None
-    assert "not said yet" in take().owner
+    assert "not described yet" in take().owner
 
 
 def test_its_file_system_can_be_remounted_read_only(take: Take) -> None:
@@ -325,8 +325,8 @@ def test_a_directory_that_the_last_owner_removes_meanwhile(
     assert take().lock is not None
 
 
-@pytest.mark.parametrize(("text", "shown"), [("", "not said yet"), ("a\n\x1b[31mb\n", "a[31mb")])
-def test_what_an_owner_says_of_itself(take: Take, tmp_path: Path, text: str, shown: str) -> None:
+@pytest.mark.parametrize(("text", "shown"), [("", "not described yet"), ("a\n\x1b[31mb\n", "a[31mb")])
+def test_the_owner_is_described(take: Take, tmp_path: Path, text: str, shown: str) -> None:
     take()
     (tmp_path / ".dcmrecv" / "owner.lock").write_text(text)
     assert shown in take().owner

@@ -68,21 +68,21 @@ class Driver:
 
     def __init__(self, main: Callable[[socket.socket, Heartbeat], int], limit: int = LIMIT) -> None:
         self.now = 1000.0
-        self.given_back: list[Handover] = []
+        self.reassigned: list[Handover] = []
         self.selector = selectors.DefaultSelector()
-        self.pool = Pool(self.selector, limit, HOOK_SECONDS, main, self.given_back.append)
+        self.pool = Pool(self.selector, limit, HOOK_SECONDS, main, self.reassigned.append)
         self.children: list[int] = []
         self.peers: list[socket.socket] = []
 
     def turn(self, seconds: float = 0.0) -> None:
         """Let `seconds` pass, then handle what is ready, waiting for it a moment of real time."""
         self.now += seconds
-        self.pool.attend(waiting=True)
+        self.pool.wake_on_worker_messages(waiting=True)
         for key, _ in self.selector.select(0.02):
             if self.selector.get_map().get(key.fd) is key:
                 key.data(key.fileobj, self.now)
-        for pid, code in child.ended():
-            self.pool.ended(pid, code, self.now)
+        for pid, code in child.reap_ended():
+            self.pool.child_ended(pid, code, self.now)
         self.pool.tick(self.now)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
@@ -199,29 +199,29 @@ def test_an_idle_worker_serves_again(start: Start) -> None:
 def test_an_association_that_ends_wakes_the_loop_only_where_somebody_waits(start: Start) -> None:
     driver = start(limit=1)
     driver.pool.grow(driver.now)
-    driver.pool.attend(waiting=False)
+    driver.pool.wake_on_worker_messages(waiting=False)
     assert driver.selector.select(10), "the first one is ready: there is nobody before"
     driver.settle()
-    driver.pool.attend(waiting=False)
+    driver.pool.wake_on_worker_messages(waiting=False)
     driver.serve()[0].close()
     assert driver.selector.select(0.1) == []
     assert driver.idle == 0
-    driver.pool.attend(waiting=True)
+    driver.pool.wake_on_worker_messages(waiting=True)
     assert driver.selector.select(10), "it has ended before"
-    driver.pool.hear(driver.now)
+    driver.pool.hear_workers(driver.now)
     assert driver.idle == 1
 
 
-def test_a_handover_that_was_taken_unheard_is_not_given_back(start: Start) -> None:
+def test_a_handover_that_was_taken_unheard_is_not_reassigned(start: Start) -> None:
     driver = start(limit=1)
     driver.settle()
     peer, pid = driver.serve()
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    driver.pool.ended(pid, -signal.SIGKILL, driver.now)
+    driver.pool.child_ended(pid, -signal.SIGKILL, driver.now)
     driver.turn()
     assert peer.recv(100) == b""
-    assert driver.given_back == []
+    assert driver.reassigned == []
 
 
 def test_shrinks_when_idle(start: Start) -> None:
@@ -248,7 +248,7 @@ def test_dead_workers_are_replaced(start: Start, caplog: pytest.LogCaptureFixtur
     assert driver.idle == SPARE
     assert not set(victims) & {worker.pid for worker in driver.pool._workers.values()}
     assert {record.args for record in caplog.records} == {(pid, "was killed by signal 9") for pid in victims}
-    for handover in driver.given_back:  # killed before it was taken, perhaps
+    for handover in driver.reassigned:  # killed before it was taken, perhaps
         handover.sock.shutdown(socket.SHUT_RDWR)  # the new workers have copies of this socket
         handover.sock.close()
     for peer in peers:
@@ -279,7 +279,7 @@ def test_an_association_goes_to_another_worker_if_one_is_gone(start: Start) -> N
 
 
 @pytest.mark.parametrize("size", [10, 1 << 20], ids=["sent", "half-sent"])
-def test_a_handover_that_its_worker_did_not_take_is_given_back(start: Start, size: int) -> None:
+def test_a_handover_that_its_worker_did_not_take_is_reassigned(start: Start, size: int) -> None:
     driver = start(never_ready, limit=1)
     driver.pool.grow(driver.now)
     [worker] = driver.pool._workers.values()
@@ -287,21 +287,21 @@ def test_a_handover_that_its_worker_did_not_take_is_given_back(start: Start, siz
     peer = driver.assign(bytes(size))
     assert peer is not None
     driver.until_gone()
-    [handover] = driver.given_back
+    [handover] = driver.reassigned
     handover.sock.sendall(b"still here")
     assert peer.recv(100) == b"still here"
     handover.sock.close()
 
 
-def test_a_handover_that_was_taken_is_not_given_back(start: Start) -> None:
+def test_a_handover_that_was_taken_is_not_reassigned(start: Start) -> None:
     driver = start(limit=1)
     driver.settle()
     peer, pid = driver.serve()
-    driver.until(lambda: not any(worker.sender for worker in driver.pool._workers.values()), "it is taken")
+    driver.until(lambda: not any(worker.handover_sender for worker in driver.pool._workers.values()), "it is taken")
     os.kill(pid, signal.SIGKILL)
     driver.until_gone()
     assert peer.recv(100) == b""
-    assert driver.given_back == []
+    assert driver.reassigned == []
 
 
 def test_slow_starts_do_not_make_it_grow(start: Start) -> None:
@@ -434,7 +434,7 @@ def test_abandon_closes_what_is_the_supervisors(start: Start) -> None:
     driver.pool.grow(driver.now)
     held = [worker.control.dup() for worker in driver.pool._workers.values()]
     controls = [worker.control for worker in driver.pool._workers.values()]
-    driver.pool.abandon()
+    driver.pool.close_in_child()
     assert [control.fileno() for control in controls] == [-1] * SPARE
     for control in held:  # as if in another process: the workers are not told
         control.shutdown(socket.SHUT_RDWR)
@@ -453,7 +453,7 @@ def test_workers_are_replaced_as_they_fall_idle(start: Start) -> None:
     peer, busy = driver.serve()
     driver.settle()
     old = {worker.pid for worker in driver.pool._workers.values()}
-    driver.pool.renew(HOOK_SECONDS)
+    driver.pool.replace_all(HOOK_SECONDS)
     assert driver.idle == 0, "no association goes to a worker of before"
     driver.settle()
     driver.until(lambda: driver.idle == SPARE, "new ones are idle")
@@ -468,8 +468,8 @@ def test_workers_that_are_starting_are_replaced_too(start: Start) -> None:
     driver = start()
     driver.pool.grow(driver.now)
     starting = {worker.pid for worker in driver.pool._workers.values()}
-    driver.pool.renew(HOOK_SECONDS)
+    driver.pool.replace_all(HOOK_SECONDS)
     driver.pool.grow(driver.now)
     driver.until(lambda: driver.idle == SPARE, "new ones are idle")
     driver.until(lambda: not starting & {worker.pid for worker in driver.pool._workers.values()}, "the others ended")
-    assert driver.pool._not_before == 0, "it is no failure to end before the first association"
+    assert driver.pool._next_fork_at == 0, "it is no failure to end before the first association"

@@ -50,14 +50,14 @@ class Driver:
         source = SettingsSource(
             lambda: self.read(), lambda settings: self.check(settings), key=key_of, apply_logging=LogWiring().apply
         )
-        self.reload = Reload(self.selector, OLD, self.plugins, source, self.obey, self.let_go)
+        self.reload = Reload(self.selector, OLD, self.plugins, source, self.apply_settings, self.close_in_child)
         self.plugins.add_builtins(OLD)
         self.plugins.configure(OLD)
 
-    def obey(self, settings: Settings, capabilities: Capabilities, tls: object) -> None:
+    def apply_settings(self, settings: Settings, capabilities: Capabilities, tls: object) -> None:
         self.obeyed.append((settings, capabilities))
 
-    def let_go(self) -> None:
+    def close_in_child(self) -> None:
         assert in_probe()
 
     def turn(self) -> None:
@@ -119,7 +119,7 @@ def make(probes: Probes) -> Iterator[Callable[..., Driver]]:
 
     yield start
     for driver in made:
-        driver.reload.abandon()
+        driver.reload.drop_probe()
         driver.selector.close()
     end = time.monotonic() + 10
     while probes.pids:
@@ -174,7 +174,7 @@ def refuse_new(settings: Settings) -> None:
         raise ValueError("no licence")
 
 
-NOT_ENDED = "the process that tries them came to no end"
+NOT_ENDED = "the process that checks the settings ended without an answer"
 REFUSED: dict[str, tuple[list[object], dict[str, Any], str]] = {
     "file": ([], {"read": refuse}, "s.toml: max_pdu = 1: an integer from 4096 to 131072 expected"),
     "directory": ([], {"check": fail}, "cannot specify output directory: Directory does not exist"),
@@ -255,7 +255,7 @@ def test_a_signal_during_a_reload_starts_another_one(make: Callable[..., Driver]
 def test_a_supervisor_that_ends_takes_nothing_over(make: Callable[..., Driver]) -> None:
     driver = make()
     driver.reload.begin()
-    driver.reload.abandon()
+    driver.reload.drop_probe()
     driver.turn()
     assert driver.obeyed == []
 

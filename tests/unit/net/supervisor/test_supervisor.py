@@ -413,7 +413,7 @@ def test_a_connection_closed_within_a_turn_is_not_looked_at_again(
     loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, port = loop
-    monkeypatch.setattr(frontdesk, "MAX_VISITORS", 1)
+    monkeypatch.setattr(frontdesk, "MAX_PENDING", 1)
     with socket.create_connection(("127.0.0.1", port), timeout=5) as first:
         made._turn()
         with socket.create_connection(("127.0.0.1", port), timeout=5):
@@ -470,10 +470,10 @@ def test_a_request_that_its_worker_did_not_take_waits_for_another_one_once(loop:
     ours, peer = socket.socketpair()
     with ours, peer:
         handover = Handover(ours, REQUEST, "10.0.0.1", 1)
-        made._admit_again(handover)
+        made._reassign(handover)
         assert [waiting.handover for waiting in made._waiting] == [handover]
         made._waiting.clear()
-        made._admit_again(handover)
+        made._reassign(handover)
         assert not made._waiting
         assert peer.recv(1) == b""
 

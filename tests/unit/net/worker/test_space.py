@@ -36,7 +36,7 @@ class Disk:
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     disk = Disk()
     monkeypatch.setattr(os, "statvfs", disk.statvfs)
-    monkeypatch.setattr(space, "PATIENCE", 0.05)
+    monkeypatch.setattr(space, "ANSWER_TIMEOUT", 0.05)
     yield disk
     disk.answers.set()
 
@@ -69,7 +69,7 @@ def test_a_disk_that_hangs_is_asked_once(disk: Disk, caplog: pytest.LogCaptureFi
     disk.answers.clear()
     assert not free_space.is_low()
     assert not free_space.is_low()
-    assert (disk.asked, caplog.text.count("out does not answer")) == (1, 2)
+    assert (disk.asked, caplog.text.count("out does not respond")) == (1, 2)
     disk.answers.set()
-    free_space._looking.join(10)  # type: ignore[union-attr]
+    free_space._thread.join(10)  # type: ignore[union-attr]
     assert free_space.is_low(), "its late answer"

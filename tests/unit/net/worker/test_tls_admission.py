@@ -83,7 +83,7 @@ def meet(context: ssl.SSLContext, certificates: Certificates) -> Iterator[Meet]:
             theirs = socket.create_connection(listener.getsockname(), timeout=10)
             ours = listener.accept()[0]
         peers.append(Peer(theirs, certificates, act))
-        handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + seconds)
+        handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + seconds)
         connection = secure.admit(handover, context, LIMIT, should_stop)
         if connection is None:
             peers[-1].join()
@@ -155,7 +155,7 @@ def test_who_is_silent_is_shown_out(meet: Meet, caplog: pytest.LogCaptureFixture
 def test_a_stop_within_the_handshake(context: ssl.SSLContext) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + 20)
+        handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
         assert secure.admit(handover, context, LIMIT, lambda: True) is None
         assert ours.fileno() == -1
 
@@ -168,7 +168,7 @@ def test_who_is_gone_before_it_began(context: ssl.SSLContext, caplog: pytest.Log
         ours = listener.accept()[0]
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     theirs.close()
-    handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + 20)
+    handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
     assert secure.admit(handover, context, LIMIT, lambda: False) is None
     assert ours.fileno() == -1
     assert "TLS error: " in caplog.text
@@ -178,7 +178,7 @@ def test_a_handshake_that_is_none(context: ssl.SSLContext, caplog: pytest.LogCap
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.sendall(b"\x16\x03\x01\x00\x05hello")
-        handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + 20)
+        handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
         assert secure.admit(handover, context, LIMIT, lambda: False) is None
     assert "TLS error: " in caplog.text
 
@@ -199,7 +199,7 @@ def test_what_openssl_holds_is_ready_to_be_read(meet: Meet) -> None:
 
 def test_who_does_not_read_takes_nothing_more(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then waiting says whether that has changed, and returns soon when it has not."""
-    monkeypatch.setattr(tls_connection, "PATIENCE", 0.05)
+    monkeypatch.setattr(tls_connection, "CALL_TIMEOUT", 0.05)
     go_on = threading.Event()
 
     def act(secured: ssl.SSLSocket) -> None:
@@ -224,7 +224,7 @@ def test_who_does_not_read_takes_nothing_more(meet: Meet, monkeypatch: pytest.Mo
 
 
 def test_silence_is_told_soon(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls_connection, "PATIENCE", 0.05)
+    monkeypatch.setattr(tls_connection, "CALL_TIMEOUT", 0.05)
     connection, _, _ = meet(lambda secured: secured.sendall(REQUEST))
     assert connection is not None
     connection.acknowledge()

@@ -33,7 +33,7 @@ def test_sigterm_leaves_the_instance_a_grace_that_ends_before_the_supervisors(wo
     assert (worker.should_stop(True), worker.should_stop(False)) == (True, False)
     clock.now += 0.2
     assert worker.should_stop(False)
-    assert STOP_GRACE + worker_module._CERTAIN_END < GRACE
+    assert STOP_GRACE + worker_module._FORCED_EXIT < GRACE
 
 
 def test_an_orphan_has_less_whatever_came_before(worker: Worker, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_it_ends_for_certain_soon_after_its_grace(
     ends: list[int] = []
     monkeypatch.setattr(os, "_exit", ends.append)
     worker._on_stop(signal.SIGTERM, None)
-    clock.now += STOP_GRACE + worker_module._CERTAIN_END - 0.1
+    clock.now += STOP_GRACE + worker_module._FORCED_EXIT - 0.1
     worker._on_tick(signal.SIGALRM, None)
     assert ends == []
     clock.now += 0.2
