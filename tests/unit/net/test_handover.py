@@ -1,4 +1,4 @@
-"""A connection and its request get to the worker whole, whatever the pair between the two takes at once."""
+"""A connection and its request reach the worker whole, however few bytes the socket pair takes at once."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_one_after_the_other(control: Pair) -> None:
             sock.close()
 
 
-def test_worker_gone_leaves_the_connection_for_another(control: Pair, connection: Pair) -> None:
+def test_worker_that_ended_leaves_the_connection_for_another(control: Pair, connection: Pair) -> None:
     ours, theirs = control
     theirs.close()
     sender = HandoverSender(Handover(connection[0], b"request", "10.0.0.1", 1))
@@ -82,7 +82,7 @@ def test_worker_gone_leaves_the_connection_for_another(control: Pair, connection
     assert not sender.has_begun
 
 
-def test_worker_gone_within_leaves_the_connection_too(control: Pair, connection: Pair) -> None:
+def test_worker_that_ends_meanwhile_leaves_the_connection_too(control: Pair, connection: Pair) -> None:
     ours, theirs = control
     sender = HandoverSender(Handover(connection[0], bytes(1 << 20), "10.0.0.1", 1))
     assert not sender.advance(ours)
@@ -94,13 +94,13 @@ def test_worker_gone_within_leaves_the_connection_too(control: Pair, connection:
     assert connection[1].recv(100) == b"still here"
 
 
-def test_supervisor_gone(control: Pair) -> None:
+def test_supervisor_ended(control: Pair) -> None:
     ours, theirs = control
     ours.close()
     assert receive(theirs) is None
 
 
-def test_supervisor_gone_within(control: Pair, connection: Pair) -> None:
+def test_supervisor_ends_meanwhile(control: Pair, connection: Pair) -> None:
     ours, theirs = control
     assert not HandoverSender(Handover(connection[0], bytes(1 << 20), "10.0.0.1", 1)).advance(ours)
     ours.close()

@@ -1,4 +1,4 @@
-"""Host names for the log: known later, never waited for."""
+"""Host names for the log: a lookup never delays an association."""
 
 from __future__ import annotations
 

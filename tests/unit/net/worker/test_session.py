@@ -1,4 +1,4 @@
-"""One association from its request to its end, each way there is, over a connection that a script plays."""
+"""One association from its request to each possible end, over a scripted connection."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def worker(make: Make) -> ScriptedWorker:
     return make()
 
 
-# What a peer does in peace
+# Associations without errors
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000], ids=lambda size: f"by-{size}")
@@ -106,7 +106,7 @@ def test_an_answer_that_does_not_fit_rejects(worker: ScriptedWorker) -> None:
     assert worker.summary.ended == "rejected"
 
 
-def test_debug_tells_what_was_said(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_debug_logs_all_messages(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "dcmrecv")
     make().play(ECHO, store(1), RELEASE)
     said = "\n".join(record.getMessage() for record in caplog.records if record.levelname == "DEBUG")
@@ -204,7 +204,7 @@ def test_without_info_no_name_is_looked_up(make: Make, caplog: pytest.LogCapture
         (Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED), (1, 1, 3)),
         (Reject(RejectReason.TEMPORARY_CONGESTION, transient=True), (2, 3, 1)),
         ([SupportedContext("1.2.3", None)], (1, 1, 1)),
-        (7, (2, 1, 1)),  # no answer at all: a plugin that is out of order
+        (7, (2, 1, 1)),  # not a valid answer: the plugin is broken
     ],
     ids=["by-plugin", "transient", "no-acceptable-context", "plugin-fails"],
 )
@@ -244,7 +244,7 @@ def test_a_broken_request_is_aborted(worker: ScriptedWorker) -> None:
     assert worker.recorder.ends == []
 
 
-def test_a_storage_plugin_means_that_things_are_to_be_stored(make: Make) -> None:
+def test_a_storage_plugin_enables_the_storage_contexts(make: Make) -> None:
     worker = make(promiscuous=False)  # the recorder implements `receive`
     connection = worker.play(store(1), RELEASE)
     assert responses(connection.sent) == [(1, 0)]
@@ -347,7 +347,7 @@ def test_pipelined_stores_are_answered_while_the_peer_does_not_read(worker: Scri
     assert worker.summary.ended == "released"
 
 
-def test_a_peer_that_reads_bit_by_bit_gets_its_responses_without_saying_more(worker: ScriptedWorker) -> None:
+def test_a_peer_that_reads_slowly_gets_its_responses_without_sending_more(worker: ScriptedWorker) -> None:
     playing = FakeConnection(worker.clock, [b"".join(store(number) for number in range(1, 9))], 200)
 
     def more() -> None:
@@ -360,14 +360,14 @@ def test_a_peer_that_reads_bit_by_bit_gets_its_responses_without_saying_more(wor
     assert worker.clock.now - before < CALL_TIMEOUT, "it waited for the peer to say something"
 
 
-def test_a_peer_that_takes_no_response_is_aborted(worker: ScriptedWorker) -> None:
+def test_a_peer_that_reads_no_response_is_aborted(worker: ScriptedWorker) -> None:
     worker.play(store(1), room=300)
     assert worker.summary.ended == "failed"
     assert worker.summary.stored == 1
     assert worker.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * CALL_TIMEOUT)
 
 
-def test_responses_do_not_pile_up_for_ever(worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unread_responses_are_bounded(worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "MAX_PENDING_OUTPUT", 1000)
     worker.play(*[ECHO] * 100, room=300)
     assert worker.summary.ended == "failed"
@@ -413,7 +413,7 @@ def test_a_pdu_has_begun_with_its_first_byte(worker: ScriptedWorker, said: bytes
     assert worker.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * CALL_TIMEOUT)
 
 
-# Every way to end
+# Ends
 
 
 @pytest.mark.parametrize("said", [b"", ECHO, store(1)[:-10], store(1)[:40], RELEASE[:3]], ids=ids_of)
@@ -491,7 +491,7 @@ def test_a_half_close_after_pipelined_stores_is_answered(worker: ScriptedWorker)
 
 @pytest.mark.parametrize("at", range(4))
 @pytest.mark.parametrize("end", [RELEASE, EOF, RESET], ids=["release", "fin", "reset"])
-def test_what_a_peer_said_before_it_was_gone_is_kept(worker: ScriptedWorker, at: int, end: Step) -> None:
+def test_messages_from_before_the_connection_broke_are_kept(worker: ScriptedWorker, at: int, end: Step) -> None:
     """The AC, a response or the answer to its release can no longer be sent, but there is more to read."""
     playing = FakeConnection(worker.clock, [])
 
@@ -508,7 +508,7 @@ def test_what_a_peer_said_before_it_was_gone_is_kept(worker: ScriptedWorker, at:
     assert worker.summary.ended == ("released" if end == RELEASE else "closed")
 
 
-# The receiver is told to end
+# The receiver is told to stop
 
 
 def test_stop_between_instances_begins_no_other(worker: ScriptedWorker) -> None:
@@ -540,7 +540,7 @@ def test_stop_within_an_instance_whose_grace_is_over(worker: ScriptedWorker) -> 
     assert worker.summary.ended == "stopped"
 
 
-def test_stop_ends_a_peer_that_goes_on_bit_by_bit_when_the_grace_is_over(worker: ScriptedWorker) -> None:
+def test_stop_ends_a_peer_that_sends_slowly_when_the_grace_is_over(worker: ScriptedWorker) -> None:
     said = store(1)
     drops: list[Step] = [said[at : at + 1] for at in range(300, len(said))]
     connection = worker.play(said[:300], lambda: worker.stop.update((True, False)), *drops, RELEASE)
@@ -556,10 +556,10 @@ def test_stop_does_not_wait_for_a_peer_that_does_not_read(worker: ScriptedWorker
     assert worker.summary.seconds < 2
 
 
-def test_a_request_cut_short_by_the_end_is_told(
+def test_an_incomplete_request_is_logged(
     make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compiled parts or not: the log has the request, and that nothing came of it."""
+    """With and without the compiled parts the log has the request, and that it was not completed."""
 
     def said() -> list[str]:
         caplog.clear()

@@ -1,4 +1,4 @@
-"""Association requests that are longer than usual: read if they are allowed, and not kept."""
+"""Association requests that are longer than usual: read if allowed, and not cached."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def request(number: int, size: int) -> bytes:
 
 
 def test_the_front_desk_limits_the_length_of_a_request(worker: ScriptedWorker) -> None:
-    """`--max-request` may be more than is usual."""
+    """`--max-request` may exceed the default."""
     said = worker.play(RELEASE, request=request(1, MAX_REQUEST_LENGTH)).sent
     assert [kind for kind, _ in read_pdus(said)] == [ASSOCIATE_AC, RELEASE_RP]
 

@@ -1,4 +1,4 @@
-"""Free space: enough, too little, not to be found out, and asked of a disk that hangs."""
+"""Free space: enough, too little, unknown, and on a disk that hangs."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def test_low_is_less_than_the_minimum(disk: Disk, caplog: pytest.LogCaptureFixtu
     assert not free_space.is_low()
 
 
-def test_without_a_minimum_nobody_looks(disk: Disk) -> None:
+def test_without_a_minimum_the_disk_is_not_read(disk: Disk) -> None:
     assert not FreeSpace("out", 0).is_low()
     assert disk.asked == 0
 
 
-def test_what_cannot_be_found_out_is_not_low(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_space_is_not_low(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
     free_space = FreeSpace("out", 101 * 4096)
     assert free_space.is_low()
     disk.error = OSError(errno.ESTALE, "Stale file handle")
