@@ -21,7 +21,7 @@ from dcmrecv_core.inspection.explanation import CALLED, CALLING, PEER, Context, 
 from dcmrecv_core.proto import negotiation
 from dcmrecv_core.receive.pipeline import Outcome, Receiver, Reception, outcome_of
 from dcmrecv_core.settings.context_hints import accepting
-from dcmrecv_core.settings.contexts import default_contexts
+from dcmrecv_core.settings.contexts import unasked
 from dcmrecv_core.storage.directories import storage_error
 from dcmrecv_core.storage.existing import look as existing_at
 from dcmrecv_core.storage.file_meta import FileMeta, read_file_meta
@@ -124,7 +124,7 @@ class Explainer:
         self._settings = settings
         self._plugins = plugins
         self._calls = calls
-        self._default_contexts = default_contexts(stores=plugins.names_storage())
+        self._unasked = unasked(stores=plugins.names_storage())
         self._receiver = Receiver(settings, plugins, Capabilities())
         root = self._receiver.publisher.directories.root
         self._publisher = _DryPublisher(
@@ -186,7 +186,7 @@ class Explainer:
         supported = self._plugins.negotiate(association)
         if isinstance(supported, Reject):
             return Context(False, f"association rejected: {supported.reason.name.lower().replace('_', ' ')}")
-        answer = negotiation.negotiate((proposed,), self._default_contexts if supported is None else supported)
+        answer = negotiation.negotiate((proposed,), self._unasked if supported is None else supported)
         if not answer.accepted:
             reason = negotiation.RESULTS[answer.results[0].result]
             hint = accepting((proposed,))

@@ -11,7 +11,7 @@ IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 _PREFERRED = ("1.2.840.10008.1.2.1", IMPLICIT_LITTLE_ENDIAN)
 
 
-def default_contexts(*, stores: bool) -> tuple[SupportedContext, ...]:
+def unasked(*, stores: bool) -> tuple[SupportedContext, ...]:
     """What is accepted if no plugin has an opinion; `stores`: a plugin that stores was named."""
     return standard_storage() if stores else verification_only()
 

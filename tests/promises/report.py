@@ -1,7 +1,7 @@
-"""Writes docs/reliability.md: each promise, how it is tested, the results of a run, the results of other receivers.
+"""Writes docs/reliability.md: each promise, how it is tested, what a run measured, what other receivers did.
 
-`python tests/promises/report.py RESULTS.json` reads the results of a run with --results; the first paragraph of a
-module's docstring describes its test. `tox -e endurance` does both.
+`python tests/promises/report.py RESULTS.json` takes the results of a run with --results; how a promise is tested is
+told by the first paragraph of its module's docstring. `tox -e endurance` does both.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ PEERS = {"dcmrecv": "DCMTK's dcmrecv", "storescp": "DCMTK's storescp", "pynetdic
 HEAD = """\
 # Reliability
 
-This page lists the promises of the receiver, how each one is tested, and the results of the last full run. The tests are
-in `tests/promises`, one module a promise, named after its number; `tox -e promises` runs them with reduced counts,
-`tox -e endurance` with full ones, and writes this page. Some tests are tested themselves: a patch from
-`tests/promises/faults` breaks the receiver, and the test has to fail.
+What the receiver promises, how each promise is tested, and what the last full run measured. The tests are in
+`tests/promises`, one module a promise, named after its number; `tox -e promises` runs them with reduced counts,
+`tox -e endurance` with full ones, and writes this page. Some promises are put to the test twice: a patch from
+`tests/promises/faults` breaks the receiver, and the test has to notice.
 
-Where a test is possible with other receivers, and harmless, they are tested too, and their results follow ours. Other
-receivers do not make these promises; a different result is no fault unless it violates DICOM.
-The [threat model](threat-model.md) lists attacks and defences.
+Where the same can be done to another receiver without harm, it is, and what that one did stands beside ours. No other
+receiver makes these promises; what they do is no fault of theirs unless DICOM says so.
+The [threat model](threat-model.md) tells what is defended against whom.
 """
 
 
 def how(number: int) -> tuple[str, str]:
-    """The module that tests a promise, and the first paragraph of its docstring; "" without one."""
+    """The module that tests a promise, and what the first paragraph of its docstring says; "" without one."""
     modules = sorted(Path(__file__).parent.glob(f"test_{number:02}_*.py"))
     if not modules:
         return "", ""
@@ -61,7 +61,7 @@ def section(number: int, result: dict[str, Any]) -> str:
 
 
 def page(run: dict[str, Any]) -> str:
-    """The whole page; a promise without a result was not measured."""
+    """The whole page; without promises in it, a run has measured nothing."""
     results = run["promises"]
     kept = sum(result["result"] == "kept" for result in results.values())
     machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"

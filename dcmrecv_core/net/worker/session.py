@@ -33,7 +33,7 @@ from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
 from dcmrecv_core.proto.dimse import CommandField
 from dcmrecv_core.proto.pdu import Rejection
-from dcmrecv_core.settings.contexts import default_contexts
+from dcmrecv_core.settings.contexts import unasked
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
@@ -63,7 +63,7 @@ class Shared:
         self.association_log = AssociationLog(settings)
         self.memory = bytearray(RECEIVE_BUFFER)
         self.space = FreeSpace(receiver.publisher.directories.place, settings.min_free)
-        self.default_contexts = default_contexts(stores=plugins.names_storage())
+        self.fallback = unasked(stores=plugins.names_storage())
         self.proposals = ProposalCache()
         self.proposed_contexts = IdentityCache(negotiation.proposed_contexts)
         self.negotiate = IdentityCache(negotiation.negotiate)
@@ -322,7 +322,7 @@ class Session:
             self._reject(Rejection(2 if supported.transient else 1, source, reason), supported.reason.name.lower())
             return
         if supported is None:
-            supported = self._shared.default_contexts
+            supported = self._shared.fallback
         answer = self._shared.negotiate(proposed, supported)
         self._association_log.negotiated(answer)
         if not answer.accepted:

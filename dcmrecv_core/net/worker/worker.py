@@ -49,7 +49,7 @@ _TICK = 1.0
 
 
 class Worker:
-    """The state that signal handlers use: stop flag, parent, heartbeat."""
+    """The state that signal handlers touch: stop flag, parent, heartbeat."""
 
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
@@ -110,7 +110,7 @@ def run_worker(
     capabilities: Capabilities,
     tls: ssl.SSLContext | None = None,
 ) -> int:
-    """Serve associations until SIGTERM; returns the process's exit code. Called with all signals blocked."""
+    """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
     worker = Worker(heartbeat)
     worker.arm(settings.hook_seconds)
     memory.limit(settings.worker_memory)
@@ -126,7 +126,7 @@ def run_worker(
     try:
         # the random part keeps workers from ending at the same time
         for _ in range(settings.recycle_after + random.randrange(max(settings.recycle_after // 4, 1))):
-            handover = None if worker.stopping or memory.ran_out else _next_handover(control, worker)
+            handover = None if worker.stopping or memory.ran_out else _next(control, worker)
             if handover is None:
                 break
             _serve(handover, shared, control, tls)
@@ -137,7 +137,7 @@ def run_worker(
     return 0
 
 
-def _next_handover(control: socket.socket, worker: Worker) -> Handover | None:
+def _next(control: socket.socket, worker: Worker) -> Handover | None:
     """The next association; None when the worker has to end."""
     try:
         control.send(IDLE)
