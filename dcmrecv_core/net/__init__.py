@@ -7,8 +7,8 @@
 What parent and worker share:
 
     child         forks; a child cannot return into the parent's code
-    handover      a connection and its A-ASSOCIATE-RQ on their way from the parent to a worker
-    heartbeat     what a worker tells the parent through shared memory, without a system call
-    connection    a plain socket with the few calls that a session needs
-    hostnames     names of hosts for the log, looked up in a background thread
+    handover      passes a connection and its A-ASSOCIATE-RQ from the parent to a worker
+    heartbeat     shared memory in which a worker shows that it is alive, without a system call
+    connection    a plain TCP connection with the calls that a session needs
+    hostnames     host names for the log, looked up in a background thread
 """

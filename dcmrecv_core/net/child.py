@@ -1,4 +1,4 @@
-"""Forking: a child that cannot become a second supervisor, whatever happens in it."""
+"""Forking. Whatever happens in a child, it cannot return into the supervisor's code."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ log = logging.getLogger("dcmrecv.net")
 
 
 def fork(main: Callable[[], int]) -> int:
-    """Run `main` in a child, with all signals blocked, and end it with the code that it returns; the child's process
-    id. Raises OSError if there can be no child."""
-    # Until the child has handlers of its own, a signal to it would be reported to the supervisor as one to itself.
+    """Run `main` in a child, with all signals blocked; the child exits with the code that `main` returns.
+
+    Returns the child's process id. Raises OSError if the system refuses to fork.
+    """
+    # The child inherits the supervisor's wake-up descriptor: before it has its own handlers, a signal that it got would
+    # be reported to the supervisor.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
         if not pid:
-            _live(main)
+            _run_and_exit(main)
         return pid
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _live(main: Callable[[], int]) -> NoReturn:
+def _run_and_exit(main: Callable[[], int]) -> NoReturn:
     code = 1
     try:
         code = main()
     except BaseException:
-        # a bug of ours; the supervisor starts another child
+        # a bug in dcmrecv; the supervisor starts another child
         log.critical("a child process ends because of an internal error", exc_info=True)
     finally:
         os._exit(code)
 
 
-def ended() -> Iterator[tuple[int, int]]:
-    """Process id and exit code (a signal's number, negative) of each child that has ended and nobody was told of."""
+def reap_ended() -> Iterator[tuple[int, int]]:
+    """Reap the children that have ended: process id and exit code of each (minus the signal's number if killed)."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

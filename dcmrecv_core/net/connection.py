@@ -1,7 +1,7 @@
-"""A connection as the session sees it: a few calls that never block for longer than `PATIENCE`.
+"""A connection as the session sees it. No call blocks for longer than `CALL_TIMEOUT`.
 
-Between two calls the session looks at its deadlines, the stop flag and its parent. After a signal Python resumes an
-interrupted call, so only the socket's own time-out ends one.
+Between two calls the session checks its deadlines, the stop flag and whether its parent lives. After a signal Python
+resumes the interrupted call, so only the socket's own timeout ends it.
 """
 
 from __future__ import annotations
@@ -12,51 +12,50 @@ import struct
 import time
 from typing import Protocol
 
-PATIENCE = 0.5
+CALL_TIMEOUT = 0.5
 """Seconds that a call may block."""
 
 LINGER = 0.1
-"""Seconds to wait for the peer to close first (the ARTIM timer of state 13); the original waits up to 180."""
+"""Seconds to wait for the peer to close first (ARTIM timer of state 13); DCMTK waits up to 180."""
 
-LOOKS = 32
-"""How often to look for bytes before waiting for them, some 40 microseconds in all, if the last wait was short. A
-sender on a fast network is about to send the next request; to sleep and to be woken takes longer than it needs, and
-costs what is in the processor's caches."""
+BUSY_READS = 32
+"""Non-blocking reads before a blocking one, some 40 microseconds in all, if the last wait was short. On a fast
+network the next request arrives before a sleeping process could be woken, and sleep costs it its processor caches."""
 
 SHORT_WAIT = 100e-6
-"""Seconds of waiting after which looking is worth while."""
+"""A wait of fewer seconds is short."""
 
 _TIMEVAL = struct.Struct("@ll")
 
 
 class Connection(Protocol):
-    """What a session needs of a transport (plain TCP here; TLS offers the same).
+    """The calls that a session needs, the same for plain TCP and TLS.
 
-    `peer_subject` is whom the peer's certificate names, None if it has shown none.
+    `peer_subject` is the subject of the peer's certificate, None without a certificate.
     """
 
     peer_subject: str | None
 
     def receive_into(self, view: memoryview) -> int | None:
-        """Bytes read, 0 at the end of the stream, None if nothing came within PATIENCE. Raises OSError."""
+        """Read: number of bytes, 0 at the end of the stream, None if none arrived in time. Raises OSError."""
 
     def acknowledge(self) -> None:
-        """Let the peer know at once what has arrived, where the transport would wait for something to send."""
+        """Acknowledge received bytes at once, where TCP would delay the acknowledgement."""
 
     def send(self, data: bytes | bytearray) -> int:
-        """Bytes taken without waiting, 0 if none. Raises OSError."""
+        """Send without waiting: number of bytes sent, perhaps 0. Raises OSError."""
 
     def wait(self) -> tuple[bool, bool]:
-        """Wait until something can be read or sent, at most PATIENCE; which of the two it is."""
+        """Wait until the connection is readable or writable; returns (readable, writable)."""
 
     def wait_writable(self) -> bool:
-        """Wait until something can be sent, at most PATIENCE; whether it can."""
+        """Wait until the connection is writable; returns whether it is."""
 
     def wait_readable(self, seconds: float) -> bool:
-        """Wait until something can be read; whether it can."""
+        """Wait at most `seconds` until the connection is readable; returns whether it is."""
 
     def finish(self, seconds: float = LINGER) -> None:
-        """Shut the sending side down, give the peer `seconds` to close first, close."""
+        """Shut down the sending side, wait at most `seconds` for the peer to close, then close."""
 
 
 class PlainConnection:
@@ -67,13 +66,13 @@ class PlainConnection:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         sock.setblocking(True)
-        patience = _TIMEVAL.pack(0, int(PATIENCE * 1e6))
+        patience = _TIMEVAL.pack(0, int(CALL_TIMEOUT * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
         self._receive = sock.recv_into
-        self._looks = 0
+        self._busy_reads = 0
 
     def receive_into(self, view: memoryview) -> int | None:
-        for _ in range(self._looks):
+        for _ in range(self._busy_reads):
             try:
                 return self._receive(view, 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -84,11 +83,11 @@ class PlainConnection:
         except BlockingIOError:
             return None
         finally:
-            self._looks = LOOKS if time.monotonic() - began < SHORT_WAIT else 0
+            self._busy_reads = BUSY_READS if time.monotonic() - began < SHORT_WAIT else 0
 
     def acknowledge(self) -> None:
-        # A sender with Nagle's algorithm on (every DCMTK tool as shipped) sends a PDU's header and holds the rest back
-        # until that is acknowledged, which takes the kernel 40 ms. The option holds for one acknowledgement only.
+        # A sender that uses Nagle's algorithm (every DCMTK tool as shipped) sends a PDU's header and keeps the rest
+        # until the header is acknowledged; the kernel delays that by 40 ms. The option holds for one acknowledgement.
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def send(self, data: bytes | bytearray) -> int:
@@ -111,20 +110,20 @@ class PlainConnection:
         close(self._sock, seconds)
 
 
-def poll(sock: socket.socket, events: int, seconds: float = PATIENCE) -> int:
-    """What has happened within `seconds`, errors and the end of the stream included."""
+def poll(sock: socket.socket, events: int, seconds: float = CALL_TIMEOUT) -> int:
+    """Wait at most `seconds` for `events`; returns those that occurred, errors and the end of the stream included."""
     poller = select.poll()
     poller.register(sock, events)
     return next((happened for _, happened in poller.poll(max(seconds, 0) * 1000)), 0)
 
 
 def close(sock: socket.socket, seconds: float) -> None:
-    """Shut the sending side down, give the peer `seconds` to close first, close."""
+    """Shut down the sending side, wait at most `seconds` for the peer to close, then close."""
     try:
         sock.shutdown(socket.SHUT_WR)
         _drain(sock, time.monotonic() + seconds)
     except OSError:
-        pass  # the peer was faster
+        pass  # the peer has closed already
     finally:
         sock.close()
 

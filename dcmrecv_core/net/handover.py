@@ -1,7 +1,7 @@
-"""How a connection and its association request get from the front desk to a worker.
+"""The supervisor hands a connection and its association request over to a worker.
 
-A stream socket pair with length-framed messages; the descriptor travels with the first byte (SCM_RIGHTS). Datagram
-and seqpacket pairs fail above 212 KB, and a request may have 1 MiB.
+Both ends use a stream socket pair with length-framed messages; the first byte carries the descriptor (SCM_RIGHTS).
+Datagram and seqpacket pairs fail above 212 KB, and a request may have 1 MiB.
 """
 
 from __future__ import annotations
@@ -12,50 +12,50 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from dcmrecv_core.net.connection import PATIENCE
+from dcmrecv_core.net.connection import CALL_TIMEOUT
 
-_FRAME = struct.Struct("!IHBd")  # length of the request, peer's port, length of the peer's address, secure_until or 0
+_FRAME = struct.Struct("!IHBd")  # length of the request, peer's port, length of the peer's address, tls_deadline or 0
 _TIMEVAL = struct.Struct("@ll")
 IDLE = b"I"
-"""What a worker sends when it is ready for an association."""
-READ = b"R"
-"""What it sends when a connection with TLS has come as far as others are when they are handed over."""
+"""A worker sends this when it is ready for an association."""
+REQUEST_READ = b"R"
+"""A worker sends this when it has read the association request over TLS."""
 TAKEN = b"T"
-"""What it sends when a hand-over has arrived. The supervisor keeps its copy until then, for another worker."""
-_USUAL = 16384
-"""Bytes that nearly all hand-overs come within, and so at once. Nothing follows one before the worker is idle again."""
+"""A worker sends this when a hand-over has arrived. Until then the supervisor keeps a copy, for another worker."""
+_FIRST_READ = 16384
+"""Bytes of the first read; nearly all hand-overs are shorter. The next one follows only when the worker is idle."""
 
 
 @dataclass(slots=True)
 class Handover:
-    """A connection whose A-ASSOCIATE-RQ was read to its end; `lost` counts the workers that ended before they took it.
+    """A connection whose A-ASSOCIATE-RQ is complete; `workers_lost` counts workers that ended before they took it.
 
-    With TLS only the ClientHello is there, not yet read: the worker has until the monotonic time `secure_until`, which
-    all processes share, for handshake and request.
+    With TLS only the ClientHello has arrived, unread: the worker has until `tls_deadline`, a monotonic time (the same
+    clock in all processes), for handshake and request.
     """
 
     sock: socket.socket
     request: bytes
     address: str
     port: int
-    lost: int = 0
-    secure_until: float | None = None
+    workers_lost: int = 0
+    tls_deadline: float | None = None
 
 
-class Sender:
-    """The desk's side of one hand-over; `advance` sends what the pair takes without blocking."""
+class HandoverSender:
+    """The supervisor's side of one hand-over; `advance` sends as much as it can without blocking."""
 
     __slots__ = ("_data", "_fds", "handover")
 
     def __init__(self, handover: Handover) -> None:
         self.handover = handover
         address = handover.address.encode()
-        frame = _FRAME.pack(len(handover.request), handover.port, len(address), handover.secure_until or 0.0)
+        frame = _FRAME.pack(len(handover.request), handover.port, len(address), handover.tls_deadline or 0.0)
         self._data = memoryview(frame + address + handover.request)
         self._fds = [handover.sock.fileno()]
 
     def advance(self, control: socket.socket) -> bool:
-        """Send on; True when all is sent. Raises OSError if the worker is gone."""
+        """Continue to send; True when all is sent. Raises OSError if the worker has ended."""
         while self._data:
             try:
                 if self._fds:
@@ -75,38 +75,38 @@ class Sender:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the connection is on its way; the request may not be yet."""
+        """Whether the connection's descriptor is sent; the request may not be complete."""
         return not self._fds
 
     def close(self) -> None:
-        """Close the connection here: a worker has it now, or this is another process's business."""
+        """Close this process's copy of the connection."""
         self.handover.sock.close()
 
 
-def set_patience(control: socket.socket) -> None:
-    """The worker's side: let `receive` wait for PATIENCE at most."""
-    control.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(0, int(PATIENCE * 1e6)))
+def set_receive_timeout(control: socket.socket) -> None:
+    """The worker's side: `receive` waits at most CALL_TIMEOUT."""
+    control.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(0, int(CALL_TIMEOUT * 1e6)))
 
 
 def receive(control: socket.socket) -> Handover | None:
-    """The worker's side: wait for the next hand-over; None when the supervisor closed the pair or is gone.
+    """The worker's side: wait for the next hand-over; None when the supervisor has closed the pair or ended.
 
-    Raises BlockingIOError if none has begun within PATIENCE, another OSError when the supervisor ends within one or if
-    no descriptor is left for the connection.
+    Raises BlockingIOError if none begins within CALL_TIMEOUT; another OSError if the supervisor ends in the middle of
+    one, or if the process has no free descriptor for the connection.
     """
-    data, fds, _, _ = socket.recv_fds(control, _USUAL, 1)
+    data, fds, _, _ = socket.recv_fds(control, _FIRST_READ, 1)
     if not data:
         return None
     if not fds:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     sock = socket.socket(type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, fileno=fds[0])
     try:
-        data = _read_on(control, data, _FRAME.size)
-        length, port, address_length, secure_until = _FRAME.unpack_from(data)
+        data = _read_to_length(control, data, _FRAME.size)
+        length, port, address_length, tls_deadline = _FRAME.unpack_from(data)
         start = _FRAME.size + address_length
-        data = _read_on(control, data, start + length)
+        data = _read_to_length(control, data, start + length)
         address = data[_FRAME.size : start].decode()
-        handover = Handover(sock, data[start:], address, port, secure_until=secure_until or None)
+        handover = Handover(sock, data[start:], address, port, tls_deadline=tls_deadline or None)
         control.send(TAKEN)
         return handover
     except OSError:
@@ -114,8 +114,8 @@ def receive(control: socket.socket) -> Handover | None:
         raise
 
 
-def _read_on(control: socket.socket, data: bytes, length: int) -> bytes:
-    """`data` and what it lacks of `length` bytes."""
+def _read_to_length(control: socket.socket, data: bytes, length: int) -> bytes:
+    """Read until there are `length` bytes, `data` included."""
     if len(data) >= length:
         return data
     whole = bytearray(data)
@@ -125,6 +125,6 @@ def _read_on(control: socket.socket, data: bytes, length: int) -> bytes:
         except BlockingIOError:
             continue
         if not chunk:
-            raise ConnectionResetError("the supervisor ended within a hand-over")
+            raise ConnectionResetError("the supervisor ended in the middle of a hand-over")
         whole += chunk
     return bytes(whole)

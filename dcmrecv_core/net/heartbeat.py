@@ -1,6 +1,6 @@
-"""One line of shared memory for each worker: when it last beat, and whether plugin code is running in it.
+"""Shared memory with a slot for each worker: the time of its last heartbeat, and whether plugin code is running.
 
-The worker writes it from its one-second tick, the supervisor reads it; neither needs a system call.
+The worker writes its slot each second, the supervisor reads it; neither makes a system call for that.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Heartbeat:
         self.flag = view[:1]
 
     def beat(self, now: float) -> None:
-        """Say that the interpreter is alive at `now` (monotonic seconds)."""
+        """Record that the interpreter runs at `now` (monotonic seconds)."""
         _BEAT.pack_into(self._view, _BEAT_OFFSET, now)
 
     @property
     def last(self) -> float:
-        """When it last beat."""
+        """Monotonic time of the last `beat`."""
         beat: float = _BEAT.unpack_from(self._view, _BEAT_OFFSET)[0]
         return beat
 
@@ -39,16 +39,16 @@ class Heartbeat:
 
     @property
     def overdue(self) -> bool:
-        """Whether the running hook has been told that its time is over."""
+        """Whether `HookTimeout` was raised in the running hook."""
         return self.flag[0] == _OVERDUE
 
     def mark_overdue(self) -> None:
-        """The running hook is told now. In the same byte, so that the end of this hook ends it too."""
+        """`HookTimeout` is raised in the running hook now. The end of the hook clears this, as it is the same byte."""
         self.flag[0] = _OVERDUE
 
 
 class HeartbeatBoard:
-    """Anonymous shared memory with a slot for each of `count` workers; made before the first fork."""
+    """Anonymous shared memory with `count` slots; made before the first fork."""
 
     def __init__(self, count: int) -> None:
         self._memory = memoryview(mmap.mmap(-1, count * _SLOT))

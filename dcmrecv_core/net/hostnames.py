@@ -1,6 +1,6 @@
-"""Host names for the log, as dcmrecv shows them, without a moment's wait for a resolver.
+"""Host names for the log, as DCMTK dcmrecv shows them, looked up without delaying an association.
 
-The original asks the resolver before each association, and a name server that does not answer holds everybody up.
+DCMTK asks the resolver before each association: a name server that does not respond delays all senders.
 """
 
 from __future__ import annotations
@@ -12,54 +12,54 @@ from collections.abc import Callable
 from queue import Full, Queue
 
 _MAX_KNOWN = 1024
-_MAX_ASKED = 64
+_MAX_QUEUED = 64
 
 
-def _ask(address: str) -> str:
+def _look_up(address: str) -> str:
     return socket.gethostbyaddr(address)[0]
 
 
-def at_once(address: str) -> str:
-    """The name of this host, for which nobody has to be asked; any other host's is its address."""
+def name_without_lookup(address: str) -> str:
+    """ "localhost" for a loopback address; any other address unchanged."""
     return "localhost" if address.startswith("127.") or address == "::1" else address
 
 
 class HostNames:
-    """Names by address; one daemon thread, started with the first question, asks for those that are not known yet.
+    """Host names by address, looked up in a daemon thread, which the first lookup starts.
 
-    `ask` may raise OSError or ValueError: the address stays its own name then. Names are kept as long as the process.
+    If `look_up` raises OSError or ValueError, the address is shown instead. Names are kept as long as the process runs.
     """
 
-    def __init__(self, ask: Callable[[str], str] = _ask) -> None:
-        self._ask = ask
+    def __init__(self, look_up: Callable[[str], str] = _look_up) -> None:
+        self._look_up = look_up
         self._known: dict[str, str] = {}
-        self._questions: Queue[str] = Queue(_MAX_ASKED)
+        self._queue: Queue[str] = Queue(_MAX_QUEUED)
         self._thread: threading.Thread | None = None
 
     def name(self, address: str) -> str:
-        """The host's name up to the first dot; the address as long as the name is not known, or if there is none."""
-        known = self._known.get(address) or at_once(address)
+        """The host's name up to the first dot; its address until the lookup has ended, and if there is no name."""
+        known = self._known.get(address) or name_without_lookup(address)
         if known == address and address not in self._known:
-            self._begin_to_ask(address)
+            self._request_lookup(address)
         return known
 
-    def _begin_to_ask(self, address: str) -> None:
+    def _request_lookup(self, address: str) -> None:
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
-        self._known[address] = ""  # asked
+        self._known[address] = ""  # lookup requested
         try:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="host names", daemon=True)
                 self._thread.start()
-            self._questions.put_nowait(address)
-        except (Full, RuntimeError):  # RuntimeError: the system has no thread for us
+            self._queue.put_nowait(address)
+        except (Full, RuntimeError):  # RuntimeError: the system starts no more threads
             del self._known[address]
 
     def _run(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the thread that runs hooks
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # the main thread handles them
         while True:
-            address = self._questions.get()
+            address = self._queue.get()
             try:
-                self._known[address] = self._ask(address).partition(".")[0]
-            except (OSError, ValueError):  # ValueError: a name that is none (UnicodeError)
+                self._known[address] = self._look_up(address).partition(".")[0]
+            except (OSError, ValueError):  # ValueError: an invalid name (UnicodeError)
                 continue

@@ -1,8 +1,8 @@
 """One association, seen from the acceptor: bytes in, events and bytes out.
 
-The caller reads from its socket into `get_buffer`, says so with `buffer_updated`, takes events with `next_event` until
-it returns None, decides, and sends `data_to_send`. P-DATA-TF is parsed as it arrives: data set fragments leave as
-views into the buffer without waiting for the end of their PDU or PDV. The package's docstring has the theory of
+The caller reads from its socket into `get_buffer`, calls `buffer_updated`, takes events with `next_event` until it
+returns None, decides, and sends `data_to_send`. P-DATA-TF is parsed as it arrives: fragments of a data set are returned
+as views of the buffer, without waiting for the end of their PDU or PDV. The package's docstring has the theory of
 operation: states, decisions, errors, limits.
 """
 
@@ -29,7 +29,7 @@ from dcmrecv_core.proto.dimse import Command, encode_response
 from dcmrecv_core.proto.message import MessageReader
 from dcmrecv_core.proto.negotiation import Answer
 from dcmrecv_core.proto.pdu import HEADER, HEADER_LENGTH, PduType, Rejection
-from dcmrecv_core.proto.states import TRANSITIONS, Action, Event, State
+from dcmrecv_core.proto.states import TRANSITIONS, Action, State, StateEvent
 
 SERVICE_USER = 0
 SERVICE_PROVIDER = 2
@@ -39,26 +39,26 @@ INVALID_PARAMETER = 6
 
 WRONG_VERSION = Rejection(1, 2, 2)
 WRONG_APPLICATION_CONTEXT = Rejection(1, 1, 2)
-"""What the protocol core rejects itself (PS3.8 section 9.3.4)."""
+"""Rejections that the acceptor decides itself (PS3.8 section 9.3.4)."""
 
 _EVENT_OF = {
-    PduType.ASSOCIATE_RQ: Event.ASSOCIATE_RQ,
-    PduType.ASSOCIATE_AC: Event.ASSOCIATE_AC,
-    PduType.ASSOCIATE_RJ: Event.ASSOCIATE_RJ,
-    PduType.P_DATA_TF: Event.P_DATA_TF,
-    PduType.RELEASE_RQ: Event.RELEASE_RQ,
-    PduType.RELEASE_RP: Event.RELEASE_RP,
-    PduType.ABORT: Event.ABORT,
+    PduType.ASSOCIATE_RQ: StateEvent.ASSOCIATE_RQ,
+    PduType.ASSOCIATE_AC: StateEvent.ASSOCIATE_AC,
+    PduType.ASSOCIATE_RJ: StateEvent.ASSOCIATE_RJ,
+    PduType.P_DATA_TF: StateEvent.P_DATA_TF,
+    PduType.RELEASE_RQ: StateEvent.RELEASE_RQ,
+    PduType.RELEASE_RP: StateEvent.RELEASE_RP,
+    PduType.ABORT: StateEvent.ABORT,
 }
 _WITH_BODY = {
     (State.STA2, PduType.ASSOCIATE_RQ),
     (State.STA6, PduType.RELEASE_RQ),
     *((state, PduType.ABORT) for state in State),
 }
-"""PDUs whose body matters in a state; of all others the header says enough."""
+"""PDUs whose body matters in a state; of all others the header suffices."""
 
 _KNOWN_TO_CALLER = (State.STA3, State.STA6, State.STA8)
-"""States in which the caller has an association whose end it must hear of."""
+"""States in which the caller has an association, so that it gets an event when that ends."""
 
 Decode = Callable[[bytes], AssociateRequest]
 
@@ -66,7 +66,7 @@ Decode = Callable[[bytes], AssociateRequest]
 class Acceptor:
     """`memory` is the receive buffer (at least 16 bytes; a megabyte is good), used by one association at a time.
 
-    `max_pdu` is announced as our maximum length and enforced. `decode` may remember requests it has seen.
+    `max_pdu` is announced as our maximum length and enforced. `decode` may cache decoded requests.
     """
 
     def __init__(
@@ -86,19 +86,19 @@ class Acceptor:
         self._decode = decode
         buffer = self._buffer = ReceiveBuffer(memory)
         self.get_buffer: Callable[[], memoryview] = buffer.free
-        """Where to read to; invalidates all views handed out. Never empty, if `next_event` has returned None before."""
+        """The part to read into; invalidates views in earlier events. Not empty after `next_event` returned None."""
         self.buffer_updated: Callable[[int], None] = buffer.filled
-        """So many bytes were read into the buffer."""
+        """Call with the number of bytes read into the buffer."""
         self._messages = MessageReader(buffer, self._max_pdu, strict)
         self._collector = RequestCollector(buffer, self._max_pdu) if compiled.AVAILABLE else None
         self._request: AssociateRequest | None = None
         self._peer_max_length = 0
         self._output: list[bytes] = []
         self._events: deque[events.Event] = deque()
-        self._body: bytearray | None = None  # of the PDU that is being collected
+        self._body: bytearray | None = None  # of the PDU that is being read
         self._body_type = 0
-        self._missing = 0  # bytes of it, or of one that is being skipped
-        self._deaf = False  # at the end; in state 13 after what cannot be framed or was answered once more
+        self._body_left = 0  # bytes to come of it, or of a PDU that is skipped
+        self._discarding_input = False  # after the end; in Sta13 after an unknown PDU or another answer
 
     @property
     def artim(self) -> bool:
@@ -108,23 +108,23 @@ class Acceptor:
     # Input
 
     def receive_eof(self) -> None:
-        """The peer closed its side, or the connection broke (event 17). Take the events of what was received first."""
+        """The peer closed its side, or the connection broke (event 17). Take all events before this call."""
         if self.collecting:
             self.read_piecemeal()
             self._events.extend(list(iter(self.next_event, None)))
         if self.state in _KNOWN_TO_CALLER:
             self._events.append(events.Closed(self._messages.mid_message))
         if self.state is not State.STA1:
-            self._apply(Event.CLOSED)
+            self._apply(StateEvent.CLOSED)
 
     def artim_expired(self) -> None:
         """The ARTIM timer ran out (event 18)."""
-        if (self.state, Event.ARTIM_EXPIRED) in TRANSITIONS:
-            self._apply(Event.ARTIM_EXPIRED)
+        if (self.state, StateEvent.ARTIM_EXPIRED) in TRANSITIONS:
+            self._apply(StateEvent.ARTIM_EXPIRED)
 
     def receive_request(self, data: bytes) -> None:
-        """A whole A-ASSOCIATE-RQ, header included, that somebody else has read from the connection, and bounded."""
-        if self.state is not State.STA2 or self._missing:
+        """A whole A-ASSOCIATE-RQ, header included; the caller has read it and checked its length."""
+        if self.state is not State.STA2 or self._body_left:
             raise LocalProtocolError("there is no association request to come")
         try:
             length = len(data) - HEADER_LENGTH
@@ -132,28 +132,28 @@ class Acceptor:
                 raise RemoteProtocolError("A-ASSOCIATE-RQ is not complete", source=SERVICE_USER)
             self._on_request(data[HEADER_LENGTH:])
         except RemoteProtocolError as error:
-            self._fail(error, Event.UNRECOGNIZED)
+            self._fail(error, StateEvent.UNRECOGNIZED)
 
     @property
     def mid_message(self) -> bool:
-        """Whether a message or PDU has begun and not ended, were it with the first byte of its header. True as well
-        while the buffer holds something that `next_event` has not looked at."""
+        """Whether a message or PDU has begun, if only with the first byte of its header, and not ended. Also True while
+        the buffer holds bytes that `next_event` has not seen."""
         buffer = self._buffer
-        return self._messages.mid_message or self._missing > 0 or buffer.end > buffer.start
+        return self._messages.mid_message or self._body_left > 0 or buffer.end > buffer.start
 
     @property
     def collecting(self) -> bool:
-        """Whether there is the beginning of a C-STORE request in the buffer of which no event has told yet, because
-        all events of it come at once when it is complete. Always false without the compiled parts."""
+        """Whether the buffer holds the beginning of a C-STORE request whose events come together when it is complete.
+        Always False without the compiled part."""
         return self._collector is not None and self._collector.collecting
 
     def read_piecemeal(self) -> None:
-        """Let `next_event` tell of what is being collected now: the rest may be long in coming."""
+        """Let `next_event` return events of the request that is being collected, without waiting for the rest."""
         if self._collector is not None:
             self._collector.read_piecemeal()
 
     def next_event(self) -> events.Event | None:
-        """The next event, None if more bytes are needed. Faults of the peer are events (`Failed`), not exceptions."""
+        """The next event, None if more bytes are needed. Errors of the peer are events (`Failed`), not exceptions."""
         while True:
             if self._events:
                 return self._events.popleft()
@@ -161,12 +161,12 @@ class Acceptor:
                 if not self._advance():
                     return self._events.popleft() if self._events else None
             except RemoteProtocolError as error:
-                self._fail(error, Event.UNRECOGNIZED)
+                self._fail(error, StateEvent.UNRECOGNIZED)
 
     # Output
 
     def data_to_send(self) -> bytes:
-        """What is queued for the peer; b"" if nothing is."""
+        """Bytes queued for the peer, perhaps none."""
         data = b"".join(self._output) if len(self._output) != 1 else self._output[0]
         self._output.clear()
         return data
@@ -176,9 +176,9 @@ class Acceptor:
     def accept(self, answer: Answer, *, identity_response: bytes | None = None) -> None:
         """Send A-ASSOCIATE-AC with the results of the negotiation.
 
-        Raises LocalProtocolError, with nothing sent, if its items do not fit: it can still be rejected.
+        Raises LocalProtocolError, with nothing sent, if its items do not fit; `reject` is still possible then.
         """
-        request = self._requested()
+        request = self._received_request()
         class_uid, version_name = self._identity
         user = UserInformation(
             max_length=self._max_pdu,
@@ -191,39 +191,39 @@ class Acceptor:
         )
         data = encode_associate_ac(AssociateAccept(request.called, request.calling, answer.results, user))
         self._messages.contexts = answer.accepted
-        self._apply(Event.ACCEPT, data)
+        self._apply(StateEvent.ACCEPT, data)
 
     def reject(self, rejection: Rejection) -> None:
         """Send A-ASSOCIATE-RJ."""
-        self._apply(Event.REJECT, pdu.encode_associate_rj(*rejection))
+        self._apply(StateEvent.REJECT, pdu.encode_associate_rj(*rejection))
 
     def respond(
         self, context_id: int, command: Command, status: int, comment: str = "", elements: tuple[int, ...] = ()
     ) -> None:
         """Send the response to a C-ECHO or C-STORE."""
         data = encode_response(command, status, comment, elements)
-        self._apply(Event.SEND_DATA, pdu.encode_message(context_id, data, self._peer_max_length, command=True))
+        self._apply(StateEvent.SEND_DATA, pdu.encode_message(context_id, data, self._peer_max_length, command=True))
 
     def abort(self, source: int = SERVICE_PROVIDER, reason: int = 0) -> None:
         """Give up: send A-ABORT (event 15)."""
-        if (self.state, Event.ABORT_REQUEST) in TRANSITIONS:
-            self._apply(Event.ABORT_REQUEST, pdu.encode_abort(source, reason))
+        if (self.state, StateEvent.ABORT_REQUEST) in TRANSITIONS:
+            self._apply(StateEvent.ABORT_REQUEST, pdu.encode_abort(source, reason))
 
     # Reading
 
     def _advance(self) -> bool:
-        """Consume something; False if nothing is left that can be consumed."""
+        """Consume bytes; False if no more can be consumed."""
         buffer = self._buffer
-        if self._deaf:
+        if self._discarding_input:
             buffer.discard()
             return False
-        if self._missing:
-            return self._collect()
+        if self._body_left:
+            return self._read_body()
         if self._messages.inside_pdu:
             return self._read_messages()
         if buffer.end - buffer.start < HEADER_LENGTH:
             return False
-        if self._collector is not None and self.state is State.STA6 and not self._messages.begun:
+        if self._collector is not None and self.state is State.STA6 and not self._messages.has_begun:
             request = self._collector.read(self._messages.contexts)
             if request is not None:
                 self._events.extend(request)
@@ -241,9 +241,9 @@ class Acceptor:
             return
         event = _EVENT_OF.get(kind)
         if event is None:
-            self._deaf = True
+            self._discarding_input = True
             raise RemoteProtocolError(f"unrecognized PDU type {kind:02X}", reason=UNRECOGNIZED_PDU)
-        self._missing, self._body = length, None
+        self._body_left, self._body = length, None
         if (self.state, kind) not in _WITH_BODY:
             self._on_unexpected(event)
             return
@@ -253,12 +253,12 @@ class Acceptor:
             raise RemoteProtocolError(f"PDU {kind:02X} has a length of {length}", reason=INVALID_PARAMETER)
         self._body, self._body_type = bytearray(), kind
 
-    def _collect(self) -> bool:
-        data = self._buffer.take(self._missing)
-        self._missing -= len(data)
+    def _read_body(self) -> bool:
+        data = self._buffer.take(self._body_left)
+        self._body_left -= len(data)
         if self._body is not None:
             self._body += data
-            if not self._missing:
+            if not self._body_left:
                 body, self._body = bytes(self._body), None
                 if self._body_type == PduType.ASSOCIATE_RQ:
                     self._on_request(body)
@@ -285,7 +285,7 @@ class Acceptor:
 
     # Events
 
-    def _on_unexpected(self, event: Event) -> None:
+    def _on_unexpected(self, event: StateEvent) -> None:
         self._fail(RemoteProtocolError(f"unexpected {event.name}", reason=UNEXPECTED_PDU), event)
 
     def _on_request(self, body: bytes) -> None:
@@ -295,7 +295,7 @@ class Acceptor:
             raise RemoteProtocolError(f"presentation context id {even[0]} is even", source=SERVICE_USER)
         self._request = request
         self._peer_max_length = request.user.max_length or 0
-        self._apply(Event.ASSOCIATE_RQ)
+        self._apply(StateEvent.ASSOCIATE_RQ)
         if 0 < self._peer_max_length < MIN_MAX_LENGTH:
             raise RemoteProtocolError(f"maximum length of {self._peer_max_length}", reason=INVALID_PARAMETER)
         self._events.extend(events.Notice(f"presentation context id {number} is even") for number in even)
@@ -312,26 +312,26 @@ class Acceptor:
 
     def _on_release(self) -> None:
         mid_message = self._messages.mid_message
-        self._apply(Event.RELEASE_RQ)
-        self._apply(Event.RELEASE_RESPONSE, pdu.encode_release_rp())
+        self._apply(StateEvent.RELEASE_RQ)
+        self._apply(StateEvent.RELEASE_RESPONSE, pdu.encode_release_rp())
         self._events.append(events.Released(mid_message))
 
     def _on_abort(self, body: bytes) -> None:
         known = self.state in _KNOWN_TO_CALLER
-        self._apply(Event.ABORT)
+        self._apply(StateEvent.ABORT)
         if known:
             self._events.append(events.Aborted(body[2], body[3]))
 
-    def _fail(self, error: RemoteProtocolError, event: Event) -> None:
-        """Answer a fault of the peer as the state table says."""
+    def _fail(self, error: RemoteProtocolError, event: StateEvent) -> None:
+        """Answer an error of the peer as the state table says."""
         if self.state is State.STA2:
-            # AA-1: before there is an association the abort is the service user's, whatever was wrong
+            # AA-1: before there is an association, the source of any abort is the service user
             error = RemoteProtocolError(str(error), source=SERVICE_USER, detail=error.detail)
         if self.state is not State.STA13:
             self._events.append(events.Failed(error))
         self._apply(event, pdu.encode_abort(error.source, error.reason))
 
-    def _apply(self, event: Event, output: bytes = b"") -> None:
+    def _apply(self, event: StateEvent, output: bytes = b"") -> None:
         """One cell of the state table."""
         cell = TRANSITIONS.get((self.state, event))
         if cell is None:
@@ -340,16 +340,16 @@ class Acceptor:
         if output and action is not Action.AA6:
             self._output.append(output)
         if action is Action.AA7:
-            # Answered once, then ignored: else a flood of requests would be a flood of answers
-            self._deaf = True
+            # Answered once, then ignored: else a flood of requests would cause a flood of answers
+            self._discarding_input = True
         if following is not self.state:
             self.state = following
-            self._deaf = self._deaf or following is State.STA1
+            self._discarding_input = self._discarding_input or following is State.STA1
             if following is State.STA13:
-                # What is left of a P-DATA-TF has no meaning any more, but the PDU behind it may be an A-ABORT
-                self._missing += self._messages.drop()
+                # The rest of a P-DATA-TF has no meaning any more, but the next PDU may be an A-ABORT
+                self._body_left += self._messages.drop()
 
-    def _requested(self) -> AssociateRequest:
+    def _received_request(self) -> AssociateRequest:
         if self._request is None:
             raise LocalProtocolError("there is no association request to answer")
         return self._request

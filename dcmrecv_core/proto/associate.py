@@ -1,7 +1,7 @@
 """A-ASSOCIATE-RQ and A-ASSOCIATE-AC (PS3.8 sections 9.3.2 and 9.3.3, user information items PS3.7 annex D.3.3).
 
-Decoding is one bounded walk over the items. Unknown items and reserved fields are ignored (PS3.8 section 9.3.1);
-whatever overruns its frame raises RemoteProtocolError with abort 0/0 (action AA-1).
+Decoding is one bounded walk over the items. Unknown items and reserved fields are ignored (PS3.8 section 9.3.1); an
+item that overruns its frame raises RemoteProtocolError with abort 0/0 (action AA-1).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 
 PROTOCOL_VERSION = 1
 MIN_MAX_LENGTH = 8
-"""The least maximum length that can carry anything: a PDV header and two bytes."""
+"""The smallest useful maximum length: a PDV header and two bytes."""
 
 
 class Item:
@@ -52,10 +52,10 @@ _U16 = Struct(">H")
 _WINDOW = Struct(">HH")
 
 _MAX_ROLE_UID = 128
-"""A role may be answered with the requestor's own UID: with longer ones the answer could outgrow its item."""
+"""Bytes. The answer to a role repeats the requestor's UID: with longer ones it might not fit into its item."""
 
 
-class Requested(NamedTuple):
+class RequestedContext(NamedTuple):
     """A presentation context of a request, UIDs without padding."""
 
     context_id: int
@@ -74,8 +74,8 @@ class ContextResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UserInformation:
-    """The items of section 9.3.2.3 that mean something here. `roles` is (SCU, SCP) by SOP class, `extended` the
-    application information by SOP class; `max_length` None if absent (0 and absent both mean no limit)."""
+    """The items of section 9.3.2.3 that are used here. `roles` is (SCU, SCP) by SOP class, `extended` the application
+    information by SOP class; `max_length` is None if absent (0 and absent both mean no limit)."""
 
     max_length: int | None = None
     implementation_class_uid: str = ""
@@ -88,10 +88,10 @@ class UserInformation:
 
 
 class Proposal(NamedTuple):
-    """What the items of an A-ASSOCIATE-RQ say."""
+    """The decoded items of an A-ASSOCIATE-RQ."""
 
     application_context: str
-    contexts: tuple[Requested, ...]
+    contexts: tuple[RequestedContext, ...]
     user: UserInformation
 
 
@@ -101,7 +101,7 @@ class AssociateRequest:
 
     called: bytes
     calling: bytes
-    contexts: tuple[Requested, ...]
+    contexts: tuple[RequestedContext, ...]
     user: UserInformation
     protocol_version: int = PROTOCOL_VERSION
     application_context: str = APPLICATION_CONTEXT
@@ -126,13 +126,13 @@ class AssociateAccept:
 
 
 def ae_title(raw: bytes) -> str:
-    """An AE title without padding: blanks before and behind are not significant (PS3.5 section 6.2), some senders pad
-    with NUL. Bytes beyond ASCII are taken as Latin-1, which never fails."""
+    """An AE title without leading and trailing blanks, which are not significant (PS3.5 section 6.2), and without NUL,
+    with which some senders pad. Bytes beyond ASCII are decoded as Latin-1, which never fails."""
     return raw.split(b"\0", 1)[0].decode("latin-1").strip(" ")
 
 
 def uid_text(raw: bytes) -> str:
-    """A UID without padding: NUL is legal only in data sets, but senders pad with it here too, and with blanks."""
+    """A UID without padding: NUL is padding only in data sets, but some senders use it here too, and blanks."""
     return raw.split(b"\0", 1)[0].decode("latin-1").strip(" ")
 
 
@@ -154,10 +154,10 @@ def items(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 
 def decode_associate_rq(body: bytes, decode: Callable[[bytes], Proposal] | None = None) -> AssociateRequest:
-    """The body (without the 6 octets of the PDU header) of an A-ASSOCIATE-RQ; raises RemoteProtocolError. Whoever has
-    read it has decided how long it may be.
+    """Decode the body of an A-ASSOCIATE-RQ, without the 6 octets of the PDU header; raises RemoteProtocolError. The
+    caller has checked its maximum length.
 
-    `decode` may be a `decode_items` that remembers: senders change their title more often than what they propose.
+    `decode` may be a `decode_items` with a cache: senders change their titles more often than their proposal.
     """
     check_request_length(len(body), len(body))
     version, called, calling = _FIXED.unpack_from(body)
@@ -168,7 +168,7 @@ def decode_associate_rq(body: bytes, decode: Callable[[bytes], Proposal] | None 
 def decode_items(data: bytes) -> Proposal:
     """The items of an A-ASSOCIATE-RQ, which follow its fixed fields; raises RemoteProtocolError."""
     application_context = ""
-    contexts: dict[int, Requested] = {}
+    contexts: dict[int, RequestedContext] = {}
     user = UserInformation()
     for kind, start, end in items(data, 0, len(data)):
         if kind == Item.APPLICATION_CONTEXT:
@@ -183,7 +183,7 @@ def decode_items(data: bytes) -> Proposal:
     return Proposal(application_context, tuple(contexts.values()), user)
 
 
-def _decode_proposed(body: bytes, start: int, end: int) -> Requested:
+def _decode_proposed(body: bytes, start: int, end: int) -> RequestedContext:
     if end - start < _CONTEXT_HEAD:
         raise _malformed("presentation context item is too short")
     abstract_syntax = ""
@@ -197,11 +197,11 @@ def _decode_proposed(body: bytes, start: int, end: int) -> Requested:
         missing = "transfer" if abstract_syntax else "abstract"
         detail = f"presentation context {body[start]} has no {missing} syntax"
         raise RemoteProtocolError("DUL Presentation Context translation failure", source=0, detail=detail)
-    return Requested(body[start], abstract_syntax, tuple(transfer_syntaxes))
+    return RequestedContext(body[start], abstract_syntax, tuple(transfer_syntaxes))
 
 
 def _decode_user_information(body: bytes, start: int, end: int) -> UserInformation:
-    """As dcmrecv reads it: numbers that are too short count for nothing, of two roles for a class the first one."""
+    """As DCMTK reads it: numbers that are too short are ignored; of two roles for a SOP class the first counts."""
     values: dict[str, object] = {}
     roles: dict[str, tuple[bool, bool]] = {}
     extended: dict[str, bytes] = {}
@@ -217,19 +217,19 @@ def _decode_user_information(body: bytes, start: int, end: int) -> UserInformati
             if last - first >= _WINDOW.size:
                 values["async_window"] = _WINDOW.unpack_from(body, first)
         elif kind == Item.ROLE:
-            uid, rest = _counted(body[first:last])
+            uid, rest = _split_counted(body[first:last])
             if len(uid) <= _MAX_ROLE_UID:
                 roles.setdefault(uid_text(uid), (rest[:1] == b"\1", rest[1:2] == b"\1"))
         elif kind == Item.EXTENDED_NEGOTIATION:
-            uid, rest = _counted(body[first:last])
+            uid, rest = _split_counted(body[first:last])
             extended[uid_text(uid)] = rest
         elif kind == Item.USER_IDENTITY:
             values["user_identity"] = _decode_identity(body[first:last])
     return UserInformation(roles=roles, extended=extended, **values)  # type: ignore[arg-type]
 
 
-def _counted(value: bytes) -> tuple[bytes, bytes]:
-    """A field with a 16-bit length before it, and what follows."""
+def _split_counted(value: bytes) -> tuple[bytes, bytes]:
+    """Split a value into its first field, which has a 16-bit length before it, and the rest."""
     if len(value) < 2 or len(value) < 2 + _U16.unpack_from(value)[0]:
         raise _malformed("field in a user information item overruns it")
     length = _U16.unpack_from(value)[0]
@@ -239,13 +239,13 @@ def _counted(value: bytes) -> tuple[bytes, bytes]:
 def _decode_identity(value: bytes) -> UserIdentity:
     if len(value) < 2:
         raise _malformed("user identity item is too short")
-    primary, rest = _counted(value[2:])
-    secondary, _ = _counted(rest)
+    primary, rest = _split_counted(value[2:])
+    secondary, _ = _split_counted(rest)
     return UserIdentity(value[0], value[1] == 1, primary, secondary)
 
 
 def encode_associate_ac(accept: AssociateAccept) -> bytes:
-    """The whole A-ASSOCIATE-AC PDU; titles are returned as received, as far as a NUL."""
+    """The whole A-ASSOCIATE-AC PDU; titles are returned as received, up to a NUL."""
     parts = [
         _FIXED.pack(PROTOCOL_VERSION, _title(accept.called), _title(accept.calling)),
         _uid(Item.APPLICATION_CONTEXT, APPLICATION_CONTEXT),
@@ -274,13 +274,13 @@ def _encode_user_information(user: UserInformation) -> bytes:
     if user.async_window is not None:
         parts.append(_item(Item.ASYNC_WINDOW, _WINDOW.pack(*user.async_window)))
     for uid, (scu, scp) in user.roles.items():
-        parts.append(_item(Item.ROLE, _count(uid.encode("latin-1")) + bytes((scu, scp))))
+        parts.append(_item(Item.ROLE, _counted(uid.encode("latin-1")) + bytes((scu, scp))))
     if user.implementation_version_name:
         parts.append(_uid(Item.IMPLEMENTATION_VERSION_NAME, user.implementation_version_name))
     for uid, information in user.extended.items():
-        parts.append(_item(Item.EXTENDED_NEGOTIATION, _count(uid.encode("latin-1")) + information))
+        parts.append(_item(Item.EXTENDED_NEGOTIATION, _counted(uid.encode("latin-1")) + information))
     if user.identity_response is not None:
-        parts.append(_item(Item.USER_IDENTITY_RESPONSE, _count(user.identity_response)))
+        parts.append(_item(Item.USER_IDENTITY_RESPONSE, _counted(user.identity_response)))
     return b"".join(parts)
 
 
@@ -298,5 +298,5 @@ def _uid(kind: int, uid: str) -> bytes:
     return _item(kind, uid.encode("latin-1"))
 
 
-def _count(value: bytes) -> bytes:
+def _counted(value: bytes) -> bytes:
     return _U16.pack(len(value)) + value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 class ReceiveBuffer:
-    """A window `start` to `end` of unconsumed bytes in memory that the caller supplies and never resizes.
+    """The unconsumed bytes from `start` to `end` of `memory`, which the caller supplies and never resizes.
 
-    Views into it are valid until the next `free`, which moves the little that is left to the front.
+    Views of it are valid until the next `free`, which moves the unconsumed bytes to the front.
     """
 
     __slots__ = ("end", "memory", "start", "view")
@@ -18,7 +18,7 @@ class ReceiveBuffer:
         self.end = 0
 
     def free(self) -> memoryview:
-        """The writable rest, never empty as long as complete events are consumed."""
+        """The writable rest; never empty if all complete events were taken before."""
         left = self.end - self.start
         if self.start:
             self.memory[:left] = self.view[self.start : self.end]

@@ -1,4 +1,4 @@
-"""C-STORE requests as a whole, out of the receive buffer, by the compiled part (see `dcmrecv_core.compiled`)."""
+"""Reads whole C-STORE requests from the receive buffer with the compiled part (see `dcmrecv_core.compiled`)."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ Request = tuple[events.StoreRequested, events.DataReceived]
 
 
 class RequestCollector:
-    """Leaves a regular request in `buffer` until all of it is there, and has it in one step then.
+    """Leaves a regular request in `buffer` until it is complete, and then reads it in one step.
 
-    What is not regular, and what is too long for the buffer, is the `MessageReader`'s.
+    The `MessageReader` reads requests that are not regular, or too long for the buffer.
     """
 
     __slots__ = ("_buffer", "_max_pdu", "_piecemeal", "_room", "collecting")
 
     def __init__(self, buffer: ReceiveBuffer, max_pdu: int) -> None:
         self.collecting = False
-        """A request has begun that is worth waiting for."""
+        """A regular request has begun and is not complete."""
         self._buffer = buffer
         self._max_pdu = max_pdu
-        self._room = len(buffer.memory) * 15 // 16  # what is waited for leaves some to receive into
+        self._room = len(buffer.memory) * 15 // 16  # a request that is collected leaves room to receive into
         self._piecemeal = False
 
     def read(self, contexts: dict[int, tuple[str, str]]) -> Request | None:
-        """The request that begins here, if it is complete and regular; `contexts` are the accepted ones."""
+        """The next request, if it is complete and regular; `contexts` are the accepted ones."""
         self.collecting = False
         if self._piecemeal:
             self._piecemeal = False
@@ -46,6 +46,6 @@ class RequestCollector:
         return store, events.DataReceived([buffer.view[data_set]], True)
 
     def read_piecemeal(self) -> None:
-        """Wait no longer: what is there of the request is for the `MessageReader`."""
+        """Wait no longer: the `MessageReader` reads what has arrived of the request."""
         self._piecemeal = self._piecemeal or self.collecting
         self.collecting = False

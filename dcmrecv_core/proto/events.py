@@ -1,4 +1,4 @@
-"""What the acceptor tells the session. Payload views are valid until bytes are received or the next event is taken."""
+"""The acceptor's events. Views in them are valid until bytes are received or the next event is taken."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dcmrecv_core.proto.pdu import Rejection
 
 
 class AssociateRequested(NamedTuple):
-    """The request is sound; answer with `accept`, `reject` or `abort`."""
+    """A valid request; answer with `accept`, `reject` or `abort`."""
 
     request: AssociateRequest
 
 
 class Rejected(NamedTuple):
-    """The protocol core has rejected the association itself: protocol version or application context."""
+    """The acceptor has rejected the association itself: protocol version or application context."""
 
     request: AssociateRequest
     rejection: Rejection
@@ -47,7 +47,7 @@ class DataReceived(NamedTuple):
 
 
 class CommandRefused(NamedTuple):
-    """A request that the core has answered itself, its data set drained."""
+    """The acceptor has answered this request itself and dropped its data set."""
 
     context_id: int
     command: Command
@@ -56,13 +56,13 @@ class CommandRefused(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Something odd that was let pass, for a line in the log."""
+    """A deviation that is tolerated, for the log."""
 
     text: str
 
 
 class Released(NamedTuple):
-    """The peer has released the association, and been answered; `mid_message` if it left a message incomplete."""
+    """The peer has released the association, and the response is queued; `mid_message`: a message is incomplete."""
 
     mid_message: bool
 

@@ -1,4 +1,4 @@
-"""P-DATA-TF to messages (PS3.7 section 6.3, PS3.8 annex E): command sets whole, data sets as they come."""
+"""P-DATA-TF to messages (PS3.7 section 6.3, PS3.8 annex E): whole command sets, data sets as they arrive."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from dcmrecv_core.proto.dimse import (
 from dcmrecv_core.proto.pdu import COMMAND_BIT, HEADER, HEADER_LENGTH, LAST_BIT, PDV_HEADER, PDV_OVERHEAD, PduType
 
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
-"""PS3.5 section 9.1 as far as characters go. Leading zeros are forbidden too, but harm nobody."""
+"""The characters of PS3.5 section 9.1. It also forbids leading zeros, but these are harmless."""
 
 
 class MessageReader:
-    """Reads what is in `buffer` while a P-DATA-TF lasts. `contexts` are the accepted ones: id to syntaxes."""
+    """Reads P-DATA-TF from `buffer`. `contexts` are the accepted ones: (abstract, transfer syntax) by id."""
 
     __slots__ = (
         "_buffer",
@@ -33,7 +33,7 @@ class MessageReader:
         "_in_pdv",
         "_last",
         "_max_pdu",
-        "_odd",
+        "_odd_noticed",
         "_pdu_left",
         "_pdv_left",
         "_refusal",
@@ -54,9 +54,9 @@ class MessageReader:
         self._last = False
         self._command_bytes = bytearray()
         self._context_id = 0
-        self._command: Command | None = None  # whose data set is under way
-        self._refusal: tuple[int, str] | None = None  # what that one will be answered
-        self._odd = False
+        self._command: Command | None = None  # the one whose data set is being read
+        self._refusal: tuple[int, str] | None = None  # status and comment with which it will be answered
+        self._odd_noticed = False
 
     @property
     def inside_pdu(self) -> bool:
@@ -65,11 +65,11 @@ class MessageReader:
     @property
     def mid_message(self) -> bool:
         """Whether a message has begun and not ended."""
-        return self.begun or self.inside_pdu
+        return self.has_begun or self.inside_pdu
 
     @property
-    def begun(self) -> bool:
-        """Whether something of a message was read; an empty fragment of a command is nothing."""
+    def has_begun(self) -> bool:
+        """Whether a part of a message was read; an empty fragment of a command does not count."""
         return self._command is not None or bool(self._command_bytes)
 
     def begin_pdu(self, length: int) -> None:
@@ -81,7 +81,7 @@ class MessageReader:
             raise RemoteProtocolError("P-DATA-TF without a PDV", reason=6)
 
     def drop(self) -> int:
-        """Forget the message under way, for the association has ended; returns how much of its PDU is to come."""
+        """Drop an incomplete message at the end of the association; returns how many bytes of its PDU are to come."""
         left, self._pdu_left = self._pdu_left, 0
         self._in_pdv = False
         self._command = None
@@ -89,9 +89,9 @@ class MessageReader:
         return left
 
     def read(self) -> events.Event | None:
-        """The next event from what is buffered; None if this PDU has nothing more to say, now or at all.
+        """The next event from the buffered bytes; None if they contain none, or this PDU ends without one.
 
-        The loop runs over PDVs and, for data sets, over PDUs, so that one event carries all that a receive brought.
+        The loop runs over PDVs and, for data sets, over PDUs, so that one event has all bytes of one receive.
         """
         buffer = self._buffer
         view = buffer.view
@@ -120,7 +120,7 @@ class MessageReader:
         return None
 
     def _next_pdv(self, keep_reading: bool) -> bool:
-        """Read the next PDV header, also of a following P-DATA-TF while `keep_reading`; False if there is none yet."""
+        """Read the next PDV header, with `keep_reading` also of the next P-DATA-TF; False if none is complete."""
         buffer = self._buffer
         start, available = buffer.start, buffer.end - buffer.start
         if not self._pdu_left:
@@ -140,8 +140,8 @@ class MessageReader:
             raise RemoteProtocolError(f"PDV of {length} bytes does not fit into the {left} left of its PDU", reason=6)
         if self._command is None or context_id != self._context_id or control & COMMAND_BIT:
             self._check_order(context_id, bool(control & COMMAND_BIT))
-        if length & 1 and not self._odd:
-            self._odd = True
+        if length & 1 and not self._odd_noticed:
+            self._odd_noticed = True
             self.notices.append(events.Notice(f"fragment of odd length on presentation context {context_id}"))
         buffer.start = start + PDV_OVERHEAD
         self._pdu_left = left - PDV_OVERHEAD
@@ -169,12 +169,12 @@ class MessageReader:
         self._command_bytes += data
 
     def _end_of_part(self, fragments: list[memoryview]) -> events.Event | None:
-        """The last fragment of a command or data set is in."""
-        self._odd = False
+        """The last fragment of a command or data set is complete."""
+        self._odd_noticed = False
         if self._command is None:
             command = decode_command(bytes(self._command_bytes))
             self._command_bytes.clear()
-            return self._begin(command)
+            return self._on_command(command)
         command, self._command = self._command, None
         if self._refusal is None:
             return events.DataReceived(fragments, True)
@@ -182,7 +182,7 @@ class MessageReader:
             return events.EchoRequested(self._context_id, command)
         return events.CommandRefused(self._context_id, command, *self._refusal)
 
-    def _begin(self, command: Command) -> events.Event | None:
+    def _on_command(self, command: Command) -> events.Event | None:
         """A command set is complete."""
         if command.field == CommandField.C_CANCEL_RQ:
             self.notices.append(events.Notice("C-CANCEL ignored"))
@@ -190,7 +190,7 @@ class MessageReader:
         if command.field & RESPONSE_BIT:
             raise RemoteProtocolError(f"response {command.field:04X} to a request that was never made", reason=5)
         abstract_syntax, transfer_syntax = self.contexts[self._context_id]
-        refusal = self._judge(command, abstract_syntax)
+        refusal = self._refusal_of(command, abstract_syntax)
         if command.has_data_set:
             self._command, self._refusal = command, refusal
             if refusal is not None:
@@ -201,8 +201,8 @@ class MessageReader:
         status, comment = refusal or (Status.MISTYPED_ARGUMENT, "C-STORE without a data set")
         return events.CommandRefused(self._context_id, command, status, comment)
 
-    def _judge(self, command: Command, abstract_syntax: str) -> tuple[int, str] | None:
-        """Status and comment of a request that need not be seen by anybody else; None for a C-STORE to carry out."""
+    def _refusal_of(self, command: Command, abstract_syntax: str) -> tuple[int, str] | None:
+        """Status and comment for a request that is answered here; None for a C-STORE that the caller handles."""
         if command.field == CommandField.C_ECHO_RQ:
             return Status.SUCCESS, ""
         if command.field != CommandField.C_STORE_RQ:

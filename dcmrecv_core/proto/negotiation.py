@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dcmrecv_core.api.model import ProposedContext, Role, SupportedContext
-from dcmrecv_core.proto.associate import ContextResult, Requested
+from dcmrecv_core.proto.associate import ContextResult, RequestedContext
 
 ACCEPTED = 0
 NO_REASON = 2
-"""Here: the peer did not ask for the only role that is allowed."""
+"""Used here if the peer did not propose the only role that is allowed."""
 ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
 TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
@@ -20,17 +20,17 @@ RESULTS = {
     ABSTRACT_SYNTAX_NOT_SUPPORTED: "abstract syntax not supported",
     TRANSFER_SYNTAXES_NOT_SUPPORTED: "transfer syntaxes not supported",
 }
-"""What the results of a context are called (PS3.8 table 9-18)."""
+"""Names of the results of a context (PS3.8 table 9-18)."""
 
 PLACEHOLDER = "1.2.840.10008.1.2"
-"""Transfer syntax of a rejected context: the field must be there but is not significant (section 9.3.3.2)."""
+"""Transfer syntax of a rejected context: the field is required but not significant (section 9.3.3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to put into the A-ASSOCIATE-AC.
+    """The contents of the A-ASSOCIATE-AC.
 
-    `accepted` are abstract and transfer syntax by context id; `refused` the other contexts as proposed, and why.
+    `accepted` is (abstract, transfer syntax) by context id; `refused` is the other contexts with their results.
     """
 
     results: tuple[ContextResult, ...]
@@ -41,7 +41,7 @@ class Answer:
 
 
 def proposed_contexts(
-    contexts: tuple[Requested, ...], roles: dict[str, tuple[bool, bool]], extended: dict[str, bytes]
+    contexts: tuple[RequestedContext, ...], roles: dict[str, tuple[bool, bool]], extended: dict[str, bytes]
 ) -> tuple[ProposedContext, ...]:
     """The contexts of a request, with roles and extended negotiation by SOP class, as hooks see them."""
     return tuple(
@@ -51,27 +51,27 @@ def proposed_contexts(
 
 
 @dataclass(slots=True)
-class Accepted:
-    """What all sources together accept of an abstract syntax: `listed` in this order, and if `anything`, then whatever
-    else is proposed in the proposer's order."""
+class AcceptedSyntaxes:
+    """The transfer syntaxes that all sources together accept for an abstract syntax: those `listed`, in this order;
+    then, with `any_syntax`, every other one, in the order of the proposal."""
 
     listed: dict[str, None]
-    anything: bool
+    any_syntax: bool
     role: Role | None
     extended: bytes | None
 
 
-def merge(supported: Sequence[SupportedContext]) -> dict[str, Accepted]:
+def merge(supported: Sequence[SupportedContext]) -> dict[str, AcceptedSyntaxes]:
     """One entry for each abstract syntax: the union of all sources, in the order of the first; role and extended
     negotiation are those of the first source that has them."""
-    merged: dict[str, Accepted] = {}
+    merged: dict[str, AcceptedSyntaxes] = {}
     for context in supported:
         entry = merged.get(context.abstract_syntax)
         if entry is None:
-            entry = merged[context.abstract_syntax] = Accepted({}, False, context.role, context.extended)
+            entry = merged[context.abstract_syntax] = AcceptedSyntaxes({}, False, context.role, context.extended)
         if context.transfer_syntaxes is None:
-            entry.anything = True
-        elif not entry.anything:  # behind anything there is nothing left to prefer
+            entry.any_syntax = True
+        elif not entry.any_syntax:  # after any syntax a list has no effect
             entry.listed.update(dict.fromkeys(context.transfer_syntaxes))
         entry.role = entry.role or context.role
         if entry.extended is None:
@@ -82,7 +82,7 @@ def merge(supported: Sequence[SupportedContext]) -> dict[str, Accepted]:
 def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[SupportedContext]) -> Answer:
     """Decide on each proposed context on its own (PS3.8 section 7.1.1.13).
 
-    The transfer syntax is the first of ours that is proposed; if anything is accepted, else the first proposed.
+    The transfer syntax is the first of ours that is proposed; otherwise, if any is accepted, the first proposed.
     """
     ours = merge(supported)
     results: list[ContextResult] = []
@@ -116,17 +116,17 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
     return Answer(tuple(results), accepted, roles, extended, refused)
 
 
-def _choose(entry: Accepted, context: ProposedContext) -> str | None:
+def _choose(entry: AcceptedSyntaxes, context: ProposedContext) -> str | None:
     proposed = context.transfer_syntaxes
-    otherwise = proposed[0] if entry.anything else None
+    otherwise = proposed[0] if entry.any_syntax else None
     return next((syntax for syntax in entry.listed if syntax in proposed), otherwise)
 
 
 def _answer_role(ours: Role | None, asked: tuple[bool, bool]) -> tuple[bool, bool] | None:
-    """(SCU, SCP) for the requestor: never more than it asked for (PS3.7 D.3.3.4).
+    """(SCU, SCP) for the requestor: never more than it proposed (PS3.7 D.3.3.4).
 
-    Without an entry of ours the default roles stand; that is said in so many words only to a requestor that wants to
-    be SCU, because 0/0 would leave the others without any role.
+    Without a configured role the default roles apply. Only a requestor that proposed SCU gets them in the answer; to
+    others it would be 0/0, which means no role at all.
     """
     scu, scp = asked
     if ours is None:

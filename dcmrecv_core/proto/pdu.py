@@ -24,8 +24,7 @@ MIN_REQUEST_LENGTH = 68
 """Fixed part of an A-ASSOCIATE-RQ (octets 7-74)."""
 
 MAX_REQUEST_LENGTH = 1 << 20
-"""Unless somebody says otherwise: 128 contexts with 38 transfer syntaxes each are about 150 KB; user identity tokens
-may be large."""
+"""Default. 128 contexts with 38 transfer syntaxes each have about 150 KB; user identity tokens may be large."""
 
 SMALL_LENGTH = 4
 """Body of A-ASSOCIATE-RJ, A-RELEASE-RQ, A-RELEASE-RP and A-ABORT."""
@@ -61,7 +60,7 @@ _RELEASE = Struct(">BxI4x")
 
 
 def check_request_header(header: bytes, longest: int = MAX_REQUEST_LENGTH) -> int:
-    """The body length of an A-ASSOCIATE-RQ from its first 6 bytes (and no fewer).
+    """The body length of an A-ASSOCIATE-RQ from its first 6 bytes.
 
     Raises RemoteProtocolError (abort 0/0: PS3.8 action AA-1; PeerAborted for an A-ABORT) for any other PDU and for
     lengths out of bounds, before anything is allocated.
@@ -97,9 +96,9 @@ def encode_release_rp() -> bytes:
 
 
 def encode_message(context_id: int, data: bytes, max_length: int, *, command: bool) -> bytes:
-    """A command or data set as P-DATA-TF PDUs of one PDV each, none longer than the peer's `max_length` (0: any).
+    """A command or data set as P-DATA-TF PDUs of one PDV each, none longer than the peer's `max_length` (0: no limit).
 
-    Fragments have even lengths (PS3.8 annex E.1), also where `max_length` is odd.
+    Fragments have even lengths (PS3.8 annex E.1), even if `max_length` is odd.
     """
     room = (max_length - PDV_OVERHEAD) & ~1 if max_length else len(data)
     kind = COMMAND_BIT if command else 0

@@ -1,8 +1,8 @@
 """The association acceptor's part of the state table (PS3.8 section 9.2, tables 9-6 to 9-10).
 
-States and events bear the standard's numbers. As an acceptor we never send A-ASSOCIATE-RQ or A-RELEASE-RQ, so the
-states 4, 5, 7 and 9 to 12 cannot be reached (no release collision) and event 11 does not happen; an idle association
-is ended by A-ABORT.
+States and events have the standard's numbers. As an acceptor we never send A-ASSOCIATE-RQ or A-RELEASE-RQ, so the
+states 4, 5, 7 and 9 to 12 cannot be reached (no release collision) and event 11 does not occur; an idle association is
+ended by A-ABORT.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ class State(IntEnum):
     STA2 = 2
     """Connection open, waiting for A-ASSOCIATE-RQ."""
     STA3 = 3
-    """Waiting for our own decision."""
+    """Request received, waiting for the caller's decision."""
     STA6 = 6
     """Association established."""
     STA8 = 8
-    """Waiting for our own answer to A-RELEASE-RQ."""
+    """A-RELEASE-RQ received, not answered yet."""
     STA13 = 13
     """Waiting for the connection to close."""
 
 
 @unique
-class Event(IntEnum):
-    """Table 9-9, what can happen to an acceptor."""
+class StateEvent(IntEnum):
+    """Table 9-9, the events of an acceptor."""
 
     ASSOCIATE_AC = 3
     ASSOCIATE_RJ = 4
@@ -59,7 +59,7 @@ class Action(Enum):
     DT2 = "issue P-DATA indication"
     AR2 = "issue A-RELEASE indication"
     AR4 = "send A-RELEASE-RP, start ARTIM"
-    AR5 = "stop ARTIM; the association is over"
+    AR5 = "stop ARTIM; the association has ended"
     AR7 = "send P-DATA-TF while a release is under way"
     AA1 = "send A-ABORT (service user), start ARTIM"
     AA2 = "stop ARTIM, close"
@@ -71,36 +71,38 @@ class Action(Enum):
     AA8 = "send A-ABORT (service provider), issue A-P-ABORT indication, start ARTIM"
 
 
-def _row(event: Event, *cells: tuple[State, Action, State]) -> dict[tuple[State, Event], tuple[Action, State]]:
+def _row(
+    event: StateEvent, *cells: tuple[State, Action, State]
+) -> dict[tuple[State, StateEvent], tuple[Action, State]]:
     return {(state, event): (action, following) for state, action, following in cells}
 
 
 _1, _2, _3, _6, _8, _13 = State.STA1, State.STA2, State.STA3, State.STA6, State.STA8, State.STA13
-_A = Action
+_E, _A = StateEvent, Action
 
-TRANSITIONS: dict[tuple[State, Event], tuple[Action, State]] = {
-    **_row(Event.ASSOCIATE_AC, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.AA8, _13), (_8, _A.AA8, _13),
+TRANSITIONS: dict[tuple[State, StateEvent], tuple[Action, State]] = {
+    **_row(_E.ASSOCIATE_AC, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.AA8, _13), (_8, _A.AA8, _13),
            (_13, _A.AA6, _13)),
-    **_row(Event.ASSOCIATE_RJ, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.AA8, _13), (_8, _A.AA8, _13),
+    **_row(_E.ASSOCIATE_RJ, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.AA8, _13), (_8, _A.AA8, _13),
            (_13, _A.AA6, _13)),
-    **_row(Event.ASSOCIATE_RQ, (_2, _A.AE6, _3), (_3, _A.AA8, _13), (_6, _A.AA8, _13), (_8, _A.AA8, _13),
+    **_row(_E.ASSOCIATE_RQ, (_2, _A.AE6, _3), (_3, _A.AA8, _13), (_6, _A.AA8, _13), (_8, _A.AA8, _13),
            (_13, _A.AA7, _13)),
-    **_row(Event.ACCEPT, (_3, _A.AE7, _6)),
-    **_row(Event.REJECT, (_3, _A.AE8, _13)),
-    **_row(Event.SEND_DATA, (_6, _A.DT1, _6), (_8, _A.AR7, _8)),
-    **_row(Event.P_DATA_TF, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.DT2, _6), (_8, _A.AA8, _13),
+    **_row(_E.ACCEPT, (_3, _A.AE7, _6)),
+    **_row(_E.REJECT, (_3, _A.AE8, _13)),
+    **_row(_E.SEND_DATA, (_6, _A.DT1, _6), (_8, _A.AR7, _8)),
+    **_row(_E.P_DATA_TF, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.DT2, _6), (_8, _A.AA8, _13),
            (_13, _A.AA6, _13)),
-    **_row(Event.RELEASE_RQ, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.AR2, _8), (_8, _A.AA8, _13),
+    **_row(_E.RELEASE_RQ, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.AR2, _8), (_8, _A.AA8, _13),
            (_13, _A.AA6, _13)),
-    **_row(Event.RELEASE_RP, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.AA8, _13), (_8, _A.AA8, _13),
+    **_row(_E.RELEASE_RP, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.AA8, _13), (_8, _A.AA8, _13),
            (_13, _A.AA6, _13)),
-    **_row(Event.RELEASE_RESPONSE, (_8, _A.AR4, _13)),
-    **_row(Event.ABORT_REQUEST, (_2, _A.AA1, _13), (_3, _A.AA1, _13), (_6, _A.AA1, _13), (_8, _A.AA1, _13)),
-    **_row(Event.ABORT, (_2, _A.AA2, _1), (_3, _A.AA3, _1), (_6, _A.AA3, _1), (_8, _A.AA3, _1), (_13, _A.AA2, _1)),
-    **_row(Event.CLOSED, (_2, _A.AA5, _1), (_3, _A.AA4, _1), (_6, _A.AA4, _1), (_8, _A.AA4, _1), (_13, _A.AR5, _1)),
-    **_row(Event.ARTIM_EXPIRED, (_2, _A.AA2, _1), (_13, _A.AA2, _1)),
-    **_row(Event.UNRECOGNIZED, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.AA8, _13), (_8, _A.AA8, _13),
+    **_row(_E.RELEASE_RESPONSE, (_8, _A.AR4, _13)),
+    **_row(_E.ABORT_REQUEST, (_2, _A.AA1, _13), (_3, _A.AA1, _13), (_6, _A.AA1, _13), (_8, _A.AA1, _13)),
+    **_row(_E.ABORT, (_2, _A.AA2, _1), (_3, _A.AA3, _1), (_6, _A.AA3, _1), (_8, _A.AA3, _1), (_13, _A.AA2, _1)),
+    **_row(_E.CLOSED, (_2, _A.AA5, _1), (_3, _A.AA4, _1), (_6, _A.AA4, _1), (_8, _A.AA4, _1), (_13, _A.AR5, _1)),
+    **_row(_E.ARTIM_EXPIRED, (_2, _A.AA2, _1), (_13, _A.AA2, _1)),
+    **_row(_E.UNRECOGNIZED, (_2, _A.AA1, _13), (_3, _A.AA8, _13), (_6, _A.AA8, _13), (_8, _A.AA8, _13),
            (_13, _A.AA7, _13)),
 }  # fmt: skip
-"""(state, event) -> (action, next state). A cell that is not there cannot arise from what a peer sends; from our side
-it is a LocalProtocolError. (2, ABORT_REQUEST) is ours: giving up before the request is complete."""
+"""(state, event) -> (action, next state). A peer cannot cause a missing cell; our side gets a LocalProtocolError.
+(2, ABORT_REQUEST) is not in the standard: it gives up before the request is complete."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dcmrecv_core.proto.states import TRANSITIONS, Action, Event, State
+from dcmrecv_core.proto.states import TRANSITIONS, Action, State, StateEvent
 from support.corpus import cases
 from support.promises.promises import promise
 from support.protocol import state_table
@@ -65,7 +65,7 @@ def cells() -> dict[tuple[int, int], str]:
 
 
 def used(event: int, state: int) -> tuple[Action, State] | None:
-    return TRANSITIONS.get((State(state), Event(event))) if event in set(Event) else None
+    return TRANSITIONS.get((State(state), StateEvent(event))) if event in set(StateEvent) else None
 
 
 @pytest.mark.parametrize(("event", "state"), cells(), ids=lambda number: str(number))

@@ -1,7 +1,7 @@
-"""Slow work of plugins beside the reception: a supervised child process for each plugin with the `background` hook.
+"""Slow work of plugins, apart from reception: a supervised child process for each plugin with the `background` hook.
 
-The supervisor's side, `Background`, never blocks: it forks, starts again what failed, each time after a longer pause,
-and tells all of them to end. `run_background` is the child's side.
+The supervisor's side, `Background`, never blocks. It forks the children, restarts those that fail, each time after a
+longer pause, and stops them. `run_background` is the child's side.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ log = logging.getLogger("dcmrecv.net")
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
-"""Seconds until a child that failed is started again, doubled each time that happens again."""
+"""Seconds until a child that failed is restarted, doubled with each failure."""
 
 STABLE_SECONDS = 60.0
-"""One that ran for so long before it failed is started again after FIRST_PAUSE."""
+"""A child that ran at least so long before it failed is restarted after FIRST_PAUSE."""
 
 DONE = 0
 FAILED = 1
 TERMINATED = 128 + signal.SIGTERM
-"""Exit codes of a child: the hook returned; it failed and the guard has said so; SIGTERM ended it."""
+"""Exit codes of a child: the hook returned; it failed, and the guard has logged it; SIGTERM ended it."""
 
 _TICK = 1.0
 
@@ -46,24 +46,24 @@ BackgroundMain = Callable[[str], int]
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """The supervisor's view of one plugin's child.
+    """The supervisor's record of one plugin's child.
 
-    `pid` is None while it does not run; `due` is when it is to start, None for never; `end_by` is when it is killed, if
-    it was told to end for a new start.
+    `pid` is None while it does not run; `due` is the time of its next start, None for never; `kill_at` is the time at
+    which it is killed, if it was told to end because of a reload.
     """
 
     plugin: str
     due: float | None = 0.0
     pid: int | None = None
-    since: float = 0.0
+    started_at: float = 0.0
     pause: float = FIRST_PAUSE
-    end_by: float | None = None
+    kill_at: float | None = None
 
 
 class Background:
     """The children of all `plugins` that have the hook. `main(plugin)` runs in each, with all signals blocked.
 
-    `grace` is how many seconds one has to end for new settings.
+    After a reload a child has `grace` seconds to end.
     """
 
     def __init__(self, plugins: Iterable[str], main: BackgroundMain, grace: float) -> None:
@@ -72,38 +72,38 @@ class Background:
         self._children = [Child(plugin) for plugin in plugins]
 
     def __len__(self) -> int:
-        """How many are running, zombies included."""
+        """Number of running children, zombies included."""
         return sum(child.pid is not None for child in self._children)
 
     def tick(self, now: float) -> None:
-        """Start what is due, kill what does not make room for its successor."""
+        """Start children that are due; kill those that have not ended within their grace period after a reload."""
         for child in self._children:
             if child.pid is None:
                 if child.due is not None and child.due <= now:
                     self._start(child, now)
-            elif child.end_by is not None and child.end_by <= now:
+            elif child.kill_at is not None and child.kill_at <= now:
                 log.error("background of plugin %s: process %d does not end, killing it", child.plugin, child.pid)
                 os.kill(child.pid, signal.SIGKILL)
-                child.end_by = math.inf
+                child.kill_at = math.inf
 
-    def ended(self, pid: int, code: int, now: float) -> None:
-        """A child process of the supervisor has ended with `code`, or by a signal (negative); perhaps one of these."""
+    def child_ended(self, pid: int, code: int, now: float) -> None:
+        """A child process of the supervisor, perhaps one of these, ended with `code` (minus the signal if killed)."""
         for child in self._children:
             if child.pid == pid:
                 child.pid = None
-                if child.due is not None and child.end_by is None:
-                    self._after(child, pid, code, now)
+                if child.due is not None and child.kill_at is None:
+                    self._on_exit(child, pid, code, now)
 
-    def renew(self, now: float) -> None:
-        """The settings have changed: tell those that run to end, and start all again, also what is done or waits."""
+    def restart_all(self, now: float) -> None:
+        """After a reload: tell running children to end, and start all again, also those that had finished."""
         self.signal_all(signal.SIGTERM)
         for child in self._children:
             child.due = now
             child.pause = FIRST_PAUSE
-            child.end_by = now + self._grace if child.pid is not None else None
+            child.kill_at = now + self._grace if child.pid is not None else None
 
     def stop(self) -> None:
-        """Tell all to end; none is started any more."""
+        """Tell all children to end, and start none any more."""
         for child in self._children:
             child.due = None
         self.signal_all(signal.SIGTERM)
@@ -114,30 +114,30 @@ class Background:
                 os.kill(child.pid, number)  # not reaped yet, so the number is still its own
 
     def _start(self, child: Child, now: float) -> None:
-        child.since = now
-        child.end_by = None
+        child.started_at = now
+        child.kill_at = None
         try:
             child.pid = fork(lambda: self._main(child.plugin))
         except OSError as error:
             log.error("background of plugin %s: cannot be started: %s", child.plugin, error.strerror)
-            self._put_off(child, now)
+            self._schedule_restart(child, now)
         else:
             log.info("background of plugin %s: started (process %d)", child.plugin, child.pid)
 
-    def _after(self, child: Child, pid: int, code: int, now: float) -> None:
+    def _on_exit(self, child: Child, pid: int, code: int, now: float) -> None:
         if code == DONE:
             log.info("background of plugin %s: done (process %d)", child.plugin, pid)
             child.due = None
             return
-        if now - child.since >= STABLE_SECONDS:
+        if now - child.started_at >= STABLE_SECONDS:
             child.pause = FIRST_PAUSE
         how = f"was killed by signal {-code}" if code < 0 else _REASONS.get(code, f"ended with exit code {code}")
         log.error(
             "background of plugin %s: process %d %s, starting it again in %g s", child.plugin, pid, how, child.pause
         )
-        self._put_off(child, now)
+        self._schedule_restart(child, now)
 
-    def _put_off(self, child: Child, now: float) -> None:
+    def _schedule_restart(self, child: Child, now: float) -> None:
         child.due = now + child.pause
         child.pause = min(2 * child.pause, LONGEST_PAUSE)
 
@@ -146,16 +146,16 @@ _REASONS = {FAILED: "failed", TERMINATED: "was told to end, and not by the super
 
 
 class _Process:
-    """What signal handlers of a child touch. Each raises once, or it would break into the hook's own cleaning up."""
+    """The state that a child's signal handlers use. They raise once only, so that the hook's clean-up can finish."""
 
     def __init__(self, grace: float) -> None:
         self._parent = os.getppid()
         self._grace = grace
-        self._orphan_end: float | None = None
+        self._orphan_deadline: float | None = None
         self._stopped = False
 
     def arm(self) -> None:
-        """Install the handlers, start the tick that looks at the parent, and let signals in: one may raise at once."""
+        """Install the handlers, start the tick that checks the parent, and unblock signals: one may raise at once."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -165,19 +165,19 @@ class _Process:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def disarm(self) -> None:
-        """The hook is over; nothing raises any more."""
+        """The hook has ended; the handlers raise nothing any more."""
         self._stopped = True
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop()
 
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
-        if self._orphan_end is None:
+        if self._orphan_deadline is None:
             if os.getppid() != self._parent:
-                self._orphan_end = time.monotonic() + self._grace
+                self._orphan_deadline = time.monotonic() + self._grace
                 self._stop()
-        elif time.monotonic() > self._orphan_end:
-            os._exit(TERMINATED)  # as the supervisor would have killed it
+        elif time.monotonic() > self._orphan_deadline:
+            os._exit(TERMINATED)  # where a living supervisor would kill it
 
     def _stop(self) -> None:
         if not self._stopped:
@@ -186,9 +186,9 @@ class _Process:
 
 
 def run_background(plugin: str, settings: Settings, plugins: Plugins, grace: float) -> int:
-    """Run the `background` hook of `plugin` to its end; returns the process's exit code.
+    """Run the `background` hook of `plugin`; returns the process's exit code.
 
-    Starts with all signals blocked. After the end of its supervisor it has `grace` seconds.
+    Called with all signals blocked. When its supervisor dies, the hook has `grace` seconds to end.
     """
     process = _Process(grace)
     try:

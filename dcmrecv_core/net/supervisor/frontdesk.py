@@ -1,7 +1,7 @@
-"""The front desk: accepts connections and reads each A-ASSOCIATE-RQ to its end, without ever blocking.
+"""The front desk: accepts connections and reads each A-ASSOCIATE-RQ to its end, without blocking.
 
-Only a connection with a complete request costs a worker, so silent and slow peers cost a descriptor each and nobody's
-time. It reads exactly 6 + length bytes; what follows belongs to the worker.
+A connection occupies a worker only when its request is complete; a silent or slow peer costs one descriptor. The front
+desk reads exactly 6 + length bytes; the worker reads what follows.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from collections.abc import Callable
 from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.net.connection import LINGER
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.hostnames import at_once
+from dcmrecv_core.net.hostnames import name_without_lookup
 from dcmrecv_core.net.supervisor.listener import plain_address
 from dcmrecv_core.net.tls.client_hello import HEADER_LENGTH, is_handshake, wanted_length
-from dcmrecv_core.net.worker.association_log import connection_only, not_requested
+from dcmrecv_core.net.worker.association_log import log_connection_only, log_failed_request
 from dcmrecv_core.proto import pdu
 
 log = logging.getLogger("dcmrecv.net")
 
-MAX_VISITORS = 512
-"""Half-open connections in all; beyond, the oldest one goes."""
+MAX_PENDING = 512
+"""Half-open connections; when there are more, the oldest is dropped."""
 
-MAX_VISITORS_PER_PEER = 256
-"""The same for one address, so that one flood leaves room for the others."""
+MAX_PENDING_PER_PEER = 256
+"""The same for one address, so that a flood from one address leaves room for others."""
 
-MAX_BYTES = 32 << 20
-"""Of incomplete requests together; beyond, the longest one goes. Nearly all have less than a kilobyte in all."""
+MAX_PENDING_BYTES = 32 << 20
+"""Bytes of all incomplete requests; when there are more, the longest is dropped. Most have less than a kilobyte."""
 
 ACCEPT_PAUSE = 0.5
-"""Seconds between two tries to accept when the system refuses, for want of descriptors as a rule."""
+"""Seconds until the next try to accept after the system refused, usually because no descriptor was free."""
 
 _TLS_UNEXPECTED = "a TLS handshake, but TLS is not enabled here (--enable-tls)"
 _ACCEPTS_PER_WAKE = 64
 _CHUNK = 65536
 
 
-class Visitor:
-    """A connection whose request is not complete, or (`leaving`) one that waits for the peer to close.
+class PendingConnection:
+    """A connection whose request is incomplete, or (`closing`) one that waits for the peer to close.
 
-    `data` grows as bytes come, whatever length the peer declares; `wanted` is where to stop reading, `counted` how
-    much of it stays with us. With `tls` it stays empty, and `awaited` is the number of bytes that the kernel waits for
-    before it wakes us.
+    `data` grows as bytes arrive, whatever length the peer declares; reading stops at `wanted` bytes; `counted` of them
+    are included in the desk's total. With `tls` `data` stays empty, and the kernel wakes the loop when `low_water`
+    bytes have arrived.
     """
 
-    __slots__ = ("address", "awaited", "counted", "data", "deadline", "leaving", "port", "sock", "tls", "wanted")
+    __slots__ = ("address", "closing", "counted", "data", "deadline", "low_water", "port", "sock", "tls", "wanted")
 
     def __init__(self, sock: socket.socket, address: str, port: int, deadline: float, tls: bool = False) -> None:
         self.sock = sock
@@ -58,16 +58,16 @@ class Visitor:
         self.data = bytearray()
         self.counted = 0
         self.wanted = pdu.HEADER_LENGTH
-        self.leaving = False
+        self.closing = False
         self.tls = tls
-        self.awaited = 0
+        self.low_water = 0
 
 
 class FrontDesk:
-    """All half-open connections. `admit` gets each complete request; the supervisor owns loop and clock.
+    """All half-open connections. `admit` gets each complete request; loop and clock are the supervisor's.
 
-    `seconds` is the time that the next connections have for their request, `max_request` the bytes that it may have
-    behind its header; with `tls` they come with TLS. `hides_names` is `-dhl`.
+    For new connections: a request has to be complete within `request_seconds` and may have `max_request` bytes after
+    its header; with `tls` they use TLS. `disable_host_lookup` is `-dhl`.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class FrontDesk:
     ) -> None:
         self._selector = selector
         self._listeners = listeners
-        self.seconds = seconds
+        self.request_seconds = seconds
         self.max_request = pdu.MAX_REQUEST_LENGTH
         self.tls = False
-        self.hides_names = False
+        self.disable_host_lookup = False
         self._admit = admit
-        self._visitors: OrderedDict[int, Visitor] = OrderedDict()
+        self._pending: OrderedDict[int, PendingConnection] = OrderedDict()
         self._per_peer: Counter[str] = Counter()
         self._bytes = 0
         self._accepting = False
@@ -97,29 +97,29 @@ class FrontDesk:
         self._accepting = True
 
     def _pause(self) -> None:
-        """Leave new connections in the kernel's queue."""
+        """Accept nothing for now: new connections stay in the kernel's queue."""
         for listener in self._listeners:
             self._selector.unregister(listener)
         self._accepting = False
 
     def close(self) -> None:
-        """Stop listening and drop everybody who has no complete request yet."""
+        """Stop listening and drop all connections without a complete request."""
         if self._accepting:
             self._pause()
         for listener in self._listeners:
             listener.close()
-        for visitor in list(self._visitors.values()):
-            self._drop(visitor)
+        for connection in list(self._pending.values()):
+            self._drop(connection)
 
-    def abandon(self) -> None:
-        """In a forked worker: close what belongs to the supervisor, or peers would never see us close."""
+    def close_in_child(self) -> None:
+        """In a child: close the copies of the supervisor's sockets, or peers would not see their connection end."""
         for listener in self._listeners:
             listener.close()
-        for visitor in self._visitors.values():
-            visitor.sock.close()
+        for connection in self._pending.values():
+            connection.sock.close()
 
     def accept(self, listener: socket.socket, now: float) -> None:
-        """Take what is in the kernel's queue, a bounded number at a time."""
+        """Accept connections from the kernel's queue, a bounded number at a time."""
         for _ in range(_ACCEPTS_PER_WAKE):
             try:
                 sock, (address, port, *_rest) = listener.accept()
@@ -130,146 +130,149 @@ class FrontDesk:
                 self._pause()
                 self._resume_at = now + ACCEPT_PAUSE
                 return
-            self.welcome(sock, plain_address(address), port, now)
+            self.add_connection(sock, plain_address(address), port, now)
 
-    def welcome(self, sock: socket.socket, address: str, port: int, now: float) -> None:
-        """A new connection. With most comes the request; who keeps it waiting becomes a visitor."""
+    def add_connection(self, sock: socket.socket, address: str, port: int, now: float) -> None:
+        """Read from a new connection. Most requests are complete at once; the others are kept until they are."""
         log.debug("Association Received: %s", address)
-        visitor = Visitor(sock, address, port, now + self.seconds, self.tls)
-        if visitor.tls:
-            self._stay(visitor)
-        self._read(visitor, now)
+        connection = PendingConnection(sock, address, port, now + self.request_seconds, self.tls)
+        if connection.tls:
+            self._keep(connection)
+        self._read(connection, now)
 
-    def say_goodbye(self, handover: Handover, now: float, answer: bytes) -> None:
-        """Send a last PDU, then wait a moment for the peer to close, so that it can read it."""
-        visitor = self._enter(Visitor(handover.sock, handover.address, handover.port, now))
-        self._leave(visitor, now, answer)
+    def refuse(self, handover: Handover, now: float, answer: bytes) -> None:
+        """Send `answer`, the last bytes, then wait `LINGER` seconds for the peer to close, so that it can read them."""
+        connection = self._register(PendingConnection(handover.sock, handover.address, handover.port, now))
+        self._begin_close(connection, now, answer)
 
     def on_readable(self, sock: socket.socket, now: float) -> None:
-        """More of a request, or the end of a connection."""
-        visitor = self._visitors[sock.fileno()]
-        if visitor.leaving:
-            self._discard_input(visitor)
+        """A peer has sent more of its request, or closed the connection."""
+        connection = self._pending[sock.fileno()]
+        if connection.closing:
+            self._discard_input(connection)
         else:
-            self._read(visitor, now)
+            self._read(connection, now)
 
     def tick(self, now: float) -> float | None:
-        """Drop whose time is over; seconds until the next one's is, None if nobody is here."""
+        """End connections whose deadline has passed; seconds until the next deadline, None without connections."""
         if not self._accepting and now >= self._resume_at:
             self._resume()
-        if not self._visitors:
+        if not self._pending:
             return None
-        for visitor in [visitor for visitor in self._visitors.values() if visitor.deadline <= now]:
-            if visitor.leaving:
-                self._drop(visitor)
+        for connection in [connection for connection in self._pending.values() if connection.deadline <= now]:
+            if connection.closing:
+                self._drop(connection)
             else:
-                not_requested(visitor.address, "DUL network read timeout")
-                self._leave(visitor, now, b"")
-        return min((visitor.deadline - now for visitor in self._visitors.values()), default=None)
+                log_failed_request(connection.address, "DUL network read timeout")
+                self._begin_close(connection, now, b"")
+        return min((connection.deadline - now for connection in self._pending.values()), default=None)
 
-    def _read(self, visitor: Visitor, now: float) -> None:
-        """Read on to the end of the request, and not a byte further."""
-        data = visitor.data
+    def _read(self, connection: PendingConnection, now: float) -> None:
+        """Continue to read the request, and not a byte after it."""
+        data = connection.data
         try:
-            if visitor.tls:
-                self._look(visitor)
+            if connection.tls:
+                self._await_client_hello(connection)
                 return
-            while len(data) < visitor.wanted:
-                chunk = visitor.sock.recv(min(visitor.wanted - len(data), _CHUNK), socket.MSG_DONTWAIT)
+            while len(data) < connection.wanted:
+                chunk = connection.sock.recv(min(connection.wanted - len(data), _CHUNK), socket.MSG_DONTWAIT)
                 if not chunk:
                     if len(data) < pdu.HEADER_LENGTH:
-                        connection_only(visitor.address if self.hides_names else at_once(visitor.address))
+                        address = connection.address
+                        log_connection_only(address if self.disable_host_lookup else name_without_lookup(address))
                     else:
-                        not_requested(visitor.address, "DUL network closed")
-                    self._drop(visitor)
+                        log_failed_request(connection.address, "DUL network closed")
+                    self._drop(connection)
                     return
                 data += chunk
                 if len(data) == pdu.HEADER_LENGTH:
-                    visitor.wanted += pdu.check_request_header(bytes(data), self.max_request)
+                    connection.wanted += pdu.check_request_header(bytes(data), self.max_request)
         except BlockingIOError:
-            self._stay(visitor)
+            self._keep(connection)
             return
         except OSError as error:
-            not_requested(visitor.address, error.strerror or str(error))
-            self._drop(visitor)
+            log_failed_request(connection.address, error.strerror or str(error))
+            self._drop(connection)
             return
         except RemoteProtocolError as error:
-            detail = _TLS_UNEXPECTED if not visitor.tls and is_handshake(data) else error.detail
-            not_requested(visitor.address, str(error), detail)
-            silent = visitor.tls or isinstance(error, pdu.PeerAborted)
-            self._stay(visitor)
-            self._leave(visitor, now, b"" if silent else pdu.encode_abort(error.source, error.reason))
+            detail = _TLS_UNEXPECTED if not connection.tls and is_handshake(data) else error.detail
+            log_failed_request(connection.address, str(error), detail)
+            silent = connection.tls or isinstance(error, pdu.PeerAborted)
+            self._keep(connection)
+            self._begin_close(connection, now, b"" if silent else pdu.encode_abort(error.source, error.reason))
             return
-        self._forget(visitor)
-        self._admit(Handover(visitor.sock, bytes(data), visitor.address, visitor.port))
+        self._unregister(connection)
+        self._admit(Handover(connection.sock, bytes(data), connection.address, connection.port))
 
-    def _look(self, visitor: Visitor) -> None:
-        """Wait for a whole ClientHello without reading it. The kernel wakes us when it is there (SO_RCVLOWAT), for a
-        byte that was looked at and left is always ready; or before, when the connection ends."""
-        look = socket.MSG_PEEK | socket.MSG_DONTWAIT
-        head = visitor.sock.recv(max(visitor.awaited, HEADER_LENGTH), look) if visitor.awaited else b""
-        if visitor.awaited and len(head) < visitor.awaited:
+    def _await_client_hello(self, connection: PendingConnection) -> None:
+        """Wait for a whole ClientHello without reading it. As unread bytes keep the socket readable, SO_RCVLOWAT makes
+        the kernel wait until all of it has arrived, or the connection has ended."""
+        flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+        head = connection.sock.recv(max(connection.low_water, HEADER_LENGTH), flags) if connection.low_water else b""
+        if connection.low_water and len(head) < connection.low_water:
             raise RemoteProtocolError("TLS error: unexpected eof while reading")
         wanted = wanted_length(head)
-        if wanted == visitor.awaited:
-            visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-            self._forget(visitor)
-            self._admit(Handover(visitor.sock, b"", visitor.address, visitor.port, secure_until=visitor.deadline))
+        if wanted == connection.low_water:
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            self._unregister(connection)
+            self._admit(
+                Handover(connection.sock, b"", connection.address, connection.port, tls_deadline=connection.deadline)
+            )
             return
-        visitor.awaited = wanted
-        visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+        connection.low_water = wanted
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
 
-    def _stay(self, visitor: Visitor) -> None:
-        """It will take a while: make room if there are too many, or too much of what they have said."""
-        if visitor.sock.fileno() not in self._visitors:
-            if self._per_peer[visitor.address] >= MAX_VISITORS_PER_PEER:
-                self._drop(next(other for other in self._visitors.values() if other.address == visitor.address))
-            elif len(self._visitors) >= MAX_VISITORS:
-                self._drop(next(iter(self._visitors.values())))
-            self._enter(visitor)
-        self._bytes += len(visitor.data) - visitor.counted
-        visitor.counted = len(visitor.data)
-        while self._bytes > MAX_BYTES:
-            longest = max(self._visitors.values(), key=lambda visitor: visitor.counted)
-            log.warning("too many long requests that are not complete, dropping the one of %s", longest.address)
+    def _keep(self, connection: PendingConnection) -> None:
+        """Keep an incomplete request; drop another one if there are too many, or too many bytes of them."""
+        if connection.sock.fileno() not in self._pending:
+            if self._per_peer[connection.address] >= MAX_PENDING_PER_PEER:
+                self._drop(next(other for other in self._pending.values() if other.address == connection.address))
+            elif len(self._pending) >= MAX_PENDING:
+                self._drop(next(iter(self._pending.values())))
+            self._register(connection)
+        self._bytes += len(connection.data) - connection.counted
+        connection.counted = len(connection.data)
+        while self._bytes > MAX_PENDING_BYTES:
+            longest = max(self._pending.values(), key=lambda connection: connection.counted)
+            log.warning("too many bytes of incomplete requests, dropping the one of %s", longest.address)
             self._drop(longest)
 
-    def _leave(self, visitor: Visitor, now: float, answer: bytes) -> None:
-        visitor.leaving = True
-        visitor.deadline = now + LINGER
+    def _begin_close(self, connection: PendingConnection, now: float, answer: bytes) -> None:
+        connection.closing = True
+        connection.deadline = now + LINGER
         try:
-            if visitor.awaited:
-                visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-            visitor.sock.send(answer, socket.MSG_DONTWAIT)
-            visitor.sock.shutdown(socket.SHUT_WR)
+            if connection.low_water:
+                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            connection.sock.send(answer, socket.MSG_DONTWAIT)
+            connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            self._drop(visitor)
+            self._drop(connection)
 
-    def _discard_input(self, visitor: Visitor) -> None:
+    def _discard_input(self, connection: PendingConnection) -> None:
         try:
-            if visitor.sock.recv(_CHUNK, socket.MSG_DONTWAIT):
+            if connection.sock.recv(_CHUNK, socket.MSG_DONTWAIT):
                 return
         except BlockingIOError:
             return
         except OSError:
-            pass  # reset: gone as well
-        self._drop(visitor)
+            pass  # reset: ended as well
+        self._drop(connection)
 
-    def _enter(self, visitor: Visitor) -> Visitor:
-        self._visitors[visitor.sock.fileno()] = visitor
-        self._per_peer[visitor.address] += 1
-        self._selector.register(visitor.sock, selectors.EVENT_READ, self.on_readable)
-        return visitor
+    def _register(self, connection: PendingConnection) -> PendingConnection:
+        self._pending[connection.sock.fileno()] = connection
+        self._per_peer[connection.address] += 1
+        self._selector.register(connection.sock, selectors.EVENT_READ, self.on_readable)
+        return connection
 
-    def _forget(self, visitor: Visitor) -> None:
-        if self._visitors.pop(visitor.sock.fileno(), None) is None:
-            return  # it said all at once
-        self._selector.unregister(visitor.sock)
-        self._bytes -= visitor.counted
-        self._per_peer[visitor.address] -= 1
-        if not self._per_peer[visitor.address]:
-            del self._per_peer[visitor.address]
+    def _unregister(self, connection: PendingConnection) -> None:
+        if self._pending.pop(connection.sock.fileno(), None) is None:
+            return  # its request was complete at once
+        self._selector.unregister(connection.sock)
+        self._bytes -= connection.counted
+        self._per_peer[connection.address] -= 1
+        if not self._per_peer[connection.address]:
+            del self._per_peer[connection.address]
 
-    def _drop(self, visitor: Visitor) -> None:
-        self._forget(visitor)
-        visitor.sock.close()
+    def _drop(self, connection: PendingConnection) -> None:
+        self._unregister(connection)
+        connection.sock.close()

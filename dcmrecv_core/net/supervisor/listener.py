@@ -1,4 +1,4 @@
-"""The listening sockets: bound here, or handed over by systemd (LISTEN_FDS)."""
+"""The listening sockets: bound here, or passed in by systemd (LISTEN_FDS)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ log = logging.getLogger("dcmrecv.net")
 _FIRST_FD = 3  # sd_listen_fds(3)
 _BACKLOG = 1024
 _DEAD_PEER_OPTIONS = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
-"""Seconds, and milliseconds for the last; by name, for not every system has them all."""
+"""Seconds, for the last one milliseconds. By name, because not every system has all of them."""
 
 
 def inherited_count() -> int:
-    """How many sockets systemd hands over (LISTEN_FDS, if LISTEN_PID means this process)."""
+    """Number of sockets that systemd passes in (LISTEN_FDS, if LISTEN_PID is this process)."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return 0
     count = os.environ.get("LISTEN_FDS", "")
@@ -28,27 +28,27 @@ def inherited_count() -> int:
 
 
 def open_listeners(settings: Settings) -> list[socket.socket]:
-    """The sockets to accept on. Raises ListenError (exit code 64) with dcmrecv's words."""
+    """The listening sockets. Raises ListenError (exit code 64) with DCMTK's text."""
     count = inherited_count()
     if count:
         for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
             os.environ.pop(name, None)
         if settings.port is not None:
-            log.warning("port %d is not listened on: the sockets that were handed over take its place", settings.port)
-        return [_take(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
+            log.warning("ignoring port %d: using the sockets passed in", settings.port)
+        return [_use_inherited(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
     listener = _bind(settings)
-    _prepare(listener)
+    _set_options(listener)
     return [listener]
 
 
-def _take(fd: int) -> socket.socket:
+def _use_inherited(fd: int) -> socket.socket:
     listener = None
     try:
         listener = socket.socket(fileno=fd)
         listener.set_inheritable(False)
         if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             raise OSError(errno.EINVAL, "not a listening socket")
-        _prepare(listener)
+        _set_options(listener)
     except OSError as error:
         if listener is not None:
             listener.close()
@@ -79,24 +79,24 @@ def _bind(settings: Settings) -> socket.socket:
 
 
 def _address(settings: Settings) -> tuple[socket.AddressFamily, Any]:
-    """What to listen on: `--bind`, or every address. Raises OSError for one that is none, or not of this version."""
+    """The address to listen on: `--bind`, or all. Raises OSError if it is invalid or of another IP version."""
     families = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6, "any": socket.AF_UNSPEC}
     family = families[settings.ip_version]
     host = settings.bind or ("0.0.0.0" if family == socket.AF_INET else "::")
     if ":" in host:
-        family = socket.AF_INET6  # -i4 is the default: who names an IPv6 address need not say -i6 as well
+        family = socket.AF_INET6  # -i4 is the default: an IPv6 address to bind needs no -i6
     found = socket.getaddrinfo(host, settings.port or 0, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
     return found[0][0], found[0][4]
 
 
 def plain_address(address: str) -> str:
-    """An IPv4 peer of a socket for both versions has an address like ::ffff:10.0.0.1; this is 10.0.0.1."""
+    """10.0.0.1 for ::ffff:10.0.0.1, the address of an IPv4 peer on a socket for both IP versions."""
     mapped = address.removeprefix("::ffff:")
     return mapped if "." in mapped and ":" not in mapped else address
 
 
-def _prepare(listener: socket.socket) -> None:
-    """Options that accepted sockets inherit: no system call for each connection."""
+def _set_options(listener: socket.socket) -> None:
+    """Set options that accepted sockets inherit, which saves system calls for each connection."""
     listener.setblocking(False)
     # with Nagle's algorithm a response waits for the sender's delayed acknowledgement: 44 ms an instance
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

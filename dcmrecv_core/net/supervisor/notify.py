@@ -1,4 +1,4 @@
-"""systemd's notification protocol (sd_notify), when systemd asks for it; nothing happens otherwise."""
+"""systemd's notification protocol (sd_notify); does nothing unless systemd has set NOTIFY_SOCKET."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 class Notifier:
-    """Talks to $NOTIFY_SOCKET. `watchdog_seconds` is half of what systemd allows between two signs of life."""
+    """Sends to $NOTIFY_SOCKET. `watchdog_seconds` is half of the time that systemd allows between two WATCHDOG=1."""
 
     def __init__(self) -> None:
         address = os.environ.pop("NOTIFY_SOCKET", "")
@@ -32,4 +32,4 @@ class Notifier:
             try:
                 sock.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)
             except OSError:
-                return  # systemd is not listening: there is nobody to tell
+                return  # systemd is not listening

@@ -1,13 +1,13 @@
 """A state directory belongs to one receiver at a time: the one whose supervisor holds its lock.
 
-Two files in it are locked (flock), both at the start and never later, for the disk may hang then:
+The supervisor locks two files in it (flock), at the start only, because later the disk may hang:
 
-    owner.lock      by the supervisor alone: its children close their copy. It says in words who that is.
-    processes.lock  by the supervisor and, because they keep their copy, all its children. So a start whose predecessor
-                    was killed sees that processes of it still work in the directory, and waits for their end.
+    owner.lock      held by the supervisor alone: its children close their copy. The file describes the owner.
+    processes.lock  held by the supervisor and all its children, which keep their copy. When a receiver was killed, the
+                    next one sees by this lock that children still work in the directory, and waits until they end.
 
-Such a lock belongs to the open file, whatever the process number means in another namespace, and ends with the last
-descriptor, so a crash leaves nothing that has to be judged by its age.
+The kernel ends such a lock with the last descriptor of the open file. So no process number is compared, which means
+nothing in another namespace, and after a crash no file has to be judged by its age.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ log = logging.getLogger("dcmrecv")
 OWNER = "owner.lock"
 PROCESSES = "processes.lock"
 
-PATIENCE = 10.0
-"""Seconds that a start waits for the children of a receiver that was killed."""
+CHILDREN_TIMEOUT = 10.0
+"""Seconds to wait at the start for the children of a killed receiver."""
 
 END_SECONDS = 1.0
-"""Seconds that an end waits until the lock files are removed; a disk that hangs must not keep the process."""
+"""Seconds to wait at the end until the lock files are removed: a disk that hangs must not keep the process."""
 
-_TICK = 0.05
+_RETRY_SECONDS = 0.05
 _FLAGS = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ATTEMPTS = 100
-_LONGEST = 300
+_MAX_OWNER_LENGTH = 300
 
 
-class _Taken(Exception):
-    """Another open file holds the lock; the text says who that is."""
+class _LockHeld(Exception):
+    """Another process holds the lock; the text describes the owner."""
 
 
 @dataclass(slots=True)
@@ -62,21 +62,21 @@ class Lock:
 
 @dataclass(slots=True)
 class StateDirectory:
-    """What a start found: it got the `lock`, or another receiver, `owner`, has it, or there is a `problem`."""
+    """The result of locking: this receiver has the `lock`, or another receiver, `owner`, or there was a `problem`."""
 
     lock: Lock | None = None
     owner: str = ""
     problem: str = ""
 
     @classmethod
-    def take(cls, settings: Settings, patience: float = PATIENCE) -> StateDirectory:
-        """Lock the state directory of these settings, which is made if it is missing. Waits `patience` seconds at most
-        for the children of a receiver that was killed. Raises nothing."""
+    def take(cls, settings: Settings, timeout: float = CHILDREN_TIMEOUT) -> StateDirectory:
+        """Make the state directory of these settings if it is missing, and lock it. Waits at most `timeout` seconds for
+        the children of a killed receiver. Raises nothing."""
         if not os.path.isdir(os.path.join(settings.working_directory, settings.output_directory or ".")):
             return cls(problem="there is no output directory")  # which ends the start
         try:
-            return cls(_take(settings, patience))
-        except _Taken as error:
+            return cls(_take(settings, timeout))
+        except _LockHeld as error:
             return cls(owner=str(error))
         except (OSError, StatusError) as error:
             return cls(problem=getattr(error, "strerror", None) or str(error))
@@ -87,8 +87,8 @@ class StateDirectory:
         return replace(settings, state_dir=directory, owns_state=self.lock is not None, state_owner=self.owner)
 
     def check(self, settings: Settings, plugins: Plugins) -> None:
-        """Say what a receiver has to do without. Raises StateDirectoryError if it has plugins that work in a state
-        directory and that is another receiver's."""
+        """Warn if this receiver has no state directory. Raises StateDirectoryError if it has plugins that need one and
+        another receiver owns it."""
         if self.owner:
             if names := plugins.order("background"):
                 raise StateDirectoryError(
@@ -108,28 +108,28 @@ class StateDirectory:
                 self.problem,
             )
 
-    def abandon(self) -> None:
-        """In a child: let go of what is the supervisor's alone. The other lock stays for as long as the child lives."""
+    def close_in_child(self) -> None:
+        """In a child: close the copy of the owner's lock. The child keeps the other lock as long as it lives."""
         if self.lock is not None:
             os.close(self.lock.owner)
 
     def release(self) -> None:
-        """At the end: remove the lock files, and the directory if it is in the output directory and nothing else is in
-        it, unless children are still there. Takes `END_SECONDS` at most."""
+        """At the end, unless children still run: remove the lock files, and the directory if it is empty and inside the
+        output directory. Takes `END_SECONDS` at most."""
         lock, self.lock = self.lock, None
         if lock is None:
             return
         os.close(lock.processes)
-        with suppress(OSError):  # no process can be had: the files stay, unlocked
-            pid = fork(lambda: _remove(lock))
+        with suppress(OSError):  # no fork: the files stay, unlocked
+            pid = fork(lambda: _remove_files(lock))
             end = time.monotonic() + END_SECONDS
             while not os.waitpid(pid, os.WNOHANG)[0] and time.monotonic() < end:
                 time.sleep(0.002)
         os.close(lock.owner)
 
 
-def _take(settings: Settings, patience: float) -> Lock:
-    """Raises `_Taken`, OSError or StatusError."""
+def _take(settings: Settings, timeout: float) -> Lock:
+    """Raises `_LockHeld`, OSError or StatusError."""
     directories, parts = state_directory_of(settings)
     for attempt in range(_ATTEMPTS):
         directory = directories.get(parts)
@@ -140,15 +140,15 @@ def _take(settings: Settings, patience: float) -> Lock:
             if attempt == _ATTEMPTS - 1:
                 raise
     try:
-        _write(directory, _ourselves(settings))
-        return Lock(directory, owner, _wait(directory, patience))
+        _write_owner(directory, _describe_owner(settings))
+        return Lock(directory, owner, _lock_processes(directory, timeout))
     except BaseException:
         os.close(owner)
         raise
 
 
-def _write(directory: Directory, text: str) -> None:
-    """Say whose the directory is, as far as there is room for it."""
+def _write_owner(directory: Directory, text: str) -> None:
+    """Describe the owner in its file; a full disk is no error."""
     with suppress(OSError):
         fd = os.open(OWNER, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
         try:
@@ -157,36 +157,36 @@ def _write(directory: Directory, text: str) -> None:
             os.close(fd)
 
 
-def _wait(directory: Directory, patience: float) -> int:
-    """Lock what the children of the last owner still hold for a moment."""
-    end = time.monotonic() + patience
-    says = True
+def _lock_processes(directory: Directory, timeout: float) -> int:
+    """Lock `processes.lock`, which children of a killed owner may still hold."""
+    end = time.monotonic() + timeout
+    logged = False
     while True:
         try:
             return _lock(directory, PROCESSES)
-        except _Taken:
+        except _LockHeld:
             if time.monotonic() >= end:
-                raise _Taken("its main process is gone, others of it still run") from None
-        if says:
+                raise _LockHeld("its main process is gone, others of it still run") from None
+        if not logged:
             log.warning("waiting for processes of a receiver that was killed, they still use %s", directory.path)
-            says = False
-        time.sleep(_TICK)
+            logged = True
+        time.sleep(_RETRY_SECONDS)
 
 
 def _lock(directory: Directory, name: str) -> int:
-    """Open and lock one of the two files; raises `_Taken` with what is in it, OSError.
+    """Open and lock one of the two files; raises OSError, or `_LockHeld` with the file's text.
 
-    Not for writing, because a file system with such a descriptor cannot be remounted read-only; but NFS asks for it.
+    Opened for reading, because a file open for writing prevents a read-only remount; but NFS locks only the latter.
     """
     mode = os.O_RDONLY
     for _ in range(_ATTEMPTS):
-        fd = os.open(name, mode | _FLAGS, 0o600, dir_fd=directory.fd)  # whoever can open it can hold its lock
+        fd = os.open(name, mode | _FLAGS, 0o600, dir_fd=directory.fd)  # who can open a file can lock it
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-                raise OSError(0, f"{name} is not a file of ours")  # it is written to
+                raise OSError(0, f"{name} is not a file of ours")  # or the description would be written to another file
             if is_locked(fd):
-                raise _Taken(_printable(os.pread(fd, _LONGEST, 0)))
+                raise _LockHeld(_read_owner(os.pread(fd, _MAX_OWNER_LENGTH, 0)))
             with suppress(FileNotFoundError):  # its last owner has removed it since it was opened
                 if os.path.samestat(status, os.stat(name, dir_fd=directory.fd, follow_symlinks=False)):
                     return fd
@@ -200,26 +200,26 @@ def _lock(directory: Directory, name: str) -> int:
     raise OSError(0, f"{name} is removed again and again")
 
 
-def _remove(lock: Lock) -> int:
-    """In a child that still has the owner's lock."""
+def _remove_files(lock: Lock) -> int:
+    """Runs in a child that has the owner's lock."""
     at = lock.directory.fd
-    with suppress(OSError, _Taken):
-        os.close(_lock(lock.directory, PROCESSES))  # no child is left
+    with suppress(OSError, _LockHeld):
+        os.close(_lock(lock.directory, PROCESSES))  # no other child runs
         os.unlink(PROCESSES, dir_fd=at)
         with suppress(OSError):
             os.rmdir(TOKENS, dir_fd=at)
         os.unlink(OWNER, dir_fd=at)
-        if lock.directory.parent is not None:  # an administrator's own stays
+        if lock.directory.parent is not None:  # else the administrator has made it
             os.rmdir(os.path.basename(lock.directory.full_path), dir_fd=lock.directory.parent.fd)
     return 0
 
 
-def _ourselves(settings: Settings) -> str:
+def _describe_owner(settings: Settings) -> str:
     port = "a port that was passed to it" if settings.port is None else f"port {settings.port}"
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     return f"host {os.uname().nodename}, process {os.getpid()}, {port}, since {since}"
 
 
-def _printable(text: bytes) -> str:
+def _read_owner(text: bytes) -> str:
     found = "".join(character for character in text.decode(errors="replace") if character.isprintable())
-    return found or "which has not said yet who it is"
+    return found or "owner not described yet"

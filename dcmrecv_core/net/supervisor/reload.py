@@ -1,9 +1,8 @@
-"""SIGHUP: read the settings again, without a moment in which a broken file, a hung disk or a failing plugin could hurt.
+"""SIGHUP: read the settings again. A broken file, a hung disk or a failing plugin must not harm the running receiver.
 
-A forked child, the probe, does everything first: it reads, lets the plugins take the settings, opens the log files and
-looks at the output directory and at keys and certificates. Its answer, or its end without one, comes through a socket
-that the supervisor's loop watches. Only if all went well the supervisor reads for itself and takes the settings over.
-Code is never loaded again.
+A forked child, the probe, checks everything first: it reads the settings, configures the plugins, opens the log files,
+and checks the output directory, keys and certificates. It answers through a socket that the supervisor's loop watches.
+Only if all is well does the supervisor read the settings itself and apply them. Code is never loaded again.
 """
 
 from __future__ import annotations
@@ -30,24 +29,24 @@ if TYPE_CHECKING:
 log = logging.getLogger("dcmrecv.net")
 
 FIXED = ("port", "bind", "ip_version", "max_associations", "state_dir", "plugins")
-"""Settings that stay as they were at the start: the socket is bound, the workers' shared memory made, the state
-directory locked, code loaded."""
+"""Settings that keep their values from the start, because the socket is bound, the workers' shared memory is made, the
+state directory is locked and code is loaded."""
 
 PROBE_SECONDS = 30
-"""Time of the probe; after that it is ended by its alarm clock."""
+"""Time limit of the probe; SIGALRM ends it then."""
 
 
 class SettingsSource(NamedTuple):
-    """Where settings come from: `read` reads them again, `check` looks at their output directory, `secure` reads keys
-    and certificates (None without TLS), `key` says what a settings file calls a setting,
-    `apply_logging` puts its options about logging in force.
+    """Where settings come from: `read` reads them again, `check` checks their output directory, `make_tls_context`
+    reads keys and certificates (None without TLS), `key` gives the key of a setting in a settings file,
+    `apply_logging` applies the options about logging.
 
     All raise StartError; only a child calls `check`, because the output file system may hang.
     """
 
     read: Callable[[], Settings]
     check: Callable[[Settings], Capabilities]
-    secure: Callable[[Settings], ssl.SSLContext | None] = lambda settings: None
+    make_tls_context: Callable[[Settings], ssl.SSLContext | None] = lambda settings: None
     key: Callable[[str], str] = str
     apply_logging: Callable[[Settings], None] = lambda settings: None
 
@@ -60,7 +59,8 @@ class Refusal:
 
 
 class Reload:
-    """Reloads one at a time. `obey` gets new settings in the supervisor, `let_go` is called in the probe."""
+    """One reload at a time. `apply_settings` gets the new settings in the supervisor; `close_in_child` is called in the
+    probe."""
 
     def __init__(
         self,
@@ -68,30 +68,30 @@ class Reload:
         settings: Settings,
         plugins: Plugins,
         source: SettingsSource,
-        obey: Callable[[Settings, Capabilities, ssl.SSLContext | None], None],
-        let_go: Callable[[], None],
+        apply_settings: Callable[[Settings, Capabilities, ssl.SSLContext | None], None],
+        close_in_child: Callable[[], None],
     ) -> None:
         self._selector = selector
         self._settings = settings
         self._plugins = plugins
         self._source = source
-        self._obey = obey
-        self._let_go = let_go
+        self._apply_settings = apply_settings
+        self._close_in_child = close_in_child
         self._probe: socket.socket | None = None
         self._answer = bytearray()
-        self._again = False
+        self._begin_again = False
 
     def begin(self) -> None:
-        """Start a probe; if one is under way, another one follows it."""
+        """Start a probe, or another one after the probe that is running."""
         if self._probe is not None:
-            self._again = True
+            self._begin_again = True
             return
         ours, theirs = socket.socketpair()
         try:
             fork(lambda: self._run_probe(ours, theirs))
         except OSError as error:
             ours.close()
-            _refused(f"cannot start a process: {error.strerror}")
+            _log_refusal(f"cannot start a process: {error.strerror}")
             return
         finally:
             theirs.close()
@@ -100,8 +100,8 @@ class Reload:
         self._probe = ours
         self._selector.register(ours, selectors.EVENT_READ, self._on_answer)
 
-    def abandon(self) -> None:
-        """Forget a probe that is under way: at the end of the supervisor, and in its children."""
+    def drop_probe(self) -> None:
+        """Close the connection to a running probe: when the supervisor stops, and in its children."""
         if self._probe is not None:
             self._probe.close()
             self._probe = None
@@ -115,19 +115,23 @@ class Reload:
             self._answer += data
             return
         self._selector.unregister(probe)
-        self.abandon()
-        answer = pickle.loads(self._answer) if self._answer else Refusal("the process that tries them came to no end")
+        self.drop_probe()
+        answer = (
+            pickle.loads(self._answer)
+            if self._answer
+            else Refusal("the process that checks the settings ended without an answer")
+        )
         if isinstance(answer, Refusal):
-            _refused(answer.reason)
+            _log_refusal(answer.reason)
         else:
             self._take_over(answer)
-        if self._again:
-            self._again = False
+        if self._begin_again:
+            self._begin_again = False
             self.begin()
 
     def _run_probe(self, ours: socket.socket, theirs: socket.socket) -> int:
         ours.close()
-        self._let_go()
+        self._close_in_child()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         signal.alarm(PROBE_SECONDS)
@@ -135,7 +139,7 @@ class Reload:
         try:
             settings = self._read()
             capabilities = self._source.check(settings)
-            self._source.secure(settings)
+            self._source.make_tls_context(settings)
             self._install(settings)
             answer: Capabilities | Refusal = capabilities
         except StartError as error:
@@ -151,17 +155,17 @@ class Reload:
         try:
             read = self._source.read()
             settings = replace(read, **{name: getattr(self._settings, name) for name in FIXED})
-            tls = self._source.secure(settings)
+            tls = self._source.make_tls_context(settings)
             self._install(settings)
-        except StartError as error:  # it has changed since the probe read it
-            _refused(str(error))
+        except StartError as error:  # a file has changed since the probe read it
+            _log_refusal(str(error))
             self._restore()
             return
         for name in FIXED:
             if getattr(read, name) != getattr(self._settings, name):
                 log.warning("%s cannot be changed at run time, it stays as it was", self._source.key(name))
         self._settings = settings
-        self._obey(settings, capabilities, tls)
+        self._apply_settings(settings, capabilities, tls)
         log.info("settings reloaded")
 
     def _install(self, settings: Settings) -> None:
@@ -170,12 +174,12 @@ class Reload:
         self._source.apply_logging(settings)
 
     def _restore(self) -> None:
-        """Some plugins may have taken the new settings already."""
+        """Configure the plugins with the old settings, as some may have got the new ones."""
         try:
             self._install(self._settings)
         except StartError as error:
             log.critical("the old settings cannot be restored, restart the receiver: %s", error)
 
 
-def _refused(reason: str) -> None:
+def _log_refusal(reason: str) -> None:
     log.error("settings not reloaded, nothing has changed: %s", reason)

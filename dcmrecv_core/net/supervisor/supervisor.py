@@ -1,6 +1,6 @@
 """The supervisor: one loop that joins front desk, pool and signals.
 
-It touches neither the output file system nor a resolver, so a hung disk stops only the workers that write there.
+It uses neither the output file system nor a resolver, so a hung disk stops only the workers that write to it.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("dcmrecv.net")
 
 WAIT_FOR_WORKER = 0.9
-"""Seconds a complete request waits for a worker before RJ 2/3/2: the peer hears something within a second."""
+"""Seconds that a complete request waits for a worker before RJ 2/3/2: the peer has an answer within a second."""
 
 MAX_WAITING = 256
-"""Complete requests that may wait; beyond, they are turned away at once, for each costs a descriptor and its bytes."""
+"""Complete requests that may wait; more are refused at once, because each costs a descriptor and memory."""
 
 MAX_WAITING_PER_PEER = 128
-"""The same for one address, so that one flood leaves room for the others."""
+"""The same for one address, so that a flood from one address leaves room for others."""
 
 GRACE = 8.0
-"""Seconds that workers have after SIGTERM to finish the instance they are in, and `background` to clean up."""
+"""Seconds after SIGTERM in which workers finish the instance they are receiving, and `background` cleans up."""
 
 MAX_WAITING_BYTES = 16 << 20
-"""Of those requests together; nearly all have less than a kilobyte."""
+"""Bytes of all waiting requests; most have less than a kilobyte."""
 
 _TICK = 0.5
 _TRANSIENT = 2
@@ -60,7 +60,7 @@ _LOCAL_LIMIT = 2
 
 
 @dataclass(slots=True)
-class Waiting:
+class WaitingRequest:
     handover: Handover
     deadline: float
 
@@ -84,69 +84,69 @@ class Supervisor:
         self._plugins = plugins
         self._capabilities = capabilities
         self._selector = selectors.DefaultSelector()
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[WaitingRequest] = deque()
         self._signals: socket.socket | None = None
         self._stop_deadline: float | None = None
         self._notifier = Notifier()
-        self._announced = False
+        self._ready_sent = False
         self._next_watchdog = 0.0
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
-        self._instruct_desk()
+        self._configure_desk()
         self._pool = Pool(
-            self._selector, settings.max_associations, settings.hook_seconds, self._in_child, self._admit_again
+            self._selector, settings.max_associations, settings.hook_seconds, self._run_worker, self._reassign
         )
-        self._background = Background(plugins.order("background"), self._in_background, GRACE)
-        self._reload = Reload(self._selector, settings, plugins, source, self._obey, self._let_go)
+        self._background = Background(plugins.order("background"), self._run_background, GRACE)
+        self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)
 
     def run(self) -> int:
         """Serve; returns the exit code (0)."""
         self._listen_to_signals()
         import dcmrecv_core.dataset.decoding  # noqa: F401  # loads pydicom once, for all workers
 
-        gc.freeze()  # keeps what the workers share out of the collector's reach, and so shared
+        gc.freeze()  # the collector leaves these objects alone, so the workers keep sharing their memory
         self._pool.grow(time.monotonic())
         while self._stop_deadline is None or len(self._pool) or len(self._background):
             self._turn()
             if self._stop_deadline is not None and time.monotonic() > self._stop_deadline:
-                log.warning("workers or background did not end within the grace, killing them")
+                log.warning("still running after the grace period; killing them")
                 self._kill()
                 break
         return 0
 
     def _turn(self) -> None:
-        self._pool.attend(bool(self._waiting))
+        self._pool.wake_on_worker_messages(bool(self._waiting))
         ready = self._selector.select(self._timeout(time.monotonic()))
-        self._pool.hear(time.monotonic())
+        self._pool.hear_workers(time.monotonic())
         for key, _events in ready:
-            if self._selector.get_map().get(key.fd) is key:  # not closed by what came before it in this turn
+            if self._selector.get_map().get(key.fd) is key:  # not closed earlier in this turn
                 key.data(key.fileobj, time.monotonic())
-        self._keep_house(time.monotonic())
+        self._do_periodic_work(time.monotonic())
 
     def _timeout(self, now: float) -> float:
-        """Seconds until something has to be done that no descriptor tells of."""
+        """Seconds until the next deadline."""
         if self._stop_deadline is not None:
             return _TICK
-        visitor_left = self._desk.tick(now)
+        desk_left = self._desk.tick(now)
         waiting_left = self._waiting[0].deadline - now if self._waiting else None
-        return max(0.0, min(left for left in (_TICK, visitor_left, waiting_left) if left is not None))
+        return max(0.0, min(left for left in (_TICK, desk_left, waiting_left) if left is not None))
 
-    def _keep_house(self, now: float) -> None:
+    def _do_periodic_work(self, now: float) -> None:
         self._pool.tick(now)
-        self._pool.grow(now, self._serve_waiting())
+        self._pool.grow(now, self._assign_waiting())
         self._background.tick(now)
         while self._waiting and self._waiting[0].deadline <= now:
-            self._turn_away(self._waiting.popleft().handover, now)
-        if not self._announced and self._pool.is_ready:
-            self._announced = True
+            self._refuse(self._waiting.popleft().handover, now)
+        if not self._ready_sent and self._pool.is_ready:
+            self._ready_sent = True
             self._notifier.ready("listening")
         if self._notifier.watchdog_seconds and now >= self._next_watchdog:
             self._next_watchdog = now + self._notifier.watchdog_seconds
             self._notifier.alive()
 
     def _admit(self, handover: Handover) -> None:
-        """A request is complete: to an idle worker, or to the waiting room."""
+        """A request is complete: hand it to an idle worker, or let it wait for one."""
         now = time.monotonic()
-        if not self._waiting and not self._has_its_share(handover.address) and self._pool.assign(handover):
+        if not self._waiting and not self._is_at_peer_limit(handover.address) and self._pool.assign(handover):
             return
         waiting_bytes = sum(len(waiting.handover.request) for waiting in self._waiting)
         of_peer = sum(waiting.handover.address == handover.address for waiting in self._waiting)
@@ -155,68 +155,69 @@ class Supervisor:
             and of_peer < MAX_WAITING_PER_PEER
             and waiting_bytes + len(handover.request) <= MAX_WAITING_BYTES
         ):
-            self._waiting.append(Waiting(handover, now + WAIT_FOR_WORKER))
+            self._waiting.append(WaitingRequest(handover, now + WAIT_FOR_WORKER))
         else:
-            self._turn_away(handover, now)
+            self._refuse(handover, now)
 
-    def _has_its_share(self, address: str) -> bool:
-        """Whether a peer has as many associations as it may have at a time."""
-        return self._pool.serving(address) >= self._settings.associations_per_peer
+    def _is_at_peer_limit(self, address: str) -> bool:
+        """Whether a peer has the maximum number of associations for one address."""
+        return self._pool.count_serving(address) >= self._settings.associations_per_peer
 
-    def _serve_waiting(self) -> int:
-        """Hand over what can be; how many requests wait for nothing but a worker."""
-        short = 0
+    def _assign_waiting(self) -> int:
+        """Hand waiting requests to idle workers; returns how many could be served if there were more workers."""
+        without_worker = 0
         for waiting in list(self._waiting):
-            if self._has_its_share(waiting.handover.address):
+            if self._is_at_peer_limit(waiting.handover.address):
                 continue
             if self._pool.assign(waiting.handover):
                 self._waiting.remove(waiting)
             else:
-                short += 1
-        return short
+                without_worker += 1
+        return without_worker
 
-    def _admit_again(self, handover: Handover) -> None:
-        """Its worker ended before it took it. Once only: the request may be what workers die of."""
-        handover.lost += 1
-        if self._stop_deadline is None and handover.lost == 1:
+    def _reassign(self, handover: Handover) -> None:
+        """Its worker ended before taking it: try another one. Only once, as the request may be the cause."""
+        handover.workers_lost += 1
+        if self._stop_deadline is None and handover.workers_lost == 1:
             self._admit(handover)
         else:
             handover.sock.close()
 
-    def _turn_away(self, handover: Handover, now: float) -> None:
-        option = "--max-per-peer" if self._has_its_share(handover.address) else "--max-associations"
+    def _refuse(self, handover: Handover, now: float) -> None:
+        option = "--max-per-peer" if self._is_at_peer_limit(handover.address) else "--max-associations"
         log.warning("Refusing Association from %s (local limit exceeded): see %s", handover.address, option)
-        if handover.secure_until is None:
+        if handover.tls_deadline is None:
             answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
         else:
             answer = client_hello.REFUSAL
-        self._desk.say_goodbye(handover, now, answer)
+        self._desk.refuse(handover, now, answer)
 
-    def _in_child(self, control: socket.socket, heartbeat: Heartbeat) -> int:
-        """The forked worker: let go of what is the supervisor's, then serve."""
-        self._let_go()
+    def _run_worker(self, control: socket.socket, heartbeat: Heartbeat) -> int:
+        """In the forked worker."""
+        self._close_in_child()
         return run_worker(control, heartbeat, self._settings, self._plugins, self._capabilities, self._tls)
 
-    def _in_background(self, plugin: str) -> int:
-        """The forked child of a plugin: the same, then its hook."""
-        self._let_go()
+    def _run_background(self, plugin: str) -> int:
+        """In the forked child of a plugin."""
+        self._close_in_child()
         return run_background(plugin, self._settings, self._plugins, GRACE)
 
-    def _let_go(self) -> None:
+    def _close_in_child(self) -> None:
+        """Close the copies of the supervisor's sockets."""
         self._selector.close()
-        self._desk.abandon()
-        self._pool.abandon()
-        self._reload.abandon()
+        self._desk.close_in_child()
+        self._pool.close_in_child()
+        self._reload.drop_probe()
         for waiting in self._waiting:
             waiting.handover.sock.close()
         if self._state is not None:
-            self._state.abandon()
+            self._state.close_in_child()
         if self._signals is not None:
             os.close(signal.set_wakeup_fd(-1))
             self._signals.close()
 
     def _listen_to_signals(self) -> None:
-        """Handlers only enqueue: Python writes each signal's number to a socket pair that the loop reads."""
+        """Handlers do nothing: Python writes each signal's number to a socket pair that the loop reads."""
         self._signals, wakeup = socket.socketpair()
         self._signals.setblocking(False)
         wakeup.setblocking(False)
@@ -229,9 +230,9 @@ class Supervisor:
     def _on_signals(self, sock: socket.socket, now: float) -> None:
         for number in sock.recv(256):
             if number == signal.SIGCHLD:
-                for pid, code in child.ended():
-                    self._pool.ended(pid, code, now)
-                    self._background.ended(pid, code, now)
+                for pid, code in child.reap_ended():
+                    self._pool.child_ended(pid, code, now)
+                    self._background.child_ended(pid, code, now)
             elif number == signal.SIGHUP:
                 if self._stop_deadline is None:
                     self._reload.begin()
@@ -241,21 +242,21 @@ class Supervisor:
                 self._kill()
                 os._exit(0)
 
-    def _obey(self, settings: Settings, capabilities: Capabilities, tls: ssl.SSLContext | None) -> None:
-        """From now on; associations that are running go on as they began."""
+    def _apply_settings(self, settings: Settings, capabilities: Capabilities, tls: ssl.SSLContext | None) -> None:
+        """Use new settings for new associations; running ones keep the old settings."""
         self._settings = settings
         self._capabilities = capabilities
         self._tls = tls
-        self._instruct_desk()
-        self._pool.renew(settings.hook_seconds)
-        self._background.renew(time.monotonic())
+        self._configure_desk()
+        self._pool.replace_all(settings.hook_seconds)
+        self._background.restart_all(time.monotonic())
 
-    def _instruct_desk(self) -> None:
+    def _configure_desk(self) -> None:
         desk, settings = self._desk, self._settings
-        desk.seconds = float(settings.acse_timeout)
+        desk.request_seconds = float(settings.acse_timeout)
         desk.max_request = settings.max_request
         desk.tls = self._tls is not None
-        desk.hides_names = settings.disable_host_lookup
+        desk.disable_host_lookup = settings.disable_host_lookup
 
     def _kill(self) -> None:
         self._pool.signal_all(signal.SIGKILL)
@@ -265,7 +266,7 @@ class Supervisor:
         log.info("%s: no new associations, running ones finish the instance they are in", why)
         self._stop_deadline = now + GRACE
         self._notifier.stopping()
-        self._reload.abandon()
+        self._reload.drop_probe()
         self._desk.close()
         for waiting in self._waiting:
             waiting.handover.sock.close()

@@ -1,7 +1,6 @@
-"""The first TLS record of a connection, looked at without being read (RFC 8446 section 5.1).
+"""The length of a connection's first TLS record (RFC 8446 section 5.1).
 
-Only the lengths matter here: a connection costs no worker until a whole ClientHello can be answered. What it says is
-for OpenSSL, in the worker.
+A connection occupies a worker only when its ClientHello is complete. OpenSSL reads the contents, in the worker.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ _HTTP = (b"GET ", b"POST", b"HEAD", b"PUT ")
 
 
 def is_handshake(head: bytes | bytearray) -> bool:
-    """Whether a stream that begins with `head` can be TLS: no DICOM PDU and no text begins so."""
+    """Whether a stream that begins with `head` can be TLS; no DICOM PDU and no text begins like that."""
     return head[:1] in (b"", bytes([_HANDSHAKE])) and head[1:2] in (b"", bytes([_MAJOR_VERSION]))
 
 
 def wanted_length(head: bytes) -> int:
-    """How many bytes are needed, going by the first ones: the header, then the record.
+    """Number of bytes to wait for, by the first ones: first the header, then the whole record.
 
-    Raises RemoteProtocolError, with OpenSSL's words, if this is no TLS.
+    Raises RemoteProtocolError with OpenSSL's text if this is not TLS.
     """
     if not is_handshake(head):
         raise RemoteProtocolError("TLS error: http request" if head[:4] in _HTTP else "TLS error: wrong version number")
@@ -35,5 +34,5 @@ def wanted_length(head: bytes) -> int:
     return HEADER_LENGTH + length
 
 
-# The alert that refuses without a reason (RFC 8446 section 6): fatal, internal error. It may come before any handshake.
+# Fatal alert internal_error (RFC 8446 section 6), which may be sent before a handshake and names no reason.
 REFUSAL = bytes([21, _MAJOR_VERSION, 3, 0, 2, 2, 80])

@@ -1,4 +1,4 @@
-"""A connection over TLS, from the handshake on; it never blocks for longer than `PATIENCE` either."""
+"""A TLS connection, from the handshake on. As with plain TCP, no call blocks for longer than `CALL_TIMEOUT`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from dcmrecv_core.net.connection import LINGER, PATIENCE, close, poll
+from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, close, poll
 
 _LARGEST_RECORD = 16384
 _SHORT_NAMES = {
@@ -27,9 +27,9 @@ _SPECIAL = ',+"\\<>;='
 
 
 class TlsConnection:
-    """A socket with TLS around it. Before anything else: `shake_hands`.
+    """A socket wrapped in TLS. Call `shake_hands` first.
 
-    Nothing is sent or received by the constructor, which raises OSError if the peer is gone.
+    The constructor sends and receives nothing; it raises OSError if the connection has ended.
     """
 
     peer_subject: str | None = None
@@ -42,7 +42,7 @@ class TlsConnection:
     def shake_hands(self, deadline: float, should_stop: Callable[[], bool]) -> None:
         """Negotiate until the monotonic time `deadline`.
 
-        Raises TimeoutError when that is over or `should_stop` says so, else OSError: `ssl.SSLError` with its reason.
+        Raises TimeoutError when that has passed or `should_stop` returns True, and OSError (`ssl.SSLError`) otherwise.
         """
         while True:
             try:
@@ -55,7 +55,7 @@ class TlsConnection:
             left = deadline - time.monotonic()
             if left <= 0 or should_stop():
                 raise TimeoutError
-            poll(self._sock, events, min(left, PATIENCE))
+            poll(self._sock, events, min(left, CALL_TIMEOUT))
         certificate = self._sock.getpeercert()
         if certificate:
             self.peer_subject = subject_text(certificate["subject"])
@@ -65,9 +65,9 @@ class TlsConnection:
         while True:
             try:
                 return self._receive(view)
-            except ssl.SSLWantReadError:  # not even one whole record
+            except ssl.SSLWantReadError:  # no whole record yet
                 now = time.monotonic()
-                deadline = now + PATIENCE if deadline is None else deadline
+                deadline = now + CALL_TIMEOUT if deadline is None else deadline
                 if now >= deadline or not poll(self._sock, select.POLLIN, deadline - now):
                     return None
 
@@ -75,7 +75,7 @@ class TlsConnection:
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def send(self, data: bytes | bytearray) -> int:
-        # OpenSSL wants the same bytes again after it has taken none, so no more than one record is offered at a time
+        # after OpenSSL could not send, it has to get the same bytes again: offer one record at a time
         with memoryview(data) as view, view[:_LARGEST_RECORD] as record:
             try:
                 return self._sock.send(record)
@@ -95,13 +95,13 @@ class TlsConnection:
         return bool(self._sock.pending() or poll(self._sock, select.POLLIN, seconds))
 
     def finish(self, seconds: float = LINGER) -> None:
-        with suppress(OSError, ValueError):  # the peer's is not waited for; there may have been no handshake
-            self._sock.unwrap()  # sends close_notify, the alert that tells the end from a cut
+        with suppress(OSError, ValueError):  # the peer's close_notify is not awaited; there may have been no handshake
+            self._sock.unwrap()  # sends close_notify, which distinguishes the end from a cut
         close(self._sock, seconds)
 
 
 def subject_text(subject: object) -> str:
-    """The subject of `getpeercert` as RFC 4514 writes it: `CN=ct1,O=Hospital`, the most specific part first."""
+    """The subject from `getpeercert` in the form of RFC 4514: `CN=ct1,O=Hospital`, the most specific part first."""
     names = []
     for relative in subject if isinstance(subject, tuple) else ():
         names.append("+".join(f"{_SHORT_NAMES.get(kind, kind)}={_escaped(value)}" for kind, value in relative))

@@ -1,7 +1,7 @@
-"""TLS settings made into an `ssl.SSLContext`, before the workers are forked from here, and again at each reload.
+"""Makes an `ssl.SSLContext` from the TLS settings, before workers are forked, and again at each reload.
 
-Files are read in dcmrecv's order: certificates to trust, revocation lists, key and certificate, ciphersuites, DH
-parameters. Those that it can do without only warn.
+Files are read in DCMTK's order: trusted certificates, revocation lists, key and certificate, ciphersuites, DH
+parameters. A file that is not indispensable only causes a warning.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ _PLACE_IN_PYTHON = re.compile(r"^\[\w+\] |:? \(_ssl\.c:\d+\)$")
 
 
 def ask_on_terminal() -> str:
-    """Ask for the password of a key as OpenSSL does; "" if there is nobody to ask."""
+    """Ask for the password of a key as OpenSSL does; "" if standard input has ended."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", getpass.GetPassWarning)  # no terminal: standard input, as the original
+            # without a terminal read standard input, as DCMTK does
+            warnings.simplefilter("ignore", getpass.GetPassWarning)
             return getpass.getpass("Enter PEM pass phrase:")
     except EOFError:
         return ""
 
 
 class ContextMaker:
-    """Makes contexts, the first one at the start of the program, the others when settings are read again.
+    """Makes contexts, the first one at the start, the others at reloads.
 
-    Only the first may ask for a password; what was answered serves the others.
+    Only the first may ask for a password; the others use the same answer.
     """
 
     def __init__(self, ask: Callable[[], str] = ask_on_terminal) -> None:
@@ -53,7 +54,7 @@ class ContextMaker:
         self._answer = ""
 
     def make(self, settings: Settings) -> ssl.SSLContext | None:
-        """The context for `settings`, None without TLS. Raises TlsError (exit code 71) with dcmrecv's words."""
+        """The context for `settings`, None without TLS. Raises TlsError (exit code 71) with DCMTK's text."""
         context = None if settings.tls is None else self._make(settings, *settings.tls)
         self._ask = None
         return context
@@ -66,7 +67,7 @@ class ContextMaker:
     def _make(self, settings: Settings, key: str, certificate: str) -> ssl.SSLContext:
         directory = settings.working_directory
         if self._ask is not None and settings.tls_seed_file is not None:
-            _stir(settings, os.path.join(directory, settings.tls_seed_file))
+            _use_seed_files(settings, os.path.join(directory, settings.tls_seed_file))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         profile = PROFILES[settings.tls_profile]
         profile.apply(context, ())  # its security level decides which keys and certificates can be loaded
@@ -89,7 +90,7 @@ class ContextMaker:
 
 
 def reason_of(error: Exception) -> str:
-    """What went wrong in OpenSSL's words: `certificate verify failed`."""
+    """OpenSSL's text for an error, for example `certificate verify failed`."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.lower().replace("_", " ")
     return _PLACE_IN_PYTHON.sub("", (isinstance(error, OSError) and error.strerror) or str(error))
@@ -111,7 +112,7 @@ def _trust(context: ssl.SSLContext, path: str, shown: str, what: str, der_label:
 
 
 def _refuse_certificates(path: str, der_label: str | None) -> None:
-    """Raises OSError if there are any: what is to revoke trust must not add to it."""
+    """Raises OSError if the file contains certificates: a file that revokes trust must not add any."""
     alone = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with der.readable(path, der_label) as readable:
         alone.load_verify_locations(cafile=readable)
@@ -121,7 +122,7 @@ def _refuse_certificates(path: str, der_label: str | None) -> None:
 
 def _trust_directory(context: ssl.SSLContext, path: str, *, is_der: bool) -> None:
     if not is_der:
-        context.load_verify_locations(capath=path)  # looked into at each handshake
+        context.load_verify_locations(capath=path)  # OpenSSL searches it at each handshake
         return
     try:
         for file in sorted(Path(path).iterdir()):
@@ -133,7 +134,7 @@ def _trust_directory(context: ssl.SSLContext, path: str, *, is_der: bool) -> Non
 def _load_key(
     context: ssl.SSLContext, directory: str, key: str, certificate: str, password: Callable[[], str], *, is_der: bool
 ) -> None:
-    """OpenSSL does not say which of the two files it means, so they are looked at one by one, as by the original."""
+    """Load key and certificate; check each alone first, as DCMTK does, because OpenSSL does not say which is wrong."""
     key_path, certificate_path = os.path.join(directory, key), os.path.join(directory, certificate)
     certificate_label = "CERTIFICATE" if is_der else None
     try:
@@ -159,7 +160,7 @@ def _load_key(
 
 
 def _key_label(data: bytes, *, is_der: bool) -> str | None:
-    """What to call a key when it is made into PEM, None if it is PEM. Raises ValueError if it is no key."""
+    """The PEM label of a key in DER, None for a key in PEM. Raises ValueError if it is no key."""
     if is_der:
         return der.key_label(data)
     if b"PRIVATE KEY-----" not in data:
@@ -183,8 +184,8 @@ def _load_dh_parameters(context: ssl.SSLContext, directory: str, name: str | Non
     context.load_dh_params(str(_DH_PARAMETERS))
 
 
-def _stir(settings: Settings, path: str) -> None:
-    """`--seed` and what goes with it. OpenSSL seeds itself from the system; this adds to that and replaces nothing."""
+def _use_seed_files(settings: Settings, path: str) -> None:
+    """`--seed` and its companions. OpenSSL seeds itself from the system; a seed file only adds to that."""
     out = settings.tls_write_seed_file or (settings.tls_seed_file if settings.tls_write_seed else None)
     try:
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Keys, certificates and revocation lists in DER, made into the PEM that Python's `ssl` reads."""
+"""Converts keys, certificates and revocation lists from DER to PEM, which Python's `ssl` reads."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 _SEQUENCE, _INTEGER, _OCTET_STRING = 0x30, 0x02, 0x04
 _LONGEST = 60_000
-"""Of a file's PEM: it goes through a pipe, which takes 64 KiB before anybody reads."""
+"""Bytes of PEM: it is written to a pipe before anything reads, and a pipe holds 64 KiB."""
 
 
 def pem(label: str, der: bytes) -> bytes:
-    """The same in PEM (RFC 7468)."""
+    """`der` in PEM (RFC 7468)."""
     lines = textwrap.wrap(base64.b64encode(der).decode(), 64)
     return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", "")).encode()
 
@@ -23,8 +23,8 @@ def pem(label: str, der: bytes) -> bytes:
 def key_label(der: bytes) -> str:
     """The PEM label of a private key: PKCS #8, encrypted or not (RFC 5958), PKCS #1 (RFC 8017) or SEC 1 (RFC 5915).
 
-    They are told apart by their first elements: a version and the algorithm, the encryption's algorithm, a version and
-    the modulus, a version and the key as octets. Raises ValueError for anything else.
+    They differ in their first elements. PKCS #8: version and algorithm, or, encrypted, the encryption's algorithm;
+    PKCS #1: version and modulus; SEC 1: version and the key as octets. Raises ValueError for anything else.
     """
     if not der.startswith(bytes([_SEQUENCE])):
         raise ValueError("not a private key in DER")
@@ -47,9 +47,9 @@ def _content(der: bytes, offset: int) -> int:
 
 @contextmanager
 def readable(path: str, label: str | None) -> Iterator[str]:
-    """A path under which OpenSSL, which wants a file, finds the DER of `path` as PEM; without `label` `path` itself.
+    """A path from which OpenSSL can read the DER file `path` as PEM; `path` itself without `label`.
 
-    It is a pipe that can be read once, so that a key never touches a disk. Raises OSError.
+    It is a pipe that can be read once, so that no key is written to a disk. Raises OSError.
     """
     if label is None:
         yield path

@@ -1,6 +1,6 @@
-"""Associations as DCMTK's tools dump them, for `+v` and `-d`: the request, what became of it, its bytes.
+"""Associations as DCMTK's tools dump them, for `+v` and `-d`: the request, the answer, the request's bytes.
 
-What a peer sent is escaped, so that nothing forges a line, and its credentials are left out: the original shows both.
+Unlike DCMTK, text from a peer is escaped, so that it cannot forge a line, and credentials are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dcmrecv_core.proto.pdu import HEADER_LENGTH, MIN_REQUEST_LENGTH
 from dcmrecv_core.settings.uids import name_of
 
 MAX_DUMPED = 512
-"""Bytes of a PDU that are shown."""
+"""Bytes of a PDU that are dumped."""
 
 _BYTES_PER_LINE = 16
 _HIDDEN = "**"
@@ -42,7 +42,7 @@ _CONFIGURED_ROLES = {None: "Default", Role.BOTH: "SCP/SCU", Role.SCU: "SCU", Rol
 
 
 class Decision(NamedTuple):
-    """What became of a request: the answer, and what it was made from."""
+    """The decision on a request: the answer, and the supported contexts that led to it."""
 
     answer: Answer
     supported: Sequence[SupportedContext]
@@ -89,7 +89,7 @@ def _decided_contexts(request: AssociateRequest, decision: Decision) -> Iterator
     results = {result.context_id: result for result in decision.answer.results}
     for context_id, abstract_syntax, _ in request.contexts:
         result = results[context_id]
-        # roles are looked at once there is a transfer syntax: of a refused context "No Reason" is about its role
+        # DCMTK checks the role after the transfer syntax: "No Reason" refuses a role
         role = roles.get(abstract_syntax) if result.result in (ACCEPTED, 2) else None
         yield from _context(context_id, _STATES[result.result], abstract_syntax, request)
         yield f"    Accepted SCP/SCU Role: {_CONFIGURED_ROLES[role]}"
@@ -134,7 +134,7 @@ def _identity(identity: UserIdentity | None) -> list[str]:
     lines = [title]
     if identity.kind in (1, 2):
         lines += [
-            f"  Authentication mode {identity.kind}: Username{'/Password' * (identity.kind == 2)}",
+            f"  Authentication mode {identity.kind}: {'Username/Password' if identity.kind == 2 else 'Username'}",
             f"  Username: [{escape(identity.primary.decode('utf-8', 'replace'))}]",
         ]
         if identity.kind == 2:
@@ -156,7 +156,7 @@ def _identity(identity: UserIdentity | None) -> list[str]:
 
 
 def request_bytes(data: bytes) -> str:
-    """The bytes of a whole A-ASSOCIATE-RQ, header included; of a user identity only its lengths."""
+    """The dump of a whole A-ASSOCIATE-RQ, header included, with user identities hidden."""
     shown = [f"{octet:02x}" for octet in data[:MAX_DUMPED]]
     for start, end in _credentials(data):
         count = min(end, MAX_DUMPED) - start
@@ -169,13 +169,13 @@ def request_bytes(data: bytes) -> str:
     for start in range(0, len(shown), _BYTES_PER_LINE):
         lines.append("".join(f"  {octet}" for octet in shown[start : start + _BYTES_PER_LINE]))
     if len(shown) % _BYTES_PER_LINE == 0:
-        lines.append("")  # where the original begins a line that it has nothing for
+        lines.append("")  # DCMTK begins another line here
     return "\n".join(lines)
 
 
 def _credentials(data: bytes) -> Iterator[tuple[int, int]]:
-    """Start and end of what may be secret: all of a user identity behind its type; where the items cannot be read,
-    everything from there on."""
+    """Start and end of bytes that may be secret: a user identity after its type byte, and everything from the first
+    item that cannot be read."""
     read = HEADER_LENGTH + MIN_REQUEST_LENGTH
     try:
         for kind, start, end in items(data, read, len(data)):
@@ -184,7 +184,7 @@ def _credentials(data: bytes) -> Iterator[tuple[int, int]]:
                     if inner == Item.USER_IDENTITY:
                         yield first + 1, last
                     read = last
-            elif kind == Item.USER_IDENTITY:  # where it does not belong
+            elif kind == Item.USER_IDENTITY:  # outside the user information
                 yield start, end
             read = end
     except RemoteProtocolError:

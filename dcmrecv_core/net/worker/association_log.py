@@ -1,7 +1,7 @@
-"""What the log tells of associations: dcmrecv's own lines for its events, at its levels, because scripts match them.
+"""Log lines about associations: DCMTK dcmrecv's texts at its levels, because scripts match them.
 
-What the original has no line for is told beside them. Nothing is put together for a level that is off; the session asks
-`informs` and `debugs` itself for what happens with every instance.
+Events for which DCMTK has no line get lines of their own. No text is composed for a level that is off; for events of
+every instance the session checks `logs_info` and `logs_debug` before it calls.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ PEER_GONE = "0006:0317 Peer aborted Association (or never connected)"
 PEER_RELEASES = "0006:0319 DUL Peer Requested Release"
 NO_DATA = "0006:020e DIMSE No data available (timeout in non-blocking mode)"
 NOT_RECEIVED = "0006:020d DIMSE Failed to receive message"
-"""Why a data set did not come to its end, as dcmrecv words it."""
+"""Why a data set is incomplete, in DCMTK's words."""
 
 CANNOT_UNDERSTAND = 0xC000
 
 _NO_DATA_SET = "Unable to receive dataset on presentation context 0: %s"
-"""With 0 for the context, which the original does not know at this place."""
+"""With 0 for the context, as in DCMTK."""
 
 _NOT_STORED = "Unable to receive C-STORE dataset on presentation context %d"
 
@@ -53,30 +53,30 @@ _NO_ROLE = (
 )
 
 
-class Narrator:
-    """Tells of one association after the other; each worker has one. What is logged is settled when it is made."""
+class AssociationLog:
+    """Logs one association after the other; each worker has one. The levels are read when it is made."""
 
     def __init__(self, settings: Settings) -> None:
-        self.informs = log.isEnabledFor(logging.INFO)
-        self.debugs = log.isEnabledFor(logging.DEBUG)
+        self.logs_info = log.isEnabledFor(logging.INFO)
+        self.logs_debug = log.isEnabledFor(logging.DEBUG)
         dump_level = logging.INFO if settings.verbose_pc else logging.DEBUG
         self._dump_level = dump_level if log.isEnabledFor(dump_level) else None
         self._max_pdu = settings.max_pdu
         self._next_step = "checking and processing C-STORE request"
         if settings.ignore:
             self._next_step = "received dataset is not stored since the storage mode is set to 'ignore'"
-        looks_up = self.informs and not settings.disable_host_lookup
+        looks_up = self.logs_info and not settings.disable_host_lookup
         self.host_name: Callable[[str], str] = HostNames().name if looks_up else str
 
     # Association
 
     def request_bytes(self, data: bytes) -> None:
-        """An A-ASSOCIATE-RQ has come, not decoded yet."""
-        if self.debugs:
+        """An A-ASSOCIATE-RQ has arrived, not decoded yet."""
+        if self.logs_debug:
             log.debug(dumps.request_bytes(data))
 
     def requested(self, handover: Handover, request: AssociateRequest) -> None:
-        if self.informs:
+        if self.logs_info:
             host = self.host_name(handover.address)
             log.info("Association Received %s: %s -> %s", host, request.calling_ae_title, request.called_ae_title)
         if self._dump_level is not None:
@@ -84,11 +84,11 @@ class Narrator:
             log.log(self._dump_level, f"Incoming Association Request:\n{dump}")
 
     def negotiated(self, answer: negotiation.Answer) -> None:
-        """What is odd about the contexts, and what would accept those that were refused."""
+        """Refused roles, and the settings that would accept the refused contexts."""
         for context, result in answer.refused:
             if result == negotiation.NO_REASON:
                 log.error(_ROLE_REFUSED, context.abstract_syntax)
-        if self.informs and answer.refused:
+        if self.logs_info and answer.refused:
             _log_hints(answer)
 
     def acknowledged(
@@ -125,10 +125,12 @@ class Narrator:
         log.debug("A-ASSOCIATE-RJ: result %d, source %d, reason %d", *rejection)
 
     def refused_by_protocol(self, handover: Handover, request: AssociateRequest, rejection: Rejection) -> None:
-        """The protocol core has rejected it, with one of its own reasons."""
+        """`proto/` has rejected the association."""
         if rejection == WRONG_VERSION:
             version = f"{request.protocol_version:04x}"
-            not_requested(handover.address, f"DUL Unsupported peer protocol {version}; expected 0001 in parseAssociate")
+            log_failed_request(
+                handover.address, f"DUL Unsupported peer protocol {version}; expected 0001 in parseAssociate"
+            )
             return
         self.requested(handover, request)
         self.refused("bad application context", rejection)
@@ -143,28 +145,28 @@ class Narrator:
         log.debug("A-ABORT received: source %d, reason %d", source, reason)
 
     def closed(self, handover: Handover, how: str) -> None:
-        """The connection is gone, which the original does not tell from an A-ABORT."""
+        """The connection has ended, which DCMTK does not distinguish from an A-ABORT."""
         log.info("Received Association Abort Request")
         log.debug("connection with %s %s", handover.address, how)
 
     def failed(self, handover: Handover, error: RemoteProtocolError, *, requesting: bool) -> None:
         """The peer has broken the protocol, in its request or later."""
         if requesting:
-            not_requested(handover.address, str(error), error.detail)
+            log_failed_request(handover.address, str(error), error.detail)
         else:
             log.error("protocol error by %s: %s", handover.address, error)
             log.debug("DIMSE Error, detail (if available): %s", error)
         log.debug("A-ABORT sent: source %d, reason %d", error.source, error.reason)
 
     def ended(self) -> None:
-        if self.debugs:
+        if self.logs_debug:
             log.debug("DcmSCP: Association Terminated")
             log.debug("+++++++++++++++++++++++++++++")
 
-    # Messages: called for what `informs` only, except where something went wrong
+    # Messages: without `logs_info` called for failures only
 
     def echo(self, context_id: int, command: Command) -> None:
-        if not self.debugs:
+        if not self.logs_debug:
             log.info("Received C-ECHO Request (MsgID %d)", command.message_id)
             log.info("Sending C-ECHO Response (Success)")
             return
@@ -174,13 +176,13 @@ class Narrator:
         log.debug("C-ECHO Response successfully sent")
 
     def store_received(self, command: Command) -> None:
-        if self.debugs:
+        if self.logs_debug:
             log.info("Received C-STORE Request")
         else:
             log.info("Received C-STORE Request (MsgID %d)", command.message_id)
 
     def data_received(self, store: StoreRequested, data: DataReceived) -> None:
-        """Called if `debugs` only: fragments of a data set, the last ones perhaps."""
+        """Called only if `logs_debug`: fragments of a data set have arrived."""
         size = sum(map(len, data.fragments))
         log.debug("P-DATA-TF: %d fragments of a data set, %d bytes", len(data.fragments), size)
         if data.last:
@@ -189,58 +191,58 @@ class Narrator:
             log.debug(self._next_step)
 
     def data_set_lost(self, store: StoreRequested, why: str) -> None:
-        """It will never be complete."""
+        """Report an incomplete request that will never be completed."""
         log.error(_NO_DATA_SET, why)
         self._dump_request(store.context_id, store.command)
         log.error(_NOT_STORED, store.context_id)
 
     def store_answered(self, store: StoreRequested, outcome: Outcome, size: int) -> None:
-        """The response to a C-STORE is on its way; its data set had `size` bytes."""
+        """A C-STORE gets its response; its data set had `size` bytes."""
         if outcome.status == CANNOT_UNDERSTAND and size:
             log.error(_NO_DATA_SET, NOT_RECEIVED)
             log.error(_NOT_STORED, store.context_id)
         if outcome.location is not None and not outcome.dropped:
             log.info("Stored received object to file: %s", outcome.location)
-        if not self.debugs:
+        if not self.logs_debug:
             log.info("Sending C-STORE Response (%s)", message_dumps.status_name(outcome.status))
             return
         log.info("Sending C-STORE Response")
         log.debug(message_dumps.response(store.context_id, store.command, outcome.status, outcome.comment))
 
     def command_refused(self, context_id: int, command: Command, status: int, comment: str) -> None:
-        """The protocol core has answered it."""
+        """`proto/` has answered the command with a failure."""
         if status == Status.UNRECOGNIZED_OPERATION:
             log.error("cannot handle this kind of DIMSE command (0x%04x), we are a Storage SCP only", command.field)
         else:
             log.error("command %04X refused with status %04X: %s", command.field, status, comment)
         self._dump_request(context_id, command)
         kind = message_dumps.message_type(command.field)
-        if self.debugs:
+        if self.logs_debug:
             log.info("Sending %s Response", kind)
             log.debug(message_dumps.response(context_id, command, status, comment))
         else:
             log.info("Sending %s Response (%s)", kind, message_dumps.status_name(status))
 
     def _dump_request(self, context_id: int, command: Command) -> None:
-        if self.debugs:
+        if self.logs_debug:
             log.debug(message_dumps.request(context_id, command))
 
 
-def not_requested(address: str, why: str, detail: str = "") -> None:
-    """There was no association request, or none that can be read."""
+def log_failed_request(address: str, why: str, detail: str = "") -> None:
+    """A connection brought no association request, or an invalid one."""
     log.error("Could not receive association request: %s\n  from %s%s", why, address, detail and f": {detail}")
 
 
-def connection_only(host: str) -> None:
-    """A connection that ended before it said anything, which the original takes for a request without a word in it."""
+def log_connection_only(host: str) -> None:
+    """A connection ended without a byte; DCMTK logs that as an empty request."""
     log.info("Association Received %s:  -> ", host)
     log.info("Refusing Association (bad application context)")
 
 
 def _max_send_pdv(request: AssociateRequest) -> int:
-    """dcmrecv's figure: the peer's maximum, made even, less the headers of PDU and PDV.
+    """DCMTK's figure: the peer's maximum PDU length, made even, minus the headers of PDU and PDV.
 
-    0 or no word of it mean its own largest PDU; where nothing is left of the headers it takes the smallest PDU.
+    0 or no maximum means DCMTK's largest PDU; a maximum without room for data means its smallest.
     """
     limit = min(request.user.max_length or 131072, 131072)
     if limit & 1:
@@ -253,7 +255,7 @@ def _max_send_pdv(request: AssociateRequest) -> int:
 
 
 def _log_hints(answer: negotiation.Answer) -> None:
-    """The lines of configuration that would accept what was not known here."""
+    """Log the settings that would accept the refused contexts."""
     unknown = (negotiation.ABSTRACT_SYNTAX_NOT_SUPPORTED, negotiation.TRANSFER_SYNTAXES_NOT_SUPPORTED)
     refused = [context for context, result in answer.refused if result in unknown]
     for line in log_lines(refused) if refused else ():

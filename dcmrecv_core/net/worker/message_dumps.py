@@ -1,6 +1,6 @@
-"""DIMSE messages as DCMTK's tools dump them, for `-d`, and what statuses are called in the log.
+"""DIMSE messages as DCMTK's tools dump them, for `-d`, and the names of statuses in the log.
 
-Command sets only: what identifies a patient is in the data set, which nothing here ever sees.
+Command sets only, as these identify no patient; data sets are not dumped.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _STATUSES = {
 
 
 def message_type(field: int) -> str:
-    """What a request with this Command Field is called, "C-STORE" for one."""
+    """The name of a request with this Command Field, for example "C-STORE"."""
     return _TYPES.get(field, f"command {field:04X}")
 
 
 def status_name(status: int) -> str:
-    """In the line that tells of a response: "Success", "Refused: OutOfResources"."""
+    """A status in the log line of a response: "Success", "Refused: OutOfResources"."""
     known = _STATUSES.get(status)
     if known is None:
         return f"{'Warning' if status >> 12 == 0xB else 'Error'}: {status:04X}"
@@ -67,7 +67,7 @@ def _status_line(status: int) -> str:
 def request(context_id: int, command: Command) -> str:
     """The dump of a request from its bytes."""
     elements = command_elements(command.encoded)
-    # on which context something came that it has no use for, the original does not say
+    # DCMTK shows the context only of requests that it handles
     has_context = command.field in (CommandField.C_STORE_RQ, CommandField.C_ECHO_RQ)
     lines = [
         "===================== INCOMING DIMSE MESSAGE ====================",

@@ -1,6 +1,6 @@
-"""One association: joins the connection, the protocol core and the receiver, and keeps the deadlines.
+"""One association: joins the connection, `proto/` and `receive/`, and keeps the deadlines.
 
-The only place where bytes, messages and instances meet; each of the three knows nothing of the others.
+Only here do bytes, messages and instances meet; the modules for each know nothing of the others.
 """
 
 from __future__ import annotations
@@ -16,11 +16,17 @@ from dcmrecv_core.api.errors import LocalProtocolError
 from dcmrecv_core.api.model import Association, Reject, RejectReason, Summary
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.hooks.confinement import memory
-from dcmrecv_core.net.connection import LINGER, PATIENCE, Connection
+from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, Connection
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.worker import association_log as narration
-from dcmrecv_core.net.worker.association_log import Narrator
-from dcmrecv_core.net.worker.caches import LONGEST, ByIdentity, Proposals
+from dcmrecv_core.net.worker.association_log import (
+    CANNOT_UNDERSTAND,
+    NO_DATA,
+    NOT_RECEIVED,
+    PEER_GONE,
+    PEER_RELEASES,
+    AssociationLog,
+)
+from dcmrecv_core.net.worker.caches import MAX_CACHED_REQUEST, IdentityCache, ProposalCache
 from dcmrecv_core.net.worker.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
@@ -38,14 +44,14 @@ log = logging.getLogger("dcmrecv.net")
 
 RECEIVE_BUFFER = 1 << 20
 MAX_PENDING_OUTPUT = 1 << 20
-"""Responses that a peer that only sends may leave unread: some thousands of instances."""
+"""Bytes of responses that a peer may leave unread while it sends: those to some thousands of instances."""
 
 _NO_ACCEPTABLE_CONTEXT = Rejection(1, 1, 1)
 _CONGESTION = Rejection(2, 3, 1)
 
 
 class Shared:
-    """What all sessions of a worker use one after the other: buffers, caches, plugins."""
+    """Buffers, caches and plugins that all sessions of a worker use, one session after the other."""
 
     def __init__(
         self, settings: Settings, plugins: Plugins, receiver: InstanceReceiver, should_stop: Callable[[bool], bool]
@@ -54,19 +60,19 @@ class Shared:
         self.plugins = plugins
         self.receiver = receiver
         self.should_stop = should_stop
-        self.narrator = Narrator(settings)
+        self.association_log = AssociationLog(settings)
         self.memory = bytearray(RECEIVE_BUFFER)
         self.space = FreeSpace(receiver.publisher.directories.full_path, settings.min_free)
         self.fallback = unasked(stores=plugins.names_storage())
-        self.proposals = Proposals()
-        self.proposed_contexts = ByIdentity(negotiation.proposed_contexts)
-        self.negotiate = ByIdentity(negotiation.negotiate)
+        self.proposals = ProposalCache()
+        self.proposed_contexts = IdentityCache(negotiation.proposed_contexts)
+        self.negotiate = IdentityCache(negotiation.negotiate)
 
     def decode(self, body: bytes) -> AssociateRequest:
-        """Decode a request; what it proposes may be known already."""
-        if len(body) > LONGEST:  # what is kept of such takes megabytes each: of one at a time only
-            self.proposed_contexts.forget()
-            self.negotiate.forget()
+        """Decode a request; its proposal may be in the cache."""
+        if len(body) > MAX_CACHED_REQUEST:  # its results take megabytes: keep those of one request only
+            self.proposed_contexts.clear()
+            self.negotiate.clear()
         return decode_associate_rq(body, self.proposals.decode)
 
 
@@ -77,8 +83,8 @@ class Session:
         self._connection = connection
         self._handover = handover
         self._shared = shared
-        self._patience = shared.settings.progress_timeout
-        self._narrator = shared.narrator
+        self._progress_timeout = shared.settings.progress_timeout
+        self._association_log = shared.association_log
         self._acceptor = Acceptor(
             shared.memory,
             max_pdu=shared.settings.max_pdu,
@@ -90,10 +96,10 @@ class Session:
         self._association: Association | None = None
         self._store: events.StoreRequested | None = None
         self._reception: Reception | None = None
-        self._had_begun = False  # something of a request that is collected, before the last receive
+        self._was_collecting = False  # as `Acceptor.collecting` before the last receive
         self._output = bytearray()
         self._stored = self._refused = self._discarded = self._bytes = 0
-        self._quiet_since: float | None = None  # since when the peer has neither sent nor taken a byte
+        self._quiet_since: float | None = None  # when the peer last sent or accepted a byte
         self._ended = ""  # how, as in Summary
         self._handlers: dict[type, Callable[..., None]] = {
             events.DataReceived: self._on_data,
@@ -113,26 +119,26 @@ class Session:
         """Serve the association; returns when its connection is closed. An internal error ends this one only."""
         started = time.monotonic()
         try:
-            self._narrator.request_bytes(self._handover.request)
+            self._association_log.request_bytes(self._handover.request)
             self._acceptor.receive_request(self._handover.request)
             self._serve()
         except OSError as error:
-            self._take_what_came()
-            self._drop_reception(narration.PEER_GONE)
-            self._narrator.closed(self._handover, f"lost: {error.strerror or error}")
+            self._handle_partial_request()
+            self._drop_reception(PEER_GONE)
+            self._association_log.closed(self._handover, f"lost: {error.strerror or error}")
             self._ended = "closed"
         except Exception as error:
             memory.release(error)
             log.critical("internal error in an association with %s", self._handover.address, exc_info=True)
             self._abort("failed", "internal error")
             self._send()
-            self._acceptor.artim_expired()  # it may be the one that is broken: nothing more is heard
+            self._acceptor.artim_expired()  # it may be broken itself: read nothing more
         finally:
             self._drop_reception()
             self._shared.receiver.publisher.idle()
             seconds = time.monotonic() - started
             if self._association is not None:
-                self._narrator.ended()
+                self._association_log.ended()
             self._close()
         if self._association is not None:
             self._shared.plugins.association_ended(
@@ -159,28 +165,31 @@ class Session:
             self._send()
             if self._ended:
                 break
-            self._had_begun = acceptor.collecting
-            if self._shared.should_stop(self._reception is None and not self._had_begun):
+            self._was_collecting = acceptor.collecting
+            if self._shared.should_stop(self._reception is None and not self._was_collecting):
                 self._stop()
             else:
                 self._receive()
         self._send()
-        if self._ended in ("released", "closed"):  # it may have closed its side only, and read the responses now
+        if self._ended in (
+            "released",
+            "closed",
+        ):  # the peer may have closed its sending side only, and read the responses now
             self._flush()
 
-    def _take_what_came(self) -> None:
-        """Of a request that is not complete and will not be: who is to hear of it hears of it."""
-        self._had_begun = True
+    def _handle_partial_request(self) -> None:
+        """A collected request will never be complete: handle its events, so that the log and plugins report it."""
+        self._was_collecting = True
         self._acceptor.read_piecemeal()
         try:
             while (event := self._acceptor.next_event()) is not None:
                 self._handlers[type(event)](event)
         except Exception as error:
             memory.release(error)
-            log.error("%s: cannot read what came before the end: %s", self._handover.address, error)
+            log.error("%s: cannot read an incomplete request: %s", self._handover.address, error)
 
     def _close(self) -> None:
-        """Let the peer close first. One that asks again or talks nonsense meanwhile is told so (PS3.8 action AA-7)."""
+        """Let the peer close first; until then another request or an invalid PDU gets an A-ABORT (PS3.8 AA-7)."""
         if not self._acceptor.artim:
             self._connection.finish()
             return
@@ -192,7 +201,7 @@ class Session:
         acceptor, connection = self._acceptor, self._connection
         while acceptor.artim:
             while acceptor.next_event() is not None:
-                continue  # of the time before the end
+                continue  # events of before the end
             self._send()
             left = deadline - time.monotonic()
             if left <= 0 or not connection.wait_readable(left):
@@ -203,7 +212,7 @@ class Session:
                 acceptor.receive_eof()
 
     def _receive(self) -> None:
-        """Wait for bytes, at most until something else has to be looked at."""
+        """Read, waiting at most `CALL_TIMEOUT`."""
         if self._output:
             readable, writable = self._connection.wait()
             if not readable:
@@ -222,47 +231,47 @@ class Session:
             self._acceptor.receive_eof()
 
     def _on_quiet(self) -> None:
-        """Nothing has come or gone for PATIENCE seconds, once more."""
+        """For another CALL_TIMEOUT seconds nothing was received or sent."""
         now = time.monotonic()
         if self._quiet_since is None:
-            self._quiet_since = now - PATIENCE
+            self._quiet_since = now - CALL_TIMEOUT
         if self._acceptor.collecting:
             self._acceptor.read_piecemeal()
             return
         quiet = now - self._quiet_since
         limit = self._shared.settings.dimse_timeout
         if limit is not None and quiet >= limit:
-            self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)", narration.NO_DATA)
-        elif quiet >= self._patience and (self._acceptor.mid_message or self._output):
-            self._abort("failed", f"no progress for {self._patience} s inside a message")
+            self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)", NO_DATA)
+        elif quiet >= self._progress_timeout and (self._acceptor.mid_message or self._output):
+            self._abort("failed", f"no progress for {self._progress_timeout} s inside a message")
         elif self._shared.should_stop(self._reception is None):
             self._stop()
 
     def _send(self) -> None:
-        """Send what can be sent without waiting: a peer that pipelines may not read before all its requests are out."""
+        """Send without waiting: a peer that pipelines may read nothing before it has sent all its requests."""
         output = self._output
         output += self._acceptor.data_to_send()
         while output and self._send_some():
             self._quiet_since = None
         if len(output) > MAX_PENDING_OUTPUT and not self._ended and not self._flush():
-            self._abort("failed", "it takes no responses")
+            self._abort("failed", "the peer does not read our responses")
 
     def _send_some(self) -> bool:
         try:
             count = self._connection.send(self._output)
         except OSError:
-            # the peer is gone; what it said before that may hold complete instances, and the end comes behind them
+            # the connection has ended; complete instances may still be unread, and the end follows them
             self._output.clear()
             return False
         del self._output[:count]
         return bool(count)
 
     def _flush(self) -> bool:
-        """Send all, waiting for the peer to read; false if it took nothing for too long."""
-        deadline = time.monotonic() + self._patience
+        """Send all, waiting for the peer to read; False if it reads nothing for too long."""
+        deadline = time.monotonic() + self._progress_timeout
         while self._output:
             if self._send_some():
-                deadline = time.monotonic() + self._patience
+                deadline = time.monotonic() + self._progress_timeout
             elif time.monotonic() > deadline or self._shared.should_stop(False):
                 return False
             else:
@@ -272,18 +281,18 @@ class Session:
     def _stop(self) -> None:
         self._abort("stopped", "the receiver is told to end")
 
-    def _abort(self, ended: str, why: str, lost: str = narration.NOT_RECEIVED) -> None:
+    def _abort(self, ended: str, why: str, lost: str = NOT_RECEIVED) -> None:
         if self._acceptor.collecting:
-            self._take_what_came()
+            self._handle_partial_request()
         log.warning("aborting association with %s: %s", self._handover.address, why)
         self._ended = ended
         self._drop_reception(lost)
         self._acceptor.abort()
 
-    def _drop_reception(self, why: str = narration.NOT_RECEIVED) -> None:
+    def _drop_reception(self, why: str = NOT_RECEIVED) -> None:
         if self._reception is not None and self._store is not None:
             self._reception.discard()
-            self._narrator.data_set_lost(self._store, why)
+            self._association_log.data_set_lost(self._store, why)
             self._reception = self._store = None
 
     # Association
@@ -291,7 +300,7 @@ class Session:
     def _on_associate(self, event: events.AssociateRequested) -> None:
         request = event.request
         if self._shared.space.is_low():
-            self._narrator.requested(self._handover, request)
+            self._association_log.requested(self._handover, request)
             self._reject(_CONGESTION, "temporary congestion")
             return
         user = request.user
@@ -306,7 +315,7 @@ class Session:
             user_identity=user.user_identity,
             tls=self._connection.peer_subject,
         )
-        self._narrator.requested(self._handover, request)
+        self._association_log.requested(self._handover, request)
         supported = self._shared.plugins.negotiate(association)
         if isinstance(supported, Reject):
             source, reason = supported.reason.value
@@ -315,47 +324,48 @@ class Session:
         if supported is None:
             supported = self._shared.fallback
         answer = self._shared.negotiate(proposed, supported)
-        self._narrator.negotiated(answer)
+        self._association_log.negotiated(answer)
         if not answer.accepted:
-            self._narrator.nothing_acceptable(request, answer, supported)
+            self._association_log.nothing_acceptable(request, answer, supported)
             self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")
             return
         identity = user.user_identity
         try:
             self._acceptor.accept(answer, identity_response=b"" if identity and identity.response_requested else None)
-        except LocalProtocolError as error:  # each answer of a plugin fits, all together do not
+        except LocalProtocolError as error:  # each plugin's answer fits, all together do not
             log.error("%s", error)
             self._reject(Rejection(2, *RejectReason.NO_REASON.value), "the answer does not fit")
             return
-        self._narrator.acknowledged(request, answer, supported)
+        self._association_log.acknowledged(request, answer, supported)
 
     def _reject(self, rejection: Rejection, why: str) -> None:
-        self._narrator.refused(why.replace("_", " "), rejection)
+        self._association_log.refused(why.replace("_", " "), rejection)
         self._ended = "rejected"
         self._acceptor.reject(rejection)
 
     def _on_rejected(self, event: events.Rejected) -> None:
-        self._narrator.refused_by_protocol(self._handover, event.request, event.rejection)
+        self._association_log.refused_by_protocol(self._handover, event.request, event.rejection)
         self._ended = "rejected"
 
     def _on_released(self, event: events.Released) -> None:
-        self._drop_reception(narration.PEER_RELEASES)
-        self._narrator.released()
+        self._drop_reception(PEER_RELEASES)
+        self._association_log.released()
         self._ended = "released"
 
     def _on_aborted(self, event: events.Aborted) -> None:
-        self._drop_reception(narration.PEER_GONE)
-        self._narrator.aborted(event.source, event.reason)
+        self._drop_reception(PEER_GONE)
+        self._association_log.aborted(event.source, event.reason)
         self._ended = "aborted"
 
     def _on_closed(self, event: events.Closed) -> None:
-        self._drop_reception(narration.PEER_GONE)
-        self._narrator.closed(self._handover, "closed" + " within a message" * event.mid_message)
+        self._drop_reception(PEER_GONE)
+        how = "closed within a message" if event.mid_message else "closed"
+        self._association_log.closed(self._handover, how)
         self._ended = "closed"
 
     def _on_failed(self, event: events.Failed) -> None:
         self._drop_reception()
-        self._narrator.failed(self._handover, event.error, requesting=self._association is None)
+        self._association_log.failed(self._handover, event.error, requesting=self._association is None)
         self._ended = "failed"
 
     def _on_notice(self, event: events.Notice) -> None:
@@ -364,24 +374,24 @@ class Session:
     # Messages
 
     def _on_echo(self, event: events.EchoRequested) -> None:
-        narrator = self._narrator
-        if narrator.informs:
-            narrator.echo(event.context_id, event.command)
+        association_log = self._association_log
+        if association_log.logs_info:
+            association_log.echo(event.context_id, event.command)
         self._acceptor.respond(event.context_id, event.command, 0)
 
     def _on_refused(self, event: events.CommandRefused) -> None:
-        self._narrator.command_refused(*event)
+        self._association_log.command_refused(*event)
         self._refused += event.command.field == CommandField.C_STORE_RQ
 
     def _on_store(self, event: events.StoreRequested) -> None:
-        if not self._had_begun and self._shared.should_stop(True):  # a peer that pipelines leaves no quiet moment
+        if not self._was_collecting and self._shared.should_stop(True):  # a peer that pipelines is never quiet
             self._stop()
-        self._had_begun = False
+        self._was_collecting = False
         if self._association is None or self._ended:
             return
         command = event.command
-        if self._narrator.informs:
-            self._narrator.store_received(command)
+        if self._association_log.logs_info:
+            self._association_log.store_received(command)
         self._store = event
         self._reception = self._shared.receiver.begin(
             self._association, command.sop_class_uid, command.sop_instance_uid, event.transfer_syntax
@@ -390,9 +400,9 @@ class Session:
     def _on_data(self, event: events.DataReceived) -> None:
         if self._reception is None or self._store is None:
             return
-        narrator = self._narrator
-        if narrator.debugs:
-            narrator.data_received(self._store, event)
+        association_log = self._association_log
+        if association_log.logs_debug:
+            association_log.data_received(self._store, event)
         self._reception.write(event.fragments, last=event.last)
         if event.last:
             size = self._reception.size
@@ -400,11 +410,11 @@ class Session:
             outcome = self._reception.finish()
             store, self._store, self._reception = self._store, None, None
             self._count(outcome)
-            if narrator.informs or outcome.status == narration.CANNOT_UNDERSTAND:
-                narrator.store_answered(store, outcome, size)
+            if association_log.logs_info or outcome.status == CANNOT_UNDERSTAND:
+                association_log.store_answered(store, outcome, size)
             self._acceptor.respond(store.context_id, store.command, outcome.status, outcome.comment, outcome.elements)
             self._send()
-            if self._stored > 1:  # a series, it seems
+            if self._stored > 1:  # probably a series
                 self._shared.receiver.publisher.open_spare()
 
     def _count(self, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""How much room is left where instances are stored (`--min-free`), asked without being held up by a hung disk."""
+"""Checks the free space of the output file system (`--min-free`) in a background thread, as the disk may hang."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ import threading
 
 log = logging.getLogger("dcmrecv.net")
 
-PATIENCE = 0.5
-"""Seconds to wait for an answer. One that comes later is no reason to reject anybody: nothing is known."""
+ANSWER_TIMEOUT = 0.5
+"""Seconds to wait for the file system. When it does not respond, associations are accepted."""
 
 
 class FreeSpace:
-    """Looks at the file system of `directory`, in a worker; the supervisor never touches it."""
+    """The free space of the file system of `directory`; used in workers only."""
 
     def __init__(self, directory: str, minimum: int) -> None:
         self._directory = directory
         self._minimum = minimum
         self._free: int | None = None
-        self._looking: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
 
     def is_low(self) -> bool:
-        """Whether less than the minimum is free now, as far as that can be found out."""
+        """Whether less than the minimum is free now; False if that is unknown."""
         if not self._minimum:
             return False
-        if self._looking is None:
+        if self._thread is None:
             self._free = None
-            self._looking = threading.Thread(target=self._look, name="free space", daemon=True)
-            self._looking.start()
-        self._looking.join(PATIENCE)
-        if self._looking.is_alive():
-            log.warning("%s does not answer, its free space is not known", self._directory)
+            self._thread = threading.Thread(target=self._read_free, name="free space", daemon=True)
+            self._thread.start()
+        self._thread.join(ANSWER_TIMEOUT)
+        if self._thread.is_alive():
+            log.warning("file system of %s does not respond; free space unknown", self._directory)
             return False
-        self._looking = None
+        self._thread = None
         low = self._free is not None and self._free < self._minimum
         if low:
             log.warning("%s has %d bytes free, less than --min-free", self._directory, self._free)
         return low
 
-    def _look(self) -> None:
+    def _read_free(self) -> None:
         try:
             status = os.statvfs(self._directory)
             self._free = status.f_bavail * status.f_frsize
-        except OSError as error:  # the instances will hear of that
+        except OSError as error:  # storing will fail, with a status
             log.warning("free space of %s is not known: %s", self._directory, error.strerror)

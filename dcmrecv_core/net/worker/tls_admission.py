@@ -1,5 +1,6 @@
-"""What a worker does with a connection that comes with TLS before it has an association request: the front desk's work
-behind a handshake, under what is left of the same deadline."""
+"""Before the session of a TLS connection: the handshake, then the association request, under the front desk's deadline.
+
+Without TLS the front desk reads the request."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from dcmrecv_core.net.connection import Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.tls.connection import TlsConnection
 from dcmrecv_core.net.tls.context import reason_of
-from dcmrecv_core.net.worker.association_log import connection_only, not_requested
+from dcmrecv_core.net.worker.association_log import log_connection_only, log_failed_request
 from dcmrecv_core.proto import pdu
 
 _CHUNK = 65536
@@ -22,43 +23,43 @@ _CHUNK = 65536
 def admit(
     handover: Handover, context: ssl.SSLContext, max_request: int, should_stop: Callable[[], bool]
 ) -> TlsConnection | None:
-    """Shake hands and read the association request into `handover`; None, with a log line, if that came to nothing.
+    """Shake hands and read the association request into `handover`.
 
-    The connection is closed then.
+    If that fails, log why, close the connection and return None.
     """
     try:
         connection = TlsConnection(handover.sock, context)
     except OSError as error:
         handover.sock.close()
-        not_requested(handover.address, f"TLS error: {reason_of(error)}")
+        log_failed_request(handover.address, f"TLS error: {reason_of(error)}")
         return None
-    deadline = handover.secure_until or 0.0
+    deadline = handover.tls_deadline or 0.0
     try:
         connection.shake_hands(deadline, should_stop)
         handover.request = _read_request(connection, deadline, max_request, should_stop)
         return connection
     except EOFError as error:
         if error.args[0] < pdu.HEADER_LENGTH:
-            connection_only(handover.address)
+            log_connection_only(handover.address)
         else:
-            not_requested(handover.address, "DUL network closed")
+            log_failed_request(handover.address, "DUL network closed")
     except TimeoutError:
         if not should_stop():
-            not_requested(handover.address, "DUL network read timeout")
+            log_failed_request(handover.address, "DUL network read timeout")
     except RemoteProtocolError as error:
-        not_requested(handover.address, str(error), error.detail)
-        with suppress(OSError):  # gone already
+        log_failed_request(handover.address, str(error), error.detail)
+        with suppress(OSError):  # closed already
             if not isinstance(error, pdu.PeerAborted):
                 connection.send(pdu.encode_abort(error.source, error.reason))
     except OSError as error:
         detail = getattr(error, "verify_message", "")
-        not_requested(handover.address, f"TLS error: {reason_of(error)}", detail)
+        log_failed_request(handover.address, f"TLS error: {reason_of(error)}", detail)
     connection.finish()
     return None
 
 
 def _read_request(connection: Connection, deadline: float, max_request: int, should_stop: Callable[[], bool]) -> bytes:
-    """The A-ASSOCIATE-RQ and not a byte more. Raises EOFError with what had come if the peer closes before its end."""
+    """Read the A-ASSOCIATE-RQ and not a byte more. Raises EOFError(bytes read) if the peer closes before its end."""
     data = bytearray()
     wanted = pdu.HEADER_LENGTH
     chunk = bytearray(_CHUNK)

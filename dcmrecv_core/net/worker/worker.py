@@ -1,6 +1,6 @@
 """A worker: one process that serves one association at a time, from its request to its end.
 
-So hooks never run concurrently inside a process, and a stuck sender or a crashing plugin takes nobody along.
+So hooks never run concurrently in one process, and a stuck sender or a crashing plugin harms no other association.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dcmrecv_core.hooks import confinement
 from dcmrecv_core.hooks.confinement import memory
 from dcmrecv_core.hooks.guards import HookTimeout, timer
 from dcmrecv_core.net.connection import Connection, PlainConnection
-from dcmrecv_core.net.handover import IDLE, READ, Handover, receive, set_patience
+from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, receive, set_receive_timeout
 from dcmrecv_core.net.worker.session import Session, Shared
 from dcmrecv_core.receive.pipeline import InstanceReceiver
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("dcmrecv.net")
 
 STOP_GRACE = 7.0
-"""Seconds after SIGTERM for the instance it is in, then the association is aborted. A second less than the supervisor
-gives: a peer that has stalled hears an A-ABORT, and what a killed process would leave behind is cleaned up."""
+"""Seconds after SIGTERM to finish the instance that is being received; then the association is aborted. A second less
+than the supervisor's grace, so that a stalled peer gets an A-ABORT and temporary files are removed."""
 
 ORPHAN_GRACE = 1.0
-"""Seconds that a worker whose supervisor died goes on with the instance it is in."""
+"""The same when the supervisor has died."""
 
-_CERTAIN_END = 0.9  # seconds after the grace: a hook may hold it up
+_FORCED_EXIT = 0.9  # seconds after the grace, for a hook that does not return
 
 _TICK = 1.0
 
@@ -57,11 +57,11 @@ class Worker:
         self._orphaned = False
         self.stopping = False
         self.give_up_at = math.inf
-        self.renew: Callable[[float], None] = lambda now: None
-        """Called with each tick: what lasts for long shows that it is still needed."""
+        self.on_tick: Callable[[float], None] = lambda now: None
+        """Called at each tick; shows that temporary files are still in use."""
 
     def arm(self, hook_seconds: float) -> None:
-        """Install the handlers, let signals in, and start the tick that drives heartbeat and hook timer."""
+        """Install the handlers, unblock signals, and start the tick that drives heartbeat and hook timer."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -74,7 +74,7 @@ class Worker:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def should_stop(self, between_instances: bool) -> bool:
-        """Whether to end now: between two instances at once, inside one when the grace is over."""
+        """Whether to stop now: between two instances at once, inside one when the grace is over."""
         if not self.stopping:
             return False
         return between_instances or time.monotonic() > self.give_up_at
@@ -92,9 +92,9 @@ class Worker:
         if not self._orphaned and os.getppid() != self._parent:
             self._orphaned = True
             self._stop_within(ORPHAN_GRACE)
-        elif now > self.give_up_at + _CERTAIN_END:
+        elif now > self.give_up_at + _FORCED_EXIT:
             os._exit(1)
-        self.renew(now)
+        self.on_tick(now)
         try:
             timer.tick()
         except HookTimeout:
@@ -120,11 +120,11 @@ def run_worker(
     except HookFailure:
         return 1  # the guard has logged it; the supervisor starts another
     receiver = InstanceReceiver(settings, plugins, capabilities)
-    worker.renew = receiver.publisher.renew
+    worker.on_tick = receiver.publisher.renew
     shared = Shared(settings, plugins, receiver, worker.should_stop)
-    set_patience(control)
+    set_receive_timeout(control)
     try:
-        # the jitter keeps workers from ending together
+        # the random part keeps workers from ending at the same time
         for _ in range(settings.recycle_after + random.randrange(max(settings.recycle_after // 4, 1))):
             handover = None if worker.stopping or memory.ran_out else _next(control, worker)
             if handover is None:
@@ -138,14 +138,14 @@ def run_worker(
 
 
 def _next(control: socket.socket, worker: Worker) -> Handover | None:
-    """The next association; None when it is time to end."""
+    """The next association; None when the worker has to end."""
     try:
         control.send(IDLE)
         while not worker.stopping:
             try:
                 return receive(control)
             except BlockingIOError:
-                continue  # nobody has come within PATIENCE
+                continue  # no association within CALL_TIMEOUT
     except OSError as error:
         log.info("no more associations from the supervisor: %s", error.strerror or error)
     return None
@@ -155,21 +155,21 @@ def _serve(handover: Handover, shared: Shared, control: socket.socket, tls: ssl.
     connection = _connect(handover, shared, tls)
     if connection is None:
         return
-    if handover.secure_until is not None:
-        with suppress(OSError):  # the supervisor is gone: the tick will tell
-            control.send(READ)
+    if handover.tls_deadline is not None:
+        with suppress(OSError):  # the supervisor has ended, which the tick notices
+            control.send(REQUEST_READ)
     Session(connection, handover, shared).run()
 
 
 def _connect(handover: Handover, shared: Shared, tls: ssl.SSLContext | None) -> Connection | None:
-    if handover.secure_until is not None and tls is not None:
-        from dcmrecv_core.net.worker import tls_admission as secure  # brings OpenSSL along
+    if handover.tls_deadline is not None and tls is not None:
+        from dcmrecv_core.net.worker import tls_admission  # loads OpenSSL
 
-        return secure.admit(handover, tls, shared.settings.max_request, lambda: shared.should_stop(True))
+        return tls_admission.admit(handover, tls, shared.settings.max_request, lambda: shared.should_stop(True))
     try:
-        if handover.secure_until is None:
+        if handover.tls_deadline is None:
             return PlainConnection(handover.sock)
     except OSError:
-        pass  # it is gone already
-    handover.sock.close()  # or came with TLS before a reload disabled that
+        pass  # the peer has reset it already
+    handover.sock.close()  # or a reload has disabled TLS since it was accepted
     return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from dcmrecv_core.net.connection import PATIENCE
+from dcmrecv_core.net.connection import CALL_TIMEOUT
 
 EOF = b""
 Step = bytes | None | OSError | Callable[[], object]
-"""What a read brings: bytes, nothing for PATIENCE seconds, an error; or something to do before the next step."""
+"""What a read brings: bytes, nothing for CALL_TIMEOUT seconds, an error; or something to do before the next step."""
 
 
 class Clock:
@@ -22,7 +22,7 @@ class Clock:
         return self.now
 
     def wait(self) -> None:
-        self.now += PATIENCE
+        self.now += CALL_TIMEOUT
         assert self.now < 100_000, "nothing ends this association"
 
 

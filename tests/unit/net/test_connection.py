@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dcmrecv_core.net.connection import LINGER, PATIENCE, PlainConnection
+from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, PlainConnection
 
 Pair = tuple[PlainConnection, socket.socket]
 
@@ -38,7 +38,7 @@ def test_receiving(pair: Pair) -> None:
     assert receive(connection) == b"hello"
     start = time.monotonic()
     assert receive(connection) is None
-    assert PATIENCE * 0.9 < time.monotonic() - start < PATIENCE * 3
+    assert CALL_TIMEOUT * 0.9 < time.monotonic() - start < CALL_TIMEOUT * 3
     peer.shutdown(socket.SHUT_WR)
     assert receive(connection) == b""
 

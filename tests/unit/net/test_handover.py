@@ -1,4 +1,4 @@
-"""A connection and its request get to the worker whole, whatever the pair between the two takes at once."""
+"""A connection and its request reach the worker whole, however few bytes the socket pair takes at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dcmrecv_core.net.handover import TAKEN, Handover, Sender, receive
+from dcmrecv_core.net.handover import TAKEN, Handover, HandoverSender, receive
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -41,7 +41,7 @@ def test_connection_and_request_arrive(control: Pair, connection: Pair, size: in
     sock, peer = connection
     request = os.urandom(size)
     sent = Handover(sock, request, "2001:db8::1", 65535)
-    sender = Sender(sent)
+    sender = HandoverSender(sent)
     waits = 0
     with ThreadPoolExecutor(1) as pool:
         received = pool.submit(receive, theirs)
@@ -65,7 +65,7 @@ def test_one_after_the_other(control: Pair) -> None:
     for number in range(3):
         sock, peer = socket.socketpair()
         with peer:
-            assert Sender(Handover(sock, b"request %d" % number, "10.0.0.1", number)).advance(ours)
+            assert HandoverSender(Handover(sock, b"request %d" % number, "10.0.0.1", number)).advance(ours)
             arrived = receive(theirs)
             assert arrived is not None
             assert (arrived.request, arrived.port) == (b"request %d" % number, number)
@@ -73,18 +73,18 @@ def test_one_after_the_other(control: Pair) -> None:
             sock.close()
 
 
-def test_worker_gone_leaves_the_connection_for_another(control: Pair, connection: Pair) -> None:
+def test_worker_that_ended_leaves_the_connection_for_another(control: Pair, connection: Pair) -> None:
     ours, theirs = control
     theirs.close()
-    sender = Sender(Handover(connection[0], b"request", "10.0.0.1", 1))
+    sender = HandoverSender(Handover(connection[0], b"request", "10.0.0.1", 1))
     with pytest.raises(OSError, match="Broken pipe"):
         sender.advance(ours)
     assert not sender.has_begun
 
 
-def test_worker_gone_within_leaves_the_connection_too(control: Pair, connection: Pair) -> None:
+def test_worker_that_ends_meanwhile_leaves_the_connection_too(control: Pair, connection: Pair) -> None:
     ours, theirs = control
-    sender = Sender(Handover(connection[0], bytes(1 << 20), "10.0.0.1", 1))
+    sender = HandoverSender(Handover(connection[0], bytes(1 << 20), "10.0.0.1", 1))
     assert not sender.advance(ours)
     assert sender.has_begun
     theirs.close()
@@ -94,15 +94,15 @@ def test_worker_gone_within_leaves_the_connection_too(control: Pair, connection:
     assert connection[1].recv(100) == b"still here"
 
 
-def test_supervisor_gone(control: Pair) -> None:
+def test_supervisor_ended(control: Pair) -> None:
     ours, theirs = control
     ours.close()
     assert receive(theirs) is None
 
 
-def test_supervisor_gone_within(control: Pair, connection: Pair) -> None:
+def test_supervisor_ends_meanwhile(control: Pair, connection: Pair) -> None:
     ours, theirs = control
-    assert not Sender(Handover(connection[0], bytes(1 << 20), "10.0.0.1", 1)).advance(ours)
+    assert not HandoverSender(Handover(connection[0], bytes(1 << 20), "10.0.0.1", 1)).advance(ours)
     ours.close()
     with pytest.raises(ConnectionResetError):
         receive(theirs)
@@ -112,7 +112,7 @@ def test_supervisor_gone_within(control: Pair, connection: Pair) -> None:
 
 def test_no_descriptor_left_for_the_connection(control: Pair, connection: Pair) -> None:
     ours, theirs = control
-    assert Sender(Handover(connection[0], b"request", "10.0.0.1", 1)).advance(ours)
+    assert HandoverSender(Handover(connection[0], b"request", "10.0.0.1", 1)).advance(ours)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:

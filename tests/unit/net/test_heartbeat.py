@@ -1,4 +1,4 @@
-"""Heartbeats of workers, in memory that processes share."""
+"""Heartbeats of workers, in shared memory."""
 
 from __future__ import annotations
 

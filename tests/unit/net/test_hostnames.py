@@ -1,4 +1,4 @@
-"""Host names for the log: known later, never waited for."""
+"""Host names for the log: a lookup never delays an association."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def test_the_address_is_shown_until_the_name_is_known() -> None:
     answer = threading.Event()
     asked: list[str] = []
 
-    def ask(address: str) -> str:
+    def look_up(address: str) -> str:
         asked.append(address)
         assert answer.wait(10)
         return "ct1.radiology.example"
 
-    names = HostNames(ask)
+    names = HostNames(look_up)
     assert [names.name("10.0.0.1") for _ in range(3)] == ["10.0.0.1"] * 3
     answer.set()
     until(lambda: names.name("10.0.0.1") == "ct1")
@@ -43,27 +43,27 @@ def test_the_address_is_shown_until_the_name_is_known() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("Unknown host"), UnicodeError("label too long")])
-def test_a_host_without_a_name_is_asked_for_once(error: Exception) -> None:
+def test_a_host_without_a_name_is_looked_up_once(error: Exception) -> None:
     asked: list[str] = []
 
-    def ask(address: str) -> str:
+    def look_up(address: str) -> str:
         asked.append(address)
         if address == "10.0.0.1":
             raise error
         return "ct2"
 
-    names = HostNames(ask)
+    names = HostNames(look_up)
     names.name("10.0.0.1")
     until(lambda: names.name("10.0.0.2") == "ct2")
     assert names.name("10.0.0.1") == "10.0.0.1"
     assert asked == ["10.0.0.1", "10.0.0.2"]
 
 
-def test_what_is_kept_and_asked_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_and_queue_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
     names = HostNames(lambda address: str(answer.wait(10)))
     for number in range(3 * hostnames._MAX_KNOWN):
         names.name(f"10.0.{number >> 8}.{number & 255}")
     assert len(names._known) <= hostnames._MAX_KNOWN
-    assert names._questions.qsize() <= hostnames._MAX_ASKED
+    assert names._queue.qsize() <= hostnames._MAX_QUEUED
     answer.set()

@@ -1,4 +1,4 @@
-"""However bytes arrive and however a sender packs them, the same messages come out."""
+"""The same messages result however bytes arrive and however a sender packs them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_64_stores_sent_at_once_are_answered_in_order() -> None:
 
 
 @pytest.mark.parametrize("size", [16, 17, 100, 4096])
-def test_buffer_that_gets_full_is_never_without_room(size: int) -> None:
+def test_a_full_buffer_always_gets_room_again(size: int) -> None:
     """`feed` fills it to the last byte each time."""
     data = bytes(range(256)) * 40
     run = Run(size).feed_all([pdus.request() + pdus.store(1, data) + pdus.store(2, b"") + pdus.echo()])
@@ -67,8 +67,8 @@ def test_buffer_that_gets_full_is_never_without_room(size: int) -> None:
 
 
 @pytest.mark.usefixtures("in_python")
-def test_one_event_for_all_that_a_receive_brought() -> None:
-    """Fragments leave without waiting for the end of their PDV or PDU, as views into the buffer, not as copies."""
+def test_one_event_for_all_bytes_of_a_receive() -> None:
+    """Fragments do not wait for the end of their PDV or PDU, and are views of the buffer, not copies."""
     run = Run(1 << 16)
     run.feed(pdus.request())
     run.feed(pdu(P_DATA, pdv(3, 3, command_set(pdus.STORE_RQ))))

@@ -1,4 +1,4 @@
-"""Garbage and near-garbage: nothing but declared errors leaves the core, and it always stays usable."""
+"""Garbage and near-garbage: `proto/` raises declared errors only, and stays usable."""
 
 from __future__ import annotations
 

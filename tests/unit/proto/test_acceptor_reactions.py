@@ -1,4 +1,4 @@
-"""How each oddity is answered: one case a rule, fed whole, byte by byte and with more bytes behind it."""
+"""How each deviation is answered: one case a rule, fed whole, byte by byte and with more bytes after it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BEFORE_ASSOCIATION: dict[str, tuple[bytes, bytes]] = {
     "request of 4 GiB": (hexa("01 00 ffffffff"), pdus.abort(0, 0)),
     "request of 1 MiB and one byte": (hexa("01 00 00100001"), pdus.abort(0, 0)),
     "item overruns the PDU": (pdus.request(user=(), contexts=[hexa("20 00 0100 01 00 00 00")]), pdus.abort(0, 0)),
-    "three bytes left behind the last item": (
+    "three bytes left after the last item": (
         pdu(pdus.ASSOCIATE_RQ, hexa("0001 0000") + bytes(64) + hexa("10 00 00")),
         pdus.abort(0, 0),
     ),
@@ -119,14 +119,14 @@ def test_even_context_id(number: int) -> None:
     assert (strict.log, strict.sent) == ([("failed", 0, 0)], pdus.abort(0, 0))
 
 
-def test_titles_are_returned_as_far_as_a_nul() -> None:
+def test_titles_are_returned_up_to_a_nul() -> None:
     done = run(pdus.request(called=b"A NAME\0REST", calling=b"\0" * 16))
     assert done.log == [("requested", "", "A NAME")]
     assert done.sent[10:42] == b"A NAME" + b" " * 26
 
 
 def shortened(stream: bytes) -> bytes:
-    """A PDU whose length field is two less than what is in it."""
+    """A PDU whose length field is two less than its contents."""
     return stream[:2] + (int.from_bytes(stream[2:6], "big") - 2).to_bytes(4, "big") + stream[6:]
 
 
@@ -146,7 +146,7 @@ ABORTED: dict[str, tuple[bytes, int]] = {
     ),
     "P-DATA without PDV": (hexa("04 00 00000000"), 6),
     "P-DATA of five bytes": (hexa("04 00 00000005 00000002 01"), 6),
-    "three bytes behind the PDV": (pdu(P_DATA, pdv(1, 1, b"ab") + bytes(3)), 6),
+    "three bytes after the PDV": (pdu(P_DATA, pdv(1, 1, b"ab") + bytes(3)), 6),
     "PDV of one byte": (pdu(P_DATA, pdv(3, 3, STORE)) + pdu(P_DATA, hexa("00000001 03 02")), 6),
     "PDV of zero bytes": (pdu(P_DATA, pdv(3, 3, STORE)) + pdu(P_DATA, hexa("00000000 03 02")), 6),
     "PDV past the PDU's end": (shortened(pdus.echo()), 6),
@@ -160,7 +160,7 @@ ABORTED: dict[str, tuple[bytes, int]] = {
     "data before the command": (pdu(P_DATA, pdv(3, 2, b"data")), 5),
     "data within the command": (pdu(P_DATA, pdv(3, 1, STORE[:50]) + pdv(3, 2, b"data")), 5),
     "command within the data": (pdu(P_DATA, pdv(3, 3, STORE) + pdv(3, 0, b"data") + pdv(3, 3, STORE)), 5),
-    "data behind a command without": (pdus.echo() + pdu(P_DATA, pdv(1, 2, b"data")), 5),
+    "data after a command without a data set": (pdus.echo() + pdu(P_DATA, pdv(1, 2, b"data")), 5),
     "response": (pdus.message(1, {0x0100: 0x8030, 0x0120: 7, 0x0800: 0x0101, 0x0900: 0}), 5),
     "command above 64 KiB": (
         b"".join(pdu(P_DATA, pdv(3, 1, BIG_COMMAND[i : i + 16000])) for i in range(0, len(BIG_COMMAND), 16000)),
@@ -301,7 +301,7 @@ LET_PASS: dict[str, tuple[bytes, bytes, bool]] = {
 
 
 @pytest.mark.parametrize(("stream", "data", "noticed"), LET_PASS.values(), ids=LET_PASS)
-def test_let_pass(stream: bytes, data: bytes, noticed: bool) -> None:
+def test_tolerated(stream: bytes, data: bytes, noticed: bool) -> None:
     done = established(stream)
     assert [entry[0] for entry in done.log if entry[0] != "notice"] == ["store", "data"]
     assert any(entry[0] == "notice" for entry in done.log) is noticed
@@ -328,7 +328,7 @@ def test_echo(stream: bytes, strict: bool) -> None:
     assert [answer[1:] for answer in pdus.statuses(done.answers)] == [(0x8030, 7, 0)]
 
 
-def test_blanks_around_a_uid_are_no_part_of_it() -> None:
+def test_blanks_around_a_uid_are_ignored() -> None:
     read = decode_command(command_set(STORE_RQ | {0x0002: b" 1.2 ", 0x1000: b" 1.3\0 4"}))
     assert (read.sop_class_uid, read.sop_instance_uid) == ("1.2", "1.3")
     assert (read.sop_class, read.sop_instance) == (b" 1.2 ", b" 1.3\0 4")  # returned as received
@@ -393,8 +393,8 @@ def test_ending(stream: bytes, entry: Any, answer: bytes, state: State) -> None:
     assert done.acceptor.state is state
 
 
-def test_a_release_is_under_way_until_its_last_byte() -> None:
-    """Nothing is to be given up then: the next byte may complete it."""
+def test_a_release_is_incomplete_until_its_last_byte() -> None:
+    """The session must not give up then: the next byte may complete it."""
     run = Run()
     run.feed(pdus.request())
     assert not run.acceptor.mid_message
@@ -423,7 +423,7 @@ def test_connection_lost_anywhere_in_a_message(length: int) -> None:
     [pdus.request() * 5, hexa("08 00 00000000") * 5, bytes(3000), b"\xff" * 3000, pdus.store() * 5, pdus.release_rq()],
     ids=["requests", "unknown", "zeros", "ones", "messages", "release"],
 )
-def test_who_goes_on_after_an_abort_is_answered_once_more_at_most(fault: bytes, more: bytes) -> None:
+def test_after_an_abort_at_most_one_more_pdu_is_answered(fault: bytes, more: bytes) -> None:
     done = established(fault + more)
     aborts = [body for kind, body in pdus.read_pdus(done.answers) if kind == pdus.ABORT]
     assert len(aborts) == len(list(pdus.read_pdus(done.answers))) <= 2
@@ -431,7 +431,7 @@ def test_who_goes_on_after_an_abort_is_answered_once_more_at_most(fault: bytes, 
     assert done.acceptor.state is State.STA13
 
 
-def test_rest_of_a_faulty_pdu_is_skipped_and_the_abort_behind_it_seen() -> None:
+def test_rest_of_a_faulty_pdu_is_skipped_and_a_later_abort_is_read() -> None:
     faulty = pdu(P_DATA, pdv(99, 3, bytes(500)) + pdv(1, 3, bytes(500)))
     assert established(faulty + pdus.echo() + pdus.abort(0, 0)).acceptor.state is State.STA1
 

@@ -1,4 +1,4 @@
-"""What is accepted, and what the A-ASSOCIATE-AC says about it."""
+"""What is accepted, and how the A-ASSOCIATE-AC says so."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESULT_REFUSED = (2, None)
 
 #                       asked: nothing            both                 scp only             scu only
 ROLES: dict[Role | None, tuple[tuple[int, tuple[bool, bool] | None], ...]] = {
-    # Default roles, said in words where the requestor asks to be SCU; as SCP alone it gets no item, not 0/0
+    # Default roles, in the answer only if the requestor proposes SCU; for SCP alone no item, not 0/0
     None: ((0, None), (0, (True, False)), (0, None), (0, (True, False))),
     Role.SCU: ((0, None), (0, (True, False)), (0, (False, False)), (0, (True, False))),
     Role.SCP: (RESULT_REFUSED, (0, (False, True)), (0, (False, True)), (0, (False, False))),
@@ -87,7 +87,7 @@ def test_role_and_extended_negotiation_of_the_first_source_that_has_them() -> No
 
 @pytest.mark.parametrize("asked", [None, b"\1\2"])
 def test_extended_negotiation_is_answered_for_what_is_accepted(asked: bytes | None) -> None:
-    """Also where the peer sent no such item, as the original does."""
+    """Also if the peer sent no such item, as in DCMTK."""
     ours = [SupportedContext(CT, (EXPLICIT_LE,), None, b"ct"), SupportedContext(MR, (EXPLICIT_LE,), None, b"mr")]
     proposed = [
         ProposedContext(1, CT, (EXPLICIT_LE,), None, asked),
@@ -136,11 +136,11 @@ def test_user_identity_response() -> None:
     assert pdus.user_items(acceptor.data_to_send()[6:])[-1] == (0x59, b"\0\0")
 
 
-def test_a_message_behind_the_request_is_served_after_the_decision() -> None:
+def test_a_message_after_the_request_is_served_after_the_decision() -> None:
     assert pdus.statuses(established(pdus.echo() + pdus.store()).answers) == [(1, 0x8030, 7, 0), (3, 0x8001, 7, 0)]
 
 
-def test_request_that_somebody_else_has_read() -> None:
+def test_request_that_the_caller_has_read() -> None:
     acceptor = make()
     acceptor.receive_request(pdus.request())
     event = acceptor.next_event()
@@ -152,7 +152,7 @@ def test_request_that_somebody_else_has_read() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\1\0", pdus.request()[:-1], pdus.request() + b"\0", pdus.echo(), bytes(80)])
-def test_request_that_is_none(data: bytes) -> None:
+def test_invalid_request(data: bytes) -> None:
     acceptor = make()
     acceptor.receive_request(data)
     assert isinstance(acceptor.next_event(), events.Failed)
@@ -190,15 +190,15 @@ def test_header_that_is_refused(header: str) -> None:
         (8, "^Unrecognized PDU type: 08$"),
     ],
 )
-def test_what_comes_instead_of_a_request_is_named(kind: int, text: str) -> None:
-    """An A-ABORT is told from the others, for it is not answered (PS3.8 action AA-2)."""
+def test_another_pdu_instead_of_a_request_is_named(kind: int, text: str) -> None:
+    """An A-ABORT has its own error class, because it is not answered (PS3.8 action AA-2)."""
     with pytest.raises(RemoteProtocolError, match=text) as caught:
         check_request_header(bytes((kind, 0, 0, 0, 0, 4)))
     assert isinstance(caught.value, PeerAborted) is (kind == 7)
 
 
-def test_answer_does_not_outgrow_its_item_by_what_a_peer_proposes() -> None:
-    """Roles are answered with the peer's own UIDs: these fill its user information to the last three bytes."""
+def test_no_proposal_makes_an_answer_too_long_for_its_item() -> None:
+    """Roles are answered with the peer's UIDs: these fill its user information to the last three bytes."""
     uids = [f"{number:03}." + "1" * 504 for number in range(127)]
     run = Run(supported=[SupportedContext(uid, None) for uid in uids])
     contexts = [context(number, uid, IMPLICIT_LE) for number, uid in enumerate(uids)]
@@ -207,7 +207,7 @@ def test_answer_does_not_outgrow_its_item_by_what_a_peer_proposes() -> None:
 
 
 @pytest.mark.parametrize("length", [65536, 1 << 20])
-def test_answer_of_ours_that_is_too_long_is_our_mistake(length: int) -> None:
+def test_an_answer_that_is_too_long_is_a_local_error(length: int) -> None:
     acceptor = make()
     acceptor.receive_request(pdus.request())
     acceptor.next_event()
@@ -223,7 +223,7 @@ def test_answer_of_ours_that_is_too_long_is_our_mistake(length: int) -> None:
 
 
 @pytest.mark.parametrize(("length", "answered"), [(128, True), (129, False)])
-def test_roles_of_endless_uids_are_not_answered(length: int, answered: bool) -> None:
+def test_roles_of_overlong_uids_are_not_answered(length: int, answered: bool) -> None:
     uid = "1." + "1" * (length - 2)
     run = Run(supported=[SupportedContext(uid, (IMPLICIT_LE,), Role.BOTH)])
     run.feed(pdus.request([context(1, uid, IMPLICIT_LE)], [pdus.max_length(0), item(0x54, counted(uid), b"\1\1")]))
@@ -231,7 +231,7 @@ def test_roles_of_endless_uids_are_not_answered(length: int, answered: bool) -> 
 
 
 def test_the_answers_fixed_fields() -> None:
-    """Version, both titles as they came, the application context (PS3.8 table 9-17)."""
+    """Version, both titles as received, the application context (PS3.8 table 9-17)."""
     accept = established().sent[6:]
     assert accept[:74] == b"\0\1\0\0" + b"ANY".ljust(16) + b"RAWSCU".ljust(16) + bytes(32) + pdus.hexa(
         "10 00 0015 312e"

@@ -1,4 +1,4 @@
-"""Responses: what they say, how they are cut, and that others can read them."""
+"""Responses: their contents, their fragments, and that other implementations can read them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.uids import CT, VERIFICATION
 
 
 def primitive(message: DIMSEMessage, stream: bytes) -> Any:
-    """What pynetdicom makes of P-DATA-TF PDUs."""
+    """The messages that pynetdicom reads from P-DATA-TF PDUs."""
     for kind, body in pdus.read_pdus(stream):
         assert kind == pdus.P_DATA
         p_data = P_DATA_TF()

@@ -1,4 +1,4 @@
-"""Every cell of PS3.8 table 9-10 that an acceptor can meet: what is sent, what is told, next state, ARTIM."""
+"""Every cell of PS3.8 table 9-10 that an acceptor can reach: bytes sent, event, next state, ARTIM."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def in_state(number: int) -> Acceptor:
     if number > 3:
         acceptor.accept(ANSWER)
     if number == 8:
-        # The core answers a release in the same breath, so nothing is ever met here; the cells hold all the same
+        # The acceptor answers a release at once, so no PDU arrives in this state; the cells hold nevertheless
         acceptor.state = State.STA8
     if number == 13:
         put(acceptor, pdus.release_rq())
@@ -79,7 +79,7 @@ EFFECTS: dict[str, tuple[int | None, bool | None, str, str | None]] = {
     "AR-5": (1, False, "", None),
     "AR-7": (None, None, "04", None),
     "AA-1": (13, True, "07 00 00000004 0000 00 00", "Failed"),
-    # our own giving up is the service provider's, reliably told apart from a user's
+    # our abort has the service provider as its source, which distinguishes it from a user's
     "AA-1u": (13, True, "07 00 00000004 0000 02 00", None),
     "AA-2": (1, False, "", None),
     "AA-3": (1, None, "", "Aborted"),
@@ -136,7 +136,7 @@ def test_artim_runs_while_waiting_for_a_request_or_the_end_only() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", bytes(5), b"\4" + bytes(5), pdus.echo(), bytes(1000)])
-def test_nothing_is_said_or_done_after_the_end(data: bytes) -> None:
+def test_nothing_is_sent_or_done_after_the_end(data: bytes) -> None:
     acceptor = in_state(6)
     put(acceptor, pdus.abort(0, 0))
     acceptor.next_event()

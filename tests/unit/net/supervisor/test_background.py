@@ -1,4 +1,4 @@
-"""The `background` hook: its child by the supervisor's clock and as a process; each worker's own connection."""
+"""The `background` hook: its child with a simulated clock and as a process; one database connection a worker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dcmrecv_core.testing import Receiver, StartReceiver, sample_dataset, until
 
 pytest_plugins = ["dcmrecv_core.testing"]
 
-# A test runner that has threads of its own forks as well as we do, as long as the copy stays in our code
+# The test runner may have threads; forking is safe as long as the child runs our code only
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 IMPORT = "import os, sqlite3, time\nfrom dcmrecv_core import hookimpl\n"
@@ -46,18 +46,18 @@ class Driver:
         self.background.tick(self.now)
 
     def until_one_ends(self) -> None:
-        """One child comes to its end, and the supervisor hears of it."""
+        """Wait until one child has ended and was reaped."""
         running = len(self.background)
 
         def one_less() -> bool:
-            for pid, code in child.ended():
-                self.background.ended(pid, code, self.now)
+            for pid, code in child.reap_ended():
+                self.background.child_ended(pid, code, self.now)
             return len(self.background) < running
 
         until(one_less, "the end of a child")
 
     def until_ended(self) -> None:
-        """All that run do so."""
+        """Wait until all children have ended."""
         while len(self.background):
             self.until_one_ends()
 
@@ -92,7 +92,7 @@ def obeys(plugin: str) -> int:
 
 
 @pytest.mark.parametrize("code", [1, TERMINATED])
-def test_what_fails_is_started_again_after_longer_and_longer_pauses(drive: Drive, code: int) -> None:
+def test_a_child_that_fails_is_started_again_after_growing_pauses(drive: Drive, code: int) -> None:
     driver = drive(lambda plugin: code)
     driver.tick()
     pause = FIRST_PAUSE
@@ -105,7 +105,7 @@ def test_what_fails_is_started_again_after_longer_and_longer_pauses(drive: Drive
         pause *= 2
 
 
-def test_after_a_time_of_work_the_pause_is_short_again(drive: Drive) -> None:
+def test_after_stable_work_the_pause_is_short_again(drive: Drive) -> None:
     driver = drive(lambda plugin: 1)
     for _ in range(10):
         driver.tick(LONGEST_PAUSE)
@@ -117,7 +117,7 @@ def test_after_a_time_of_work_the_pause_is_short_again(drive: Drive) -> None:
     assert len(driver.background) == 1
 
 
-def test_what_returns_is_done(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hook_that_returns_is_not_started_again(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     driver = drive(lambda plugin: DONE)
     driver.tick()
@@ -151,14 +151,14 @@ def test_stop_starts_nothing_again(drive: Drive, caplog: pytest.LogCaptureFixtur
 
 
 def test_new_settings_start_all_again_at_once(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
-    """What runs is told to end, what has failed waits no longer, what is done begins anew."""
+    """Running children are told to end; failed ones wait no longer; finished ones start again."""
     codes = {"fails": 1, "done": DONE}
     driver = drive(lambda plugin: codes[plugin] if plugin in codes else obeys(plugin), "runs", *codes)
     driver.tick()
     while len(driver.background) > 1:
         driver.until_one_ends()
     caplog.clear()
-    driver.background.renew(driver.now)
+    driver.background.restart_all(driver.now)
     driver.tick()
     assert len(driver.background) == 3
     driver.until_ended()
@@ -167,10 +167,10 @@ def test_new_settings_start_all_again_at_once(drive: Drive, caplog: pytest.LogCa
     assert len(driver.background) == 1, "the successor of the one that ran"
 
 
-def test_who_makes_no_room_for_a_successor_is_killed(drive: Drive) -> None:
+def test_a_child_that_does_not_end_for_its_successor_is_killed(drive: Drive) -> None:
     driver = drive(waits)
     driver.tick()
-    driver.background.renew(driver.now)
+    driver.background.restart_all(driver.now)
     driver.tick(GRACE - 0.1)
     [pid] = [child.pid for child in driver.background._children]
     driver.tick(0.2)
@@ -239,7 +239,7 @@ def background(settings):
 """
 
 
-def test_sigterm_lets_finally_work(start_receiver: StartReceiver, tmp_path: Path) -> None:
+def test_sigterm_runs_finally_blocks(start_receiver: StartReceiver, tmp_path: Path) -> None:
     receiver = start(start_receiver, tmp_path, WORKS)
     [pid] = until(lambda: lines(tmp_path / "pids"), "background works")
     assert receiver.send(sample_dataset()) == [0]
@@ -259,7 +259,7 @@ def test_ctrl_c_reaches_the_supervisor_alone(start_receiver: StartReceiver, tmp_
     assert "E:" not in receiver.log
 
 
-def test_killed_is_started_again(start_receiver: StartReceiver, tmp_path: Path) -> None:
+def test_a_killed_child_is_started_again(start_receiver: StartReceiver, tmp_path: Path) -> None:
     receiver = start(start_receiver, tmp_path, WORKS)
     [first] = until(lambda: lines(tmp_path / "pids"), "background works")
     os.kill(int(first), signal.SIGKILL)
@@ -280,7 +280,7 @@ def test_what_it_raises_is_logged_with_plugin_and_traceback(
     assert receiver.send(sample_dataset()) == [0]
 
 
-def test_one_that_does_not_end_is_killed(start_receiver: StartReceiver, tmp_path: Path) -> None:
+def test_a_child_that_does_not_end_is_killed(start_receiver: StartReceiver, tmp_path: Path) -> None:
     source = """
 @hookimpl
 def background(settings):
@@ -296,7 +296,7 @@ def background(settings):
     begin = time.monotonic()
     assert receiver.stop() == 0
     assert 7 < time.monotonic() - begin < 12
-    assert "did not end within the grace" in receiver.log
+    assert "still running after the grace period" in receiver.log
 
 
 def test_it_does_not_outlive_the_supervisor(start_receiver: StartReceiver, tmp_path: Path) -> None:
@@ -307,20 +307,20 @@ def test_it_does_not_outlive_the_supervisor(start_receiver: StartReceiver, tmp_p
     assert lines(tmp_path / "cleaned") == [pid]
 
 
-def test_a_reload_starts_it_anew(start_receiver: StartReceiver, tmp_path: Path) -> None:
+def test_a_reload_starts_it_again(start_receiver: StartReceiver, tmp_path: Path) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text('log_level = "info"\n')
     receiver = start(start_receiver, tmp_path, WORKS, "--settings", settings)
     [first] = until(lambda: lines(tmp_path / "pids"), "background works")
     settings.write_text("fsync = false\n")
     receiver.process.send_signal(signal.SIGHUP)
-    until(lambda: lines(tmp_path / "pids")[1:], "it works anew")
+    until(lambda: lines(tmp_path / "pids")[1:], "it works again")
     assert lines(tmp_path / "cleaned") == [first]
     assert "E:" not in receiver.log
 
 
-def test_it_holds_nothing_of_the_supervisor(start_receiver: StartReceiver, tmp_path: Path) -> None:
-    """Else the port stayed taken, and peers' connections open, while a child cleans up."""
+def test_it_holds_no_socket_of_the_supervisor(start_receiver: StartReceiver, tmp_path: Path) -> None:
+    """Otherwise the port and peers' connections would stay open while a child cleans up."""
     receiver = start(start_receiver, tmp_path, WORKS)
     [pid] = until(lambda: lines(tmp_path / "pids"), "background works")
     targets = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]

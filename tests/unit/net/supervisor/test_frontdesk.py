@@ -1,4 +1,4 @@
-"""The front desk: requests handed on exactly when complete, everybody else shown out in time."""
+"""The front desk: requests are passed on exactly when complete, all other connections end in time."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Desk:
                 key.data(key.fileobj, self.now)
         return self.desk.tick(self.now)
 
-    def visit(self, said: bytes = b"", address: str = "10.0.0.1") -> socket.socket:
+    def connect(self, said: bytes = b"", address: str = "10.0.0.1") -> socket.socket:
         ours, peer = socket.socketpair()
         peer.settimeout(5)
         self.peers.append(peer)
         if said:
             peer.sendall(said)
-        self.desk.welcome(ours, address, 4242, self.now)
+        self.desk.add_connection(ours, address, 4242, self.now)
         return peer
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ def desk() -> Iterator[Desk]:
 
 
 def is_closed(peer: socket.socket) -> bool:
-    """Whether the desk has closed the connection; what it said before does not count."""
+    """Whether the desk has closed the connection; bytes that it sent before do not count."""
     peer.setblocking(False)
     try:
         while peer.recv(4096):
@@ -77,12 +77,12 @@ def is_closed(peer: socket.socket) -> bool:
     except BlockingIOError:
         return False
     except ConnectionResetError:
-        pass  # it had said what nobody read
+        pass  # the desk had not read all of its data
     return True
 
 
-def test_a_request_is_handed_on_when_its_last_byte_is_there_and_not_a_byte_more_is_read(desk: Desk) -> None:
-    peer = desk.visit()
+def test_a_request_is_passed_on_with_its_last_byte_and_not_a_byte_more_is_read(desk: Desk) -> None:
+    peer = desk.connect()
     for byte in REQUEST[:-1]:
         peer.sendall(bytes([byte]))
         desk.turn()
@@ -92,18 +92,18 @@ def test_a_request_is_handed_on_when_its_last_byte_is_there_and_not_a_byte_more_
     [handover] = desk.admitted
     assert (handover.request, handover.address, handover.port) == (REQUEST, "10.0.0.1", 4242)
     assert handover.sock.recv(100) == b"tail"
-    assert desk.turn() is None, "somebody is still at the desk"
+    assert desk.turn() is None, "a connection is still at the desk"
 
 
 @pytest.mark.parametrize("tail", [b"", pdu(P_DATA, bytes(10))], ids=["alone", "with-data"])
-def test_a_request_that_is_there_already_needs_no_turn(desk: Desk, tail: bytes) -> None:
-    desk.visit(REQUEST + tail)
+def test_a_request_that_has_arrived_needs_no_turn(desk: Desk, tail: bytes) -> None:
+    desk.connect(REQUEST + tail)
     assert [handover.request for handover in desk.admitted] == [REQUEST]
 
 
 def test_the_largest_request_is_put_together(desk: Desk) -> None:
     request = struct.pack(">BxI", 1, 1 << 20) + bytes(range(256)) * 4096
-    peer = desk.visit()
+    peer = desk.connect()
     peer.setblocking(False)
     left = memoryview(request)
     while left:
@@ -116,9 +116,9 @@ def test_the_largest_request_is_put_together(desk: Desk) -> None:
 
 
 def test_long_requests_that_stay_incomplete_do_not_pile_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frontdesk, "MAX_BYTES", 100_000)
-    honest = desk.visit(REQUEST[:-1])
-    long = [desk.visit(struct.pack(">BxI", 1, 1 << 20) + bytes(size)) for size in (40_000, 50_000, 30_000)]
+    monkeypatch.setattr(frontdesk, "MAX_PENDING_BYTES", 100_000)
+    honest = desk.connect(REQUEST[:-1])
+    long = [desk.connect(struct.pack(">BxI", 1, 1 << 20) + bytes(size)) for size in (40_000, 50_000, 30_000)]
     assert [is_closed(peer) for peer in (honest, *long)] == [False, False, True, False]
     long[0].sendall(bytes(40_000))
     desk.turn()
@@ -130,7 +130,7 @@ def test_long_requests_that_stay_incomplete_do_not_pile_up(desk: Desk, monkeypat
 
 @pytest.mark.parametrize("said", [b"", REQUEST[:3], REQUEST[:-1]], ids=["nothing", "half-a-header", "most"])
 def test_the_deadline_is_for_the_whole_request(desk: Desk, said: bytes) -> None:
-    peer = desk.visit()
+    peer = desk.connect()
     for byte in said:
         peer.sendall(bytes([byte]))
         assert desk.turn(SECONDS / 300) is not None
@@ -143,7 +143,7 @@ def test_the_deadline_is_for_the_whole_request(desk: Desk, said: bytes) -> None:
 
 
 def test_an_abort_is_not_answered(desk: Desk) -> None:
-    peer = desk.visit(ABORTED)
+    peer = desk.connect(ABORTED)
     assert peer.recv(100) == b"", "the sending side is shut down"
     assert desk.admitted == []
 
@@ -163,25 +163,25 @@ def test_an_abort_is_not_answered(desk: Desk) -> None:
 @pytest.mark.parametrize("dribbled", [False, True])
 def test_anything_but_a_request_is_answered_with_an_abort(desk: Desk, said: bytes, dribbled: bool) -> None:
     if dribbled:
-        peer = desk.visit()
+        peer = desk.connect()
         for byte in said[:6]:
             peer.sendall(bytes([byte]))
             desk.turn()
     else:
-        peer = desk.visit(said)
+        peer = desk.connect(said)
     assert peer.recv(100) == ABORTED
     assert peer.recv(100) == b"", "the sending side is shut down"
-    peer.sendall(b"still talking")  # it may, until it is shown out
+    peer.sendall(b"still talking")  # it may, until the connection is closed
     assert desk.turn(LINGER - 0.01) == pytest.approx(0.01)
     assert desk.turn(0.02) is None
     with pytest.raises(BrokenPipeError):
         peer.sendall(b"too late")
 
 
-def test_who_closes_after_the_abort_is_forgotten_at_once(desk: Desk) -> None:
-    peer = desk.visit(b"GET / HTTP/1.1\r\n\r\n")
+def test_a_peer_that_closes_after_the_abort_is_dropped_at_once(desk: Desk) -> None:
+    peer = desk.connect(b"GET / HTTP/1.1\r\n\r\n")
     peer.close()
-    desk.turn()  # the rest of what it said
+    desk.turn()  # reads the rest of its data
     assert desk.turn() is None
 
 
@@ -191,59 +191,63 @@ def test_declared_lengths_cost_no_memory(desk: Desk) -> None:
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         for number in range(20):
-            desk.visit(struct.pack(">BxI", 1, 1 << 20) + b"x", f"10.0.0.{number}")
+            desk.connect(struct.pack(">BxI", 1, 1 << 20) + b"x", f"10.0.0.{number}")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak - before < 1 << 20
 
 
-def test_one_address_may_have_so_many_and_its_oldest_goes_first(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frontdesk, "MAX_VISITORS_PER_PEER", 3)
-    other = desk.visit(address="10.0.0.2")
-    peers = [desk.visit() for _ in range(5)]
+def test_the_oldest_connection_of_an_address_is_dropped_at_its_limit(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frontdesk, "MAX_PENDING_PER_PEER", 3)
+    other = desk.connect(address="10.0.0.2")
+    peers = [desk.connect() for _ in range(5)]
     assert [is_closed(peer) for peer in peers] == [True, True, False, False, False]
     assert not is_closed(other)
 
 
-def test_all_together_may_be_so_many_and_the_oldest_goes_first(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frontdesk, "MAX_VISITORS", 3)
-    peers = [desk.visit(address=f"10.0.0.{number}") for number in range(5)]
+def test_the_oldest_connection_is_dropped_at_the_limit(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontdesk, "MAX_PENDING", 3)
+    peers = [desk.connect(address=f"10.0.0.{number}") for number in range(5)]
     assert [is_closed(peer) for peer in peers] == [True, True, False, False, False]
     peers[3].sendall(REQUEST)
     desk.turn()
     assert [handover.address for handover in desk.admitted] == ["10.0.0.3"]
-    peers.append(desk.visit())
-    assert [is_closed(peer) for peer in peers[2:]] == [False, False, False, False], "who was admitted left room"
+    peers.append(desk.connect())
+    assert [is_closed(peer) for peer in peers[2:]] == [False, False, False, False], (
+        "an admitted connection does not count"
+    )
 
 
-def test_who_leaves_without_a_word_is_forgotten(desk: Desk) -> None:
-    desk.visit().close()
-    desk.visit(REQUEST[:20]).close()
+def test_a_peer_that_closes_without_a_request_is_dropped(desk: Desk) -> None:
+    desk.connect().close()
+    desk.connect(REQUEST[:20]).close()
     desk.turn()
     assert desk.turn() is None
     assert desk.admitted == []
 
 
-@pytest.mark.parametrize(("hides_names", "shown"), [(False, "localhost"), (True, "127.0.0.1")])
-def test_who_leaves_without_a_word_is_called_by_name(
-    desk: Desk, caplog: pytest.LogCaptureFixture, hides_names: bool, shown: str
+@pytest.mark.parametrize(("disable_host_lookup", "shown"), [(False, "localhost"), (True, "127.0.0.1")])
+def test_a_peer_that_closes_without_a_request_is_logged_by_name(
+    desk: Desk, caplog: pytest.LogCaptureFixture, disable_host_lookup: bool, shown: str
 ) -> None:
-    """As the original calls a health check; only this host's name is known without asking, and nobody waits here."""
+    """As DCMTK logs a health check; the front desk never waits for a lookup, so it names only this host."""
     caplog.set_level(logging.INFO, "dcmrecv")
-    desk.desk.hides_names = hides_names
-    desk.visit(address="127.0.0.1").close()
-    desk.visit(address="192.0.2.1").close()
+    desk.desk.disable_host_lookup = disable_host_lookup
+    desk.connect(address="127.0.0.1").close()
+    desk.connect(address="192.0.2.1").close()
     desk.turn()
     desk.turn()
     received = [message for message in caplog.messages if message.startswith("Association Received")]
     assert received == [f"Association Received {shown}:  -> ", "Association Received 192.0.2.1:  -> "]
 
 
-def test_close_drops_everybody_and_the_listeners() -> None:
+def test_close_drops_all_connections_and_the_listeners() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     desk = Desk(listener)
-    peers = [desk.visit(), desk.visit(REQUEST[:10]), desk.visit(b"GET / HTTP/1.1\r\n\r\n")]
+    peers = [desk.connect(), desk.connect(REQUEST[:10]), desk.connect(b"GET / HTTP/1.1\r\n\r\n")]
     desk.desk.close()
     assert listener.fileno() == -1
     assert all(is_closed(peer) for peer in peers)
@@ -279,14 +283,14 @@ def connect(listener: socket.socket) -> socket.socket:
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM, errno.ENETDOWN])
 def test_accepting_pauses_without_spinning_when_the_system_refuses(listener: Listener, number: int) -> None:
     desk = Desk(listener)
-    visitor = desk.visit()
+    earlier = desk.connect()
     listener.error = number
     with connect(listener) as peer:
         desk.turn()
         assert desk.selector.select(0) == [], "the loop would spin"
-        visitor.sendall(REQUEST)
+        earlier.sendall(REQUEST)
         desk.turn(ACCEPT_PAUSE / 2)
-        assert len(desk.admitted) == 1, "those who are inside are served"
+        assert len(desk.admitted) == 1, "accepted connections are served"
         listener.error = None
         peer.sendall(REQUEST)
         desk.turn(ACCEPT_PAUSE / 2)
@@ -306,8 +310,8 @@ def test_accepted_connections_know_their_peer(listener: Listener) -> None:
     desk.close()
 
 
-@pytest.mark.parametrize("said", [b"", REQUEST[:10], b"GET / HTTP/1.1\r\n\r\n"], ids=["silent", "half", "leaving"])
-def test_a_reset_ends_the_visit(listener: Listener, said: bytes) -> None:
+@pytest.mark.parametrize("said", [b"", REQUEST[:10], b"GET / HTTP/1.1\r\n\r\n"], ids=["silent", "half", "closing"])
+def test_a_reset_drops_the_connection(listener: Listener, said: bytes) -> None:
     desk = Desk(listener)
     with connect(listener) as peer:
         desk.turn()
@@ -320,15 +324,15 @@ def test_a_reset_ends_the_visit(listener: Listener, said: bytes) -> None:
 
 
 def test_a_last_answer_to_a_peer_that_is_gone(desk: Desk) -> None:
-    desk.visit(REQUEST).close()
-    desk.desk.say_goodbye(desk.admitted.pop(), desk.now, b"answer")
+    desk.connect(REQUEST).close()
+    desk.desk.refuse(desk.admitted.pop(), desk.now, b"answer")
     desk.turn()
     assert desk.turn() is None
 
 
 def test_a_last_answer_is_readable(desk: Desk) -> None:
-    peer = desk.visit(REQUEST)
-    desk.desk.say_goodbye(desk.admitted.pop(), desk.now, b"answer")
+    peer = desk.connect(REQUEST)
+    desk.desk.refuse(desk.admitted.pop(), desk.now, b"answer")
     assert peer.recv(100) == b"answer"
     assert peer.recv(100) == b""
     peer.close()

@@ -1,4 +1,4 @@
-"""The front desk with TLS: a ClientHello is waited for, never read."""
+"""The front desk with TLS: it waits for a ClientHello and does not read it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELLO = struct.pack(">BHH", 22, 0x0301, 100) + bytes(100)
 
 
 class Desk:
-    """A front desk with TLS and a real connection: SO_RCVLOWAT is TCP's."""
+    """A front desk with TLS and a real TCP connection, because of SO_RCVLOWAT."""
 
     def __init__(self) -> None:
         self.admitted: list[Handover] = []
@@ -26,10 +26,10 @@ class Desk:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.peer = socket.create_connection(listener.getsockname(), timeout=5)
             ours, (address, port) = listener.accept()
-        self.desk.welcome(ours, address, port, 1000.0)
+        self.desk.add_connection(ours, address, port, 1000.0)
 
     def turn(self) -> int:
-        """Handle what is ready within a moment; how many events there were."""
+        """Handle what is ready soon; returns the number of events."""
         ready = self.selector.select(0.05)
         for key, _ in ready:
             key.data(key.fileobj, 1000.0)
@@ -50,7 +50,7 @@ def desk() -> Iterator[Desk]:
         handover.sock.close()
 
 
-def test_a_slow_client_hello_wakes_nobody_and_is_left_to_the_worker(desk: Desk) -> None:
+def test_a_slow_client_hello_does_not_wake_the_loop_and_is_left_to_the_worker(desk: Desk) -> None:
     for byte in HELLO[:4]:
         desk.say(bytes([byte]))
         assert desk.turn() == 0
@@ -67,13 +67,13 @@ def test_a_whole_client_hello_is_admitted_unread(desk: Desk) -> None:
     while not desk.admitted:
         assert desk.turn() == 1
     [handover] = desk.admitted
-    assert (handover.request, handover.secure_until) == (b"", 1030.0)
+    assert (handover.request, handover.tls_deadline) == (b"", 1030.0)
     assert handover.sock.recv(1000) == HELLO
     assert handover.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16", HELLO[:-1]])
-def test_who_leaves_is_forgotten(desk: Desk, said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_peer_that_closes_is_dropped(desk: Desk, said: bytes, caplog: pytest.LogCaptureFixture) -> None:
     desk.say(said)
     desk.turn()
     desk.peer.close()

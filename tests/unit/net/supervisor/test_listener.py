@@ -1,4 +1,4 @@
-"""Listening sockets, our own and inherited ones."""
+"""Listening sockets, bound here and inherited."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def inherit(monkeypatch: pytest.MonkeyPatch, fd: int) -> None:
     monkeypatch.setattr("dcmrecv_core.net.supervisor.listener._FIRST_FD", fd)
 
 
-def test_an_inherited_socket_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inherited_socket_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     passed = socket.create_server(("127.0.0.1", 0))
     address = passed.getsockname()
     passed.set_inheritable(True)
@@ -108,7 +108,7 @@ def test_an_inherited_socket_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert inherited_count() == 0, "plugins' children must not take it again"
 
 
-def test_an_inherited_descriptor_that_does_not_serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_inherited_descriptor_that_is_unusable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file, socket.socket(socket.AF_UNIX) as local, socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         for fd in (file.fileno(), os.dup(local.fileno()), os.dup(bound.fileno())):
@@ -117,10 +117,10 @@ def test_an_inherited_descriptor_that_does_not_serve(monkeypatch: pytest.MonkeyP
                 open_listeners(Settings())
 
 
-def test_a_port_beside_inherited_sockets_is_not_ignored_without_a_word(
+def test_a_port_beside_inherited_sockets_is_ignored_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     inherit(monkeypatch, socket.create_server(("127.0.0.1", 0)).detach())
     [listener] = open_listeners(Settings(port=11112))
     listener.close()
-    assert caplog.messages == ["port 11112 is not listened on: the sockets that were handed over take its place"]
+    assert caplog.messages == ["ignoring port 11112: using the sockets passed in"]

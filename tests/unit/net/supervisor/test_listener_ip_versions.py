@@ -1,4 +1,4 @@
-"""IPv4, IPv6 or both: which peers get through, and what their addresses look like."""
+"""IPv4, IPv6 or both: which peers can connect, and how their addresses are shown."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reaches(address: str, port: int) -> bool:
     ],
     ids=["-i4", "-i6", "-i0", "v4", "v6", "all-v6", "all-i0", "v4-i0", "name"],
 )
-def test_who_gets_through(settings: Settings, reachable: list[bool]) -> None:
+def test_which_peers_can_connect(settings: Settings, reachable: list[bool]) -> None:
     [listener] = open_listeners(settings)
     with listener:
         port = listener.getsockname()[1]
@@ -63,7 +63,7 @@ def test_an_address_of_the_other_version() -> None:
         ("fe80::ffff:1%eth0.5", "fe80::ffff:1%eth0.5"),
     ],
 )
-def test_mapped_addresses_are_shown_as_they_are_known(address: str, plain: str) -> None:
+def test_mapped_addresses_are_shown_as_ipv4(address: str, plain: str) -> None:
     assert plain_address(address) == plain
 
 

@@ -14,7 +14,7 @@ from dcmrecv_core.net.supervisor.notify import Notifier
 
 @pytest.fixture
 def systemd(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """What $NOTIFY_SOCKET leads to."""
+    """The socket that $NOTIFY_SOCKET names."""
     for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
         monkeypatch.delenv(name, raising=False)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -56,4 +56,4 @@ def test_watchdog_when_asked(
         monkeypatch.setenv(name, value)
     notifier = Notifier()
     assert notifier.watchdog_seconds == seconds
-    notifier.alive()  # nobody listens there: nothing happens
+    notifier.alive()  # without a listener nothing happens

@@ -1,4 +1,4 @@
-"""One owner of a state directory: the first supervisor that locks it, until neither it nor a child of it is left."""
+"""A state directory has one owner: the first supervisor that locks it, until it and all its children have ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dcmrecv_core.net.supervisor.ownership import StateDirectory
 from dcmrecv_core.settings.settings import Settings
 from support.plugins import hooks, load
 
-# A test runner that has threads of its own forks as well as we do, as long as the copy stays in our code
+# The test runner may have threads; forking is safe as long as the child runs our code only
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 Take = Callable[..., StateDirectory]
@@ -36,8 +36,8 @@ def settings(tmp_path: Path) -> Settings:
 def take(settings: Settings) -> Iterator[Take]:
     taken: list[StateDirectory] = []
 
-    def start(chosen: Settings = settings, patience: float = 0.0) -> StateDirectory:
-        taken.append(StateDirectory.take(chosen, patience))
+    def start(chosen: Settings = settings, timeout: float = 0.0) -> StateDirectory:
+        taken.append(StateDirectory.take(chosen, timeout))
         return taken[-1]
 
     yield start
@@ -47,7 +47,7 @@ def take(settings: Settings) -> Iterator[Take]:
 
 @pytest.fixture
 def forked() -> Iterator[Callable[[Callable[[], None]], int]]:
-    """Forks a child that does something, says so, and then waits until it is killed."""
+    """Forks a child that calls a function, reports that, and waits until it is killed."""
     pids: list[int] = []
 
     def fork(does: Callable[[], None]) -> int:
@@ -79,7 +79,7 @@ def test_the_first_receiver_gets_it(take: Take, settings: Settings, tmp_path: Pa
     assert text.startswith(f"host {os.uname().nodename}, process {os.getpid()}, port 11112, since 20")
 
 
-def test_another_one_does_not(take: Take, settings: Settings) -> None:
+def test_another_receiver_does_not(take: Take, settings: Settings) -> None:
     take()
     second = take()
     assert second.lock is None
@@ -90,14 +90,14 @@ def test_another_one_does_not(take: Take, settings: Settings) -> None:
         _ = applied.state_directory
 
 
-def test_with_another_state_directory_it_does(take: Take, settings: Settings, tmp_path: Path) -> None:
+def test_with_its_own_state_directory_it_does(take: Take, settings: Settings, tmp_path: Path) -> None:
     take()
     other = Settings(output_directory=str(tmp_path), state_dir=str(tmp_path / "a" / "b"))
     assert take(other).lock is not None
     assert (tmp_path / "a" / "b" / "owner.lock").exists()
 
 
-def test_what_the_second_has_to_do_without(take: Take, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_second_receiver_warns(take: Take, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     first, second = take(), take()
     first.check(first.apply(settings), load(hooks(background=lambda settings: None)))
     assert caplog.messages == []
@@ -107,7 +107,7 @@ def test_what_the_second_has_to_do_without(take: Take, settings: Settings, caplo
     assert "--state-dir" in warning
 
 
-def test_who_works_in_it_is_refused(take: Take, settings: Settings) -> None:
+def test_a_plugin_that_needs_it_is_refused(take: Take, settings: Settings) -> None:
     take()
     second = take()
     plugins = load(hooks(background=lambda settings: None))
@@ -123,7 +123,7 @@ def test_a_clean_end_leaves_nothing(take: Take, settings: Settings, tmp_path: Pa
     assert take().lock is not None
 
 
-def test_what_others_keep_in_it_stays(take: Take, tmp_path: Path) -> None:
+def test_files_of_others_in_it_stay(take: Take, tmp_path: Path) -> None:
     state = take()
     (tmp_path / ".dcmrecv" / "index.sqlite").touch()
     state.release()
@@ -145,14 +145,14 @@ def test_a_disk_that_hangs_at_the_end(take: Take, monkeypatch: pytest.MonkeyPatc
         signal.pause()
         return 0
 
-    monkeypatch.setattr(ownership, "_remove", hang)
+    monkeypatch.setattr(ownership, "_remove_files", hang)
     monkeypatch.setattr(ownership, "END_SECONDS", 0.1)
     begun = time.monotonic()
     state.release()
     assert time.monotonic() - begun < 5
 
 
-def test_without_a_process_for_it_the_files_stay(take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_fork_the_files_stay(take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(main: object) -> int:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
@@ -166,11 +166,11 @@ def test_without_a_process_for_it_the_files_stay(take: Take, tmp_path: Path, mon
 # Children
 
 
-def test_a_child_of_a_killed_receiver_is_waited_for(
+def test_the_start_waits_for_a_child_of_a_killed_receiver(
     take: Take, forked: Callable[[Callable[[], None]], int], caplog: pytest.LogCaptureFixture
 ) -> None:
     state = take()
-    child = forked(state.abandon)
+    child = forked(state.close_in_child)
     assert state.lock is not None
     os.close(state.lock.owner)  # as by the end of the supervisor
     os.close(state.lock.processes)
@@ -179,23 +179,23 @@ def test_a_child_of_a_killed_receiver_is_waited_for(
     assert second.owner == "its main process is gone, others of it still run"
     killer = threading.Timer(0.2, os.kill, (child, signal.SIGKILL))
     killer.start()
-    third = take(patience=10.0)
+    third = take(timeout=10.0)
     killer.join()
     assert third.lock is not None
     assert "waiting for processes of a receiver that was killed" in caplog.text
 
 
-def test_an_owner_that_lives_is_not_waited_for(take: Take, forked: Callable[[Callable[[], None]], int]) -> None:
+def test_the_start_does_not_wait_for_a_living_owner(take: Take, forked: Callable[[Callable[[], None]], int]) -> None:
     state = take()
-    forked(state.abandon)
+    forked(state.close_in_child)
     begun = time.monotonic()
-    assert take(patience=30.0).lock is None
+    assert take(timeout=30.0).lock is None
     assert time.monotonic() - begun < 5
 
 
 def test_children_do_not_keep_the_owners_lock(take: Take, forked: Callable[[Callable[[], None]], int]) -> None:
     state = take()
-    forked(state.abandon)
+    forked(state.close_in_child)
     assert state.lock is not None
     os.close(state.lock.owner)
     os.close(state.lock.processes)
@@ -203,20 +203,18 @@ def test_children_do_not_keep_the_owners_lock(take: Take, forked: Callable[[Call
     assert "its main process is gone" in take().owner
 
 
-def test_files_stay_while_there_are_children(
-    take: Take, forked: Callable[[Callable[[], None]], int], tmp_path: Path
-) -> None:
+def test_files_stay_while_children_run(take: Take, forked: Callable[[Callable[[], None]], int], tmp_path: Path) -> None:
     state = take()
-    forked(state.abandon)
+    forked(state.close_in_child)
     state.release()
     assert sorted(path.name for path in (tmp_path / ".dcmrecv").iterdir()) == ["owner.lock", "processes.lock"]
 
 
-# Where nothing can be locked
+# Where locking is impossible
 
 
 def test_without_an_output_directory(take: Take, tmp_path: Path) -> None:
-    """Which ends the start by its own error; nothing is made."""
+    """That ends the start with its own error; nothing is created."""
     assert take(Settings(output_directory=str(tmp_path / "none"))).lock is None
     assert list(tmp_path.iterdir()) == []
 
@@ -224,7 +222,7 @@ def test_without_an_output_directory(take: Take, tmp_path: Path) -> None:
 def test_a_file_system_without_locks(
     take: Take, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It starts, as it would have before; what plugins keep there they keep there."""
+    """The receiver starts, and plugins use the directory."""
 
     def fail(fd: int, how: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
@@ -253,14 +251,14 @@ def test_a_file_system_that_locks_only_what_can_be_written(take: Take, monkeypat
     assert take().owner
 
 
-def test_a_disk_without_room_for_a_word(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(fd: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", fail)
         assert take().lock is not None
-    assert "not said yet" in take().owner
+    assert "not described yet" in take().owner
 
 
 def test_its_file_system_can_be_remounted_read_only(take: Take) -> None:
@@ -281,7 +279,7 @@ PLANTS: dict[str, Callable[[Path, Path], None]] = {
 
 @pytest.mark.parametrize("name", ["owner.lock", "processes.lock"])
 @pytest.mark.parametrize("plant", PLANTS.values(), ids=list(PLANTS))
-def test_what_is_planted_is_not_written_to(
+def test_planted_files_are_not_written_to(
     take: Take, tmp_path: Path, plant: Callable[[Path, Path], None], name: str
 ) -> None:
     secret = tmp_path / "secret"
@@ -297,7 +295,7 @@ def test_what_is_planted_is_not_written_to(
 def test_files_that_the_last_owner_removes_meanwhile(
     take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is locked has to be what stands under the name."""
+    """The locked file has to be the one with that name."""
     is_locked, times = ownership.is_locked, iter(range(2))
 
     def remove_and_lock(fd: int) -> bool:
@@ -325,8 +323,8 @@ def test_a_directory_that_the_last_owner_removes_meanwhile(
     assert take().lock is not None
 
 
-@pytest.mark.parametrize(("text", "shown"), [("", "not said yet"), ("a\n\x1b[31mb\n", "a[31mb")])
-def test_what_an_owner_says_of_itself(take: Take, tmp_path: Path, text: str, shown: str) -> None:
+@pytest.mark.parametrize(("text", "shown"), [("", "not described yet"), ("a\n\x1b[31mb\n", "a[31mb")])
+def test_the_owner_is_described(take: Take, tmp_path: Path, text: str, shown: str) -> None:
     take()
     (tmp_path / ".dcmrecv" / "owner.lock").write_text(text)
     assert shown in take().owner

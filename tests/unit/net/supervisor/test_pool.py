@@ -1,4 +1,4 @@
-"""The pool of workers, with workers that do what they are told by the request they get."""
+"""The pool of workers, with workers that do what their request says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dcmrecv_core.net.heartbeat import Heartbeat
 from dcmrecv_core.net.supervisor import pool as pool_module
 from dcmrecv_core.net.supervisor.pool import FIRST_PAUSE, LONGEST_PAUSE, SHRINK_SECONDS, SPARE, STUCK_SECONDS, Pool
 
-# A test runner that has threads of its own forks as well as we do, as long as the copy stays in our code
+# The test runner may have threads; forking is safe as long as the child runs our code only
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 HOOK_SECONDS = 30.0
@@ -64,25 +64,25 @@ def raises(control: socket.socket, heartbeat: Heartbeat) -> int:
 
 
 class Driver:
-    """A pool with a clock of its own and what the supervisor's loop does."""
+    """A pool with a simulated clock; `turn` does what the supervisor's loop does."""
 
     def __init__(self, main: Callable[[socket.socket, Heartbeat], int], limit: int = LIMIT) -> None:
         self.now = 1000.0
-        self.given_back: list[Handover] = []
+        self.reassigned: list[Handover] = []
         self.selector = selectors.DefaultSelector()
-        self.pool = Pool(self.selector, limit, HOOK_SECONDS, main, self.given_back.append)
+        self.pool = Pool(self.selector, limit, HOOK_SECONDS, main, self.reassigned.append)
         self.children: list[int] = []
         self.peers: list[socket.socket] = []
 
     def turn(self, seconds: float = 0.0) -> None:
-        """Let `seconds` pass, then handle what is ready, waiting for it a moment of real time."""
+        """Let `seconds` pass, then handle what is ready within a moment of real time."""
         self.now += seconds
-        self.pool.attend(waiting=True)
+        self.pool.wake_on_worker_messages(waiting=True)
         for key, _ in self.selector.select(0.02):
             if self.selector.get_map().get(key.fd) is key:
                 key.data(key.fileobj, self.now)
-        for pid, code in child.ended():
-            self.pool.ended(pid, code, self.now)
+        for pid, code in child.reap_ended():
+            self.pool.child_ended(pid, code, self.now)
         self.pool.tick(self.now)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
@@ -92,12 +92,12 @@ class Driver:
             self.turn()
 
     def settle(self, waiting: int = 0) -> None:
-        """Fork what is missing, wait until all of it is idle."""
+        """Fork missing workers and wait until all have been idle."""
         self.pool.grow(self.now, waiting)
         self.until(lambda: all(worker.started for worker in self.pool._workers.values()), "all are started")
 
     def assign(self, request: bytes = b"") -> socket.socket | None:
-        """The peer of an association that is under way; None if nobody took it."""
+        """The peer of an association that was assigned; None if no worker was idle."""
         ours, peer = socket.socketpair()
         peer.settimeout(10)
         self.peers.append(peer)
@@ -108,7 +108,7 @@ class Driver:
         return None
 
     def serve(self, request: bytes = b"") -> tuple[socket.socket, int]:
-        """The same and the worker's pid, when it has begun."""
+        """`assign`, and the pid of the worker that serves the association."""
         peer = self.assign(request)
         assert peer is not None
         return peer, int(peer.recv(100))
@@ -180,7 +180,7 @@ def test_spare_workers_beside_the_busy_ones_up_to_the_limit(start: Start) -> Non
     assert driver.assign() is None, "all are busy"
 
 
-def test_those_who_wait_count(start: Start) -> None:
+def test_waiting_peers_count(start: Start) -> None:
     driver = start()
     driver.settle(waiting=2)
     assert driver.idle == SPARE + 2
@@ -196,32 +196,32 @@ def test_an_idle_worker_serves_again(start: Start) -> None:
     assert driver.serve()[1] == pid
 
 
-def test_an_association_that_ends_wakes_the_loop_only_where_somebody_waits(start: Start) -> None:
+def test_an_association_that_ends_wakes_the_loop_only_if_a_request_waits(start: Start) -> None:
     driver = start(limit=1)
     driver.pool.grow(driver.now)
-    driver.pool.attend(waiting=False)
-    assert driver.selector.select(10), "the first one is ready: there is nobody before"
+    driver.pool.wake_on_worker_messages(waiting=False)
+    assert driver.selector.select(10), "the first worker is ready"
     driver.settle()
-    driver.pool.attend(waiting=False)
+    driver.pool.wake_on_worker_messages(waiting=False)
     driver.serve()[0].close()
     assert driver.selector.select(0.1) == []
     assert driver.idle == 0
-    driver.pool.attend(waiting=True)
-    assert driver.selector.select(10), "it has ended before"
-    driver.pool.hear(driver.now)
+    driver.pool.wake_on_worker_messages(waiting=True)
+    assert driver.selector.select(10), "the association has ended before"
+    driver.pool.hear_workers(driver.now)
     assert driver.idle == 1
 
 
-def test_a_handover_that_was_taken_unheard_is_not_given_back(start: Start) -> None:
+def test_a_handover_that_was_taken_before_its_message_was_read_is_not_reassigned(start: Start) -> None:
     driver = start(limit=1)
     driver.settle()
     peer, pid = driver.serve()
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    driver.pool.ended(pid, -signal.SIGKILL, driver.now)
+    driver.pool.child_ended(pid, -signal.SIGKILL, driver.now)
     driver.turn()
     assert peer.recv(100) == b""
-    assert driver.given_back == []
+    assert driver.reassigned == []
 
 
 def test_shrinks_when_idle(start: Start) -> None:
@@ -248,16 +248,16 @@ def test_dead_workers_are_replaced(start: Start, caplog: pytest.LogCaptureFixtur
     assert driver.idle == SPARE
     assert not set(victims) & {worker.pid for worker in driver.pool._workers.values()}
     assert {record.args for record in caplog.records} == {(pid, "was killed by signal 9") for pid in victims}
-    for handover in driver.given_back:  # killed before it was taken, perhaps
+    for handover in driver.reassigned:  # perhaps killed before taking it
         handover.sock.shutdown(socket.SHUT_RDWR)  # the new workers have copies of this socket
         handover.sock.close()
     for peer in peers:
         assert peer is not None
-        peer.recv(100)  # its pid, perhaps
+        peer.recv(100)  # perhaps its pid
         assert peer.recv(100) == b""
 
 
-def test_recycled_workers_are_replaced_without_a_word(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+def test_recycled_workers_are_replaced_without_a_log_line(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     driver = start(limit=1)
     driver.settle()
     peer, pid = driver.serve(b"recycle")
@@ -268,18 +268,18 @@ def test_recycled_workers_are_replaced_without_a_word(start: Start, caplog: pyte
     assert caplog.records == []
 
 
-def test_an_association_goes_to_another_worker_if_one_is_gone(start: Start) -> None:
+def test_an_association_goes_to_another_worker_if_one_has_ended(start: Start) -> None:
     driver = start()
     driver.settle()
     victim = driver.children[0]
     os.kill(victim, signal.SIGKILL)
-    os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)  # dead, and nobody has told the pool
+    os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)  # dead, and the pool does not know it yet
     assert driver.serve()[1] == driver.children[1]
     assert driver.assign() is None
 
 
 @pytest.mark.parametrize("size", [10, 1 << 20], ids=["sent", "half-sent"])
-def test_a_handover_that_its_worker_did_not_take_is_given_back(start: Start, size: int) -> None:
+def test_a_handover_that_its_worker_did_not_take_is_reassigned(start: Start, size: int) -> None:
     driver = start(never_ready, limit=1)
     driver.pool.grow(driver.now)
     [worker] = driver.pool._workers.values()
@@ -287,21 +287,21 @@ def test_a_handover_that_its_worker_did_not_take_is_given_back(start: Start, siz
     peer = driver.assign(bytes(size))
     assert peer is not None
     driver.until_gone()
-    [handover] = driver.given_back
+    [handover] = driver.reassigned
     handover.sock.sendall(b"still here")
     assert peer.recv(100) == b"still here"
     handover.sock.close()
 
 
-def test_a_handover_that_was_taken_is_not_given_back(start: Start) -> None:
+def test_a_handover_that_was_taken_is_not_reassigned(start: Start) -> None:
     driver = start(limit=1)
     driver.settle()
     peer, pid = driver.serve()
-    driver.until(lambda: not any(worker.sender for worker in driver.pool._workers.values()), "it is taken")
+    driver.until(lambda: not any(worker.handover_sender for worker in driver.pool._workers.values()), "it is taken")
     os.kill(pid, signal.SIGKILL)
     driver.until_gone()
     assert peer.recv(100) == b""
-    assert driver.given_back == []
+    assert driver.reassigned == []
 
 
 def test_slow_starts_do_not_make_it_grow(start: Start) -> None:
@@ -314,7 +314,7 @@ def test_slow_starts_do_not_make_it_grow(start: Start) -> None:
 
 
 @pytest.mark.parametrize("main", [ends_at_once, raises])
-def test_no_forks_in_a_circle(start: Start, main: Callable[[socket.socket, Heartbeat], int]) -> None:
+def test_no_forks_without_a_pause(start: Start, main: Callable[[socket.socket, Heartbeat], int]) -> None:
     driver = start(main)
     pause, forks = FIRST_PAUSE, 0
     while pause < 4 * LONGEST_PAUSE:
@@ -328,7 +328,7 @@ def test_no_forks_in_a_circle(start: Start, main: Callable[[socket.socket, Heart
         pause *= 2
 
 
-def test_one_that_starts_ends_the_pause(start: Start) -> None:
+def test_a_worker_that_starts_ends_the_pause(start: Start) -> None:
     driver = start(
         lambda control, heartbeat: ends_at_once(control, heartbeat) if fail else obedient(control, heartbeat)
     )
@@ -372,7 +372,7 @@ def test_children_start_with_all_signals_blocked(start: Start, caplog: pytest.Lo
     assert [record.args for record in caplog.records] == [(driver.children[0], "ended with exit code 7")]
 
 
-def test_a_hook_that_does_not_yield_gets_its_worker_killed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hook_that_ignores_its_timeout_gets_its_worker_killed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     driver = start(limit=2)
     driver.settle()
     peer, pid = driver.serve(b"overdue")
@@ -384,7 +384,7 @@ def test_a_hook_that_does_not_yield_gets_its_worker_killed(start: Start, caplog:
     assert peer.recv(100) == b""
     driver.until(lambda: len(driver.pool) == 1 and not exists(pid), "its end is seen")
     driver.turn(10 * HOOK_SECONDS)
-    assert len(driver.pool) == 1, "a hook that has ended was overdue for nothing"
+    assert len(driver.pool) == 1, "the overdue hook has ended"
     assert [record.args for record in caplog.records] == [(pid,), (pid, "was killed by signal 9")]
     driver.finish(other)
 
@@ -403,7 +403,7 @@ def test_no_heartbeat_within_a_hook_gets_the_worker_killed(start: Start) -> None
     driver.until(lambda: len(driver.pool) == 1 and not exists(pid), "its end is seen")
     driver.turn(10 * HOOK_SECONDS)
     driver.turn(10 * HOOK_SECONDS)
-    assert len(driver.pool) == 1, "who hangs outside of hooks, in a disk perhaps, is not killed"
+    assert len(driver.pool) == 1, "a worker that hangs outside of hooks, perhaps in a disk, is not killed"
     driver.finish(other)
 
 
@@ -429,14 +429,14 @@ def test_stop_ends_those_that_are_starting(start: Start, caplog: pytest.LogCaptu
     assert [record.levelno for record in caplog.records if record.levelno > logging.INFO] == []
 
 
-def test_abandon_closes_what_is_the_supervisors(start: Start) -> None:
+def test_close_in_child_closes_the_supervisors_sockets(start: Start) -> None:
     driver = start()
     driver.pool.grow(driver.now)
     held = [worker.control.dup() for worker in driver.pool._workers.values()]
     controls = [worker.control for worker in driver.pool._workers.values()]
-    driver.pool.abandon()
+    driver.pool.close_in_child()
     assert [control.fileno() for control in controls] == [-1] * SPARE
-    for control in held:  # as if in another process: the workers are not told
+    for control in held:  # as in another process: the workers do not notice
         control.shutdown(socket.SHUT_RDWR)
         control.close()
     driver.pool._workers.clear()
@@ -444,17 +444,17 @@ def test_abandon_closes_what_is_the_supervisors(start: Start) -> None:
         os.waitpid(pid, 0)
 
 
-# Other settings
+# After a reload
 
 
-def test_workers_are_replaced_as_they_fall_idle(start: Start) -> None:
+def test_workers_are_replaced_when_idle(start: Start) -> None:
     driver = start()
     driver.settle()
     peer, busy = driver.serve()
     driver.settle()
     old = {worker.pid for worker in driver.pool._workers.values()}
-    driver.pool.renew(HOOK_SECONDS)
-    assert driver.idle == 0, "no association goes to a worker of before"
+    driver.pool.replace_all(HOOK_SECONDS)
+    assert driver.idle == 0, "no association goes to an old worker"
     driver.settle()
     driver.until(lambda: driver.idle == SPARE, "new ones are idle")
     driver.until(lambda: {worker.pid for worker in driver.pool._workers.values()} & old == {busy}, "idle ones ended")
@@ -468,8 +468,8 @@ def test_workers_that_are_starting_are_replaced_too(start: Start) -> None:
     driver = start()
     driver.pool.grow(driver.now)
     starting = {worker.pid for worker in driver.pool._workers.values()}
-    driver.pool.renew(HOOK_SECONDS)
+    driver.pool.replace_all(HOOK_SECONDS)
     driver.pool.grow(driver.now)
     driver.until(lambda: driver.idle == SPARE, "new ones are idle")
     driver.until(lambda: not starting & {worker.pid for worker in driver.pool._workers.values()}, "the others ended")
-    assert driver.pool._not_before == 0, "it is no failure to end before the first association"
+    assert driver.pool._next_fork_at == 0, "it is no failure to end before the first association"

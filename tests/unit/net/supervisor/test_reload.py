@@ -1,4 +1,4 @@
-"""Reloading: what the probe finds wrong changes nothing, what it finds right is taken over by the supervisor."""
+"""Reloading: errors that the probe finds change nothing; settings that it finds valid are applied."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
 from support.plugins import hooks, load
 
-# A test runner that has threads of its own forks as well as we do, as long as the copy stays in our code
+# The test runner may have threads; forking is safe as long as the child runs our code only
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 OLD = Settings(port=104, log_level="info")
@@ -38,7 +38,7 @@ def in_probe() -> bool:
 
 @dataclass
 class Driver:
-    """A supervisor with nothing but `Reload`. `read` and `check` may be replaced by a test."""
+    """A supervisor that consists of `Reload` only. Tests may replace `read` and `check`."""
 
     plugins: Plugins
     read: Callable[[], Settings] = lambda: NEW
@@ -50,14 +50,14 @@ class Driver:
         source = SettingsSource(
             lambda: self.read(), lambda settings: self.check(settings), key=key_of, apply_logging=LogWiring().apply
         )
-        self.reload = Reload(self.selector, OLD, self.plugins, source, self.obey, self.let_go)
+        self.reload = Reload(self.selector, OLD, self.plugins, source, self.apply_settings, self.close_in_child)
         self.plugins.add_builtins(OLD)
         self.plugins.configure(OLD)
 
-    def obey(self, settings: Settings, capabilities: Capabilities, tls: object) -> None:
+    def apply_settings(self, settings: Settings, capabilities: Capabilities, tls: object) -> None:
         self.obeyed.append((settings, capabilities))
 
-    def let_go(self) -> None:
+    def close_in_child(self) -> None:
         assert in_probe()
 
     def turn(self) -> None:
@@ -65,7 +65,7 @@ class Driver:
             key.data(key.fileobj, time.monotonic())
 
     def finish(self) -> None:
-        """Wait for the end of the probe, and of those that follow it."""
+        """Wait for the end of the probe, and of later ones."""
         end = time.monotonic() + 10
         while self.selector.get_map():
             assert time.monotonic() < end, "the probe does not end"
@@ -88,7 +88,7 @@ def _logging_as_before() -> Iterator[None]:
 
 
 class Probes:
-    """The processes that this test has forked; others of the test runner's are not its business."""
+    """The processes that this test has forked."""
 
     def __init__(self) -> None:
         self.pids: set[int] = set()
@@ -119,7 +119,7 @@ def make(probes: Probes) -> Iterator[Callable[..., Driver]]:
 
     yield start
     for driver in made:
-        driver.reload.abandon()
+        driver.reload.drop_probe()
         driver.selector.close()
     end = time.monotonic() + 10
     while probes.pids:
@@ -131,18 +131,18 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_new_settings_are_taken_over(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
+def test_new_settings_are_applied(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
     configured: list[Settings] = []
     driver = make(hooks(configure=lambda settings: configured.append(settings)))
     driver.run()
     [(settings, capabilities)] = driver.obeyed
     assert settings == NEW
-    assert not capabilities.unnamed, "what the probe found out about the output directory"
+    assert not capabilities.unnamed, "the probe's result for the output directory"
     assert configured == [OLD, NEW]
     assert caplog.messages == ["settings reloaded"]
 
 
-def test_the_output_directory_is_left_to_the_probe(make: Callable[..., Driver]) -> None:
+def test_only_the_probe_checks_the_output_directory(make: Callable[..., Driver]) -> None:
     def check(settings: Settings) -> Capabilities:
         if not in_probe():
             raise OSError("the supervisor hangs")
@@ -174,7 +174,7 @@ def refuse_new(settings: Settings) -> None:
         raise ValueError("no licence")
 
 
-NOT_ENDED = "the process that tries them came to no end"
+NOT_ENDED = "the process that checks the settings ended without an answer"
 REFUSED: dict[str, tuple[list[object], dict[str, Any], str]] = {
     "file": ([], {"read": refuse}, "s.toml: max_pdu = 1: an integer from 4096 to 131072 expected"),
     "directory": ([], {"check": fail}, "cannot specify output directory: Directory does not exist"),
@@ -187,7 +187,7 @@ REFUSED: dict[str, tuple[list[object], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("plugins", "source", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_is_broken_changes_nothing(
+def test_invalid_settings_change_nothing(
     make: Callable[..., Driver],
     caplog: pytest.LogCaptureFixture,
     plugins: list[object],
@@ -213,8 +213,8 @@ def test_a_probe_that_hangs_ends(
     assert errors(caplog) == [f"settings not reloaded, nothing has changed: {NOT_ENDED}"]
 
 
-def test_what_breaks_after_the_probe_is_undone(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
-    """The file changes between the two readings, as far as plugins see."""
+def test_a_failure_after_the_probe_is_undone(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
+    """For the plugins, the file changes between the two readings."""
 
     def configure_last(settings: Settings) -> None:
         if settings == NEW and not in_probe():
@@ -230,7 +230,7 @@ def test_what_breaks_after_the_probe_is_undone(make: Callable[..., Driver], capl
     assert error == "settings not reloaded, nothing has changed: plugin plugin0: configure: ValueError: changed"
 
 
-def test_what_cannot_change_is_said_and_stays(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
+def test_fixed_settings_stay_with_a_warning(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
     other = replace(NEW, port=105, bind="::1", max_associations=1, plugins=("site",))
     driver = make(read=lambda: other)
     driver.run()
@@ -252,10 +252,10 @@ def test_a_signal_during_a_reload_starts_another_one(make: Callable[..., Driver]
     assert [settings for settings, _ in driver.obeyed] == [NEW, NEW]
 
 
-def test_a_supervisor_that_ends_takes_nothing_over(make: Callable[..., Driver]) -> None:
+def test_a_supervisor_that_stops_applies_nothing(make: Callable[..., Driver]) -> None:
     driver = make()
     driver.reload.begin()
-    driver.reload.abandon()
+    driver.reload.drop_probe()
     driver.turn()
     assert driver.obeyed == []
 
@@ -267,7 +267,7 @@ def test_built_in_plugins_follow_the_settings(make: Callable[..., Driver]) -> No
     assert names == ["file-writer", "unique", "no-subdir", "promiscuous"]
 
 
-def test_no_process_can_be_had(
+def test_a_fork_that_fails(
     make: Callable[..., Driver], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_fork() -> int:

@@ -1,4 +1,4 @@
-"""The whole receiver as processes: how it ends, who is turned away, who is killed, and what nobody notices."""
+"""The whole receiver as processes: how it ends, which peers are refused, which workers are killed or replaced."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ IMPORT = "import os, signal, time\nfrom dcmrecv_core import hookimpl\n"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`dcmrecv` of the sources that these tests see, by whatever way they see them."""
+    """A script that runs `dcmrecv` from the sources under test."""
     places = {
         str(Path(spec.origin).parent.parent)
         for name in ("dcmrecv_core", "dcmrecv_builtin")
@@ -74,7 +74,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(program: Path) -> Iterator[Start]:
-    """Starts the receiver; `files` go into its directory first. It ends with the test."""
+    """Starts the receiver, after writing `files` to its directory. It ends with the test."""
     with tempfile.TemporaryDirectory(prefix="dcmrecv-") as directory, contextlib.ExitStack() as ends:
         home = Path(directory)
 
@@ -91,7 +91,7 @@ BEGUN = "Received C-STORE Request"
 
 
 def half_way(receiver: Receiver) -> RawAssociation:
-    """In the middle of an instance."""
+    """An association in the middle of an instance."""
     begun = receiver.log.count(BEGUN)
     association = RawAssociation(receiver.port, CONTEXTS)
     association.send(STORE[:-100])
@@ -155,8 +155,8 @@ def test_the_instance_under_way_is_finished(start: Start, group: bool) -> None:
     assert "Traceback" not in receiver.log
 
 
-def test_pipelined_instances_do_not_hold_up_the_end(start: Start) -> None:
-    """A sender that never pauses is answered for what was begun, then aborted."""
+def test_pipelined_instances_do_not_delay_the_end(start: Start) -> None:
+    """A sender that never pauses gets the response for the current instance, then an A-ABORT."""
     receiver = start("--no-fsync")
     with RawAssociation(receiver.port, CONTEXTS) as association, ThreadPoolExecutor(1) as threads:
         sending = threads.submit(send_until_it_breaks, association)
@@ -193,11 +193,11 @@ def test_a_second_signal_ends_at_once(start: Start) -> None:
 
 
 def test_signals_right_after_the_start(start: Start) -> None:
-    """Workers that are just being forked do not turn one signal into two."""
+    """Workers that are being forked do not turn one signal into two."""
     plugin = IMPORT + "@hookimpl\ndef worker_started(settings): open('started', 'a').write(f'{os.getpid()}\\n')\n"
     receiver = start("--plugin", "slow", files={"slow.py": plugin}, start_new_session=True)
     with contextlib.ExitStack() as stack:
-        associations = [stack.enter_context(half_way(receiver)) for _ in range(3)]  # forks are under way
+        associations = [stack.enter_context(half_way(receiver)) for _ in range(3)]  # the supervisor is forking
         os.killpg(receiver.process.pid, signal.SIGINT)
         for association in associations:
             association.send(STORE[-100:])
@@ -218,7 +218,7 @@ def receive(instance):
 
 
 def test_workers_do_not_outlive_the_supervisor(start: Start) -> None:
-    """Neither one that is receiving nor one whose hook does not come back."""
+    """Neither one that is receiving nor one whose hook never returns."""
     receiver = start("--plugin", "endless", files={"endless.py": ENDLESS})
     with half_way(receiver), RawAssociation(receiver.port, CONTEXTS) as association:
         association.request(store_rq(CT, "1.1"), instance_of(CT, "1.1"))
@@ -231,10 +231,10 @@ def test_workers_do_not_outlive_the_supervisor(start: Start) -> None:
     assert receiver.files() == []
 
 
-# Who is turned away, who is served
+# Which peers are refused, which are served
 
 
-def test_when_all_are_busy_the_next_hears_of_it_within_a_second(start: Start) -> None:
+def test_when_all_are_busy_the_next_peer_is_rejected_within_a_second(start: Start) -> None:
     receiver = start("--max-associations", "1")
     with RawAssociation(receiver.port, CONTEXTS) as busy:
         begin = time.monotonic()
@@ -260,7 +260,7 @@ def test_peers_that_keep_their_connection_hold_no_worker(start: Start) -> None:
         echo_within_a_second(receiver)
 
 
-def test_who_is_shown_out_sees_it_although_workers_were_forked_meanwhile(start: Start) -> None:
+def test_a_refused_peer_sees_the_end_although_workers_were_forked_meanwhile(start: Start) -> None:
     receiver = start("-ta", "1")
     with contextlib.ExitStack() as stack:
         silent = stack.enter_context(socket.create_connection(("127.0.0.1", receiver.port), timeout=5))
@@ -282,7 +282,7 @@ def sockets_of(pid: int) -> int:
     )
 
 
-def test_connections_that_break_anywhere_kill_nobody(start: Start) -> None:
+def test_connections_that_break_anywhere_kill_no_worker(start: Start) -> None:
     receiver = start("--no-fsync")
     workers = receiver.workers()
     said = REQUEST + STORE + STORE + pdu(RELEASE_RQ, bytes(4))
@@ -346,23 +346,23 @@ def receive(instance):
 )
 
 
-def test_hooks_that_do_not_come_back(start: Start) -> None:
+def test_hooks_that_never_return(start: Start) -> None:
     files = {"busy.py": BUSY, "dcmrecv.toml": "hook_seconds = 1\n"}
     receiver = start("--settings", "dcmrecv.toml", "--plugin", "busy", files=files)
     with contextlib.ExitStack() as stack:
-        other, endless, stubborn, deaf = (
+        other, endless, stubborn, uninterruptible = (
             stack.enter_context(RawAssociation(receiver.port, CONTEXTS, timeout=10)) for _ in range(4)
         )
-        victims = {receiver.worker_serving(association.local_port) for association in (stubborn, deaf)}
+        victims = {receiver.worker_serving(association.local_port) for association in (stubborn, uninterruptible)}
         begin = time.monotonic()
-        for uid, association in (("1.1", endless), ("1.2", stubborn), ("1.3", deaf)):
+        for uid, association in (("1.1", endless), ("1.2", stubborn), ("1.3", uninterruptible)):
             association.request(store_rq(CT, uid), instance_of(CT, uid))
         assert other.store(CT, "1.4", instance_of(CT, "1.4")) == 0, "others are not affected"
         assert status_of(endless.response()) == 0x0110, "a hook that can be interrupted is"
         assert time.monotonic() - begin < 4
         assert endless.store(CT, "1.5", instance_of(CT, "1.5")) == 0, "its association goes on"
         assert stubborn.read_pdu() == (0, b"")
-        assert deaf.read_pdu() == (0, b"")
+        assert uninterruptible.read_pdu() == (0, b"")
         assert time.monotonic() - begin < 8
         until(lambda: not any(map(is_alive, victims)), "the killed workers are reaped")
         echo_within_a_second(receiver)
@@ -370,7 +370,7 @@ def test_hooks_that_do_not_come_back(start: Start) -> None:
     assert receiver.files() == ["CT.1.4", "CT.1.5", "CT.1.6"]
 
 
-def test_ready_is_said_when_a_worker_can_serve(program: Path) -> None:
+def test_systemd_is_told_ready_when_a_worker_can_serve(program: Path) -> None:
     plugin = (
         IMPORT
         + "@hookimpl\ndef worker_started(settings):\n"
@@ -409,21 +409,23 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Supe
     made._selector.close()
 
 
-def test_a_connection_closed_within_a_turn_is_not_looked_at_again(
+def test_a_connection_closed_within_a_turn_is_not_handled_again(
     loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, port = loop
-    monkeypatch.setattr(frontdesk, "MAX_VISITORS", 1)
+    monkeypatch.setattr(frontdesk, "MAX_PENDING", 1)
     with socket.create_connection(("127.0.0.1", port), timeout=5) as first:
         made._turn()
         with socket.create_connection(("127.0.0.1", port), timeout=5):
-            first.sendall(b"\1")  # both are ready in the next turn, in which the second makes the first leave
+            first.sendall(b"\1")  # both are ready in the next turn, in which the second causes the first to be dropped
             made._turn()
         with contextlib.suppress(ConnectionResetError):
             assert first.recv(1) == b""
 
 
-def test_the_waiting_room_is_bounded(loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_waiting_requests_is_bounded(
+    loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made, port = loop
     monkeypatch.setattr(supervisor, "MAX_WAITING", 2)
     monkeypatch.setattr(supervisor, "WAIT_FOR_WORKER", 0.2)
@@ -441,39 +443,41 @@ def test_the_waiting_room_is_bounded(loop: tuple[Supervisor, int], monkeypatch: 
         assert 0.2 <= time.monotonic() - begin < 0.7
 
 
-def test_the_waiting_room_is_bounded_in_bytes(loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_of_waiting_requests_are_bounded(loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch) -> None:
     made, _ = loop
     monkeypatch.setattr(supervisor, "MAX_WAITING_BYTES", 100)
     with contextlib.ExitStack() as stack:
-        for size, waiting, turned_away in ((60, 1, False), (60, 1, True), (40, 2, False)):
+        for size, waiting, refused in ((60, 1, False), (60, 1, True), (40, 2, False)):
             ours, peer = socket.socketpair()
             stack.enter_context(peer)
             made._admit(Handover(ours, bytes(size), "10.0.0.1", 1))
             assert len(made._waiting) == waiting
-            assert bool(select.select([peer], [], [], 0)[0]) == turned_away
+            assert bool(select.select([peer], [], [], 0)[0]) == refused
 
 
-def test_one_peer_does_not_fill_the_waiting_room(loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_requests_of_one_address_are_bounded(
+    loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made, _ = loop
     monkeypatch.setattr(supervisor, "MAX_WAITING_PER_PEER", 1)
     with contextlib.ExitStack() as stack:
-        for address, waiting, turned_away in (("10.0.0.1", 1, False), ("10.0.0.1", 1, True), ("10.0.0.2", 2, False)):
+        for address, waiting, refused in (("10.0.0.1", 1, False), ("10.0.0.1", 1, True), ("10.0.0.2", 2, False)):
             ours, peer = socket.socketpair()
             stack.enter_context(peer)
             made._admit(Handover(ours, REQUEST, address, 1))
             assert len(made._waiting) == waiting
-            assert bool(select.select([peer], [], [], 0)[0]) == turned_away
+            assert bool(select.select([peer], [], [], 0)[0]) == refused
 
 
-def test_a_request_that_its_worker_did_not_take_waits_for_another_one_once(loop: tuple[Supervisor, int]) -> None:
+def test_a_request_that_its_worker_did_not_take_waits_once_for_another_worker(loop: tuple[Supervisor, int]) -> None:
     made, _ = loop
     ours, peer = socket.socketpair()
     with ours, peer:
         handover = Handover(ours, REQUEST, "10.0.0.1", 1)
-        made._admit_again(handover)
+        made._reassign(handover)
         assert [waiting.handover for waiting in made._waiting] == [handover]
         made._waiting.clear()
-        made._admit_again(handover)
+        made._reassign(handover)
         assert not made._waiting
         assert peer.recv(1) == b""
 

@@ -1,4 +1,4 @@
-"""The look at the first bytes of a handshake."""
+"""The first bytes of a handshake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HELLO = struct.pack(">BHH", 22, 0x0301, 100) + bytes(100)
 @pytest.mark.parametrize(
     ("head", "length"), [(b"", 5), (b"\x16", 5), (b"\x16\x03\x01\x00", 5), (HELLO[:5], 105), (HELLO, 105)]
 )
-def test_how_much_is_needed(head: bytes, length: int) -> None:
+def test_wanted_length(head: bytes, length: int) -> None:
     assert wanted_length(head) == length
 
 
@@ -29,6 +29,6 @@ def test_how_much_is_needed(head: bytes, length: int) -> None:
         (b"\x16\x03\x01\x00\x00", "bad length"),
     ],
 )
-def test_what_is_no_tls(head: bytes, reason: str) -> None:
+def test_streams_that_are_not_tls(head: bytes, reason: str) -> None:
     with pytest.raises(RemoteProtocolError, match=f"^TLS error: {reason}$"):
         wanted_length(head)

@@ -1,4 +1,4 @@
-"""Contexts made of files: every form that a key may have, what is refused with which words, what only warns."""
+"""Contexts made from files: every form of a key, which files are refused with which text, and which only warn."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def make(pair: Pair, **more: object) -> ssl.SSLContext:
 
 
 def shakes_hands(context: ssl.SSLContext, authority: Path) -> bool:
-    """Whether a client that trusts `authority` comes to terms with a server of this context."""
+    """Whether a client that trusts `authority` completes a handshake with a server of this context."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = ssl.create_default_context(cafile=str(authority)).wrap_bio(to_client, to_server, False, "localhost")
     server = context.wrap_bio(to_server, to_client, True)
@@ -85,7 +85,7 @@ def test_keys_in_der(convert: Convert, certificates: Certificates, command: tupl
     ids=["given", "asked", "wrong answer", "wrong one given"],
 )
 def test_passwords(convert: Convert, given: str | None, answer: str, works: bool) -> None:
-    """One that is asked for is asked for once: a reload uses the answer again."""
+    """A password is asked for once: a reload uses the answer again."""
     asked: list[bool] = []
 
     def ask() -> str:
@@ -105,7 +105,7 @@ def test_passwords(convert: Convert, given: str | None, answer: str, works: bool
     assert not works or len(asked) <= 1
 
 
-def test_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(prompt: str) -> str:
         raise EOFError
 
@@ -132,11 +132,11 @@ def test_no_certificate(certificates: Certificates, tmp_path: Path, caplog: pyte
     assert "OpenSSL error: No such file or directory" in caplog.text
 
 
-# What is trusted
+# Trusted certificates
 
 
 def test_directories_in_der(certificates: Certificates, convert: Convert, tmp_path: Path) -> None:
-    """They are read at once, file by file; what is no certificate only warns."""
+    """They are read at the start, file by file; a file that is no certificate only warns."""
     trusted = tmp_path / "trusted"
     trusted.mkdir()
     openssl("x509", "-in", certificates.authority, "-outform", "der", "-out", trusted / "authority.der")
@@ -181,7 +181,9 @@ def test_files_that_cannot_be_read_only_warn(
     ],
     ids=["none", "all asked for", "one asked for", "a list", "a list and all"],
 )
-def test_what_is_looked_up_in_revocation_lists(certificates: Certificates, more: dict[str, object], flags: int) -> None:
+def test_which_certificates_are_checked_for_revocation(
+    certificates: Certificates, more: dict[str, object], flags: int
+) -> None:
     certificates.revocation_list()
     context = make(certificates.server, working_directory=str(certificates.directory), **more)
     assert context.verify_flags & ssl.VERIFY_CRL_CHECK_CHAIN == flags
@@ -240,7 +242,7 @@ def test_seeds_that_cannot_be_used_only_warn(
         (ValueError("password cannot be longer than 1024 bytes"), "password cannot be longer than 1024 bytes"),
     ],
 )
-def test_reasons_are_told_without_python(error: Exception, words: str) -> None:
+def test_reasons_contain_no_place_in_python(error: Exception, words: str) -> None:
     assert reason_of(error) == words
 
 
@@ -254,7 +256,7 @@ def test_a_revocation_list_adds_no_trust(
     assert context.cert_store_stats() == {"x509": 0, "crl": 0, "x509_ca": 0}
     assert "OpenSSL error: certificates among the revocation lists" in caplog.messages
     assert f"unable to load CRL file '{mixed}', ignoring" in caplog.messages
-    assert context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF, "and without a list nobody is let in"
+    assert context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF, "and without a list no sender is admitted"
 
 
 def test_only_the_first_context_may_ask(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Dumps: what the parity suite cannot show, for the original does not hide it or does not come that far."""
+"""Dumps of associations: cases that the parity suite cannot compare, because DCMTK hides less or fails earlier."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FIELD = b"\0\6secret"
 
 
 def with_user(*items: bytes) -> bytes:
-    """The request, with these behind the items of its user information."""
+    """The request, with these items appended to its user information."""
     head, user = REQUEST[6 : REQUEST.rindex(b"\x50\0")], REQUEST[REQUEST.rindex(b"\x50\0") + 4 :]
     return pdu(1, head + item(0x50, user, *items))
 
 
 def shown(data: bytes) -> bytes:
-    """The bytes that a dump shows, a hidden one as NUL."""
+    """The dumped bytes, hidden ones as NUL."""
     octets = "".join(line for line in dumps.request_bytes(data).splitlines() if line.startswith("  ")).split()
     return bytes(0 if octet == "**" else int(octet, 16) for octet in octets)
 
@@ -51,7 +51,7 @@ def test_no_dump_shows_credentials(data: bytes) -> None:
 
 @pytest.mark.parametrize(("length", "lines"), [(80, 1 + 5 + 1), (81, 1 + 6), (600, 2 + 32 + 1)])
 def test_lines_of_bytes(length: int, lines: int) -> None:
-    """As in the original an empty line follows a full one at the end."""
+    """As in DCMTK, an empty line follows a full last line."""
     found = dumps.request_bytes(struct.pack(">BxI", 1, length - 6) + bytes(length - 6)).split("\n")
     assert len(found) == lines
     assert (found[-1] == "") is (min(length, 512) % 16 == 0)

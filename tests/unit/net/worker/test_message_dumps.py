@@ -1,4 +1,4 @@
-"""Dumps of messages: what the parity suite cannot show."""
+"""Dumps of messages: cases that the parity suite cannot compare."""
 
 from __future__ import annotations
 

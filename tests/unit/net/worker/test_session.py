@@ -1,4 +1,4 @@
-"""One association from its request to its end, each way there is, over a connection that a script plays."""
+"""One association from its request to each possible end, over a scripted connection."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from dcmrecv_core import compiled
 from dcmrecv_core.api.model import Discard, Instance, Reject, RejectReason, Summary, SupportedContext
-from dcmrecv_core.net.connection import LINGER, PATIENCE
+from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER
 from dcmrecv_core.net.hostnames import HostNames
-from dcmrecv_core.net.worker import caches as remembered
+from dcmrecv_core.net.worker import caches
 from dcmrecv_core.net.worker import session as session_module
 from dcmrecv_core.net.worker.session import MAX_PENDING_OUTPUT
 from dcmrecv_core.settings.settings import Settings
@@ -66,7 +66,7 @@ def worker(make: Make) -> ScriptedWorker:
     return make()
 
 
-# What a peer does in peace
+# Associations without errors
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000], ids=lambda size: f"by-{size}")
@@ -106,7 +106,7 @@ def test_an_answer_that_does_not_fit_rejects(worker: ScriptedWorker) -> None:
     assert worker.summary.ended == "rejected"
 
 
-def test_debug_tells_what_was_said(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_debug_logs_all_messages(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "dcmrecv")
     make().play(ECHO, store(1), RELEASE)
     said = "\n".join(record.getMessage() for record in caplog.records if record.levelname == "DEBUG")
@@ -122,13 +122,13 @@ def test_debug_tells_what_was_said(make: Make, caplog: pytest.LogCaptureFixture)
         assert line in said
 
 
-def test_for_instances_that_nobody_hears_of_nothing_is_told(
+def test_nothing_is_composed_for_a_level_that_is_off(
     make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("WARNING")
     worker = make()
     for name in ("echo", "store_received", "data_received", "store_answered"):
-        monkeypatch.setattr(worker.shared.narrator, name, lambda *arguments: 1 // 0)
+        monkeypatch.setattr(worker.shared.association_log, name, lambda *arguments: 1 // 0)
     connection = worker.play(store(1), ECHO, RELEASE)
     assert responses(connection.sent) == [(1, 0), (7, 0)]
 
@@ -177,7 +177,7 @@ def test_the_length_that_the_log_shows(
 ) -> None:
     caplog.set_level("INFO")
     request = associate_rq([(VERIFICATION, [IMPLICIT_LE])], max_pdu=maximum or 0)
-    if maximum is None:  # an item of a kind that nobody knows is passed over
+    if maximum is None:  # an item of an unknown kind is ignored
         request = request.replace(b"\x51\0\0\4\0\0\0\0", b"\x7f\0\0\4\0\0\0\0")
     make().play(RELEASE, request=request)
     assert f"Association Acknowledged (Max Send PDV: {shown})" in caplog.messages
@@ -193,9 +193,9 @@ def test_hosts_are_named_unless_disabled(
     assert f"Association Received {shown}: RAWSCU -> ANY" in caplog.messages
 
 
-def test_without_info_nobody_asks_for_names(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_info_no_name_is_looked_up(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("WARNING")
-    assert make().shared.narrator.host_name is str
+    assert make().shared.association_log.host_name is str
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_without_info_nobody_asks_for_names(make: Make, caplog: pytest.LogCaptur
         (Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED), (1, 1, 3)),
         (Reject(RejectReason.TEMPORARY_CONGESTION, transient=True), (2, 3, 1)),
         ([SupportedContext("1.2.3", None)], (1, 1, 1)),
-        (7, (2, 1, 1)),  # no answer at all: a plugin that is out of order
+        (7, (2, 1, 1)),  # not a valid answer: the plugin is broken
     ],
     ids=["by-plugin", "transient", "no-acceptable-context", "plugin-fails"],
 )
@@ -230,7 +230,7 @@ def test_the_log_says_what_would_accept_refused_contexts(
     assert "Verification" not in "".join(lines), "it was accepted"
 
 
-def test_a_bad_application_context_is_rejected_without_asking_anybody(worker: ScriptedWorker) -> None:
+def test_a_bad_application_context_is_rejected_without_asking_plugins(worker: ScriptedWorker) -> None:
     request = REQUEST.replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.2")
     connection = worker.play(ECHO, request=request)
     assert read_pdus(connection.sent) == [(ASSOCIATE_RJ, bytes((0, 1, 1, 2)))]
@@ -244,7 +244,7 @@ def test_a_broken_request_is_aborted(worker: ScriptedWorker) -> None:
     assert worker.recorder.ends == []
 
 
-def test_a_storage_plugin_means_that_things_are_to_be_stored(make: Make) -> None:
+def test_a_storage_plugin_enables_the_storage_contexts(make: Make) -> None:
     worker = make(promiscuous=False)  # the recorder implements `receive`
     connection = worker.play(store(1), RELEASE)
     assert responses(connection.sent) == [(1, 0)]
@@ -258,9 +258,7 @@ def identified(password: bytes) -> bytes:
     return pdu(1, REQUEST[6:user_at] + item(0x50, user))
 
 
-def test_requests_are_remembered_but_negotiated_each_time(
-    worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_requests_are_cached_but_negotiated_each_time(worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = count_calls(monkeypatch)
     for _ in range(3):
         worker.play(RELEASE)
@@ -269,24 +267,24 @@ def test_requests_are_remembered_but_negotiated_each_time(
     answers = {
         worker.play(RELEASE, request=associate_rq(CONTEXTS, calling=f"TITLE{number}")).sent for number in range(3)
     }
-    assert len(decoded) == 2, "what is proposed, whoever proposes it"
+    assert len(decoded) == 2, "the same proposal from any sender"
     assert len(answers) == 3, "each with its own titles"
     assert worker.recorder.asked == 8
 
 
 def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     calls: list[bytes] = []
-    decode = remembered.decode_items
+    decode = caches.decode_items
 
     def counted(items: bytes) -> object:
         calls.append(items)
         return decode(items)
 
-    monkeypatch.setattr(remembered, "decode_items", counted)
+    monkeypatch.setattr(caches, "decode_items", counted)
     return calls
 
 
-def test_a_request_with_a_user_identity_is_never_remembered(
+def test_a_request_with_a_user_identity_is_never_cached(
     worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded = count_calls(monkeypatch)
@@ -295,41 +293,41 @@ def test_a_request_with_a_user_identity_is_never_remembered(
         connection = worker.play(RELEASE, request=request)
         assert b"\x59\x00\x00\x02\x00\x00" in connection.sent, "a positive response was asked for"
     assert len(decoded) == 2
-    assert not [items for items in worker.shared.proposals._known if b"secret" in items]
+    assert not [items for items in worker.shared.proposals._cached if b"secret" in items]
     identity = worker.recorder.ends[0][0].user_identity
     assert identity is not None
     assert (identity.primary, identity.secondary) == (b"user", b"secret")
 
 
-def test_what_is_remembered_is_bounded(worker: ScriptedWorker) -> None:
+def test_the_proposal_cache_is_bounded(worker: ScriptedWorker) -> None:
     def padded(number: int, size: int) -> bytes:
         filler = item(0x77, b"%06d" % number + bytes(50_000))
         return pdu(1, REQUEST[6:] + filler * size)
 
     for number in range(30):
         worker.shared.decode(padded(number, 1)[6:])
-    assert 15 < len(worker.shared.proposals._known) < 25
+    assert 15 < len(worker.shared.proposals._cached) < 25
     worker.shared.decode(padded(99, 20)[6:])
     for number in range(300):
         worker.shared.decode(REQUEST[6:] + item(0x77, b"%06d" % number))
-    assert len(worker.shared.proposals._known) == remembered.MAX_PROPOSALS
-    assert worker.shared.proposals._size == sum(map(len, worker.shared.proposals._known))
+    assert len(worker.shared.proposals._cached) == caches.MAX_PROPOSALS
+    assert worker.shared.proposals._size == sum(map(len, worker.shared.proposals._cached))
 
 
-def test_what_a_function_said_of_the_same_objects_is_known() -> None:
+def test_results_for_the_same_objects_are_cached() -> None:
     calls: list[tuple[object, object]] = []
 
     def function(one: object, other: object) -> int:
         calls.append((one, other))
         return len(calls)
 
-    known = remembered.ByIdentity(function)
+    cached = caches.IdentityCache(function)
     one, other, equal = [1], [2], [1]
-    assert [known(one, other), known(one, other), known(equal, other), known(other, one)] == [1, 1, 2, 3]
+    assert [cached(one, other), cached(one, other), cached(equal, other), cached(other, one)] == [1, 1, 2, 3]
     for number in range(1000):
-        known([number], other)  # objects that nobody else keeps: their places in memory are used again
+        cached([number], other)  # without the cache these objects would end, and others get the same id
     assert len(calls) == 1003
-    assert len(known._known) == remembered.MAX_RESULTS
+    assert len(cached._cached) == caches.MAX_RESULTS
 
 
 # Peers that do not read
@@ -349,7 +347,7 @@ def test_pipelined_stores_are_answered_while_the_peer_does_not_read(worker: Scri
     assert worker.summary.ended == "released"
 
 
-def test_a_peer_that_reads_bit_by_bit_gets_its_responses_without_saying_more(worker: ScriptedWorker) -> None:
+def test_a_peer_that_reads_slowly_gets_its_responses_without_sending_more(worker: ScriptedWorker) -> None:
     playing = FakeConnection(worker.clock, [b"".join(store(number) for number in range(1, 9))], 200)
 
     def more() -> None:
@@ -359,21 +357,21 @@ def test_a_peer_that_reads_bit_by_bit_gets_its_responses_without_saying_more(wor
     before = worker.clock.now
     worker.run(playing)
     assert responses(playing.sent) == [(number, 0) for number in range(1, 9)]
-    assert worker.clock.now - before < PATIENCE, "it waited for the peer to say something"
+    assert worker.clock.now - before < CALL_TIMEOUT, "it waited for the peer to say something"
 
 
-def test_a_peer_that_takes_no_response_is_aborted(worker: ScriptedWorker) -> None:
+def test_a_peer_that_reads_no_response_is_aborted(worker: ScriptedWorker) -> None:
     worker.play(store(1), room=300)
     assert worker.summary.ended == "failed"
     assert worker.summary.stored == 1
-    assert worker.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * PATIENCE)
+    assert worker.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * CALL_TIMEOUT)
 
 
-def test_responses_do_not_pile_up_for_ever(worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unread_responses_are_bounded(worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "MAX_PENDING_OUTPUT", 1000)
     worker.play(*[ECHO] * 100, room=300)
     assert worker.summary.ended == "failed"
-    assert worker.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * PATIENCE)
+    assert worker.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * CALL_TIMEOUT)
     assert MAX_PENDING_OUTPUT > 64 * 200
 
 
@@ -403,7 +401,7 @@ def test_a_quiet_peer_must_not_stay_inside_a_message(worker: ScriptedWorker, byt
     assert read_pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
     assert worker.files == []
     assert worker.summary.ended == "failed"
-    assert worker.summary.seconds == pytest.approx(250 + 2 * Settings().progress_timeout, abs=2 * PATIENCE)
+    assert worker.summary.seconds == pytest.approx(250 + 2 * Settings().progress_timeout, abs=2 * CALL_TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -412,10 +410,10 @@ def test_a_quiet_peer_must_not_stay_inside_a_message(worker: ScriptedWorker, byt
 def test_a_pdu_has_begun_with_its_first_byte(worker: ScriptedWorker, said: bytes) -> None:
     connection = worker.play(said)
     assert read_pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
-    assert worker.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * PATIENCE)
+    assert worker.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * CALL_TIMEOUT)
 
 
-# Every way to end
+# Ends
 
 
 @pytest.mark.parametrize("said", [b"", ECHO, store(1)[:-10], store(1)[:40], RELEASE[:3]], ids=ids_of)
@@ -448,7 +446,7 @@ def test_release_within_a_message(worker: ScriptedWorker) -> None:
     ids=["request", "unrecognized", "invalid"],
 )
 @pytest.mark.parametrize("at_once", [True, False])
-def test_who_goes_on_after_the_release_is_told_once(
+def test_a_request_after_the_release_is_answered_once(
     worker: ScriptedWorker, more: bytes, reason: int, at_once: bool
 ) -> None:
     connection = worker.play(*([RELEASE + more] if at_once else [RELEASE, more]), more, ECHO, RELEASE)
@@ -493,7 +491,7 @@ def test_a_half_close_after_pipelined_stores_is_answered(worker: ScriptedWorker)
 
 @pytest.mark.parametrize("at", range(4))
 @pytest.mark.parametrize("end", [RELEASE, EOF, RESET], ids=["release", "fin", "reset"])
-def test_what_a_peer_said_before_it_was_gone_is_kept(worker: ScriptedWorker, at: int, end: Step) -> None:
+def test_messages_from_before_the_connection_broke_are_kept(worker: ScriptedWorker, at: int, end: Step) -> None:
     """The AC, a response or the answer to its release can no longer be sent, but there is more to read."""
     playing = FakeConnection(worker.clock, [])
 
@@ -510,7 +508,7 @@ def test_what_a_peer_said_before_it_was_gone_is_kept(worker: ScriptedWorker, at:
     assert worker.summary.ended == ("released" if end == RELEASE else "closed")
 
 
-# The receiver is told to end
+# The receiver is told to stop
 
 
 def test_stop_between_instances_begins_no_other(worker: ScriptedWorker) -> None:
@@ -542,7 +540,7 @@ def test_stop_within_an_instance_whose_grace_is_over(worker: ScriptedWorker) -> 
     assert worker.summary.ended == "stopped"
 
 
-def test_stop_ends_a_peer_that_goes_on_bit_by_bit_when_the_grace_is_over(worker: ScriptedWorker) -> None:
+def test_stop_ends_a_peer_that_sends_slowly_when_the_grace_is_over(worker: ScriptedWorker) -> None:
     said = store(1)
     drops: list[Step] = [said[at : at + 1] for at in range(300, len(said))]
     connection = worker.play(said[:300], lambda: worker.stop.update((True, False)), *drops, RELEASE)
@@ -558,10 +556,10 @@ def test_stop_does_not_wait_for_a_peer_that_does_not_read(worker: ScriptedWorker
     assert worker.summary.seconds < 2
 
 
-def test_a_request_cut_short_by_the_end_is_told(
+def test_an_incomplete_request_is_logged(
     make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compiled parts or not: the log has the request, and that nothing came of it."""
+    """With and without the compiled parts the log has the request, and that it was not completed."""
 
     def said() -> list[str]:
         caplog.clear()

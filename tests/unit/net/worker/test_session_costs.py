@@ -36,7 +36,7 @@ BYTECODES_PER_INSTANCE = (
     {"normal": 3250, "bit-preserving": 2750} if compiled.AVAILABLE else {"normal": 6200, "bit-preserving": 4050}
 )
 """Of a CT slice with 258 elements in one PDU. Normal mode adds the comparison with what slices have in common; walking
-each element again would add 12 000. The compiled parts take the PDUs, the command and the walk away."""
+each element again would add 12 000. The compiled parts read the PDUs and the command, and walk."""
 
 CALLS_PER_INSTANCE = (
     {"normal": 136, "bit-preserving": 121} if compiled.AVAILABLE else {"normal": 214, "bit-preserving": 152}
@@ -50,11 +50,11 @@ BYTECODES_PER_ELEMENT = 115
 """Of a data set like none before, learning it included as far as that is paid for."""
 
 HOOK_CALLS = {"choose_subdir": 1, "choose_filename": 1, "write": 1}
-"""Of an instance, however many PDUs it comes in; `receive` and `stored` cost nothing where nobody implements them."""
+"""Of an instance, however many PDUs it comes in; `receive` and `stored` cost nothing without an implementation."""
 
 
 class Quiet(FakeConnection):
-    """Gives one message at a time, as a sender that waits for each response."""
+    """Yields one message at a time, as a sender that waits for each response."""
 
 
 def slices(numbers: range, *, max_pdu: int = 1 << 17) -> list[bytes]:
@@ -102,7 +102,7 @@ def serve(tmp_path: Path, mode: str) -> Serve:
 
 
 def bytecodes(action: Callable[[], None]) -> int:
-    """How many the interpreter executes in it."""
+    """Number of bytecodes executed in it."""
     count = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -138,7 +138,7 @@ def calls(action: Callable[[], None]) -> Counter[str]:
 
 
 def more(serve: Serve, few: list[bytes], many: list[bytes], measure: Callable[[Callable[[], None]], Any]) -> Any:
-    """What `many` messages cost more than `few`."""
+    """The difference in cost between `many` messages and `few`."""
     less = measure(lambda: serve(few))
     return measure(lambda: serve(many)) - less
 

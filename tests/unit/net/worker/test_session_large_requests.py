@@ -1,4 +1,4 @@
-"""Association requests that are longer than usual: read if they are allowed, and not kept."""
+"""Association requests that are longer than usual: read if allowed, and not cached."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.net.worker import session as session_module
-from dcmrecv_core.net.worker.caches import LONGEST
+from dcmrecv_core.net.worker.caches import MAX_CACHED_REQUEST
 from dcmrecv_core.proto.pdu import MAX_REQUEST_LENGTH
 from support.protocol.pdus import ASSOCIATE_AC, RELEASE_RP, item, pdu, read_pdus
 from support.protocol.scripted_connection import Clock
@@ -26,15 +26,15 @@ def request(number: int, size: int) -> bytes:
     return pdu(1, REQUEST[6:] + filler * (1 + size // len(filler)))
 
 
-def test_whoever_reads_a_request_decides_how_long_it_may_be(worker: ScriptedWorker) -> None:
-    """`--max-request` may be more than is usual."""
+def test_the_front_desk_limits_the_length_of_a_request(worker: ScriptedWorker) -> None:
+    """`--max-request` may exceed the default."""
     said = worker.play(RELEASE, request=request(1, MAX_REQUEST_LENGTH)).sent
     assert [kind for kind, _ in read_pdus(said)] == [ASSOCIATE_AC, RELEASE_RP]
 
 
-def test_of_long_requests_nothing_is_kept_but_of_the_last(worker: ScriptedWorker) -> None:
+def test_results_of_the_last_long_request_only_are_kept(worker: ScriptedWorker) -> None:
     for number in range(4):
-        worker.play(RELEASE, request=request(number, LONGEST))
-    assert [len(known._known) for known in (worker.shared.proposed_contexts, worker.shared.negotiate)] == [1, 1]
+        worker.play(RELEASE, request=request(number, MAX_CACHED_REQUEST))
+    assert [len(cache._cached) for cache in (worker.shared.proposed_contexts, worker.shared.negotiate)] == [1, 1]
     worker.play(RELEASE, request=request(5, 0))
-    assert len(worker.shared.negotiate._known) == 2
+    assert len(worker.shared.negotiate._cached) == 2

@@ -1,4 +1,4 @@
-"""Free space: enough, too little, not to be found out, and asked of a disk that hangs."""
+"""Free space: enough, too little, unknown, and on a disk that hangs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Disk:
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     disk = Disk()
     monkeypatch.setattr(os, "statvfs", disk.statvfs)
-    monkeypatch.setattr(space, "PATIENCE", 0.05)
+    monkeypatch.setattr(space, "ANSWER_TIMEOUT", 0.05)
     yield disk
     disk.answers.set()
 
@@ -51,12 +51,12 @@ def test_low_is_less_than_the_minimum(disk: Disk, caplog: pytest.LogCaptureFixtu
     assert not free_space.is_low()
 
 
-def test_without_a_minimum_nobody_looks(disk: Disk) -> None:
+def test_without_a_minimum_the_disk_is_not_read(disk: Disk) -> None:
     assert not FreeSpace("out", 0).is_low()
     assert disk.asked == 0
 
 
-def test_what_cannot_be_found_out_is_not_low(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_space_is_not_low(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
     free_space = FreeSpace("out", 101 * 4096)
     assert free_space.is_low()
     disk.error = OSError(errno.ESTALE, "Stale file handle")
@@ -69,7 +69,7 @@ def test_a_disk_that_hangs_is_asked_once(disk: Disk, caplog: pytest.LogCaptureFi
     disk.answers.clear()
     assert not free_space.is_low()
     assert not free_space.is_low()
-    assert (disk.asked, caplog.text.count("out does not answer")) == (1, 2)
+    assert (disk.asked, caplog.text.count("out does not respond")) == (1, 2)
     disk.answers.set()
-    free_space._looking.join(10)  # type: ignore[union-attr]
+    free_space._thread.join(10)  # type: ignore[union-attr]
     assert free_space.is_low(), "its late answer"

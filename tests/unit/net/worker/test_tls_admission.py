@@ -1,4 +1,4 @@
-"""From a connection with TLS to an association request, or to nothing: each way in which that can end."""
+"""From a TLS connection to an association request, or to each possible failure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def context(certificates: Certificates) -> ssl.SSLContext:
 
 
 class Peer:
-    """A client in a thread of its own: it shakes hands, does what a test wants, and keeps what it hears afterwards."""
+    """A client in its own thread: it shakes hands, does what a test wants, and keeps what it receives afterwards."""
 
     def __init__(self, sock: socket.socket, certificates: Certificates, act: Client) -> None:
         self._sock = sock
@@ -83,7 +83,7 @@ def meet(context: ssl.SSLContext, certificates: Certificates) -> Iterator[Meet]:
             theirs = socket.create_connection(listener.getsockname(), timeout=10)
             ours = listener.accept()[0]
         peers.append(Peer(theirs, certificates, act))
-        handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + seconds)
+        handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + seconds)
         connection = secure.admit(handover, context, LIMIT, should_stop)
         if connection is None:
             peers[-1].join()
@@ -99,7 +99,7 @@ def meet(context: ssl.SSLContext, certificates: Certificates) -> Iterator[Meet]:
 
 
 @pytest.mark.parametrize("pieces", [1, 3, len(REQUEST)], ids=["whole", "three pieces", "byte by byte"])
-def test_a_request_is_read_to_its_end_and_no_further(meet: Meet, pieces: int) -> None:
+def test_a_request_is_read_to_its_end_and_not_a_byte_more(meet: Meet, pieces: int) -> None:
     def act(secured: ssl.SSLSocket) -> None:
         size = -(-len(REQUEST) // pieces)
         for start in range(0, len(REQUEST), size):
@@ -128,7 +128,7 @@ def test_a_request_is_read_to_its_end_and_no_further(meet: Meet, pieces: int) ->
     ],
     ids=["nothing", "half a header", "half a request", "no request", "an abort", "too long"],
 )
-def test_what_comes_to_nothing(
+def test_failures_after_the_handshake(
     meet: Meet, caplog: pytest.LogCaptureFixture, said: bytes, line: str, answer: bytes
 ) -> None:
     def act(secured: ssl.SSLSocket) -> None:
@@ -143,7 +143,7 @@ def test_what_comes_to_nothing(
 
 
 @pytest.mark.parametrize("stop", [False, True], ids=["deadline", "stopped"])
-def test_who_is_silent_is_shown_out(meet: Meet, caplog: pytest.LogCaptureFixture, stop: bool) -> None:
+def test_a_silent_peer_is_dropped(meet: Meet, caplog: pytest.LogCaptureFixture, stop: bool) -> None:
     """At the deadline with a line; at once, without one, when the receiver is told to stop."""
     shaken = threading.Event()
     seconds = 20.0 if stop else 1.0
@@ -152,33 +152,35 @@ def test_who_is_silent_is_shown_out(meet: Meet, caplog: pytest.LogCaptureFixture
     assert ("DUL network read timeout" in caplog.text) is not stop
 
 
-def test_a_stop_within_the_handshake(context: ssl.SSLContext) -> None:
+def test_a_stop_during_the_handshake(context: ssl.SSLContext) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + 20)
+        handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
         assert secure.admit(handover, context, LIMIT, lambda: True) is None
         assert ours.fileno() == -1
 
 
-# Python 3.11 leaves a socket that is not connected any more to the garbage collector
+# Python 3.11 leaves a socket that is no longer connected to the garbage collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_who_is_gone_before_it_began(context: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_connection_that_ended_before_the_handshake(
+    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         theirs = socket.create_connection(listener.getsockname())
         ours = listener.accept()[0]
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     theirs.close()
-    handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + 20)
+    handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
     assert secure.admit(handover, context, LIMIT, lambda: False) is None
     assert ours.fileno() == -1
     assert "TLS error: " in caplog.text
 
 
-def test_a_handshake_that_is_none(context: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_handshake(context: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.sendall(b"\x16\x03\x01\x00\x05hello")
-        handover = Handover(ours, b"", "10.0.0.1", 4242, secure_until=time.monotonic() + 20)
+        handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
         assert secure.admit(handover, context, LIMIT, lambda: False) is None
     assert "TLS error: " in caplog.text
 
@@ -186,8 +188,8 @@ def test_a_handshake_that_is_none(context: ssl.SSLContext, caplog: pytest.LogCap
 # The connection afterwards
 
 
-def test_what_openssl_holds_is_ready_to_be_read(meet: Meet) -> None:
-    """A record that is decrypted in part shows nowhere in the socket."""
+def test_bytes_in_openssls_buffer_are_readable(meet: Meet) -> None:
+    """The socket does not show a record that was read in part."""
     connection, _, _ = meet(lambda secured: secured.sendall(REQUEST + bytes(100)))
     assert connection is not None
     with memoryview(bytearray(10)) as view:
@@ -197,9 +199,9 @@ def test_what_openssl_holds_is_ready_to_be_read(meet: Meet) -> None:
         assert connection.wait_readable(0.0)
 
 
-def test_who_does_not_read_takes_nothing_more(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then waiting says whether that has changed, and returns soon when it has not."""
-    monkeypatch.setattr(tls_connection, "PATIENCE", 0.05)
+def test_a_peer_that_does_not_read_accepts_no_more(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`wait_writable` returns soon, and tells whether that has changed."""
+    monkeypatch.setattr(tls_connection, "CALL_TIMEOUT", 0.05)
     go_on = threading.Event()
 
     def act(secured: ssl.SSLSocket) -> None:
@@ -223,8 +225,8 @@ def test_who_does_not_read_takes_nothing_more(meet: Meet, monkeypatch: pytest.Mo
     assert len(peer.heard) >= sent
 
 
-def test_silence_is_told_soon(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls_connection, "PATIENCE", 0.05)
+def test_silence_is_reported_soon(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_connection, "CALL_TIMEOUT", 0.05)
     connection, _, _ = meet(lambda secured: secured.sendall(REQUEST))
     assert connection is not None
     connection.acknowledge()

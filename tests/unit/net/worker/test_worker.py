@@ -1,4 +1,4 @@
-"""A worker's stop flag and its two graces, without the process around it."""
+"""A worker's stop flag and its two grace periods, without a process."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ def test_sigterm_leaves_the_instance_a_grace_that_ends_before_the_supervisors(wo
     assert (worker.should_stop(True), worker.should_stop(False)) == (True, False)
     clock.now += 0.2
     assert worker.should_stop(False)
-    assert STOP_GRACE + worker_module._CERTAIN_END < GRACE
+    assert STOP_GRACE + worker_module._FORCED_EXIT < GRACE
 
 
-def test_an_orphan_has_less_whatever_came_before(worker: Worker, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_orphan_has_less_time_even_after_sigterm(
+    worker: Worker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     worker._on_stop(signal.SIGTERM, None)
     monkeypatch.setattr(os, "getppid", lambda: 1)
     worker._on_tick(signal.SIGALRM, None)
@@ -44,13 +46,13 @@ def test_an_orphan_has_less_whatever_came_before(worker: Worker, clock: Clock, m
     assert worker.should_stop(False)
 
 
-def test_it_ends_for_certain_soon_after_its_grace(
+def test_it_exits_soon_after_its_grace_whatever_runs(
     worker: Worker, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ends: list[int] = []
     monkeypatch.setattr(os, "_exit", ends.append)
     worker._on_stop(signal.SIGTERM, None)
-    clock.now += STOP_GRACE + worker_module._CERTAIN_END - 0.1
+    clock.now += STOP_GRACE + worker_module._FORCED_EXIT - 0.1
     worker._on_tick(signal.SIGALRM, None)
     assert ends == []
     clock.now += 0.2
