@@ -22,24 +22,10 @@ What this module re-exports is the public interface: all that a plugin may impor
 
 from dcmrecv_core.api.errors import ConfigurationError, PluginError, StatusError, StorageError
 from dcmrecv_core.api.hookspecs import hookimpl
-from dcmrecv_core.api.model import (
-    Association,
-    Discard,
-    Instance,
-    Name,
-    ProposedContext,
-    RawElement,
-    Refuse,
-    Reject,
-    RejectReason,
-    Role,
-    Summary,
-    SupportedContext,
-    UserIdentity,
-    Warn,
-)
+from dcmrecv_core.api.model import Association, Instance, ProposedContext, RawElement, Summary, UserIdentity
 from dcmrecv_core.api.names import escape, escape_directory
 from dcmrecv_core.api.options import PluginOptions
+from dcmrecv_core.api.verdicts import Discard, Name, Refuse, Reject, RejectReason, Role, SupportedContext, Warn
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.dataset.character_sets import codecs_of

@@ -17,15 +17,9 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from dcmrecv_core.api.model import (
-    Association,
-    Instance,
-    Name,
-    NegotiateResult,
-    ReceiveResult,
-    Summary,
-)
+from dcmrecv_core.api.model import Association, Instance, Summary
 from dcmrecv_core.api.settings import PluginSettings
+from dcmrecv_core.api.verdicts import Name, NegotiateResult, ReceiveResult
 
 if TYPE_CHECKING:
     from pathlib import PurePath

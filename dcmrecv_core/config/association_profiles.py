@@ -22,7 +22,7 @@ from itertools import count
 from typing import NamedTuple, NoReturn
 
 from dcmrecv_core.api.errors import ConfigurationError
-from dcmrecv_core.api.model import Role, SupportedContext
+from dcmrecv_core.api.verdicts import Role, SupportedContext
 from dcmrecv_core.settings import uids
 
 MAX_CONTEXTS = 128

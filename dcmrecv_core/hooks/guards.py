@@ -16,19 +16,9 @@ from typing import Any, NoReturn
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError, StartError, StatusError, described
-from dcmrecv_core.api.model import (
-    ON_EXISTS,
-    Association,
-    Discard,
-    Instance,
-    Name,
-    Refuse,
-    Reject,
-    RejectReason,
-    SupportedContext,
-    Warn,
-)
+from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.names import check_filename, split_directory
+from dcmrecv_core.api.verdicts import ON_EXISTS, Discard, Name, Refuse, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks.confinement import memory
 from dcmrecv_core.hooks.tracing import Observer, observed
 

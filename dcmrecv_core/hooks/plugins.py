@@ -14,17 +14,8 @@ import pluggy
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
-from dcmrecv_core.api.model import (
-    Association,
-    Instance,
-    Name,
-    ReceiveResult,
-    Reject,
-    RejectReason,
-    Summary,
-    SupportedContext,
-    Warn,
-)
+from dcmrecv_core.api.model import Association, Instance, Summary
+from dcmrecv_core.api.verdicts import Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
 from dcmrecv_core.hooks.guards import guard, no_new_threads

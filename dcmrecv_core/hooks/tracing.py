@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcmrecv_core.api.model import Discard, Name, Refuse, Reject, Warn
+from dcmrecv_core.api.verdicts import Discard, Name, Refuse, Reject, Warn
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings

@@ -16,7 +16,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StatusError, StorageError
-from dcmrecv_core.api.model import Association, OnExists, ProposedContext, Reject, SupportedContext
+from dcmrecv_core.api.model import Association, ProposedContext
+from dcmrecv_core.api.verdicts import OnExists, Reject, SupportedContext
 from dcmrecv_core.inspection.explanation import CALLED, CALLING, PEER, Context, Explanation, Step, as_text, shown
 from dcmrecv_core.proto import negotiation
 from dcmrecv_core.receive.pipeline import Outcome, Receiver, Reception, outcome_of

@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.api.model import ON_EXISTS, Association, Instance, OnExists, RawElement, TagLike
+from dcmrecv_core.api.model import Association, Instance, RawElement, TagLike
+from dcmrecv_core.api.verdicts import ON_EXISTS, OnExists
 from dcmrecv_core.dataset import values
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex
 from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, Encoding

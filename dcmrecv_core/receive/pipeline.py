@@ -11,7 +11,8 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import DataSetError, NameTakenError, StatusError, StorageError
-from dcmrecv_core.api.model import Association, Discard, ReceiveResult, Refuse, Warn
+from dcmrecv_core.api.model import Association
+from dcmrecv_core.api.verdicts import Discard, ReceiveResult, Refuse, Warn
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import encoding_of
 from dcmrecv_core.dataset.header_runs import KnownStretches

@@ -3,7 +3,7 @@ storage plugin says that things are to be stored, all standard storage SOP class
 
 from __future__ import annotations
 
-from dcmrecv_core.api.model import SupportedContext
+from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.settings.uids import storage_sop_classes, transfer_syntaxes
 
 VERIFICATION = "1.2.840.10008.1.1"

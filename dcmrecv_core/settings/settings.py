@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dcmrecv_core.api.errors import StateDirectoryError
 
 if TYPE_CHECKING:
-    from dcmrecv_core.api.model import SupportedContext
+    from dcmrecv_core.api.verdicts import SupportedContext
 
 StorageMode = Literal["normal", "bit-preserving"]
 OnDuplicate = Literal["replace-same", "overwrite", "rename", "keep", "refuse"]

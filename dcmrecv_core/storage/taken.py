@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from dcmrecv_core.api.errors import NameTakenError, StorageError
-from dcmrecv_core.api.model import OnExists
+from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.storage.existing import Comparable, Existing, identity_of, look
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS, marked, numbered
 from dcmrecv_core.storage.renaming import NO_EXCHANGE, NO_NOCLOBBER, rename_exchange, rename_noreplace

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcmrecv_core.api.model import Association, Instance, OnExists
+from dcmrecv_core.api.model import Association, Instance
+from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.dataset.encodings import Encoding, encoding_of
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dcmrecv_core.api.errors import HookFailure
-from dcmrecv_core.api.model import Name, OnExists
 from dcmrecv_core.api.options import PluginOptionRegistry
+from dcmrecv_core.api.verdicts import Name, OnExists
 from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks.loader import Found

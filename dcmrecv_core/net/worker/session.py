@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import LocalProtocolError
-from dcmrecv_core.api.model import Association, Reject, RejectReason, Summary
+from dcmrecv_core.api.model import Association, Summary
+from dcmrecv_core.api.verdicts import Reject, RejectReason
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.hooks.confinement import memory
 from dcmrecv_core.net.connection import LINGER, PATIENCE, Connection

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core import load_profile
-from dcmrecv_core.api.model import ProposedContext, SupportedContext
+from dcmrecv_core.api.model import ProposedContext
+from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.config import context_tables
 from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.proto.negotiation import negotiate
