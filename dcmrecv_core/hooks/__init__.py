@@ -3,7 +3,7 @@
     loader        a name, module or file that `--plugin` gives -> a plugin; refuses what cannot work
     plugins       `Plugins`: registers them in order; one typed method for each hook. All callers use this
       guards        around each implementation: its time, the type of its result, its name when it fails
-        confinement   memory and forks, which plugin code must not take from its process
+        limits        what plugin code may use: time, memory, no forks; `Plugins` owns one `PluginLimits`
       tracing       what each hook said and how long it took (`--trace-hooks`, `--explain`)
     new_plugin    `--new-plugin`: the files in templates/plugin/ -> the package of a new plugin
 

@@ -19,6 +19,7 @@ from dcmrecv_core.api.verdicts import Name, ReceiveResult, Reject, RejectReason,
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
 from dcmrecv_core.hooks.guards import guard, no_new_threads
+from dcmrecv_core.hooks.limits import PluginLimits
 from dcmrecv_core.hooks.loader import MARK, Found
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self._hook: Any = self._manager.hook
         self.registered: list[Registered] = []
+        self.limits = PluginLimits()
         self._observer: Observer | None = None
         self._resolve()
 
@@ -94,7 +96,7 @@ class Plugins:
         for name, function in implementations.items():
             marked = getattr(function, MARK)
             hook = marked.get("specname") or name
-            guarded = guard(function, found.name, hook, self._observer, built_in=built_in)
+            guarded = guard(function, found.name, hook, self.limits, self._observer, built_in=built_in)
             setattr(guarded, MARK, marked)
             setattr(facade, name, guarded)
         return facade

@@ -12,7 +12,6 @@ from dcmrecv_core.dataset import values
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex
 from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, Encoding
 from dcmrecv_core.dataset.scan import scan
-from dcmrecv_core.hooks.guards import timer
 from dcmrecv_core.receive import replacement
 from dcmrecv_core.settings.uids import modality_prefix
 from dcmrecv_core.storage.content import FileContent, Piece, source_of
@@ -22,6 +21,7 @@ from dcmrecv_core.storage.part10 import file_prefix
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from dcmrecv_core.hooks.limits import HookTimer
     from dcmrecv_core.storage.publish import Publisher
 
 
@@ -29,13 +29,15 @@ log = logging.getLogger("dcmrecv.receive")
 
 
 class ReceivedInstance(Instance):
-    """`index` is the walker's, None until something is asked for in bit-preserving mode."""
+    """`index` is the walker's, None until something is asked for in bit-preserving mode. `timer` is that of the running
+    hook: the time that `save` needs does not count."""
 
     __slots__ = (
         "_encoding",
         "_header",
         "_index",
         "_publisher",
+        "_timer",
         "association",
         "attempt",
         "by_default",
@@ -59,6 +61,7 @@ class ReceivedInstance(Instance):
         index: DataSetIndex | None,
         encoding: Encoding | None,
         publisher: Publisher,
+        timer: HookTimer,
     ) -> None:
         self.association = association
         self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid = uids
@@ -77,6 +80,7 @@ class ReceivedInstance(Instance):
         self._index = index
         self._encoding = encoding
         self._publisher = publisher
+        self._timer = timer
         self._header: Dataset | None = None
 
     @property
@@ -129,11 +133,11 @@ class ReceivedInstance(Instance):
                 on_exists = "replace-same" if self.by_default else self.on_exists
         if on_exists not in ON_EXISTS:
             raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
-        was_running = timer.suspend()
+        was_running = self._timer.suspend()
         try:
             path, how = self._publisher.publish(parts, name, on_exists, self.content, look=look, who=self.described)
         finally:
-            timer.resume(was_running)
+            self._timer.resume(was_running)
         if how == "dropped":
             self.dropped_at = path
         return path

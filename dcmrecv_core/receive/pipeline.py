@@ -19,7 +19,6 @@ from dcmrecv_core.dataset.header_runs import KnownStretches
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.walker import MAX_ELEMENTS
-from dcmrecv_core.hooks.confinement import memory
 from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids, described
 from dcmrecv_core.storage.content import FileContent, FileRange
 from dcmrecv_core.storage.directories import contained, storage_error
@@ -76,6 +75,7 @@ class Receiver:
     def __init__(self, settings: Settings, plugins: Plugins, capabilities: Capabilities) -> None:
         self.settings = settings
         self.plugins = plugins
+        self.timer = plugins.limits.timer
         self.debugs = log.isEnabledFor(logging.DEBUG)
         self.bit_preserving = settings.storage_mode == "bit-preserving"
         self.publisher = Publisher(
@@ -160,7 +160,7 @@ class Reception:
             self._log_failure(failure)
             return Outcome(failure.status, failure.comment)
         except MemoryError as error:
-            memory.release(error)
+            self._receiver.plugins.limits.memory.release(error)
             failure = StorageError("Out of memory")
             self._log_failure(failure)
             return Outcome(failure.status, failure.comment)
@@ -199,6 +199,7 @@ class Reception:
             index,
             self._encoding,
             self._receiver.publisher,
+            self._receiver.timer,
         )
         instance.may_replace = not self._receiver.bit_preserving
         verdict = self._receiver.plugins.receive(instance)

@@ -16,7 +16,6 @@ from dcmrecv_core.api.errors import LocalProtocolError
 from dcmrecv_core.api.model import Association, Summary
 from dcmrecv_core.api.verdicts import Reject, RejectReason
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dcmrecv_core.hooks.confinement import memory
 from dcmrecv_core.net.connection import LINGER, PATIENCE, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.worker import association_log as narration
@@ -123,7 +122,7 @@ class Session:
             self._narrator.closed(self._handover, f"lost: {error.strerror or error}")
             self._ended = "closed"
         except Exception as error:
-            memory.release(error)
+            self._shared.plugins.limits.memory.release(error)
             log.critical("internal error in an association with %s", self._handover.address, exc_info=True)
             self._abort("failed", "internal error")
             self._send()
@@ -177,7 +176,7 @@ class Session:
             while (event := self._acceptor.next_event()) is not None:
                 self._handlers[type(event)](event)
         except Exception as error:
-            memory.release(error)
+            self._shared.plugins.limits.memory.release(error)
             log.error("%s: cannot read what came before the end: %s", self._handover.address, error)
 
     def _close(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from dcmrecv_core import Discard, Name, Refuse, Reject, SupportedContext, Warn
 from dcmrecv_core.api.errors import HookFailure, StatusError
-from dcmrecv_core.hooks.guards import HookTimeout
+from dcmrecv_core.hooks.limits import HookTimeout
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.hooks.tracing import Call, kind
 from dcmrecv_core.settings.settings import Settings
