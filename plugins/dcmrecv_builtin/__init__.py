@@ -4,7 +4,7 @@
     receive           ignore (--ignore)
     choose_subdir     no_subdir (-s), series_date (+ssd)
     choose_filename   instance_uid (+fd), unique (+fu), short_unique (+fsu), system_time (+fst)
-    both of these     layout (--layout), with layout_syntax, layout_fields and layout_conversions
+    both of these     layout/ (--layout)
     write             file_writer
 
 They import nothing but the public `dcmrecv_core`; a copy of any of them is a good start for a plugin of one's own.

@@ -1,18 +1,14 @@
-"""`--layout PATTERN`: directories and file names by a pattern like {PatientID}/{StudyDate:%Y/%m}/{SOPInstanceUID}.dcm.
-
-Compiled once, when the receiver starts, to a list of small functions; docs/layout.md is the grammar's reference.
-"""
+"""A layout: a pattern compiled to a list of small functions, once, when the receiver starts."""
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dcmrecv_builtin.layout_conversions import Conversion, conversion, literal_of, time_format
-from dcmrecv_builtin.layout_fields import Getter, source, tells_instances
-from dcmrecv_builtin.layout_syntax import (
+from dcmrecv_builtin.layout.conversions import Conversion, conversion, literal_of, time_format
+from dcmrecv_builtin.layout.fields import Getter, source, tells_instances
+from dcmrecv_builtin.layout.syntax import (
     NOTHING_LEFT,
     Field,
     LayoutError,
@@ -23,14 +19,11 @@ from dcmrecv_builtin.layout_syntax import (
     may_be_empty,
     read,
 )
-from dcmrecv_core import Instance, Name, PluginError, Settings, escape, escape_directory, hookimpl
-
-log = logging.getLogger("dcmrecv.plugins")
+from dcmrecv_core import Instance, escape, escape_directory
 
 MISSING = "UNKNOWN"
 """What stands for a value that is missing and has no default."""
 
-_PATH = "layout.path"
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}\Z")
 
 
@@ -78,45 +71,6 @@ class Layout:
                 done.append(current)
                 current = piece
         return escape_directory(done, windows=True), escape(current, self._extension, windows=True)
-
-
-_layout: Layout | None = None
-
-
-@hookimpl
-def configure(settings: Settings) -> None:
-    global _layout
-    pattern = settings.layout or ""
-    if settings.subdirs != "no-subdir" or settings.filenames != "instance-uid":
-        raise PluginError("--layout decides on directories and names, no other option for them goes with it")
-    try:
-        _layout = Layout(pattern)
-    except LayoutError as error:
-        raise PluginError(f"--layout: {error}") from error
-    if not _layout.tells_instances and settings.on_duplicate not in ("rename", "refuse"):
-        overwrites = settings.on_duplicate == "overwrite"
-        log.warning(
-            "--layout: nothing in the pattern tells the instances of a series apart (SOPInstanceUID, InstanceNumber, "
-            "random ...): %s",
-            "one of the same name overwrites the other" if overwrites else "all but one get names with ~ and a hash",
-        )
-
-
-@hookimpl
-def choose_subdir(instance: Instance) -> str:
-    instance.state[_PATH] = path = _path(instance)
-    return path[0]
-
-
-@hookimpl
-def choose_filename(instance: Instance) -> Name:
-    return Name((instance.state.get(_PATH) or _path(instance))[1])
-
-
-def _path(instance: Instance) -> tuple[str, str]:
-    if _layout is None:
-        raise PluginError("layout: not configured")
-    return _layout.path(instance)
 
 
 def _nothing(instance: Instance) -> None:
