@@ -26,7 +26,7 @@ def test_contexts_are_not_its_business(start_receiver: StartReceiver) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "everybody would be allowed"),
+        ((), "no rule given, so every sender would be admitted"),
         (("--allow-calling", "A,,B"), "--allow-calling: 'A,,B' has an empty part"),
         (("--allow-called", "A\\B"), "--allow-called"),
         (("--allow-network", "10.1.2.3/16"), "--allow-network: 10.1.2.3/16 has host bits set"),
