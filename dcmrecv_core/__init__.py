@@ -13,7 +13,7 @@ The way of an instance, with the folder for each step (docs/architecture.md has 
               -> hook stored                                            hooks/
                 -> C-STORE-RSP                                          proto/, net/worker/
 
-Beside it: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `testing/`, the kit for plugins' tests;
+Besides: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `testing/`, the kit for plugins' tests;
 `compiled.py`, which finds the compiled parts; `process.py`, what the program does to its own process. Each folder opens
 with a map of its modules; imports go down only (the contracts in pyproject.toml).
 

@@ -45,7 +45,7 @@ class UserIdentity:
 
 @dataclass(slots=True)
 class Association:
-    """One association, from its request on. Treat it as read-only, except `state`, which is yours.
+    """One association, from its request on. Treat it as read-only, except `state`, which is for plugins.
 
     AE titles come without padding; `id` is unique among the associations of all workers of this host;
     `tls` is the subject of the peer's certificate, or None without TLS.
@@ -104,10 +104,10 @@ class Instance(ABC):
     attempt: int
     """0, and one more each time a name with `on_exists="retry"` turned out to be taken."""
     on_exists: OnExists
-    """What becomes of names that are taken, as the chosen `Name`, `--on-duplicate` or the default says; `save` obeys it
-    unless told otherwise."""
+    """What happens if the name is taken: as the chosen `Name`, `--on-duplicate` or the default says. `save` follows it
+    unless its own argument says otherwise."""
     state: dict[str, Any]
-    """Yours: what one hook wants to tell another about this instance."""
+    """For plugins: what one hook passes to another about this instance."""
 
     @property
     @abstractmethod

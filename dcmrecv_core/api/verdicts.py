@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Literal, get_args
 
 MAX_EXTENDED = 0xFFFF - 2
-"""A SOP class UID and its application information share an item behind a length of 16 bits (PS3.7 D.3.3.5.1)."""
+"""A SOP class UID and its application information share an item with a length of 16 bits (PS3.7 D.3.3.5.1)."""
 
 OnExists = Literal["replace-same", "overwrite", "rename", "keep", "refuse", "retry"]
 """What happens when the chosen name is taken by another content:
@@ -74,7 +74,7 @@ class SupportedContext:
     extended: bytes | None = None
 
     def __post_init__(self) -> None:
-        # reported here, where the plugin made the mistake, not in the middle of the negotiation
+        # raised here, where the plugin made the mistake, not in the middle of the negotiation
         syntaxes: Iterable[str] | None = self.transfer_syntaxes
         if syntaxes is not None and type(syntaxes) is not tuple and not isinstance(syntaxes, str | bytes):
             object.__setattr__(self, "transfer_syntaxes", syntaxes := tuple(syntaxes))
@@ -117,8 +117,8 @@ class Discard:
 class Name:
     """Result of `choose_filename`: a file name without the extension that `-fe` appends.
 
-    `on_exists` None says nothing: then `--on-duplicate` decides, and without it `by_default`. That is for schemes with
-    a habit of their own; with "overwrite" as a habit nobody looks at what is replaced, not even whether it is equal.
+    If `on_exists` is None, `--on-duplicate` decides, and without that `by_default`. With "overwrite" in `by_default`
+    the existing file is not read, not even to see whether it is equal.
     """
 
     text: str

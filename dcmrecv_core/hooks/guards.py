@@ -62,14 +62,14 @@ def guard(
         guarded = _guard_background(call, plugin, hook, limits)
     else:
         guarded = _guard_decision(call, plugin, hook, limits, built_in)
-    # pluggy asks this one for its arguments, and so passes all, also to a function that names none: the log has to say
-    # whose instance it was
+    # pluggy reads the arguments off this, and so passes all, even to a function that names none: the log names the
+    # instance
     guarded.__wrapped__ = specification  # type: ignore[attr-defined]
     return guarded
 
 
 def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> Callable[..., Any]:
-    """Takes all arguments that the hook offers, hands on those that `function` names."""
+    """Takes all arguments that the hook offers, and passes on those that `function` names."""
     parameters = inspect.signature(function).parameters
     named = [name for name in parameters if name in offered]
     if named == offered and all(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters.values()):
@@ -85,7 +85,7 @@ def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> C
 
 
 def _with_own_options(call: Callable[..., Any], plugin: str) -> Callable[..., Any]:
-    """A plugin cannot know what it is called: its options come with the settings."""
+    """A plugin does not know its own name: the settings bring the options of that name."""
     return lambda settings: call(settings.own(plugin))
 
 
@@ -95,7 +95,7 @@ def _guard_start(call: Callable[..., Any], plugin: str, hook: str, built_in: boo
             try:
                 call(*args)
             except StartError as error:
-                # what a built-in one raises is about what the user gave, and says so
+                # an error of a built-in plugin is about the user's options, and says so
                 text = described(error)
                 if built_in or text.startswith(("plugin ", "plugins ")):
                     raise
@@ -139,7 +139,7 @@ def _guard_notification(call: Callable[..., Any], plugin: str, hook: str, limits
 
 
 def _guard_background(call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits) -> Callable[..., Any]:
-    """Not timed: it is there for slow work, in a process that nobody waits for."""
+    """Not timed: it does slow work, in a process of its own."""
 
     def guarded(*args: Any) -> None:
         try:
@@ -158,7 +158,7 @@ def _guard_decision(
     call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool
 ) -> Callable[..., Any]:
     timer = limits.timer
-    # built-in ones are known to return what they should, several times for each instance
+    # the results of built-in ones need no check, which would cost time for each instance
     check = None if built_in and hook in INSTANCE_HOOKS else CHECKS.get(hook, _check_nothing)
 
     def guarded(*args: Any) -> Any:
@@ -178,7 +178,7 @@ def _guard_decision(
 
 
 def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> NoReturn:
-    """A decision has raised `error`: raises what the core is to know of it."""
+    """A decision has raised `error`: raises the error for the core."""
     if hook in INSTANCE_HOOKS and _refuses(error):
         raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
     _log_failure(plugin, hook, args, error)
@@ -187,7 +187,7 @@ def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -
 
 
 def _refuses(error: BaseException) -> bool:
-    """Whether it is a StatusError that can be answered: the attributes of a plugin's own kind may be anything."""
+    """Whether it is a StatusError that can be answered: a plugin's subclass may have any attributes."""
     if not isinstance(error, StatusError):
         return False
     try:
@@ -226,7 +226,7 @@ def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
         return result
     if isinstance(result, Iterable) and not isinstance(result, str | bytes):
         contexts = tuple(result)
-        # for each association, and often of more than a hundred: one look at each kind among them
+        # often more than a hundred, for each association: each type is checked once
         if all(issubclass(kind, SupportedContext) for kind in set(map(type, contexts))):
             return contexts
     raise TypeError(f"None, Reject or SupportedContexts expected, not {result!r}")

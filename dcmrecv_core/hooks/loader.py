@@ -38,7 +38,7 @@ BUILT_IN = "built-in"
 """The origin of the plugins that settings select."""
 
 _COMPUTED = (property, cached_property)
-"""Attributes that are not hooks and may not be fit to be asked for before the plugin is configured."""
+"""Attributes that are not hooks, and may raise before the plugin is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Found:
 
     @property
     def source(self) -> object:
-        """What tells one plugin from another: a module's file, however it was named; else the object itself."""
+        """The plugin's identity: the file of its module, however that was named; else the object itself."""
         path = getattr(self.module, "__file__", None)
         return os.path.realpath(path) if path else id(self.plugin)
 

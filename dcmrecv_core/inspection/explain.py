@@ -21,8 +21,8 @@ from dcmrecv_core.api.verdicts import OnExists, Reject, SupportedContext
 from dcmrecv_core.inspection.explanation import CALLED, CALLING, PEER, Context, Explanation, Step, as_text, shown
 from dcmrecv_core.proto import negotiation
 from dcmrecv_core.receive.pipeline import Outcome, Receiver, Reception, outcome_of
-from dcmrecv_core.settings.context_hints import accepting
-from dcmrecv_core.settings.contexts import unasked
+from dcmrecv_core.settings.context_hints import hint_for
+from dcmrecv_core.settings.contexts import default_contexts
 from dcmrecv_core.storage.directories import storage_error
 from dcmrecv_core.storage.existing import look as existing_at
 from dcmrecv_core.storage.file_meta import FileMeta, read_file_meta
@@ -125,7 +125,7 @@ class Explainer:
         self._settings = settings
         self._plugins = plugins
         self._calls = calls
-        self._unasked = unasked(stores=plugins.names_storage())
+        self._default = default_contexts(stores=plugins.names_storage())
         self._receiver = Receiver(settings, plugins, Capabilities())
         root = self._receiver.publisher.directories.root
         self._publisher = _DryPublisher(
@@ -187,10 +187,10 @@ class Explainer:
         supported = self._plugins.negotiate(association)
         if isinstance(supported, Reject):
             return Context(False, f"association rejected: {supported.reason.name.lower().replace('_', ' ')}")
-        answer = negotiation.negotiate((proposed,), self._unasked if supported is None else supported)
+        answer = negotiation.negotiate((proposed,), self._default if supported is None else supported)
         if not answer.accepted:
             reason = negotiation.RESULTS[answer.results[0].result]
-            hint = accepting((proposed,))
+            hint = hint_for((proposed,))
             return Context(False, reason, asconfig=hint.asconfig, toml=hint.toml)
         if supported is None:
             stores = self._plugins.names_storage()

@@ -1,4 +1,4 @@
-"""The built-in plugins: every scheme of dcmrecv, each a module on the public hooks.
+"""The built-in plugins: the schemes of DCMTK dcmrecv and `--layout`, each a module on the public hooks.
 
     negotiate         profile (-xf), contexts (`[[contexts]]` of a settings file), promiscuous (-pm)
     receive           ignore (--ignore)

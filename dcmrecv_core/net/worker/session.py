@@ -27,7 +27,7 @@ from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
 from dcmrecv_core.proto.dimse import CommandField
 from dcmrecv_core.proto.pdu import Rejection
-from dcmrecv_core.settings.contexts import unasked
+from dcmrecv_core.settings.contexts import default_contexts
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
@@ -57,7 +57,7 @@ class Shared:
         self.narrator = Narrator(settings)
         self.memory = bytearray(RECEIVE_BUFFER)
         self.space = FreeSpace(receiver.publisher.directories.place, settings.min_free)
-        self.fallback = unasked(stores=plugins.names_storage())
+        self.fallback = default_contexts(stores=plugins.names_storage())
         self.proposals = Proposals()
         self.proposed_contexts = ByIdentity(negotiation.proposed_contexts)
         self.negotiate = ByIdentity(negotiation.negotiate)

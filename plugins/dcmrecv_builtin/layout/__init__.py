@@ -30,7 +30,7 @@ class LayoutPlugin:
     @hookimpl
     def configure(self, settings: Settings) -> None:
         if settings.subdirs != "no-subdir" or settings.filenames != "instance-uid":
-            raise PluginError("--layout decides on directories and names, no other option for them goes with it")
+            raise PluginError("--layout cannot be combined with other naming options")
         try:
             self._layout = Layout(settings.layout or "")
         except LayoutError as error:

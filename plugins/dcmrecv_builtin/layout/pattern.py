@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dcmrecv_builtin.layout.conversions import Conversion, conversion, literal_of, time_format
-from dcmrecv_builtin.layout.fields import Getter, source, tells_instances
+from dcmrecv_builtin.layout.fields import Getter, field_value, tells_instances
 from dcmrecv_builtin.layout.syntax import (
     NOTHING_LEFT,
     Field,
@@ -28,13 +28,13 @@ _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}\Z")
 
 
 class Part(NamedTuple):
-    """One piece of a path. `otherwise` is what stands for a missing value, in components; a literal has nothing else.
+    """One piece of a path. `if_missing` replaces a missing value, a text for each component; a literal has only this.
 
-    Only where `splits` is set, for date formats with a `/` of their own, a `/` in the text makes a directory.
+    Only where `splits` is set, for date formats that contain a `/`, a `/` in the text makes a directory.
     """
 
     get: Getter
-    otherwise: tuple[str, ...]
+    if_missing: tuple[str, ...]
     splits: bool = False
 
 
@@ -51,16 +51,16 @@ class Layout:
         self._parts = tuple(_parts(components, pattern))
         fields = [part for component in components for part in component if isinstance(part, Field)]
         self.tells_instances = any(map(_tells_instances, fields))
-        """Whether some part of the path is an instance's own: else two of them have one name."""
+        """Whether some part of the path differs for each instance of a series: else two get one name."""
 
     def path(self, instance: Instance) -> tuple[str, str]:
         """Directory and file name of an instance, both escaped."""
         done: list[str] = []
         current = ""
-        for get, otherwise, splits in self._parts:
+        for get, if_missing, splits in self._parts:
             text = get(instance)
             if text is None:
-                pieces: tuple[str, ...] | list[str] = otherwise
+                pieces: tuple[str, ...] | list[str] = if_missing
             elif splits:
                 pieces = text.split("/")
             else:
@@ -90,17 +90,17 @@ def _parts(components: list[list[Text | Field]], pattern: str) -> Iterator[Part]
             if literal:
                 yield Part(_nothing, tuple(literal.split("/")))
             literal = ""
-            yield _field(part, pattern, before=any(solid[:index]), behind=any(solid[index + 1 :]))
+            yield _field(part, pattern, before=any(solid[:index]), after=any(solid[index + 1 :]))
     if literal:
         yield Part(_nothing, tuple(literal.split("/")))
 
 
-def _field(field: Field, pattern: str, *, before: bool, behind: bool) -> Part:
-    """`before`, `behind`: something else stands there in the component, whatever the data set says."""
+def _field(field: Field, pattern: str, *, before: bool, after: bool) -> Part:
+    """`before`, `after`: the component has text there, whatever is in the data set."""
     default = field.default or Text(MISSING, 0)
-    check_pieces(default, pattern, before=before, behind=behind)
+    check_pieces(default, pattern, before=before, after=after)
     try:
-        get, vr = source(field.name.text)
+        get, vr = field_value(field.name.text)
     except ValueError as error:
         raise LayoutError(str(error), pattern, field.name.column) from error
     conversions: list[Conversion] = []
@@ -112,12 +112,12 @@ def _field(field: Field, pattern: str, *, before: bool, behind: bool) -> Part:
                     raise ValueError("a date or time format comes first, and ':' cannot be part of it")
                 convert = time_format(spec.text, vr)
                 splits = "/" in spec.text
-                check_pieces(spec, pattern, before=before, behind=behind, literal=literal_of)
+                check_pieces(spec, pattern, before=before, after=after, literal=literal_of)
             else:
                 convert = conversion(spec.text, vr if not number else "")
                 if "=" in spec.text:  # a choice brings words of its own
                     check_fit(spec, pattern)
-                    if has_empty_word(spec) and not before and not behind:
+                    if has_empty_word(spec) and not before and not after:
                         raise ValueError(NOTHING_LEFT)
         except LayoutError:
             raise

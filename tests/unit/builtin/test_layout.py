@@ -1,4 +1,4 @@
-"""The plugin for `--layout`: its hooks, and what is said of a pattern at the start."""
+"""The plugin for `--layout`: its hooks, and its checks of a pattern at the start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_hooks(layout: LayoutPlugin) -> None:
 
 @pytest.mark.parametrize("other", [{"filenames": "unique"}, {"subdirs": "series-date"}])
 def test_one_layout_only(layout: LayoutPlugin, other: dict[str, Any]) -> None:
-    with pytest.raises(PluginError, match="no other option"):
+    with pytest.raises(PluginError, match="cannot be combined with other naming options"):
         layout.configure(Settings(layout="{PatientID}", **other))
 
 

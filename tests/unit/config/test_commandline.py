@@ -287,11 +287,11 @@ def test_converter_that_fails_unexpectedly_names_its_plugin() -> None:
         (["-pm"], "plugin two: option -pm belongs to dcmrecv itself"),
         (["--taken"], "plugins one and two both declare option --taken"),
         (["--a-b", "--a_b"], "plugin two: options --a-b and --a_b have the same key"),
-        (["root"], "plugin two: 'root' cannot name an option"),
-        (["-1"], "plugin two: '-1' cannot name an option"),
-        (["--"], "plugin two: '--' cannot name an option"),
-        (["--a b"], "plugin two: '--a b' cannot name an option"),
-        (["--a="], "plugin two: '--a=' cannot name an option"),
+        (["root"], "plugin two: 'root' is not a valid option name"),
+        (["-1"], "plugin two: '-1' is not a valid option name"),
+        (["--"], "plugin two: '--' is not a valid option name"),
+        (["--a b"], "plugin two: '--a b' is not a valid option name"),
+        (["--a="], "plugin two: '--a=' is not a valid option name"),
     ],
 )
 def test_names_that_plugins_cannot_take(names: list[str], text: str) -> None:

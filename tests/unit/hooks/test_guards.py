@@ -142,7 +142,7 @@ def test_a_status_that_is_no_failure_does_not(status: int, caplog: pytest.LogCap
     ids=repr,
 )
 def test_nonsense_is_no_status(arguments: tuple[Any, ...], caplog: pytest.LogCaptureFixture) -> None:
-    """Neither when it is made nor behind the back of `__init__`."""
+    """Neither when it is made nor when `__init__` is bypassed."""
     with pytest.raises((TypeError, ValueError)):
         StatusError(*arguments)
     error = StatusError(0xA700, "text")

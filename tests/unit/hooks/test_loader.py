@@ -103,7 +103,7 @@ def test_a_module_in_the_working_directory(directory: Path) -> None:
     write("site_f.py")
     found = find("site_f")
     assert (found.name, found.origin) == ("site_f", str(directory / "site_f.py"))
-    assert sys.path[-1] == str(directory), "behind everything that is installed"
+    assert sys.path[-1] == str(directory), "after everything that is installed"
 
 
 def test_a_module_in_a_package() -> None:

@@ -69,7 +69,7 @@ def test_tryfirst_and_trylast() -> None:
     assert load(first, plain, last).choose_filename(FakeInstance()) == Name("first")
     assert load(plain, last).choose_filename(FakeInstance()) == Name("plain")
     assert with_builtins(last).choose_filename(FakeInstance()) == Name("CT.1.2.3", by_default="overwrite"), (
-        "behind the built-in ones too"
+        "after the built-in ones too"
     )
 
 

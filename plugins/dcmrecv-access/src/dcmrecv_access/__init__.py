@@ -1,4 +1,4 @@
-"""Who may open an association with dcmrecv.
+"""Which peers may open an association with dcmrecv.
 
 The hooks are here: they read options and judge each association. `rules.py` has the rules.
 """

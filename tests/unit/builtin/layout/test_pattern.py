@@ -1,4 +1,4 @@
-"""`--layout`: what each rule of the pattern language makes of an instance, and what is wrong with a pattern."""
+"""Layouts: the path that each rule of the pattern language gives an instance, and the errors in patterns."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ RULES = [
     ("an MD5 digest", "{PatientID:md5}", "5f2b9323c39ee3c861a7b382d205c3d3"),
     ("percent encoding", "{InstitutionName:urlencoded}", "St.%20J%C3%B6rg%2FWest"),
     ("conversions one after the other", "{Modality:lower:[0:1]:upper}", "C"),
-    ("a conversion behind a date", "{StudyDate:%b:upper}", "JAN"),
+    ("a conversion after a date", "{StudyDate:%b:upper}", "JAN"),
     ("characters are decoded", "{PatientName}", "Müller^Jörg"),
     ("a slash of a value makes no directory", "{InstitutionName}", "St. Jörg_West~"),
     ("what Windows forbids", "{StudyDescription}", "a_b_c_~"),
     ("a device of Windows", "{StationName}", "_ul.x~"),
     ("a dot at the end", "{PerformingPhysicianName}", "Dr_~"),
     ("a blank at the end of a component", "{SeriesDescription|a} x", "a x"),
-    ("the extension stays behind the hash", "{StudyDescription}.dcm", "a_b_c_~.dcm"),
+    ("the extension stays after the hash", "{StudyDescription}.dcm", "a_b_c_~.dcm"),
     ("long values are cut", "{ImageComments}", "x" * 246 + "~"),
 ]  # fmt: skip
 
@@ -178,7 +178,7 @@ def test_a_value_is_one_component_that_the_core_leaves_alone(patient: str, study
 MALFORMED = [
     ("an empty pattern", "", "empty pattern", 1),
     ("an absolute path", "/{PatientID}", "an absolute path leads out of the output directory", 1),
-    ("no file name", "{PatientID}/", "no file name behind the last '/'", 12),
+    ("no file name", "{PatientID}/", "no file name after the last '/'", 12),
     ("an empty component", "a//b", "nothing between two '/'", 3),
     ("a directory above", "a/../b", "'..' cannot be a file name on every system", 3),
     ("a character that Windows forbids", "{PatientID}-a:b", "':' cannot be part of a file name on every system", 14),
@@ -199,14 +199,14 @@ MALFORMED = [
     ("an element of no sequence", "{PatientID.StudyID}", "only a sequence has elements, not a value of VR LO", 2),
     ("all items", "{RequestAttributesSequence[*].StudyID}", "one item is needed, not all", 2),
     ("an index that is none", "{ImageType[x]}", "an index is a number, the first is 0, or *", 2),
-    ("text behind an index", "{ImageType[0]x}", "cannot read field 'ImageType[0]x'", 2),
+    ("text after an index", "{ImageType[0]x}", "cannot read field 'ImageType[0]x'", 2),
     ("a private element without its numbers", '{"ACME"}', 'a private element is "CREATOR",gggg,ee', 2),
     ("a private element in an even group", '{"ACME",0028,10}', "0028 is not the group of a private element, which is odd", 2),
     ("a default that is unfit", "{PatientID|a/b?}", "'?' cannot be part of a file name on every system", 15),
     ("a default that leads upwards", "{PatientID|a/../b}/c", "'..' cannot be a file name on every system", 14),
     ("a default of dots", "a/{PatientID|..}", "'..' cannot be a file name on every system", 14),
     ("a default with a slash in front", "{PatientID|/a}", "nothing would be left of a directory or name", 12),
-    ("a default with a slash behind it", "{PatientID|a/}/b", "nothing would be left of a directory or name", 14),
+    ("a default that ends with a slash", "{PatientID|a/}/b", "nothing would be left of a directory or name", 14),
     ("an empty default alone", "{PatientID|}/a", "nothing would be left of a directory or name", 12),
     ("empty defaults beside each other", "{PatientID|}{StudyID|}/a", "nothing would be left of a directory or name", 12),
     ("an empty default before the extension", "{PatientID|}.dcm", "nothing would be left of a directory or name", 12),
@@ -219,7 +219,7 @@ MALFORMED = [
     ("a date format that leads upwards", "{StudyDate:%Y/../%m}", "'..' cannot be a file name on every system", 15),
     ("a dot at the end of a component of a date", "{StudyDate:%Y./%m}", "'%Y.' cannot be a file name on every system", 12),
     ("an unknown conversion", "{PatientID:uper}", "unknown conversion 'uper'; did you mean upper?", 12),
-    ("a missing conversion", "{PatientID:}", "a conversion is missing behind ':'", 12),
+    ("a missing conversion", "{PatientID:}", "a conversion is missing after ':'", 12),
     ("a width without zeros", "{InstanceNumber:6d}", "a width needs a leading zero: 06d (blanks are no good in file names)", 17),
     ("a number of what is none", "{PatientName:04d}", "a value of VR PN is not a number", 14),
     ("a number of a date", "{StudyDate:+1}", "a value of VR DA is not a number", 12),
