@@ -89,7 +89,7 @@ class RemoteProtocolError(ProtocolError):
 
     `source` is 0 (service user) or 2 (service provider); `reason` counts for source 2 only:
     0 not specified, 1 unrecognised PDU, 2 unexpected PDU, 4 unrecognised parameter,
-    5 unexpected parameter, 6 invalid parameter value. `detail` is logged beside the text, which is DCMTK's.
+    5 unexpected parameter, 6 invalid parameter value. `detail` is logged in addition to the text, which is DCMTK's.
     """
 
     def __init__(self, text: str, *, source: int = 2, reason: int = 0, detail: str = "") -> None:

@@ -126,7 +126,7 @@ class Instance(ABC):
     def raw(self, element: TagLike, limit: int | None = None) -> RawElement | None:
         """One top-level element without any conversion, None if it is absent. Raises KeyError as `get` does.
 
-        With `limit`, only so many bytes of its value: what a peer sent may have any length, whatever its VR.
+        With `limit`, only so many bytes of its value: what a peer sent may have any length, in any VR.
         """
 
     @property

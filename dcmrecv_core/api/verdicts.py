@@ -15,7 +15,7 @@ OnExists = Literal["replace-same", "overwrite", "rename", "keep", "refuse", "ret
 
 * replace-same: the same SOP instance is replaced, atomically; anything else stays, and this instance gets the name with
   `~` and 8 hexadecimal digits of a hash of its SOP Instance UID (so it finds its own file when it is sent again);
-* overwrite: whatever it is, it is replaced, atomically;
+* overwrite: any existing file is replaced, atomically;
 * rename: this content gets the name with `~2`, `~3` ...;
 * keep: a complete file of the same instance stays, and the sender gets Success; another instance stays too, and this
   one gets a name as with replace-same; for anything else the answer is A700;
@@ -63,9 +63,9 @@ class Reject:
 class SupportedContext:
     """Result of `negotiate`: an abstract syntax that this receiver accepts.
 
-    `transfer_syntaxes` in the order we prefer them (any iterable of UIDs will do); `None` accepts whatever is
-    proposed, in the proposer's order. `role` is answered only if the peer asked for role selection; `extended` is the
-    application information returned for the SOP class (PS3.7 D.3.3.5). Raises TypeError for anything else.
+    `transfer_syntaxes` in the order we prefer them (any iterable of UIDs will do); `None` accepts all that
+    are proposed, in the proposer's order. `role` is answered only if the peer asked for role selection; `extended` is
+    the application information returned for the SOP class (PS3.7 D.3.3.5). Raises TypeError for anything else.
     """
 
     abstract_syntax: str

@@ -62,8 +62,8 @@ def guard(
         guarded = _guard_background(call, plugin, hook, limits)
     else:
         guarded = _guard_decision(call, plugin, hook, limits, built_in)
-    # pluggy reads the arguments off this, and so passes all, even to a function that names none: the log names the
-    # instance
+    # pluggy takes the argument names from this, and so passes all, even to a function that names none: the log needs
+    # them to name the instance
     guarded.__wrapped__ = specification  # type: ignore[attr-defined]
     return guarded
 

@@ -35,7 +35,7 @@ class LayoutPlugin:
             self._layout = Layout(settings.layout or "")
         except LayoutError as error:
             raise PluginError(f"--layout: {error}") from error
-        if not self._layout.tells_instances and settings.on_duplicate not in ("rename", "refuse"):
+        if not self._layout.differs_per_instance and settings.on_duplicate not in ("rename", "refuse"):
             _warn(overwrites=settings.on_duplicate == "overwrite")
 
     @hookimpl

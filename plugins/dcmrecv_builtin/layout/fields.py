@@ -95,7 +95,7 @@ def field_value(name: str) -> FieldValue:
     return FieldValue(lambda instance: _text(_value(instance, last.element), last.number), last.vr)
 
 
-def tells_instances(name: str) -> bool:
+def differs_per_instance(name: str) -> bool:
     """Whether the value of this field usually differs for each instance of a series."""
     if name in ("sop_instance_uid", "random", "now") or name.startswith('"'):
         return True  # the author of the pattern knows what is in it

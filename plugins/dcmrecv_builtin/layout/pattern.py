@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dcmrecv_builtin.layout.conversions import Conversion, conversion, literal_of, time_format
-from dcmrecv_builtin.layout.fields import Getter, field_value, tells_instances
+from dcmrecv_builtin.layout.fields import Getter, differs_per_instance, field_value
 from dcmrecv_builtin.layout.syntax import (
     NOTHING_LEFT,
     Field,
@@ -50,7 +50,7 @@ class Layout:
             components[-1][-1] = last._replace(text=last.text.removesuffix(self._extension))
         self._parts = tuple(_parts(components, pattern))
         fields = [part for component in components for part in component if isinstance(part, Field)]
-        self.tells_instances = any(map(_tells_instances, fields))
+        self.differs_per_instance = any(map(_differs_per_instance, fields))
         """Whether some part of the path differs for each instance of a series: else two get one name."""
 
     def path(self, instance: Instance) -> tuple[str, str]:
@@ -96,7 +96,7 @@ def _parts(components: list[list[Text | Field]], pattern: str) -> Iterator[Part]
 
 
 def _field(field: Field, pattern: str, *, before: bool, after: bool) -> Part:
-    """`before`, `after`: the component has text there, whatever is in the data set."""
+    """`before`, `after`: the component has text there for every data set."""
     default = field.default or Text(MISSING, 0)
     check_pieces(default, pattern, before=before, after=after)
     try:
@@ -127,9 +127,9 @@ def _field(field: Field, pattern: str, *, before: bool, after: bool) -> Part:
     return Part(_converted(get, conversions), tuple(default.text.split("/")), splits)
 
 
-def _tells_instances(field: Field) -> bool:
+def _differs_per_instance(field: Field) -> bool:
     format_of_time = next((spec.text for spec in field.conversions if "%" in spec.text), "%S")
-    return tells_instances(field.name.text) and ("%S" in format_of_time or "%f" in format_of_time)
+    return differs_per_instance(field.name.text) and ("%S" in format_of_time or "%f" in format_of_time)
 
 
 def _converted(get: Getter, conversions: list[Conversion]) -> Getter:

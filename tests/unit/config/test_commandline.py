@@ -189,7 +189,7 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("arguments", "changed"), OURS, ids=[" ".join(row[0]) for row in OURS])
-def test_ours_and_what_the_original_cannot_be_asked(arguments: list[str], changed: dict[str, Any]) -> None:
+def test_options_that_the_parity_tests_leave_out(arguments: list[str], changed: dict[str, Any]) -> None:
     assert read("80", *arguments).settings == Settings(port=80, **changed)
 
 

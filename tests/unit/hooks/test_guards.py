@@ -141,7 +141,7 @@ def test_a_status_that_is_no_failure_does_not(status: int, caplog: pytest.LogCap
     ],
     ids=repr,
 )
-def test_nonsense_is_no_status(arguments: tuple[Any, ...], caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_statuses(arguments: tuple[Any, ...], caplog: pytest.LogCaptureFixture) -> None:
     """Neither when it is made nor when `__init__` is bypassed."""
     with pytest.raises((TypeError, ValueError)):
         StatusError(*arguments)
@@ -222,7 +222,7 @@ BAD: list[tuple[str, object]] = [
 
 
 @pytest.mark.parametrize(("hook", "result"), BAD, ids=repr)
-def test_nonsense_fails_closed(hook: str, result: object, caplog: pytest.LogCaptureFixture) -> None:
+def test_wrong_results_fail_closed(hook: str, result: object, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(HookFailure) as caught:
         call(hook, result)
     check_failure(hook, caught, caplog)
@@ -241,7 +241,7 @@ def test_nonsense_fails_closed(hook: str, result: object, caplog: pytest.LogCapt
     ],
     ids=repr,
 )
-def test_nonsense_is_no_context(arguments: tuple[Any, ...]) -> None:
+def test_invalid_contexts(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError):
         SupportedContext(*arguments)
 
@@ -345,7 +345,7 @@ def test_errors_with_an_exit_code_keep_it() -> None:
     assert caught.value.exit_code == 66
 
 
-def test_the_built_in_ones_speak_for_themselves() -> None:
+def test_errors_of_built_in_ones_are_not_changed() -> None:
     with pytest.raises(ConfigurationError, match=r"^broken profile$"):
         guard(raising(ConfigurationError("broken profile")), "profile", "configure", PluginLimits(), built_in=True)(
             Settings()

@@ -331,7 +331,7 @@ UNMARKED = {
 
 
 @pytest.mark.parametrize("text", UNMARKED.values(), ids=UNMARKED)
-def test_a_hook_without_a_mark_whatever_it_is_made_of(text: str) -> None:
+def test_an_unmarked_hook_of_any_kind(text: str) -> None:
     write(
         "site_tools.py",
         "import functools\n"

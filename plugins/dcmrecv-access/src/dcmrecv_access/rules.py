@@ -49,7 +49,7 @@ def parse_titles(text: str) -> tuple[str, ...]:
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Networks from "10.0.0.0/8,::1". Raises ValueError with the one that is none, or that has host bits set."""
+    """Networks from "10.0.0.0/8,::1". Raises ValueError with one that is malformed or has host bits set."""
     return tuple(ip_network(part) for part in _split(text))
 
 
