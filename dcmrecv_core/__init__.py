@@ -13,7 +13,7 @@ The way of an instance, with the folder for each step (docs/architecture.md has 
               -> hook stored                                            hooks/
                 -> C-STORE-RSP                                          proto/, net/worker/
 
-Beside it: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `testing/`, the kit for plugins' tests;
+Besides: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `testing/`, the kit for plugins' tests;
 `compiled.py`, which finds the compiled parts; `process.py`, what the program does to its own process. Each folder opens
 with a map of its modules; imports go down only (the contracts in pyproject.toml).
 
@@ -22,24 +22,10 @@ What this module re-exports is the public interface: all that a plugin may impor
 
 from dcmrecv_core.api.errors import ConfigurationError, PluginError, StatusError, StorageError
 from dcmrecv_core.api.hookspecs import hookimpl
-from dcmrecv_core.api.model import (
-    Association,
-    Discard,
-    Instance,
-    Name,
-    ProposedContext,
-    RawElement,
-    Refuse,
-    Reject,
-    RejectReason,
-    Role,
-    Summary,
-    SupportedContext,
-    UserIdentity,
-    Warn,
-)
+from dcmrecv_core.api.model import Association, Instance, ProposedContext, RawElement, Summary, UserIdentity
 from dcmrecv_core.api.names import escape, escape_directory
 from dcmrecv_core.api.options import PluginOptions
+from dcmrecv_core.api.verdicts import Discard, Name, Refuse, Reject, RejectReason, Role, SupportedContext, Warn
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.dataset.character_sets import codecs_of

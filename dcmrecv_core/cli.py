@@ -1,6 +1,6 @@
 """The program: argv -> plugins -> settings -> supervisor, and the exit code.
 
-Checked in dcmrecv's order: command line (1), association profile (66), output directory (45), TLS (71), port (64).
+Checked in DCMTK's order: command line (1), association profile (66), output directory (45), TLS (71), port (64).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _NO_CLOBBER_SCHEMES = ("unique", "short-unique", "system-time")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run `dcmrecv` with `argv` and return its exit code. Without `argv` it is the program: that of sys.argv, with the
-    process to itself."""
+    """Run `dcmrecv` with `argv` and return its exit code. Without `argv` it runs as the program: with sys.argv, in a
+    process of its own."""
     if os.name != "posix":
         sys.stderr.write("dcmrecv needs a POSIX system (fork, socket pairs): Linux, a BSD or macOS\n")
         return 1
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         return _main("dcmrecv", argv)
     process.prepare()
     code = _main(sys.argv[0], sys.argv[1:])
-    process.end_if_held_up(code)
+    process.end_despite_threads(code)
     return code
 
 
@@ -112,7 +112,8 @@ def _explain(line: CommandLine, plugins: Plugins) -> int:
     code = 0
     for text, explained in explain(settings, plugins, calls, line.files, as_json=line.json):
         sys.stdout.write(text)
-        code |= not explained
+        if not explained:
+            code = 1
     return code
 
 
@@ -204,5 +205,5 @@ def _log_start_error(error: StartError) -> None:
         for level, text in error.lines:
             (log if level == logging.CRITICAL else net_log).log(level, "%s", text)
     else:
-        for text in str(error).splitlines():  # a pattern's error shows the place below it
+        for text in str(error).splitlines():  # the error of a layout shows the place in further lines
             log.critical("%s", text)

@@ -1,7 +1,7 @@
 """The compiled parts of the receive path, where they are installed: `pip install dcmrecv[compiled]`.
 
-They take what is regular, which is nearly all, and leave everything else to the code in Python, which needs them for
-nothing but speed. `DCMRECV_PURE=1` in the environment keeps them out.
+They handle the regular cases, which are nearly all, and leave the others to the code in Python; they add nothing but
+speed. `DCMRECV_PURE=1` in the environment keeps them out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 __all__ = ["AVAILABLE", "DISTRIBUTIONS", "dataset", "messages"]
 
 INTERFACE = 2
-"""What the parts have to say of themselves: those of another release may expect or yield something else."""
+"""The version that the parts must state: those of another release may take or return something else."""
 
 try:
     if os.environ.get("DCMRECV_PURE"):
@@ -24,4 +24,4 @@ except ImportError:
     AVAILABLE = False
 
 DISTRIBUTIONS = ("dcmrecv-compiled",) if AVAILABLE else ()
-"""What `--version` has to name."""
+"""For `--version`."""

@@ -1,4 +1,4 @@
-"""What the program wants of its process: three standard streams, a quiet end by Ctrl-C, and an end at all."""
+"""What the program does to its own process: standard streams, a quiet end by Ctrl-C, an end despite threads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import threading
 
 
 def prepare() -> None:
-    """Open what the caller has closed of the standard streams, and let Ctrl-C end the process like any other program
-    until the supervisor has a better way: a traceback of what was just being imported helps nobody."""
+    """Open the standard streams that the caller has closed, and let Ctrl-C end the process without a traceback until
+    the supervisor handles it."""
     for fd in range(3):
         try:
             os.fstat(fd)
@@ -25,9 +25,9 @@ def prepare() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def end_if_held_up(code: int) -> None:
-    """End the process with `code` now if a plugin has left threads that the interpreter would wait for, for ever
-    perhaps."""
+def end_despite_threads(code: int) -> None:
+    """End the process with `code` now if a plugin has left threads: the interpreter would wait for them, perhaps for
+    ever."""
     if all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate()):
         return
     logging.shutdown()

@@ -4,7 +4,8 @@
     hookspecs   the contract: every hook, in the order in which an instance meets them
     settings    what a hook may read of the settings
     options     options that plugins declare in `add_options`
-    model       what hooks see (Association, Instance) and what they return (SupportedContext, Refuse, Name ...)
+    model       what hooks see: Association, Instance
+    verdicts    what hooks return: SupportedContext, Reject, Refuse, Warn, Discard, Name
     names       text from the network -> a file name that stays in its directory (`escape`)
     errors      every error that is raised on purpose, by what it turns into: exit code, A-ABORT, status
 

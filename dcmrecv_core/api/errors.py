@@ -17,7 +17,7 @@ COMMENT_LENGTH = 64
 
 
 def described(error: BaseException, how: Callable[[object], str] = str) -> str:
-    """The text of an exception of somebody else's; of one that raises another instead, its kind."""
+    """The text of an exception that plugin code raised; its class if it has no usable text."""
     try:
         return how(error)
     except Exception:
@@ -37,8 +37,7 @@ class StartError(DcmrecvError):
 class CommandLineError(StartError):
     """A command line that cannot be read (exit code 1).
 
-    `quiet`: found behind `-q` or its like, so that its text is not printed. `arguments`: what `--arguments` prints
-    before it.
+    `quiet`: `-q` or a log level hides its text. `arguments`: the text that `--arguments` prints before it.
     """
 
     quiet: bool = False
@@ -50,7 +49,7 @@ class PluginError(StartError):
 
 
 class StateDirectoryError(PluginError):
-    """A plugin needs the state directory, and that belongs to another receiver (exit code 1); the text names both."""
+    """A plugin needs the state directory, but another receiver owns it (exit code 1); the text names both."""
 
 
 class OutputDirectoryError(StartError):
@@ -60,7 +59,7 @@ class OutputDirectoryError(StartError):
 
 
 class ListenError(StartError):
-    """The port cannot be listened on (exit code 64)."""
+    """The receiver cannot listen on the port (exit code 64)."""
 
     exit_code = 64
 
@@ -90,7 +89,7 @@ class RemoteProtocolError(ProtocolError):
 
     `source` is 0 (service user) or 2 (service provider); `reason` counts for source 2 only:
     0 not specified, 1 unrecognised PDU, 2 unexpected PDU, 4 unrecognised parameter,
-    5 unexpected parameter, 6 invalid parameter value. `detail` is for the log, where the text is dcmrecv's.
+    5 unexpected parameter, 6 invalid parameter value. `detail` is logged in addition to the text, which is DCMTK's.
     """
 
     def __init__(self, text: str, *, source: int = 2, reason: int = 0, detail: str = "") -> None:
@@ -104,11 +103,11 @@ class StatusError(DcmrecvError):
     """The operation fails with a DIMSE `status` (PS3.7 annex C, PS3.4 table B.2-1).
 
     `comment` goes into Error Comment (0000,0902) and is cut at 64 characters; `elements` are the tags
-    for Offending Element (0000,0901). Raises TypeError or ValueError for what no response can carry.
+    for Offending Element (0000,0901). Raises TypeError or ValueError for values that no response can carry.
     """
 
     def __init__(self, status: int, comment: str, elements: tuple[int, ...] = ()) -> None:
-        # reported here, where a plugin made the mistake, not when the response is put together
+        # raised here, where a plugin made the mistake, not when the response is encoded
         if not isinstance(comment, str):
             raise TypeError(f"a comment is a str, not {comment!r}")
         if not 0 <= operator.index(status) <= 0xFFFF:
@@ -149,7 +148,7 @@ class NameTakenError(StatusError):
 
 
 class HookFailure(StatusError):
-    """A decision hook raised, returned nonsense or took too long (status 0110, processing failure)."""
+    """A decision hook raised, returned a wrong value or took too long (status 0110, processing failure)."""
 
     def __init__(self, comment: str) -> None:
         super().__init__(0x0110, comment)

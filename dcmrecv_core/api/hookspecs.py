@@ -1,8 +1,8 @@
 """The contract with plugins: every hook, in the order in which an instance meets them.
 
 A plugin is a module or an object whose functions carry `@hookimpl`; an implementation takes only the arguments it
-names. Plugins named on the command line are asked before the built-in ones, later before earlier; `tryfirst` and
-`trylast` as in pluggy; `trylast` comes behind the built-in ones too, which always choose a name and write.
+names. The plugin named last on the command line is asked first, the built-in ones are asked last. `tryfirst` and
+`trylast` work as in pluggy; `trylast` comes after the built-in ones too, which always choose a name and write.
 
 *Decision* hooks (negotiate, receive, choose_subdir, choose_filename, write) fail closed: one that raises, returns a
 value of the wrong type or takes longer than its time gets the instance refused with status 0110, and the association
@@ -17,15 +17,9 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from dcmrecv_core.api.model import (
-    Association,
-    Instance,
-    Name,
-    NegotiateResult,
-    ReceiveResult,
-    Summary,
-)
+from dcmrecv_core.api.model import Association, Instance, Summary
 from dcmrecv_core.api.settings import PluginSettings
+from dcmrecv_core.api.verdicts import Name, NegotiateResult, ReceiveResult
 
 if TYPE_CHECKING:
     from pathlib import PurePath
@@ -77,9 +71,9 @@ def negotiate(association: Association) -> NegotiateResult:
 
     Called: in a worker, for each association, before the answer; every plugin is asked. Result: None, an iterable of
     `SupportedContext`, or `Reject`. Any `Reject` wins; else the union of all answers counts, transfer syntaxes in the
-    order of the first source; a source that accepts anything adds the rest behind those that are listed. An empty
-    iterable is an answer too: what is accepted if nobody answers (Verification, or all storage classes beside it if a
-    plugin stores) is then not accepted. Raising: the association is rejected.
+    order of the first source; a source that accepts any transfer syntax appends the rest. An empty iterable is an
+    answer too: the default (Verification, and all storage classes if a plugin stores) applies only if every plugin
+    returns None. Raising: the association is rejected as transient.
     """
 
 
@@ -106,7 +100,7 @@ def choose_subdir(instance: Instance) -> str | PurePath | None:
 def choose_filename(instance: Instance) -> str | Name | None:
     """Choose the file name, without the extension that `-fe` appends (decision). The first result counts.
 
-    A plain str means `Name(text)`: what has the name already is replaced only if it is the same SOP instance, unless
+    A plain str means `Name(text)`: a file of that name is replaced only if it is the same SOP instance, unless
     `--on-duplicate` says otherwise. On "retry" the core asks again with `instance.attempt` + 1, up to 1024 times, then
     answers A700. A separator, "..", or NUL is refused with 0110.
     """
@@ -136,17 +130,17 @@ def association_ended(association: Association, summary: Summary) -> None:
 
 @hookspec
 def background(settings: PluginSettings) -> None:
-    """Do slow work beside the reception: empty a queue, feed a database, clean up by the clock.
+    """Do slow work in a process of its own: empty a queue, feed a database, delete old files.
 
     Called: once, in a child process of the plugin's own, forked from the supervisor after `configure`; it may block,
     start threads and open connections, and its time is not limited. Nothing of it is shared with the workers: what
-    `stored` has to tell it goes through a durable queue (a file, a database). Returning means done: it is not called
+    `stored` passes on goes through a durable queue (a file, a database). Returning means done: it is not called
     again. Raising, `sys.exit` or the end of the process: logged, and called again in a fresh process after 1 s, then
     2 s, up to 60 s if it goes on; after a minute of work the next pause is 1 s again.
 
     At the end of the receiver SIGTERM raises a SystemExit in it, so that `finally` and `with` clean up (`except
     Exception` does not stop it); 8 s later it is killed. The same happens when the supervisor dies, and at a reload,
-    which then calls all anew with the new settings. Workers end at the same time, so the queue may grow meanwhile: what
-    is left in it is the next start's. SIGINT and SIGHUP are ignored; SIGTERM, SIGALRM and the interval timer belong to
-    the receiver.
+    after which all are called with the new settings. Workers end at the same time, so the queue may grow meanwhile;
+    what remains in the queue is processed at the next start. SIGINT and SIGHUP are ignored; SIGTERM, SIGALRM and the
+    interval timer belong to the receiver.
     """

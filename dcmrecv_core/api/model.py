@@ -1,140 +1,18 @@
-"""What hooks see and return.
-
-`Association` and `Instance` go in; `SupportedContext`, `Reject`, `Refuse`, `Warn`, `Discard` and `Name` come
-out. Return values are small frozen classes, never bare numbers: a verdict says by its type what happens.
-"""
+"""What hooks see: `Association` and `Instance`, with what they are made of. What hooks return is in `verdicts.py`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from dcmrecv_core.api.verdicts import OnExists
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-MAX_EXTENDED = 0xFFFF - 2
-"""A SOP class UID and its application information share an item behind a length of 16 bits (PS3.7 D.3.3.5.1)."""
-
-OnExists = Literal["replace-same", "overwrite", "rename", "keep", "refuse", "retry"]
-"""What happens when the chosen name is taken by another content:
-
-* replace-same: the same SOP instance is replaced, atomically; anything else stays, and this instance gets the name with
-  `~` and 8 hexadecimal digits of a hash of its SOP Instance UID (so it finds its own file when it is sent again);
-* overwrite: whatever it is, it is replaced, atomically;
-* rename: this content gets the name with `~2`, `~3` ...;
-* keep: a complete file of the same instance stays, and the sender gets Success; another instance stays too, and this
-  one gets a name as with replace-same; for anything else the answer is A700;
-* refuse: it stays, and the answer is 0111 (duplicate SOP instance);
-* retry: `choose_filename` is asked for another name.
-
-What has the same data set in the same transfer syntax already stays as it is, and the sender gets Success.
-"""
-
-ON_EXISTS: tuple[str, ...] = get_args(OnExists)
-
 TagLike = int | str | tuple[str, int]
 """A DICOM keyword, a tag number, or (private creator, tag number whose block byte is ignored)."""
-
-
-class Role(Enum):
-    """The roles of the association requestor that a context allows (PS3.7 D.3.3.4), as in asconfig files.
-
-    The words describe the *acceptor's* peer as DCMTK's role lists do: SCU lets the requestor be SCU.
-    """
-
-    SCU = "SCU"
-    SCP = "SCP"
-    BOTH = "BOTH"
-
-
-class RejectReason(Enum):
-    """(source, reason) of an A-ASSOCIATE-RJ (PS3.8 section 9.3.4)."""
-
-    NO_REASON = (1, 1)
-    APPLICATION_CONTEXT_NAME_NOT_SUPPORTED = (1, 2)
-    CALLING_AE_TITLE_NOT_RECOGNIZED = (1, 3)
-    CALLED_AE_TITLE_NOT_RECOGNIZED = (1, 7)
-    PROTOCOL_VERSION_NOT_SUPPORTED = (2, 2)
-    TEMPORARY_CONGESTION = (3, 1)
-    LOCAL_LIMIT_EXCEEDED = (3, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """Result of `negotiate`: refuse the whole association; `transient` invites the peer to try again."""
-
-    reason: RejectReason = RejectReason.NO_REASON
-    transient: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SupportedContext:
-    """Result of `negotiate`: an abstract syntax that this receiver accepts.
-
-    `transfer_syntaxes` in the order we prefer them (any iterable of UIDs will do); `None` accepts whatever is
-    proposed, in the proposer's order. `role` is answered only if the peer asked for role selection; `extended` is the
-    application information returned for the SOP class (PS3.7 D.3.3.5). Raises TypeError for anything else.
-    """
-
-    abstract_syntax: str
-    transfer_syntaxes: tuple[str, ...] | None
-    role: Role | None = None
-    extended: bytes | None = None
-
-    def __post_init__(self) -> None:
-        # reported here, where the plugin made the mistake, not in the middle of the negotiation
-        syntaxes: Iterable[str] | None = self.transfer_syntaxes
-        if syntaxes is not None and type(syntaxes) is not tuple and not isinstance(syntaxes, str | bytes):
-            object.__setattr__(self, "transfer_syntaxes", syntaxes := tuple(syntaxes))
-        if not isinstance(self.abstract_syntax, str) or not _are_texts(syntaxes):
-            raise TypeError(f"a UID and several UIDs or None expected, not {self.abstract_syntax!r}, {syntaxes!r}")
-        if not isinstance(self.role, Role | None) or not isinstance(self.extended, bytes | None):
-            raise TypeError(f"a Role or None and bytes or None expected, not {self.role!r}, {self.extended!r}")
-        if self.extended and len(self.abstract_syntax) + len(self.extended) > MAX_EXTENDED:
-            raise ValueError(f"{len(self.extended)} bytes of extended negotiation do not fit into an item")
-
-
-def _are_texts(values: object) -> bool:
-    return values is None or (isinstance(values, tuple) and all(isinstance(value, str) for value in values))
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Result of `receive`: not stored, the sender gets the failure `status` and the comment."""
-
-    status: int
-    comment: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Warn:
-    """Result of `receive`: stored, the sender gets the warning `status` (Bxxx) and the comment."""
-
-    status: int
-    comment: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Result of `receive`: not stored, the sender gets Success; `reason` goes into the log."""
-
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """Result of `choose_filename`: a file name without the extension that `-fe` appends.
-
-    `on_exists` None says nothing: then `--on-duplicate` decides, and without it `by_default`. That is for schemes with
-    a habit of their own; with "overwrite" as a habit nobody looks at what is replaced, not even whether it is equal.
-    """
-
-    text: str
-    on_exists: OnExists | None = None
-    by_default: OnExists = "replace-same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +45,7 @@ class UserIdentity:
 
 @dataclass(slots=True)
 class Association:
-    """One association, from its request on. Treat it as read-only, except `state`, which is yours.
+    """One association, from its request on. Treat it as read-only, except `state`, which is for plugins.
 
     AE titles come without padding; `id` is unique among the associations of all workers of this host;
     `tls` is the subject of the peer's certificate, or None without TLS.
@@ -226,10 +104,10 @@ class Instance(ABC):
     attempt: int
     """0, and one more each time a name with `on_exists="retry"` turned out to be taken."""
     on_exists: OnExists
-    """What becomes of names that are taken, as the chosen `Name`, `--on-duplicate` or the default says; `save` obeys it
-    unless told otherwise."""
+    """What happens if the name is taken: as the chosen `Name`, `--on-duplicate` or the default says. `save` follows it
+    unless its own argument says otherwise."""
     state: dict[str, Any]
-    """Yours: what one hook wants to tell another about this instance."""
+    """For plugins: what one hook passes to another about this instance."""
 
     @property
     @abstractmethod
@@ -248,7 +126,7 @@ class Instance(ABC):
     def raw(self, element: TagLike, limit: int | None = None) -> RawElement | None:
         """One top-level element without any conversion, None if it is absent. Raises KeyError as `get` does.
 
-        With `limit`, only so many bytes of its value: what a peer sent may have any length, whatever its VR.
+        With `limit`, only so many bytes of its value: what a peer sent may have any length, in any VR.
         """
 
     @property
@@ -289,7 +167,3 @@ class Instance(ABC):
         Raises ValueError if the received data has pixel data and `dataset` has none, unless `drop_pixel_data`;
         PermissionError outside `receive` and under `--bit-preserving`.
         """
-
-
-NegotiateResult = Sequence[SupportedContext] | Reject | None
-ReceiveResult = Refuse | Warn | Discard | None

@@ -1,6 +1,6 @@
-"""File names from text that came off the wire.
+"""File names from text that a peer sent.
 
-One rule, in one place: a component that is fit stays untouched; in any other, unfit characters become `_` and `~` with
+The one rule: a component that is fit stays untouched; in any other, unfit characters become `_` and `~` with
 8 hex digits of a hash of the original are appended. So two different texts do not become one name, and what the
 network sends never adds a directory level.
 """
@@ -15,16 +15,16 @@ MAX_COMPONENT = 255
 """Bytes a file name may have on every file system that matters (NAME_MAX)."""
 
 RESERVED = ".dcmrecv"
-"""Names below the output directory that start so are the receiver's own: state directory and temporary files."""
+"""Names below the output directory that start so belong to the receiver: state directory and temporary files."""
 
 _SUFFIX_LENGTH = 9
-_LONGEST_EXTENSION = MAX_COMPONENT - _SUFFIX_LENGTH - 4  # a character of the name, whatever it is
+_LONGEST_EXTENSION = MAX_COMPONENT - _SUFFIX_LENGTH - 4  # room for any one character of the name
 
 # "needs a change": something unfit, our own suffix (else an honest name could equal an escaped one), our own names
 _PORTABLE = re.compile(r"[^A-Za-z0-9 \-.:@_]")
 _UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f/\\"*<>?|\ud800-\udfff]')
 _WINDOWS = re.compile(r'[\x00-\x1f\x7f-\x9f/\\"*<>?|:\ud800-\udfff]')
-# what Windows takes for a device, whatever extension follows
+# names of devices on Windows, with any extension
 _DEVICE = re.compile(
     r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(?:\.|\Z)", re.IGNORECASE
 )
@@ -43,7 +43,7 @@ class _EscapedDirectory(str):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return self  # else the core's `str(directory)` would forget what it is
+        return self  # else `str(directory)` in the core would make a plain str of it
 
 
 def escape(text: str, extension: str = "", *, portable: bool = False, windows: bool = False) -> str:
@@ -51,9 +51,9 @@ def escape(text: str, extension: str = "", *, portable: bool = False, windows: b
 
     Unfit are control characters, both slashes, `"*<>?|` and what UTF-8 cannot express; with `windows` also what Windows
     does not allow: `:`, dots and blanks at the end, names of devices (`CON`, `nul.txt`, `COM1` ...); with `portable`
-    everything but ASCII letters, digits, blank and `-.:@_` (the set that dcmrecv keeps). `.`, `..` and the empty text
-    are unfit as a whole. The hash stands before the extension, of which dcmrecv's set is kept, whatever the rest may
-    have. Raises ValueError if the extension leaves no room for a name.
+    everything but ASCII letters, digits, blank and `-.:@_` (the set that DCMTK keeps). `.`, `..` and the empty text
+    are unfit as a whole. The hash stands before the extension, which is always limited to DCMTK's set.
+    Raises ValueError if the extension leaves no room for a name.
     """
     unfit = _PORTABLE if portable else _WINDOWS if windows else _UNFIT
     if extension:
@@ -64,7 +64,7 @@ def escape(text: str, extension: str = "", *, portable: bool = False, windows: b
     if isinstance(text, _Escaped):
         if len(text.encode()) <= room:
             return _Escaped(text + extension)
-    elif not unfit.search(text) and _is_plain(text, room) and not (windows and _is_odd_for_windows(text)):
+    elif not unfit.search(text) and _is_plain(text, room) and not (windows and _is_unfit_for_windows(text)):
         return text + extension
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     cleaned = "_" if text in ("", ".", "..") else unfit.sub("_", text)
@@ -99,7 +99,7 @@ def split_directory(directory: str) -> tuple[str, ...]:
 def check_filename(name: str) -> None:
     """Raises ValueError if `name` cannot be one component: empty, ".", "..", with a separator or NUL."""
     if name in ("", ".", ".."):
-        raise ValueError("Chosen file name is none")
+        raise ValueError("Chosen file name is empty, '.' or '..'")
     if "/" in name:
         raise ValueError("Chosen file name contains a separator")
     if "\0" in name:
@@ -115,5 +115,5 @@ def _is_plain(text: str, room: int) -> bool:
     )
 
 
-def _is_odd_for_windows(text: str) -> bool:
+def _is_unfit_for_windows(text: str) -> bool:
     return text[-1] in ". " or _DEVICE.match(text) is not None

@@ -29,7 +29,7 @@ class PluginOption:
 
     @property
     def arity(self) -> int:
-        """How many tokens the option swallows."""
+        """How many tokens the option takes."""
         return 0 if self.value is None else 1
 
     def convert(self, texts: tuple[str, ...]) -> Any:
@@ -41,7 +41,7 @@ class PluginOption:
         try:
             return self.type(text)
         except Exception as error:
-            # neither the text nor the error, which may quote it, leaves this place if it is secret
+            # no error may show a secret text, nor its cause, which may quote it
             secret = self.secret
             failure: CommandLineError | PluginError
             if isinstance(error, ValueError):
@@ -83,14 +83,14 @@ class PluginOption:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The value of an option that somebody gave, and how a settings file says it; None if it must not be shown."""
+    """The value that the user gave for an option, and how a settings file says it; None if it must not be shown."""
 
     value: Any = field(repr=False)
     shown: Any
 
 
 class PluginOptionRegistry:
-    """The options of all plugins, in the order in which they were declared; `taken` are dcmrecv's own names."""
+    """The options of all plugins, in the order in which they were declared; `taken` are the receiver's own names."""
 
     def __init__(self, taken: Container[str] = ()) -> None:
         self._taken = taken
@@ -111,7 +111,7 @@ class PluginOptionRegistry:
         """Add an option. Raises PluginError that names the plugin, and the other owner of a name taken already."""
         if not is_option(option.long):
             raise PluginError(
-                f"plugin {option.plugin}: {option.long!r} cannot name an option: it needs two characters at least,"
+                f"plugin {option.plugin}: {option.long!r} is not a valid option name: at least two characters,"
                 " - or + first, then no digit, no white space, no ="
             )
         if option.long in self._taken:
@@ -158,7 +158,7 @@ class PluginOptions:
 
 
 def is_option(token: str) -> bool:
-    """Whether DCMTK's notation reads `token` as an option, and a settings key can be made of it."""
+    """Whether `token` is an option in DCMTK's notation, and a settings key can be made of it."""
     return (
         len(token) >= 2
         and token[0] in "-+"

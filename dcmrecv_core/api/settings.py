@@ -25,8 +25,8 @@ class PluginSettings(Protocol):
 
     @property
     def state_directory(self) -> Path:
-        """`--state-dir`: where plugins keep what must survive a restart (made by whoever needs it)."""
+        """`--state-dir`: for data that plugins keep across restarts (a plugin that uses it makes it)."""
 
     def for_plugin(self, name: str) -> dict[str, Any]:
-        """The values of the options that the plugin called `name` declared, by key; its own a plugin has in `options`.
+        """The values of the options that the plugin called `name` declared, by key; a plugin has its own in `options`.
         Raises LookupError if no plugin of that name declared any."""

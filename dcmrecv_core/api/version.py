@@ -1,12 +1,12 @@
-"""Who we are: on the command line, in A-ASSOCIATE-AC and in File Meta Information."""
+"""Name and version: on the command line, in A-ASSOCIATE-AC and in File Meta Information."""
 
 from __future__ import annotations
 
 __version__ = "0.1.0"
 
 API_VERSION = (1, 0)
-"""Of what plugins use: the second number grows with each addition, the first when something they may rely on goes. What
-that means for a plugin is written in docs/plugins/api-version.md."""
+"""Of the interface to plugins: the second number grows with each addition, the first with each removal. What that means
+for a plugin is said in docs/plugins/api-version.md."""
 
 DATE = "2026-11-22"
 """Day of the version, for the first line of every text the program prints."""

@@ -1,4 +1,4 @@
-"""How an administrator says what the receiver is to do: command line and settings file -> `Settings`.
+"""Command line and settings file -> `Settings`.
 
     options/               the one table of options, from which all of the following is derived
     configuration          one reading of all below, which SIGHUP can repeat; loads the plugins named
@@ -11,5 +11,5 @@
     settings_dump          `Settings` -> a settings file (`--dump-settings`)
     help                   `--help`, `--version`, error texts
 
-What the values mean is said in `settings/`. Nothing here opens a socket or touches the output directory.
+`settings/` says what the values mean. Nothing here opens a socket or touches the output directory.
 """

@@ -8,8 +8,8 @@ The file has three levels, `[[super-section]]`, `[section]` and `key = value`:
     [[ExtendedNegotiation]]   optional: application information  ExtendedNegotiation1 = CTImageStorage\\0102
     [[Profiles]]              which of the lists form a profile  PresentationContexts = GenericStorageSCP
 
-The format has no written grammar: what is read here is what dcmrecv 3.6.7 reads, oddities included, because files that
-rely on them exist. `_entries` is the lexical part, `_tree` the structure, the rest the meaning.
+The format has no written grammar: this reads what DCMTK dcmrecv 3.6.7 reads, oddities included, because files that rely
+on them exist. `_entries` is the lexical part, `_tree` the structure, the rest the meaning.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from itertools import count
 from typing import NamedTuple, NoReturn
 
 from dcmrecv_core.api.errors import ConfigurationError
-from dcmrecv_core.api.model import Role, SupportedContext
+from dcmrecv_core.api.verdicts import Role, SupportedContext
 from dcmrecv_core.settings import uids
 
 MAX_CONTEXTS = 128
@@ -52,7 +52,7 @@ Sections = list[tuple[str, Section]]
 class AssociationConfigurationError(ConfigurationError):
     """A profile that cannot be used; the text names file, section, key and value as far as they are known.
 
-    `lines` are level and text of the log lines that say so: dcmrecv's own, with the place between them.
+    `lines` are level and text of its log lines: those of DCMTK dcmrecv, with the place between them.
     """
 
     def __init__(self, path: str, place: str, error: str, fatal: str) -> None:
@@ -93,7 +93,7 @@ class _Entry(NamedTuple):
         raise _Problem(text, f"[[{self.super_name}]] [{self.section}] {self.key} = {self.value}")
 
     def split(self) -> tuple[str, str]:
-        """What is before and behind the first backslash."""
+        """The text before and after the first backslash."""
         head, backslash, tail = self.value.partition("\\")
         if not backslash:
             self.fail(f"syntax error: missing '\\' in entry {self.key} in config file")
@@ -147,12 +147,12 @@ def _entries(text: str) -> Iterator[tuple[int, str, str]]:
         if text[position] == "[":
             start = _span_end(_BRACKETS, text, position)
             depth = text.count("[", position, start)
-            end = position = _behind(text, "]", start)
+            end = position = _after(text, "]", start)
             for _ in range(depth - 1):
-                position = _behind(text, "]", position)
+                position = _after(text, "]", position)
             yield min(depth, 2), _folded(text[start:end]), ""
         else:
-            start = _behind(text, "=", position)
+            start = _after(text, "=", position)
             name = _folded(text[position:start])
             following = _NEXT_LINE.search(text, start)
             position = following.end() if following else len(text)
@@ -165,8 +165,8 @@ def _span_end(pattern: re.Pattern[str], text: str, start: int) -> int:
     return match.end() if match else start
 
 
-def _behind(text: str, char: str, start: int) -> int:
-    """The position behind the next `char`, or the end of the text: a missing one swallows what follows."""
+def _after(text: str, char: str, start: int) -> int:
+    """The position after the next `char`, or the end of the text if there is none."""
     return text.find(char, start) + 1 or len(text)
 
 

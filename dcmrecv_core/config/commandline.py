@@ -1,4 +1,4 @@
-"""Reading the command line in DCMTK's notation, which argparse cannot: an option swallows the tokens behind it whatever
+"""Reading the command line in DCMTK's notation, which argparse cannot: an option takes the tokens after it whatever
 they look like, names are exact, nothing is bundled or abbreviated, `-1` is a number.
 
 `expand` replaces @files by their tokens; `find_plugins` and `find_settings` pick the values of `--plugin` and
@@ -28,7 +28,7 @@ from dcmrecv_core.settings.settings import Settings
 _ENDING_ACTIONS: tuple[Action, ...] = ("help", "version", "list-ciphers")
 _INSPECTING_ACTIONS: tuple[Action, ...] = ("list-plugins", "explain", "dump-settings")
 
-# A token ends at white space or behind a closing quote; an opening quote inside a token only hides white space.
+# A token ends at white space or after a closing quote; an opening quote inside a token only hides white space.
 _FILE_TOKEN = re.compile(r"""([^ \t\r\n"']*)(?:"([^"]*)("?)|'([^']*)('?))|[^ \t\r\n"']+""")
 
 
@@ -53,7 +53,7 @@ class CommandLine:
 
 @dataclass(slots=True)
 class _Scan:
-    """The command line cut into options, with the tokens they swallowed, and parameters."""
+    """The command line cut into options, with the tokens they took, and parameters."""
 
     parameters: list[str] = field(default_factory=list)
     options: list[tuple[Option | PluginOption, tuple[str, ...]]] = field(default_factory=list)
@@ -96,14 +96,14 @@ def _file_tokens(content: str) -> Iterator[str]:
             yield match[0]
             continue
         token = head + (single if double is None else double)
-        if token or double_end or single_end:  # a quote that the file ends behind makes no empty token
+        if token or double_end or single_end:  # a quote at the end of the file makes no empty token
             yield token
 
 
 def find_plugins(tokens: Sequence[str]) -> tuple[str, ...]:
     """The values of `--plugin`, in order, without judging anything else.
 
-    How many tokens an option of a plugin not yet loaded swallows cannot be known here: they are looked at like others.
+    How many tokens an option takes is not known before its plugin is loaded: they are looked at like others.
     """
     return tuple(_early_values(tokens, "plugins"))
 
@@ -144,7 +144,7 @@ def parse(
 
     `port_optional`: a listening socket was passed in. `program` is the name that `--arguments` shows. What the command
     line does not say is as in the settings file: `file_values` by field, `file_plugins` by plugin and key. Raises
-    CommandLineError with dcmrecv's texts, PluginError for a plugin option's type that fails unexpectedly.
+    CommandLineError with DCMTK's texts, PluginError for a plugin option's type that fails unexpectedly.
     """
     scan = _scan(tokens, plugin_options)
     actions = {option.action for option, _ in scan.options if isinstance(option, Option)}
@@ -247,7 +247,7 @@ def _settings(
 ) -> Settings:
     values = dict(file_values)
     if "log_level" in {key for option, _ in effective.values() for key in (option.key, *option.sets)}:
-        values.pop("log_config", None)  # or the file's would decide, not the command line
+        values.pop("log_config", None)  # else the file's would override the command line
     for option in OPTIONS:
         if option.long not in effective:
             continue
@@ -295,7 +295,7 @@ def _port(text: str) -> int:
     number = scan_integer(text, signed=True)
     if number is None:
         raise CommandLineError(f"Invalid parameter value {text}")
-    # dcmrecv reads into an unsigned number, where -1 is a very large one
+    # DCMTK reads into an unsigned number, where -1 is a very large one
     fault = "overflow" if number < 0 else range_fault(number, PORT.minimum, PORT.maximum)
     if fault:
         raise CommandLineError(f"Invalid parameter value {text} ({fault})")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Configuration:
-    """Reads a command line with all that it names. Plugins are loaded once; `read` reads the rest again.
+    """Reads a command line and what it names: files and plugins. Plugins are loaded once; `read` reads the rest again.
 
     `line` is the first reading. Raises CommandLineError, PluginError, ConfigurationError.
     """

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from dcmrecv_core.api.model import Role, SupportedContext
+from dcmrecv_core.api.verdicts import Role, SupportedContext
 from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.settings import uids
 

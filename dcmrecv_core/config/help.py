@@ -1,4 +1,4 @@
-"""The texts that the program prints about itself, laid out as the original's."""
+"""The texts that the program prints about itself, in the layout of DCMTK's."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def help_text(plugin_options: Iterable[PluginOption] = ()) -> str:
 
 
 def version_text() -> str:
-    """All that `--version` prints: us, the host, and the libraries that we run on."""
+    """All that `--version` prints: the program, the host and the libraries."""
     import ssl
     from importlib.metadata import version
 
@@ -82,7 +82,7 @@ def _host_text() -> str:
 
 
 def error_text(error: StartError) -> str:
-    """What goes to stderr for a command line, or plugins, that cannot be used; "" for what `-q` hides."""
+    """The text on stderr for a command line, or plugins, that cannot be used; "" if `-q` hides it."""
     if not isinstance(error, CommandLineError):
         return f"{_HEADER}error: {error}\n"
     return error.arguments + ("" if error.quiet else f"{_HEADER}error: {error}\n")

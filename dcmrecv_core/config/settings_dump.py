@@ -36,7 +36,7 @@ def effective(settings: Settings) -> Settings:
 
 
 def check(settings: Settings) -> None:
-    """Refuse what a start would refuse, as far as no plugins but the built-in ones are asked.
+    """Refuse settings that a start would refuse; of the plugins only the built-in ones are asked.
 
     Raises CommandLineError for a log configuration, PluginError for a layout and ConfigurationError for a profile that
     cannot be used.

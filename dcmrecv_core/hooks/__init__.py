@@ -3,8 +3,8 @@
     loader        a name, module or file that `--plugin` gives -> a plugin; refuses what cannot work
     plugins       `Plugins`: registers them in order; one typed method for each hook. All callers use this
       guards        around each implementation: its time, the type of its result, its name when it fails
-        confinement   memory and forks, which plugin code must not take from its process
-      tracing       what each hook said and how long it took (`--trace-hooks`, `--explain`)
+        limits        what plugin code may use: time, memory, no forks; `Plugins` owns one `PluginLimits`
+      tracing       result and time of each call (`--trace-hooks`, `--explain`)
     new_plugin    `--new-plugin`: the files in templates/plugin/ -> the package of a new plugin
 
 The contract itself is `api/hookspecs.py`; the built-in plugins, package `dcmrecv_builtin`, come the same way.

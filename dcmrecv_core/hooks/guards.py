@@ -16,20 +16,10 @@ from typing import Any, NoReturn
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError, StartError, StatusError, described
-from dcmrecv_core.api.model import (
-    ON_EXISTS,
-    Association,
-    Discard,
-    Instance,
-    Name,
-    Refuse,
-    Reject,
-    RejectReason,
-    SupportedContext,
-    Warn,
-)
+from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.names import check_filename, split_directory
-from dcmrecv_core.hooks.confinement import memory
+from dcmrecv_core.api.verdicts import ON_EXISTS, Discard, Name, Refuse, Reject, RejectReason, SupportedContext, Warn
+from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
 from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
@@ -42,73 +32,21 @@ INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
 _WARNINGS_BELOW_0200 = (0x0107, 0x0116)
 
 
-class HookTimeout(BaseException):
-    """A hook has used up its time. Not an Exception, so that a plugin's `except Exception` does not swallow it."""
-
-
 class BackgroundStopped(SystemExit):
     """What SIGTERM raises in a `background` hook, so that its `finally` blocks run."""
-
-
-class HookTimer:
-    """Counts the ticks (about one a second) that the running hook has lasted; `tick` raises in it when it is over.
-
-    A call costs two attribute writes and no system call: the worker's one interval timer drives all of them. `flag` is
-    the byte by which the supervisor sees that plugin code is running, so that it can end a worker that does not yield.
-    """
-
-    __slots__ = ("_ticks", "flag", "limit", "running")
-
-    def __init__(self) -> None:
-        self.limit = 0.0
-        self.running = False
-        self.flag: bytearray | memoryview = bytearray(1)
-        self._ticks = 0
-
-    def start(self) -> None:
-        self._ticks = 0
-        self.running = True
-        self.flag[0] = 1
-
-    def stop(self) -> None:
-        self.running = False
-        self.flag[0] = 0
-
-    def tick(self) -> None:
-        """One second has passed; raises HookTimeout into a hook that is over its limit (0: no limit)."""
-        if self.running and self.limit:
-            self._ticks += 1
-            if self._ticks > self.limit:
-                self._ticks = 0  # a hook that swallows it gets the next one a limit later
-                raise HookTimeout(f"longer than {self.limit:g} seconds")
-
-    def suspend(self) -> bool:
-        """Before the core's own work on behalf of a hook (`Instance.save`): a slow disk is not the plugin's fault.
-        Returns what `resume` wants."""
-        was_running, self.running = self.running, False
-        self.flag[0] = 0
-        return was_running
-
-    def resume(self, was_running: bool) -> None:
-        """That work is done."""
-        self.running = was_running
-        self.flag[0] = was_running
-
-
-timer = HookTimer()
-"""One per process: workers are single-threaded."""
 
 
 def guard(
     function: Callable[..., Any],
     plugin: str,
     hook: str,
+    limits: PluginLimits,
     observer: Observer | None = None,
     *,
     built_in: bool = False,
 ) -> Callable[..., Any]:
-    """`function` as the registered implementation of `hook`: timed, checked and attributed to `plugin`; each call is
-    told to `observer`, if there is one."""
+    """`function` as the registered implementation of `hook`: timed by `limits`, checked and attributed to `plugin`;
+    each call is reported to `observer`, if there is one."""
     specification = getattr(hookspecs, hook)
     offered = list(inspect.signature(specification).parameters)
     call = _with_named_arguments(function, offered)
@@ -119,19 +57,19 @@ def guard(
     if hook in START_HOOKS:
         guarded = _guard_start(call, plugin, hook, built_in)
     elif hook in NOTIFICATION_HOOKS:
-        guarded = _guard_notification(call, plugin, hook)
+        guarded = _guard_notification(call, plugin, hook, limits)
     elif hook in BACKGROUND_HOOKS:
-        guarded = _guard_background(call, plugin, hook)
+        guarded = _guard_background(call, plugin, hook, limits)
     else:
-        guarded = _guard_decision(call, plugin, hook, built_in)
-    # pluggy asks this one for its arguments, and so passes all, also to a function that names none: the log has to say
-    # whose instance it was
+        guarded = _guard_decision(call, plugin, hook, limits, built_in)
+    # pluggy takes the argument names from this, and so passes all, even to a function that names none: the log needs
+    # them to name the instance
     guarded.__wrapped__ = specification  # type: ignore[attr-defined]
     return guarded
 
 
 def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> Callable[..., Any]:
-    """Takes all arguments that the hook offers, hands on those that `function` names."""
+    """Takes all arguments that the hook offers, and passes on those that `function` names."""
     parameters = inspect.signature(function).parameters
     named = [name for name in parameters if name in offered]
     if named == offered and all(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters.values()):
@@ -147,7 +85,7 @@ def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> C
 
 
 def _with_own_options(call: Callable[..., Any], plugin: str) -> Callable[..., Any]:
-    """A plugin cannot know what it is called: its options come with the settings."""
+    """A plugin does not know its own name: the settings bring the options of that name."""
     return lambda settings: call(settings.own(plugin))
 
 
@@ -157,7 +95,7 @@ def _guard_start(call: Callable[..., Any], plugin: str, hook: str, built_in: boo
             try:
                 call(*args)
             except StartError as error:
-                # what a built-in one raises is about what the user gave, and says so
+                # an error of a built-in plugin is about the user's options, and says so
                 text = described(error)
                 if built_in or text.startswith(("plugin ", "plugins ")):
                     raise
@@ -184,7 +122,9 @@ def no_new_threads(who: str) -> Iterator[None]:
         )
 
 
-def _guard_notification(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+def _guard_notification(call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits) -> Callable[..., Any]:
+    timer = limits.timer
+
     def guarded(*args: Any) -> None:
         timer.start()
         try:
@@ -192,13 +132,14 @@ def _guard_notification(call: Callable[..., Any], plugin: str, hook: str) -> Cal
             timer.stop()
         except BaseException as error:
             timer.stop()
+            limits.memory.release(error)
             _log_failure(plugin, hook, args, error)
 
     return guarded
 
 
-def _guard_background(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
-    """Not timed: it is there for slow work, in a process that nobody waits for."""
+def _guard_background(call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits) -> Callable[..., Any]:
+    """Not timed: it does slow work, in a process of its own."""
 
     def guarded(*args: Any) -> None:
         try:
@@ -206,14 +147,18 @@ def _guard_background(call: Callable[..., Any], plugin: str, hook: str) -> Calla
         except BackgroundStopped:
             raise
         except BaseException as error:
+            limits.memory.release(error)
             _log_failure(plugin, hook, args, error)
             raise HookFailure(f"Plugin {plugin} failed in {hook}") from error
 
     return guarded
 
 
-def _guard_decision(call: Callable[..., Any], plugin: str, hook: str, built_in: bool) -> Callable[..., Any]:
-    # built-in ones are known to return what they should, several times for each instance
+def _guard_decision(
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool
+) -> Callable[..., Any]:
+    timer = limits.timer
+    # the results of built-in ones need no check, which would cost time for each instance
     check = None if built_in and hook in INSTANCE_HOOKS else CHECKS.get(hook, _check_nothing)
 
     def guarded(*args: Any) -> Any:
@@ -226,13 +171,14 @@ def _guard_decision(call: Callable[..., Any], plugin: str, hook: str, built_in: 
             return result
         except BaseException as error:
             timer.stop()
+            limits.memory.release(error)
             _fail(plugin, hook, args, error)
 
     return guarded
 
 
 def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> NoReturn:
-    """A decision has raised `error`: raises what the core is to know of it."""
+    """A decision has raised `error`: raises the error for the core."""
     if hook in INSTANCE_HOOKS and _refuses(error):
         raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
     _log_failure(plugin, hook, args, error)
@@ -241,7 +187,7 @@ def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -
 
 
 def _refuses(error: BaseException) -> bool:
-    """Whether it is a StatusError that can be answered: the attributes of a plugin's own kind may be anything."""
+    """Whether it is a StatusError that can be answered: a plugin's subclass may have any attributes."""
     if not isinstance(error, StatusError):
         return False
     try:
@@ -257,7 +203,6 @@ def is_failure(status: int) -> bool:
 
 
 def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> None:
-    memory.release(error)
     log.error("plugin %s: %s: %s%s", plugin, hook, described(error, repr), _subject(args), exc_info=error)
 
 
@@ -281,7 +226,7 @@ def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
         return result
     if isinstance(result, Iterable) and not isinstance(result, str | bytes):
         contexts = tuple(result)
-        # for each association, and often of more than a hundred: one look at each kind among them
+        # often more than a hundred, for each association: each type is checked once
         if all(issubclass(kind, SupportedContext) for kind in set(map(type, contexts))):
             return contexts
     raise TypeError(f"None, Reject or SupportedContexts expected, not {result!r}")

@@ -8,6 +8,7 @@ import inspect
 import os
 import pkgutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -30,18 +31,22 @@ HOOKS: tuple[str, ...] = tuple(
 """Every hook, in the order in which an instance meets them."""
 
 
+OBJECT = "plugin"
+"""The attribute of a module that holds its plugin, if the module's own functions are not the hooks."""
+
 BUILT_IN = "built-in"
 """The origin of the plugins that settings select."""
 
 _COMPUTED = (property, cached_property)
-"""Attributes that are not hooks and may not be fit to be asked for before the plugin is configured."""
+"""Attributes that are not hooks, and may raise before the plugin is configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A plugin and where it came from: `origin` is "built-in", "entry point of DIST VERSION", or a path.
 
-    `distribution` and its `version` are known of entry points and built-in plugins.
+    `distribution` and its `version` are known of entry points and built-in plugins, `module` of plugins that a module
+    stands for.
     """
 
     name: str
@@ -49,25 +54,40 @@ class Found:
     origin: str
     distribution: str | None = None
     version: str | None = None
+    module: ModuleType | None = None
 
     @property
     def source(self) -> object:
-        """What tells one plugin from another: a module's file, however it was named; else the object itself."""
-        path = getattr(self.plugin, "__file__", None) if isinstance(self.plugin, ModuleType) else None
+        """The plugin's identity: the file of its module, however that was named; else the object itself."""
+        path = getattr(self.module, "__file__", None)
         return os.path.realpath(path) if path else id(self.plugin)
+
+
+def from_module(name: str, module: ModuleType, origin: str) -> Found:
+    """The plugin that a module stands for: the module itself, or its attribute `plugin` if only that has hooks.
+
+    Raises PluginError if both have hooks.
+    """
+    own = vars(module).get(OBJECT)
+    if own is None or isinstance(own, ModuleType):
+        return Found(name, module, origin, module=module)
+    if not _has_hooks(module):
+        return Found(name, own, origin, module=module)
+    if _has_hooks(own):
+        raise PluginError(f"plugin {name}: both the module and its object {OBJECT!r} have hooks; move them to one")
+    return Found(name, module, origin, module=module)
 
 
 def builtin(name: str) -> Found:
     """The built-in plugin of that name (`dcmrecv_builtin`, one module a scheme)."""
     module = importlib.import_module("dcmrecv_builtin." + name.replace("-", "_"))
-    return Found(name, module, BUILT_IN, "dcmrecv", __version__)
+    return replace(from_module(name, module, BUILT_IN), distribution="dcmrecv", version=__version__)
 
 
 def builtin_modules() -> list[str]:
-    """The names of all built-in plugins; modules beside them that have no hooks are their helpers."""
+    """The names of all built-in plugins."""
     package = importlib.import_module("dcmrecv_builtin")
-    names = [module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__)]
-    return [name for name in names if any(hasattr(value, MARK) for value in vars(builtin(name).plugin).values())]
+    return [module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__)]
 
 
 def find(spec: str) -> Found:
@@ -78,7 +98,7 @@ def find(spec: str) -> Found:
     entry = _entry_point(spec)
     if entry is not None:
         dist = entry.dist
-        found = Found(spec, _load(spec, entry.load), entry_origin(entry))
+        found = _from_entry_point(spec, entry)
         return replace(found, distribution=dist.name, version=dist.version) if dist else found
     if spec.endswith(".py") or os.sep in spec:
         return _from_file(spec)
@@ -86,7 +106,7 @@ def find(spec: str) -> Found:
         sys.path.append(os.getcwd())
     if _module_exists(spec):
         module = _load(spec, lambda: importlib.import_module(spec))
-        return Found(spec, module, getattr(module, "__file__", None) or "module")
+        return from_module(spec, module, getattr(module, "__file__", None) or "module")
     raise PluginError(_unknown(spec))
 
 
@@ -107,6 +127,14 @@ def _entry_point(name: str) -> EntryPoint | None:
         owners = " and ".join(sorted(entry.dist.name if entry.dist else entry.value for entry in matches))
         raise PluginError(f"plugin {name}: offered by {owners}; uninstall one of them")
     return matches[0] if matches else None
+
+
+def _from_entry_point(name: str, entry: EntryPoint) -> Found:
+    plugin = _load(name, entry.load)
+    if isinstance(plugin, ModuleType):
+        return from_module(name, plugin, entry_origin(entry))
+    module = sys.modules[entry.module] if entry.attr == OBJECT else None
+    return Found(name, plugin, entry_origin(entry), module=module)
 
 
 def _module_exists(spec: str) -> bool:
@@ -133,7 +161,7 @@ def _from_file(path: str) -> Found:
     module = importlib.util.module_from_spec(specification)
     sys.modules[module_name] = module
     _load(path, lambda: specification.loader.exec_module(module))
-    return Found(name, module, os.path.abspath(path))
+    return from_module(name, module, os.path.abspath(path))
 
 
 def _load(spec: str, load: Any) -> Any:
@@ -159,11 +187,8 @@ def check(found: Found) -> dict[str, Any]:
     if inspect.isclass(found.plugin):
         raise PluginError(f"plugin {found.name}: is a class; name an instance of it")
     implementations: dict[str, Any] = {}
-    for name in dir(found.plugin):
-        if name.startswith("__") or isinstance(inspect.getattr_static(found.plugin, name, None), _COMPUTED):
-            continue
-        value = getattr(found.plugin, name)
-        marked = getattr(value, MARK, None) if callable(value) else None
+    for name, value in _attributes(found.plugin):
+        marked = _mark(value)
         if marked is not None:
             _check_function(found.name, name, value, marked)
             implementations[name] = value
@@ -174,6 +199,22 @@ def check(found: Found) -> dict[str, Any]:
     if not implementations:
         raise PluginError(f"plugin {found.name}: implements no hook; mark its functions with @hookimpl")
     return implementations
+
+
+def _attributes(plugin: object) -> Iterator[tuple[str, Any]]:
+    """All attributes that can be hooks."""
+    for name in dir(plugin):
+        if not name.startswith("__") and not isinstance(inspect.getattr_static(plugin, name, None), _COMPUTED):
+            yield name, getattr(plugin, name)
+
+
+def _mark(value: object) -> Any:
+    """What `@hookimpl` left on it, None if it is no implementation of a hook."""
+    return getattr(value, MARK, None) if callable(value) else None
+
+
+def _has_hooks(plugin: object) -> bool:
+    return any(_mark(value) is not None for _, value in _attributes(plugin))
 
 
 def _belongs_to(plugin: object, value: object) -> bool:

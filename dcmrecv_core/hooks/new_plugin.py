@@ -35,8 +35,8 @@ _TAKEN = ("builtin", "core")
 def create(name: str, directory: str | None = None) -> str:
     """Write the package `dcmrecv-NAME` of a plugin called `name` into `directory` (default: one of that name, here).
 
-    Returns what to tell the user. Raises CommandLineError for a name that does not fit, a directory that exists, and
-    for one that cannot be made.
+    Returns the text for the user. Raises CommandLineError for a name that does not fit, and for a directory that exists
+    or cannot be made.
     """
     _check(name)
     distribution = _PREFIX + name
@@ -71,7 +71,7 @@ def _check(name: str) -> None:
             f"at most {_LONGEST_NAME}"
         )
     if name in _TAKEN or find_spec(f"dcmrecv_builtin.{name.replace('-', '_')}"):
-        raise CommandLineError(f"--new-plugin: {name} is a name of the receiver's own")
+        raise CommandLineError(f"--new-plugin: {name} is reserved by dcmrecv")
     installed = next((entry for entry in entry_points() if entry.name == name), None)
     if installed is not None:
         raise CommandLineError(f"--new-plugin: {name} is installed already: {entry_origin(installed)}")

@@ -1,7 +1,7 @@
 """The plugins of this receiver: registered in order, guarded, each hook a typed method.
 
-Callers never touch pluggy's untyped relay. Built-in plugins are registered first, so that those named on the command
-line are asked before them, later before earlier (pluggy asks the last one registered first).
+Callers never touch pluggy's untyped relay. pluggy asks the last one registered first: built-in plugins are registered
+before those named on the command line, and so are asked after them.
 """
 
 from __future__ import annotations
@@ -14,20 +14,12 @@ import pluggy
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
-from dcmrecv_core.api.model import (
-    Association,
-    Instance,
-    Name,
-    ReceiveResult,
-    Reject,
-    RejectReason,
-    Summary,
-    SupportedContext,
-    Warn,
-)
+from dcmrecv_core.api.model import Association, Instance, Summary
+from dcmrecv_core.api.verdicts import Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
 from dcmrecv_core.hooks.guards import guard, no_new_threads
+from dcmrecv_core.hooks.limits import PluginLimits
 from dcmrecv_core.hooks.loader import MARK, Found
 
 if TYPE_CHECKING:
@@ -36,11 +28,11 @@ if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
 
 STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write", "stored"})
-"""Naming a plugin that implements one of these says that things are to be stored."""
+"""If the user names a plugin that implements one of these, storage SOP classes are accepted by default."""
 
 
 class Facade:
-    """What pluggy sees of a plugin: the same hooks, each behind its guard."""
+    """A plugin as pluggy sees it: the same hooks, each in its guard."""
 
 
 @dataclass(slots=True)
@@ -61,12 +53,13 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self._hook: Any = self._manager.hook
         self.registered: list[Registered] = []
+        self.limits = PluginLimits()
         self._observer: Observer | None = None
         self._resolve()
 
     def _resolve(self) -> None:
-        """Look up once who is asked at each stage, in pluggy's order: its own relay takes 3 microseconds a call to find
-        that out, and to see that there are no wrappers, which are refused."""
+        """Look up once which implementations are called at each stage, in pluggy's order: its own relay takes 3
+        microseconds a call to find that out, and to see that there are no wrappers, which are refused."""
         self._negotiate = self._implementations("negotiate")
         self.receive: Callable[[Instance], ReceiveResult] = _verdict(self._implementations("receive"))
         self.choose_subdir: Callable[[Instance], str] = _first(self._implementations("choose_subdir"))
@@ -103,18 +96,18 @@ class Plugins:
         for name, function in implementations.items():
             marked = getattr(function, MARK)
             hook = marked.get("specname") or name
-            guarded = guard(function, found.name, hook, self._observer, built_in=built_in)
+            guarded = guard(function, found.name, hook, self.limits, self._observer, built_in=built_in)
             setattr(guarded, MARK, marked)
             setattr(facade, name, guarded)
         return facade
 
     def add_builtins(self, settings: Settings, observer: Observer | None = None) -> None:
-        """Register the built-in plugins that the settings select, below all others; earlier ones are let go.
+        """Register the built-in plugins that the settings select, to be asked last; those from before are removed.
 
-        From now on each call of a hook is told to `observer`; without one, to the log if it is wanted there.
+        From now on each call of a hook is reported to `observer`; without one, to the log if the settings say so.
         """
         observed = self._observer
-        self._observer = observer or tracing.wanted(settings)
+        self._observer = observer or tracing.observer_for(settings)
         for registered in self.registered:
             self._manager.unregister(registered.facade)
         named = [registered for registered in self.registered if registered.found.origin != plugin_loader.BUILT_IN]
@@ -166,14 +159,14 @@ class Plugins:
         self._hook.worker_stopping()
 
     def negotiate(self, association: Association) -> tuple[SupportedContext, ...] | Reject | None:
-        """The union of all answers, a Reject if any plugin rejects or fails, None if nobody has an opinion."""
+        """The union of all answers, a Reject if any plugin rejects or fails, None if all return None."""
         try:
             asked = [call(association) for call in self._negotiate]
         except HookFailure:
             return Reject(RejectReason.NO_REASON, transient=True)
         answers: list[tuple[SupportedContext, ...] | Reject] = [answer for answer in asked if answer is not None]
         if len(answers) == 1:
-            return answers[0]  # the very object, by which an answer is remembered
+            return answers[0]  # the very object: the cache of answers compares by identity
         contexts: list[SupportedContext] = []
         for answer in answers:
             if isinstance(answer, Reject):
@@ -203,9 +196,9 @@ def _first(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., Any
 
 
 def _verdict(implementations: tuple[Callable[[Instance], ReceiveResult], ...]) -> Callable[[Instance], ReceiveResult]:
-    """Asks one after the other until one says that the instance is not stored; else the first warning counts.
+    """Asks one after the other until one refuses or discards the instance; else the first warning counts.
 
-    A warning does not end it: a plugin that removes names from the data has to be asked all the same.
+    A warning does not end it: the next plugin may be one that removes names from the data.
     """
     if len(implementations) == 1:
         return implementations[0]
@@ -232,7 +225,7 @@ def _all(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., None]
 
 
 def load_named(specs: Iterable[str], before: Plugins | None = None) -> Plugins:
-    """The plugins that `--plugin` names, in that order, behind those of `before`, without the built-in ones.
+    """The plugins that `--plugin` names, in that order, after those of `before`, without the built-in ones.
 
     Raises PluginError.
     """
@@ -254,11 +247,11 @@ def _hooks(implementations: dict[str, Any]) -> tuple[str, ...]:
 
 
 def builtin_names(settings: Settings) -> list[str]:
-    """What the settings select, from the last one asked to the first."""
+    """The built-in plugins that the settings select; the last one is asked first."""
     names = ["file-writer", settings.filenames, settings.subdirs]
     if settings.layout is not None:
         names.append("layout")
-    if settings.promiscuous:  # asked behind those that prefer some transfer syntaxes
+    if settings.promiscuous:  # asked after those that prefer some transfer syntaxes
         names.append("promiscuous")
     if settings.config_file:
         names.append("profile")

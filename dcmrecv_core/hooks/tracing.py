@@ -1,6 +1,6 @@
-"""What each hook of each plugin said, and how long it took: `--trace-hooks`, and what `--explain` shows.
+"""Result and time of each call of a plugin's hook: for `--trace-hooks` and `--explain`.
 
-Calls are observed only if somebody asked for it when the guards were built; otherwise nothing of this is in their way.
+Calls are observed only if there is an observer when the guards are made; otherwise this costs nothing.
 A chosen directory or name may hold patient attributes, and so may what an exception says: they are logged at debug.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcmrecv_core.api.model import Discard, Name, Refuse, Reject, Warn
+from dcmrecv_core.api.verdicts import Discard, Name, Refuse, Reject, Warn
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
@@ -34,9 +34,9 @@ Observer = Callable[[Call], None]
 def observed(
     call: Callable[..., Any], plugin: str, hook: str, check: Callable[[Any], Any], observer: Observer
 ) -> Callable[..., Any]:
-    """`call`, which tells `observer` what came of it; a result that `check` refuses counts as raised."""
+    """`call`, with its result reported to `observer`; one that `check` refuses counts as raised."""
 
-    def tell(*args: Any) -> Any:
+    def report(*args: Any) -> Any:
         started = perf_counter()
         try:
             result = call(*args)
@@ -49,10 +49,10 @@ def observed(
         observer(Call(plugin, hook, result, microseconds))
         return result
 
-    return tell
+    return report
 
 
-def wanted(settings: Settings) -> Observer | None:
+def observer_for(settings: Settings) -> Observer | None:
     """The observer that the settings ask for: `--trace-hooks`, or `-d`."""
     if settings.trace_hooks:
         return log_call
@@ -72,7 +72,7 @@ def _log_result(call: Call) -> None:
 
 
 def kind(result: Any) -> str:
-    """The result of a hook in a few words, without anything that a peer sent."""
+    """The result of a hook in a few words, with no text that a peer sent."""
     match result:
         case None:
             return "-"

@@ -16,7 +16,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StatusError, StorageError
-from dcmrecv_core.api.model import Association, OnExists, ProposedContext, Reject, SupportedContext
+from dcmrecv_core.api.model import Association, ProposedContext
+from dcmrecv_core.api.verdicts import OnExists, Reject, SupportedContext
 from dcmrecv_core.inspection.explanation import (
     BY_DEFAULT,
     BY_STORAGE_PLUGIN,
@@ -31,8 +32,8 @@ from dcmrecv_core.inspection.explanation import (
 )
 from dcmrecv_core.proto import negotiation
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception, outcome_of
-from dcmrecv_core.settings.context_hints import accepting
-from dcmrecv_core.settings.contexts import unasked
+from dcmrecv_core.settings.context_hints import hint_for
+from dcmrecv_core.settings.contexts import default_contexts
 from dcmrecv_core.storage.directories import storage_error
 from dcmrecv_core.storage.existing import find_existing
 from dcmrecv_core.storage.file_meta import FileMeta, read_file_meta
@@ -135,7 +136,7 @@ class Explainer:
         self._settings = settings
         self._plugins = plugins
         self._calls = calls
-        self._unasked = unasked(stores=plugins.names_storage())
+        self._default = default_contexts(stores=plugins.names_storage())
         self._receiver = InstanceReceiver(settings, plugins, Capabilities())
         root = self._receiver.publisher.directories.root
         self._publisher = _DryPublisher(
@@ -197,10 +198,10 @@ class Explainer:
         supported = self._plugins.negotiate(association)
         if isinstance(supported, Reject):
             return Context(False, f"association rejected: {supported.reason.name.lower().replace('_', ' ')}")
-        answer = negotiation.negotiate((proposed,), self._unasked if supported is None else supported)
+        answer = negotiation.negotiate((proposed,), self._default if supported is None else supported)
         if not answer.accepted:
             reason = negotiation.RESULTS[answer.results[0].result]
-            hint = accepting((proposed,))
+            hint = hint_for((proposed,))
             return Context(False, reason, asconfig=hint.asconfig, toml=hint.toml)
         if supported is None:
             stores = self._plugins.names_storage()

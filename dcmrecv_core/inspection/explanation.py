@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dcmrecv_core.api.model import Discard, Name, Refuse, Reject, Warn
+from dcmrecv_core.api.verdicts import Discard, Name, Refuse, Reject, Warn
 from dcmrecv_core.logs.records import escape
 from dcmrecv_core.receive.pipeline import Outcome
 from dcmrecv_core.settings.uids import name_of

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import PluginError
@@ -103,14 +102,15 @@ def _installed(entry: EntryPoint) -> Entry:
 
 def _with_distribution(found: Found) -> Found:
     """`found` with the distribution from which its module comes, if there is one."""
-    if found.distribution is not None or not isinstance(found.plugin, ModuleType):
+    module = found.module
+    if found.distribution is not None or module is None:
         return found
     from importlib_metadata import packages_distributions, version
 
-    owners = packages_distributions().get(found.plugin.__name__.partition(".")[0])
+    owners = packages_distributions().get(module.__name__.partition(".")[0])
     if owners:
         return replace(found, distribution=owners[0], version=version(owners[0]))
-    own = getattr(found.plugin, "__version__", None)
+    own = getattr(module, "__version__", None)
     return replace(found, version=own) if isinstance(own, str) else found
 
 

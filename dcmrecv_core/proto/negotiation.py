@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dcmrecv_core.api.model import ProposedContext, Role, SupportedContext
+from dcmrecv_core.api.model import ProposedContext
+from dcmrecv_core.api.verdicts import Role, SupportedContext
 from dcmrecv_core.proto.associate import ContextResult, RequestedContext
 
 ACCEPTED = 0

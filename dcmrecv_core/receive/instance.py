@@ -6,13 +6,13 @@ import logging
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.api.model import ON_EXISTS, Association, Instance, OnExists, RawElement, TagLike
+from dcmrecv_core.api.model import Association, Instance, RawElement, TagLike
+from dcmrecv_core.api.verdicts import ON_EXISTS, OnExists
 from dcmrecv_core.dataset import values
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex
 from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, Encoding
 from dcmrecv_core.dataset.raw_values import read_uid
 from dcmrecv_core.dataset.scan import scan
-from dcmrecv_core.hooks.guards import timer
 from dcmrecv_core.receive import replacement
 from dcmrecv_core.settings.uids import modality_prefix
 from dcmrecv_core.storage.content import FileContent, Piece, source_of
@@ -22,6 +22,7 @@ from dcmrecv_core.storage.part10 import file_prefix
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from dcmrecv_core.hooks.limits import HookTimer
     from dcmrecv_core.storage.publish import Publisher
 
 
@@ -29,13 +30,15 @@ log = logging.getLogger("dcmrecv.receive")
 
 
 class ReceivedInstance(Instance):
-    """`index` is the walker's; with --bit-preserving it is None until a hook needs it."""
+    """`index` is the walker's; with --bit-preserving it is None until a hook needs it. `timer` is that of the running
+    hook: the time that `save` needs does not count."""
 
     __slots__ = (
         "_encoding",
         "_header",
         "_index",
         "_publisher",
+        "_timer",
         "association",
         "attempt",
         "by_default",
@@ -59,6 +62,7 @@ class ReceivedInstance(Instance):
         index: DataSetIndex | None,
         encoding: Encoding | None,
         publisher: Publisher,
+        timer: HookTimer,
     ) -> None:
         self.association = association
         self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid = uids
@@ -77,6 +81,7 @@ class ReceivedInstance(Instance):
         self._index = index
         self._encoding = encoding
         self._publisher = publisher
+        self._timer = timer
         self._header: Dataset | None = None
 
     @property
@@ -129,12 +134,12 @@ class ReceivedInstance(Instance):
                 on_exists = "replace-same" if self.by_default else self.on_exists
         if on_exists not in ON_EXISTS:
             raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
-        was_running = timer.suspend()
+        was_running = self._timer.suspend()
         try:
             publish = self._publisher.publish
             path, how = publish(parts, name, on_exists, self.content, compare=compare, who=self.described)
         finally:
-            timer.resume(was_running)
+            self._timer.resume(was_running)
         if how == "dropped":
             self.dropped_at = path
         return path

@@ -11,14 +11,14 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import DataSetError, NameTakenError, StatusError, StorageError
-from dcmrecv_core.api.model import Association, Discard, ReceiveResult, Refuse, Warn
+from dcmrecv_core.api.model import Association
+from dcmrecv_core.api.verdicts import Discard, ReceiveResult, Refuse, Warn
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import encoding_of
 from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.walker import MAX_ELEMENTS
-from dcmrecv_core.hooks.confinement import memory
 from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids, described
 from dcmrecv_core.storage.content import FileContent, FileRange
 from dcmrecv_core.storage.directories import escaped_path, storage_error
@@ -75,6 +75,7 @@ class InstanceReceiver:
     def __init__(self, settings: Settings, plugins: Plugins, capabilities: Capabilities) -> None:
         self.settings = settings
         self.plugins = plugins
+        self.timer = plugins.limits.timer
         self.debugs = log.isEnabledFor(logging.DEBUG)
         self.bit_preserving = settings.storage_mode == "bit-preserving"
         self.publisher = Publisher(
@@ -159,7 +160,7 @@ class Reception:
             self._log_failure(failure)
             return Outcome(failure.status, failure.comment)
         except MemoryError as error:
-            memory.release(error)
+            self._receiver.plugins.limits.memory.release(error)
             failure = StorageError("Out of memory")
             self._log_failure(failure)
             return Outcome(failure.status, failure.comment)
@@ -198,6 +199,7 @@ class Reception:
             index,
             self._encoding,
             self._receiver.publisher,
+            self._receiver.timer,
         )
         instance.may_replace = not self._receiver.bit_preserving
         verdict = self._receiver.plugins.receive(instance)

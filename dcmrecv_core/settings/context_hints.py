@@ -1,7 +1,7 @@
 """The lines of an association profile and of a settings file that would accept what a negotiation refused.
 
-What they say is bounded, because peers propose at their discretion, and holds nothing but names of ours and UIDs that
-look like some: it is made to be pasted.
+They are meant to be pasted, and peers propose what they like: so the lines are bounded, and hold only well-formed UIDs
+and names from our own table.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Hint(NamedTuple):
     left_out: int
 
 
-def accepting(refused: Sequence[ProposedContext]) -> Hint:
-    """What would accept these contexts. Services that this receiver does not have, and what is no UID, are left out."""
+def hint_for(refused: Sequence[ProposedContext]) -> Hint:
+    """The lines that accept these contexts, but for services that this receiver does not have and malformed UIDs."""
     wanted: dict[str, dict[str, None]] = {}
     left_out = 0
     for context in refused:
@@ -49,7 +49,7 @@ def accepting(refused: Sequence[ProposedContext]) -> Hint:
 
 def log_lines(refused: Sequence[ProposedContext]) -> list[str]:
     """The same for the log."""
-    hint = accepting(refused)
+    hint = hint_for(refused)
     if not hint.toml:
         return []
     more = f", but {hint.left_out} of them" if hint.left_out else ""

@@ -1,9 +1,9 @@
-"""What is accepted when no profile, option or plugin says anything: Verification, as dcmrecv; or, because naming a
-storage plugin says that things are to be stored, all standard storage SOP classes beside it."""
+"""The presentation contexts that are accepted by default: Verification, as in DCMTK dcmrecv; if the user named a plugin
+that stores, all standard storage SOP classes as well."""
 
 from __future__ import annotations
 
-from dcmrecv_core.api.model import SupportedContext
+from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.settings.uids import storage_sop_classes, transfer_syntaxes
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -11,13 +11,13 @@ IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 _PREFERRED = ("1.2.840.10008.1.2.1", IMPLICIT_LITTLE_ENDIAN)
 
 
-def unasked(*, stores: bool) -> tuple[SupportedContext, ...]:
-    """What is accepted if no plugin has an opinion; `stores`: a plugin that stores was named."""
+def default_contexts(*, stores: bool) -> tuple[SupportedContext, ...]:
+    """What is accepted if no plugin answers; `stores`: a plugin that stores was named."""
     return standard_storage() if stores else verification_only()
 
 
 def verification_only() -> tuple[SupportedContext, ...]:
-    """dcmrecv's default (NOTES, DICOM Conformance)."""
+    """The default of DCMTK dcmrecv (NOTES, DICOM Conformance)."""
     return (SupportedContext(VERIFICATION, (IMPLICIT_LITTLE_ENDIAN,)),)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dcmrecv_core.api.errors import StateDirectoryError
 
 if TYPE_CHECKING:
-    from dcmrecv_core.api.model import SupportedContext
+    from dcmrecv_core.api.verdicts import SupportedContext
 
 StorageMode = Literal["normal", "bit-preserving"]
 OnDuplicate = Literal["replace-same", "overwrite", "rename", "keep", "refuse"]
@@ -21,7 +21,7 @@ OnDuplicate = Literal["replace-same", "overwrite", "rename", "keep", "refuse"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a running receiver obeys; defaults are dcmrecv's own.
+    """All settings of a running receiver; defaults are those of DCMTK dcmrecv.
 
     Times are seconds, sizes bytes; None means unlimited or unset.
     """
@@ -90,10 +90,10 @@ class Settings:
     trace_hooks: bool = False
 
     settings_file: str | None = field(default=None, compare=False)
-    """Where settings came from, if not all from the command line; so it does not tell one from another."""
+    """The file that some of them came from, None if the command line gave all."""
 
     working_directory: str = field(default="", compare=False)
-    """Where the receiver was started: what relative directories are relative to, also after a plugin's `os.chdir`."""
+    """Where the receiver was started. Relative directories start there, even after a plugin's `os.chdir`."""
 
     owns_state: bool = field(default=False, compare=False)
     """Whether this receiver holds the lock of its state directory."""
@@ -103,12 +103,12 @@ class Settings:
 
     @property
     def associations_per_peer(self) -> int:
-        """`--max-per-peer`: how many one address may have at a time."""
+        """`--max-per-peer`: how many associations one address may have at a time."""
         return self.max_per_peer or max(self.max_associations // 2, 1)
 
     @property
     def state_directory(self) -> Path:
-        """`--state-dir`: where plugins keep what must survive a restart (made by whoever needs it). Raises
+        """`--state-dir`: for data that plugins keep across restarts (a plugin that uses it makes it). Raises
         StateDirectoryError if it belongs to another receiver."""
         if self.state_owner:
             raise StateDirectoryError(
@@ -119,7 +119,7 @@ class Settings:
         return self.working_directory / state
 
     def for_plugin(self, name: str) -> dict[str, Any]:
-        """The values of the options that the plugin called `name` declared, by key; its own a plugin has in `options`.
+        """The values of the options that the plugin called `name` declared, by key; a plugin has its own in `options`.
         Raises LookupError if no plugin of that name declared any."""
         try:
             return self.plugin_options[name]

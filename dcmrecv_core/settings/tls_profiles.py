@@ -1,6 +1,6 @@
 """Security profiles and ciphersuites of TLS: which there are, and their names for OpenSSL.
 
-The suites of each profile, and the protocol versions, are those that dcmrecv 3.6.7 was seen to accept.
+The suites of each profile, and the protocol versions, are those that DCMTK dcmrecv 3.6.7 was seen to accept.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _available() -> dict[str, str]:
 
 
 SUITES: dict[str, str] = _available()
-"""OpenSSL's name of each suite of TLS 1.2 and older that the library behind `ssl` has, by its IANA name, in the order
-in which dcmrecv shows them. Those of TLS 1.3 cannot be chosen."""
+"""OpenSSL's name of each suite of TLS 1.2 and older that the library of `ssl` has, by its IANA name, in the order in
+which DCMTK shows them. Those of TLS 1.3 cannot be chosen."""
 
 _STRONG = (
     "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
@@ -103,7 +103,7 @@ class Profile:
     security_level: int = 1
 
     def apply(self, context: ssl.SSLContext, more: Sequence[str]) -> None:
-        """Set versions and suites, with `more` of them. Raises TlsError (exit code 71) for one that cannot be."""
+        """Set versions and suites, with `more` of them. Raises TlsError (exit code 71) for one that is not possible."""
         for name in more:
             if name not in SUITES:
                 raise TlsError(f"000b:0003 Unknown or invalid ciphersuite: {name}")
@@ -122,7 +122,7 @@ class Profile:
 
 def _set_versions(context: ssl.SSLContext, oldest: ssl.TLSVersion, newest: ssl.TLSVersion) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # who asks for TLS 1.0 was told so by the help
+        warnings.simplefilter("ignore", DeprecationWarning)  # the help says which profiles allow TLS 1.0
         context.maximum_version = newest
         context.minimum_version = oldest
 

@@ -1,6 +1,6 @@
 """The UIDs that DCMTK knows: their names in configuration files and dumps, and its file-name prefixes.
 
-The table beside this file has a row for each name that the original accepts: name, UID, kind, prefix. It is that of
+The table uids.tsv has a row for each name that the original accepts: name, UID, kind, prefix. It is that of
 DCMTK 3.7.0 with the names only 3.6.7 accepts, and one correction towards 3.6.7: class ...1.1.200.3 (protocol
 approval) keeps its prefix "PA". The seventeen storage classes that 3.6.7 does not know (and calls "UNKNOWN") have the
 prefixes of 3.7.0: a useful name is worth more than agreement about classes which the older program cannot negotiate

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from dcmrecv_core.api.model import OnExists
+from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.storage.directories import Directories, Directory, storage_error
 from dcmrecv_core.storage.existing import Comparable
 from dcmrecv_core.storage.hidden import HiddenFiles, Place, Tokens

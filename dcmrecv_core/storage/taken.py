@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Literal, NamedTuple, Protocol
 
 from dcmrecv_core.api.errors import NameTakenError, StorageError
-from dcmrecv_core.api.model import OnExists
+from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.storage.directories import Directory
 from dcmrecv_core.storage.existing import Comparable, Existing, find_existing, identity_of
 from dcmrecv_core.storage.hidden import Place

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcmrecv_core.api.model import Association, Instance, OnExists
+from dcmrecv_core.api.model import Association, Instance
+from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.dataset.encodings import Encoding, encoding_of
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
+from dcmrecv_core.hooks.limits import HookTimer
 from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.receive.replacement import whole
 from dcmrecv_core.storage.content import FileContent
@@ -135,6 +137,7 @@ def fake_instance(
         scan(MemorySource(memoryview(encoded)), encoding, whole=True),
         encoding,
         Publisher(str(output_directory), fsync=False, capabilities=Capabilities()),
+        HookTimer(),
     )
     instance.may_replace = in_receive
     instance.attempt = attempt

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any
 
 from dcmrecv_core.api.errors import HookFailure
-from dcmrecv_core.api.model import Name, OnExists
 from dcmrecv_core.api.options import PluginOptionRegistry
+from dcmrecv_core.api.verdicts import Name, OnExists
 from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks.loader import Found
@@ -185,7 +186,7 @@ def check_naming(
 
 
 def _load(plugin: Any, options: Mapping[str, Any], settings: Settings) -> tuple[str, Plugins]:
-    found = plugin_loader.find(plugin) if isinstance(plugin, str) else Found(_name_of(plugin), plugin, "check_naming")
+    found = _found(plugin)
     plugins = Plugins()
     plugins.add(found, named=True)
     if not any(plugins.implements(hook) for hook in NAMING_HOOKS):
@@ -202,8 +203,12 @@ def _load(plugin: Any, options: Mapping[str, Any], settings: Settings) -> tuple[
     return found.name, plugins
 
 
-def _name_of(plugin: Any) -> str:
-    return str(getattr(plugin, "__name__", None) or type(plugin).__name__)
+def _found(plugin: Any) -> Found:
+    if isinstance(plugin, str):
+        return plugin_loader.find(plugin)
+    if isinstance(plugin, ModuleType):
+        return plugin_loader.from_module(plugin.__name__, plugin, "check_naming")
+    return Found(str(getattr(plugin, "__name__", None) or type(plugin).__name__), plugin, "check_naming")
 
 
 def _reason(error: HookFailure) -> str:

@@ -2,15 +2,18 @@
 
 from dcmrecv_core import Settings, SupportedContext, hookimpl
 
-_contexts: tuple[SupportedContext, ...] = ()
+
+class ContextsPlugin:
+    def __init__(self) -> None:
+        self._contexts: tuple[SupportedContext, ...] = ()
+
+    @hookimpl
+    def configure(self, settings: Settings) -> None:
+        self._contexts = settings.contexts
+
+    @hookimpl
+    def negotiate(self) -> tuple[SupportedContext, ...]:
+        return self._contexts
 
 
-@hookimpl
-def configure(settings: Settings) -> None:
-    global _contexts
-    _contexts = settings.contexts
-
-
-@hookimpl
-def negotiate() -> tuple[SupportedContext, ...]:
-    return _contexts
+plugin = ContextsPlugin()

@@ -1,7 +1,7 @@
 """Write the instance as a DICOM file below the output directory; a `write` of any named plugin is asked before.
 
-What becomes of a name that is taken is the core's affair: `Name.on_exists`, `--on-duplicate` and the default of the
-scheme that has chosen the name are one policy by then, `instance.on_exists`, which `save` obeys.
+The core decides what happens if the name is taken: from `Name.on_exists`, `--on-duplicate` and the default of the
+scheme that chose the name it makes `instance.on_exists`, which `save` follows.
 """
 
 from __future__ import annotations

@@ -6,4 +6,4 @@ from dcmrecv_core import Instance, Name, escape, hookimpl
 @hookimpl
 def choose_filename(instance: Instance) -> Name:
     name = escape(f"{instance.modality_prefix}.{instance.sop_instance_uid}", portable=True)
-    return Name(name, by_default="overwrite")  # as dcmrecv; `--on-duplicate` may say otherwise
+    return Name(name, by_default="overwrite")  # as DCMTK dcmrecv; `--on-duplicate` may say otherwise

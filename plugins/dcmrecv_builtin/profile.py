@@ -1,17 +1,20 @@
 """`-xf, --config-file FILE PROFILE`: accept the presentation contexts of a DCMTK association profile."""
 
-from dcmrecv_core import Association, Settings, SupportedContext, hookimpl, load_profile
-
-_contexts: tuple[SupportedContext, ...] = ()
+from dcmrecv_core import Settings, SupportedContext, hookimpl, load_profile
 
 
-@hookimpl
-def configure(settings: Settings) -> None:
-    global _contexts
-    if settings.config_file:
-        _contexts = load_profile(*settings.config_file)
+class ProfilePlugin:
+    def __init__(self) -> None:
+        self._contexts: tuple[SupportedContext, ...] = ()
+
+    @hookimpl
+    def configure(self, settings: Settings) -> None:
+        if settings.config_file:
+            self._contexts = load_profile(*settings.config_file)
+
+    @hookimpl
+    def negotiate(self) -> tuple[SupportedContext, ...]:
+        return self._contexts
 
 
-@hookimpl
-def negotiate(association: Association) -> tuple[SupportedContext, ...]:
-    return _contexts
+plugin = ProfilePlugin()

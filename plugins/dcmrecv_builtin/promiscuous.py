@@ -1,5 +1,5 @@
-"""`-pm, --promiscuous`: accept Verification and every storage class, private and unknown ones too, in whatever transfer
-syntax is proposed, in the proposer's order; but no service that is known to be another one."""
+"""`-pm, --promiscuous`: accept Verification and every storage class, private and unknown ones too, in any proposed
+transfer syntax, in the proposer's order; but no UID that is known to be another service."""
 
 from dcmrecv_core import Association, SupportedContext, hookimpl, is_other_service
 

@@ -9,7 +9,7 @@ SERIES_DATE = 0x00080021
 _LONGEST = 0x10000  # all that fits into an explicit DA
 
 # YYYYMMDD or the old YYYY.MM.DD (ACR-NEMA); no other padding than trailing blanks. Only month 1-12 and day 1-31 are
-# checked, as dcmrecv does, so 20200230 is a directory too.
+# checked, as by DCMTK dcmrecv, so 20200230 is a directory too.
 _DATE = re.compile(rb"(\d{4})(\.?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01]) *(?:\\|\Z)")
 
 

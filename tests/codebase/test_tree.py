@@ -15,18 +15,21 @@ PLUGINS = ROOT / "plugins"
 def mirrored(folder: Path) -> Path:
     """The room whose modules a folder of tests/unit tests."""
     relative = folder.relative_to(UNIT)
-    return PLUGINS / "dcmrecv_builtin" if relative == Path("builtin") else ROOT / "dcmrecv_core" / relative
+    top, *below = relative.parts or ("",)
+    return PLUGINS.joinpath("dcmrecv_builtin", *below) if top == "builtin" else ROOT / "dcmrecv_core" / relative
 
 
 def test_unit_tests_are_named_after_modules() -> None:
-    """`test_listener_ip_versions.py` tests `listener.py` of the room that its folder mirrors."""
+    """`test_listener_ip_versions.py` tests `listener.py`, or the package `listener`, of the room that its folder
+    mirrors."""
     paths = sorted(UNIT.rglob("test_*.py"))
     assert paths
     strange = []
     for path in paths:
         words = path.stem.split("_")[1:]
         names = ["_".join(words[:count]) for count in range(1, len(words) + 1)]
-        if not any((mirrored(path.parent) / f"{name}.py").is_file() for name in names):
+        modules = [module for name in names for module in (f"{name}.py", f"{name}/__init__.py")]
+        if not any((mirrored(path.parent) / module).is_file() for module in modules):
             strange.append(str(path.relative_to(ROOT)))
     assert strange == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dcmrecv_core.api.model import RejectReason
+from dcmrecv_core.api.verdicts import RejectReason
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.proto.acceptor import WRONG_APPLICATION_CONTEXT, WRONG_VERSION

@@ -17,7 +17,7 @@ import pytest
 from dcmrecv_core import ConfigurationError, Discard, Name, Refuse, Reject, RejectReason, Settings, Summary
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.options import PluginOptionRegistry
-from dcmrecv_core.hooks.loader import HOOKS, Found
+from dcmrecv_core.hooks.loader import HOOKS, from_module
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
 from support.docs.blocks import PAGES
@@ -48,32 +48,33 @@ def test_first_results_are_called_so(hook: str) -> None:
 
 
 @pytest.fixture
-def example(request: pytest.FixtureRequest) -> ModuleType:
-    """The example of the hook that the test is named after, accepted as a plugin."""
+def example(request: pytest.FixtureRequest) -> Any:
+    """The example of the hook that the test is named after, accepted as a plugin: its object, else the module."""
     hook = request.node.name.removeprefix("test_example_")
     [code] = re.findall(r"^```python\n(.*?)^```$", SECTIONS[hook], re.MULTILINE | re.DOTALL)
     module = ModuleType("ward")
     exec(compile(code, f"example of {hook}", "exec"), vars(module))
     plugins = Plugins()
-    plugins.add(Found("ward", module, "an example"), named=True)
+    found = from_module("ward", module, "an example")
+    plugins.add(found, named=True)
     assert hook in plugins.registered[0].hooks
-    return module
+    return found.plugin
 
 
-def declared(example: ModuleType) -> PluginOptionRegistry:
+def declared(example: Any) -> PluginOptionRegistry:
     registry = PluginOptionRegistry()
     example.add_options(registry.of("ward"))
     return registry
 
 
-def test_example_add_options(example: ModuleType) -> None:
+def test_example_add_options(example: Any) -> None:
     assert {option.key: option.default for option in declared(example)} == {
         "archive_root": Path("archive"),
         "archive_dry_run": False,
     }
 
 
-def test_example_configure(example: ModuleType) -> None:
+def test_example_configure(example: Any) -> None:
     [option] = declared(example)
     assert option.key == "ward_titles"
     example.configure(Settings(options={"ward_titles": "CT1,CT2"}))
@@ -82,13 +83,13 @@ def test_example_configure(example: ModuleType) -> None:
         example.configure(Settings(options={"ward_titles": ""}))
 
 
-def test_example_worker_started(example: ModuleType, tmp_path: Path) -> None:
+def test_example_worker_started(example: Any, tmp_path: Path) -> None:
     example.worker_started(Settings(output_directory=str(tmp_path)))
     assert example.database.execute("SELECT count(*) FROM seen").fetchone() == (0,)
     example.database.close()
 
 
-def test_example_worker_stopping(example: ModuleType) -> None:
+def test_example_worker_stopping(example: Any) -> None:
     class Database:
         closed = False
 
@@ -101,7 +102,7 @@ def test_example_worker_stopping(example: ModuleType) -> None:
     assert example.database.closed
 
 
-def test_example_negotiate(example: ModuleType) -> None:
+def test_example_negotiate(example: Any) -> None:
     stranger = example.negotiate(fake_association(calling_ae_title="MR1"))
     assert stranger == Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED)
     [context] = example.negotiate(fake_association(calling_ae_title="CT1"))
@@ -109,25 +110,25 @@ def test_example_negotiate(example: ModuleType) -> None:
     assert context.transfer_syntaxes == (EXPLICIT_LE,)
 
 
-def test_example_receive(example: ModuleType) -> None:
+def test_example_receive(example: Any) -> None:
     assert example.receive(fake_instance()) is None
     assert example.receive(fake_instance(sample_dataset(PatientID=None))) == Refuse(0xA900, "Patient ID is missing")
     localizer = sample_dataset(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     assert example.receive(fake_instance(localizer)) == Discard("localizers are not kept")
 
 
-def test_example_choose_subdir(example: ModuleType) -> None:
+def test_example_choose_subdir(example: Any) -> None:
     odd = fake_instance(association=fake_association(calling_ae_title="A/B"))
     assert re.fullmatch(r"A_B~[0-9a-f]{8}/CT", example.choose_subdir(odd))
 
 
-def test_example_choose_filename(example: ModuleType) -> None:
+def test_example_choose_filename(example: Any) -> None:
     dataset = sample_dataset(InstanceNumber=17)
     assert example.choose_filename(fake_instance(dataset)) == Name("000017", "retry")
     assert example.choose_filename(fake_instance(dataset, attempt=2)) == Name("000017-2", "retry")
 
 
-def test_example_write(example: ModuleType, tmp_path: Path) -> None:
+def test_example_write(example: Any, tmp_path: Path) -> None:
     report = fake_instance(sample_dataset(Modality="SR"), output_directory=tmp_path)
     assert Path(example.write(report, str(tmp_path / "x" / "sr"))).exists()
     assert (tmp_path / "reports" / "sr").exists()
@@ -135,13 +136,13 @@ def test_example_write(example: ModuleType, tmp_path: Path) -> None:
     assert not (tmp_path / "reports" / "ct").exists()
 
 
-def test_example_stored(example: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
+def test_example_stored(example: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         example.stored(fake_instance(), "x/y")
     assert re.fullmatch(r"\d+ bytes for ward ANY-SCP in x/y", caplog.messages[-1])
 
 
-def test_example_association_ended(example: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
+def test_example_association_ended(example: Any, caplog: pytest.LogCaptureFixture) -> None:
     summary = Summary(stored=3, refused=0, discarded=0, bytes=9, seconds=0.1, ended="released")
     example.association_ended(fake_association(), summary)
     assert not caplog.messages
@@ -149,7 +150,7 @@ def test_example_association_ended(example: ModuleType, caplog: pytest.LogCaptur
     assert caplog.messages == ["SENDER: aborted after 3"]
 
 
-def test_example_background(example: ModuleType, tmp_path: Path) -> None:
+def test_example_background(example: Any, tmp_path: Path) -> None:
     settings = Settings(output_directory=str(tmp_path))
     spooled = settings.state_directory / "spooled"
     spooled.mkdir(parents=True)

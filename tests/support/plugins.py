@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 from pydicom.dataset import Dataset
 
 from dcmrecv_core import Association, Instance, RawElement, hookimpl
-from dcmrecv_core.api.model import OnExists, TagLike
+from dcmrecv_core.api.model import TagLike
+from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.hooks.loader import Found
 from dcmrecv_core.hooks.plugins import Plugins
 from support.uids import CT, EXPLICIT_LE

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dcmrecv_core.api.errors import NameTakenError, StatusError
-from dcmrecv_core.api.model import OnExists
+from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.storage import temporary
 from dcmrecv_core.storage.content import FileContent
 from dcmrecv_core.storage.publish import Publisher

@@ -1,4 +1,4 @@
-"""The program's way from argv to the supervisor: what it checks in which order, what it says, how it ends."""
+"""The program from argv to the supervisor: the order of its checks, its messages, its exit codes."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_command_lines_that_cannot_be_read(
     assert served == []
 
 
-def test_checks_in_dcmrecvs_order(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+def test_checks_in_the_order_of_dcmtk(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     """Everything is wrong at first; what is reported is put right, one after the other."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -165,7 +165,7 @@ def test_an_output_directory_that_is_not_writable(
     assert capfd.readouterr().err.endswith("F: cannot specify output directory: Directory is not writable\n")
 
 
-def test_an_output_directory_on_a_sick_disk(
+def test_an_output_directory_on_a_failing_disk(
     run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> Capabilities:
@@ -186,7 +186,9 @@ def test_unique_names_need_a_file_system_that_does_not_overwrite(
     assert run(*option.split()) == code
 
 
-def test_elsewhere_a_clear_error(run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_on_other_systems(
+    run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cli.os, "name", "nt")
     assert cli.main(["11112"]) == 1
     assert "POSIX" in capfd.readouterr().err
@@ -197,7 +199,7 @@ def test_the_default_is_verification_in_implicit_little_endian() -> None:
     assert (context.abstract_syntax, context.transfer_syntaxes) == (VERIFICATION, (IMPLICIT_LE,))
 
 
-def test_standard_storage_prefers_what_everybody_reads() -> None:
+def test_standard_storage_prefers_uncompressed_little_endian() -> None:
     supported = {context.abstract_syntax: context.transfer_syntaxes for context in contexts.standard_storage()}
     assert {VERIFICATION, CT} <= supported.keys()
     assert FIND not in supported, "a query is no storage"

@@ -1,4 +1,4 @@
-"""The program as a process: closed streams, Ctrl-C while it starts, threads that plugins leave behind."""
+"""The program as a process: closed streams, Ctrl-C while it starts, threads that plugins leave."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
     option   one option: names, values, what it sets; `Section(title, Group(title, flag(...), valued(...)))`
     table    the table, in the order of the help; with the sections of the next two
-      limits   what peers, data and plugins may take
-      tls      DCMTK's TLS options, and which of them may stand together
+      limits   limits for peers, data and plugins
+      tls      DCMTK's TLS options, and which of them exclude each other
 
 A new option is one line here, and a field in `settings/settings.py`; CONTRIBUTING.md has the steps.
 """

@@ -1,6 +1,6 @@
-"""The part of the table of options that limits what peers, data and plugins may take.
+"""The options that limit peers, data and plugins.
 
-Each has a default that no ordinary sender meets. Time limits of the protocol are dcmrecv's own, -ta and -td.
+Each has a default that no ordinary sender reaches. Time limits of the protocol are DCMTK's options -ta and -td.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LIMITS = Section(
         ),
         valued(
             "--max-per-peer",
-            "and up to n of one address at once\n(default: half of --max-associations)",
+            "serve up to n associations per peer address\n(default: half of --max-associations)",
             Value("number", "integer", 1, 1024),
         ),
         valued(
@@ -41,7 +41,7 @@ LIMITS = Section(
         "messages and instances",
         valued(
             "--progress-timeout",
-            "abort if a message does not go on for so long",
+            "abort after this long without progress inside a message",
             Value("seconds", "integer", 1),
             default="60",
         ),

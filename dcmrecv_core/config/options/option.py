@@ -68,11 +68,11 @@ class Option:
 
     @property
     def arity(self) -> int:
-        """How many tokens the option swallows."""
+        """How many tokens the option takes."""
         return len(self.values)
 
     def convert(self, texts: tuple[str, ...]) -> Any:
-        """The value for the settings field `key`. Raises CommandLineError with dcmrecv's text."""
+        """The value for the settings field `key`. Raises CommandLineError with DCMTK's text."""
         converted = tuple(self._convert(value, text) for value, text in zip(self.values, texts, strict=True))
         return converted[0] if len(converted) == 1 else converted
 
@@ -113,8 +113,8 @@ def valued(
     secret: bool = False,
     action: Action = "run",
 ) -> Option:
-    """An option with values for the settings field `key`, which is called like the option unless something else is
-    said; one with an `action` has values for that."""
+    """An option with values for the settings field `key`, which has the option's name unless `key` says otherwise;
+    one with an `action` has values for that."""
     long, short = _names(names)
     if not key and action == "run":
         key = long.lstrip("-").replace("-", "_")
@@ -160,8 +160,8 @@ def _names(names: str) -> tuple[str, str]:
 
 
 def scan_integer(text: str, *, signed: bool = False) -> int | None:
-    """Read an integer as C's scanf does: leading white space, a plus sign and trailing rubbish are fine, a minus sign
-    only if `signed`. None if there is no number."""
+    """Read an integer as C's scanf does: leading white space, a plus sign and trailing text are accepted, a minus
+    sign only if `signed`. None if there is no number."""
     match = _NUMBER.match(text)
     if match is None:
         return None
@@ -185,7 +185,7 @@ def size_text(size: int) -> str:
 
 
 def range_fault(number: int, minimum: int | None, maximum: int | None) -> str | None:
-    """dcmrecv's word for a number that is out of range, or None."""
+    """DCMTK's word for a number that is out of range, or None."""
     if minimum is not None and number < minimum:
         return "underflow"
     if maximum is not None and number > maximum:

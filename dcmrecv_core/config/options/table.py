@@ -42,7 +42,7 @@ _GENERAL = Section(
         ),
         valued(
             "--settings",
-            "read settings from TOML file f; what stands on the\ncommand line wins",
+            "read settings from TOML file f; command-line options\ntake precedence",
             Value("filename"),
             key="settings_file",
         ),
@@ -70,7 +70,7 @@ _PLUGINS = Section(
         ),
         flag(
             "--trace-hooks",
-            "log what each hook of each plugin says, and its time\n(only with -v, -d or log level info)",
+            "log result and time of each call of a plugin's hook\n(only with -v, -d or log level info)",
             trace_hooks=True,
         ),
     ),
@@ -87,7 +87,8 @@ _INSPECTION = Section(
         ),
         flag(
             "--explain",
-            "show what would become of DICOM files, and exit:\nthe parameters are files and directories, not a port",
+            "show how the given files would be handled, and exit:\n"
+            "the parameters are files and directories, not a port",
             action="explain",
         ),
         flag("--json", "show it as JSON (only with --list-plugins or --explain)"),
@@ -162,7 +163,7 @@ _OUTPUT = Section(
         ),
         valued(
             "--state-dir",
-            "where plugins keep what survives a restart\n(default: .dcmrecv in the output directory)",
+            "for data that plugins keep across restarts\n(default: .dcmrecv in the output directory)",
             Value("directory"),
         ),
     ),
@@ -191,11 +192,11 @@ _OUTPUT = Section(
             Value("pattern"),
         ),
         valued(
-            "--filename-extension -fe", "put e behind every file name, as it is", Value("extension"), default="none"
+            "--filename-extension -fe", "append e to every file name, unchanged", Value("extension"), default="none"
         ),
         valued(
             "--on-duplicate",
-            "if a file of that name is there: leave equal content,\n"
+            "if a file of that name exists: leave equal content,\n"
             "else replace-same, overwrite, rename, keep or refuse\n"
             "(default: replace-same; with +fd overwrite without looking)",
             Value("action", "choice", choices=("replace-same", "overwrite", "rename", "keep", "refuse")),

@@ -1,4 +1,4 @@
-"""The part of the table of options that is about TLS (DCMTK 3.6.7's), and what may stand beside what."""
+"""The TLS options (those of DCMTK 3.6.7), and which of them exclude each other."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ TLS = Section(
                 key="tls_password",
                 secret=True,
             ),
-            flag("--null-passwd -pw", "none: never ask", tls_password=""),
+            flag("--null-passwd -pw", "no password; never prompt", tls_password=""),
         ),
     ),
     Group(
         "key and certificate file format",
         *one_of(
             flag("--pem-keys -pem", "all files are PEM (default)", tls_format="pem"),
-            flag("--der-keys -der", "all files but DH parameters are DER", tls_format="der"),
+            flag("--der-keys -der", "all files except DH parameters are DER", tls_format="der"),
         ),
     ),
     Group(
@@ -90,7 +90,7 @@ TLS = Section(
         flag("--list-ciphers +cc", "show the names for --cipher and exit", action="list-ciphers"),
         valued(
             "--cipher +cs",
-            "allow this ciphersuite beside the profile's\n(repeatable, not with --profile-bcp195-ex)",
+            "allow this ciphersuite in addition to the profile's\n(repeatable, not with --profile-bcp195-ex)",
             Value("ciphersuite name"),
             key="tls_ciphers",
             repeatable=True,
@@ -105,7 +105,7 @@ TLS = Section(
     ),
     Group(
         "pseudo random generator",
-        valued("--seed +rs", "stir the content of f into the random generator", Value("filename"), key="tls_seed_file"),
+        valued("--seed +rs", "seed the random generator with the content of f", Value("filename"), key="tls_seed_file"),
         flag("--write-seed +ws", "write new random bytes to it (only with --seed)", tls_write_seed=True),
         valued(
             "--write-seed-file +wf",
@@ -157,7 +157,7 @@ _NEED_TLS = (
 
 
 def check(given: Collection[str], effective: Collection[str], *, enabled: bool) -> None:
-    """Raises CommandLineError with dcmrecv's text if TLS is not `enabled` though options that are `given` (long names)
+    """Raises CommandLineError with DCMTK's text if TLS is not `enabled` though options that are `given` (long names)
     need it, or if those that are `effective`, the rightmost of each exclusive set, do not fit each other."""
     if not enabled:
         for name in _NEED_TLS:

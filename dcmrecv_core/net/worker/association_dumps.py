@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dcmrecv_core.api.errors import RemoteProtocolError
-from dcmrecv_core.api.model import Role, SupportedContext, UserIdentity
+from dcmrecv_core.api.model import UserIdentity
+from dcmrecv_core.api.verdicts import Role, SupportedContext
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.logs.records import escape
 from dcmrecv_core.proto.associate import AssociateRequest, Item, items

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.api.model import SupportedContext
+from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.net.hostnames import HostNames
 from dcmrecv_core.net.worker import association_dumps as dumps
 from dcmrecv_core.net.worker import message_dumps

@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import LocalProtocolError
-from dcmrecv_core.api.model import Association, Reject, RejectReason, Summary
+from dcmrecv_core.api.model import Association, Summary
+from dcmrecv_core.api.verdicts import Reject, RejectReason
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dcmrecv_core.hooks.confinement import memory
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.worker.association_log import (
@@ -33,7 +33,7 @@ from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
 from dcmrecv_core.proto.dimse import CommandField
 from dcmrecv_core.proto.pdu import Rejection
-from dcmrecv_core.settings.contexts import unasked
+from dcmrecv_core.settings.contexts import default_contexts
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
@@ -63,7 +63,7 @@ class Shared:
         self.association_log = AssociationLog(settings)
         self.memory = bytearray(RECEIVE_BUFFER)
         self.space = FreeSpace(receiver.publisher.directories.full_path, settings.min_free)
-        self.fallback = unasked(stores=plugins.names_storage())
+        self.fallback = default_contexts(stores=plugins.names_storage())
         self.proposals = ProposalCache()
         self.proposed_contexts = IdentityCache(negotiation.proposed_contexts)
         self.negotiate = IdentityCache(negotiation.negotiate)
@@ -128,7 +128,7 @@ class Session:
             self._association_log.closed(self._handover, f"lost: {error.strerror or error}")
             self._ended = "closed"
         except Exception as error:
-            memory.release(error)
+            self._shared.plugins.limits.memory.release(error)
             log.critical("internal error in an association with %s", self._handover.address, exc_info=True)
             self._abort("failed", "internal error")
             self._send()
@@ -185,7 +185,7 @@ class Session:
             while (event := self._acceptor.next_event()) is not None:
                 self._handlers[type(event)](event)
         except Exception as error:
-            memory.release(error)
+            self._shared.plugins.limits.memory.release(error)
             log.error("%s: cannot read an incomplete request: %s", self._handover.address, error)
 
     def _close(self) -> None:

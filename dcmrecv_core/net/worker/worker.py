@@ -17,9 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import HookFailure
-from dcmrecv_core.hooks import confinement
-from dcmrecv_core.hooks.confinement import memory
-from dcmrecv_core.hooks.guards import HookTimeout, timer
+from dcmrecv_core.hooks.limits import HookTimeout, HookTimer, forbid_copies
 from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, receive, set_receive_timeout
 from dcmrecv_core.net.worker.session import Session, Shared
@@ -49,10 +47,11 @@ _TICK = 1.0
 
 
 class Worker:
-    """The state that signal handlers touch: stop flag, parent, heartbeat."""
+    """The state that signal handlers touch: stop flag, parent, heartbeat, hook timer."""
 
-    def __init__(self, heartbeat: Heartbeat) -> None:
+    def __init__(self, heartbeat: Heartbeat, timer: HookTimer) -> None:
         self._heartbeat = heartbeat
+        self._timer = timer
         self._parent = os.getppid()
         self._orphaned = False
         self.stopping = False
@@ -67,8 +66,8 @@ class Worker:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGALRM, self._on_tick)
-        timer.limit = hook_seconds
-        timer.flag = self._heartbeat.flag
+        self._timer.limit = hook_seconds
+        self._timer.flag = self._heartbeat.flag
         self._heartbeat.beat(time.monotonic())
         signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -96,7 +95,7 @@ class Worker:
             os._exit(1)
         self.on_tick(now)
         try:
-            timer.tick()
+            self._timer.tick()
         except HookTimeout:
             self._heartbeat.mark_overdue()
             raise
@@ -111,10 +110,11 @@ def run_worker(
     tls: ssl.SSLContext | None = None,
 ) -> int:
     """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
-    worker = Worker(heartbeat)
+    limits = plugins.limits
+    worker = Worker(heartbeat, limits.timer)
     worker.arm(settings.hook_seconds)
-    memory.limit(settings.worker_memory)
-    confinement.forbid_copies()
+    limits.memory.limit(settings.worker_memory)
+    forbid_copies()
     try:
         plugins.worker_started(settings)
     except HookFailure:
@@ -126,7 +126,7 @@ def run_worker(
     try:
         # the random part keeps workers from ending at the same time
         for _ in range(settings.recycle_after + random.randrange(max(settings.recycle_after // 4, 1))):
-            handover = None if worker.stopping or memory.ran_out else _next(control, worker)
+            handover = None if worker.stopping or limits.memory.ran_out else _next(control, worker)
             if handover is None:
                 break
             _serve(handover, shared, control, tls)

@@ -1,4 +1,4 @@
-"""The plugin in a receiver: what a peer is told, and what keeps it from starting."""
+"""The plugin in a receiver: its rejections, and the mistakes that end the start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from dcmrecv_core.testing import StartReceiver, sample_dataset
 
 
-def test_allowed_is_served_and_others_are_not(start_receiver: StartReceiver) -> None:
+def test_allowed_peers_are_served_and_others_rejected(start_receiver: StartReceiver) -> None:
     receiver = start_receiver("-pm", "--allow-calling", "CT*", "--allow-network", "127.0.0.0/8", plugins=["access"])
     assert receiver.send(sample_dataset(), calling_ae_title="CT1") == [0]
     with pytest.raises(AssertionError, match="rejected"):
@@ -16,7 +16,7 @@ def test_allowed_is_served_and_others_are_not(start_receiver: StartReceiver) -> 
     assert len(receiver.files()) == 1
 
 
-def test_contexts_are_not_its_business(start_receiver: StartReceiver) -> None:
+def test_it_accepts_no_contexts(start_receiver: StartReceiver) -> None:
     receiver = start_receiver("--allow-called", "ARCHIVE", plugins=["access"])
     assert receiver.send(called_ae_title="ARCHIVE") == [0]
     with pytest.raises(AssertionError, match="rejected"):
@@ -26,15 +26,13 @@ def test_contexts_are_not_its_business(start_receiver: StartReceiver) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "everybody would be allowed"),
+        ((), "no rule given, so every sender would be admitted"),
         (("--allow-calling", "A,,B"), "--allow-calling: 'A,,B' has an empty part"),
         (("--allow-called", "A\\B"), "--allow-called"),
         (("--allow-network", "10.1.2.3/16"), "--allow-network: 10.1.2.3/16 has host bits set"),
     ],
 )
-def test_mistakes_keep_it_from_starting(
-    start_receiver: StartReceiver, arguments: tuple[str, ...], message: str
-) -> None:
+def test_mistakes_end_the_start(start_receiver: StartReceiver, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(AssertionError, match="ended with 1") as caught:
         start_receiver(*arguments, plugins=["access"])
     assert message in str(caught.value)

@@ -73,7 +73,7 @@ def test_reasons(rules: Rules, reason: RejectReason) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "A,,B", "A,", "A\\B", "TAB\tTAB", "M\u00dcNCHEN", "SEVENTEEN_LETTERS"])
-def test_titles_that_nobody_has(text: str) -> None:
+def test_malformed_titles(text: str) -> None:
     with pytest.raises(ValueError, match=r"empty part|no AE title|longer"):
         parse_titles(text)
 
@@ -82,6 +82,6 @@ def test_titles_that_nobody_has(text: str) -> None:
     ("text", "message"),
     [("10.1.2.3/16", "host bits"), ("10.0.0.0/33", "10.0.0.0/33"), ("localhost", "localhost"), ("::1,", "empty part")],
 )
-def test_networks_that_are_none(text: str, message: str) -> None:
+def test_malformed_networks(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_networks(text)

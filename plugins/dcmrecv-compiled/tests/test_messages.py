@@ -10,7 +10,7 @@ from dcmrecv_compiled import messages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.api.model import SupportedContext
+from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.acceptor import Acceptor
 from support.fuzz.mutants import next_input

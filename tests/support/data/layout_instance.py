@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, Encoding
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
+from dcmrecv_core.hooks.limits import HookTimer
 from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.storage.content import FileContent
 from dcmrecv_core.storage.publish import Publisher
@@ -30,7 +31,8 @@ def received(dataset: Dataset, encoding: Encoding = EXPLICIT_LITTLE) -> Received
     index = scan(MemorySource(memoryview(data)), encoding, whole=True)
     publisher = Publisher(".", fsync=False, capabilities=Capabilities())
     uids = (CT, "1.2.3", EXPLICIT_LE)
-    return ReceivedInstance(ASSOCIATION, uids, FileContent(b"", [data]), index, encoding, publisher)
+    content = FileContent(b"", [data])
+    return ReceivedInstance(ASSOCIATION, uids, content, index, encoding, publisher, HookTimer())
 
 
 def dataset() -> Dataset:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
-from dcmrecv_builtin.layout import Layout
-from dcmrecv_builtin.layout_syntax import LayoutError
+from dcmrecv_builtin.layout.pattern import Layout
+from dcmrecv_builtin.layout.syntax import LayoutError
 from dcmrecv_core.api.errors import CommandLineError, ConfigurationError, PluginError
 from dcmrecv_core.api.model import Instance
 from dcmrecv_core.api.options import PluginOptionRegistry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dcmrecv_core.api.model import SupportedContext
+from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 from support.protocol import pdus

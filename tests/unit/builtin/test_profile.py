@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_builtin import profile
+from dcmrecv_builtin.profile import ProfilePlugin
 from dcmrecv_core import ConfigurationError, SupportedContext
 from dcmrecv_core.settings.settings import Settings
-from support.plugins import ASSOCIATION
 from support.uids import CT, EXPLICIT_LE
 
 PROFILE = """\
@@ -25,14 +24,14 @@ PresentationContexts = Storage
 """
 
 
-def test_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profile, "_contexts", ())
+def test_profile(tmp_path: Path) -> None:
+    profile = ProfilePlugin()
     (tmp_path / "x.cfg").write_text(PROFILE)
     profile.configure(Settings(config_file=(str(tmp_path / "x.cfg"), "Default")))
     context = SupportedContext(CT, (EXPLICIT_LE,))
-    assert profile.negotiate(ASSOCIATION) == (context,)
+    assert profile.negotiate() == (context,)
 
 
 def test_profile_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
-        profile.configure(Settings(config_file=(str(tmp_path / "missing.cfg"), "Default")))
+        ProfilePlugin().configure(Settings(config_file=(str(tmp_path / "missing.cfg"), "Default")))

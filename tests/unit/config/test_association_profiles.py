@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.api.model import Role, SupportedContext
+from dcmrecv_core.api.verdicts import Role, SupportedContext
 from dcmrecv_core.config.association_profiles import AssociationConfigurationError, load_profile
 from support.association_profile import BASE
 from support.programs.original import NO_DIRECTORY, Ended, original

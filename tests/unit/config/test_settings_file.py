@@ -108,7 +108,7 @@ def error_of(file: str, *arguments: str) -> str:
     return str(caught.value)
 
 
-def test_plugins_that_a_file_names_and_that_are_not_there() -> None:
+def test_missing_plugins() -> None:
     assert error_of('plugin = ["nowhere"]').startswith("given.toml: plugin: plugin nowhere: ")
     with pytest.raises(PluginError, match=r"^plugin nowhere: "):  # named on the command line as well
         configured("1", "--plugin", "nowhere", file='plugin = ["nowhere"]')
@@ -164,7 +164,7 @@ SAYS = {
 
 
 @pytest.mark.parametrize(("file", "expected"), SAYS.values(), ids=SAYS)
-def test_says(file: str, expected: dict[str, Any]) -> None:
+def test_values(file: str, expected: dict[str, Any]) -> None:
     assert settings_of("1", file=file) == dataclasses.replace(Settings(port=1), **expected)
 
 
@@ -181,7 +181,7 @@ WINS = {
 
 
 @pytest.mark.parametrize(("file", "arguments", "expected"), WINS.values(), ids=WINS)
-def test_the_command_line_wins(file: str, arguments: list[str], expected: dict[str, Any]) -> None:
+def test_the_command_line_takes_precedence(file: str, arguments: list[str], expected: dict[str, Any]) -> None:
     Path("other.toml").write_text("max_pdu = 5000")
     assert settings_of(*arguments, "1", file=file) == dataclasses.replace(Settings(port=1), **expected)
 
@@ -326,7 +326,7 @@ def test_files_that_cannot_be_read() -> None:
             read(path)
 
 
-def test_the_program_says_so_and_ends_with_66(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_program_ends_with_66(capfd: pytest.CaptureFixture[str]) -> None:
     Path("bad.toml").write_text("max_pdu = 1")
     assert cli.main(["--settings", "bad.toml", "104"]) == 66
     assert capfd.readouterr().err.endswith("error: bad.toml: max_pdu = 1: an integer from 4096 to 131072 expected\n")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dcmrecv_builtin.layout import Layout
+from dcmrecv_builtin.layout.pattern import Layout
 from dcmrecv_core import Instance
 from dcmrecv_core.dataset import decoding
 from dcmrecv_core.dataset.encodings import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding

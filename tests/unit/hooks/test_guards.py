@@ -19,7 +19,8 @@ from dcmrecv_core.api.errors import (
     StatusError,
     StorageError,
 )
-from dcmrecv_core.hooks.guards import HookTimeout, HookTimer, guard, is_failure, timer
+from dcmrecv_core.hooks.guards import guard, is_failure
+from dcmrecv_core.hooks.limits import PluginLimits
 from dcmrecv_core.settings.settings import Settings
 from support.plugins import ASSOCIATION, FakeInstance, raising
 from support.uids import VERIFICATION
@@ -44,7 +45,14 @@ class Stop(BaseException):
     """Like KeyboardInterrupt, which pytest would take for its own."""
 
 
-def call(hook: str, result: object = None, error: BaseException | None = None) -> Any:
+@pytest.fixture
+def limits() -> PluginLimits:
+    return PluginLimits()
+
+
+def call(
+    hook: str, result: object = None, error: BaseException | None = None, limits: PluginLimits | None = None
+) -> Any:
     """What the guard of a plugin called "site" makes of a hook that returns or raises this."""
 
     def function() -> object:
@@ -52,7 +60,7 @@ def call(hook: str, result: object = None, error: BaseException | None = None) -
             raise error
         return result
 
-    return guard(function, "site", hook)(*ARGUMENTS[hook])
+    return guard(function, "site", hook, limits or PluginLimits())(*ARGUMENTS[hook])
 
 
 def check_failure(hook: str, caught: pytest.ExceptionInfo[HookFailure], caplog: pytest.LogCaptureFixture) -> None:
@@ -76,27 +84,29 @@ def check_log(hook: str, caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("hook", DECISIONS)
 @pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(3), Stop(), MemoryError()], ids=repr)
-def test_a_decision_that_raises_fails_closed(hook: str, error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_decision_that_raises_fails_closed(
+    hook: str, error: BaseException, limits: PluginLimits, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(HookFailure) as caught:
-        call(hook, error=error)
+        call(hook, error=error, limits=limits)
     check_failure(hook, caught, caplog)
     assert caught.value.__cause__ is error
-    assert not timer.running and not timer.flag[0]
+    assert not limits.timer.running and not limits.timer.flag[0]
 
 
 @pytest.mark.parametrize("hook", NOTIFICATIONS)
 @pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(3), Stop(), StatusError(0xA700, "full")], ids=repr)
 def test_a_notification_that_raises_is_logged(
-    hook: str, error: BaseException, caplog: pytest.LogCaptureFixture
+    hook: str, error: BaseException, limits: PluginLimits, caplog: pytest.LogCaptureFixture
 ) -> None:
-    call(hook, error=error)
+    call(hook, error=error, limits=limits)
     check_log(hook, caplog)
-    assert not timer.running and not timer.flag[0]
+    assert not limits.timer.running and not limits.timer.flag[0]
 
 
 def test_a_long_plugin_name_leaves_a_fit_comment() -> None:
     with pytest.raises(HookFailure) as caught:
-        guard(raising(ValueError()), "x" * 100, "receive")(FakeInstance())
+        guard(raising(ValueError()), "x" * 100, "receive", PluginLimits())(FakeInstance())
     assert len(caught.value.comment) == 64
 
 
@@ -131,8 +141,8 @@ def test_a_status_that_is_no_failure_does_not(status: int, caplog: pytest.LogCap
     ],
     ids=repr,
 )
-def test_nonsense_is_no_status(arguments: tuple[Any, ...], caplog: pytest.LogCaptureFixture) -> None:
-    """Neither when it is made nor behind the back of `__init__`."""
+def test_invalid_statuses(arguments: tuple[Any, ...], caplog: pytest.LogCaptureFixture) -> None:
+    """Neither when it is made nor when `__init__` is bypassed."""
     with pytest.raises((TypeError, ValueError)):
         StatusError(*arguments)
     error = StatusError(0xA700, "text")
@@ -212,7 +222,7 @@ BAD: list[tuple[str, object]] = [
 
 
 @pytest.mark.parametrize(("hook", "result"), BAD, ids=repr)
-def test_nonsense_fails_closed(hook: str, result: object, caplog: pytest.LogCaptureFixture) -> None:
+def test_wrong_results_fail_closed(hook: str, result: object, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(HookFailure) as caught:
         call(hook, result)
     check_failure(hook, caught, caplog)
@@ -231,7 +241,7 @@ def test_nonsense_fails_closed(hook: str, result: object, caplog: pytest.LogCapt
     ],
     ids=repr,
 )
-def test_nonsense_is_no_context(arguments: tuple[Any, ...]) -> None:
+def test_invalid_contexts(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError):
         SupportedContext(*arguments)
 
@@ -257,81 +267,44 @@ def test_failures(status: int) -> None:
 
 def test_a_function_gets_what_it_names() -> None:
     instance, settings = FakeInstance(), Settings()
-    assert guard(lambda: "a", "site", "write")(instance, "p") == "a"
-    assert guard(lambda path: path, "site", "write")(instance, "p") == "p"
-    assert guard(lambda path, instance: path + instance.sop_instance_uid, "site", "write")(instance, "p") == "p1.2.3"
-    assert guard(lambda path="": path, "site", "write")(instance, "p") == "p"
+    assert guard(lambda: "a", "site", "write", PluginLimits())(instance, "p") == "a"
+    assert guard(lambda path: path, "site", "write", PluginLimits())(instance, "p") == "p"
+    assert (
+        guard(lambda path, instance: path + instance.sop_instance_uid, "site", "write", PluginLimits())(instance, "p")
+        == "p1.2.3"
+    )
+    assert guard(lambda path="": path, "site", "write", PluginLimits())(instance, "p") == "p"
     seen: list[object] = []
 
     def configure(*, settings: Settings, other: int = 1) -> None:
         seen.append((settings, other))
 
-    guard(configure, "site", "configure")(settings)
+    guard(configure, "site", "configure", PluginLimits())(settings)
     assert seen == [(settings, 1)]
 
 
 # Time
 
 
-def test_a_hook_over_its_time(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timer, "limit", 2)
+def test_a_hook_over_its_time(limits: PluginLimits, caplog: pytest.LogCaptureFixture) -> None:
+    limits.timer.limit = 2
 
     def endless() -> None:
         while True:
             try:
-                timer.tick()
+                limits.timer.tick()
             except Exception:
                 continue  # a plugin that swallows what it can
 
     with pytest.raises(HookFailure, match="took too long") as caught:
-        guard(endless, "site", "receive")(FakeInstance())
+        guard(endless, "site", "receive", limits)(FakeInstance())
     check_failure("receive", caught, caplog)
 
 
-def test_a_notification_over_its_time(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timer, "limit", 1)
-    guard(lambda: [timer.tick() for _ in range(9)], "site", "stored")(*ARGUMENTS["stored"])
+def test_a_notification_over_its_time(limits: PluginLimits, caplog: pytest.LogCaptureFixture) -> None:
+    limits.timer.limit = 1
+    guard(lambda: [limits.timer.tick() for _ in range(9)], "site", "stored", limits)(*ARGUMENTS["stored"])
     check_log("stored", caplog)
-
-
-def count_ticks(timer: HookTimer) -> int:
-    for number in range(1, 100):
-        try:
-            timer.tick()
-        except HookTimeout:
-            return number
-    return 0
-
-
-def test_the_timer_counts_from_the_start_of_a_hook() -> None:
-    own = HookTimer()
-    own.limit = 3
-    assert count_ticks(own) == 0, "no hook runs"
-    for _ in range(2):
-        own.start()
-        assert own.flag[0] == 1
-        assert count_ticks(own) == 4
-        assert count_ticks(own) == 4, "a hook that swallows it gets another one"
-        own.stop()
-        assert own.flag[0] == 0
-    own.limit = 0
-    own.start()
-    assert count_ticks(own) == 0, "no limit"
-
-
-def test_the_cores_own_work_is_not_counted() -> None:
-    own = HookTimer()
-    own.limit = 1
-    own.start()
-    was_running = own.suspend()
-    assert own.flag[0] == 0, "the supervisor does not end the worker either"
-    assert count_ticks(own) == 0
-    own.resume(was_running)
-    assert own.flag[0] == 1
-    assert count_ticks(own) == 2
-    own.stop()
-    own.resume(own.suspend())
-    assert (own.running, own.flag[0]) == (False, 0)
 
 
 # Start
@@ -341,7 +314,7 @@ def test_the_cores_own_work_is_not_counted() -> None:
 @pytest.mark.parametrize("error", [ValueError("no root"), SystemExit("no root")], ids=repr)
 def test_a_plugin_refuses_to_start(hook: str, error: BaseException) -> None:
     with pytest.raises(PluginError, match=rf"plugin site: {hook}: \w+: no root"):
-        guard(raising(error), "site", hook)(Settings())
+        guard(raising(error), "site", hook, PluginLimits())(Settings())
 
 
 class Mute(Exception):
@@ -360,7 +333,7 @@ class MuteStart(Mute, StartError):
 @pytest.mark.parametrize(("error", "said"), [(Mute(), "Mute: Mute"), (MuteStart(), "MuteStart")], ids=["any", "start"])
 def test_errors_without_a_text_are_named(error: Exception, said: str, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(PluginError, match=rf"^plugin site: configure: {said} \(without a text that can be shown\)$"):
-        guard(raising(error), "site", "configure")(Settings())
+        guard(raising(error), "site", "configure", PluginLimits())(Settings())
     with pytest.raises(HookFailure):
         call("receive", error=error)
     assert f"plugin site: receive: {type(error).__name__} (without a text that can be shown)" in caplog.text
@@ -368,13 +341,15 @@ def test_errors_without_a_text_are_named(error: Exception, said: str, caplog: py
 
 def test_errors_with_an_exit_code_keep_it() -> None:
     with pytest.raises(PluginError, match=r"^plugin site: configure: broken profile$") as caught:
-        guard(raising(ConfigurationError("broken profile")), "site", "configure")(Settings())
+        guard(raising(ConfigurationError("broken profile")), "site", "configure", PluginLimits())(Settings())
     assert caught.value.exit_code == 66
 
 
-def test_the_built_in_ones_speak_for_themselves() -> None:
+def test_errors_of_built_in_ones_are_not_changed() -> None:
     with pytest.raises(ConfigurationError, match=r"^broken profile$"):
-        guard(raising(ConfigurationError("broken profile")), "profile", "configure", built_in=True)(Settings())
+        guard(raising(ConfigurationError("broken profile")), "profile", "configure", PluginLimits(), built_in=True)(
+            Settings()
+        )
 
 
 def test_threads_alive_after_configure() -> None:
@@ -386,10 +361,10 @@ def test_threads_alive_after_configure() -> None:
         other.start()
         other.join()
 
-    guard(short_lived, "site", "configure")(Settings())
+    guard(short_lived, "site", "configure", PluginLimits())(Settings())
     try:
         with pytest.raises(PluginError, match=r"plugin site: configure: threads are alive \(poller\)"):
-            guard(thread.start, "site", "configure")(Settings())
+            guard(thread.start, "site", "configure", PluginLimits())(Settings())
     finally:
         done.set()
         thread.join()

@@ -45,6 +45,15 @@ def install(distribution: str, *points: str) -> None:
         sys.path.append(str(place))
 
 
+OBJECT = """\
+from dcmrecv_core import hookimpl
+class Naming:
+    @hookimpl
+    def choose_filename(self, instance): return 'x'
+plugin = Naming()
+"""
+
+
 # Finding
 
 
@@ -94,7 +103,7 @@ def test_a_module_in_the_working_directory(directory: Path) -> None:
     write("site_f.py")
     found = find("site_f")
     assert (found.name, found.origin) == ("site_f", str(directory / "site_f.py"))
-    assert sys.path[-1] == str(directory), "behind everything that is installed"
+    assert sys.path[-1] == str(directory), "after everything that is installed"
 
 
 def test_a_module_in_a_package() -> None:
@@ -163,6 +172,55 @@ def test_builtins_implement_what_they_are_for() -> None:
     for hook, names in kinds.items():
         for name in names:
             assert hook in check(builtin(name))
+
+
+# An object in a module
+
+
+@pytest.mark.parametrize("kind", ["module", "file", "entry point", "entry point to the object"])
+def test_the_object_that_a_module_has(kind: str) -> None:
+    write("site_object.py", OBJECT)
+    sys.path.append(str(Path.cwd()))
+    install("dcmrecv-site", "one = site_object", "two = site_object:plugin")
+    asked = {"module": "site_object", "file": "site_object.py", "entry point": "one"}.get(kind, "two")
+    found = find(asked)
+    assert type(found.plugin).__name__ == "Naming"
+    assert list(check(found)) == ["choose_filename"]
+    for other in {"site_object", "site_object.py", "one", "two"} - {asked}:
+        with pytest.raises(PluginError, match="loaded twice"):
+            load_named([asked, other])
+
+
+def test_two_objects_of_a_module() -> None:
+    write("packages/site_objects.py", f"{OBJECT}first, second = Naming(), Naming()\n")
+    install("dcmrecv-site", "first = site_objects:first", "second = site_objects:second")
+    assert [one.found.name for one in load_named(["first", "second"]).registered] == ["first", "second"]
+
+
+@pytest.mark.parametrize("other", ["plugin = 5", "import json as plugin", "class plugin: pass"])
+def test_a_module_with_hooks_needs_no_object(other: str) -> None:
+    write("site_plain.py", f"{HOOK}{other}\n")
+    assert isinstance(find("site_plain").plugin, ModuleType)
+
+
+def test_hooks_in_a_module_and_in_its_object() -> None:
+    write("site_both.py", f"{HOOK}{OBJECT}")
+    with pytest.raises(PluginError, match="plugin site_both: both the module and its object 'plugin' have hooks"):
+        find("site_both")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (OBJECT.replace("Naming()", "Naming"), "is a class; name an instance"),
+        (OBJECT.replace("    @hookimpl\n", ""), "choose_filename is named like a hook but not marked"),
+        ("plugin = 5", "implements no hook"),
+    ],
+)
+def test_an_object_that_is_no_plugin(text: str, reason: str) -> None:
+    write("site_wrong.py", text)
+    with pytest.raises(PluginError, match=reason):
+        check(find("site_wrong"))
 
 
 # Checking
@@ -273,7 +331,7 @@ UNMARKED = {
 
 
 @pytest.mark.parametrize("text", UNMARKED.values(), ids=UNMARKED)
-def test_a_hook_without_a_mark_whatever_it_is_made_of(text: str) -> None:
+def test_an_unmarked_hook_of_any_kind(text: str) -> None:
     write(
         "site_tools.py",
         "import functools\n"

@@ -64,8 +64,8 @@ def test_one_directory_only(capsys: pytest.CaptureFixture[str]) -> None:
         ("my site\n", "cannot name a plugin"),
         ("s" * 51, "at most 50"),
         ("dcmrecv-site", "leave out dcmrecv-"),
-        ("short-unique", "the receiver's own"),
-        ("builtin", "the receiver's own"),
+        ("short-unique", "is reserved by dcmrecv"),
+        ("builtin", "is reserved by dcmrecv"),
     ],
 )
 def test_names_that_do_not_fit(tmp_path: Path, name: str, reason: str) -> None:

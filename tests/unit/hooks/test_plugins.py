@@ -1,4 +1,4 @@
-"""Who is asked, in which order, and whose answer counts."""
+"""Which plugins are asked, in which order, and which answer counts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_tryfirst_and_trylast() -> None:
     assert load(first, plain, last).choose_filename(FakeInstance()) == Name("first")
     assert load(plain, last).choose_filename(FakeInstance()) == Name("plain")
     assert with_builtins(last).choose_filename(FakeInstance()) == Name("CT.1.2.3", by_default="overwrite"), (
-        "behind the built-in ones too"
+        "after the built-in ones too"
     )
 
 
@@ -192,8 +192,8 @@ def test_the_union_counts() -> None:
     assert answers([ECHO], (STORE for _ in range(1)), None) == (STORE, ECHO)
 
 
-def test_nobody_or_nothing() -> None:
-    """None is no opinion, so that what the receiver accepts by itself counts; an empty answer is one."""
+def test_none_and_an_empty_answer() -> None:
+    """After None from all the default counts; an empty answer is an answer."""
     assert answers() is None
     assert answers(None, None) is None
     assert answers(None, []) == ()
@@ -239,7 +239,7 @@ def test_a_plugin_that_fails_after_a_warning_refuses() -> None:
         plugins.receive(FakeInstance())
 
 
-def test_nobody_judges() -> None:
+def test_no_verdict() -> None:
     assert with_builtins().receive(FakeInstance()) is None
 
 
@@ -256,7 +256,7 @@ def test_the_built_in_writer_saves() -> None:
     assert instance.saved == ["out/x"]
 
 
-def test_every_listener_is_told_whatever_the_others_do(caplog: pytest.LogCaptureFixture) -> None:
+def test_every_notification_is_called_even_if_others_fail(caplog: pytest.LogCaptureFixture) -> None:
     told: list[object] = []
     plugins = load(
         hooks(stored=lambda location: told.append(location), association_ended=lambda summary: told.append(summary)),

@@ -15,7 +15,7 @@ from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.api.version import __version__
 from dcmrecv_core.config.options.table import OPTIONS
 from dcmrecv_core.hooks import loader as plugin_loader
-from dcmrecv_core.hooks.loader import Found
+from dcmrecv_core.hooks.loader import from_module
 from dcmrecv_core.hooks.plugins import Plugins, load_named
 from dcmrecv_core.inspection import list_plugins as plugin_list
 from dcmrecv_core.settings.settings import Settings
@@ -39,7 +39,7 @@ class Dist:
 
 
 def entry_point(name: str, load: Callable[[], object]) -> Any:
-    return SimpleNamespace(name=name, value=f"{name}:plugin", dist=Dist, load=load)
+    return SimpleNamespace(name=name, value=f"{name}:site", attr="site", dist=Dist, load=load)
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_modules_have_the_version_that_they_say(tmp_path: Path, monkeypatch: pyt
 def test_modules_of_a_distribution() -> None:
     import pluggy
 
-    pluggy_module = Found("pluggy", pluggy, "module")
+    pluggy_module = from_module("pluggy", pluggy, "module")
     plugin = plugin_list._with_distribution(pluggy_module)
     assert (plugin.distribution, plugin.version) == ("pluggy", pluggy.__version__)
 

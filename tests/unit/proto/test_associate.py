@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
 from dcmrecv_core.api.errors import LocalProtocolError, RemoteProtocolError
-from dcmrecv_core.api.model import ProposedContext, Role, SupportedContext, UserIdentity
+from dcmrecv_core.api.model import ProposedContext, UserIdentity
+from dcmrecv_core.api.verdicts import Role, SupportedContext
 from dcmrecv_core.proto import events
 from dcmrecv_core.proto.associate import ContextResult, UserInformation, decode_associate_rq
 from dcmrecv_core.proto.negotiation import Answer, negotiate

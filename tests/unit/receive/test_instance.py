@@ -12,7 +12,6 @@ from pydicom.filereader import dcmread
 
 from dcmrecv_core import Instance
 from dcmrecv_core.api.errors import HookFailure, NameTakenError, StorageError
-from dcmrecv_core.hooks.guards import timer
 from support.data.datasets import Node
 from support.plugins import ASSOCIATION, hooks
 from support.publishing import Calls, names
@@ -205,7 +204,9 @@ def test_saving_obeys_the_chosen_name_unless_told_otherwise(tmp_path: Path) -> N
 
 
 def test_a_slow_disk_is_not_the_plugins_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timer, "limit", 1)
+    place = receiver(tmp_path)
+    timer = place.timer
+    timer.limit = 1
     seen: list[int] = []
 
     def slow(*args: object) -> bool:
@@ -215,7 +216,7 @@ def test_a_slow_disk_is_not_the_plugins_fault(tmp_path: Path, monkeypatch: pytes
         return False
 
     Calls(monkeypatch).fail("fsync", 0, slow)
-    assert send(receiver(tmp_path), data_set()).status == 0
+    assert send(place, data_set()).status == 0
     assert seen and not any(seen)
 
 

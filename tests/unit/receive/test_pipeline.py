@@ -447,7 +447,7 @@ def test_no_memory_in_the_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     place = receiver(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr("dcmrecv_core.receive.pipeline.scan", lambda *args, **more: bytes(1 << 62))
-        patch.setattr("dcmrecv_core.receive.pipeline.memory.release", lambda error: None)
+        patch.setattr(place.plugins.limits.memory, "release", lambda error: None)
         outcome = send(place, data_set())
     assert (outcome.status, outcome.comment) == (0xA700, "Out of memory")
     assert send(place, data_set()).status == 0

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core import load_profile
-from dcmrecv_core.api.model import ProposedContext, SupportedContext
+from dcmrecv_core.api.model import ProposedContext
+from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.config import context_tables
 from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.proto.negotiation import negotiate
-from dcmrecv_core.settings.context_hints import MAX_CLASSES, MAX_SYNTAXES, accepting, log_lines
+from dcmrecv_core.settings.context_hints import MAX_CLASSES, MAX_SYNTAXES, hint_for, log_lines
 from dcmrecv_core.settings.uids import storage_sop_classes, transfer_syntaxes
 from support.uids import CT, EXPLICIT_LE, FIND, IMPLICIT_LE, JPEG, MR, PRIVATE_CLASS, PRIVATE_SYNTAX, VERIFICATION
 
@@ -30,7 +31,7 @@ REFUSED = {
     "one class in several contexts": contexts(
         (CT, [EXPLICIT_LE]), (CT, [IMPLICIT_LE]), (MR, [EXPLICIT_LE, IMPLICIT_LE])
     ),
-    "nobody knows them": contexts((PRIVATE_CLASS, [PRIVATE_SYNTAX])),
+    "unknown UIDs": contexts((PRIVATE_CLASS, [PRIVATE_SYNTAX])),
     "verification": contexts((VERIFICATION, [IMPLICIT_LE])),
 }
 
@@ -47,7 +48,7 @@ def from_toml(lines: tuple[str, ...]) -> tuple[SupportedContext, ...]:
 
 @pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
 def test_they_accept_what_was_refused(tmp_path: Path, refused: list[ProposedContext]) -> None:
-    hint = accepting(refused)
+    hint = hint_for(refused)
     assert hint.left_out == 0
     for supported in (from_profile(hint.asconfig, tmp_path), from_toml(hint.toml)):
         assert [result.result for result in negotiate(refused, supported).results] == [0] * len(refused)
@@ -55,7 +56,7 @@ def test_they_accept_what_was_refused(tmp_path: Path, refused: list[ProposedCont
 
 
 def test_names_where_they_are_known() -> None:
-    hint = accepting(contexts((CT, [JPEG, PRIVATE_SYNTAX])))
+    hint = hint_for(contexts((CT, [JPEG, PRIVATE_SYNTAX])))
     assert hint.toml == (
         "[[contexts]]",
         'abstract_syntaxes = ["CTImageStorage"]',
@@ -75,10 +76,10 @@ LEFT_OUT = {
 
 @pytest.mark.parametrize("refused", LEFT_OUT.values(), ids=LEFT_OUT)
 def test_left_out(refused: list[ProposedContext]) -> None:
-    assert accepting(refused) == ((), (), 1)
+    assert hint_for(refused) == ((), (), 1)
     assert log_lines(refused) == []
     both = [*refused, *contexts((MR, [IMPLICIT_LE]))]
-    assert accepting(both)[1:] == (accepting(both[1:]).toml, 1)
+    assert hint_for(both)[1:] == (hint_for(both[1:]).toml, 1)
     assert log_lines(both)[0] == "2 presentation contexts refused; a profile (-xf) that accepts them, but 1 of them:"
 
 
@@ -88,5 +89,5 @@ def test_as_many_as_a_peer_may_propose_make_few_lines() -> None:
         (uid, [*syntaxes[place % 9 : place % 9 + MAX_SYNTAXES]]) for place, uid in enumerate(storage_sop_classes())
     ]
     refused = contexts(*proposed[:128])
-    assert accepting(refused).left_out == len(refused) - MAX_CLASSES
+    assert hint_for(refused).left_out == len(refused) - MAX_CLASSES
     assert len(log_lines(refused)) <= 8 + MAX_CLASSES * (MAX_SYNTAXES + 5)

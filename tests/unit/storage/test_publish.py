@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.api.errors import NameTakenError, StorageError
-from dcmrecv_core.api.model import OnExists
+from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.storage.existing import Existing, find_existing
 from dcmrecv_core.storage.temporary import Capabilities
 from support.publishing import (

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dcmrecv_builtin import layout
 from dcmrecv_core import Instance, Name
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome
 from support.data.datasets import Node
@@ -27,12 +26,6 @@ OTHER_AGAIN = SECOND.replace(INSTANCE.encode(), OTHER_INSTANCE.encode())
 MARK = f"~{hashlib.sha256(OTHER_INSTANCE.encode()).hexdigest()[:8]}"
 POLICIES = ("replace-same", "overwrite", "rename", "keep", "refuse")
 PLAIN = hooks(choose_filename=lambda: "x.dcm")
-
-
-@pytest.fixture(autouse=True)
-def afresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(layout, "_layout", None)
-    yield
 
 
 def stored(root: Path) -> dict[str, bytes]:

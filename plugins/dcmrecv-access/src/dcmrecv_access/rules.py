@@ -1,4 +1,4 @@
-"""Access rules: what is allowed, and why an association is not."""
+"""Access rules, and the rejection of an association that they do not allow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Rules:
         return bool(self.calling or self.called or self.networks)
 
     def verdict(self, association: Association) -> Reject | None:
-        """The rejection, None if the association is allowed. The network comes first: strangers learn no titles."""
+        """The rejection, None if the association is allowed. The network comes first: other peers learn no titles."""
         if self.networks and not _is_in(association.peer_address, self.networks):
             return Reject(RejectReason.NO_REASON)
         if self.called and not _matches(association.called_ae_title, self.called):
@@ -49,7 +49,7 @@ def parse_titles(text: str) -> tuple[str, ...]:
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Networks from "10.0.0.0/8,::1". Raises ValueError with the one that is none, or that has host bits set."""
+    """Networks from "10.0.0.0/8,::1". Raises ValueError with one that is malformed or has host bits set."""
     return tuple(ip_network(part) for part in _split(text))
 
 

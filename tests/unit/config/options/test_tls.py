@@ -1,4 +1,4 @@
-"""The options of TLS: what they set, and what may stand beside what, as by the original."""
+"""The TLS options: what they set, and which exclude each other, as in DCMTK."""
 
 from __future__ import annotations
 

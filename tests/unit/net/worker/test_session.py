@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core import compiled
-from dcmrecv_core.api.model import Discard, Instance, Reject, RejectReason, Summary, SupportedContext
+from dcmrecv_core.api.model import Instance, Summary
+from dcmrecv_core.api.verdicts import Discard, Reject, RejectReason, SupportedContext
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER
 from dcmrecv_core.net.hostnames import HostNames
 from dcmrecv_core.net.worker import caches

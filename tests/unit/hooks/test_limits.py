@@ -1,4 +1,4 @@
-"""What confines a process, tried in one of its own."""
+"""The limits on plugin code: the timer here, memory and forks in processes of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+from dcmrecv_core.hooks.limits import HookTimeout, HookTimer
 from support.paths import ROOT
 
 
@@ -17,7 +18,8 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_memory_has_a_limit_and_a_reserve() -> None:
     done = run(
         """
-from dcmrecv_core.hooks.confinement import RESERVE, memory
+from dcmrecv_core.hooks.limits import RESERVE, MemoryGuard
+memory = MemoryGuard()
 memory.limit(128 << 20)
 kept = []
 def eaten():
@@ -41,7 +43,8 @@ def test_a_limit_of_the_system_stays() -> None:
     done = run(
         """
 import resource
-from dcmrecv_core.hooks.confinement import memory
+from dcmrecv_core.hooks.limits import MemoryGuard
+memory = MemoryGuard()
 resource.setrlimit(resource.RLIMIT_DATA, (100 << 20, 100 << 20))
 memory.limit(1 << 30)
 assert resource.getrlimit(resource.RLIMIT_DATA) == (100 << 20, 100 << 20)
@@ -56,7 +59,7 @@ def test_a_copy_ends_and_a_program_does_not() -> None:
     done = run(
         """
 import os, subprocess
-from dcmrecv_core.hooks.confinement import forbid_copies
+from dcmrecv_core.hooks.limits import forbid_copies
 forbid_copies()
 child = os.fork()
 print("here", flush=True)
@@ -66,3 +69,43 @@ subprocess.run(["true"], check=True)
     )
     assert (done.returncode, done.stdout) == (0, "here\n"), done.stderr
     assert "a plugin has forked this worker" in done.stderr
+
+
+def count_ticks(timer: HookTimer) -> int:
+    for number in range(1, 100):
+        try:
+            timer.tick()
+        except HookTimeout:
+            return number
+    return 0
+
+
+def test_the_timer_counts_from_the_start_of_a_hook() -> None:
+    own = HookTimer()
+    own.limit = 3
+    assert count_ticks(own) == 0, "no hook runs"
+    for _ in range(2):
+        own.start()
+        assert own.flag[0] == 1
+        assert count_ticks(own) == 4
+        assert count_ticks(own) == 4, "a hook that swallows it gets another one"
+        own.stop()
+        assert own.flag[0] == 0
+    own.limit = 0
+    own.start()
+    assert count_ticks(own) == 0, "no limit"
+
+
+def test_the_cores_own_work_is_not_counted() -> None:
+    own = HookTimer()
+    own.limit = 1
+    own.start()
+    was_running = own.suspend()
+    assert own.flag[0] == 0, "the supervisor does not end the worker either"
+    assert count_ticks(own) == 0
+    own.resume(was_running)
+    assert own.flag[0] == 1
+    assert count_ticks(own) == 2
+    own.stop()
+    own.resume(own.suspend())
+    assert (own.running, own.flag[0]) == (False, 0)

@@ -1,4 +1,4 @@
-"""What may stand behind a `:` in a layout field: text -> text, None where the text is not of the kind it takes."""
+"""The conversions that may follow a `:` in a layout field: text -> text, None for text of another kind."""
 
 from __future__ import annotations
 
@@ -185,4 +185,4 @@ def _unknown(spec: str) -> str:
         if near
         else f"there are {', '.join(WORDS)}, hashN, 04d, 06.2f, +1, 0=few,5=many, [0:8] and %Y"
     )
-    return f"unknown conversion {spec!r}; {hint}" if spec else "a conversion is missing behind ':'"
+    return f"unknown conversion {spec!r}; {hint}" if spec else "a conversion is missing after ':'"

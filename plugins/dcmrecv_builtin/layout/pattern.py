@@ -1,18 +1,14 @@
-"""`--layout PATTERN`: directories and file names by a pattern like {PatientID}/{StudyDate:%Y/%m}/{SOPInstanceUID}.dcm.
-
-Compiled once, when the receiver starts, to a list of small functions; docs/layout.md is the grammar's reference.
-"""
+"""A layout: a pattern compiled to a list of small functions, once, when the receiver starts."""
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dcmrecv_builtin.layout_conversions import Conversion, conversion, literal_of, time_format
-from dcmrecv_builtin.layout_fields import Getter, source, tells_instances
-from dcmrecv_builtin.layout_syntax import (
+from dcmrecv_builtin.layout.conversions import Conversion, conversion, literal_of, time_format
+from dcmrecv_builtin.layout.fields import Getter, differs_per_instance, field_value
+from dcmrecv_builtin.layout.syntax import (
     NOTHING_LEFT,
     Field,
     LayoutError,
@@ -23,25 +19,22 @@ from dcmrecv_builtin.layout_syntax import (
     may_be_empty,
     read,
 )
-from dcmrecv_core import Instance, Name, PluginError, Settings, escape, escape_directory, hookimpl
-
-log = logging.getLogger("dcmrecv.plugins")
+from dcmrecv_core import Instance, escape, escape_directory
 
 MISSING = "UNKNOWN"
 """What stands for a value that is missing and has no default."""
 
-_PATH = "layout.path"
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}\Z")
 
 
 class Part(NamedTuple):
-    """One piece of a path. `otherwise` is what stands for a missing value, in components; a literal has nothing else.
+    """One piece of a path. `if_missing` replaces a missing value, a text for each component; a literal has only this.
 
-    Only where `splits` is set, for date formats with a `/` of their own, a `/` in the text makes a directory.
+    Only where `splits` is set, for date formats that contain a `/`, a `/` in the text makes a directory.
     """
 
     get: Getter
-    otherwise: tuple[str, ...]
+    if_missing: tuple[str, ...]
     splits: bool = False
 
 
@@ -57,17 +50,17 @@ class Layout:
             components[-1][-1] = last._replace(text=last.text.removesuffix(self._extension))
         self._parts = tuple(_parts(components, pattern))
         fields = [part for component in components for part in component if isinstance(part, Field)]
-        self.tells_instances = any(map(_tells_instances, fields))
-        """Whether some part of the path is an instance's own: else two of them have one name."""
+        self.differs_per_instance = any(map(_differs_per_instance, fields))
+        """Whether some part of the path differs for each instance of a series: else two get one name."""
 
     def path(self, instance: Instance) -> tuple[str, str]:
         """Directory and file name of an instance, both escaped."""
         done: list[str] = []
         current = ""
-        for get, otherwise, splits in self._parts:
+        for get, if_missing, splits in self._parts:
             text = get(instance)
             if text is None:
-                pieces: tuple[str, ...] | list[str] = otherwise
+                pieces: tuple[str, ...] | list[str] = if_missing
             elif splits:
                 pieces = text.split("/")
             else:
@@ -78,45 +71,6 @@ class Layout:
                 done.append(current)
                 current = piece
         return escape_directory(done, windows=True), escape(current, self._extension, windows=True)
-
-
-_layout: Layout | None = None
-
-
-@hookimpl
-def configure(settings: Settings) -> None:
-    global _layout
-    pattern = settings.layout or ""
-    if settings.subdirs != "no-subdir" or settings.filenames != "instance-uid":
-        raise PluginError("--layout decides on directories and names, no other option for them goes with it")
-    try:
-        _layout = Layout(pattern)
-    except LayoutError as error:
-        raise PluginError(f"--layout: {error}") from error
-    if not _layout.tells_instances and settings.on_duplicate not in ("rename", "refuse"):
-        overwrites = settings.on_duplicate == "overwrite"
-        log.warning(
-            "--layout: nothing in the pattern tells the instances of a series apart (SOPInstanceUID, InstanceNumber, "
-            "random ...): %s",
-            "one of the same name overwrites the other" if overwrites else "all but one get names with ~ and a hash",
-        )
-
-
-@hookimpl
-def choose_subdir(instance: Instance) -> str:
-    instance.state[_PATH] = path = _path(instance)
-    return path[0]
-
-
-@hookimpl
-def choose_filename(instance: Instance) -> Name:
-    return Name((instance.state.get(_PATH) or _path(instance))[1])
-
-
-def _path(instance: Instance) -> tuple[str, str]:
-    if _layout is None:
-        raise PluginError("layout: not configured")
-    return _layout.path(instance)
 
 
 def _nothing(instance: Instance) -> None:
@@ -136,17 +90,17 @@ def _parts(components: list[list[Text | Field]], pattern: str) -> Iterator[Part]
             if literal:
                 yield Part(_nothing, tuple(literal.split("/")))
             literal = ""
-            yield _field(part, pattern, before=any(solid[:index]), behind=any(solid[index + 1 :]))
+            yield _field(part, pattern, before=any(solid[:index]), after=any(solid[index + 1 :]))
     if literal:
         yield Part(_nothing, tuple(literal.split("/")))
 
 
-def _field(field: Field, pattern: str, *, before: bool, behind: bool) -> Part:
-    """`before`, `behind`: something else stands there in the component, whatever the data set says."""
+def _field(field: Field, pattern: str, *, before: bool, after: bool) -> Part:
+    """`before`, `after`: the component has text there for every data set."""
     default = field.default or Text(MISSING, 0)
-    check_pieces(default, pattern, before=before, behind=behind)
+    check_pieces(default, pattern, before=before, after=after)
     try:
-        get, vr = source(field.name.text)
+        get, vr = field_value(field.name.text)
     except ValueError as error:
         raise LayoutError(str(error), pattern, field.name.column) from error
     conversions: list[Conversion] = []
@@ -158,12 +112,12 @@ def _field(field: Field, pattern: str, *, before: bool, behind: bool) -> Part:
                     raise ValueError("a date or time format comes first, and ':' cannot be part of it")
                 convert = time_format(spec.text, vr)
                 splits = "/" in spec.text
-                check_pieces(spec, pattern, before=before, behind=behind, literal=literal_of)
+                check_pieces(spec, pattern, before=before, after=after, literal=literal_of)
             else:
                 convert = conversion(spec.text, vr if not number else "")
                 if "=" in spec.text:  # a choice brings words of its own
                     check_fit(spec, pattern)
-                    if has_empty_word(spec) and not before and not behind:
+                    if has_empty_word(spec) and not before and not after:
                         raise ValueError(NOTHING_LEFT)
         except LayoutError:
             raise
@@ -173,9 +127,9 @@ def _field(field: Field, pattern: str, *, before: bool, behind: bool) -> Part:
     return Part(_converted(get, conversions), tuple(default.text.split("/")), splits)
 
 
-def _tells_instances(field: Field) -> bool:
+def _differs_per_instance(field: Field) -> bool:
     format_of_time = next((spec.text for spec in field.conversions if "%" in spec.text), "%S")
-    return tells_instances(field.name.text) and ("%S" in format_of_time or "%f" in format_of_time)
+    return differs_per_instance(field.name.text) and ("%S" in format_of_time or "%f" in format_of_time)
 
 
 def _converted(get: Getter, conversions: list[Conversion]) -> Getter:

@@ -1,4 +1,4 @@
-"""What may stand first in a layout field: elements of the data set, and what else is known of an instance.
+"""The names of layout fields: elements of the data set, and other values of an instance.
 
 PatientID   00100020   (0010,0020)      an element of the data set
 "CREATOR",0029,10                       a private element, wherever its block is
@@ -45,8 +45,8 @@ class Step(NamedTuple):
     vr: str
 
 
-class Source(NamedTuple):
-    """Where a field's text comes from, and its VR, "" if it is not known."""
+class FieldValue(NamedTuple):
+    """How to get the text of a field, and its VR, "" if it is not known."""
 
     get: Getter
     vr: str
@@ -60,22 +60,22 @@ def _received(instance: Instance) -> str:
     return moment
 
 
-VALUES: dict[str, Source] = {
-    "calling_ae_title": Source(lambda instance: instance.association.calling_ae_title, "AE"),
-    "called_ae_title": Source(lambda instance: instance.association.called_ae_title, "AE"),
-    "peer_address": Source(lambda instance: instance.association.peer_address, "LO"),
-    "modality_prefix": Source(lambda instance: instance.modality_prefix, "LO"),
-    "sop_class_name": Source(lambda instance: name_of(instance.sop_class_uid), "LO"),
-    "sop_class_uid": Source(lambda instance: instance.sop_class_uid, "UI"),
-    "sop_instance_uid": Source(lambda instance: instance.sop_instance_uid, "UI"),
-    "transfer_syntax_uid": Source(lambda instance: instance.transfer_syntax_uid, "UI"),
-    "now": Source(_received, "DT"),
-    "random": Source(lambda instance: secrets.token_hex(8), "LO"),
+VALUES: dict[str, FieldValue] = {
+    "calling_ae_title": FieldValue(lambda instance: instance.association.calling_ae_title, "AE"),
+    "called_ae_title": FieldValue(lambda instance: instance.association.called_ae_title, "AE"),
+    "peer_address": FieldValue(lambda instance: instance.association.peer_address, "LO"),
+    "modality_prefix": FieldValue(lambda instance: instance.modality_prefix, "LO"),
+    "sop_class_name": FieldValue(lambda instance: name_of(instance.sop_class_uid), "LO"),
+    "sop_class_uid": FieldValue(lambda instance: instance.sop_class_uid, "UI"),
+    "sop_instance_uid": FieldValue(lambda instance: instance.sop_instance_uid, "UI"),
+    "transfer_syntax_uid": FieldValue(lambda instance: instance.transfer_syntax_uid, "UI"),
+    "now": FieldValue(_received, "DT"),
+    "random": FieldValue(lambda instance: secrets.token_hex(8), "LO"),
 }
 
 
-def source(name: str) -> Source:
-    """What a field name stands for. Raises ValueError if nothing is called so."""
+def field_value(name: str) -> FieldValue:
+    """The value that a field name stands for. Raises ValueError for an unknown name."""
     if not name:
         raise ValueError("a field needs a name")
     if name in VALUES:
@@ -89,21 +89,21 @@ def source(name: str) -> Source:
     if last.vr in _BINARY_VRS:
         raise ValueError("a sequence has no text, an element of it may" if last.vr == "SQ" else "has no text")
     if way:
-        return Source(_nested(way, last), last.vr)
+        return FieldValue(_nested(way, last), last.vr)
     if isinstance(last.element, int) and last.vr in _PLAIN_VRS and last.number == 0:
-        return Source(_plain(last.element, last.vr), last.vr)
-    return Source(lambda instance: _text(_value(instance, last.element), last.number), last.vr)
+        return FieldValue(_plain(last.element, last.vr), last.vr)
+    return FieldValue(lambda instance: _text(_value(instance, last.element), last.number), last.vr)
 
 
-def tells_instances(name: str) -> bool:
-    """Whether the value of this field is usually another one for each instance of a series."""
+def differs_per_instance(name: str) -> bool:
+    """Whether the value of this field usually differs for each instance of a series."""
     if name in ("sop_instance_uid", "random", "now") or name.startswith('"'):
-        return True  # whoever asks for a private element knows what is in it
+        return True  # the author of the pattern knows what is in it
     return name not in VALUES and _steps(name)[-1].element in _OF_ONE_INSTANCE
 
 
 def _value(instance: Instance, element: int | tuple[str, int]) -> Any:
-    """A value of sane length, None for others, which would fill the memory and name nothing."""
+    """The value; None if it is so long that it would fill the memory."""
     found = instance.raw(element, _LONGEST_VALUE + 1)
     return None if found is None or len(found.value) > _LONGEST_VALUE else instance.get(element)
 

@@ -1,4 +1,4 @@
-"""Read a layout pattern: which literals and which fields stand where. What a field means is not known here.
+"""Read a layout pattern into literals and fields. What a field means is not known here.
 
 pattern     component *("/" component), the last one is the file name
 component   *(literal / "{{" / "}}" / field)
@@ -22,7 +22,7 @@ class LayoutError(ValueError):
     """A pattern that cannot be used; `column` counts from 1. Its text shows the place."""
 
     def __init__(self, text: str, pattern: str, column: int) -> None:
-        # what would move the caret, or write to a terminal, is not shown
+        # characters that would move the caret, or control a terminal, are not shown
         shown = "".join(character if character.isprintable() else "?" for character in pattern)
         super().__init__(f"{text} (column {column})\n  {shown}\n  {' ' * (column - 1)}^")
         self.text = text
@@ -68,10 +68,10 @@ def read(pattern: str) -> list[Component]:
     return components
 
 
-def check_fit(text: Text, pattern: str, *, before: bool = True, behind: bool = True, shown: str = "") -> None:
+def check_fit(text: Text, pattern: str, *, before: bool = True, after: bool = True, shown: str = "") -> None:
     """Raises LayoutError if the author's own words are no part of a file name on Linux and Windows alike. `before`,
-    `behind`: other parts of the component stand there. `shown` is what they look like in the pattern."""
-    whole = f"{'x' * before}{text.text}{'x' * behind}"
+    `after`: other parts of the component stand there. `shown` is what they look like in the pattern."""
+    whole = f"{'x' * before}{text.text}{'x' * after}"
     if escape(whole, windows=True) == whole:
         return
     for offset, character in enumerate(text.text):
@@ -82,22 +82,22 @@ def check_fit(text: Text, pattern: str, *, before: bool = True, behind: bool = T
     raise LayoutError(f"{(shown or text.text)!r} cannot be a file name on every system", pattern, text.column)
 
 
-def check_pieces(text: Text, pattern: str, *, before: bool, behind: bool, literal: Callable[[str], str] = str) -> None:
+def check_pieces(text: Text, pattern: str, *, before: bool, after: bool, literal: Callable[[str], str] = str) -> None:
     """Raises LayoutError if what a field puts into a path, split at `/`, has a component of nothing or one that is no
-    file name. `literal` turns a piece into words to check; `before` and `behind` as in `check_fit`."""
+    file name. `literal` turns a piece into words to check; `before` and `after` as in `check_fit`."""
     column = text.column
     pieces = text.text.split("/")
     for number, piece in enumerate(pieces):
         first, last = number == 0, number == len(pieces) - 1
-        joined_before, joined_behind = first and before, last and behind
-        if not piece and not joined_before and not joined_behind:
+        joined_before, joined_after = first and before, last and after
+        if not piece and not joined_before and not joined_after:
             raise LayoutError(NOTHING_LEFT, pattern, column)
-        check_fit(Text(literal(piece), column), pattern, before=joined_before, behind=joined_behind, shown=piece)
+        check_fit(Text(literal(piece), column), pattern, before=joined_before, after=joined_after, shown=piece)
         column += len(piece) + 1
 
 
 def may_be_empty(field: Field) -> bool:
-    """Whether the author lets a field be nothing: by an empty default or an empty word of a choice."""
+    """Whether a field may be empty: by an empty default or an empty word of a choice."""
     return (field.default is not None and not field.default.text) or any(map(has_empty_word, field.conversions))
 
 
@@ -168,10 +168,10 @@ def _check(pattern: str, components: list[Component]) -> None:
     if not components[0]:
         raise LayoutError("an absolute path leads out of the output directory", pattern, 1)
     if not components[-1]:
-        raise LayoutError("no file name behind the last '/'", pattern, len(pattern))
+        raise LayoutError("no file name after the last '/'", pattern, len(pattern))
     for component in components:
         if not component:
             raise LayoutError("nothing between two '/'", pattern, pattern.index("//") + 2)
         for index, part in enumerate(component):
             if isinstance(part, Text):
-                check_fit(part, pattern, before=index > 0, behind=index < len(component) - 1)
+                check_fit(part, pattern, before=index > 0, after=index < len(component) - 1)

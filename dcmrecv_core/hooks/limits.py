@@ -1,0 +1,111 @@
+"""Limits on plugin code: the time of a hook is counted, memory is capped, forked copies exit.
+
+`Plugins` owns one `PluginLimits`. A worker sets the limits when it begins; without that there are none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import traceback
+
+log = logging.getLogger("dcmrecv.plugins")
+
+RESERVE = 32 << 20
+"""Bytes above the limit, to answer and to end properly with when plugin code has used up the memory."""
+
+
+class HookTimeout(BaseException):
+    """A hook has used up its time. Not an Exception, so that a plugin's `except Exception` does not swallow it."""
+
+
+class HookTimer:
+    """Counts the ticks (about one a second) that the running hook has lasted; `tick` raises in it when it is over.
+
+    A call costs two attribute writes and no system call: the worker's one interval timer drives all of them. `flag` is
+    the byte by which the supervisor sees that plugin code is running, so that it can end a worker that does not yield.
+    """
+
+    __slots__ = ("_ticks", "flag", "limit", "running")
+
+    def __init__(self) -> None:
+        self.limit = 0.0
+        self.running = False
+        self.flag: bytearray | memoryview = bytearray(1)
+        self._ticks = 0
+
+    def start(self) -> None:
+        self._ticks = 0
+        self.running = True
+        self.flag[0] = 1
+
+    def stop(self) -> None:
+        self.running = False
+        self.flag[0] = 0
+
+    def tick(self) -> None:
+        """One second has passed; raises HookTimeout into a hook that is over its limit (0: no limit)."""
+        if self.running and self.limit:
+            self._ticks += 1
+            if self._ticks > self.limit:
+                self._ticks = 0  # a hook that swallows it gets the next one a limit later
+                raise HookTimeout(f"longer than {self.limit:g} seconds")
+
+    def suspend(self) -> bool:
+        """Before the core's own work in a hook's name (`Instance.save`): a slow disk is not the plugin's fault. Returns
+        the argument for `resume`."""
+        was_running, self.running = self.running, False
+        self.flag[0] = 0
+        return was_running
+
+    def resume(self, was_running: bool) -> None:
+        """That work is done."""
+        self.running = was_running
+        self.flag[0] = was_running
+
+
+class MemoryGuard:
+    """The memory limit of this process. Private memory counts (RLIMIT_DATA), not what is only mapped: libraries that
+    plugins import reserve gigabytes of address space. On a system that counts in another way, the limit is weaker."""
+
+    def __init__(self) -> None:
+        self.ran_out = False
+        """Whether memory has run out at some time: this process should serve no further association."""
+
+    def limit(self, size: int) -> None:
+        """From now on MemoryError is raised where more than `size` bytes would be used."""
+        self.ran_out = False
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        wanted = size + RESERVE
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (min(size, most), most))
+
+    def release(self, error: BaseException) -> None:
+        """If `error` says that memory has run out: free what the failed calls held, and open the reserve."""
+        if not isinstance(error, MemoryError):
+            return
+        self.ran_out = True
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+        traceback.clear_frames(error.__traceback__)
+
+
+class PluginLimits:
+    """The limits that the plugins of one receiver share. One timer is enough: workers are single-threaded."""
+
+    def __init__(self) -> None:
+        self.timer = HookTimer()
+        self.memory = MemoryGuard()
+
+
+def forbid_copies() -> None:
+    """From now on a fork of this process ends at once in the copy, which would otherwise go on with the connection and
+    everything else that belongs to us. Programs can be started all the same (`subprocess`)."""
+    os.register_at_fork(after_in_child=lambda: os._exit(1), after_in_parent=_warn)
+
+
+def _warn() -> None:
+    log.error(
+        "a plugin has forked this worker; the copy was ended (subprocess, or multiprocessing's spawn, can be used)"
+    )

@@ -1,0 +1,64 @@
+"""`--layout PATTERN`: directories and file names by a pattern like {PatientID}/{StudyDate:%Y/%m}/{SOPInstanceUID}.dcm.
+
+    pattern       `Layout`: a pattern, compiled when the receiver starts -> directory and name of an instance
+      syntax        the text of a pattern -> literals and fields
+      fields        what the name of a field stands for
+      conversions   what may follow a `:` in a field
+
+docs/layout.md is the reference.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from dcmrecv_builtin.layout.pattern import Layout
+from dcmrecv_builtin.layout.syntax import LayoutError
+from dcmrecv_core import Instance, Name, PluginError, Settings, hookimpl
+
+log = logging.getLogger("dcmrecv.plugins")
+
+_PATH = "layout.path"
+
+
+class LayoutPlugin:
+    """Names instances by the layout that `configure` compiles."""
+
+    def __init__(self) -> None:
+        self._layout: Layout | None = None
+
+    @hookimpl
+    def configure(self, settings: Settings) -> None:
+        if settings.subdirs != "no-subdir" or settings.filenames != "instance-uid":
+            raise PluginError("--layout cannot be combined with other naming options")
+        try:
+            self._layout = Layout(settings.layout or "")
+        except LayoutError as error:
+            raise PluginError(f"--layout: {error}") from error
+        if not self._layout.differs_per_instance and settings.on_duplicate not in ("rename", "refuse"):
+            _warn(overwrites=settings.on_duplicate == "overwrite")
+
+    @hookimpl
+    def choose_subdir(self, instance: Instance) -> str:
+        instance.state[_PATH] = path = self._path(instance)
+        return path[0]
+
+    @hookimpl
+    def choose_filename(self, instance: Instance) -> Name:
+        return Name((instance.state.get(_PATH) or self._path(instance))[1])
+
+    def _path(self, instance: Instance) -> tuple[str, str]:
+        if self._layout is None:
+            raise PluginError("layout: not configured")
+        return self._layout.path(instance)
+
+
+def _warn(*, overwrites: bool) -> None:
+    log.warning(
+        "--layout: nothing in the pattern tells the instances of a series apart (SOPInstanceUID, InstanceNumber, "
+        "random ...): %s",
+        "one of the same name overwrites the other" if overwrites else "all but one get names with ~ and a hash",
+    )
+
+
+plugin = LayoutPlugin()
