@@ -154,9 +154,9 @@ def fuzz_log_config(data: bytes) -> None:
     for name, kind in (declared := properties.below("log4cplus.appender.")).items():
         if not any(word in kind for word in ("File", "SysLog")):
             own = declared.below(name + ".")
-            handler = appenders.make(name, kind, own, appenders.Surroundings("/", "dcmrecv", set()))
+            handler = appenders.make_appender(name, kind, own, appenders.AppenderContext("/", "dcmrecv", set()))
             if handler is not None and handler.filter(RECORD):
                 handler.format(RECORD)
         if "Layout" in kind:
-            layouts.layout(kind, declared.below(name + ".")).format(RECORD)
+            layouts.make_layout(kind, declared.below(name + ".")).format(RECORD)
         filters.level_of(kind)
