@@ -1,4 +1,4 @@
-"""From rows to what people read: whether targets are met, tables, plots, and the page that has them all."""
+"""Makes tables, plots and the page from the rows, and judges whether targets are met."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLOURS = {
 
 
 class Verdict(NamedTuple):
-    """How a target came out; `lowest` and `highest` are those of single rounds."""
+    """The result of a target; `lowest` and `highest` are those of single rounds."""
 
     target: Target
     value: float
@@ -40,7 +40,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(rows: Rows, targets: Iterable[Target] = TARGETS) -> list[Verdict]:
-    """One for each target whose rows are there."""
+    """One for each target whose rows were measured."""
     found = []
     for target in targets:
         if values := _values(target, rows):
@@ -116,7 +116,7 @@ def receivers_table() -> str:
 
 
 def plots(rows: Rows) -> dict[str, str]:
-    """File names and contents; a plot whose rows are not all there is left out."""
+    """File names and contents; a plot is left out if one of its rows is missing."""
     by_size = _lines(rows, _SIZES, ("ours", "dcmrecv", "copy"), lambda row: row.median().bandwidth)
     across = _lines(rows, _ASSOCIATIONS, ("ours", "dcmrecv", "storescp", "copy"), lambda row: row.median().rate)
     durable = _lines(rows, _ASSOCIATIONS, ("ours --fsync", "commits"), lambda row: row.median().rate)
@@ -163,7 +163,7 @@ def _lines(rows: Rows, axis: Mapping[str, float], names: Sequence[str], value: C
 
 
 def updated(page: str, blocks: Mapping[str, str]) -> str:
-    """The page with new contents between `<!-- measured: NAME -->` and `<!-- end -->`; all else is written by people.
+    """The page with new contents between `<!-- measured: NAME -->` and `<!-- end -->`; the rest is written by hand.
 
     Raises ValueError if a block is not on the page.
     """
@@ -189,7 +189,7 @@ def _shown(name: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that count."""
+    """The number with three significant digits."""
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.3g}"

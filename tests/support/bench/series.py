@@ -1,4 +1,4 @@
-"""What is sent: data sets whose SOP Instance UID can be changed in place, so that no request is encoded twice.
+"""The data sets to send: their SOP Instance UID can be changed in place, so that no request is encoded twice.
 
 All derive from CT_small.dcm of pydicom, a CT image with 258 elements, private ones and a sequence among them.
 """
@@ -31,17 +31,17 @@ _MOST_SLICES = 64
 
 
 class Slice(NamedTuple):
-    """One instance of a series. `behind` stands behind the serial number in its SOP Instance UID."""
+    """One instance of a series. `suffix` follows the serial number in its SOP Instance UID."""
 
-    behind: str
+    suffix: str
     data: bytes
 
 
 class Series(NamedTuple):
     """Instances that are sent in turn, again and again under new SOP Instance UIDs.
 
-    They differ as those of real series do, in values and in lengths of values: a receiver that remembers what it saw
-    shall not win more here than there.
+    They differ as those of real series do, in values and in lengths of values: a receiver with caches must not
+    gain more here than with real series.
     """
 
     sop_class: str
@@ -58,7 +58,7 @@ class Series(NamedTuple):
         return [self._request(each, max_pdu) for each in self.slices]
 
     def _request(self, each: Slice, max_pdu: int) -> tuple[bytearray, list[int]]:
-        instance = _BEFORE + _SERIAL + each.behind
+        instance = _BEFORE + _SERIAL + each.suffix
         command = data_pdus(1, [command_set(store_rq(self.sop_class, instance))], is_command=True)
         encoded = bytearray().join((*command, *data_pdus(1, [each.data], is_command=False, max_pdu=max_pdu)))
         places, at = [], encoded.find(instance.encode())
@@ -82,11 +82,11 @@ def _ct_small() -> tuple[bytes, bytes]:
 
 def _head(number: int, rows: int, columns: int) -> Slice:
     """What precedes the pixel data of slice `number`, counted from 0."""
-    behind = f".{number * 7 + 1}"
+    suffix = f".{number * 7 + 1}"
     data, _ = _ct_small()
     fraction = f".{number * 13:06}" if number % 3 else ""
     for tag, vr, value in (
-        (0x00080018, "UI", _BEFORE + _SERIAL + behind),
+        (0x00080018, "UI", _BEFORE + _SERIAL + suffix),
         (0x00080032, "TM", f"1129{number % 60:02}{fraction}"),
         (0x00080033, "TM", f"1130{number % 60:02}{fraction}"),
         (0x00181151, "IS", f"{70 + number * 9 % 200}"),
@@ -98,7 +98,7 @@ def _head(number: int, rows: int, columns: int) -> Slice:
         data = _replaced(data, tag, vr, value.encode())
     for tag, size in ((0x00280010, rows), (0x00280011, columns)):
         data = _replaced(data, tag, "US", struct.pack("<H", size))
-    return Slice(behind, data)
+    return Slice(suffix, data)
 
 
 def _replaced(data: bytes, tag: int, vr: str, value: bytes) -> bytes:
@@ -115,15 +115,15 @@ def _ct_slice(number: int, rows: int, columns: int) -> Slice:
 
     All requests are of one length, as limits.py expects it: padding (PS3.3 section C.7.1) makes up the rest.
     """
-    behind, head = _head(number, rows, columns)
+    suffix, head = _head(number, rows, columns)
     _, pixels = _ct_small()
     size = rows * columns * 2
     shift = number * 512 % len(pixels)
     value = (pixels[shift:] + pixels * (size // len(pixels) + 1))[:size]
-    in_command = len(_BEFORE + _SERIAL + behind)
+    in_command = len(_BEFORE + _SERIAL + suffix)
     padding = len(_ct_small()[0]) + 128 - len(head) - in_command - in_command % 2
     tail = (_PADDING, struct.pack("<I", padding), bytes(padding))
-    return Slice(behind, b"".join((head, _PIXEL_DATA, struct.pack("<I", size), value, *tail)))
+    return Slice(suffix, b"".join((head, _PIXEL_DATA, struct.pack("<I", size), value, *tail)))
 
 
 def ct(rows: int = 128, columns: int = 128) -> Series:
@@ -132,7 +132,7 @@ def ct(rows: int = 128, columns: int = 128) -> Series:
 
 
 def deflated() -> Series:
-    return Series(CT, DEFLATED, tuple(Slice(behind, _deflated(data)) for behind, data in ct().slices))
+    return Series(CT, DEFLATED, tuple(Slice(suffix, _deflated(data)) for suffix, data in ct().slices))
 
 
 def _deflated(data: bytes) -> bytes:
@@ -149,9 +149,9 @@ def encapsulated() -> Series:
     noise = random.Random(1)
     slices = []
     for number in range(_SLICES_BYTES // 180_000):
-        behind, head = _head(number, 512, 512)
+        suffix, head = _head(number, 512, 512)
         codestream = b"\xff\x4f\xff\x51" + noise.randbytes(180_000 + noise.randrange(0, 9000, 2)) + b"\xff\xd9"
-        slices.append(Slice(behind, head + encapsulated_pixel_data([codestream])))
+        slices.append(Slice(suffix, head + encapsulated_pixel_data([codestream])))
     return Series(CT, JPEG_2000, tuple(slices))
 
 
@@ -161,7 +161,7 @@ def enhanced() -> Series:
     size = 1000 * 16 * 16 * 2
     slices = []
     for number in range(4):
-        behind, small = _head(number, 16, 16)
+        suffix, small = _head(number, 16, 16)
         head, _, _ = small.partition(struct.pack("<HH", 0x0028, 0x0002))
         of_class = element(0x00080016, "UI", CT.encode()), element(0x00080016, "UI", ENHANCED_CT.encode())
         parts = (
@@ -178,7 +178,7 @@ def enhanced() -> Series:
             struct.pack("<I", size),
             bytes(size),
         )
-        slices.append(Slice(behind, b"".join(parts)))
+        slices.append(Slice(suffix, b"".join(parts)))
     return Series(ENHANCED_CT, EXPLICIT_LE, tuple(slices))
 
 
