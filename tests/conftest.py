@@ -1,4 +1,4 @@
-"""Where the code under test comes from: the installed wheel (tox), else the source tree."""
+"""Finds the code under test: the installed wheel (tox), else the source tree."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _state(logger: logging.Logger) -> tuple[int, bool, list[logging.Handler], lo
 
 @pytest.fixture
 def in_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing compiled is used, installed or not: the test is about what it would take over."""
+    """The compiled parts are not used, even if installed: the test is for the code in Python."""
     from dcmrecv_core import compiled
 
     monkeypatch.setattr(compiled, "AVAILABLE", False)
@@ -47,7 +47,7 @@ def in_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def modules_as_before() -> Iterator[None]:
-    """Forgets the plugins that a test imports and where they were: another test may have others of the same names."""
+    """Removes the plugins that a test imports: another test may import others with the same names."""
     before, path = set(sys.modules), sys.path[:]
     yield
     sys.path[:] = path

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dcmrecv_core.api.verdicts import Discard, Name, Refuse, Reject, Warn
-from dcmrecv_core.logs.records import escape
+from dcmrecv_core.logs.records import escape_controls
 from dcmrecv_core.receive.pipeline import Outcome
 from dcmrecv_core.settings.uids import name_of
 from dcmrecv_core.storage.file_meta import FileMeta
@@ -128,7 +128,7 @@ def as_text(explanation: Explanation) -> str:
     else:
         lines = [explanation.file, *(f"  {name:{_COLUMN}}{text}".rstrip() for name, text in _rows(explanation))]
     # a file name may have bytes that are not text
-    return "".join(f"{escape(line)}\n" for line in lines).encode("utf-8", "backslashreplace").decode()
+    return "".join(f"{escape_controls(line)}\n" for line in lines).encode("utf-8", "backslashreplace").decode()
 
 
 def _rows(explanation: Explanation) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks.guards import no_new_threads
 from dcmrecv_core.hooks.loader import BUILT_IN, HOOKS, Found
 from dcmrecv_core.hooks.plugins import Plugins, builtin_names, hooks_of
-from dcmrecv_core.logs.records import escape
+from dcmrecv_core.logs.records import escape_controls
 from dcmrecv_core.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def as_text(settings: Settings, plugins: Plugins) -> str:
         lines.append(f"  origin  {entry.origin}")
     lines += ["", "order of calling:"]
     lines += [f"  {hook:18}{', '.join(names)}" for hook, names in order(plugins).items()]
-    return "".join(f"{escape(line)}\n" for line in lines)
+    return "".join(f"{escape_controls(line)}\n" for line in lines)
 
 
 def _entry(found: Found, hooks: tuple[str, ...], active: bool, selected_by: str) -> Entry:

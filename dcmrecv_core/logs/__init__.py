@@ -1,8 +1,8 @@
-"""Log lines: DCMTK's by default, or whatever `--log-config` makes of them, on Python's logging.
+"""Log lines: DCMTK's by default, or what `--log-config` configures, on Python's logging.
 
-    setup             the way in: settings -> handlers and levels, at the start and at each reload
-      records           what all share: levels, escaping of control characters, DCMTK's lines
-      console           standard output and error, which no reader can hold up
+    setup             entry point: settings -> handlers and levels, at the start and at each reload
+      records           shared by all: levels, escaping of control characters, DCMTK's lines
+      console           standard output and error, without waiting for their reader
       properties        `--log-config FILE` in log4cplus' format -> keys and values, ${...} expanded
       log4cplus         keys and values -> loggers: levels, appenders, additivity
         names             DCMTK's names for our loggers

@@ -20,19 +20,19 @@ from dcmrecv_core.logs.files import (
 from dcmrecv_core.logs.properties import Properties
 
 
-class Surroundings(NamedTuple):
-    """What appenders depend on beside their keys: the base of relative file names, the program's name, and the files
-    that have been opened before: a reload goes on with them, even if the configuration says to truncate."""
+class AppenderContext(NamedTuple):
+    """What appenders need beside their keys: the directory of relative file names, the program's name, and the files
+    that were opened before: a reload does not truncate them again, whatever the configuration says."""
 
     directory: str
     program: str
     opened: set[str]
 
 
-def make(name: str, kind: str, properties: Properties, surroundings: Surroundings) -> logging.Handler | None:
+def make_appender(name: str, kind: str, properties: Properties, context: AppenderContext) -> logging.Handler | None:
     """The appender `name`; None, and a line on standard error, if it cannot be made."""
-    if kind == "log4cplus::AsyncAppender":  # its own threshold and filters count for nothing there either
-        return make(name, properties.get("Appender", ""), properties.below("Appender."), surroundings)
+    if kind == "log4cplus::AsyncAppender":  # DCMTK ignores its own threshold and filters, too
+        return make_appender(name, properties.get("Appender", ""), properties.below("Appender."), context)
     factory = _KINDS.get(kind)
     if factory is None:
         complain(f"PropertyConfigurator::configureAppenders()- Cannot find AppenderFactory: {kind}")
@@ -41,33 +41,33 @@ def make(name: str, kind: str, properties: Properties, surroundings: Surrounding
         complain("Invalid filename")
         return logging.NullHandler()
     try:
-        handler = factory(properties, surroundings)
+        handler = factory(properties, context)
     except (ValueError, OSError) as error:
         complain(f"PropertyConfigurator::configureAppenders()- Failed to create appender: {name} {error}")
         return None
     threshold = filters.level_of(properties.get("Threshold", ""))
     if threshold is not None:
         handler.setLevel(threshold)
-    chain = filters.chain(properties.below("filters."))
+    chain = filters.filter_chain(properties.below("filters."))
     if chain is not None:
         handler.addFilter(chain)
     handler.setFormatter(
-        layouts.layout(properties.get("layout", "log4cplus::SimpleLayout"), properties.below("layout."))
+        layouts.make_layout(properties.get("layout", "log4cplus::SimpleLayout"), properties.below("layout."))
     )
     return handler
 
 
-def _console(properties: Properties, surroundings: Surroundings) -> logging.Handler:
+def _console(properties: Properties, context: AppenderContext) -> logging.Handler:
     return ConsoleHandler(STDERR if properties.flag("logToStdErr") else STDOUT)
 
 
-def _file(properties: Properties, surroundings: Surroundings) -> logging.Handler:
-    path = _path(properties, surroundings)
-    return FileHandler(path, truncate=_truncates(path, properties, surroundings, append=False))
+def _file(properties: Properties, context: AppenderContext) -> logging.Handler:
+    path = _path(properties, context)
+    return FileHandler(path, truncate=_truncates(path, properties, context, append=False))
 
 
-def _rolling_file(properties: Properties, surroundings: Surroundings) -> logging.Handler:
-    path = _path(properties, surroundings)
+def _rolling_file(properties: Properties, context: AppenderContext) -> logging.Handler:
+    path = _path(properties, context)
     size = properties.number("MaxFileSize", 10 << 20)
     unit = re.search("(KB|MB)$", properties.get("MaxFileSize", "").upper())
     if unit:
@@ -76,12 +76,12 @@ def _rolling_file(properties: Properties, surroundings: Surroundings) -> logging
         path,
         max_bytes=max(size, MIN_ROLLING_SIZE),
         backups=properties.number("MaxBackupIndex", 1),
-        truncate=_truncates(path, properties, surroundings, append=True),
+        truncate=_truncates(path, properties, context, append=True),
     )
 
 
-def _daily_rolling_file(properties: Properties, surroundings: Surroundings) -> logging.Handler:
-    path = _path(properties, surroundings)
+def _daily_rolling_file(properties: Properties, context: AppenderContext) -> logging.Handler:
+    path = _path(properties, context)
     schedule = properties.get("Schedule", "")
     if schedule.upper() not in SCHEDULES:
         complain(f'DailyRollingFileAppender::ctor()- "Schedule" not valid: {schedule}', "WARN")
@@ -90,23 +90,23 @@ def _daily_rolling_file(properties: Properties, surroundings: Surroundings) -> l
         path,
         schedule=schedule.upper(),
         backups=properties.number("MaxBackupIndex", 10),
-        truncate=_truncates(path, properties, surroundings, append=True),
+        truncate=_truncates(path, properties, context, append=True),
     )
 
 
-def _path(properties: Properties, surroundings: Surroundings) -> str:
-    return os.path.join(surroundings.directory, properties["File"])
+def _path(properties: Properties, context: AppenderContext) -> str:
+    return os.path.join(context.directory, properties["File"])
 
 
-def _truncates(path: str, properties: Properties, surroundings: Surroundings, *, append: bool) -> bool:
+def _truncates(path: str, properties: Properties, context: AppenderContext, *, append: bool) -> bool:
     given = properties.flag("Append")
     append = append if given is None else given
-    is_new = path not in surroundings.opened
-    surroundings.opened.add(path)
+    is_new = path not in context.opened
+    context.opened.add(path)
     return is_new and not append
 
 
-def _syslog(properties: Properties, surroundings: Surroundings) -> logging.Handler:
+def _syslog(properties: Properties, context: AppenderContext) -> logging.Handler:
     from dcmrecv_core.logs.syslog import FACILITIES, PORT, SyslogHandler
 
     facility = properties.get("facility", "").lower() or "user"
@@ -114,23 +114,23 @@ def _syslog(properties: Properties, surroundings: Surroundings) -> logging.Handl
         complain(f"Unknown syslog facility: {facility}")
         facility = "user"
     return SyslogHandler(
-        properties.get("ident") or surroundings.program,
+        properties.get("ident") or context.program,
         FACILITIES[facility],
         properties.get("host", ""),
         properties.number("port", PORT),
     )
 
 
-def _null(properties: Properties, surroundings: Surroundings) -> logging.Handler:
+def _null(properties: Properties, context: AppenderContext) -> logging.Handler:
     return logging.NullHandler()
 
 
-def _unsupported(properties: Properties, surroundings: Surroundings) -> logging.Handler:
+def _unsupported(properties: Properties, context: AppenderContext) -> logging.Handler:
     raise ValueError("not supported; a SysLogAppender with a host sends records over the network")
 
 
 _FILES: Final = (_file, _rolling_file, _daily_rolling_file)
-_KINDS: Final[dict[str, Callable[[Properties, Surroundings], logging.Handler]]] = {
+_KINDS: Final[dict[str, Callable[[Properties, AppenderContext], logging.Handler]]] = {
     "log4cplus::ConsoleAppender": _console,
     "log4cplus::FileAppender": _file,
     "log4cplus::RollingFileAppender": _rolling_file,

@@ -1,4 +1,4 @@
-"""Standard output and standard error: one write a record, and no reader can hold us up."""
+"""Standard output and standard error: one write a record, without waiting for the reader."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STDERR: Final = 2
 class Console:
     """Writes to a descriptor that other processes share, as much of a text as can be written without waiting.
 
-    (O_NONBLOCK would say that more simply, but belongs to the open file, and so to every process that shares it.)
+    (O_NONBLOCK would be simpler, but belongs to the open file, and so to every process that shares it.)
     """
 
     def __init__(self, fd: int) -> None:
@@ -47,37 +47,38 @@ class ConsoleHandler(BytesHandler):
     """Writes a record with one system call, so that records of several processes never mix (POSIX promises it for
     pipes up to PIPE_BUF, Linux keeps it for files and terminals).
 
-    Waits for no reader: records for which a pipe has no room are counted and left out.
+    Does not wait for the reader: records for which a pipe has no room are dropped and counted.
     """
 
     def __init__(self, fd: int = STDERR) -> None:
         super().__init__()
         self._console = Console(fd)
-        self._left_out = 0
+        self._stream = b"stdout" if fd == STDOUT else b"stderr"
+        self._dropped = 0
         self._cut = False
 
     def emit(self, record: logging.LogRecord) -> None:
         data = self.encoded(record)
         if data is None:
             return
-        if self._left_out:
-            data = b"W: %d log records left out, for nobody has read them\n%b" % (self._left_out, data)
+        if self._dropped:
+            data = b"W: %d log records dropped: %b was not read in time\n%b" % (self._dropped, self._stream, data)
         if self._cut:
             data = b"\n" + data
         try:
             written = self._console.write(data)
         except OSError:
-            # Nobody is left to be told that the stream is closed or full; receiving goes on.
+            # The stream is closed or its disk is full: there is no place to report that. Receiving goes on.
             return
         is_whole = written == len(data)
         if written:
             self._cut = not is_whole
-            self._left_out = 0
-        self._left_out += not is_whole
+            self._dropped = 0
+        self._dropped += not is_whole
 
 
 def complain(text: str, level: str = "ERROR") -> None:
-    """Say on standard error, as log4cplus does, what is wrong with the logging itself."""
+    """Report a mistake in the logging itself on standard error, as log4cplus does."""
     try:
         Console(STDERR).write(f"log4cplus:{level} {text}\n".encode("utf-8", "backslashreplace"))
     except OSError:

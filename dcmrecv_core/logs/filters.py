@@ -15,11 +15,11 @@ Decision = Callable[[logging.LogRecord], bool | None]
 
 
 def level_of(text: str) -> int | None:
-    """The number of a level's name in any case; None for anything else."""
+    """The number of a level by its name, in upper or lower case; None for anything else."""
     return LEVELS.get(text.lower())
 
 
-def chain(properties: Properties) -> Callable[[logging.LogRecord], bool] | None:
+def filter_chain(properties: Properties) -> Callable[[logging.LogRecord], bool] | None:
     """The filters `1`, `2` ... of an appender as one; None if it has none. A record that no filter denies is taken."""
     decisions = []
     number = 1

@@ -13,9 +13,9 @@ from functools import cache
 from typing import Final
 
 from dcmrecv_core.logs.console import complain
-from dcmrecv_core.logs.names import shown
+from dcmrecv_core.logs.names import dcmtk_name
 from dcmrecv_core.logs.properties import Properties
-from dcmrecv_core.logs.records import Layout, escape_lines, level_name
+from dcmrecv_core.logs.records import LogLayout, escape_controls_by_line, level_name
 
 Piece = Callable[[logging.LogRecord], str]
 """One part of a line; the message is `record.message`."""
@@ -23,9 +23,9 @@ Piece = Callable[[logging.LogRecord], str]
 DEFAULT_DATE: Final = "%Y-%m-%d %H:%M:%S"
 
 
-class PatternLayout(Layout):
+class PatternLayout(LogLayout):
     """Formats each line of a record, and of its traceback, by a conversion pattern of log4cplus; with
-    `each_line=False` the record as a whole. The pattern has to say where lines end (%n)."""
+    `each_line=False` the record as a whole. Lines end only where the pattern has %n."""
 
     def __init__(self, pattern: str, *, each_line: bool = True) -> None:
         super().__init__()
@@ -44,15 +44,15 @@ class PatternLayout(Layout):
         return "".join(lines)
 
 
-class SimpleLayout(Layout):
+class SimpleLayout(LogLayout):
     """`INFO - message`."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"{level_name(record.levelno)} - {_text(self, record)}\n"
 
 
-class TTCCLayout(Layout):
-    """`time [thread] INFO logger <> - message`; the time in milliseconds since the start, unless there is a format."""
+class TTCCLayout(LogLayout):
+    """`time [thread] INFO logger <> - message`; without `date_format` the time is in milliseconds since the start."""
 
     def __init__(self, date_format: str = "", *, utc: bool = False) -> None:
         super().__init__()
@@ -60,13 +60,13 @@ class TTCCLayout(Layout):
 
     def format(self, record: logging.LogRecord) -> str:
         return (
-            f"{self._time(record)} [{record.thread}] {level_name(record.levelno)} {shown(record.name)} <> - "
+            f"{self._time(record)} [{record.thread}] {level_name(record.levelno)} {dcmtk_name(record.name)} <> - "
             f"{_text(self, record)}\n"
         )
 
 
-def layout(kind: str, properties: Properties) -> Layout:
-    """The layout of an appender; SimpleLayout if it cannot be made."""
+def make_layout(kind: str, properties: Properties) -> LogLayout:
+    """The layout of an appender; SimpleLayout if the configuration has a mistake."""
     match kind:
         case "log4cplus::PatternLayout":
             return _pattern_layout(properties)
@@ -78,7 +78,7 @@ def layout(kind: str, properties: Properties) -> Layout:
     return SimpleLayout()
 
 
-def _pattern_layout(properties: Properties) -> Layout:
+def _pattern_layout(properties: Properties) -> LogLayout:
     pattern = properties.get("ConversionPattern")
     if pattern is None and (pattern := properties.get("Pattern")) is not None:
         complain('PatternLayout- the "Pattern" property has been deprecated.  Use "ConversionPattern" instead.', "WARN")
@@ -94,8 +94,8 @@ def _pattern_layout(properties: Properties) -> Layout:
 def _text(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     text = record.getMessage()
     if record.exc_info:
-        # indented, or an exception's text could pass for a line of the log where a layout does not mark each line
-        trace = escape_lines(formatter.formatException(record.exc_info))
+        # indented, because an exception's text could look like a line of the log if the layout does not mark each line
+        trace = escape_controls_by_line(formatter.formatException(record.exc_info))
         text += "\n  " + trace.replace("\n", "\n  ")
     return text
 
@@ -121,7 +121,7 @@ def _pieces(pattern: str) -> list[Piece]:
             continue
         match = _CONVERSION.match(pattern, percent)
         if match is None:
-            text, at = _unfit(pattern, percent)
+            text, at = _invalid_conversion(pattern, percent)
             literal += text
             continue
         letter, at = match["letter"], match.end()
@@ -136,14 +136,14 @@ def _pieces(pattern: str) -> list[Piece]:
         if literal:
             pieces.append(_constant(literal))
             literal = ""
-        pieces.append(_fitted(piece, match["left"], match["least"], match["most"]))
+        pieces.append(_sized(piece, match["left"], match["least"], match["most"]))
     if literal:
         pieces.append(_constant(literal))
     return pieces
 
 
 def _option(pattern: str, at: int) -> tuple[str, int]:
-    """What stands in the braces that open at `at`, and where they end."""
+    """The text in the braces that open at `at`, and where they end."""
     end = pattern.find("}", at)
     if end < 0:
         complain(f"No matching '}}' found in conversion pattern string \"{pattern}\"")
@@ -151,8 +151,8 @@ def _option(pattern: str, at: int) -> tuple[str, int]:
     return pattern[at + 1 : end], end + 1
 
 
-def _unfit(pattern: str, percent: int) -> tuple[str, int]:
-    """A conversion that is none: its text as it stands, and where it ends."""
+def _invalid_conversion(pattern: str, percent: int) -> tuple[str, int]:
+    """The text of an invalid conversion, unchanged, and where it ends."""
     dot = re.compile(r"%-*[0-9]*\.(?=(.))", re.DOTALL).match(pattern, percent)
     if dot is None:
         return pattern[percent:], len(pattern)
@@ -189,7 +189,7 @@ _SIMPLE: Final[dict[str, Piece]] = {
     "L": lambda record: str(record.lineno),
     "l": lambda record: f"{record.pathname}:{record.lineno}",
     "M": lambda record: record.funcName or "",
-    "x": lambda record: "",  # nested and mapped contexts: DCMTK has none either
+    "x": lambda record: "",  # nested and mapped contexts, which DCMTK does not set either
     "X": lambda record: "",
 }
 _since_start: Final = _SIMPLE["r"]
@@ -199,23 +199,23 @@ def _constant(text: str) -> Piece:
     return lambda record: text
 
 
-def _fitted(piece: Piece, left: str, least: str | None, most: str | None) -> Piece:
-    """The piece padded to at least, and cut to at most so many characters; of a longer one the end is kept."""
+def _sized(piece: Piece, left: str, least: str | None, most: str | None) -> Piece:
+    """The piece padded to `least` characters, and cut to its last `most`."""
     width, limit = _width(least or "0"), _width(most) if most is not None else None
     if not width and limit is None:
         return piece
 
-    def fitted(record: logging.LogRecord) -> str:
+    def sized(record: logging.LogRecord) -> str:
         text = piece(record)
         if limit is not None and len(text) > limit:
             return text[len(text) - limit :]
         return text.ljust(width) if left else text.rjust(width)
 
-    return fitted
+    return sized
 
 
 def _width(digits: str) -> int:
-    """As written, but a line must not fill the memory."""
+    """The number, up to a limit: a line must not fill the memory."""
     digits = digits.lstrip("0") or "0"
     return min(int(digits), _WIDEST) if len(digits) <= 9 else _WIDEST
 
@@ -223,8 +223,8 @@ def _width(digits: str) -> int:
 def _logger(count: int) -> Piece:
     """The logger's name, or its last `count` parts."""
     if count <= 0:
-        return lambda record: shown(record.name)
-    return lambda record: ".".join(shown(record.name).split(".")[-count:])
+        return lambda record: dcmtk_name(record.name)
+    return lambda record: ".".join(dcmtk_name(record.name).split(".")[-count:])
 
 
 _DATE_PARTS: Final = re.compile(r"%([qQ])|((?:%[^qQ]|[^%])+)", re.DOTALL)
@@ -232,9 +232,9 @@ _FRACTIONS: Final = {"q": "{0:03d}", "Q": "{0:03d}.{1:03d}"}
 
 
 def _date(pattern: str, *, utc: bool) -> Piece:
-    """The record's time by `strftime`, where %q stands for its milliseconds, and %Q for those with a fraction.
+    """The record's time by `strftime`, with %q for its milliseconds and %Q for milliseconds with a fraction.
 
-    All else is formatted once a second only.
+    The rest is formatted once a second only.
     """
     convert = time.gmtime if utc else time.localtime
     parts = _DATE_PARTS.findall(pattern)
@@ -245,20 +245,20 @@ def _date(pattern: str, *, utc: bool) -> Piece:
         now, micros = divmod(int(record.created * 1_000_000), 1_000_000)
         if now != second:
             local = convert(now)
-            texts = (_FRACTIONS[fraction] if fraction else _braced(text, local) for fraction, text in parts)
+            texts = (_FRACTIONS[fraction] if fraction else _escaped_for_format(text, local) for fraction, text in parts)
             second, template = now, "".join(texts)
         return template.format(*divmod(micros, 1000))
 
     return date
 
 
-def _braced(text: str, local: time.struct_time) -> str:
+def _escaped_for_format(text: str, local: time.struct_time) -> str:
     return time.strftime(text, local).replace("{", "{{").replace("}", "}}")
 
 
 @cache
 def _full_host_name() -> str:
-    """Asks the resolver, once: it may be slow."""
+    """From the resolver, once: it may be slow."""
     name = socket.gethostname()
     try:
         return socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)[0][3] or name

@@ -1,4 +1,4 @@
-"""A log4cplus properties file, put in force: appenders, loggers, additivity, in its order."""
+"""Applies a log4cplus properties file: appenders, loggers, additivity, in its order."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from dcmrecv_core.logs.console import ConsoleHandler, complain
 from dcmrecv_core.logs.properties import PREFIX, Properties, expand
 from dcmrecv_core.logs.records import LineFormatter
 
-_PID: Final = os.getpid()  # of the process that was started, whoever of its children asks
+_PID: Final = os.getpid()  # of the supervisor: workers set up their logging, too
 
 
 def configure(config: Properties, directory: str, opened: set[str]) -> None:
     """Set up Python's logging. Relative file names mean `directory`; log files in `opened` are not truncated again.
 
-    Mistakes are said on standard error and cost only the appender or logger that has them; what leaves nothing to go
-    by raises CommandLineError: an unknown level of the root logger (there the original crashes) and a ${variable} that
-    expands without end.
+    Mistakes are reported on standard error; only the appender or logger concerned is skipped. Raises CommandLineError
+    for an unknown level of the root logger (DCMTK dcmrecv crashes) and for a ${variable} that expands without end.
     """
     program = _program()
     try:
@@ -33,31 +32,31 @@ def configure(config: Properties, directory: str, opened: set[str]) -> None:
     root_config = _words(properties.get("rootLogger", ""))
     if root_config and filters.level_of(root_config[0]) is None:
         raise CommandLineError(f"Specified --log-config file sets an unknown level for rootLogger: {root_config[0]}")
-    surroundings = appenders.Surroundings(directory, program, opened)
+    context = appenders.AppenderContext(directory, program, opened)
     handlers: dict[str, logging.Handler] = {}
     for name, kind in (declared := properties.below("appender.")).items():
         if "." not in name:
-            handler = appenders.make(name, kind, declared.below(name + "."), surroundings)
+            handler = appenders.make_appender(name, kind, declared.below(name + "."), context)
             if handler is not None:
                 handlers[name] = handler
     if root_config:
         _configure_logger(logging.getLogger(), root_config, handlers)
     else:
-        _configure_plainly(properties.get("rootLogger", ""))
+        _configure_default(properties.get("rootLogger", ""))
     for name, text in properties.below("logger.").items():
         if words := _words(text):
-            _configure_logger(names.configured(name), words, handlers)
+            _configure_logger(names.logger_of(name), words, handlers)
         else:
-            _complain_of(name, text)
+            _complain_of_logger(name, text)
     for name in (additivity := properties.below("additivity.")):
         passes_on = additivity.flag(name)
         if passes_on is None:
             complain(f'Invalid Additivity value: "{additivity[name]}"', "WARN")
         else:
-            names.configured(name).propagate = passes_on
+            names.logger_of(name).propagate = passes_on
     for name in handlers.keys() - {word for text in _appender_lists(properties) for word in _words(text)[1:]}:
-        handlers[name].close()  # nobody would close it later
-    logging.lastResort = _NoAppenders(is_quiet=not logging.getLogger().isEnabledFor(logging.ERROR))
+        handlers[name].close()  # no logger has it, so later nothing would close it
+    logging.lastResort = _NoAppenderHandler(is_quiet=not logging.getLogger().isEnabledFor(logging.ERROR))
 
 
 def _appender_lists(properties: Properties) -> list[str]:
@@ -73,16 +72,16 @@ def _configure_logger(logger: logging.Logger, words: list[str], handlers: dict[s
             complain(f"PropertyConfigurator::configureLogger()- Invalid appender: {word}")
 
 
-def _configure_plainly(text: str) -> None:
-    """An empty rootLogger leaves what was there before: the console, from INFO up."""
-    _complain_of("root", text)
+def _configure_default(text: str) -> None:
+    """With an empty rootLogger log4cplus keeps its default: the console, from INFO up."""
+    _complain_of_logger("root", text)
     console = ConsoleHandler()
     console.setFormatter(LineFormatter())
     logging.getLogger().addHandler(console)
     logging.getLogger().setLevel(logging.INFO)
 
 
-def _complain_of(name: str, text: str) -> None:
+def _complain_of_logger(name: str, text: str) -> None:
     complain(f'PropertyConfigurator::configureLogger()- Invalid config string(Logger = {name}): "{text}"')
 
 
@@ -106,8 +105,8 @@ def _program() -> str:
     return "dcmrecv" if name in ("", "-c", "__main__.py") else name
 
 
-class _NoAppenders(logging.Handler):
-    """Gets the records that no appender takes, says so once unless it `is_quiet`, and drops them."""
+class _NoAppenderHandler(logging.Handler):
+    """Drops the records of loggers without appender; the first time it complains, unless it `is_quiet`."""
 
     def __init__(self, *, is_quiet: bool) -> None:
         super().__init__()
@@ -116,5 +115,5 @@ class _NoAppenders(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if not self._said:
             self._said = True
-            complain(f"No appenders could be found for logger ({names.shown(record.name)}).")
+            complain(f"No appenders could be found for logger ({names.dcmtk_name(record.name)}).")
             complain("Please initialize the log4cplus system properly.")

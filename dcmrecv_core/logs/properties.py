@@ -10,7 +10,7 @@ from dcmrecv_core.logs.console import complain
 
 PREFIX: Final = "log4cplus."
 
-_MAX_EXPANSIONS: Final = 10_000  # of a whole file; more only if it expands itself, where the original never ends
+_MAX_EXPANSIONS: Final = 10_000  # of a whole file; more only if it expands itself: DCMTK dcmrecv hangs then
 _MAX_LENGTH: Final = 1 << 16
 
 
@@ -19,7 +19,7 @@ class Properties(dict[str, str]):
 
     @classmethod
     def parse(cls, content: bytes) -> Properties:
-        """Lines without `=` and those that begin with # count for nothing; of equal keys the last one counts.
+        """Lines without `=` and those that begin with # are ignored; of equal keys the last one counts.
         A line ends at a NUL."""
         properties = cls()
         for line in content.decode("utf-8", "surrogateescape").split("\n"):
@@ -34,7 +34,7 @@ class Properties(dict[str, str]):
         return Properties({key.removeprefix(prefix): self[key] for key in sorted(self) if key.startswith(prefix)})
 
     def flag(self, key: str) -> bool | None:
-        """The truth of a value: true, false or a number; None if it is missing or anything else."""
+        """A value that is true, false or a number as bool; None if it is missing or anything else."""
         text = self.get(key, "").lower()
         if text in ("true", "false"):
             return text == "true"
@@ -55,10 +55,10 @@ class Properties(dict[str, str]):
 
 
 def expand(properties: Properties, variables: Mapping[str, str]) -> Properties:
-    """With each ${name} in keys and values replaced, again and again: `variables`, the file's own keys, and the
-    environment are asked. What has no value, or an empty one, stays as it is.
+    """Replace each ${name} in keys and values until none is left: by `variables`, the file's own keys, or the
+    environment. A name without value, or with an empty one, stays as it is.
 
-    Raises ValueError if that comes to no end.
+    Raises ValueError if the expansion does not end.
     """
     return _Expansion(properties, variables).run()
 

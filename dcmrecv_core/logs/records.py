@@ -47,13 +47,13 @@ def level_name(level: int) -> str:
     return "TRACE"
 
 
-def escape(text: str) -> str:
-    """`text` on one line: every control character as a backslash sequence, anything else as it is."""
+def escape_controls(text: str) -> str:
+    """`text` on one line: every control character as a backslash sequence."""
     return text if text.isprintable() else text.translate(_CONTROLS)
 
 
-def escape_lines(text: str) -> str:
-    """`text` with every control character but line feeds as a backslash sequence."""
+def escape_controls_by_line(text: str) -> str:
+    """`text` with every control character except line feeds as a backslash sequence."""
     return text if text.isprintable() else text.translate(_CONTROLS_BUT_LINE_FEED)
 
 
@@ -73,21 +73,21 @@ class _Escaped:
 
 
 def _described(describe: Callable[[object], str], value: object) -> str:
-    """A plugin's exception may not even be able to say what it is; that it was raised must be logged all the same."""
+    """The str() or repr() of a plugin's exception may raise, too; the exception must be logged all the same."""
     try:
-        return escape(describe(value))
+        return escape_controls(describe(value))
     except Exception as error:
         return f"<{type(value).__name__}, whose {describe.__name__}() raises {type(error).__name__}>"
 
 
 def _safe(value: Any) -> Any:
     if isinstance(value, str):
-        return escape(value)
+        return escape_controls(value)
     return value if isinstance(value, (int, float)) else _Escaped(value)
 
 
-class Record(logging.LogRecord):
-    """A log record whose message is escaped, whatever formatter a logging configuration chooses."""
+class EscapedLogRecord(logging.LogRecord):
+    """A log record whose message is escaped, whatever formatter the logging configuration has."""
 
     def getMessage(self) -> str:
         text = str(self.msg)
@@ -97,22 +97,22 @@ class Record(logging.LogRecord):
                 text %= {key: _safe(value) for key, value in args.items()}
             else:
                 text %= tuple(map(_safe, args))
-        return escape_lines(text)
+        return escape_controls_by_line(text)
 
 
-class Layout(logging.Formatter):
-    """A formatter whose text itself says where lines end."""
+class LogLayout(logging.Formatter):
+    """A formatter that adds the line feeds itself."""
 
 
 class BytesHandler(logging.Handler):
     """A handler that writes bytes."""
 
     def encoded(self, record: logging.LogRecord) -> bytes | None:
-        """The record with the line feeds it needs; None if it cannot be formatted: a log call with wrong arguments must
+        """The record as text with its line feed; None if it cannot be formatted: a log call with wrong arguments must
         not fail the operation that it reports."""
         try:
             text = self.format(record)
-            if not isinstance(self.formatter, Layout):
+            if not isinstance(self.formatter, LogLayout):
                 text += "\n"
             return text.encode("utf-8", "backslashreplace")
         except Exception:
@@ -121,11 +121,11 @@ class BytesHandler(logging.Handler):
 
 
 class LineFormatter(logging.Formatter):
-    """Each line of the message, and of the traceback if there is one, behind the first letter of its level."""
+    """Puts the first letter of the level before each line of the message, and of the traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()
         if record.exc_info:
-            text += "\n" + escape_lines(self.formatException(record.exc_info))
+            text += "\n" + escape_controls_by_line(self.formatException(record.exc_info))
         prefix = level_name(record.levelno)[0] + ": "
         return prefix + text.replace("\n", "\n" + prefix)

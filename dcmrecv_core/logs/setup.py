@@ -1,11 +1,11 @@
-"""Log lines as DCMTK writes them: `W: text` on stderr, or whatever `--log-config` makes of them.
+"""Log lines as DCMTK writes them: `W: text` on stderr, or as `--log-config` configures them.
 
-Loggers: "dcmrecv" is the receiver's, "dcmrecv.net", "dcmrecv.receive", "dcmrecv.tls", "dcmrecv.plugins" its parts. The
-handler sits on Python's root logger, so that what plugins log through loggers of their own looks the same.
+Loggers: "dcmrecv" for the receiver, "dcmrecv.net", "dcmrecv.receive", "dcmrecv.tls", "dcmrecv.plugins" for its parts.
+The handler is that of Python's root logger, so that records of plugins' own loggers have the same format.
 
 Peers choose AE titles and UIDs. So that none of them can forge a line or drive a terminal, control characters are
-escaped in every message; a line feed ends a line only where the *format* has it, one in an argument is escaped too.
-Give text from peers as argument, or through `escape`.
+escaped in every message; a line feed ends a line only in the *format*, in an argument it is escaped, too. Pass text
+from peers as an argument, or through `escape_controls`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dcmrecv_core.api.errors import CommandLineError
 from dcmrecv_core.logs import names
 from dcmrecv_core.logs.console import ConsoleHandler
 from dcmrecv_core.logs.properties import PREFIX, Properties
-from dcmrecv_core.logs.records import LEVELS, TRACE, LineFormatter, Record
+from dcmrecv_core.logs.records import LEVELS, TRACE, EscapedLogRecord, LineFormatter
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
@@ -29,7 +29,7 @@ _NO_VALID_SETTINGS: Final = "Specified --log-config file does not contain any va
 
 
 class LogSettings(Protocol):
-    """What of the receiver's settings says how to log."""
+    """The receiver's settings that concern logging."""
 
     @property
     def log_level(self) -> str: ...
@@ -44,23 +44,23 @@ class LogSettings(Protocol):
 
 
 class LogWiring:
-    """How this process logs: what `-q`, `-v`, `-d`, `-ll`, `-lc` and `+v` made of Python's logging. One a process."""
+    """What `-q`, `-v`, `-d`, `-ll`, `-lc` and `+v` changed in Python's logging. One per process."""
 
     def __init__(self) -> None:
         self._changed: dict[logging.Logger, tuple[int, bool, list[logging.Handler]]] = {}
-        """What a --log-config file changed: level and propagation before it, and the handlers that it added."""
+        """For each logger that a --log-config file changed: level and propagation before, and the handlers added."""
         self._parents: dict[logging.Logger, logging.Logger | None] = {}
         """The parents that our loggers had before they were attached to DCMTK's."""
         self._opened: set[str] = set()
         self._last_resort = logging.lastResort
 
     def apply(self, settings: LogSettings) -> None:
-        """Log as the settings say; may be called again with other ones.
+        """Log as the settings say; may be called again with other settings.
 
         Raises CommandLineError if the file of `-lc` cannot be used.
         """
         logging.addLevelName(TRACE, "TRACE")
-        logging.setLogRecordFactory(Record)
+        logging.setLogRecordFactory(EscapedLogRecord)
         warnings.showwarning = _log_warning
         self._undo_config()
         root = logging.getLogger()
@@ -96,7 +96,7 @@ class LogWiring:
                     self._changed[logger] = (level, propagate, added)
 
     def _undo_config(self) -> None:
-        """Let go of what the last --log-config did, its open files too: they may have been rotated away."""
+        """Undo the last --log-config and close its files, which may have been rotated meanwhile."""
         for logger, parent in self._parents.items():
             logger.parent = parent
         self._parents = {}
@@ -118,15 +118,15 @@ def _log_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Libraries put what peers sent into warnings; logging's own capture would pass it on as format."""
+    """Warnings of libraries have text from peers in them; `logging.captureWarnings` would pass it on as the format."""
     logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
 
 
 def read_config(path: str) -> dict[str, Any] | RawConfigParser | Properties:
-    """Read a logging configuration: `logging.config`'s dictionary schema from a .toml or .json file; from any other one
+    """Read a logging configuration: `logging.config`'s dictionary schema from a .toml or .json file; from other files
     log4cplus properties, or the ini format of Python's `fileConfig`.
 
-    Raises CommandLineError with dcmrecv's texts, and the place of a syntax error."""
+    Raises CommandLineError with the texts of DCMTK dcmrecv, and the place of a syntax error."""
     if not os.path.exists(path) or os.path.isdir(path):
         raise CommandLineError("Specified --log-config file does not exist")
     try:
@@ -193,7 +193,7 @@ def _parse_ini(text: str) -> RawConfigParser:
 
 
 def _configure_python(config: dict[str, Any] | RawConfigParser) -> None:
-    # disable_existing_loggers would silence the loggers that our modules made when they were imported
+    # disable_existing_loggers would silence the loggers that our modules made at their import
     import logging.config
 
     try:

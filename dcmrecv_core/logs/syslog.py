@@ -1,6 +1,6 @@
 """Syslog: the local one through its socket, or a remote one by UDP in the format of RFC 5424.
 
-Neither is waited for; Python's `syslog` module would wait for a local one that does not read.
+Neither can block us; Python's `syslog` module would wait for a local one that does not read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from typing import Any, Final
 
 from dcmrecv_core.logs.console import complain
-from dcmrecv_core.logs.names import shown
+from dcmrecv_core.logs.names import dcmtk_name
 from dcmrecv_core.logs.records import BytesHandler, level_name
 
 LOCAL: Final = "/dev/log"
@@ -63,7 +63,7 @@ class SyslogHandler(BytesHandler):
         millis = int(record.created * 1000) % 1000
         return (
             f"<{priority}>1 {when}.{millis:03d}Z {self._host_name} {self._identity} {os.getpid()} "
-            f"{shown(record.name)} - "
+            f"{dcmtk_name(record.name)} - "
         )
 
     def close(self) -> None:

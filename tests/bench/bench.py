@@ -2,8 +2,8 @@
 
     python tests/bench/bench.py [--only TEXT ...] [--rounds N] [--quick] [--directory DIRECTORY] [--ours PROGRAM]
 
-All rows of a workload are measured in turn, round after round, so that what disturbs the machine disturbs all. Names of
-instances are never used again: overwriting is another kind of work. Only a run of everything writes the page.
+All rows of a workload are measured in turn, round after round, so that disturbances affect all of them. Names of
+instances are never used again, because overwriting is different work. Only a complete run writes the page.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Bench:
         self.rows: dict[tuple[str, str], Row] = {}
 
     def measure(self, workload: Workload) -> None:
-        """Raises load.Failed if a receiver does not store what it is sent."""
+        """Raises load.Failed if a receiver does not store an instance."""
         names = [name for name in workload.rows if not missing(name)]
         rounds = self._rounds or (1 if self._is_quick else workload.rounds)
         ways = self._loads if workload.series else self._starts
@@ -99,7 +99,7 @@ class Bench:
         )
 
     def _warm_up(self, name: str, receiver: Running, load: Load) -> float:
-        """Send a part of the load to see the memory, and whether what is confirmed is stored."""
+        """Send a part of the load to measure the memory, and to check that acknowledged instances are stored."""
         part = load._replace(instances=max(load.instances // 4, load.associations), seconds=load.seconds / 2)
         try:
             memory, sent = peak_memory(receiver, part, self._serials(part.instances))
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--directory", help="store below it (default: TMPDIR)")
     parser.add_argument("--ours", type=Path, default=Path(sys.executable).with_name("dcmrecv"), help="our program")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # receivers are ended on the way out
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # end the receivers, too
     chosen = [each for each in WORKLOADS if any(text in each.name for text in options.only or [""])]
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as place:
         places.spread(Path(place))

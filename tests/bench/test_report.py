@@ -1,4 +1,4 @@
-"""What the benchmark makes of its measurements; nothing is timed here."""
+"""Verdicts, tables, plots and page of the benchmark; nothing is timed here."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_every_target_names_rows_that_are_measured() -> None:
             assert (target.workload, target.other) in measured
 
 
-def test_every_workload_names_receivers_and_instances_that_there_are() -> None:
+def test_every_workload_names_existing_receivers_and_instances() -> None:
     assert {row.split()[0] for workload in WORKLOADS for row in workload.rows} == set(CONTENDERS)
     assert {workload.series for workload in WORKLOADS} == {*SERIES, ""}
     assert len({workload.name for workload in WORKLOADS}) == len(WORKLOADS)

@@ -1,4 +1,4 @@
-"""Size rules of the code base: nothing grows into a file or function that nobody reads."""
+"""Size rules of the code base: files and functions stay short enough to read."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from support.programs.environment import make_environment
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables for commands as the pages have them: `python`, `pip` and `dcmrecv` of a fresh environment."""
+    """Variables for the commands of the pages: `python`, `pip` and `dcmrecv` of a new environment."""
     try:
         distribution("dcmrecv")
         requirements = []

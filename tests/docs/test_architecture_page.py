@@ -1,4 +1,4 @@
-"""docs/architecture.md and the maps in the packages' docstrings name what is there."""
+"""docs/architecture.md and the maps in the packages' docstrings name existing files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/conformance.md says what the program's tables say."""
+"""docs/conformance.md agrees with the program's tables."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_default_contexts() -> None:
 
 
 def test_rejections() -> None:
-    """Result, source and reason as they are sent."""
+    """Result, source and reason in the A-ASSOCIATE-RJ."""
     rejections = {
         "no acceptable presentation context": Rejection(1, *RejectReason.NO_REASON.value),
         "application context name not supported": WRONG_APPLICATION_CONTEXT,

@@ -1,4 +1,4 @@
-"""Every example in docs/ is executed, or has a reason above it why not."""
+"""Every example in docs/ is executed, or has the reason for the contrary above it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_few_are_not_executed() -> None:
 
 
 def test_files_are_used() -> None:
-    """A plugin that no command and no settings file names would not be executed."""
+    """A plugin that no command or settings file names would not be executed."""
     for block in filter(executed_here, BLOCKS):
         if block.file and block.language == "python":
             name = block.file.partition(".")[0]
@@ -77,7 +77,7 @@ def transcripts(page: str) -> list[Block]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("page", [page for page in PAGES if transcripts(page)])
-def test_commands_say_what_is_shown(page: str, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_commands_print_what_is_shown(page: str, tmp_path: Path, environment: dict[str, str]) -> None:
     directory = tmp_path / "home"
     directory.mkdir()
     write_files(page, directory)

@@ -1,4 +1,4 @@
-"""docs/hooks.md: one heading for each hook, with its signature; every example does what a plugin does."""
+"""docs/hooks.md: one heading for each hook, with its signature; every example works as a plugin."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_headings_are_the_signatures_in_order() -> None:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_each_says_the_same_things(hook: str) -> None:
+def test_each_has_the_same_parts(hook: str) -> None:
     assert re.findall(r"^- \*\*(\w+)\*\*: ", SECTIONS[hook], re.MULTILINE) == LABELS
     assert f'<a id="{hook}"></a>\n## {hook}(' in PAGES["hooks.md"]
 

@@ -1,4 +1,4 @@
-"""The examples of docs/inspection.md print what stands there."""
+"""The examples of docs/inspection.md print what the page shows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 def pattern(expected: str) -> str:
-    """A line `...` stands for any lines; times are never the same."""
+    """A line `...` stands for any lines; times differ."""
     lines = [r"(?:.*\n)*?" if line == "..." else re.escape(line) + r"\n" for line in expected.splitlines()]
     return re.sub(r"\\\(\d+\\\.\d\\ us\\\)", r"\\(\\d+\\.\\d us\\)", "".join(lines))
 

@@ -20,7 +20,7 @@ def sections() -> dict[str, str]:
     return dict(re.findall(r"^\.SH (.+)\n((?:(?!\.SH ).*\n)*)", PAGE.read_text(), re.MULTILINE))
 
 
-def test_it_has_what_the_program_has() -> None:
+def test_it_is_up_to_date() -> None:
     assert PAGE.read_text() == generated(PAGE.read_text()), WRITE
 
 
@@ -31,7 +31,7 @@ def test_exit_codes() -> None:
 
 
 def test_options_in_the_text_exist() -> None:
-    """What the prose names in bold is an option, unless it belongs to no program of ours."""
+    """Bold words in the text are options, unless they belong to other programs."""
     names = {name for option in OPTIONS for name in (option.short, option.long)}
     prose = "".join(text for section, text in sections().items() if section not in ("OPTIONS", "EXAMPLES"))
     mentioned = {name.replace("\\-", "-") for name in re.findall(r"(?<![\w\\-])\\-(?:\\-)?\w[\w\\-]*", prose)}

@@ -1,4 +1,4 @@
-"""docs/migrating.md has every option of DCMTK's dcmrecv and storescp, and says "same" of those only that there are."""
+"""docs/migrating.md has every option of DCMTK dcmrecv and storescp, and says "same" only for options that exist."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from support.docs.blocks import PAGES
 PAGE = PAGES["migrating.md"]
 FROM_DCMRECV, FROM_STORESCP = PAGE.partition("## From storescp")[::2]
 COMMON = {"-xf", "-ta", "-td", "-pdu", "-dhl", "-od", "-B", "+B", "--ignore", "-fe"}
-"""What the text says about storescp's network and output options beside the table."""
+"""storescp's network and output options that the text names outside the table."""
 
 pytestmark = pytest.mark.dcmtk
 
 
 def rows(text: str) -> dict[tuple[str, ...], str]:
-    """Names of an option, and what is said about it."""
+    """The names of each option, and the text about it."""
     found = re.findall(r"^\| ((?:`[-+]\S+`(?:, )?)+) \| (.*) \|$", text, re.MULTILINE)
     return {tuple(re.findall(r"`(\S+)`", names)): said for names, said in found}
 

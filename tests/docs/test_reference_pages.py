@@ -1,4 +1,4 @@
-"""docs/model.md, docs/statuses.md and docs/builtin-plugins.md say what the classes, codes and plugins say."""
+"""docs/model.md, docs/statuses.md and docs/builtin-plugins.md agree with the classes, codes and plugins."""
 
 from __future__ import annotations
 

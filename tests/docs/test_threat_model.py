@@ -1,4 +1,4 @@
-"""The tests that the page about threats relies on exist."""
+"""The tests that docs/threat-model.md names exist."""
 
 from __future__ import annotations
 

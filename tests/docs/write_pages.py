@@ -1,4 +1,5 @@
-"""Writes what is generated in docs/: `python tests/docs/write_pages.py` after options, keys or parity rows changed."""
+"""Writes the generated parts of docs/: run `python tests/docs/write_pages.py` after changes of options, keys or parity
+rows."""
 
 from __future__ import annotations
 

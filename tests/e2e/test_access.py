@@ -1,4 +1,4 @@
-"""The package dcmrecv-access, installed: what a peer that is not allowed is told."""
+"""The installed package dcmrecv-access: how it rejects peers that are not allowed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, program: Path) -> Path:
 
 
 def answer(port: int, calling: str, called: str) -> bytes:
-    """Result, source and reason of the rejection (PS3.8 section 9.3.4), nothing if there is none."""
+    """Result, source and reason of the rejection (PS3.8 section 9.3.4), empty if there is none."""
     with RawAssociation(port) as association:
         association.send(associate_rq(CONTEXTS, calling=calling, called=called))
         kind, body = association.read_pdu()

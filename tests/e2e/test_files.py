@@ -1,4 +1,4 @@
-"""What of the stored file and of the response is our own; `tests/parity` compares all else with the original's."""
+"""Stored file and response where they are our own; `tests/parity` compares the rest with DCMTK dcmrecv."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_unique_schemes_never_overwrite(ours: Start, scheme: str) -> None:
 
 
 def test_bit_preserving_knows_the_series_date(ours: Start) -> None:
-    """The original refuses the combination: it names the file before it reads the data set."""
+    """DCMTK dcmrecv refuses the combination: it names the file before it reads the data set."""
     receiver = ours("-pm", "+ssd", "+B")
     dates = {"1.2.1": b"20200102", "1.2.2": None}
     samples = [Sample("", CT, uid, EXPLICIT_LE, instance_of(CT, uid, series_date=date)) for uid, date in dates.items()]

@@ -23,17 +23,17 @@ ROWS = {
     "-su p": (),
     "-uf -fe .dcm": ("-fe", ".dcm"),
 }
-"""storescp's options, and what is added to those that the page has for the first of them."""
+"""storescp's options, and the options added to those that the page has for the first of them."""
 
 
 def instead_of(option: str) -> list[str]:
-    """Our options, as the page has them."""
+    """Our options, from the page."""
     [said] = re.findall(rf"^\| `{re.escape(option)}`, `--[\w-]+` \| `(.+?)`", PAGE, re.MULTILINE)
     return shlex.split(said)
 
 
 def without_numbers(names: list[str]) -> list[str]:
-    """Names of which new UIDs are the same."""
+    """The names with UID in place of new UIDs."""
     return [re.sub(r"(?<=\.X\.)[\d.]*\d", "UID", name) for name in names]
 
 

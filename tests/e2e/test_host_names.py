@@ -1,4 +1,4 @@
-"""Host names in the log: shown when they are known, and waited for by nobody."""
+"""Host names in the log: shown once they are known; no association waits for them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from support.programs.receivers import Receiver, Start
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
 
-# Python runs a module of this name at its start. Peers seem to come from elsewhere, for loopback addresses need no
-# resolver; what it answers stands in a file, and it does not answer before that is there.
+# Python runs a module of this name at its start. Peers get a foreign address, because loopback addresses need no
+# resolver. The resolver's answer is in a file; it does not answer before that file exists.
 RESOLVER = """\
 import os, socket, time
 
@@ -45,8 +45,8 @@ def deliver(receiver: Receiver, calling: str) -> None:
         association.release()
 
 
-def test_a_resolver_that_hangs_delays_nobody(ours: Start) -> None:
-    """Not even the end of the receiver, which the fixture checks."""
+def test_a_resolver_that_hangs_delays_no_peer(ours: Start) -> None:
+    """Nor the end of the receiver, which the fixture checks."""
     receiver = start(ours)
     began = time.monotonic()
     for number in range(3):
@@ -57,7 +57,7 @@ def test_a_resolver_that_hangs_delays_nobody(ours: Start) -> None:
 
 
 def test_names_are_shown_once_they_are_known(ours: Start) -> None:
-    receiver = start(ours, "--max-associations", "1")  # each worker asks for itself
+    receiver = start(ours, "--max-associations", "1")  # each worker asks the resolver itself
     (receiver.directory / "answer").write_text("ct1.radiology.example")
 
     def is_named() -> bool:
@@ -68,7 +68,7 @@ def test_names_are_shown_once_they_are_known(ours: Start) -> None:
 
 
 @pytest.mark.parametrize("options", [["-dhl"], ["-ll", "warn"]], ids=["-dhl", "no-reader"])
-def test_nobody_is_asked_in_vain(ours: Start, options: list[str]) -> None:
+def test_the_resolver_is_not_asked_in_vain(ours: Start, options: list[str]) -> None:
     receiver = ours("-pm", *options, files={"sitecustomize.py": RESOLVER}, env={"PYTHONPATH": "."})
     deliver(receiver, "CT")
     assert receiver.stop() == 0

@@ -1,7 +1,7 @@
-"""The package dcmrecv-index, installed, on SQLite and on PostgreSQL.
+"""The installed package dcmrecv-index, on SQLite and on PostgreSQL.
 
-The index has exactly what was acknowledged, though senders repeat themselves, a worker is killed, and the process that
-feeds the database too.
+The index has exactly the acknowledged instances, even if senders repeat some, and a worker and the process that feeds
+the database are killed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SENDERS = 8
 INSTANCES = 250
 """What each sender sends."""
 REPEATED = 20
-"""Each of so many is one that was sent before: 5 %."""
+"""One in so many was sent before: 5 %."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def engine(url: str) -> Iterator[Engine]:
 
 
 def uid_of(sender: int, number: int) -> str:
-    """The instance that `sender` sends as its `number`-th; each twentieth of all is what it sent five instances ago."""
+    """The `number`-th instance of `sender`; each twentieth is the one that it sent five instances ago."""
     repeated = (sender * INSTANCES + number) % REPEATED == REPEATED - 1
     return f"1.2.3.{sender}.{number - 5 if repeated else number}"
 
@@ -83,7 +83,7 @@ def data_of(sender: int, number: int) -> bytes:
 def send_all(receiver: Receiver, sender: int, accidents: dict[int, Callable[[RawAssociation], None]]) -> set[str]:
     """Send a sender's instances, in a new association if one breaks, until all are acknowledged.
 
-    `accidents` happen in the middle of the instances of these numbers.
+    `accidents`: what happens in the middle of the instances with these numbers.
     """
     acknowledged = set()
     number = 0
@@ -109,7 +109,7 @@ def background_of(receiver: Receiver) -> list[int]:
 
 
 def locations(engine: Engine) -> dict[str, str]:
-    """Where each instance is, as far as there is an index."""
+    """The file of each instance that is in the index."""
     try:
         with engine.connect() as connection:
             rows = connection.execute(text("SELECT sop_instance_uid, location FROM instances")).all()
@@ -161,7 +161,7 @@ def test_exactly_what_was_acknowledged(ours: Start, site: Path, url: str, engine
 def check_commands(
     program: Path, url: str, receiver: Receiver, before: dict[str, list[tuple[object, ...]]], engine: Engine
 ) -> None:
-    """A rescan finds nothing new and nothing gone; a question is answered with what is on the disk."""
+    """A rescan finds nothing new and nothing gone; `find` gives what is on the disk."""
     done = run(program, "rescan", "--prune", "--url", url, receiver.output)
     assert done.returncode == 0, done.stderr
     assert contents(engine) == before
@@ -191,8 +191,8 @@ def odd_data(number: int, character_set: bytes) -> bytes:
     )
 
 
-def test_nothing_holds_up_what_comes_after_it(ours: Start, site: Path, url: str, engine: Engine) -> None:
-    """Character sets that are none, a record that no database takes, and an instance of another patient."""
+def test_records_that_cannot_be_indexed_hold_up_no_others(ours: Start, site: Path, url: str, engine: Engine) -> None:
+    """Undefined character sets, a record that no database accepts, and an instance of another patient."""
     receiver = ours("-v", "--no-fsync", "--plugin", "index", "--index-url", url, program=site)
     queue = receiver.output / ".dcmrecv" / "index-queue"
     queue.mkdir(parents=True)

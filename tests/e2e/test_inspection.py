@@ -1,4 +1,4 @@
-"""What is said before is what happens then: --explain against a receiver, its trace, and its advice."""
+"""--explain, the trace of hooks and the advice in the log, compared with a receiver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transfers that do not end as they should leave nothing behind; SIGTERM lets those under way finish."""
+"""Transfers that break off leave no files; SIGTERM lets running ones finish."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZES = pytest.mark.parametrize("size", [4096, 4 << 20], ids=["small", "spooled"
 
 
 def half(size: int = 4 << 20) -> list[bytes]:
-    """A data set of which one half of the pixel data, `size` bytes, is there."""
+    """A data set with one half of its pixel data, `size` bytes."""
     return [identification(CT, INSTANCE) + pixel_data_header(2 * size), bytes(size)]
 
 
@@ -38,7 +38,7 @@ def half_way(receiver: Receiver, size: int = 4 << 20) -> RawAssociation:
 
 
 def check_nothing_stored_and_still_serving(receiver: Receiver) -> None:
-    """The next instance is stored, and it is the only file: an association served later proves the earlier ended."""
+    """The next instance is stored, and is the only file: a later association proves that the earlier one has ended."""
     with RawAssociation(receiver.port, CONTEXTS) as association:
         assert association.store(CT, "1.2.3.5", instance_of(CT, "1.2.3.5")) == 0
         association.release()
@@ -102,7 +102,7 @@ def test_signal_lets_the_instance_under_way_finish(ours: Start, signum: signal.S
     with RawAssociation(receiver.port, CONTEXTS) as association:
         middle = len(DATA) // 2
         association.request(store_rq(CT, INSTANCE), DATA[:middle], last=False)
-        receiver.wait_for_log("Received C-STORE Request")  # else there is nothing under way yet
+        receiver.wait_for_log("Received C-STORE Request")  # otherwise no instance is being received yet
         receiver.process.send_signal(signum)
         until(lambda: refuses_connections(receiver), "new associations are refused")
         for piece in data_pdus(1, [DATA[middle:]], is_command=False):

@@ -1,4 +1,4 @@
-"""IPv4, IPv6 or both: who can deliver, and how the log calls them."""
+"""IPv4, IPv6 or both: which peers can send, and how the log shows their addresses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOPBACKS = ("127.0.0.1", "::1")
 
 @pytest.fixture
 def listening(program: Path, directory: Path, started: list[Receiver]) -> Start:
-    """Starts our dcmrecv on a port that it binds itself, unlike `ours`."""
+    """Starts our receiver on a port that it binds itself, unlike `ours`."""
 
     def start(*arguments: object) -> Receiver:
         receiver = start_on_port(directory, program, "-od", "out", "-pm", "-v", *arguments)
@@ -29,7 +29,7 @@ def listening(program: Path, directory: Path, started: list[Receiver]) -> Start:
 
 
 def delivers(receiver: Receiver, host: str) -> bool:
-    """Whether an instance gets through to `host`; False if nobody listens there."""
+    """Whether an instance can be sent to `host`; False if the connection is refused."""
     try:
         association = RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])], host=host, calling=host)
     except ConnectionRefusedError:
@@ -43,7 +43,7 @@ def delivers(receiver: Receiver, host: str) -> bool:
 @pytest.mark.parametrize(
     ("option", "reachable"), [("-i4", [True, False]), ("-i6", [False, True]), ("-i0", [True, True])]
 )
-def test_who_can_deliver(listening: Start, option: str, reachable: list[bool]) -> None:
+def test_which_peers_can_send(listening: Start, option: str, reachable: list[bool]) -> None:
     receiver = listening(option)
     assert [delivers(receiver, host) for host in LOOPBACKS] == reachable
     assert len(receiver.files()) == 1

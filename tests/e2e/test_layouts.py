@@ -1,4 +1,4 @@
-"""`--layout` and `--on-duplicate` from the command line on, with DCMTK's storescu as the sender."""
+"""`--layout` and `--on-duplicate` on the command line, with DCMTK's storescu as the sender."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_example(ours: Start) -> None:
 
 
 def test_duplicates(ours: Start, directory: Path) -> None:
-    """The same again, another content twice, and the first once more: two files."""
+    """The same instance twice, another content twice, and the first once more: two files."""
     changed = directory / "changed.dcm"
     dataset = dcmread(sample("CT_small.dcm"))
     dataset.PatientComments = "another"
@@ -68,7 +68,7 @@ def test_an_unknown_action(program: Path, directory: Path, action: str) -> None:
 
 @pytest.mark.parametrize("end", [b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0"], ids=["item", "sequence"])
 def test_a_patient_id_after_a_stray_delimiter(ours: Start, end: bytes) -> None:
-    """A sequence with a length, its delimiter all the same, then the patient: the names and bytes are those."""
+    """A sequence with a length and yet a delimiter, then the patient: names and bytes are unchanged."""
     patient_id = b"\x10\0\x20\0LO\2\0P1"
     sequence = b"\x08\0\x40\x11SQ\0\0\0\0\0\0"
     data = identification(CT, "1.2.3", None).partition(b"\x10\0")[0] + sequence + end + bytes(4) + patient_id

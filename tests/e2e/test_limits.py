@@ -1,4 +1,4 @@
-"""What peers, data and plugins may take, and what happens beyond."""
+"""Limits for peers, data and plugins, and what happens beyond them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHER = "127.0.0.2"
 
 
 def answer(receiver: Receiver, source: str = "127.0.0.1") -> tuple[int, bytes]:
-    """What a new peer is told."""
+    """The answer to a new peer."""
     with RawAssociation(receiver.port, source=source) as association:
         association.send(REQUEST)
         return association.read_pdu()
@@ -39,13 +39,13 @@ def test_one_peer_leaves_room_for_others(ours: Start, options: tuple[str, ...], 
         assert answer(receiver) == LOCAL_LIMIT
         begin = time.monotonic()
         assert answer(receiver, OTHER)[0] == ASSOCIATE_AC
-        assert time.monotonic() - begin < 0.5, "nobody else waits for it"
+        assert time.monotonic() - begin < 0.5, "no other peer waits for it"
         held[0].release()
         assert answer(receiver)[0] == ASSOCIATE_AC
     assert "(local limit exceeded): see --max-per-peer" in receiver.log
 
 
-def test_who_waits_for_a_place_of_its_own_keeps_nobody_else(ours: Start) -> None:
+def test_a_peer_at_its_limit_delays_no_other(ours: Start) -> None:
     receiver = ours("-pm", "--max-per-peer", "1")
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(RawAssociation(receiver.port, CONTEXTS))
@@ -60,7 +60,7 @@ def test_who_waits_for_a_place_of_its_own_keeps_nobody_else(ours: Start) -> None
 
 @pytest.mark.parametrize(("length", "kind"), [(4 << 10, 0), ((4 << 10) + 1, ABORT)])
 def test_largest_request(ours: Start, length: int, kind: int) -> None:
-    """One that may come is waited for: nothing but its header has been sent."""
+    """The receiver waits for an allowed request: only its header has been sent."""
     receiver = ours("-pm", "--max-request", "4K", "-ta", "1")
     with RawAssociation(receiver.port) as association:
         association.send(struct.pack(">BxI", 1, length))
@@ -87,7 +87,7 @@ def test_largest_instance(ours: Start, size: int, mode: str) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", bytes(8)], ids=["no data set", "part of it"])
-def test_a_message_has_to_go_on(ours: Start, said: bytes) -> None:
+def test_a_message_must_make_progress(ours: Start, said: bytes) -> None:
     receiver = ours("-pm", "--progress-timeout", "1")
     with RawAssociation(receiver.port, CONTEXTS) as association:
         association.request(store_rq(CT, "1.2.3"), said, last=False)

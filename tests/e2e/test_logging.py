@@ -74,7 +74,7 @@ def test_rotation_and_reload(ours: Start) -> None:
     assert "SIGTERM" in other.read_text()
 
 
-def test_a_log_that_cannot_be_written_stops_nothing(ours: Start) -> None:
+def test_receiving_goes_on_if_the_log_cannot_be_written(ours: Start) -> None:
     for path, text in (("/dev/full", "No space left on device"), ("/no/such/file", "Unable to open file")):
         receiver = ours("-pm", "-lc", "log.cfg", files={"log.cfg": FILE.format(kind="File", path=path)})
         store(receiver, ["1.2.1", "1.2.2"])

@@ -1,4 +1,4 @@
-"""Which presentation contexts are accepted, in which transfer syntax: by a profile as the original, by -pm by ours."""
+"""Accepted presentation contexts and transfer syntaxes: by a profile as in DCMTK dcmrecv, by -pm in our own way."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ OF_ALL_KINDS = (
     "SC_rgb_small_odd.dcm",
     "waveform_ecg.dcm",
 )
-"""Of many classes, in six transfer syntaxes; put together as one study."""
+"""Files of many classes in six transfer syntaxes, combined into one study."""
 
 
 def archived() -> list[bytes]:
@@ -47,7 +47,7 @@ def of_all_kinds() -> list[bytes]:
 
 
 def read_all(files: list[bytes]) -> dict[str, Dataset]:
-    """The data sets by SOP Instance UID, without the padding behind them, which Orthanc does not send."""
+    """The data sets by SOP Instance UID, without trailing padding, which Orthanc does not send."""
     datasets = {}
     for file in files:
         dataset = dcmread(BytesIO(file))
@@ -64,7 +64,7 @@ def stored(receiver: Receiver) -> list[bytes]:
 def test_studies(ours: Start) -> None:
     receiver = ours("-v", "-xf", "/etc/dcmtk/storescp.cfg", "AllDICOM")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's files have values that are not as they should be
+        warnings.simplefilter("ignore")  # pydicom's files have invalid values
         files = archived() + of_all_kinds()
         sent = read_all(files)
         with orthanc_server({"ours": receiver.port}) as orthanc:

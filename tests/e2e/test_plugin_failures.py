@@ -1,5 +1,5 @@
 """Plugins that break: a broken decision refuses the instance, a broken notification is logged, a broken plugin keeps
-the receiver from starting. Nobody else is harmed, and the log says who it was."""
+the receiver from starting. Other instances and plugins are not affected, and the log names the plugin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER = "1.2.3.5"
 
 
 def hook(name: str, body: str, arguments: str = "instance") -> str:
-    """A plugin with one hook, whose body is an expression that runs for INSTANCE only."""
+    """A plugin with one hook whose body, an expression, runs for INSTANCE only."""
     function = f"@hookimpl\ndef {name}({arguments}):\n    if instance.sop_instance_uid == {INSTANCE!r}: {body}\n"
     return IMPORT + function
 

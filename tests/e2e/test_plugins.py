@@ -1,4 +1,4 @@
-"""A site's own plugin, named in three ways: a module in the working directory, a file, an installed package."""
+"""A site's own plugin, as a module in the working directory, a file, and an installed package."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def check_layout(receiver: Receiver) -> None:
 
 
 def test_module_in_the_working_directory(ours: Start) -> None:
-    """No profile is named: that a storage plugin is, says that storage classes are to be accepted."""
+    """Without a profile: a storage plugin is enough to accept storage classes."""
     receiver = ours("-v", "--plugin", "mysite.naming", files={"mysite/naming.py": NAMING})
     check_layout(receiver)
     with RawAssociation(receiver.port, [(VERIFICATION, [IMPLICIT_LE])]) as association:

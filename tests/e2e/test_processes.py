@@ -1,4 +1,4 @@
-"""Associations are served by processes of their own; nobody who is silent, slow or killed holds up the others."""
+"""Each association has a process of its own; a silent, slow or killed one does not hold up the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DCMTK's and pynetdicom's senders store pydicom's own files under the names that the real dcmrecv gives them."""
+"""DCMTK's and pynetdicom's senders store pydicom's own files under the names that DCMTK dcmrecv gives them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STORESCP_CFG = ("-v", "-xf", "/etc/dcmtk/storescp.cfg", "default")
 
 
 def dcmsend(receiver: Receiver, files: tuple[Path, ...]) -> None:
-    """One association after the other until all are sent; files that it cannot propose are left out by dcmsend."""
+    """Sends all files in one association after the other; dcmsend leaves out files that it cannot propose."""
     done = dcmtk("dcmsend", "-v", "-nh", "-nuc", "-dn", "+ma", "localhost", receiver.port, *files, timeout=50)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -46,7 +46,7 @@ def shared(directory: Path) -> Path:
 
 def store(receiver: Receiver, uid: str) -> None:
     with RawAssociation(receiver.port, CONTEXTS) as association:
-        for _ in range(2):  # the second time it is replaced, by way of a hidden name
+        for _ in range(2):  # the second time the file is replaced through a hidden name
             assert association.store(CT, uid, instance_of(CT, uid)) == 0
         association.release()
 
@@ -98,7 +98,7 @@ def test_with_a_state_directory_of_its_own_it_starts(ours: Start, shared: Path) 
 
 
 def test_a_start_after_a_kill(ours: Start, shared: Path) -> None:
-    """It waits until the workers of the one that was killed have noticed."""
+    """It waits until the workers of the killed supervisor have ended."""
     ours("-pm").kill()
     second = ours("-pm", "--plugin", "works", files={"works.py": WORKS})
     assert "belongs to another receiver" not in second.log

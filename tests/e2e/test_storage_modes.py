@@ -1,4 +1,4 @@
-"""A broken data set is not stored, unless as it is. That sound ones are stored unchanged: tests/promises."""
+"""A broken data set is stored by --bit-preserving only. tests/promises: sound ones are stored unchanged."""
 
 from __future__ import annotations
 

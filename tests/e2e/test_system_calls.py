@@ -1,4 +1,4 @@
-"""The system calls of one stored instance: all of them, and what may be left out of flush, publish, flush."""
+"""The system calls of one stored instance: all of them, and which of flush, publish, flush may be left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def start_traced(ours: Start, trace: Path, *options: str, calls: str = TRACE) ->
 
 
 def steps_of_last_instance(trace: Path, worker: int, receiver: Receiver) -> list[str]:
-    """What the worker did from the last but one response on, up to and with the last."""
+    """The worker's steps from the last but one response to the last."""
     calls = [line for line in trace.read_text().splitlines() if line.startswith(f"{worker} ")]
     steps = [step for line in calls if (step := classify(line, receiver))]
     first, last = [index for index, step in enumerate(steps) if step == "respond"][-2:]
@@ -37,7 +37,7 @@ def steps_of_last_instance(trace: Path, worker: int, receiver: Receiver) -> list
 
 
 def classify(line: str, receiver: Receiver) -> str | None:
-    """What one line of the trace does; the second half of a call that another process interrupted says nothing."""
+    """The step of one line of the trace; the second half of an interrupted call is none."""
     call, _, arguments = line.split(maxsplit=1)[1].partition("(")
     if call in FLUSHES:
         return "flush directory" if f"<{receiver.output}>" in arguments else "flush file"
@@ -73,7 +73,7 @@ def test_without_fsync_nothing_is_flushed(ours: Start, directory: Path, options:
 @pytest.mark.parametrize(
     ("options", "allowed"),
     [
-        # an unnamed file while nobody waits; a request; is the directory still where it was; all of it in one write;
+        # an unnamed file while no sender waits; a request; a check that the directory is still there; one write;
         # its name; done; one response
         (("--no-fsync",), ["openat", "recvfrom", "newfstatat", "writev", "linkat", "close", "sendto"]),
         ((), ["openat", "recvfrom", "newfstatat", "writev", "fsync", "linkat", "fsync", "close", "sendto"]),
@@ -85,8 +85,8 @@ def test_without_fsync_nothing_is_flushed(ours: Start, directory: Path, options:
 def test_system_calls_of_an_instance(
     ours: Start, directory: Path, options: tuple[str, ...], allowed: list[str]
 ) -> None:
-    """All that a worker asks of the kernel between two responses, of a small instance that comes in one piece. Each
-    costs 0.5 microseconds and more; a poll, an fcntl or a look at the clock must not creep in."""
+    """All calls of a worker between two responses, for a small instance that comes in one piece. Each costs 0.5 or more
+    microseconds; no poll, fcntl or reading of the clock may be added."""
     trace = directory / "trace"
     receiver = start_traced(ours, trace, *options, calls="all")
     with RawAssociation(receiver.port, CONTEXTS) as association:

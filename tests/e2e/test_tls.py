@@ -1,4 +1,4 @@
-"""TLS end to end: who may store and who may not, beside DCMTK's storescu and OpenSSL's s_client."""
+"""TLS end to end: which peers may store, with DCMTK's storescu and OpenSSL's s_client."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def storescu(receiver: Receiver, *arguments: object) -> int:
 
 
 def s_client(receiver: Receiver, *arguments: object) -> str:
-    """What OpenSSL's client says of a handshake and the end of the connection."""
+    """The output of OpenSSL's client about a handshake and the end of the connection."""
     command = [system_program("openssl"), "s_client", "-connect", f"localhost:{receiver.port}", *arguments]
     words = [str(word) for word in command]
     done = subprocess.run(words, input="", capture_output=True, text=True, timeout=20, check=False)
@@ -54,7 +54,7 @@ def test_versions(ours: Start, certificates: Certificates, version: str, suite: 
     said = s_client(receiver, version, "-CAfile", certificates.authority, "-cert", pair.certificate, "-key", pair.key)
     assert f"Cipher is {suite}" in said
     assert "Verify return code: 0 (ok)" in said
-    receiver.wait_for_log("Refusing Association (bad application context)")  # nothing was said before the end
+    receiver.wait_for_log("Refusing Association (bad application context)")  # nothing was received before the end
 
 
 @pytest.mark.parametrize("kind", ["expired", "unknown"])
@@ -104,7 +104,7 @@ def test_plain_sender_on_the_tls_port(ours: Start, certificates: Certificates) -
     wait_for_failure(receiver, "TLS error: wrong version number")
     with socket.create_connection(("localhost", receiver.port), timeout=10) as peer:
         peer.sendall(associate_rq([(VERIFICATION, [IMPLICIT_LE])]))
-        assert peer.recv(1) == b"", "no reset, and nothing that is no DICOM"
+        assert peer.recv(1) == b"", "no reset, and only DICOM"
 
 
 def test_tls_sender_on_the_plain_port(ours: Start, certificates: Certificates) -> None:
@@ -142,11 +142,11 @@ def test_silent_and_slow_clients_cost_no_worker(ours: Start, certificates: Certi
             slow.sendall(bytes([byte]))
         assert storescu(receiver, "+tls", *certificates.client, "+cf", certificates.authority) == 0
         assert silent.recv(1) == b""
-        assert slow.recv(1) == b"", "no reset, though what it said was left unread"
+        assert slow.recv(1) == b"", "no reset, although its bytes were left unread"
     wait_for_failure(receiver, "DUL network read timeout")
 
 
-def test_a_client_that_ends_inside_its_first_record_is_shown_out(ours: Start, certificates: Certificates) -> None:
+def test_a_client_that_ends_inside_its_first_record_is_disconnected(ours: Start, certificates: Certificates) -> None:
     receiver = ours(*tls(certificates))
     with socket.create_connection(("localhost", receiver.port), timeout=10) as peer:
         peer.sendall(client_hello()[:50])
@@ -155,7 +155,7 @@ def test_a_client_that_ends_inside_its_first_record_is_shown_out(ours: Start, ce
     wait_for_failure(receiver, "TLS error: unexpected eof while reading")
 
 
-def test_a_client_that_stops_in_the_handshake_is_shown_out(ours: Start, certificates: Certificates) -> None:
+def test_a_client_that_stops_in_the_handshake_is_disconnected(ours: Start, certificates: Certificates) -> None:
     receiver = ours(*tls(certificates, "--max-associations", "2", "-ta", "2"))
     began = time.monotonic()
     with socket.create_connection(("localhost", receiver.port), timeout=10) as stopped:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.dcmtk
 
 
 def read(path: Path) -> Dataset:
-    """The data set without the padding behind it, which dcmsend leaves out."""
+    """The data set without trailing padding, which dcmsend leaves out."""
     dataset = dcmread(path)
     dataset.pop("DataSetTrailingPadding", None)
     return dataset
@@ -34,7 +34,7 @@ EXAMPLES = {
     ),
     "dcmrecv -v -xf storescp.cfg default --bit-preserving": UID_NAME,
 }
-"""Each with what the log calls the stored file."""
+"""Each with the name of the stored file in the log."""
 
 
 @pytest.mark.parametrize("whose", ["ours", "original"])

@@ -1,7 +1,7 @@
-"""Fuzz with atheris (libFuzzer, led by coverage): `python tests/fuzz/with_atheris.py [--seconds N] [TARGET ...]`.
+"""Fuzz with atheris (libFuzzer, guided by coverage): `python tests/fuzz/with_atheris.py [--seconds N] [TARGET ...]`.
 
-Without a target all of them, one after the other. Ends with 1 if one raised; the input then lies in corpus/TARGET,
-where every later run reads it.
+Without a target it runs all, one after the other. Exit code 1 if one raised; the input is then in corpus/TARGET, and
+every later run reads it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The faults that mutants are made of, and that the list of survivors is about mutants that there are."""
+"""The faults of mutants, and that the list of survivors names existing mutants."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def function(first: int = 1) -> bool:
 
 
 def test_faults() -> None:
-    """Nothing that only people, logs or type checkers read."""
+    """No faults in text, log lines or types."""
     assert [(mutant.place, mutant.before, mutant.after) for mutant in mutants_of("m.py", SOURCE)] == [
         ("function", "1", "2"),
         ("function", "first < 3 and (not function())", "first < 3 or not function()"),
@@ -56,13 +56,13 @@ def test_a_sample_does_not_change_with_code_elsewhere() -> None:
 
 
 def test_no_module_is_left_out() -> None:
-    """Those without a mutant only declare."""
+    """Modules without a mutant only declare."""
     without = {name for name in modules() if not mutants_of(name, (ROOT / PACKAGE / name).read_text())}
     assert without == {"proto/__init__.py", "proto/events.py"}
     assert {mutant.module for mutant in chosen(100, 1)} == set(modules()) - without
 
 
 @pytest.mark.parametrize("name", tomllib.loads(SURVIVORS.read_text()))
-def test_survivors_are_mutants_that_there_are(name: str) -> None:
+def test_survivors_are_existing_mutants(name: str) -> None:
     module = name.partition(" ")[0]
     assert name in {mutant.name for mutant in mutants_of(module, (ROOT / PACKAGE / module).read_text())}

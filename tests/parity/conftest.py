@@ -1,4 +1,4 @@
-"""Both programs for the rows, and the summary of what was compared."""
+"""Both programs for the rows, and the summary of the comparison."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytest.register_assert_rewrite("support.parity.rules")
 
 
 class Both(NamedTuple):
-    """Ours and DCMTK's dcmrecv, started with the same options."""
+    """Ours and DCMTK dcmrecv, started with the same options."""
 
     ours: Receiver
     original: Receiver
@@ -31,7 +31,7 @@ class Both(NamedTuple):
 def both(program: Path) -> Iterator[Callable[..., Both]]:
     """`both(*arguments)`: two receivers that live until the module's last test; the same two for the same arguments.
 
-    The original serves one association at a time: a row closes its connection before the next one begins.
+    DCMTK dcmrecv serves one association at a time: a row closes its connection before the next one begins.
     """
     running: dict[tuple[str, ...], Both] = {}
     with ExitStack() as stack:
@@ -73,7 +73,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 rows += [value for name, value in report.user_properties if name == "parity"]
     kinds = Counter(kind for kind, _, _ in rows)
     differences = sorted((kind, rule, differs) for kind, rule, differs in rows if differs)
-    terminalreporter.section("parity with DCMTK's dcmrecv")
+    terminalreporter.section("parity with DCMTK dcmrecv")
     listed = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))
     terminalreporter.line(f"parity: {len(rows)} rows compared ({listed}), {len(differences)} intended differences")
     for kind, rule, differs in differences:

@@ -1,6 +1,6 @@
-"""Command lines that end the program: exit code, streams and texts beside the original's.
+"""Command lines that end the program: exit code, streams and texts, compared with DCMTK dcmrecv.
 
-A line that is in order ends at an output directory that is missing, exit code 45, before anything is opened.
+A valid command line ends at a missing output directory, exit code 45, before anything is opened.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _shown(value: str, option: str = "--filename-extension") -> Ended:
 
 
 ROWS: tuple[Row, ...] = (
-    # what ends the program, and what that ignores
+    # options that end the program, and what they ignore
     _line("no arguments at all ask for the help"),
     _line("a command file without tokens asks for the help", "@empty"),
     _line("-h shows the help", "-h"),
@@ -61,13 +61,13 @@ ROWS: tuple[Row, ...] = (
     _line("--version comes out of a command file", "@version"),
     _line("an unknown option beats --help", "-h", "--foo"),
     _line("a missing value beats --version", "--version", "-ta"),
-    # what is an option, how it is matched
+    # how options are recognised
     _line("an unknown long option is refused", "--foo", "1"),
     _line("an unknown short option is refused", "-V", "1"),
     _line("an unknown option with a plus sign is refused", "+x", "1"),
     _line("names are not abbreviated", "--verb", "1"),
     _line("names are case sensitive", "--Verbose", "1"),
-    _line("values do not stand behind an equals sign", "--acse-timeout=5", "1"),
+    _line("values do not follow an equals sign", "--acse-timeout=5", "1"),
     _line("short options are not bundled", "-vd", "1"),
     _line("two hyphens are an unknown option", "--", "1"),
     _line("a hyphen alone is a parameter", "-", "1"),
@@ -107,7 +107,7 @@ ROWS: tuple[Row, ...] = (
     _line("a port ends at what is no digit", "11112x", *ABSENT),
     _line("a port may have blanks and zeros before it", " \t0080", *ABSENT),
     _line("a lone @ is a parameter", "@"),
-    _line("the port is looked at behind all options", "0", "-ta", "0"),
+    _line("the port is checked after all options", "0", "-ta", "0"),
     # numbers
     _line("--acse-timeout 0 is too small", "-ta", "0", "1"),
     _line("--acse-timeout 1 is the smallest", "-ta", "1", *ABSENT, "1"),
@@ -119,7 +119,7 @@ ROWS: tuple[Row, ...] = (
     _line("--max-pdu 131072 is the largest", "-pdu", "131072", *ABSENT, "1"),
     _line("--max-pdu 131073 is too large", "-pdu", "131073", "1"),
     _line("an odd --max-pdu is in order", "-pdu", "4097", *ABSENT, "1"),
-    _line("a number may have a plus sign, blanks before it and rubbish behind", "-pdu", " +16384.5", *ABSENT, "1"),
+    _line("a number may have a plus sign, blanks before it and rubbish after it", "-pdu", " +16384.5", *ABSENT, "1"),
     _line("an exponent is no part of a number", "-pdu", "1e4", "1"),
     _line("a hexadecimal number is 0", "-pdu", "0x4000", "1"),
     _line("letters are no number", "-pdu", "x", "1"),
@@ -173,7 +173,7 @@ ROWS: tuple[Row, ...] = (
     _line("a log configuration has settings of log4cplus", "-lc", "file", "1", file="a = b\n"),
     _line("a log configuration sets up the root logger", "-lc", "file", "1", file="log4cplus.logger.a = INFO\n"),
     _line("an empty name of a log configuration is one that is absent", "-lc", "", "1"),
-    # what -q hides
+    # lines that -q hides
     _line("-q hides values out of range", "-q", "-ta", "0", "1"),
     _line("-q hides a wrong port", "-q", "0"),
     _line("-q hides that +v needs verbose mode", "-q", "+v", "1"),
@@ -216,11 +216,11 @@ ROWS: tuple[Row, ...] = (
         rule="bytes that are not UTF-8 are shown",
         arguments=("--arguments", "@file", "0"),
         file="-fe \udcff",
-        differs="Ours shows them escaped, so that what it prints is text.",
+        differs="Ours escapes them, so that its output is text.",
         ours=_shown("'\\udcff'"),
         theirs=_shown("'\udcff'"),
     ),
-    # every option, by both its names; what it does is compared elsewhere
+    # every option by both its names; other tests compare its effect
     _line("--quiet is known", "--quiet", *ABSENT, "1"),
     _line("--verbose is known", "--verbose", *ABSENT, "1"),
     _line("--debug is known", "--debug", *ABSENT, "1"),
@@ -284,8 +284,8 @@ ROWS: tuple[Row, ...] = (
     _line("-tls is known", "-tls", *ABSENT, "1"),
     _line("-tls takes +tls back", "+tls", "k", "c", "-tls", *ABSENT, "1"),
     _line("+tls has two values", "+tls", "k"),
-    _line("keys are read behind the output directory", "+tls", "k", "c", *ABSENT, "1"),
-    _line("ciphersuites are looked at behind the output directory", "+tls", "k", "c", "+cs", "x", *ABSENT, "1"),
+    _line("keys are read after the output directory is checked", "+tls", "k", "c", *ABSENT, "1"),
+    _line("ciphersuites are checked after the output directory", "+tls", "k", "c", "+cs", "x", *ABSENT, "1"),
     _line("+cs is not allowed with +pz", "+tls", "k", "c", "+pz", "+cs", "x", *ABSENT, "1"),
     _line("+ws needs +rs", "+tls", "k", "c", "+ws", *ABSENT, "1"),
     _line("+wf needs +rs", "+tls", "k", "c", "+wf", "x", *ABSENT, "1"),
@@ -299,14 +299,14 @@ ROWS: tuple[Row, ...] = (
     CommandLine(
         rule="+pa needs +tls",
         arguments=("+pa", *ABSENT, "1"),
-        differs="Ours tells the option by its name, not by that of an option that is gone.",
+        differs="Ours uses the current name of the option, not an old one.",
         ours=Ended(1, "", f"{HEADER}error: --profile-aes only allowed with --enable-tls\n"),
         theirs=Ended(1, "", f"{HEADER}error: --profile-basic only allowed with --enable-tls\n"),
     ),
     CommandLine(
         rule="--arguments shows passwords",
         arguments=("--arguments", "+pw", "secret", "0"),
-        differs="Ours masks them, because logs are read by more people than start programs.",
+        differs="Ours masks them, because more people read logs than start programs.",
         ours=_shown("'***'", "--use-passwd"),
         theirs=_shown("'secret'", "--use-passwd"),
     ),
@@ -314,7 +314,7 @@ ROWS: tuple[Row, ...] = (
     _combines("+B and +ssd", "+B", "+ssd"),
     _combines("+B and +ssd in the other order", "+ssd", "+B"),
     _combines("+B, taken back by --ignore, and +ssd", "+B", "--ignore", "+ssd"),
-    _combines("+B, behind --ignore, and +ssd", "--ignore", "+B", "+ssd"),
+    _combines("+B after --ignore, and +ssd", "--ignore", "+B", "+ssd"),
     _combines("+B and +ssd with -q", "-q", "+B", "+ssd", ours=Ended(45, "", IN_ORDER), theirs=Ended(1, "", "")),
     _line("+B, taken back by -B, and +ssd", "+B", "-B", "+ssd", *ABSENT, "1"),
     _line("+B and +ssd, taken back by -s", "+ssd", "-s", "+B", *ABSENT, "1"),
@@ -330,7 +330,7 @@ def test_ends_as_the_original(program: Path, directory: Path, row: CommandLine) 
 
 
 def _without_pages(ended: Ended) -> Ended:
-    """What is compared line by line elsewhere is only named."""
+    """The output with pages that test_help_texts.py compares replaced by their names."""
     pages = {
         "usage: dcmrecv [options] port\n": "help",
         "Supported TLS ciphersuites are:\n  TLS_": "ciphersuites",

@@ -1,8 +1,9 @@
-"""Data sets of real files in every transfer syntax: what is stored is, element by element, what was sent.
+"""Data sets of real files in every transfer syntax: the stored elements are those that were sent.
 
 The files are pydicom's own, what DCMTK's tools make of some of them, and a small data set in each transfer syntax that
-pydicom knows. The stored bytes may differ, as `test_odd_data_sets.py` tells: the original writes lengths anew. So two
-libraries' readings of sent and stored file are compared, without lengths. With --bit-preserving it is the bytes.
+pydicom knows. The stored bytes may differ (`test_odd_data_sets.py`): DCMTK dcmrecv writes lengths anew. So two
+libraries read the sent and the stored file, and the results are compared without lengths. With --bit-preserving the
+bytes are compared.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ TOOLS = (
     "dcmcjpls +el",
     "dcmcrle",
 )
-"""Ways to make other files of one: lengths of sequences defined or not, group lengths, each encoding of pixels."""
+"""Tools that derive files: lengths of sequences defined or not, group lengths, each encoding of pixels."""
 WITH_PIXELS = ("CT_small.dcm", "SC_rgb_small_odd.dcm")
 WITHOUT_PIXELS = ("rtdose.dcm", "reportsi.dcm", "rtplan.dcm", "waveform_ecg.dcm", "liver_expb_1frame.dcm")
 """These have no pixels, or none that a tool would compress, but sequences."""
@@ -65,19 +66,19 @@ class BitPreserved(DataSet):
 
 ABORTED = (None, None)
 CUT = {
-    "differs": "It ends inside a value: the original aborts the association; ours answers C000 and goes on.",
+    "differs": "It ends inside a value: DCMTK dcmrecv aborts the association; ours answers C000 and goes on.",
     "ours": (0xC000, None),
     "theirs": ABORTED,
 }
 UNDECODABLE = {
-    "differs": "Its pixel data have VR UN: the original aborts the association; ours has no need to decode them.",
+    "differs": "Its pixel data have VR UN: DCMTK dcmrecv aborts the association; ours need not decode them.",
     "ours": (0, ""),
     "theirs": ABORTED,
 }
 DIFFERING = {"MR_truncated.dcm": CUT, "rtplan_truncated.dcm": CUT, "SC_rgb_jpeg.dcm": UNDECODABLE}
 
 UNKNOWN_SYNTAX = (
-    "The original accepts what its profile lists, but aborts at the first message in a transfer syntax that its "
+    "DCMTK dcmrecv accepts what its profile lists, but aborts at the first message in a transfer syntax that its "
     "library does not know; ours stores it."
 )
 KNOWN_TO_OURS_ONLY = re.compile(r"1\.2\.840\.10008\.1\.2\.(4\.10\d\.1|4\.20\d|7\.\d)|" + re.escape(PRIVATE_SYNTAX))
@@ -91,7 +92,7 @@ def data_sets(suffix: str = "") -> Iterator[dict[str, Any]]:
     for files, tools in ((WITH_PIXELS, TOOLS), (WITHOUT_PIXELS, TOOLS[:5])):
         for file in files:
             for tool in tools:
-                yield {"rule": f"the data set of {file} behind {tool}{suffix}", "file": file, "tool": tool}
+                yield {"rule": f"the data set of {file} after {tool}{suffix}", "file": file, "tool": tool}
 
 
 def made_data_sets(suffix: str = "") -> Iterator[dict[str, Any]]:
@@ -101,7 +102,7 @@ def made_data_sets(suffix: str = "") -> Iterator[dict[str, Any]]:
 
 
 def unknown(row: dict[str, Any], ours: object) -> dict[str, Any]:
-    """What differs if the original does not know the transfer syntax."""
+    """The difference if DCMTK dcmrecv does not know the transfer syntax."""
     if KNOWN_TO_OURS_ONLY.fullmatch(row["file"]):
         return {"differs": UNKNOWN_SYNTAX, "ours": ours, "theirs": ABORTED}
     return {}
@@ -120,7 +121,7 @@ ROWS: tuple[DataSet, ...] = (*NORMAL, *BIT_PRESERVING)
 
 
 def sample_for(row: DataSet, directory: Path) -> Sample:
-    """What a sender makes of the file: a deflated data set has an even length on the wire (PS3.5 section A.5)."""
+    """The data set as a sender sends it: a deflated one is padded to an even length (PS3.5 section A.5)."""
     if row.tool:
         [source] = PYDICOM_DATA.rglob(row.file)
         path = directory / "converted.dcm"
@@ -137,14 +138,14 @@ def sample_for(row: DataSet, directory: Path) -> Sample:
 
 
 def part10(sample: Sample, data: bytes) -> bytes:
-    """A file that says no more than its transfer syntax."""
+    """A file whose File Meta Information has only the transfer syntax."""
     syntax = sample.transfer_syntax.encode() + bytes(len(sample.transfer_syntax) % 2)
     meta = pack("<HH2sH", 0x0002, 0x0010, b"UI", len(syntax)) + syntax
     return bytes(128) + b"DICM" + pack("<HH2sHI", 0x0002, 0, b"UL", 4, len(meta)) + meta + data
 
 
 def difference(sample: Sample, stored: bytes, directory: Path) -> str:
-    """The first thing that DCMTK, then pydicom, reads otherwise in the stored data set; "" if both are equal."""
+    """The first difference that DCMTK, then pydicom, reads in the stored data set; "" if there is none."""
     if stored == sample.data:
         return ""
     paths = [directory / "sent", directory / "stored"]

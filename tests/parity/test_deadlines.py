@@ -1,4 +1,4 @@
-"""Peers that are silent, stop half-way or keep their connection open: how long they are waited for, and who waits."""
+"""Peers that are silent, stop half-way or keep their connection open: how long both programs wait for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.uids import FIND
 
 LIMITS = ("-ta", "1", "-td", "1")
 PATIENCE = 2.5
-"""Seconds after which the original is known to wait on; what it does at all it does within one."""
+"""Seconds after which DCMTK dcmrecv is taken to wait on; its other reactions take less than one."""
 
 DEADLINE = 20.0
 WAITS = "nothing more"
@@ -28,9 +28,9 @@ Steps = tuple[bytes, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting(Row):
-    """What is sent, one piece after the answer to the one before; the last answer counts, after which the peer stays.
+    """Pieces to send, each after the answer to the one before; the last answer is compared, then the peer stays.
 
-    With `beside`, an association that was opened before stays open meanwhile. `patience` is for the original.
+    With `beside`, an association that was opened before stays open meanwhile. `patience` is for DCMTK dcmrecv.
     """
 
     kind: ClassVar[str] = "deadline"
@@ -41,9 +41,9 @@ class Waiting(Row):
 
 
 RELEASE = pdu(RELEASE_RQ, bytes(4))
-SAYS_WHY = "Ours aborts as service provider (PS3.8 9.3.8), because it is no decision of a user."
-FREE = "Ours closes the connection, so that a peer that stays keeps nobody else waiting."
-ALL_OF_IT = "Ours keeps the deadline for what stops half-way too."
+SAYS_WHY = "Ours aborts as service provider (PS3.8 9.3.8), because no user decided it."
+FREE = "Ours closes the connection, so that a peer that stays does not hold up others."
+ALL_OF_IT = "Ours applies the deadline to incomplete requests and messages, too."
 
 ROWS = (
     Waiting(rule="-ta ends a silent connection", steps=(b"",)),
@@ -111,7 +111,7 @@ ROWS = (
         arguments=(),
         beside=True,
         patience=0.5,
-        differs="Ours serves many senders at once (--max-associations), the original one after the other.",
+        differs="Ours serves many senders at once (--max-associations), DCMTK dcmrecv one at a time.",
         ours=Accepted(),
         theirs=WAITS,
     ),

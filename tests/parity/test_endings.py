@@ -1,4 +1,4 @@
-"""What keeps a receiver from starting beyond its command line, and what ends one that runs: exit codes and texts."""
+"""Starts that fail for other reasons than the command line, and signals to a running receiver: exit codes and texts."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from support.protocol.raw_sender import RawAssociation
 from support.uids import IMPLICIT_LE, VERIFICATION
 
 AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=+dac_override")
-AS_NOBODY += ("--ambient-caps=+dac_override",)  # may read the programs wherever they are installed
-WITHOUT_PRIVILEGES = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")  # root, but modes of files hold
+AS_NOBODY += ("--ambient-caps=+dac_override",)  # may read the programs in any directory
+WITHOUT_PRIVILEGES = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")  # root, but modes of files apply
 SUCCESS = 0x0000
 GOES_ON = "goes on"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failing(Row):
-    """A start that fails. `modes` are those of directories, which are made; root runs the programs by way of `prefix`;
-    `taken` is an address where somebody listens on the port that `{port}` stands for in the arguments."""
+    """A start that fails. `modes` are those of directories, which are made; root runs the programs through
+    `prefix`; `taken` is an address where the port `{port}` of the arguments is already in use."""
 
     kind: ClassVar[str] = "exit code"
     arguments: tuple[str, ...]
@@ -48,7 +48,7 @@ class Signalled(Row):
 FAILING = (
     Failing(rule="the output directory is there", arguments=("-od", "absent", "1")),
     Failing(rule="the output directory is no file", arguments=("-od", "file", "1")),
-    Failing(rule="the output directory is no file with a slash behind it", arguments=("-od", "file/", "1")),
+    Failing(rule="the output directory is no file with a slash after it", arguments=("-od", "file/", "1")),
     Failing(
         rule="the output directory can be read",
         arguments=("-od", "out", "1"),
@@ -88,14 +88,14 @@ FAILING = (
         rule="an odd --max-pdu is told when the port is known", arguments=("-pdu", "4097", "{port}"), taken="0.0.0.0"
     ),
 )
-STOPS = "Ours finishes the instances that are being received, so stopping is nothing that failed."
+STOPS = "Ours finishes the instances that are being received, so stopping is not a failure."
 SIGNALS = (
     Signalled(rule="SIGTERM", signal=signal.SIGTERM, differs=STOPS, ours=0, theirs=-signal.SIGTERM),
     Signalled(rule="SIGINT", signal=signal.SIGINT, differs=STOPS, ours=0, theirs=-signal.SIGINT),
     Signalled(
         rule="SIGHUP",
         signal=signal.SIGHUP,
-        differs="Ours reads its settings again, as services do.",
+        differs="Ours reads its settings again, as other services do.",
         ours=GOES_ON,
         theirs=-signal.SIGHUP,
     ),
@@ -122,7 +122,7 @@ def test_start_fails_as_the_originals(program: Path, directory: Path, row: Faili
 
 @pytest.fixture
 def not_ignored() -> Iterator[None]:
-    """A shell has programs in the background ignore some signals, and these would pass that on."""
+    """A shell makes background programs ignore some signals, and children inherit that."""
     before = {signum: signal.signal(signum, signal.SIG_DFL) for signum in (signal.SIGHUP, signal.SIGINT)}
     yield
     for signum, handler in before.items():
@@ -136,7 +136,7 @@ def test_signals(ours: Start, original: Start, row: Signalled) -> None:
 
 
 def _after(receiver: Receiver, signum: signal.Signals, expected: object) -> int | str:
-    """An exit code can be waited for, and that it goes on be seen by what it answers."""
+    """The exit code, or that it goes on, which an answer shows."""
     if isinstance(expected, int):
         return receiver.stop(signum)
     receiver.process.send_signal(signum)

@@ -43,7 +43,7 @@ def uids(sop_class: bytes, sop_instance: bytes, vr: str = "UI") -> bytes:
 CT_PADDED, MR_PADDED = CT.encode() + b"\0", b"1.2.840.10008.5.1.4.1.1.4\0"
 OF_COMMAND = (CT_PADDED, b"1.2.3\0")
 MADE_UP = (
-    "The original makes up a class and an instance that neither command nor data set knows; ours takes the command's."
+    "DCMTK dcmrecv invents a class and an instance that are in neither command nor data set; ours takes the command's."
 )
 OUR_CLASS, DCMTKS_CLASS = IMPLEMENTATION_CLASS_UID.encode() + b"\0", b"1.2.276.0.7230010.3.0.3.6.7\0"
 NEW, ROOT_OF_NEW = b"NEW", b"1.2.276.0.7230010.3.1.4."
@@ -98,21 +98,21 @@ ROWS = (
     FileMeta(
         rule="an empty class and an empty instance in the data set",
         data=uids(b"", b""),
-        differs="The original leaves both empty, which PS3.10 forbids; ours takes the command's.",
+        differs="DCMTK dcmrecv leaves both empty, which PS3.10 forbids; ours takes the command's.",
         ours=OF_COMMAND,
         theirs=(b"", b""),
     ),
     FileMeta(
         rule="class and instance with another VR",
         data=uids(MR_PADDED, b"9.8.7 ", "LO"),
-        differs="The original does not take them for UIDs and makes up others; ours reads them.",
+        differs="DCMTK dcmrecv does not accept them as UIDs and invents others; ours reads them.",
         ours=(MR_PADDED, b"9.8.7\0"),
         theirs=FRESH,
     ),
     FileMeta(
         rule="class and instance padded with blanks",
         data=uids(MR_PADDED[:-1] + b" ", b"9.8.7 "),
-        differs="The original keeps the blanks, which are no padding of UIDs; ours pads with NUL.",
+        differs="DCMTK dcmrecv keeps the blanks, which are not valid padding of UIDs; ours pads with NUL.",
         ours=(MR_PADDED, b"9.8.7\0"),
         theirs=(MR_PADDED[:-1] + b" ", b"9.8.7 "),
     ),
@@ -145,7 +145,7 @@ ROWS = (
         rule="a source with blanks in front",
         options=BIT_PRESERVING,
         calling="  A",
-        differs="The original keeps leading blanks of the calling title; ours drops what does not count (PS3.5 6.2).",
+        differs="DCMTK dcmrecv keeps leading blanks of the calling title; ours removes them (PS3.5 6.2).",
         ours=(*OF_COMMAND, b"A "),
         theirs=(*OF_COMMAND, b"  A "),
     ),

@@ -1,4 +1,4 @@
-"""How messages are cut into PDVs and PDUs: what may be, and what breaks the protocol."""
+"""How messages are cut into PDVs and PDUs: valid ways, and those that break the protocol."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ FITTING = 16384 - 6 - 12 - len(identification(CT, INSTANCE))
 """Length of pixel data that makes a data set which fills a PDU of the announced length."""
 
 SAYS_WHY = "Ours names source and reason in its A-ABORT (PS3.8 9.3.8)."
-EVERY_FRAGMENT = "Ours stores it, because PDVs of any lengths may share a PDU (PS3.8 annex E.1); the original aborts."
-ODD = "Ours stores it with a warning, because some senders send odd fragments; the original aborts."
+EVERY_FRAGMENT = "Ours stores it, because PDVs of any lengths may share a PDU (PS3.8 annex E.1); DCMTK dcmrecv aborts."
+ODD = "Ours stores it with a warning, because some senders send odd fragments; DCMTK dcmrecv aborts."
 LENGTH = "Ours aborts, because the length of these PDUs is fixed (PS3.8 9.3.6)."
 
 
@@ -115,7 +115,7 @@ FRAGMENTS = (
         )
         + p_data(pdv(1, 3, command_set(with_({0x0902: b"A" * 100000}))[96000:]))
         + data(),
-        "Ours aborts, because no command is that long, and what a peer may make us keep has an end.",
+        "Ours aborts, because no command is that long, and memory for a peer is limited.",
         aborted(2, 6),
         STORED,
     ),
@@ -185,23 +185,23 @@ ENDINGS = (
     *in_both_modes("A-RELEASE-RQ without a message", b"", then="release"),
     *in_both_modes("A-ABORT without a message", b"", then="abort"),
     *in_both_modes("connection closed without a message", b"", then="close"),
-    *in_both_modes("message behind A-RELEASE-RQ", pdu(RELEASE_RQ, bytes(4)) + command(ECHO_RQ, ECHO)),
+    *in_both_modes("message after A-RELEASE-RQ", pdu(RELEASE_RQ, bytes(4)) + command(ECHO_RQ, ECHO)),
     *in_both_modes("A-RELEASE-RQ inside a data set", PARTIAL, then="release"),
-    *in_both_modes("A-RELEASE-RQ behind a command", command(), then="release"),
+    *in_both_modes("A-RELEASE-RQ after a command", command(), then="release"),
     *in_both_modes("A-RELEASE-RQ inside a command", p_data(pdv(STORAGE, 1, COMMAND_SET[:20])), then="release"),
     *in_both_modes("A-ABORT inside a data set", PARTIAL, then="abort"),
     *in_both_modes("connection closed inside a data set", PARTIAL, then="close"),
     *in_both_modes(
         "connection closed inside a PDU",
         command() + data()[:100],
-        "Ours sends no A-ABORT to a peer that has gone (PS3.8 9.2.3, AA-4).",
+        "Ours sends no A-ABORT to a peer that has closed (PS3.8 9.2.3, AA-4).",
         Brief((), Closed()),
         aborted(),
         then="close",
     ),
-    *in_both_modes("A-RELEASE-RQ right behind a data set", command() + data(), then="release"),
-    *in_both_modes("A-ABORT right behind a data set", command() + data(), then="abort"),
-    *in_both_modes("connection closed right behind a data set", command() + data(), then="close"),
+    *in_both_modes("A-RELEASE-RQ right after a data set", command() + data(), then="release"),
+    *in_both_modes("A-ABORT right after a data set", command() + data(), then="abort"),
+    *in_both_modes("connection closed right after a data set", command() + data(), then="close"),
     Message(rule="interrupted re-send", before=command() + data(), sent=PARTIAL, then="abort"),
     Message(
         rule="interrupted re-send, bit preserving",

@@ -1,4 +1,4 @@
-"""What `--help` and `--version` show: the same lines in the same places, the texts in words of our own."""
+"""What `--help` and `--version` show: the same lines in the same places, the texts in our own words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTION = re.compile(r" {2,4}([-+]\S+)? +(--\S+)")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page(Row):
-    """An aspect of what an option shows; with `common`, what only ours has is left out."""
+    """An aspect of an option's output; with `common`, lines of ours only are left out."""
 
     kind: ClassVar[str] = "help"
     option: str
@@ -75,7 +75,7 @@ def _version_line(lines: list[str]) -> list[str]:
 
 
 ROWS: tuple[Page, ...] = (
-    Page(rule="the help begins and ends as the original's", option="--help", aspect=_frame),
+    Page(rule="the help begins and ends like that of DCMTK dcmrecv", option="--help", aspect=_frame),
     Page(rule="sections of the help", option="--help", aspect=_sections, common=True),
     Page(rule="names of options in the help", option="--help", aspect=_options, common=True),
     Page(rule="groups of options in the help", option="--help", aspect=_groups, common=True),
@@ -102,7 +102,7 @@ def test_shows_what_the_original_shows(program: Path, row: Page) -> None:
 
 
 def _common(ours: Sequence[object], theirs: Sequence[object]) -> list[object]:
-    """What theirs has as well; of tuples their common members."""
+    """Our entries that theirs has, too; of tuples their common members."""
     names = {name for entry in theirs if isinstance(entry, tuple) for name in entry}
     kept = (tuple(name for name in entry if name in names) if isinstance(entry, tuple) else entry for entry in ours)
     return [entry for entry in kept if entry and (isinstance(entry, tuple) or entry in theirs)]

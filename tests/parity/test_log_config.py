@@ -1,6 +1,6 @@
-"""Log configurations of log4cplus: what each setting does to the lines of a start, and DCMTK's two sample files.
+"""Log configurations of log4cplus: the effect of each setting on the lines of a start, and DCMTK's two sample files.
 
-A start that ends at an output directory that is missing logs one line each at info, warn and fatal.
+A start that ends at a missing output directory logs one line each at info, warn and fatal.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ START = (
     "F dcmtk.apps.dcmrecv: cannot specify output directory: Directory does not exist",
 )
 DAILY = (
-    "Ours names a file by the time of its last line, when the next period begins, and not at each end of the program."
+    "Ours names a file by the time of its last line, when the next period begins, and not whenever the program ends."
 )
-REFUSED = "Ours does not send log4cplus's own formats over the network, and says so."
+REFUSED = "Ours does not send log4cplus's own formats over the network, and reports that."
 
 
 class Ended(NamedTuple):
@@ -47,7 +47,7 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogConfig(Row):
-    """Lines of a file of `--log-config`, behind those of `CONSOLE` unless `alone`."""
+    """Lines of a file of `--log-config`, after those of `CONSOLE` unless `alone`."""
 
     kind: ClassVar[str] = "log configuration"
     lines: tuple[str, ...]
@@ -95,7 +95,7 @@ ROWS: tuple[LogConfig, ...] = (
         "a number sign begins a comment at the begin of a line only", "appender.c.layout.ConversionPattern = %p # %m%n"
     ),
     LogConfig(rule="comments may be indented", lines=(" \t# log4cplus.rootLogger = OFF",)),
-    _root("a value goes on behind a second equals sign", "appender.c.layout.ConversionPattern = a = %m%n"),
+    _root("a value goes on after a second equals sign", "appender.c.layout.ConversionPattern = a = %m%n"),
     _root("of equal keys the last one counts", "rootLogger = error, c", "rootLogger = warn, c"),
     _root(
         "lines end with carriage returns, too",

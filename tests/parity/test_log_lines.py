@@ -1,4 +1,4 @@
-"""What is logged of each event, at each level: scripts match these lines."""
+"""The log lines of each event at each level: scripts match them."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ DUMPS = (
         arguments=("-d", "+v"),
     ),
     LogLines(
-        rule="dump: all but the bytes behind the 512th of a request",
+        rule="dump: all but the bytes after the 512th of a request",
         steps=(request(*(context(2 * n + 1, CT, EXPLICIT_LE) for n in range(8))), ASSOCIATE_AC, *RELEASE),
         arguments=("-d",),
     ),
@@ -211,9 +211,9 @@ NOT_STORED = "E: Unable to receive C-STORE dataset on presentation context 3"
 NOT_REQUESTED = "E: Could not receive association request: "
 PEER = "E:   from 127.0.0.1"
 
-NAMES_PEER = "a line behind it names the peer, for ours listens to many at once"
-NOT_SILENT = "the original aborts without a word above the debug level; ours says why"
-STATUS = "ours answers with a status, and says with which, where the original aborts"
+NAMES_PEER = "a line after it names the peer, because ours serves many at once"
+NOT_SILENT = "DCMTK dcmrecv aborts and logs it at debug level only; ours says why"
+STATUS = "ours answers with a status, and logs which, where DCMTK dcmrecv aborts"
 
 
 def _unreadable(rule: str, steps: tuple[Step, ...], why: str, detail: str = "", **more: Any) -> LogLines:
@@ -281,7 +281,7 @@ REQUESTS = (
         steps=(request(context(1, MR, EXPLICIT_LE)), ASSOCIATE_RJ),
         arguments=(),
         profile="Roles",
-        differs="a line behind it names the SOP class",
+        differs="a line after it names the SOP class",
         ours=(ROLE_REFUSED, f"E:   for SOP class {MR}"),
         theirs=(ROLE_REFUSED,),
     ),
@@ -294,14 +294,14 @@ REQUESTS = (
         ),
         arguments=(),
         profile="Roles",
-        differs="a line behind it names the SOP class",
+        differs="a line after it names the SOP class",
         ours=(NO_ROLE, f"W:   for SOP class {CT}"),
         theirs=(NO_ROLE,),
     ),
     LogLines(
         rule="control characters in an AE title",
         steps=(request(calling=b"A\nI: B\x1b[2J"), ASSOCIATE_AC, *RELEASE),
-        differs="control characters are escaped: nobody may forge a line or drive a terminal",
+        differs="control characters are escaped, so that no peer can forge a line or drive a terminal",
         ours=("I: Association Received 127.0.0.1: A\\nI: B\\x1b[2J -> ANY", ACKNOWLEDGED, RELEASED),
         theirs=("I: Association Received 127.0.0.1: A", "I: I: B\x1b[2J -> ANY", ACKNOWLEDGED, RELEASED),
     ),
@@ -344,7 +344,7 @@ FAULTS = (
     LogLines(
         rule="a data set that is cut off",
         steps=(*OPEN, store(_TRUNCATED), P_DATA),
-        differs=f"{STATUS}; the fault is told in words of ours",
+        differs=f"{STATUS}; the fault is described in our own words",
         ours=(
             *STORING,
             "E: 1.2.3.4: (7FE0,0010) at 82: Value runs past the end",
@@ -402,7 +402,7 @@ FAULTS = (
         rule="an instance that is another one than its command says",
         steps=(*OPEN, store(instance_of(CT, "1.2.3.5")), P_DATA, *RELEASE),
         arguments=(),
-        differs="the original does not compare them; ours stores and warns",
+        differs="DCMTK dcmrecv does not compare them; ours stores and warns",
         ours=("W: 1.2.3.4: SOP Instance UID in data set differs from command: 1.2.3.5",),
         theirs=(),
     ),
@@ -410,7 +410,7 @@ FAULTS = (
         rule="+B: overwriting a file",
         steps=(*OPEN, *STORE, *STORE, *RELEASE),
         arguments=("-v", "+B"),
-        differs="ours writes to a name when the data set is complete, so the warning comes there, as without +B",
+        differs="ours gives the file its name when the data set is complete, so the warning comes then, as without +B",
         ours=(*STORING, STORED, SUCCESS, STORING[2], OVERWRITING, STORED, SUCCESS, RELEASED),
         theirs=(*STORING, STORED, SUCCESS, OVERWRITING, STORING[2], STORED, SUCCESS, RELEASED),
     ),

@@ -1,4 +1,4 @@
-"""Commands and data sets that are wrong, or only unusual: the statuses they get and whether the association lives."""
+"""Wrong or unusual commands and data sets: their statuses, and whether the association goes on."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ PATIENT_ONLY = element(0x00100010, "PN", b"Doe^Jane")
 PIXELS = identification(CT, INSTANCE) + pixel_data()
 
 COMMENTED = "Ours adds an Error Comment to the status."
-STATUS = "Ours answers a status and an Error Comment instead of an abort, so that no other instance is lost."
+STATUS = "Ours answers with a status and an Error Comment instead of an abort, so that no other instance is lost."
 SAYS_WHY = "Ours names source and reason in its A-ABORT (PS3.8 9.3.8)."
-NOT_NEEDED = "Ours stores it, because it can do without the element; the original aborts."
-STORED_UNPARSED = "Ours stores it unchecked, because the sender's data win; the original aborts."
-UNNAMED = "Ours answers a status instead of an abort: without a class there is no File Meta Information."
-TRUNCATED = "Ours answers C000 instead of Success, because what was lost on the way must not be acknowledged."
+NOT_NEEDED = "Ours stores it, because it does not need the element; DCMTK dcmrecv aborts."
+STORED_UNPARSED = "Ours stores it unchecked, because the sender's data win; DCMTK dcmrecv aborts."
+UNNAMED = "Ours answers with a status instead of an abort: without a class there is no File Meta Information."
+TRUNCATED = "Ours answers C000 instead of Success, because incomplete data must not be acknowledged."
 
 DATA_SETS = (
     Message(rule="a data set is stored", sent=command() + data()),
@@ -79,7 +79,7 @@ DATA_SETS = (
     Message(
         rule="data set of zeros",
         sent=command() + data(bytes(400)),
-        differs="Ours answers C000, because this is no data set; the original stores twelve bytes of it.",
+        differs="Ours answers C000, because this is no data set; DCMTK dcmrecv stores twelve bytes of it.",
         ours=refused(0xC000, OFFENDING_ELEMENT),
         theirs=STORED,
     ),
@@ -108,7 +108,7 @@ DATA_SETS = (
     *in_both_modes("data set of another class", command() + data(identification(MR, INSTANCE))),
     *in_both_modes("data set of another instance", command() + data(identification(CT, "1.2.3"))),
     *in_both_modes(
-        "data set in a transfer syntax that nobody knows",
+        "data set in an unknown transfer syntax",
         command(with_({0x0002: PRIVATE_CLASS}), PRIVATE) + data(DATA, PRIVATE),
         differs=STORED_UNPARSED,
         ours=Brief((0,), Released(), (f"UNKNOWN.{INSTANCE}",)),
@@ -236,7 +236,7 @@ OTHER_SERVICES = (
     *in_both_modes(
         "C-CANCEL",
         command({0x0100: 0x0FFF, 0x0120: 3, 0x0800: 0x0101}),
-        "Ours ignores it, because there is nothing under way that it could cancel.",
+        "Ours ignores it, because there is no operation that it could cancel.",
         Brief((), Released()),
         aborted(),
         then="release",
@@ -250,7 +250,7 @@ OTHER_SERVICES = (
         for row in in_both_modes(
             name,
             command(request, ECHO),
-            "Ours answers, because it can do without the element.",
+            "Ours answers, because it does not need the element.",
             Brief((0,), Released()),
             aborted(),
         )
@@ -263,7 +263,7 @@ OTHER_SERVICES = (
         aborted(),
     ),
     *in_both_modes(
-        "C-ECHO in a transfer syntax that nobody knows",
+        "C-ECHO in an unknown transfer syntax",
         command(ECHO_RQ, PRIVATE),
         "Ours answers, because a command is always implicit VR little endian.",
         Brief((0,), Released()),

@@ -1,4 +1,4 @@
-"""File names: the prefix of each SOP class, each scheme, and what becomes of odd UIDs and extensions."""
+"""File names: the prefix of each SOP class, each scheme, and odd UIDs and extensions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ NEWER = {
     "WaveformAnnotationSRStorage": "SRw",
     "WaveformPresentationStateStorage": "PSw",
 }
-"""Prefixes of classes that came after 3.6.7, as later versions have them."""
+"""Prefixes of classes that later versions than 3.6.7 know."""
 
 
 def prefixes() -> Iterator[Prefix]:
@@ -104,10 +104,10 @@ def schemes() -> Iterator[FileName]:
 
 UNNAMED = element(0x00100010, "PN", b"Doe^Jane")
 ABORTED = (None, None)
-UNFIT = "The original writes _ for each unfit character, so that two names may become one; ours adds a hash."
-NO_CLASS = "The original aborts the association; ours answers 0122 and goes on."
-NO_INSTANCE = "The original aborts the association; ours answers 0117 and goes on."
-WHITE_SPACE = "The original takes every white space for padding; ours only blanks and NUL, and escapes the rest."
+UNFIT = "DCMTK dcmrecv writes _ for each unfit character, so that two names may become one; ours adds a hash."
+NO_CLASS = "DCMTK dcmrecv aborts the association; ours answers 0122 and goes on."
+NO_INSTANCE = "DCMTK dcmrecv aborts the association; ours answers 0117 and goes on."
+WHITE_SPACE = "DCMTK dcmrecv treats all white space as padding; ours only blanks and NUL, and escapes the rest."
 
 
 def hashed(rule: str, instance: str, ours: str, theirs: str, differs: str = UNFIT) -> FileName:
@@ -126,12 +126,12 @@ ODD_UIDS = (
     refused("an instance of blanks", 0x0117, NO_INSTANCE, sop_instance="    "),
     refused("an instance of NULs", 0x0117, NO_INSTANCE, sop_instance="\0\0"),
     FileName(rule="an instance is cut at a NUL", sop_instance="1.2\x003.4"),
-    FileName(rule="blanks behind an instance", sop_instance="1.2   "),
+    FileName(rule="blanks after an instance", sop_instance="1.2   "),
     FileName(rule="blanks before an instance", sop_instance="  1.2 "),
     FileName(rule="a blank before a NUL", sop_instance="1.2 \0 "),
     FileName(rule="a blank in an instance", sop_instance="1.2 .3"),
     hashed("a tab before an instance", "\t1.2", "CT._1.2~x", "CT.1.2", WHITE_SPACE),
-    hashed("a line feed behind an instance", "1.2\n", "CT.1.2_~x", "CT.1.2", WHITE_SPACE),
+    hashed("a line feed after an instance", "1.2\n", "CT.1.2_~x", "CT.1.2", WHITE_SPACE),
     FileName(rule="an instance of letters", sop_instance="CT.1"),
     FileName(rule="an instance of two dots", sop_instance=".."),
     FileName(rule="an instance with a hyphen in front", sop_instance="-rf"),
@@ -155,7 +155,7 @@ ODD_UIDS = (
     FileName(rule="a class of 64 characters", sop_class="1." + "2" * 62),
     refused("a class of 65 characters", 0x0122, NO_CLASS, sop_class="1." + "2" * 63),
     FileName(rule="a class is cut at a NUL", sop_class=CT + "\0x"),
-    FileName(rule="a blank behind a class", sop_class=CT + " "),
+    FileName(rule="a blank after a class", sop_class=CT + " "),
     FileName(rule="a blank before a class", sop_class=" " + CT),
 )
 PREFIXES = tuple(prefixes())

@@ -1,4 +1,4 @@
-"""Data sets that are odd, in normal mode: the original decodes and encodes them anew, ours stores what it was sent.
+"""Data sets that are odd, in normal mode: DCMTK dcmrecv decodes and encodes them anew, ours stores them as sent.
 
 With --bit-preserving both store each of them as it was sent.
 """
@@ -47,7 +47,7 @@ ITEM_END, SEQUENCE_END = implicit(0xFFFEE00D, b""), implicit(0xFFFEE0DD, b"")
 
 
 def sequence(*items: bytes, encode: Callable[..., bytes] | None = None) -> bytes:
-    """Items and sequence of undefined length: how the original writes them."""
+    """Items and sequence of undefined length: how DCMTK dcmrecv writes them."""
     value = b"".join(item(part + ITEM_END, UNDEFINED) for part in items) + SEQUENCE_END
     return encode(SEQUENCE, value, UNDEFINED) if encode else element(SEQUENCE, "SQ", value, UNDEFINED)
 
@@ -61,7 +61,7 @@ def encapsulated(vr: str, fragment: bytes = b"\xff\xd8\xff\xd9", end: bytes = SE
 
 
 def stream(odd: bool = False, strategy: int = zlib.Z_DEFAULT_STRATEGY) -> tuple[bytes, bytes]:
-    """A data set and its raw deflate stream, not padded: one of even or odd length, as wanted."""
+    """A data set and its raw deflate stream, not padded, of even or odd length."""
     for size in range(2, 100, 2):
         data = HEAD + element(0x00100020, "LO", bytes(range(0x30, 0x30 + size)))
         compressor = zlib.compressobj(wbits=-15, strategy=strategy)
@@ -83,7 +83,7 @@ ONLY_UIDS = identification(CT, INSTANCE, None).removesuffix(NAME)
 PATIENT_ID, STUDY_ID = element(0x00100020, "LO", b"ab"), element(0x00200010, "SH", b"1 ")
 SAMPLES = element(0x00280002, "US", b"\1\0")
 ODD = element(0xFFFCFFFC, "OB", b"\1")
-"""Behind one odd value it makes the data set even: an odd one is not what is tested here."""
+"""After one odd value it makes the length of the data set even: an odd length is another rule."""
 ODD_PADDED = element(0xFFFCFFFC, "OB", b"\1\0")
 _, EVEN_STREAM = stream()
 _, ODD_STREAM = stream(odd=True)
@@ -111,27 +111,27 @@ class OddDataSet(Row):
 
 
 def changed(rule: str, data: bytes, theirs: bytes, what: str, **details: object) -> OddDataSet:
-    """A data set that the original stores as `theirs`, ours as it was sent."""
-    differs = f"The original {what}; ours re-encodes nothing and stores the bytes that were sent."
+    """A data set that DCMTK dcmrecv stores as `theirs`, ours as it was sent."""
+    differs = f"DCMTK dcmrecv {what}; ours re-encodes nothing and stores the bytes that were sent."
     return _row(rule, data, details, differs, None, (0, theirs))
 
 
 def refused(rule: str, data: bytes, **details: object) -> OddDataSet:
-    """A data set that cannot be read to its end: the original aborts the association."""
-    differs = "The original aborts the association; ours answers C000, stores nothing and goes on."
+    """A data set that cannot be read to its end: DCMTK dcmrecv aborts the association."""
+    differs = "DCMTK dcmrecv aborts the association; ours answers C000, stores nothing and goes on."
     return _row(rule, data, details, differs, CANNOT_UNDERSTAND, ABORTED)
 
 
 def readable(rule: str, data: bytes, theirs: Outcome = ABORTED, **details: object) -> OddDataSet:
-    """A data set that the original cannot make sense of, though its structure is whole."""
+    """A data set that DCMTK dcmrecv cannot decode, although its structure is complete."""
     what = "aborts the association" if theirs == ABORTED else "answers A700"
-    differs = f"The original cannot decode it and {what}; ours stores what was sent: where elements end is known."
+    differs = f"DCMTK dcmrecv cannot decode it and {what}; ours stores what was sent: where elements end is known."
     return _row(rule, data, details, differs, None, theirs)
 
 
 def cut_short(rule: str, data: bytes, theirs: bytes, **details: object) -> OddDataSet:
-    """A truncated data set of which the original stores a part, with Success."""
-    differs = "The original stores what it could read and answers Success; ours answers C000: data are missing."
+    """A truncated data set of which DCMTK dcmrecv stores a part, with Success."""
+    differs = "DCMTK dcmrecv stores what it could read and answers Success; ours answers C000: data are missing."
     return _row(rule, data, details, differs, CANNOT_UNDERSTAND, (0, theirs))
 
 
@@ -289,7 +289,7 @@ ROWS = (
         rule="elements of group 0002", data=element(0x00020010, "UI", b"1.2.840.10008.1.2\0") + HEAD, whole=True
     ),
     OddDataSet(rule="elements of group 0000", data=element(0x00000002, "UI", b"1.2\0") + HEAD, whole=True),
-    OddDataSet(rule="an element behind the pixel data", data=pixel_data() + element(0x7FE10010, "LO", b"PRIVATE ")),
+    OddDataSet(rule="an element after the pixel data", data=pixel_data() + element(0x7FE10010, "LO", b"PRIVATE ")),
     OddDataSet(rule="trailing padding", data=pixel_data() + element(0xFFFCFFFC, "OB", bytes(10))),
     # delimiters
     changed("an item delimiter outside of items", ITEM_END + SAMPLES, HEAD, "drops all that follows"),
@@ -307,7 +307,7 @@ ROWS = (
         "an item longer than its sequence",
         element(SEQUENCE, "SQ", item(INSIDE, len(INSIDE) + len(SAMPLES))) + SAMPLES,
         {},
-        "The original moves the elements behind the sequence into its item; ours answers C000: no length is right.",
+        "DCMTK dcmrecv moves the elements after the sequence into its item; ours answers C000: no length is right.",
         CANNOT_UNDERSTAND,
         (0, HEAD + sequence(SAMPLES + INSIDE)),
     ),
@@ -321,7 +321,7 @@ ROWS = (
     cut_short("the end inside a length", SAMPLES + b"\xe0\x7f\x10\0OW\0\0", HEAD + SAMPLES),
     cut_short("nothing but zeros", bytes(400), bytes(4) + b"UL\4\0" + bytes(4), whole=True),
     refused("another file's preamble in front", bytes(128) + b"DICM" + HEAD, whole=True),
-    # what the transfer syntax does not say
+    # contradictions to the transfer syntax
     readable("implicit VR in explicit VR", IMPLICIT_HEAD, whole=True),
     readable("explicit VR in implicit VR", HEAD, whole=True, transfer_syntax=IMPLICIT_LE),
     refused("little endian in big endian", HEAD, whole=True, transfer_syntax=BIG_ENDIAN),
@@ -368,7 +368,7 @@ ROWS = (
         transfer_syntax=DEFLATED,
     ),
     changed(
-        "bytes behind a deflated data set",
+        "bytes after a deflated data set",
         EVEN_STREAM + b"rest",
         EVEN_STREAM,
         "drops them",
@@ -411,12 +411,12 @@ def outcome(receiver: Receiver, row: OddDataSet) -> Outcome:
 
 @by_rule(ROWS)
 def test_normal_mode(both: Start, profile: Path, row: OddDataSet) -> None:
-    assert len(row.sent) % 2 == 0, "the original aborts at an odd fragment, whatever is in it"
+    assert len(row.sent) % 2 == 0, "DCMTK dcmrecv aborts at an odd fragment, whatever is in it"
     ours, original = both("-xf", profile, "default")
     compare(row, outcome(ours, row), outcome(original, row))
 
 
 def test_bit_preserving(both: Start, profile: Path) -> None:
-    """Not a row for each: there is one rule, that nothing is looked at."""
+    """One row, because there is one rule: the data set is not read."""
     for receiver in both("-xf", profile, "default", "+B"):
         assert [row.rule for row in ROWS if outcome(receiver, row) != (0, row.sent)] == []

@@ -61,7 +61,7 @@ def _goes_on(rule: str, old: str, new: str, rest: str) -> Profile:
         rule=rule,
         old=old,
         new=new,
-        differs="Ours shows line ends of a value escaped: nothing that is read makes lines in the log.",
+        differs="Ours escapes line ends of a value, so that no value makes lines in the log.",
         ours=Ended(66, "", f"E: {parsed}{value}\\n{rest}\nF: {fault}{value}\\n{rest}\n"),
         theirs=Ended(66, "", f"E: {parsed}{value}\nE: {rest}\nF: {fault}{value}\nF: {rest}\n"),
     )
@@ -85,12 +85,12 @@ LOADING = (
     _loads("a third bracket does not count", "[[TransferSyntaxes]]", "[[[TransferSyntaxes]]]"),
     _loads("keys fold case and blanks", "TransferSyntax1 =", "t r a n s f e r syntax 1="),
     # lines
-    _loads("blanks behind a header and around a key", "TransferSyntax1 =", "  \n  TransferSyntax1\t= \t"),
+    _loads("blanks after a header and around a key", "TransferSyntax1 =", "  \n  TransferSyntax1\t= \t"),
     _loads("a line without an equals sign goes on with the next", "TransferSyntax1 =", "TransferSyntax1\n="),
     _loads("a line that starts with a blank goes on with the value", "TransferSyntax1 =", "TransferSyntax1 =\n "),
     _loads("a number sign in column 1 is a comment", "TransferSyntax2 =", "#TransferSyntax2 ="),
     _loads("lines of blanks are nothing", "TransferSyntax2 =", "  \n\t\n\nTransferSyntax2 ="),
-    _loads("comments behind a value are no part of it", "Explicit\n", "Explicit\n# comment\n\n"),
+    _loads("comments after a value are no part of it", "Explicit\n", "Explicit\n# comment\n\n"),
     _loads("a line without an equals sign makes the next key unknown", "TransferSyntax2 =", "odd \nTransferSyntax2 ="),
     _loads("lines may end with CR and LF", content=BASE.replace("\n", "\r\n")),
     _loads("lines may end with CR", content=BASE.replace("\n", "\r")),
@@ -133,9 +133,9 @@ LOADING = (
     _loads("a symbolic name may have an equals sign", "LocalEndianExplicit", "=OppositeEndianExplicit"),
     _loads("a transfer syntax may be any UID", "LocalEndianExplicit", "9"),
     _loads("a SOP class may be a transfer syntax", "MRImageStorage", "LittleEndianImplicit"),
-    _loads("a SOP class may have blanks behind the backslash", "MRImageStorage\\A", "MRImageStorage\\ \tA"),
+    _loads("a SOP class may have blanks after the backslash", "MRImageStorage\\A", "MRImageStorage\\ \tA"),
     _loads("a SOP class may be repeated in a profile that is not chosen", MR_LINE, TWICE, profile="Def"),
-    _loads("blanks behind the name of a list are nothing", "= P D", "= P D \t "),
+    _loads("blanks after the name of a list are nothing", "= P D", "= P D \t "),
     _loads("role SCU", "\\Both", "\\scu", profile="Def"),
     _loads("role SCP", "\\Both", "\\Scp", profile="Def"),
     _loads("role BOTH in other case", "\\Both", "\\bOTH", profile="Def"),
@@ -168,14 +168,14 @@ REFUSED = (
     _goes_on("an indented number sign is text", "TransferSyntax2 =", " # \nTransferSyntax2 =", rest="# "),
     _refused("a header goes to its closing bracket", "[B-2]", "[B-2"),
     _goes_on("an indented header is part of the value before it", "[B-2]", " [B-2]", rest="[B-2]"),
-    _refused("there is no comment behind a value", TS, f"{TS} # comment"),
+    _refused("there is no comment after a value", TS, f"{TS} # comment"),
     _refused(
         "a byte order mark spoils the first header", "# a profile with everything\n", "\N{ZERO WIDTH NO-BREAK SPACE}"
     ),
     # transfer syntaxes
     _refused("names of transfer syntaxes are case sensitive", TS, "localendianexplicit"),
-    _refused("a name of a transfer syntax has no blanks behind it", TS, f"{TS} "),
-    _refused("a UID has no blanks behind it", TS, "1.2 "),
+    _refused("a name of a transfer syntax has no blanks after it", TS, f"{TS} "),
+    _refused("a UID has no blanks after it", TS, "1.2 "),
     _refused("a transfer syntax is not empty", TS, ""),
     _refused("a UID has ASCII digits", TS, "1.\N{ARABIC-INDIC DIGIT FIVE}"),
     _refused("a UID has digits and dots only", TS, "1.2a"),
@@ -194,7 +194,7 @@ REFUSED = (
     ),
     # roles
     _refused("a role has a backslash", RS, "CTImageStorage"),
-    _refused("a role has no blanks behind it", RS, f"{RS} "),
+    _refused("a role has no blanks after it", RS, f"{RS} "),
     _refused("a role is one of three words", RS, "CTImageStorage\\SCPSCU"),
     _refused("a role's SOP class is known", RS, "Foo\\SCU"),
     _refused("a role's SOP class is given once", RS, "1.2.3.4\\SCU"),
@@ -230,7 +230,7 @@ PLACES = Profile(
     old=TS,
     new="Foo",
     profile="Two",
-    differs="Ours tells super-section, section and key of a fault in a line of its own; elsewhere it is left out here.",
+    differs="Ours names super-section, section and key of a fault in a line of its own; other rows leave it out.",
     ours=("E:   at [[TRANSFERSYNTAXES]] [A] TRANSFERSYNTAX1 = Foo",),
     theirs=(),
 )
@@ -269,7 +269,7 @@ def test_accepts_what_the_original_accepts(ours: Start, original: Start, directo
 
 def _negotiated(receiver: Receiver) -> list[object]:
     """What is accepted of all transfer syntaxes together and of each of them alone, for each class; without roles and
-    as SCP, which tells all kinds of roles apart."""
+    as SCP, which shows all kinds of roles."""
     alternatives = (SYNTAXES, *((syntax,) for syntax in (*SYNTAXES, *ODD_SYNTAXES)))
     proposals = [(uid, syntaxes) for uid in CLASSES for syntaxes in alternatives]
     proposed = [context(2 * index + 1, uid, *syntaxes) for index, (uid, syntaxes) in enumerate(proposals)]
@@ -280,5 +280,5 @@ def _answer(receiver: Receiver, asked: bytes) -> object:
     with RawAssociation(receiver.port) as association:
         association.send(asked)
         answer = next_answer(association)
-    # the original repeats the items of a class for each of its contexts
+    # DCMTK dcmrecv repeats the items of a class for each of its contexts
     return (answer.contexts, set(answer.user)) if isinstance(answer, Accepted) else answer

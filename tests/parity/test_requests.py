@@ -30,12 +30,12 @@ REFUSED = (1, 3, IMPLICIT_LE)
 NOTHING_ACCEPTABLE = Rejected(1, 1, 1)
 BOTH_ACCEPTED = Accepted((ACCEPTED, (3, 0, IMPLICIT_LE)))
 WRONG_APPLICATION_CONTEXT = "Ours rejects permanently (1/1/2), because the same request would never be accepted."
-PADDED = "Ours takes no notice of blanks around a UID, because some senders pad with them."
-TWICE = "Ours aborts, because nobody could tell on which of the two a message comes (PS3.8 9.3.2.2)."
+PADDED = "Ours ignores blanks around a UID, because some senders pad with them."
+TWICE = "Ours aborts, because a message could belong to either of the two (PS3.8 9.3.2.2)."
 NAMELESS = "Ours aborts, because a context must name its abstract syntax (PS3.8 9.3.2.2)."
-BLANK_TITLE = "Ours accepts, because some senders leave a title blank; the original waits for the peer to close."
+BLANK_TITLE = "Ours accepts, because some senders leave a title blank; DCMTK dcmrecv waits for the peer to close."
 ANSWERED_FIRST = "Ours says A-ABORT before it closes the connection (PS3.8 9.2.3, AA-1)."
-LONG_UID = "Ours answers, because a long UID does no harm; the original waits for the peer to close."
+LONG_UID = "Ours answers, because a long UID does no harm; DCMTK dcmrecv waits for the peer to close."
 
 CONTEXTS = (
     Request(rule="Verification is accepted", request=request(), echo=True),
@@ -265,7 +265,7 @@ TITLES = (
         ours=Accepted(calling=b" " * 16),
         theirs=Closed(),
     ),
-    Request(rule="-aet refuses nobody", profile="", arguments=("-aet", "STORE"), request=request(called=b"OTHER")),
+    Request(rule="-aet refuses no peer", profile="", arguments=("-aet", "STORE"), request=request(called=b"OTHER")),
     Request(rule="-uca accepts any title", profile="", arguments=("-uca",), request=request(called=b"OTHER")),
 )
 
@@ -277,7 +277,7 @@ FRAMING = (
         request=request_of(item(0x50, *USER), *ECHO, application_context()),
     ),
     Request(
-        rule="half an item header behind the last item",
+        rule="half an item header after the last item",
         request=request(more=b"\0\0"),
         differs=UNREADABLE,
         ours=ABORTED,

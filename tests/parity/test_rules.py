@@ -1,4 +1,4 @@
-"""The rows as a whole: each covers a rule of its own, and the page of differences is theirs."""
+"""All rows: each covers a rule of its own, and docs/parity.md is made from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGTERM while a data set is being received: whether it is lost, and what is left of it."""
+"""SIGTERM while a data set is being received: whether it is lost, and which files remain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a file cannot be written, or not to its end: what the sender is told, and what is on the disk then."""
+"""Files that cannot be written, or not completely: the answer to the sender, and the files afterwards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from support.uids import CT
 LARGE = identification(CT, INSTANCE) + pixel_data(200 << 10)
 OLD = b"an older file"
 PERMISSIONS_COUNT = ("--bounding-set", "-dac_override,-dac_read_search")
-"""For setpriv: root too is refused what modes of files and directories forbid."""
+"""For setpriv: modes of files and directories apply to root, too."""
 
 
 def name_is_a_directory(output: Path) -> None:
@@ -56,7 +56,7 @@ def subdirectory_is_a_file(output: Path) -> None:
 
 
 def disk_is_full(output: Path) -> None:
-    """Not a block is free; that is found out when the first one is written."""
+    """No block is free; the first write fails."""
     with (output / "filler").open("wb", buffering=0) as filler:
         try:
             while filler.write(bytes(4096)):
@@ -91,12 +91,12 @@ class Fault(Row):
 OUT_OF_RESOURCES = Brief((0xA700,), Released(), (), (ERROR_COMMENT,))
 COMMENTED = "Ours adds an Error Comment to the status."
 GOES_ON = "Ours lets the association go on, and adds an Error Comment to the status."
-KEPT = "Ours never loses an older file: a new one takes its place when it is complete."
-NEVER_CUT = "Ours answers A700, because nothing is acknowledged that is not stored to its last byte."
+KEPT = "Ours never loses an older file: it is replaced when the new one is complete."
+NEVER_CUT = "Ours answers A700, because only completely stored instances are acknowledged."
 
 
 def answered(*files: str, end: object = None) -> Brief:
-    """What the original says: A700 without a comment."""
+    """The answer of DCMTK dcmrecv: A700 without a comment."""
     return Brief((0xA700,), end or Released(), files)  # type: ignore[arg-type]
 
 

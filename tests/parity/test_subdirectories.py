@@ -1,4 +1,4 @@
-"""Directories, modes and what is at the place of a new file already."""
+"""Directories, modes and files already under the name of a new one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def in_item(date: bytes) -> bytes:
 
 DATES = (
     Directory(rule="a Series Date", date=b"20200102"),
-    Directory(rule="a Series Date with blanks behind it", date=b"20200102  "),
+    Directory(rule="a Series Date with blanks after it", date=b"20200102  "),
     Directory(rule="a Series Date with dots", date=b"2020.01.02"),
     Directory(rule="the first of two Series Dates", date=b"20200102\\20210304"),
     Directory(rule="30 February", date=b"20200230"),
@@ -72,7 +72,7 @@ DATES = (
     Directory(rule="month 13", date=b"20201301"),
     Directory(rule="day 32", date=b"20200132"),
     Directory(rule="day 0", date=b"20200100"),
-    Directory(rule="a Series Date with NULs behind it", date=b"20200102\0\0"),
+    Directory(rule="a Series Date with NULs after it", date=b"20200102\0\0"),
     Directory(rule="a Series Date of letters", date=b"yyyymmdd"),
     Directory(rule="a Series Date with a way out of the directory", date=b"2020/../.."),
     Directory(rule="a Series Date as LO", date=b"20200102", vr="LO"),
@@ -94,8 +94,8 @@ DATES = (
 )
 OPTIONS = (
     Directory(rule="-s", date=b"20200102", options=("-s",)),
-    Directory(rule="+ssd behind -s", date=b"20200102", options=("-s", "+ssd")),
-    Directory(rule="-s behind +ssd", date=b"20200102", options=("+ssd", "-s")),
+    Directory(rule="+ssd after -s", date=b"20200102", options=("-s", "+ssd")),
+    Directory(rule="-s after +ssd", date=b"20200102", options=("+ssd", "-s")),
     Directory(rule="+ssd and -fe", date=b"20200102", options=("+ssd", "-fe", ".dcm")),
     Directory(rule="+ssd and --ignore", date=b"20200102", options=("+ssd", "--ignore")),
     *(
@@ -107,8 +107,8 @@ OPTIONS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place(Row):
-    """What `prepare` has done to the output directory before a file comes. An outcome is the status and what `look`
-    finds there afterwards."""
+    """`prepare` changes the output directory before a file comes. An outcome is the status and the result of `look`
+    afterwards."""
 
     kind: ClassVar[str] = "place of a file"
     prepare: Callable[[Path], object]
@@ -136,7 +136,7 @@ def older(path: Path) -> Path:
 
 
 def tree(output: Path) -> list[str]:
-    """What is there, but for our state directory."""
+    """All files and directories except our state directory."""
     found = [path.relative_to(output) for path in output.rglob("*")]
     return sorted(str(path) for path in found if path.parts[0] != ".dcmrecv")
 
@@ -149,10 +149,8 @@ def mode(path: Path) -> str:
     return stat.filemode(path.lstat().st_mode)
 
 
-REPLACED = (
-    "The original writes into the file that is there; ours puts a whole new file in its place, so that no reader "
-)
-NEVER_TORN = REPLACED + "and no failure meets half of one."
+REPLACED = "DCMTK dcmrecv writes into the file that is there; ours replaces it by a complete new file, so that no "
+NEVER_TORN = REPLACED + "reader and no failure sees half of one."
 PLACES = (
     Place(
         rule="an older file is overwritten",
@@ -179,7 +177,7 @@ PLACES = (
         rule="a symbolic link to a file",
         prepare=lambda output: (output / FILE).symlink_to(older(output / "other")),
         look=lambda output: (mode(output / FILE)[0], (output / "other").read_bytes() == b"something else"),
-        differs="The original writes where the link leads; ours replaces the link, which may have been planted.",
+        differs="DCMTK dcmrecv writes where the link leads; ours replaces the link, which may have been planted.",
         ours=(0, ("-", True)),
         theirs=(0, ("l", False)),
     ),

@@ -1,4 +1,4 @@
-"""TLS: files that cannot be used at the start, and handshakes that fail, beside the original's messages."""
+"""TLS: files that cannot be used at the start, and handshakes that fail; messages are compared with DCMTK dcmrecv."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.programs.certificates import Certificates
 from support.programs.receivers import Receiver, dcmtk, system_program
 
 TLS = ("+tls", "server.key", "server.pem")
-LATER = "Ours says what is wrong, in the words of DCMTK 3.7."
+LATER = "Ours names the fault in the words of DCMTK 3.7."
 REASON = re.compile(r"^E: Could not receive association request: (.*)$", re.MULTILINE)
 UNKNOWN_SUITE = "F: 000b:0003 Unknown or invalid ciphersuite: "
 ILLEGAL_CALL = ("F: 0001:0007 Illegal call, perhaps wrong parameters",)
@@ -32,7 +32,7 @@ class SetUp(Row):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handshake(Row):
-    """A sender that does not get as far as a request: `name` of its certificate, options of `tool`."""
+    """A sender whose handshake fails: `name` of its certificate, options of `tool`."""
 
     kind: ClassVar[str] = "TLS handshake"
     tool: str
@@ -73,7 +73,7 @@ SET_UP: tuple[SetUp, ...] = (
             ("F: 000b:0006 Private key 'server.key' and certificate 'absent' do not match",),
         ),
     ),
-    _refused("a ciphersuite that nobody knows", *TLS, "+cs", "FOO", **_differs(UNKNOWN_SUITE + "FOO", ILLEGAL_CALL)),
+    _refused("an unknown ciphersuite", *TLS, "+cs", "FOO", **_differs(UNKNOWN_SUITE + "FOO", ILLEGAL_CALL)),
     _refused(
         "a ciphersuite of TLS 1.3",
         *TLS,
@@ -106,7 +106,7 @@ def test_set_up(program: Path, directory: Path, certificates: Certificates, row:
 
 
 def _without_openssl(text: str) -> tuple[str, ...]:
-    """The lines without OpenSSL's own, which have numbers that Python does not tell, and what every start says."""
+    """The lines without those of every start and those of OpenSSL, which have numbers that Python does not give."""
     lines = text.splitlines()
     return tuple(line for line in lines if not line.startswith(("E: OpenSSL error", "W: no configuration file")))
 

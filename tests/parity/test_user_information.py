@@ -1,4 +1,4 @@
-"""Requests for associations: what is said in their user information items, and what comes back."""
+"""Requests for associations: their user information items, and the answers to them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, JPEG, MR, SECONDARY_CAPTU
 IDENTITY_RESPONSE = 0x59
 WINDOW_ANSWER = "Ours answers 1/1, as PS3.7 D.3.3.3 wants it if a window is proposed."
 IDENTITY_ANSWER = "Ours answers, as PS3.7 D.3.3.7 wants it if a positive response is asked for."
-LENGTH_TOO_LONG = "Ours accepts, because what names an implementation decides nothing; the original says nothing."
-WHOLE_LENGTH = "Ours fills the announced length; the original leaves six bytes of it unused."
-ENOUGH = "Ours answers in tiny fragments; the original leaves six bytes unused and aborts for want of room."
+LENGTH_TOO_LONG = "Ours accepts, because the name of an implementation does not matter; DCMTK dcmrecv does not answer."
+WHOLE_LENGTH = "Ours fills the announced length; DCMTK dcmrecv leaves six bytes of it unused."
+ENOUGH = "Ours answers in tiny fragments; DCMTK dcmrecv leaves six bytes unused and aborts because they do not fit."
 NO_ROOM = "Ours aborts at once: no fragment fits, so nothing could ever be answered."
 ECHO_RESPONSE = {
     0x0000: b"\x42\0\0\0",
@@ -168,7 +168,7 @@ OTHERS = (
 ENTRIES = {"none": ULTRASOUND, "SCU": CT, "SCP": MR, "BOTH": SECONDARY_CAPTURE}
 ASKED = {"0/0": (0, 0), "SCP": (0, 1), "SCU": (1, 0), "both": (1, 1)}
 NEVER_MORE = "Ours answers 0/0, because PS3.7 D.3.3.4 gives no role that was not asked for."
-DEFAULT_ROLE = "Ours says the default role in so many words: SCU, not SCP."
+DEFAULT_ROLE = "Ours states the default role: SCU, not SCP."
 TWO_ACCEPTED = ((1, 0, IMPLICIT_LE), (3, 0, IMPLICIT_LE))
 
 
@@ -186,7 +186,7 @@ ROLE_DIFFERENCES: dict[tuple[str, str], tuple[str, Accepted, Accepted]] = {
 
 
 def role_rows() -> tuple[Request, ...]:
-    """Every entry of ours with everything that can be asked for; Verification beside it keeps the association."""
+    """Every entry of our profile with every role that can be proposed; Verification keeps the association."""
     rows = []
     for entry, sop_class in ENTRIES.items():
         contexts = context(1, sop_class), context(3, VERIFICATION)
@@ -259,7 +259,7 @@ ROLES = (
         rule="role without its two bytes",
         profile="Roles",
         request=request(context(1, SECONDARY_CAPTURE), user=(*USER, item(ROLE, counted(SECONDARY_CAPTURE)))),
-        differs="Ours reads it as 0/0; the original waits for the peer to close.",
+        differs="Ours reads it as 0/0; DCMTK dcmrecv waits for the peer to close.",
         ours=Accepted(user=((ROLE, SECONDARY_CAPTURE, b"\0\0"),)),
         theirs=Closed(),
     ),

@@ -1,4 +1,4 @@
-"""Counts of the two runs, figures that tests measured, peers to measure beside ours, the summary of promises."""
+"""Counts of the two kinds of run, measured figures, other receivers to compare with, the summary of promises."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Each test tells its promise to the summary; what peers do is measured in full runs only."""
+    """Marks each test's report with its promise, for the summary; other receivers are measured in full runs only."""
     if not config.getoption("full"):
         of_peers = [item for item in items if "peer" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=of_peers)
@@ -47,15 +47,15 @@ def count(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """`figure("0 of 40 lost")`: what was measured; the figures of a promise's tests are listed, equal ones once."""
+    """`figure("0 of 40 lost")` records a measurement; the figures of a promise are listed, equal ones once."""
     return lambda text: request.node.user_properties.append(("figure", text))
 
 
 @pytest.fixture(params=PEERS)
 def peer(request: pytest.FixtureRequest, directory: Path, config: Path) -> Iterator[Peer]:
-    """Another receiver, to do the same to: `peer.receiver` is like ours, `peer.does("...")` records what it did.
+    """Another receiver, for the same test: `peer.receiver` is like ours, `peer.does("...")` records what it did.
 
-    A test that uses it runs once for each of PEERS, with --full only, and says nothing about the promise.
+    A test that uses it runs once for each of PEERS, with --full only, and does not count for the promise.
     """
     receiver = start_peer(request.param, directory, config)
     try:

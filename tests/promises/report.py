@@ -1,7 +1,7 @@
 """Writes docs/reliability.md: each promise, how it is tested, what a run measured, what other receivers did.
 
-`python tests/promises/report.py RESULTS.json` takes the results of a run with --results; how a promise is tested is
-told by the first paragraph of its module's docstring. `tox -e endurance` does both.
+`python tests/promises/report.py RESULTS.json` takes the results of a run with --results; the first
+paragraph of a test module's docstring says how the promise is tested. `tox -e endurance` does both.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ HEAD = """\
 
 What the receiver promises, how each promise is tested, and what the last full run measured. The tests are in
 `tests/promises`, one module a promise, named after its number; `tox -e promises` runs them with reduced counts,
-`tox -e endurance` with full ones, and writes this page. Some promises are put to the test twice: a patch from
-`tests/promises/faults` breaks the receiver, and the test has to notice.
+`tox -e endurance` with full ones, and writes this page. For some promises the test itself is tested: a
+patch from `tests/promises/faults` breaks the receiver, and the test must fail.
 
-Where the same can be done to another receiver without harm, it is, and what that one did stands beside ours. No other
-receiver makes these promises; what they do is no fault of theirs unless DICOM says so.
-The [threat model](threat-model.md) tells what is defended against whom.
+Where possible, the same is done to other receivers, and their results stand beside ours. No other receiver makes these
+promises; what they do is a fault only where DICOM says so. The [threat model](threat-model.md) says what is defended
+against whom.
 """
 
 
 def how(number: int) -> tuple[str, str]:
-    """The module that tests a promise, and what the first paragraph of its docstring says; "" without one."""
+    """The module that tests a promise, and the first paragraph of its docstring; "" without one."""
     modules = sorted(Path(__file__).parent.glob(f"test_{number:02}_*.py"))
     if not modules:
         return "", ""
@@ -61,7 +61,7 @@ def section(number: int, result: dict[str, Any]) -> str:
 
 
 def page(run: dict[str, Any]) -> str:
-    """The whole page; without promises in it, a run has measured nothing."""
+    """The whole page; a promise that is not in `run` was not measured."""
     results = run["promises"]
     kept = sum(result["result"] == "kept" for result in results.values())
     machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"

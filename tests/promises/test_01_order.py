@@ -1,6 +1,6 @@
-"""The system calls of many stores, small and large, new and repeated, in new directories, with and without unnamed
-files, as strace sees them: whatever was written is flushed, then it gets its name, then the directory and each new one
-above it is flushed, then comes the response.
+"""strace records the system calls of many stores: small and large, new and repeated, in new directories, with and
+without unnamed files. The written data must be flushed first; then the file gets its name, then the directory and each
+new one above it is flushed, then the response is sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ pytestmark = promise(1)
 
 
 def disorder(calls: list[Call]) -> str:
-    """What is wrong with the order of one store's calls, "" for nothing."""
+    """The mistake in the order of one store's calls, "" if there is none."""
     named = [index for index, call in enumerate(calls) if call.name in NAMING and not call.error]
     if not named:
         return "no name"
@@ -42,14 +42,14 @@ def disorder(calls: list[Call]) -> str:
 
 
 def store_traced(association: RawAssociation, pid: int, way: Way, trace: Path, often: int) -> list[str]:
-    """What is wrong with each store."""
+    """The mistake of each store, "" if there is none."""
     with association:
         with traced(pid, trace):
             for number in range(1, often + 1):
                 assert association.store(CT, *way.instance(number)) == 0
         association.release()
     done = stores(parse(trace))
-    assert len(done) >= often - 1  # strace may have left before the last response was noted down
+    assert len(done) >= often - 1  # strace may have ended before it recorded the last response
     return [disorder(calls) for calls in done]
 
 

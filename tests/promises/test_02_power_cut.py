@@ -1,6 +1,6 @@
-"""The system calls of two workers that store the same instances at the same time are recorded, and played to a model
-of a disk; after each of them the power fails, and of all that was not flushed any part is lost. And, where image files
-can be mounted: at random moments while senders store, the image of the file system is copied, and the copy looked at.
+"""The system calls of two workers that store the same instances at the same time are recorded and applied to a model of
+a disk. After each call the power fails, and any part of the data that was not flushed is lost. Where image files can be
+mounted, the image of the file system is also copied at random moments while senders store, and the copy is checked.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytestmark = promise(2)
 
 
 def losses(calls: list[Call]) -> tuple[int, list[str]]:
-    """How many states a power cut may leave of acknowledged instances, and what is wrong with some of them."""
+    """How many states of acknowledged instances a power cut may leave, and the losses in some of them."""
     disk = Disk()
     given: dict[int, tuple[Name, int]] = {}
     acknowledged: dict[Name, int] = {}
@@ -46,7 +46,7 @@ def losses(calls: list[Call]) -> tuple[int, list[str]]:
             if call.name in NAMING and not call.error and not call.naming[3].startswith(".dcmrecv"):
                 name = call.naming[2:]
                 given[call.pid] = (name, disk.entries[name][-1].number)
-            elif call.name in FLUSHING and not call.error:  # a file that has the same content, and is kept
+            elif call.name in FLUSHING and not call.error:  # a file with the same content, which is kept
                 directory, _, file = call.path.rpartition("/")
                 entries = disk.entries.get((directory, file), [])
                 if not directory.endswith("/.dcmrecv/tmp") and entries and isinstance(entries[-1].content, File):
@@ -65,7 +65,7 @@ def losses(calls: list[Call]) -> tuple[int, list[str]]:
 
 
 def missing_above(disk: Disk, directory: str) -> Iterator[str]:
-    """The directories, from this one up, that may be gone."""
+    """The directories, from this one up, that may be lost."""
     while directory:
         parent, _, name = directory.rpartition("/")
         if any(entry.content is None for entry in disk.entries.get((parent, name), ())):
@@ -85,7 +85,7 @@ def record(ours: Start, trace: Path, way: Way, often: int) -> list[Call]:
         runs = [pool.submit(store_all, association, way, often) for association in (first, second)]
         assert [run.result() for run in runs] == [[0] * often] * 2
     calls = parse(trace)
-    assert sum(call.is_response for call in calls) >= 2 * often - 2  # strace may have missed the last
+    assert sum(call.is_response for call in calls) >= 2 * often - 2  # strace may have missed the last one
     return calls
 
 

@@ -1,6 +1,6 @@
-"""While senders store instances, of which three in ten are cut off in the middle by a reset, an abort, the end of the
-connection or a release, another process is told by the kernel (inotify) of each name that appears: the file has to be
-complete at once, and must never be written to afterwards.
+"""Senders store instances; three in ten are cut off in the middle by a reset, an abort, the end of the connection or a
+release. Meanwhile the kernel (inotify) reports each new name to another process: the file must be complete at once, and
+must never be written to afterwards.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def cut_off(association: RawAssociation, how: str) -> None:
 
 
 def send(port: int, sender: int, often: int, endings: tuple[str, ...]) -> int:
-    """Send so many instances, three in ten of them not to the end; how many were cut off."""
+    """Send so many instances, three in ten of them not to the end; returns how many were cut off."""
     chance = random.Random(sender)
     association = RawAssociation(port, CONTEXTS)
     cut = 0
@@ -60,7 +60,7 @@ def send(port: int, sender: int, often: int, endings: tuple[str, ...]) -> int:
 def send_and_watch(
     port: int, output: Path, often: int, senders: int = SENDERS, endings: tuple[str, ...] = ENDINGS
 ) -> tuple[int, int, set[str]]:
-    """How many were sent to the end, how many were cut off, which names were seen that were not complete."""
+    """How many instances were sent to the end, how many were cut off, and the names of incomplete files."""
     partial: set[str] = set()
     named: set[str] = set()
     with Watch(output) as changes, ThreadPoolExecutor(senders) as pool:
@@ -69,7 +69,7 @@ def send_and_watch(
         while not is_over:
             is_over = all(run.done() for run in sending)  # looked at first: what it has led to is there
             for mask, name in changes.events(0.1):
-                if name.startswith("#"):  # how the kernel calls a file without a name
+                if name.startswith("#"):  # the kernel's name for an unnamed file
                     continue
                 named.add(name)
                 if mask & MODIFY or not is_complete(output / name):

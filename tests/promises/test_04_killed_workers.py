@@ -1,5 +1,5 @@
-"""Workers are killed (SIGKILL) at random moments while four senders store, and one after the other at each system call
-of a store; then it is looked at what is there, and how long it took until the sender was served again.
+"""Workers are killed (SIGKILL) at random moments while four senders store, and at each system call of a store in turn.
+Then the files are checked, and the time until the sender is served again is measured.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WITHIN = 1.0
 
 
 def kill_worker_of(receiver: Receiver, sender: Sender) -> float:
-    """Kill the worker that serves it; the seconds until it is served and there are as many workers again."""
+    """Kill the sender's worker; returns the seconds until it is served and all workers are there again."""
     worker = receiver.worker_serving(sender.local_port)
     pool = len(receiver.workers())
     start = time.monotonic()

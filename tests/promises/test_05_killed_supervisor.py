@@ -1,5 +1,5 @@
-"""The supervisor is killed (SIGKILL) while four senders store: how long its workers live, whether its port can be bound
-at once, and whether what was acknowledged, also in the last moment, is there.
+"""The supervisor is killed (SIGKILL) while four senders store. Its workers must end soon, its port must be free at
+once, and all acknowledged instances must be there, those of the last moment included.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WITHIN = 5.0
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs; a zombie, which nobody has waited for, does not."""
+    """Whether the process runs; a zombie does not."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,9 +1,9 @@
-"""An instance is stored, then sent again with other content, and that goes wrong: the connection is reset or aborted,
-the disk (a tmpfs) is full, strace lets one call after the other fail or kills the worker there; then the stored copy is
+"""An instance is stored, then sent again with other content, and that fails: the connection is reset or aborted, the
+disk (a tmpfs) is full, strace makes each system call in turn fail or kills the worker there. Then the stored copy is
 read.
 
-After a flush of the directory that failed the new, complete file may stand there; the sender got A700. So may it when
-the worker was killed behind the rename.
+If the flush of the directory failed, the new, complete file may be there; the sender got A700. The same holds if the
+worker was killed after the rename.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def test_full_disk(
     filler = small_disk / "filler"
     often = count(10, 50)
     for number in range(often):
-        free = 4096 * (number % 8)  # something small may fit in pieces
+        free = 4096 * (number % 8)  # small pieces may still fit
         fill(filler, free)
         _, data = large_again(number)
         with RawAssociation(receiver.port, CONTEXTS) as association:
@@ -99,7 +99,7 @@ def test_full_disk(
 
 
 def fill(path: Path, but: int) -> None:
-    """Take all space there is `but` so many bytes."""
+    """Use all free space `but` so many bytes."""
     with path.open("wb", buffering=0) as file:
         try:
             while file.write(bytes(4096)):
@@ -121,7 +121,7 @@ def test_each_call(
         old = trial.store_well().data
         done = trial.store(f"inject={name}:{fault}:when={number}")
         if done.status == 0:
-            continue  # that of a log line, or not reached this time
+            continue  # the call of a log line, or not reached this time
         failed += 1
         may_be_new = done.status is None or name in FLUSHING
         assert stored_file(done.path).data in ((old, done.data) if may_be_new else (old,))

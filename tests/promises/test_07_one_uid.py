@@ -1,5 +1,5 @@
-"""Sixteen senders store different data sets under one SOP Instance UID at the same moment, again and again, small ones
-and ones that are too large for memory; then the file has to be exactly one of those that were acknowledged.
+"""Sixteen senders repeatedly store different data sets under one SOP Instance UID at the same moment, small ones and
+ones too large for memory. The file must always be exactly one of the acknowledged ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SENDERS = 16
 
 
 def data_of(uid: str, sender: int) -> bytes:
-    """Each sender's is longer than the last one's; that of every eighth does not fit into memory."""
+    """A sender's data set, longer than the previous sender's; that of every eighth is too large for memory."""
     size = 5 << 18 if sender % 8 == 7 else 4096
     return identification(CT, uid, b"%08d" % sender) + pixel_data(size + 256 * sender)
 

@@ -1,9 +1,9 @@
-"""strace, attached to a worker, lets one system call after the other of a store fail with EIO, ENOSPC and EDQUOT: of
-small, large and repeated instances, in new directories, and where unnamed files are missing.
+"""strace, attached to a worker, makes each system call of a store in turn fail with EIO, ENOSPC and EDQUOT: for small,
+large and repeated instances, in new directories, and where the file system has no unnamed files.
 
-Two failures do no harm, and are answered with Success: a descriptor that cannot be closed when everything has been
-flushed and has its name, and a log line that cannot be written. When the directory cannot be flushed after a file was
-replaced, the new one stays: it is complete, and the old one is gone.
+Two failures do no harm and are answered with Success: a descriptor that cannot be closed after everything was flushed
+and has its name, and a log line that cannot be written. If the directory cannot be flushed after a file was replaced,
+the new file stays: it is complete, and the old one is gone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def contents(receiver: Receiver) -> dict[str, bytes]:
 
 
 def check(trial: Trial, point: tuple[str, int], error: str) -> bool:
-    """Let it fail; False if it was not called so often this time."""
+    """Make the call fail; False if it was not called so often this time."""
     before = contents(trial.receiver)
     name, number = point
     done = trial.store(f"inject={name}:error={error}:when={number}")

@@ -1,5 +1,5 @@
-"""On a memory file system a cause is made, an instance sent, the cause removed and the instance sent again, on the same
-association and on another one, small instances and such as are received into a file.
+"""On a memory file system each fault is caused, an instance sent, the fault removed and the instance sent again: on the
+same association and on another one, with small instances and with instances that are received into a file.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ OUT_OF_RESOURCES = 0xA700
 INVALID_INSTANCE = 0x0117
 SMALL, LARGE = 2 << 10, 3 << 19
 PERMISSIONS_COUNT = ("--bounding-set", "-dac_override,-dac_read_search")
-"""For setpriv: root too is refused what modes of files and directories forbid."""
+"""For setpriv: modes of files and directories apply to root, too."""
 
 
 class Fault(NamedTuple):
-    """What keeps instances from being stored, how that ends, and options of the receiver."""
+    """A cause that prevents storing, how it ends, and options of the receiver."""
 
     make: Callable[[Path], object]
     end: Callable[[Path], object]
@@ -73,7 +73,7 @@ def disk(directory: Path) -> Iterator[Path]:
 
 
 def start(ours: Start, output: Path, *options: str) -> Receiver:
-    """A receiver that stores in `output` and has no more rights than an ordinary owner of it."""
+    """A receiver that stores in `output`, with the rights of an ordinary owner of it."""
     prefix = (system_program("setpriv"), *PERMISSIONS_COUNT)
     receiver = ours("-pm", "-od", output, *options, prefix=prefix)
     receiver.output = output
@@ -85,13 +85,13 @@ def data_set(uid: str, size: int) -> bytes:
 
 
 def contents(output: Path) -> dict[Path, bytes]:
-    """Hidden files too, but neither what the disk is filled with nor the locks of the state directory."""
+    """All files, hidden ones too, except those that fill the disk and the locks of the state directory."""
     files = (path for path in output.rglob("*") if path.is_file())
     return {path: path.read_bytes() for path in files if "filler" not in path.name and path.suffix != ".lock"}
 
 
 def refused(association: RawAssociation, uid: str, data: bytes) -> int | None:
-    """Send what cannot be stored; the status. The association is as usable as before."""
+    """Send an instance that cannot be stored; returns the status. The association stays usable."""
     association.request(store_rq(CT, uid), data)
     response = association.response()
     assert 0 < len(response[ERROR_COMMENT].rstrip()) <= 64
@@ -147,7 +147,7 @@ def test_directory_that_was_removed_is_made_again(ours: Start) -> None:
 
 
 def test_name_too_long(ours: Start) -> None:
-    """A UID that is no UID is refused; one that makes a name too long with what is added to it gets a shorter name."""
+    """An invalid UID is refused; a UID that makes the name too long gets a shorter name."""
     receiver = ours("-pm", "-fe", "." + "x" * 240)
     longest = "1.2." + "3" * 60
     with RawAssociation(receiver.port, CONTEXTS) as association:

@@ -1,5 +1,5 @@
-"""A small disk is filled until less is free than the limit: a sender that asks is rejected before it could send, one
-that is connected goes on; when there is room again, the next one is served by the same processes.
+"""A small disk is filled until the free space is below the limit. New senders are rejected before they can send; a
+connected one goes on. When there is space again, the same processes serve the next sender.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONGESTION = bytes((0, 2, 3, 1))
 
 
 def answer(receiver: Receiver) -> tuple[int, bytes, float]:
-    """What a new peer is told, and after how many seconds."""
+    """The answer to a new peer, and after how many seconds."""
     with RawAssociation(receiver.port) as association:
         begin = time.monotonic()
         association.send(associate_rq(CONTEXTS))
@@ -51,7 +51,7 @@ def test_below_the_limit_peers_are_rejected_until_there_is_room(
                 kind, body, seconds = answer(receiver)
                 assert (kind, body) == (ASSOCIATE_RJ, CONGESTION)
                 slowest = max(slowest, seconds)
-                assert store(before, "1.2.3") == 0, "there is still room for what is under way"
+                assert store(before, "1.2.3") == 0, "there is still room for instances being received"
                 before.release()
             empty(output)
             with RawAssociation(receiver.port, CONTEXTS) as after:

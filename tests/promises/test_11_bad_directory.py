@@ -1,4 +1,4 @@
-"""The program is started with output directories that cannot be used, and timed."""
+"""The program is started with unusable output directories, and timed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ pytestmark = promise(11)
 
 EXIT_CODE = 45
 TRIES = 5
-"""What a start takes beside other tests is mostly theirs: one of so many has to be fast enough."""
+"""Other tests slow a start down: one of so many starts has to be fast enough."""
 
 ORDINARY = ("--bounding-set", "-dac_override,-dac_read_search")
-"""For setpriv: root too is refused what modes of files and directories forbid."""
+"""For setpriv: modes of files and directories apply to root, too."""
 
 Make = Callable[[Path, ExitStack], Path]
 
@@ -108,4 +108,4 @@ def test_a_full_disk_is_no_bad_directory(program: Path, directory: Path, stack: 
     output = disk(directory, stack)
     fill(output)
     done = run(program, "-od", output, "--bind", "203.0.113.1", "11112", cwd=directory)
-    assert done.returncode == 64, "the directory was good, the address is nobody's"
+    assert done.returncode == 64, "the directory was good, the address is not ours"

@@ -1,5 +1,5 @@
-"""The table as the standard prints it is compared with the one in use, cell by cell; each cell that is not empty needs
-a test without a network, and each that a peer can bring about needs one against a live receiver (the corpus)."""
+"""The table in the standard is compared with the one in use, cell by cell. Each cell that is not empty needs a test
+without a network, and each that a peer can cause needs one against a live receiver (the corpus)."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ FOLLOWING = {
     **{"AE-6": 3, "AE-7": 6, "AE-8": 13, "DT-1": 6, "DT-2": 6, "AR-2": 8, "AR-4": 13, "AR-5": 1, "AR-7": 8},
     **{"AA-1": 13, "AA-2": 1, "AA-3": 1, "AA-4": 1, "AA-5": 1, "AA-6": 13, "AA-7": 13, "AA-8": 13},
 }
-"""The state behind an action, the same in all cells of an acceptor; AE-6 may also reject."""
+"""The state after an action, the same in all cells of an acceptor; AE-6 may also reject."""
 
 NEVER_DONE = {(11, 6)}
-"""We ask for no release."""
+"""We never request a release."""
 
 OURS = {(15, 2)}
 """We may give up while the request is not complete."""
 
 BY_PEER = (3, 4, 6, 10, 12, 13, 16, 17, 19)
 LIVE = (2, 6, 13)
-"""States that last: in 3 and 8 the receiver is only between two statements."""
+"""States that last: 3 and 8 lie between two statements of the receiver."""
 
 
 def cells() -> dict[tuple[int, int], str]:

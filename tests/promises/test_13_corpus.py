@@ -1,5 +1,5 @@
-"""Each case of tests/corpus goes to a receiver that serves them all, in normal mode, with --strict and with
---bit-preserving: answers and files have to be exactly those of the case, and its workers live to the end."""
+"""Each case of tests/corpus is sent to one receiver, in normal mode, with --strict and with --bit-preserving: answers
+and files must be exactly those of the case, and the workers must live to the end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PresentationContexts = Classes
 """
 OPTIONS = {"": (), "strict": ("--strict",), "preserving": ("+B",)}
 GOES_ON = ("accept", *"0123456789ABCDEF")
-"""What answers that do not end the association begin with."""
+"""The beginnings of answers that do not end the association."""
 
 ALWAYS = {0x0000, 0x0002, 0x0100, 0x0120, 0x0800, 0x0900, 0x1000}
 
@@ -67,7 +67,7 @@ def test_reactions(ours: Start, directory: Path, mode: str, figure: Callable[[st
 
 
 def difference(receiver: Receiver, case: Case, mode: str) -> str:
-    """What is not as it should be; "" if all is."""
+    """How the reaction differs from the case; "" if it does not."""
     expected = case.reaction(mode)
     try:
         happened = reaction(receiver, case, 0 if expected == "nothing" else expected.count(",") + 1)
@@ -84,13 +84,13 @@ def difference(receiver: Receiver, case: Case, mode: str) -> str:
 
 
 def reaction(receiver: Receiver, case: Case, expected: int) -> str:
-    """What is said in answer, as the corpus writes it. AssertionError if there are more answers than `expected`, or if
+    """The answers in the notation of the corpus. AssertionError if there are more answers than `expected`, or if
     the association does not go on when it should; TimeoutError if there are fewer."""
     with RawAssociation(receiver.port, timeout=10) as association:
         if case.file != "requests":
             association.send(expand("$request"))
             assert isinstance(next_answer(association), Accepted)
-        with suppress(ConnectionError):  # it may have heard enough before the end
+        with suppress(ConnectionError):  # the receiver may close before all is sent
             association.send(case.sent)
         if case.end == "RST":
             association.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -111,7 +111,7 @@ def reaction(receiver: Receiver, case: Case, expected: int) -> str:
 
 
 def shut(association: RawAssociation) -> None:
-    with suppress(OSError):  # reset already; what was said before that can still be read
+    with suppress(OSError):  # reset already; earlier answers can still be read
         association.socket.shutdown(socket.SHUT_WR)
 
 

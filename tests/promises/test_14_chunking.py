@@ -1,5 +1,5 @@
-"""hypothesis packs C-STOREs into PDVs and PDUs, cuts the bytes into TCP segments and plays them to a session; answers
-and files are compared with those of the same instances sent plainly, in both storage modes."""
+"""hypothesis packs C-STOREs into PDVs and PDUs and cuts the bytes into TCP segments for a session. Answers and files
+are compared with those of the same instances sent unfragmented, in both storage modes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def instances(sizes: list[int], rng: random.Random) -> list[bytes]:
 
 
 def taken(directory: Path) -> dict[str, bytes]:
-    """All files, which are gone then."""
+    """All files, which are removed."""
     files = {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
     for name in files:
         (directory / name).unlink()
@@ -49,7 +49,7 @@ def taken(directory: Path) -> dict[str, bytes]:
 
 
 def outcome(worker: ScriptedWorker, stream: bytes, cuts: list[int]) -> tuple[bytes, dict[str, bytes]]:
-    """What is answered to the stream, received in pieces that begin at `cuts`, and what is stored."""
+    """Answers and files for the stream, received in pieces that begin at `cuts`."""
     pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     return worker.play(*pieces).sent, taken(worker.output)
 

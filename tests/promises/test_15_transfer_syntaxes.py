@@ -1,5 +1,5 @@
-"""pydicom's test files, and made data sets in each transfer syntax that pydicom knows and in one that nobody knows, are
-sent in both storage modes; the SHA-256 of what is stored is compared with that of what was sent."""
+"""pydicom's test files, and made data sets in each transfer syntax that pydicom knows and in a private one, are sent
+in both storage modes; the SHA-256 of the stored data set is compared with that of the sent one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BROKEN_FILES = {"MR_truncated.dcm", "rtplan_truncated.dcm"}
 
 
 def store_each(receiver: Receiver, samples: Sequence[Sample]) -> tuple[dict[str, int | None], list[str]]:
-    """Statuses by name, and the names of those whose file does not hold exactly the bytes sent. What is not accepted
+    """Statuses by name, and the names of samples whose file does not hold exactly the bytes sent. A rejected context
     counts as both."""
     contexts = list(dict.fromkeys((sample.sop_class, sample.transfer_syntax) for sample in samples))
     statuses: dict[str, int | None] = {}

@@ -1,5 +1,5 @@
 """Requests of every kind, each with its own Message ID and UIDs; the responses, and the answer to the association
-request, are decoded by pynetdicom, pydicom and DCMTK's dcmdump, and compared with what was asked."""
+request, are decoded by pynetdicom, pydicom and DCMTK's dcmdump, and compared with the requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
 
 pytestmark = [promise(16), pytest.mark.filterwarnings("ignore:The value length:UserWarning")]
-"""A UID that is too long is echoed as it came, and pydicom says so."""
+"""A UID that is too long is returned unchanged, and pydicom warns about it."""
 
 STORAGE, ECHO = 1, 3
 CONTEXTS = [(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])]
@@ -129,7 +129,7 @@ def check_with_dcmtk(path: Path, bodies: list[bytes], command: Command, message_
 
 
 def test_answers_to_association_requests(ours: Start, config: Path) -> None:
-    """What is not accepted, too."""
+    """Rejected contexts, too."""
     receiver = ours("-xf", config, "default")
     with RawAssociation(receiver.port) as association:
         association.send(request_of_many())

@@ -1,5 +1,5 @@
-"""64 C-STOREs are sent without reading anything, into a small receive buffer, with answers cut into fragments of two
-bytes; only then is the first answer read. In the full run they have 4 MiB each, so that no buffer holds them."""
+"""A sender with a small receive buffer sends 64 C-STOREs before it reads the first answer; answers are cut into
+fragments of two bytes. In the full run the instances have 4 MiB each, so that no buffer holds them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def instance(number: int, size: int) -> bytes:
     return identification(CT, f"1.2.3.{number}") + element(0x7FE00010, "OW", bytes([number]) * size)
 
 
-class Deaf(RawAssociation):
-    """A sender with a receive buffer that is small from the start: made small later, the kernel throws away segments
-    that were promised room, and with them the acknowledgements in them."""
+class SenderThatDoesNotRead(RawAssociation):
+    """A sender with a receive buffer that is small from the start: if it became small later, the kernel would drop
+    segments that it had promised room, and the acknowledgements in them."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.socket()
@@ -37,8 +37,8 @@ class Deaf(RawAssociation):
 
 
 def pipelined(receiver: Receiver, size: int, max_pdu: int = 16384) -> list[tuple[int, int]]:
-    """(Message ID, status) of each answer, in the order they came; fewer if the association ended before."""
-    with Deaf(receiver.port) as association:
+    """(Message ID, status) of each answer in order; fewer if the association ended before."""
+    with SenderThatDoesNotRead(receiver.port) as association:
         association.send(associate_rq([(CT, [EXPLICIT_LE])], max_pdu=max_pdu))
         assert isinstance(next_answer(association), Accepted)
         for number in range(INSTANCES):

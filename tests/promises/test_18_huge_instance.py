@@ -1,5 +1,5 @@
-"""Encapsulated pixel data that is made while it is sent, hashed on both sides; the memory (PSS) of the worker that
-receives it is read all the while. 320 MiB, in the full run 4.5 GiB."""
+"""Encapsulated pixel data is generated while it is sent, and hashed on both sides, while the memory (PSS) of the
+receiving worker is measured. 320 MiB, in the full run 4.5 GiB."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A sender stores some instances, then leaves at a random byte of the next: closing, closing one side, resetting,
-aborting or releasing. What is complete has to be stored, and answered as far as somebody reads; nothing else may be
-there."""
+"""A sender stores some instances, then leaves at a random byte of the next: it closes, closes one side, resets, aborts
+or releases. Complete instances must be stored, and answered as long as the sender reads; there must be no other file.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from support.uids import CT, EXPLICIT_LE
 pytestmark = [promise(19), pytest.mark.timeout(600)]
 
 SPOOLED = 3 << 20
-"""Larger than what is kept in memory."""
+"""Larger than the memory for a data set."""
 
 WAYS = ("fin", "half-close", "reset", "abort", "release")
 READ_TO_THE_END = ("half-close", "release")
@@ -44,7 +44,7 @@ def message(uid: str, size: int) -> bytes:
 
 
 def boundary(sent: bytes, at: int) -> int:
-    """The end of the PDU that `at` is in: only there a PDU of another kind can follow."""
+    """The end of the PDU at `at`: only there a PDU of another kind can follow."""
     end = 0
     while end < at:
         end += 6 + int.from_bytes(sent[end + 2 : end + 6], "big")
@@ -73,7 +73,7 @@ def interrupt(receiver: Receiver, way: str, complete: list[str], rest: bytes) ->
     with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
         for uid in complete:
             association.send(message(uid, 1000))
-        if way not in READ_TO_THE_END:  # what it has read for certain, it has said
+        if way not in READ_TO_THE_END:  # its answers show what it has read for certain
             assert [association.response()[0x0900] for _ in complete] == [b"\0\0"] * len(complete)
         association.send(rest)
         statuses = leave(association, way)

@@ -1,5 +1,5 @@
-"""Each quirk has its own test here, or a case in the corpus, named in the list: what is sent is stored unchanged, or
-answered as tabled, and an echo behind it is answered."""
+"""Each quirk has a test here, or a case in the corpus that the list names: instances are stored unchanged, or answered
+as the case says, and a C-ECHO afterwards is answered."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ IN_THE_CORPUS: dict[str, str] = {
 
 @pytest.mark.parametrize("quirk", IN_THE_CORPUS)
 def test_quirk_is_in_the_corpus(quirk: str) -> None:
-    """And so has its exact reaction."""
+    """The case has the exact reaction."""
     [case] = [case for case in cases() if case.title == IN_THE_CORPUS[quirk]]
     assert case.reaction("").startswith(("0000", "accept", "abort 2/6"))
 
@@ -111,7 +111,7 @@ def test_one_instance_again_and_again(receiver: Receiver, senders: int) -> None:
 
 
 def test_a_new_message_after_half_of_one(receiver: Receiver) -> None:
-    """The sender gave up waiting, and begins anew on the same association: the standard has no way back from that."""
+    """The sender gave up and starts anew on the same association: the standard has no recovery from that."""
     with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
         association.request(store_rq(CT, "1.2.3"), instance_of(CT, "1.2.3")[:300], last=False)
         association.request(store_rq(CT, "1.2.4"), instance_of(CT, "1.2.4"))
@@ -121,7 +121,7 @@ def test_a_new_message_after_half_of_one(receiver: Receiver) -> None:
 
 
 def test_never_released(receiver: Receiver) -> None:
-    """A sender that stores and then just keeps the connection; others are served beside it."""
+    """A sender stores and then keeps the connection; others are served meanwhile."""
     with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as idle:
         assert idle.store(CT, "1.2.3", instance_of(CT, "1.2.3")) == 0
         assert still_serves(receiver)
@@ -148,7 +148,7 @@ def test_pipelined_without_a_window(receiver: Receiver) -> None:
     assert [answer[0x0120] for answer in answers] == [bytes([number, 0]) for number in range(8)]
 
 
-def test_closed_without_a_word_after_each_instance(receiver: Receiver) -> None:
+def test_closed_without_release_after_each_instance(receiver: Receiver) -> None:
     for part in range(20):
         with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
             assert association.store(CT, f"1.2.{part}", instance_of(CT, f"1.2.{part}")) == 0

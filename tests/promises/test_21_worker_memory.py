@@ -1,6 +1,6 @@
 """A data set of 300 MB, one of 200 000 nested items, one of 2.4 million elements in items side by side, and one that
-inflates to a thousand times its size, 300 MB (in full runs 1.5 GB); the worker's PSS is looked at all the while, every
-20 ms."""
+inflates to a thousand times its size, 300 MB (in full runs 1.5 GB); meanwhile the worker's PSS is measured
+every 20 ms."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def nested(_: int) -> Iterator[bytes]:
 
 
 def wide(_: int) -> Iterator[bytes]:
-    """Of what lies within a sequence nothing is kept, however much it is."""
+    """Nothing within a sequence is kept in memory, however large it is."""
     elements = b"".join(struct.pack("<HH2sH", 9, 0x1000 + number, b"LO", 0) for number in range(60_000))
     item = bytes.fromhex("feff00e0ffffffff") + elements + bytes.fromhex("feff0de000000000")
     yield identification(CT, "1.2.3") + bytes.fromhex("08004011") + b"SQ\0\0" + bytes.fromhex("ffffffff")
@@ -61,7 +61,7 @@ def deflated(megabytes: int) -> tuple[bytes, ...]:
 
 @contextmanager
 def watched(pid: int) -> Iterator[list[int]]:
-    """The PSS of the process, again and again until the body ends."""
+    """Samples of the process's PSS until the body ends."""
     sizes = [proportional_set_size(pid)]
     over = threading.Event()
 

@@ -1,6 +1,6 @@
-"""Headers that claim 4 GiB, before and within an association, 20 times each. The bar is asserted of the median: on a
-machine that others use single answers may wait for the processor. No memory: the anonymous memory of supervisor and
-worker before and after."""
+"""Headers that claim 4 GiB, before and within an association, 20 times each. The median is compared with the limit,
+because on a busy machine single answers may be late. The anonymous memory of supervisor and worker is compared before
+and after."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""100 connections that say nothing, three bytes, or all of a request but its last byte; then another peer's C-ECHO,
-five times."""
+"""100 connections send nothing, three bytes, or a request without its last byte; then another peer sends a C-ECHO, five
+times."""
 
 from __future__ import annotations
 

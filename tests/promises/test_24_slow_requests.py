@@ -1,5 +1,5 @@
-"""With `-ta 2`, requests that trickle: one byte a second, one byte every 50 ms, and most of one at once. Asserted with
-half a second more, for a machine that others use."""
+"""With `-ta 2`, slow requests: one byte a second, one byte every 50 ms, and most of one at once. The test allows half a
+second more, for a busy machine."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Four slots, taken by peers that stay; ten others then hear something: service when a slot falls free, else RJ 2/3/2.
-Asserted with half a second more than the second, for a machine that others use."""
+"""Peers take all four slots and stay; ten others must get an answer: service when a slot becomes free, else RJ 2/3/2.
+The test allows half a second more than the promised second, for a busy machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WITHIN = 1.0
 MARGIN = 0.5
 LOCAL_LIMIT = bytes([0, 2, 3, 2])
 PATIENCE = 10.0
-"""Seconds that one waits for a peer which does not keep this promise."""
+"""Seconds to wait for a receiver that does not keep this promise."""
 
 
 def answer(port: int) -> tuple[int, bytes, float]:
@@ -64,7 +64,7 @@ def test_served_if_a_slot_falls_free(ours: Start, figure: Callable[[str], None])
 
 
 def test_peers(peer: Peer) -> None:
-    """They have no slots, or none that can be counted: one peer that stays is all that is tried."""
+    """They have no slots, or an unknown number: only one peer stays connected."""
     with socket.create_connection(("127.0.0.1", peer.receiver.port), timeout=PATIENCE) as first:
         first.sendall(associate_rq(CONTEXTS))
         first.recv(1000)

@@ -1,6 +1,5 @@
-"""Associations of all endings one after the other: released, aborted, cut off in a data set, rejected. Compared is what
-the supervisor, and each worker while it lives, hold in memory and descriptors after a fifth of the way and from
-then on."""
+"""Associations end one after the other: released, aborted, cut off in a data set, rejected. Memory and descriptors of
+the supervisor, and of each worker while it lives, are compared after a fifth of the associations and from then on."""
 
 from __future__ import annotations
 
@@ -61,12 +60,12 @@ ENDINGS = (released, released, aborted, cut_off, rejected, never_asked)
 
 
 def held(receiver: Receiver) -> dict[int, tuple[int, int]]:
-    """Memory and descriptors of each process that lasts long enough to be asked."""
+    """Memory and descriptors of each process that lives long enough to be measured."""
     found = {}
     for pid in {receiver.process.pid, *receiver.workers()}:
         try:
             found[pid] = (own_memory(pid), descriptors(pid))
-        except (FileNotFoundError, ProcessLookupError):  # a worker that was due
+        except (FileNotFoundError, ProcessLookupError):  # a worker that was to be replaced
             continue
     return found
 

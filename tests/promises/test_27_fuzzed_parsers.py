@@ -1,5 +1,5 @@
-"""Each parser reads mutants of sound inputs for some seconds, always the same ones; a state machine does to the
-protocol core whatever a peer and a caller can do, in any order. tests/fuzz has the same targets for atheris."""
+"""Each parser reads mutants of valid inputs for some seconds, always the same ones; a state machine calls the protocol
+core in any order, as peers and callers can. tests/fuzz has the same targets for atheris."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONGEST = 5.0
 
 @pytest.fixture(autouse=True)
 def complaints_unheard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What log4cplus's reader says about mistakes goes to standard error, some megabytes of it."""
+    """Discards the complaints about log4cplus files: they are some megabytes on standard error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     monkeypatch.setattr(console, "STDERR", nowhere)
     yield
@@ -46,7 +46,7 @@ def test_target(target: Target, count: Callable[[int, int], int], figure: Callab
 
 
 def read(target: Target, data: bytes) -> None:
-    """Whatever is raised is raised again with the input, to be put into tests/fuzz/corpus."""
+    """Raises any exception again with the input, to be put into tests/fuzz/corpus."""
     start = time.monotonic()
     try:
         target.fuzz_one(data)

@@ -1,6 +1,5 @@
-"""Connections whose bytes are mutants of a sound conversation, through a proxy that splits, delays, dribbles, resets
-and half-closes them; beside them senders that store all the while, directly. The receiver's log tells of dead workers
-and internal errors."""
+"""Mutants of a valid conversation are sent through a proxy that splits, delays, dribbles, resets and half-closes
+connections, while other senders store directly. The receiver's log shows dead workers and internal errors."""
 
 from __future__ import annotations
 
@@ -48,7 +47,7 @@ def mutants(seed: int, often: int) -> list[bytes]:
 
 
 def throw(port: int, data: bytes) -> None:
-    """Say it and listen until nothing more comes."""
+    """Send it and read until nothing more comes."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=UNHEARD) as sock:
         sock.sendall(data)
         while sock.recv(65536):
@@ -66,7 +65,9 @@ def store_all_the_while(port: int, over: threading.Event) -> list[int | None]:
     return statuses
 
 
-def test_nobody_suffers(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+def test_good_senders_are_not_affected(
+    ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
     receiver = ours("-pm", "--no-fsync", "-ta", 5, "--max-per-peer", 64)
     often, over = count(400, 20_000), threading.Event()
     with chaos(receiver.port, seed=28) as port, ThreadPoolExecutor(AT_ONCE + 2) as pool:

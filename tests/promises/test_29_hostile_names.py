@@ -1,6 +1,6 @@
 """Strings made to lead elsewhere, to collide or to be too long stand in each value that can name a directory or a file:
-UIDs of the command and of the data set, both AE titles, dates, text. All that is stored is found where it may be, and
-each string has a place of its own.
+UIDs of the command and of the data set, both AE titles, dates, text. All files must be where they may be, and each
+string must have its own place.
 """
 
 from __future__ import annotations

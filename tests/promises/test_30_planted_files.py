@@ -1,5 +1,5 @@
 """Links, FIFOs, sockets and directories are planted under the names of files, of directories and of the receiver's own
-state, by another user; one plants them while instances are being stored. What they lead to stays as it was.
+state, by another user; one plants them while instances are being stored. Their targets must not change.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ OPTIONS = {
 
 @pytest.fixture
 def outside(directory: Path) -> Path:
-    """Something beside the output directory that has to stay as it is."""
+    """Files beside the output directory that must not change."""
     place = directory / "outside"
     place.mkdir()
     (place / "secret").write_bytes(SECRET)
@@ -133,7 +133,7 @@ def test_under_the_names_of_the_state_directory(ours: Start, outside: Path, plan
 @pytest.mark.parametrize("place", ["hidden", ".dcmrecv", ".dcmrecv/tmp"])
 @pytest.mark.parametrize("plant", FOREIGN.values(), ids=list(FOREIGN))
 def test_before_the_start(ours: Start, directory: Path, outside: Path, plant: Plant, place: str) -> None:
-    """What looks like left over long ago is swept, and only itself; a way to sweep elsewhere is refused."""
+    """Old left-overs are swept, but not their targets; a link to sweep elsewhere is refused."""
     tmp = directory / "ours0" / "out" / ".dcmrecv" / "tmp"
     at = tmp / f".dcmrecv-{os.uname().nodename}-00000000-1-0.tmp" if place == "hidden" else tmp.parent.parent / place
     at.parent.mkdir(parents=True, exist_ok=True)
@@ -151,8 +151,8 @@ def test_before_the_start(ours: Start, directory: Path, outside: Path, plant: Pl
     assert os.path.lexists(at) == (place != "hidden")
 
 
-def test_a_file_that_looks_stored_behind_a_foreign_link(ours: Start, outside: Path) -> None:
-    """Elsewhere there is the same instance: that is not stored here."""
+def test_the_same_instance_under_a_foreign_link(ours: Start, outside: Path) -> None:
+    """The link leads to a file of the same instance: that does not count as stored."""
     receiver = ours("-pm", "+ssd", "--on-duplicate", "keep")
     assert store(receiver) == 0
     os.rename(receiver.output / "data", outside / "data")

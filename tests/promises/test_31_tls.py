@@ -1,5 +1,5 @@
 """Senders with every kind of bad certificate, an old version, no common suite, a handshake that stalls or is none, and
-bytes that no session key made, each tries a C-STORE; after them a sender with a good certificate does."""
+bytes that no session key made, each tries a C-STORE; after them a sender with a good certificate stores."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A plugin does to each instance what the instance says: raises, exits, hangs, forks, eats memory. Beside it, a sender
-that was there before goes on storing, and a new one is served within a second.
+"""A plugin does what each instance tells it: it raises, exits, hangs, forks, uses up memory. Meanwhile a sender that
+was connected before goes on storing, and a new one is served within a second.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def receiver(program: Path) -> Iterator[Receiver]:
 
 
 class Beside:
-    """A sender that has nothing to do with the others: it stores from the first moment to the last."""
+    """A sender independent of the others: it stores all the time."""
 
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
@@ -167,7 +167,7 @@ def test_the_instance_is_refused(receiver: Receiver, name: str, count: Count, fi
             beside.is_served()
             response = association.response()
             status = status_of(response)
-            # where memory runs out, even the guard may find none: then the core refuses, and the log names no plugin
+            # without memory even the guard may fail: then the core refuses, and the log names no plugin
             assert status == PROCESSING_FAILURE or ("eats" in name and status == OUT_OF_RESOURCES)
             assert 0 < len(response[0x0902].rstrip()) <= 64
             assert time.monotonic() - started < GIVEN_UP_AFTER

@@ -1,5 +1,5 @@
-"""SIGTERM while four senders store and one is in the middle of 4 MiB, which the receiver has read so far: that one goes
-on after the signal and gets Success; what the others had acknowledged is looked for and compared."""
+"""SIGTERM while four senders store and one is in the middle of 4 MiB, which the receiver has read so far. That one
+goes on after the signal and gets Success; the acknowledged instances of the others are compared."""
 
 from __future__ import annotations
 

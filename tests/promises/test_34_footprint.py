@@ -1,5 +1,6 @@
 """Started as user nobody with every system call that makes, changes or removes files traced: large instances, re-sends,
-broken transfers, a reload, a log file. All that succeeded is below two directories; listening sockets are counted.
+broken transfers, a reload, a log file. All calls that succeed must be below two directories; listening sockets are
+counted.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_TMPFILE")
 
 
 def as_nobody() -> list[str]:
-    """What runs a program as an ordinary user. That one may read, if the kernel lets us allow that, what is private to
-    us, for the tests and what they have installed may be; it has no other privilege."""
+    """A command that runs a program as an ordinary user. If the kernel allows it, that user may read private files of
+    ours, because tests and installed programs may be private; it has no other privilege."""
     if os.geteuid():
         return []
     command = [system_program("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
@@ -71,7 +72,7 @@ def home(directory: Path) -> Iterator[Path]:
 
 
 def use(receiver: Receiver) -> None:
-    """Something of everything that makes files."""
+    """Do each thing that makes files once."""
     large = [identification(CT, "1.2.4") + pixel_data_header(LARGE), bytes(LARGE)]
     with RawAssociation(receiver.port, CONTEXTS) as association:
         for _ in range(2):

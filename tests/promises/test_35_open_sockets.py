@@ -1,5 +1,5 @@
 """100 peers keep their socket open after a release, a rejection or an abort, by them or by us; four workers have served
-them all. Then another peer's C-ECHO, five times."""
+them all. Then another peer sends a C-ECHO, five times."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One to eight senders store up to six instances under one name by a layout or a plugin, some of them several times
 with other content, through two receivers that write to one directory; the data sets are read, lack their UID, cannot be
-read (`+B`) or are all equal. In half the cases somebody moves files away and swaps their names meanwhile. Then each
-instance that was acknowledged is in a file, whole, and there is one file for each, except where files were moved.
+read (`+B`) or are all equal. In half the cases files are moved away and names swapped meanwhile. Then each
+acknowledged instance must be in a whole file, one file for each, except where files were moved.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ UNREADABLE: dict[str, Callable[[str, int], bytes]] = {
 
 
 class Case(NamedTuple):
-    """What happens in one directory: `sent` are for each sender UID and version of what it sends."""
+    """What happens in one directory; `sent`: for each sender the UIDs and versions that it sends."""
 
     name: str
     sent: list[list[tuple[str, int]]]
@@ -86,7 +86,7 @@ def case_of(number: int, kinds: list[Callable[[str, int], bytes]], chance: rando
     sent = [[(chance.choice(uids), 0) for _ in range(chance.randint(1, 4))] for _ in range(senders)]
     versions = iter(range(1, 1000))
     sent = [[(uid, next(versions)) for uid, _ in one] for one in sent]
-    # what is too large for memory takes most of the time, so it comes seldom
+    # instances too large for memory take most of the time, so they are rare
     data = KINDS["large"] if chance.random() < 0.05 else chance.choice(kinds)
     return Case(f"CASE{number}", sent, data, chance.random() < 0.5)
 
@@ -122,7 +122,7 @@ def moving(place: Path, chance: random.Random) -> Iterator[None]:
 
 
 def acknowledged(case: Case, receivers: list[Receiver]) -> list[tuple[str, int]]:
-    """Send all of it, everybody at the same time; what was answered with Success."""
+    """All senders send at the same time; returns what was answered with Success."""
     together = threading.Barrier(len(case.sent), timeout=20)
 
     def send(number: int) -> list[tuple[str, int]]:
@@ -147,7 +147,7 @@ def files(place: Path) -> list[tuple[str, bytes]]:
 def check(case: Case, done: list[tuple[str, int]], place: Path) -> None:
     found = files(place)
     sent = {(uid, case.data(uid, version)) for one in case.sent for uid, version in one}
-    assert set(found) <= sent, "nobody has sent it"
+    assert set(found) <= sent, "it was not sent"
     missing = {uid for uid, _ in done} - {uid for uid, _ in found}
     assert not missing, f"acknowledged, but missing: {missing}"
     if not case.moving:

@@ -1,7 +1,7 @@
 """Two receivers run in two PID namespaces with one host name, as two containers do, and store into one directory, with
 unnamed files (O_TMPFILE) and without. While four senders store, and send some instances again, either receiver is
 killed (SIGKILL), or told to end, and started again at random moments; then each stored file is compared with what was
-sent. Both also receive halves of large instances at the same time in processes of the same number.
+sent. Both also receive halves of large instances at the same time in processes with the same number.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def finish(association: RawAssociation, rest: bytes) -> int | None:
 
 
 def test_same_numbers_in_both(pair: Pair, directory: Path, figure: Callable[[str], None]) -> None:
-    """The second starts while the first receives, then receives as well; what each acknowledges is its own."""
+    """The second starts while the first receives, then receives as well; each acknowledges its own instances."""
     with ExitStack() as stack:
         halves = {}
         for number, container in enumerate(pair):
             container.start()
-            for worker in range(2):  # both that a start makes
+            for worker in range(2):  # both processes that a start makes
                 uid = f"1.2.{number}.{worker}"
                 halves[uid] = begin(container, stack, uid)
         statuses = {uid: finish(association, rest) for uid, (association, rest, _) in halves.items()}

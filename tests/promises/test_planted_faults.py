@@ -1,8 +1,8 @@
 """The tests of the tests: each patch in faults/ breaks a promise, and that promise's tests have to notice.
 
-A patch is named after the number of the promise. In front of it stands what it breaks and, in a line `tests:`, which of
-the module's tests are run (pytest's -k). It is applied to a copy of the sources, which come first in the path of the
-receiver and of the tests that are run; with --full the same tests have to be green on the copy before.
+A patch is named after the number of the promise. Its head says what it breaks and, in a line `tests:`, which of the
+module's tests are run (pytest's -k). It is applied to a copy of the sources that comes first in the path of the
+receiver and of these tests; with --full the same tests must first pass on the unchanged copy.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def test_fault_is_noticed(patch: Path, sources: Path, request: pytest.FixtureReq
     for path in {hunk.path for hunk in hunks(text)}:
         compile((sources / path).read_text(), path, "exec")
     if number not in QUICK and not full:
-        return  # that it still applies is seen in each run
+        return  # each run checks that it still applies
     done = run_tests(number, only, sources)
-    assert done.returncode == 1, f"nobody noticed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert done.returncode == 1, f"not noticed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     assert re.search(rf"^ ?{int(number)} BROKEN", done.stdout, re.MULTILINE), done.stdout[-4000:]
 
 

@@ -1,4 +1,4 @@
-"""What is printed of a promise is what its tests came to: a skipped test keeps none."""
+"""The printed result of a promise is that of its tests: a skipped test does not count as kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An association profile file with all that one may hold, for tests that change it here and there."""
+"""An association profile file with everything that is allowed in it, for tests that change parts of it."""
 
 from __future__ import annotations
 

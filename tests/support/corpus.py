@@ -1,4 +1,4 @@
-"""Reads the corpus: cases in text files, their bytes in hex with just enough notation to stay readable.
+"""Reads the corpus: cases in text files, their bytes in hex with a little notation to stay readable.
 
 A case, with blank lines around it:
 
@@ -7,15 +7,15 @@ A case, with blank lines around it:
     04 00 >4{ >4{ 03 03 $store_set } }
     -> 0000 stored
 
-The bytes: hex digits; "text" (Latin-1); `$name`, defined in definitions.txt by `name = ...`; `512*` repeats what comes
-next, were it several in `( )`. Braces: `>4{ }` and `<4{ }` put the length of what is inside before it, big or little
-endian in 1, 2 or 4 bytes, `>4-2{ }` lies about it by so many; `data{ }` marks a data set, which has to be stored like
-that; `deflate{ }` compresses. `FIN` and `RST` at the end are how the sender leaves. `$uid` is a SOP Instance UID of the
-case's own.
+The bytes: hex digits; "text" (Latin-1); `$name`, defined in definitions.txt by `name = ...`; `512*` repeats the
+next item, or several in `( )`. Braces: `>4{ }` and `<4{ }` put the length of their content before it, big or little
+endian in 1, 2 or 4 bytes, `>4-2{ }` a length that is wrong by so many; `data{ }` marks a data set, which must be stored
+unchanged; `deflate{ }` compresses. `FIN` and `RST` at the end say how the sender leaves. `$uid` is the case's own SOP
+Instance UID.
 
 The reaction, in order: `accept 1=0 3=4 58=...` (context results; user information items, if any, in hex), `reject
-1/1/2`, `abort 2/6`, `release`, `close` (without a word), statuses of responses with the further elements they carry
-(`C000 0901 0902`) and `stored` behind those that leave a file. Whatever does not end the association must leave it
+1/1/2`, `abort 2/6`, `release`, `close` (without an answer), statuses of responses with the further elements they carry
+(`C000 0901 0902`) and `stored` after those that leave a file. An association that does not end must stay
 usable. `-> strict:` and `-> preserving:` say what differs with --strict and --bit-preserving.
 """
 
@@ -114,7 +114,7 @@ def _case(file: str, block: list[str], definitions: dict[str, str]) -> Case:
 
 
 class Expansion:
-    """The bytes that a text stands for, and which of them are data sets."""
+    """The bytes of a text, and which of them are data sets."""
 
     def __init__(self, text: str, definitions: dict[str, str]) -> None:
         self._definitions = definitions
@@ -123,7 +123,7 @@ class Expansion:
         assert not rest, f"brace too many before {rest!r}"
 
     def _sequence(self, text: str) -> tuple[bytes, str]:
-        """What the text stands for as far as a closing brace, and what is behind that."""
+        """The bytes of the text up to a closing brace, and the rest after it."""
         parts = []
         while text := text.lstrip():
             if text[0] in "})":

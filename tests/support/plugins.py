@@ -1,4 +1,4 @@
-"""Plugins made of functions, and an instance that is none of the receiver's."""
+"""Plugins made of functions, and a fake instance."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def found(plugin: object, name: str = "site") -> Found:
 
 
 def load(*plugins: object) -> Plugins:
-    """These plugins as if named on the command line in this order: plugin0, plugin1 ..."""
+    """Load these plugins, as if named on the command line in this order: plugin0, plugin1 ..."""
     loaded = Plugins()
     for number, plugin in enumerate(plugins):
         loaded.add(found(plugin, f"plugin{number}"), named=True)
@@ -46,7 +46,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 
 class FakeInstance(Instance):
-    """What a scheme sees of an instance."""
+    """An instance, as far as naming plugins use it."""
 
     def __init__(self, series_date: RawElement | None = None, modality_prefix: str = "CT", uid: str = "1.2.3") -> None:
         self.association = ASSOCIATION

@@ -28,7 +28,7 @@ def content(data: bytes = b"new") -> FileContent:
 
 
 def stored(data: bytes = b"new") -> bytes:
-    """What a file with `content(data)` holds."""
+    """The bytes of a file with `content(data)`."""
     return b"prefix " + data
 
 
@@ -53,7 +53,7 @@ class Calls:
             self._replace(name, lambda *args, **kwargs: None)
 
     def fail(self, function: str, code: int, when: Callable[..., bool] = lambda *args, **kwargs: True) -> None:
-        """Let `os.function` fail with the errno `code` when `when` says so of its arguments."""
+        """Make `os.function` fail with the errno `code` if `when` is true for its arguments."""
 
         def check(*args: Any, **kwargs: Any) -> None:
             if when(*args, **kwargs):
@@ -103,7 +103,7 @@ def spooled(place: Publisher, data: bytes) -> tuple[FileContent, Temporary]:
 
 
 def store_often(root: str, letter: bytes, on_exists: OnExists, start: Barrier, failures: Queue[str]) -> None:
-    """Store fifty files under names that others store under too. A spawned process has to find this by its module."""
+    """Store fifty files under names that other processes use, too. Spawned processes import it from this module."""
     place = Publisher(root, fsync=False, capabilities=Capabilities())
     start.wait(20)
     for number in range(50):

@@ -1,4 +1,4 @@
-"""A receiver without a network: data sets in, outcomes and files out."""
+"""A receiver without a network: takes data sets, gives outcomes and files."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def send(
 def in_receive(
     receiver: InstanceReceiver, data: bytes, function: Callable[[Instance], Any], **how: Any
 ) -> tuple[Any, Outcome]:
-    """What `function` returns, or raises, when it is called in the hook `receive`, and what became of the instance."""
+    """What `function` returns or raises in the hook `receive`, and the outcome of the instance."""
     results: list[Any] = []
 
     def receive(instance: Instance) -> None:
@@ -102,7 +102,7 @@ def in_receive(
 
 
 def stored_data(path: str | None) -> bytes:
-    """The data set in a stored file, from behind its File Meta Information."""
+    """The data set in a stored file: the bytes after its File Meta Information."""
     assert path is not None
     content = Path(path).read_bytes()
     assert content[:132] == bytes(128) + b"DICM"

@@ -1,4 +1,4 @@
-"""What the code does in Python where compiled parts could take over."""
+"""Runs code without the compiled parts."""
 
 from __future__ import annotations
 

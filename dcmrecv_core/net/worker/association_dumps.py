@@ -12,7 +12,7 @@ from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.api.model import UserIdentity
 from dcmrecv_core.api.verdicts import Role, SupportedContext
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dcmrecv_core.logs.records import escape
+from dcmrecv_core.logs.records import escape_controls
 from dcmrecv_core.proto.associate import AssociateRequest, Item, items
 from dcmrecv_core.proto.negotiation import ACCEPTED, Answer
 from dcmrecv_core.proto.pdu import HEADER_LENGTH, MIN_REQUEST_LENGTH
@@ -56,12 +56,12 @@ def association(kind: str, request: AssociateRequest, max_pdu: int, decision: De
         f"====================== BEGIN {kind} =====================",
         f"Our Implementation Class UID:      {IMPLEMENTATION_CLASS_UID}",
         f"Our Implementation Version Name:   {IMPLEMENTATION_VERSION_NAME}",
-        f"Their Implementation Class UID:    {escape(user.implementation_class_uid)}",
-        f"Their Implementation Version Name: {escape(user.implementation_version_name)}",
-        f"Application Context Name:    {escape(request.application_context)}",
-        f"Calling Application Name:    {escape(request.calling_ae_title)}",
-        f"Called Application Name:     {escape(request.called_ae_title)}",
-        f"Responding Application Name: {escape(request.called_ae_title) if decision else ''}",
+        f"Their Implementation Class UID:    {escape_controls(user.implementation_class_uid)}",
+        f"Their Implementation Version Name: {escape_controls(user.implementation_version_name)}",
+        f"Application Context Name:    {escape_controls(request.application_context)}",
+        f"Calling Application Name:    {escape_controls(request.calling_ae_title)}",
+        f"Called Application Name:     {escape_controls(request.called_ae_title)}",
+        f"Responding Application Name: {escape_controls(request.called_ae_title) if decision else ''}",
         f"Our Max PDU Receive Size:    {max_pdu & ~1}",
         f"Their Max PDU Receive Size:  {user.max_length or 0}",
         "Presentation Contexts:",
@@ -108,7 +108,7 @@ def _context(context_id: int, state: str, abstract_syntax: str, request: Associa
 
 def _named(uid: str) -> str:
     name = name_of(uid)
-    return f"={name}" if name else escape(uid)
+    return f"={name}" if name else escape_controls(uid)
 
 
 def _extended(title: str, extended: Mapping[str, bytes]) -> list[str]:
@@ -117,7 +117,7 @@ def _extended(title: str, extended: Mapping[str, bytes]) -> list[str]:
     lines = [title.rstrip()]
     for uid, information in extended.items():
         octets = ", ".join(f"0x{octet:02x}" for octet in information)
-        lines += [f"  ={name_of(uid) or 'Unknown-UID'} ({escape(uid)})", f"    [{octets}]"]
+        lines += [f"  ={name_of(uid) or 'Unknown-UID'} ({escape_controls(uid)})", f"    [{octets}]"]
     return lines
 
 
@@ -136,7 +136,7 @@ def _identity(identity: UserIdentity | None) -> list[str]:
     if identity.kind in (1, 2):
         lines += [
             f"  Authentication mode {identity.kind}: {'Username/Password' if identity.kind == 2 else 'Username'}",
-            f"  Username: [{escape(identity.primary.decode('utf-8', 'replace'))}]",
+            f"  Username: [{escape_controls(identity.primary.decode('utf-8', 'replace'))}]",
         ]
         if identity.kind == 2:
             lines.append("  Password: [not dumped]")

@@ -5,7 +5,7 @@ Command sets only, as these identify no patient; data sets are not dumped.
 
 from __future__ import annotations
 
-from dcmrecv_core.logs.records import escape
+from dcmrecv_core.logs.records import escape_controls
 from dcmrecv_core.proto.dimse import Command, CommandField, Tag, command_elements
 from dcmrecv_core.settings.uids import name_of
 
@@ -86,7 +86,7 @@ def request(context_id: int, command: Command) -> str:
         number = int.from_bytes(priority, "little")
         lines.append(_line("Priority", _PRIORITIES.get(number, f"unknown ({number:04X})")))
     if Tag.MOVE_ORIGINATOR_AE_TITLE in elements:
-        lines.append(_line("Move Originator AE Title", escape(command.move_originator)))
+        lines.append(_line("Move Originator AE Title", escape_controls(command.move_originator)))
     if Tag.MOVE_ORIGINATOR_MESSAGE_ID in elements:
         originator = int.from_bytes(elements[Tag.MOVE_ORIGINATOR_MESSAGE_ID], "little")
         lines.append(_line("Move Originator ID", originator))
@@ -106,7 +106,7 @@ def response(context_id: int, command: Command, status: int, comment: str) -> st
         _line("DIMSE Status", f"0x{status:04x}: {_status_line(status)}"),
     ]
     if comment:
-        lines.append(_line("Error Comment", escape(comment)))
+        lines.append(_line("Error Comment", escape_controls(comment)))
     lines.append("======================= END DIMSE MESSAGE =======================")
     return "\n".join(lines)
 
@@ -115,9 +115,9 @@ def _uids(command: Command, elements: dict[int, bytes]) -> list[str]:
     lines = []
     if Tag.AFFECTED_SOP_CLASS_UID in elements:
         uid = command.sop_class_uid
-        lines.append(_line("Affected SOP Class UID", name_of(uid) or escape(uid)))
+        lines.append(_line("Affected SOP Class UID", name_of(uid) or escape_controls(uid)))
     if Tag.AFFECTED_SOP_INSTANCE_UID in elements:
-        lines.append(_line("Affected SOP Instance UID", escape(command.sop_instance_uid)))
+        lines.append(_line("Affected SOP Instance UID", escape_controls(command.sop_instance_uid)))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""`dcmrecv-index rescan` and `find`, as they are typed."""
+"""The commands `dcmrecv-index rescan` and `find`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rescan(directory: Path, *arguments: str) -> None:
     assert main(["rescan", str(directory), *arguments]) == 0
 
 
-def test_a_file_tells_what_the_hook_told(tmp_path: Path) -> None:
+def test_a_file_gives_the_same_record_as_the_hook(tmp_path: Path) -> None:
     instance = fake_instance(sample_dataset(PatientName="M\u00fcller"), output_directory=tmp_path)
     location = instance.save("x")
     told = record_of(instance, location, os.stat(location).st_mtime_ns)
@@ -52,7 +52,7 @@ def test_a_file_tells_what_the_hook_told(tmp_path: Path) -> None:
     assert rows_of(found) == rows_of(told)
 
 
-def test_rescan_finds_what_is_dicom(tmp_path: Path, find: Find) -> None:
+def test_rescan_finds_dicom_files(tmp_path: Path, find: Find) -> None:
     store(tmp_path, "a", SOPInstanceUID="1.1")
     store(tmp_path, "deep/er/b", SOPInstanceUID="1.2", SeriesInstanceUID="1.9", Modality="MR")
     store(tmp_path, ".dcmrecv/not-this", SOPInstanceUID="1.3")
@@ -68,7 +68,7 @@ def test_rescan_finds_what_is_dicom(tmp_path: Path, find: Find) -> None:
     ]
 
 
-def test_rescan_changes_nothing_that_is_known(tmp_path: Path, engine: Engine, find: Find) -> None:
+def test_rescan_keeps_rows_of_a_later_time(tmp_path: Path, engine: Engine, find: Find) -> None:
     instance = fake_instance(output_directory=tmp_path)
     location = instance.save("x")
     with engine.begin() as connection:
@@ -85,7 +85,7 @@ def test_prune(tmp_path: Path, find: Find) -> None:
     gone.unlink()
     os.utime(moved.rename(tmp_path / "elsewhere"), (1, 1))
     rescan(tmp_path)
-    assert len(find()) == 2, "without --prune nothing is forgotten"
+    assert len(find()) == 2, "without --prune no row is removed"
     rescan(tmp_path, "--prune")
     [row] = find("--level", "instance")
     assert row["location"] == str(tmp_path / "elsewhere")
@@ -104,7 +104,7 @@ def test_prune_leaves_other_directories_alone(tmp_path: Path, find: Find) -> Non
     assert row["location"] == str(tmp_path / "axb/x")
 
 
-def test_prune_tells_capitals_from_small_letters(tmp_path: Path, find: Find) -> None:
+def test_prune_is_case_sensitive(tmp_path: Path, find: Find) -> None:
     for number, name in enumerate(("a", "A")):
         store(tmp_path, f"{name}/x", SOPInstanceUID=f"1.{number}")
     rescan(tmp_path)
@@ -197,7 +197,7 @@ def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert any(line.startswith("E?[31m") for line in lines)
 
 
-def test_a_question_makes_no_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_find_makes_no_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["find", "--directory", str(tmp_path)]) == 1
     assert "there is no index" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""A study stays with its patient, whatever else comes under its UID, and what contradicts it is shown."""
+"""A study stays with its patient, whatever is sent with its UID, and contradictions are shown."""
 
 from __future__ import annotations
 

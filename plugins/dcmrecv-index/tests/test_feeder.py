@@ -1,4 +1,4 @@
-"""From the queue into the database: once, in any order, whoever is killed when."""
+"""From the queue into the database: each record once, whichever process is killed at any point."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_order_of_several_workers(
 
 
 def test_lines_of_the_version_before(engine: Engine, tmp_path: Path) -> None:
-    """They have no moment and were written earlier than all others."""
+    """They have no moment, and are older than all others."""
     old = [replace(RECORD, location="/b", received=200), replace(RECORD, received=100)]
     for number, record in enumerate(old):
         line = json.dumps(json.loads(record.to_line())[:-1]).encode() + b"\n"
@@ -89,7 +89,7 @@ def test_lines_of_the_version_before(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_lines_of_a_living_writer_are_read_once(engine: Engine, tmp_path: Path) -> None:
-    """Also after a restart: what was pruned meanwhile must not come back."""
+    """After a restart, too: rows that were pruned meanwhile must not come back."""
     writer = QueueWriter(tmp_path)
     writer.append(RECORD.to_line())
     assert Feeder(engine, tmp_path).drain() == 1
@@ -101,7 +101,7 @@ def test_lines_of_a_living_writer_are_read_once(engine: Engine, tmp_path: Path) 
 
 
 def test_a_commit_is_all_or_nothing(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed between rows and positions; the next one does it all again."""
+    """Killed between rows and positions; the next feeder writes both."""
     write(tmp_path, RECORD)
 
     def killed(*_: object) -> None:
@@ -146,7 +146,7 @@ def test_another_queues_positions_are_its_own(engine: Engine, tmp_path: Path) ->
 
 
 def test_a_feeder_that_was_overtaken_writes_nothing(engine: Engine, tmp_path: Path) -> None:
-    """A stopped process may go on when another one has taken its place: its older records must not come back."""
+    """A stopped process may continue after another one took its place: its older records must not come back."""
     writer = QueueWriter(tmp_path)
     writer.append(replace(RECORD, moment=1).to_line(), 1)
     stopped = Feeder(engine, tmp_path)
@@ -155,7 +155,7 @@ def test_a_feeder_that_was_overtaken_writes_nothing(engine: Engine, tmp_path: Pa
     assert stopped.drain() == 0
     assert locations(engine) == {"1.2.3": "/b"}
     writer.append(replace(RECORD, location="/c", moment=3).to_line(), 3)
-    assert stopped.drain() == 1, "it goes on where the other one was"
+    assert stopped.drain() == 1, "it continues after the other one"
     writer.close()
 
 

@@ -1,4 +1,4 @@
-"""The plugin in a receiver: what was acknowledged is found."""
+"""The plugin in a receiver: acknowledged instances are found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dcmrecv_core.testing import StartReceiver, sample_dataset, until
 from dcmrecv_index.commands import main
 
 
-def test_what_was_acknowledged_is_found(start_receiver: StartReceiver, capsys: pytest.CaptureFixture[str]) -> None:
+def test_acknowledged_instances_are_found(start_receiver: StartReceiver, capsys: pytest.CaptureFixture[str]) -> None:
     receiver = start_receiver(plugins=["index"])
     index = receiver.output / ".dcmrecv" / "index.sqlite"
     assert receiver.send(*(sample_dataset(SOPInstanceUID=f"1.2.{number}") for number in range(3))) == [0, 0, 0]
@@ -26,7 +26,7 @@ def test_what_was_acknowledged_is_found(start_receiver: StartReceiver, capsys: p
     assert found() == [str(receiver.output / name) for name in receiver.files()]
 
 
-def test_what_keep_drops_changes_nothing(start_receiver: StartReceiver, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dropped_instances_change_nothing(start_receiver: StartReceiver, capsys: pytest.CaptureFixture[str]) -> None:
     receiver = start_receiver("--on-duplicate", "keep", plugins=["index"])
     index = receiver.output / ".dcmrecv" / "index.sqlite"
     kept, dropped, other = (
@@ -53,6 +53,6 @@ def test_a_url_that_cannot_be_used_keeps_it_from_starting(start_receiver: StartR
     assert "SECRET" not in str(caught.value)
 
 
-def test_the_state_directory_is_below_the_output_directory_unless_said() -> None:
-    """Where the commands look for it."""
+def test_the_state_directory_is_below_the_output_directory_by_default() -> None:
+    """The commands look for it there."""
     assert Settings(output_directory="/archive").state_directory.name == ".dcmrecv"

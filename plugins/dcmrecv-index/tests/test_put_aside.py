@@ -1,4 +1,4 @@
-"""What cannot be indexed is put aside and named, and what comes after it goes on."""
+"""Records that cannot be indexed are put aside and named, and later ones are indexed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue: nothing is lost and nothing read twice, whoever is killed when."""
+"""The queue: no line is lost or read twice, whichever process is killed at any point."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_index.queue import QueueWriter, queue_files, read_lines, remove_if_left
+from dcmrecv_index.queue import QueueWriter, queue_files, read_lines, remove_if_finished
 
 
 def lines(path: Path, position: int = 0) -> list[bytes]:
@@ -20,12 +20,12 @@ def test_a_file_is_kept_while_its_writer_lives_and_removed_afterwards(tmp_path: 
     assert queue_files(tmp_path / "queue") == []
     writer.append(b"one\n")
     [path] = queue_files(tmp_path / "queue")
-    assert not remove_if_left(path, 4)
+    assert not remove_if_finished(path, 4)
     writer.append(b"two\n")
     writer.close()
-    assert not remove_if_left(path, 4), "there is a line behind the position"
+    assert not remove_if_finished(path, 4), "there is a line after the position"
     assert lines(path, 4) == [b"two\n"]
-    assert remove_if_left(path, 8)
+    assert remove_if_finished(path, 8)
     assert queue_files(tmp_path / "queue") == []
 
 
@@ -46,10 +46,10 @@ def test_a_killed_writer_leaves_complete_lines_and_no_lock(tmp_path: Path) -> No
     os.waitpid(pid, 0)
     [path] = queue_files(tmp_path)
     assert lines(path) == [b"whole\n"]
-    assert remove_if_left(path, 6)
+    assert remove_if_finished(path, 6)
 
 
-def test_a_line_is_never_glued_to_a_torn_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_is_never_appended_to_a_part_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = QueueWriter(tmp_path)
     write = os.write
     with monkeypatch.context() as patch:
@@ -60,7 +60,7 @@ def test_a_line_is_never_glued_to_a_torn_one(tmp_path: Path, monkeypatch: pytest
     assert [lines(path) for path in queue_files(tmp_path)] == [[], [b"whole\n"]]
 
 
-def test_a_file_that_was_taken_for_a_left_one_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_was_removed_as_finished_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the writer's open and its lock, the reader may find an empty file without a lock, and remove it."""
     real = os.open
     removed = []

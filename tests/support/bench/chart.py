@@ -24,7 +24,7 @@ class Line(NamedTuple):
 
 
 def chart(title: str, x_title: str, y_title: str, lines: Sequence[Line], x_ticks: dict[float, str]) -> str:
-    """An SVG document. What y shows stands under the title, where it can be read without turning the head."""
+    """An SVG document. The label of y stands under the title, so that it is horizontal."""
     values = [value for line in lines for _, value in line.points]
     ticks = _ticks(min(values), max(values))
     x = _scale(min(x_ticks), max(x_ticks), _LEFT + 12, WIDTH - _RIGHT)
@@ -51,7 +51,7 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten around the values; only the powers where that would be too many."""
+    """1, 2 and 5 times the powers of ten around the values; only the powers if those are too many."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     all_ticks = [step * 10.0**power for power in powers for step in (1, 2, 5)]
     around = [tick for tick in all_ticks if low / 2.5 < tick < high * 2.5]

@@ -1,6 +1,6 @@
 """The receivers, each a command line, and how they are started, found listening and ended.
 
-What a row of the report calls `ours +B` is the receiver `ours` with `+B` after its own options: the last one counts.
+The row `ours +B` of the report is the receiver `ours` with `+B` appended to its options: the last one counts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _START_SECONDS = 20.0
 
 
 class Contender(NamedTuple):
-    """`command` is what runs it, with what is to be filled in in braces; `text` says what it is."""
+    """`command` runs it, with placeholders in braces; `text` describes it."""
 
     text: str
     command: str
@@ -90,13 +90,13 @@ class Running(NamedTuple):
 
 
 def split(row: str) -> tuple[Contender, str]:
-    """The receiver of a row's name, and what is appended to its options."""
+    """The receiver of a row's name, and the options appended to its own."""
     name, _, extra = row.partition(" ")
     return CONTENDERS[name], extra
 
 
 def missing(row: str) -> str:
-    """The program that would be needed and is not installed, else an empty text."""
+    """The program that is needed but not installed; "" if none is missing."""
     program = split(row)[0].command.partition(" ")[0]
     return "" if not program or program.startswith("{") or shutil.which(program, path=_SYSTEM) else program
 

@@ -1,4 +1,4 @@
-"""What a plugin costs that reads one element of each instance."""
+"""Measures a plugin that reads one element of each instance."""
 
 from dcmrecv_core import Instance, escape, hookimpl
 

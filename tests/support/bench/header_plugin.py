@@ -1,4 +1,4 @@
-"""What a plugin costs that has all elements of each instance decoded."""
+"""Measures a plugin that decodes all elements of each instance."""
 
 from dcmrecv_core import Instance, escape, hookimpl
 

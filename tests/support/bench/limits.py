@@ -1,10 +1,10 @@
-"""The limits of the machine: receivers that know in advance what will come, and the commit path alone.
+"""The limits of the machine: receivers that do not parse what they receive, and the commit path alone.
 
     python limits.py null LENGTH PORT                read and answer
     python limits.py copy LENGTH DIRECTORY PORT      read, write to a file, answer
     python limits.py pass LENGTH PORT                as null, in a process that gets each connection passed
 
-LENGTH is that of a request in bytes. All answer with the same bytes, whatever was asked.
+LENGTH is that of a request in bytes. All answer with the same bytes to any request.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ACCEPT = pdu(
 _RELEASED = pdu(RELEASE_RP, bytes(4))
 
 Sink = Callable[[socket.socket, memoryview, int, int], None]
-"""What becomes of the rest of a request: connection, buffer, how much of it is filled, how much is to come."""
+"""Handles the rest of a request: connection, buffer, how much of it is filled, how much is to come."""
 
 
 def serve(connection: socket.socket, length: int, sink: Sink) -> None:
@@ -84,7 +84,7 @@ def file_writer(directory: str) -> Sink:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """An A-ASSOCIATE-RQ; nothing if the peer only tried whether the port is open."""
+    """An A-ASSOCIATE-RQ; empty if the peer only tested whether the port is open."""
     request = connection.recv(1 << 16)
     while request and len(request) < 6 + struct.unpack_from(">I", request, 2)[0]:
         request += connection.recv(1 << 16)

@@ -1,7 +1,7 @@
-"""The load: associations of processes of their own that send what is encoded already.
+"""The load: associations in processes of their own that send encoded requests.
 
-Only the serial number in the SOP Instance UIDs and the calling title are written into the request; a response is looked
-through for status 0000 and not parsed. The row `null` of the report is the proof that the sender is not the limit.
+Only the serial number in the SOP Instance UIDs and the calling title are written into the request; a response is
+searched for status 0000 and not parsed. The row `null` of the report is the proof that the sender is not the limit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TITLE = 26  # octets 27 to 42 of an A-ASSOCIATE-RQ: the calling title (PS3.8 se
 _PATIENCE = struct.pack("ll", 60, 0)  # in the kernel: a timeout of Python's costs a poll for each call
 
 Work = Callable[[int], "array[int]"]
-"""What one process does, by its number: nanoseconds that each response took."""
+"""The work of one process, by its number; returns the nanoseconds of each response."""
 
 
 class Failed(Exception):
@@ -36,7 +36,7 @@ class Failed(Exception):
 
 
 class Load(NamedTuple):
-    """What is sent in one measurement: as many `instances`, fewer if `seconds` are over before."""
+    """The instances of one measurement: `instances`, or as many as can be sent in `seconds`."""
 
     series: Series
     instances: int
@@ -122,7 +122,7 @@ def send(port: int, load: Load, first: int, tick: Callable[[], None] | None = No
 
 
 def _instances(sender: Sender, serials: range, load: Load) -> array[int]:
-    """All on one association, which at a receiver that serves one after the other may begin when time is up."""
+    """All on one association, which may begin too late if the receiver serves one association at a time."""
     clock, store, times = time.perf_counter_ns, sender.store, array("q")
     deadline = clock() + int(load.seconds * 1e9)
     sender.connect()
@@ -137,7 +137,7 @@ def _instances(sender: Sender, serials: range, load: Load) -> array[int]:
 
 
 def _associations(sender: Sender, serials: range, load: Load) -> array[int]:
-    """Each on one of its own; the time is that of connection, association, instance and release."""
+    """Each on its own association; the time includes connection, association, instance and release."""
     clock, times = time.perf_counter_ns, array("q")
     deadline = clock() + int(load.seconds * 1e9)
     for serial in serials:

@@ -15,7 +15,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Sample(NamedTuple):
-    """What one measurement found.
+    """The results of one measurement.
 
     `rate` in instances/s (starts/s for a start), `bandwidth` in MB/s (millions) of data sets, response times and
     processor time in milliseconds, the latter per instance.
@@ -41,7 +41,7 @@ class Row(NamedTuple):
 
 
 def sample(receiver: Running, load: Load, first: int) -> Sample:
-    """Send `load` once. What others have left to be written is written before. Raises load.Failed."""
+    """Send `load` once, after a sync, so that data of earlier measurements are on disk. Raises load.Failed."""
     os.sync()
     before = processor_seconds(receiver.process.pid)
     result = send(receiver.port, load, first)
@@ -59,7 +59,7 @@ def summary(result: Result, size: int, cpu: float) -> Sample:
 
 
 def peak_memory(receiver: Running, load: Load, first: int) -> tuple[float, int]:
-    """Send `load` once, untimed, and look every 20 ms: MB of the largest process, and how many were sent."""
+    """Send `load` once, untimed, and measure every 20 ms: MB of the largest process, and how many were sent."""
     peak = 0
 
     def look() -> None:
@@ -80,7 +80,7 @@ def _group(group: int) -> list[int]:
 
 
 def _stats(group: int) -> Iterator[list[str]]:
-    """/proc/PID/stat of each process of the group from the field `state` on (see proc(5)), and then the PID."""
+    """/proc/PID/stat of each process of the group from the field `state` on (see proc(5)), then the PID."""
     for name in os.listdir("/proc"):
         if name.isdecimal():
             try:

@@ -1,8 +1,8 @@
 """Directories to store in where ext4 is no slower for one receiver than for another.
 
-Before ext4 takes an inode it looks at every one of the group that was freed in the last minutes, which can cost more
-than all that a receiver does. So nothing is removed before the end, directories are spread over the disk, and of some
-the one is taken in which files are made fastest. On other file systems this does no harm.
+Before ext4 uses an inode it checks every inode of the group that was freed in the last minutes, which can cost more
+than the receiver itself. So files are removed only at the end, directories are spread over the disk, and the one in
+which files are made fastest is used. On other file systems this does no harm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GET_FLAGS, _SET_FLAGS, _TOP_DIRECTORY = 0x80086601, 0x40086602, 0x00020000  # F
 
 
 def spread(directory: Path) -> None:
-    """Have ext4 put directories below this one far from each other (chattr +T)."""
+    """Make ext4 place directories below this one far from each other (chattr +T)."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         [flags] = struct.unpack("l", fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8)))
@@ -47,7 +47,7 @@ def _candidate(parent: Path) -> tuple[int, Path]:
 
 
 def empty(directory: Path) -> None:
-    """Give the space of all files below back, not their inodes."""
+    """Free the space of all files below, but not their inodes."""
     for folder, _, names in os.walk(directory):
         for name in names:
             os.truncate(f"{folder}/{name}", 0)

@@ -1,4 +1,4 @@
-"""From rows to the page: whether targets are met, tables and plots."""
+"""Makes tables, plots and the page from the rows, and judges whether targets are met."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLOURS = {
 
 
 class Verdict(NamedTuple):
-    """The result for a target; `lowest` and `highest` are those of single rounds."""
+    """The result of a target; `lowest` and `highest` are those of single rounds."""
 
     target: Target
     value: float
@@ -163,7 +163,7 @@ def _lines(rows: Rows, axis: Mapping[str, float], names: Sequence[str], value: C
 
 
 def updated(page: str, blocks: Mapping[str, str]) -> str:
-    """The page with new contents between `<!-- measured: NAME -->` and `<!-- end -->`; the rest stays.
+    """The page with new contents between `<!-- measured: NAME -->` and `<!-- end -->`; the rest is written by hand.
 
     Raises ValueError if a block is not on the page.
     """
@@ -189,7 +189,7 @@ def _shown(name: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that count."""
+    """The number with three significant digits."""
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""What is sent: data sets whose SOP Instance UID can be changed in place, so that no request is encoded twice.
+"""The data sets to send: their SOP Instance UID can be changed in place, so that no request is encoded twice.
 
 All derive from CT_small.dcm of pydicom, a CT image with 258 elements, private ones and a sequence among them.
 """
@@ -40,8 +40,8 @@ class Slice(NamedTuple):
 class Series(NamedTuple):
     """Instances that are sent in turn, again and again under new SOP Instance UIDs.
 
-    They differ as those of real series do, in values and in lengths of values: a receiver that remembers what it saw
-    shall not win more here than there.
+    They differ as those of real series do, in values and in lengths of values: a receiver with caches must not
+    gain more here than with real series.
     """
 
     sop_class: str

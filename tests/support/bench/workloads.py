@@ -1,4 +1,4 @@
-"""What is measured: workloads with the rows of each, and what has to come out."""
+"""The workloads to measure, with the rows of each, and the targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Workload(NamedTuple):
     """Rows that are measured in turn, round after round, each until so many `instances` or `seconds` are over.
 
     `series` is a key of series.SERIES, or "" where receivers are only started. With `association_each` an instance
-    has an association for itself. `clear` where what is stored would fill the page cache.
+    has an association for itself. `clear`: stored files would fill the page cache.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Data sets for tests, encoded by rules written down here once more, so that the walker is not its own judge."""
+"""Data sets for tests, encoded by rules of their own, so that the walker does not judge itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An instance with an element for each rule of `--layout`, as the receiver would hand it out."""
+"""An instance with an element for each rule of `--layout`, as plugins get it from the receiver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent: pydicom's own test files as data set bytes, and small data sets in every transfer syntax."""
+"""Data sets to send: those of pydicom's test files, and small ones in every transfer syntax."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEST_FILES = PYDICOM_DATA / "test_files"
 
 
 class Sample(NamedTuple):
-    """A data set as it goes over the wire."""
+    """An encoded data set to send."""
 
     name: str
     sop_class: str
@@ -74,7 +74,7 @@ def sample_of(path: Path) -> Sample | None:
 
 @cache
 def made_samples() -> tuple[Sample, ...]:
-    """A small data set in every transfer syntax that pydicom knows, and in one that nobody knows."""
+    """A small data set in every transfer syntax that pydicom knows, and in a private one."""
     return tuple(
         Sample(f"made-{uid}", CT, f"1.2.826.0.1.3680043.9.9999.3.{number}", uid, _made(uid, number))
         for number, uid in enumerate([*map(str, AllTransferSyntaxes), PRIVATE_SYNTAX])
@@ -91,13 +91,13 @@ def _made(uid: str, number: int) -> bytes:
         return deflate(identification(CT, instance), padded=True)
     if uid == ExplicitVRLittleEndian:
         return identification(CT, instance) + pixel_data()
-    if ".1.2.7." in uid or uid.endswith(".4.204"):  # the pixels travel elsewhere
+    if ".1.2.7." in uid or uid.endswith(".4.204"):  # these have no pixels in the data set
         return identification(CT, instance)
     return identification(CT, instance) + encapsulated_pixel_data()
 
 
 def data_set_of(path: Path) -> tuple[str, bytes] | None:
-    """Transfer syntax and data set of a file; None if it is no DICOM file."""
+    """Transfer syntax and data set of a file; None if it is not a DICOM file."""
     stream = io.BytesIO(path.read_bytes())
     try:
         read_preamble(stream, False)

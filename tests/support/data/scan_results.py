@@ -1,4 +1,4 @@
-"""What a scan yields, to compare two of them."""
+"""The results of a scan, for comparing two scans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the walker reads from in tests."""
+"""Sources that the walker reads in tests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The fenced blocks of the pages in docs/.
 
-What a block is follows from its language and from what stands in it: `# name.py` as the first line makes it a file of
-that name, `def test_` a test. A block that is not executed has `<!-- not run: reason -->` above it.
+Language and content say what a block is: with `# name.py` as the first line it is a file of that name, with `def test_`
+a test. A block that is not executed has `<!-- not run: reason -->` above it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from support.paths import DOCS
 PAGES = {str(path.relative_to(DOCS)): path.read_text() for path in sorted(DOCS.rglob("*.md"))}
 
 WRITE = "run tox -e generate"
-"""What a test of a page says when its generated part is not as it has to be."""
+"""The message of a test if the generated part of a page is out of date."""
 
 _BLOCK = re.compile(r"(?:^<!-- not run: (.+) -->\n)?^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 
@@ -29,7 +29,7 @@ class Block:
 
     @property
     def file(self) -> str:
-        """The name of the file that the block is, or ""."""
+        """The name of the file in the block, or ""."""
         named = re.match(r"# ([\w/]+\.(?:py|toml|cfg))\n", self.text)
         return named.group(1) if named else ""
 

@@ -64,7 +64,7 @@ TABLES = {"parameters": parameters, "profiles": profiles, "classes": classes, "s
 
 
 def generated(page: str) -> str:
-    """The page with what is generated as it has to be."""
+    """The page with its generated parts up to date."""
     return re.sub(
         r"(<!-- generated: (\w+) -->\n)(?:.*\n)*?(<!-- end -->)",
         lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n{match[3]}",

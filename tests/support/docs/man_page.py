@@ -44,7 +44,7 @@ def entry(option: Option) -> str:
 
 
 def wrapped(text: str) -> str:
-    """Lines of at most eighty characters, none of which looks like a request."""
+    """Lines of at most eighty characters, none of which begins like a troff request."""
     lines = [""]
     for word in text.split(" "):
         if len(lines[-1]) + 1 + len(word) > _LINE and word[:1] not in (".", "'"):
@@ -54,7 +54,7 @@ def wrapped(text: str) -> str:
 
 
 def generated(page: str) -> str:
-    """The page with what is generated as it has to be."""
+    """The page with its generated parts up to date."""
     head, _, rest = page.partition(BEGIN)
     head = re.sub(r"\A\.TH .*\n", lambda match: TITLE, head)
     return head + BEGIN + options() + END + rest.partition(END)[2]

@@ -61,6 +61,6 @@ def described(value: Value) -> str:
 
 
 def generated(page: str) -> str:
-    """The page with its tables as they have to be."""
+    """The page with its tables up to date."""
     head, _, rest = page.partition(BEGIN)
     return head + BEGIN + tables() + END + rest.partition(END)[2]

@@ -27,6 +27,6 @@ def options(key: Key) -> str:
 
 
 def generated(page: str) -> str:
-    """The page with the reference as it has to be."""
+    """The page with its reference up to date."""
     head, _, rest = page.partition(BEGIN)
     return head + BEGIN + reference() + END + rest.partition(END)[2]

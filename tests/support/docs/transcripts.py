@@ -1,8 +1,8 @@
-"""Runs `console` blocks: each command of a page, in order, in one directory; what a page shows has to be said.
+"""Runs `console` blocks: each command of a page, in order, in one directory, and checks the output that the page shows.
 
-A line that a page shows has to be a line of the output, behind the line shown before it; `...` in it, or instead of it,
-stands for anything. Times in microseconds need not be the same. A `dcmrecv` that is to receive runs beside the commands
-that follow, with a socket that is handed to it, so that the port 11112 of the pages may be any other.
+A line on the page must be a line of the output, after the previous line on the page; `...` in it, or instead of it,
+stands for anything. Times in microseconds may differ. A `dcmrecv` that receives runs during the following commands, on
+a socket passed to it, so that the port 11112 of the pages may be any other.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def steps_of(text: str) -> Iterator[Step]:
 
 
 def missing(shown: list[str], said: str) -> str | None:
-    """The first line shown that was not said where it should have been."""
+    """The first line of the page that is not in the output at its place."""
     said = said.replace("\r", "")
     position = 0
     for line in shown:
@@ -97,7 +97,7 @@ class Session:
         assert lost is None, f"{command}\n{lost!r} is not in:\n{said}"
 
     def _start(self, step: Step) -> None:
-        assert step.shown, f"nothing tells that it works: {step.command}"
+        assert step.shown, f"no output shows that it works: {step.command}"
         program, *words = shlex.split(step.command)
         with socket.create_server(("127.0.0.1", 0), backlog=16) as listener, self._log.open("wb") as log:
             self._port = str(listener.getsockname()[1])
@@ -112,13 +112,13 @@ class Session:
         self._receiving = step
 
     def _script(self, program: str) -> list[str]:
-        """The program with its interpreter, which `execv` does not look for."""
+        """The program with its interpreter, which `execv` does not find."""
         [path] = [path for path in (Path(self._environment["PATH"].split(":")[0], program),) if path.exists()]
         interpreter = path.read_text().splitlines()[0].removeprefix("#!").split()
         return [*interpreter, str(path)]
 
     def end_receiver(self) -> None:
-        """Waits until the receiver has said what the page shows, then ends it; one that shows an error ends itself."""
+        """Waits until the receiver has written what the page shows, then ends it; after an error it ends by itself."""
         receiver, self._receiver, self._port = self._receiver, None, PORT
         if receiver is None:
             return

@@ -1,4 +1,4 @@
-"""The protocol core under any sequence of what a peer and a caller can do to it."""
+"""The protocol core under any sequence of actions of a peer and a caller."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ BREAKING = st.one_of(
 
 
 class AcceptorMachine(RuleBasedStateMachine):
-    """Nothing but LocalProtocolError, for what the caller may not do now, is ever raised."""
+    """Only LocalProtocolError is raised, for calls that are not allowed now."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class AcceptorMachine(RuleBasedStateMachine):
         self._feed(pdus.request())
         self.accept()
 
-    # What holds
+    # Invariants
 
     @invariant()
     def state_is_in_the_table(self) -> None:
@@ -215,7 +215,7 @@ class AcceptorMachine(RuleBasedStateMachine):
 
 
 def held(root: object) -> int:
-    """Bytes of text and data that hang below an object of ours, the memory that its maker gave it left out."""
+    """Bytes of text and data reachable from an object of ours, without the memory that its maker gave it."""
     seen: set[int] = set()
     pending, size = [root], 0
     while pending:

@@ -1,4 +1,4 @@
-"""Fuzz targets: what an administrator writes. A mistake there is told by a declared error, never by a traceback."""
+"""Fuzz targets: files of administrators. A mistake must raise a declared error, never cause a traceback."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _instance() -> Instance:
 
 
 def fuzz_layout(data: bytes) -> None:
-    """A pattern that is accepted gives every instance a place below the output directory."""
+    """Every accepted pattern gives paths below the output directory."""
     pattern = data.decode("utf-8", "surrogateescape")
     with suppress(LayoutError):
         layout = Layout(pattern)
@@ -147,16 +147,16 @@ def fuzz_layout(data: bytes) -> None:
 
 
 def fuzz_log_config(data: bytes) -> None:
-    """All but the appenders that open something: their paths and hosts would be the fuzzer's."""
+    """All but appenders that open something: the fuzzer would choose their paths and hosts."""
     properties = Properties.parse(data)
-    with suppress(ValueError):  # it expands without end, the one thing that is refused
+    with suppress(ValueError):  # a variable expands without end: the only error
         properties = expand(properties, {"pid": "1", "date": "20200102"})
     for name, kind in (declared := properties.below("log4cplus.appender.")).items():
         if not any(word in kind for word in ("File", "SysLog")):
             own = declared.below(name + ".")
-            handler = appenders.make(name, kind, own, appenders.Surroundings("/", "dcmrecv", set()))
+            handler = appenders.make_appender(name, kind, own, appenders.AppenderContext("/", "dcmrecv", set()))
             if handler is not None and handler.filter(RECORD):
                 handler.format(RECORD)
         if "Layout" in kind:
-            layouts.layout(kind, declared.below(name + ".")).format(RECORD)
+            layouts.make_layout(kind, declared.below(name + ".")).format(RECORD)
         filters.level_of(kind)

@@ -1,4 +1,4 @@
-"""Fuzz targets: the element walker, which must come to the same however it is helped or fed; and values."""
+"""Fuzz targets: the element walker, with the same result for any hints and input pieces; and values."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def fuzz_data_set(data: bytes) -> None:
             assert outcome(each, encoding, known, whole=whole) == outcome(each, encoding, None, whole=whole)
     if encoding is EXPLICIT_LITTLE:
         plain, inflated = outcome(data, EXPLICIT_LITTLE, None), outcome(deflate(data), DEFLATED_LITTLE, None)
-        # how long it is shows only at its end, so a fault may be told of another element
+        # its length is known only at its end, so a fault may be reported for another element
         assert inflated == plain or len(inflated) == len(plain) == FAULT
 
 
 def fuzz_values(data: bytes) -> None:
-    """Whatever the walker lets pass, its values can be asked for."""
+    """All values of elements that the walker accepts can be read."""
     encoding, data = BY_FIRST_BYTE[(data or b"\0")[0] % 4], data[1:]
     try:
         index = scan(MemorySource(memoryview(data)), encoding, whole=True)

@@ -1,4 +1,4 @@
-"""Inputs that are almost right: a sound one with some bytes changed, cut out, doubled, or spliced with another."""
+"""Almost valid inputs: valid ones with some bytes changed, removed, doubled, or spliced with another."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ ELEMENTS = pdus.STORE_RQ | {0x0120: 3, 0x1030: b"MOVE", 0x1031: 9}
 
 
 def fuzz_pdus(data: bytes) -> None:
-    """The first byte tells whether a sound request precedes the rest, and whether we are strict."""
+    """The first byte says whether a valid request precedes the rest, and whether we are strict."""
     options, stream = data[:1] or b"\0", data[1:]
     if options[0] & 1:
         stream = REQUEST + stream
@@ -30,7 +30,7 @@ def pdu_seeds() -> list[bytes]:
 
 
 def fuzz_command(data: bytes) -> None:
-    """What can be read can be answered, and the response reads back."""
+    """A readable command can be answered, and the response can be read."""
     try:
         command = decode_command(data)
     except RemoteProtocolError as error:

@@ -1,4 +1,4 @@
-"""All fuzz targets: a function of bytes that raises what the code under test must not, seeds, and words to put in."""
+"""All fuzz targets: a function of bytes that raises if the code under test has a fault, seeds, and words to insert."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Target(NamedTuple):
     words: tuple[bytes, ...] = ()
 
     def seeds(self) -> list[bytes]:
-        """What is made, and what once raised."""
+        """Generated inputs, and those that once raised."""
         return [*self.made(), *(path.read_bytes() for path in sorted((CORPUS / self.name).glob("*")))]
 
 

@@ -1,8 +1,8 @@
-"""Mutation run: how many small faults in the protocol core and in publishing do the unit tests notice?
+"""Mutation run: how many small faults in the protocol core and in publishing do the unit tests find?
 
-`python tests/mutation/mutation.py` makes the sampled mutants, one after the other for each process, in a copy of the
-sources that comes before the installed package, and runs the tests of the faulty part until one fails. The result
-goes to docs/testing.md; less than the bar is a failure, and so is a survivor that survivors.toml does not explain.
+`python tests/mutation/mutation.py` makes the sampled mutants, one at a time in each process, in a copy of the sources
+that comes before the installed package, and runs the tests of the faulty part until one fails. The result goes to
+docs/testing.md; less than the bar is a failure, and so is a survivor that survivors.toml does not explain.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SURVIVORS = TESTS / "mutation" / "survivors.toml"
 SEED = 2
 BAR = 85.0
 SECONDS = 180
-"""Of one mutant's tests; in one that needs longer they are in an endless loop, or hypothesis simplifies a failure."""
+"""Seconds for one mutant's tests; longer means an endless loop, or that hypothesis simplifies a failure."""
 
 PROTOCOL_TESTS = (
     "tests/unit/proto/test_associate.py",
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def modules() -> dict[str, tuple[str, ...]]:
-    """Each module under mutation, relative to the package, with the tests that are to notice."""
+    """Each module under mutation, relative to the package, with the tests that should find its faults."""
     core = sorted((ROOT / PACKAGE / "proto").glob("*.py"))
     return {f"proto/{path.name}": PROTOCOL_TESTS for path in core} | {"storage/publish.py": PUBLISHING_TESTS}
 
@@ -100,7 +100,7 @@ def _tried(mutant: Mutant, place: Path) -> Outcome:
         "no:xdist",
     ]
     options = ["--tb=no", "--hypothesis-seed=0", "--rootdir", ROOT, "-c", ROOT / "pyproject.toml"]
-    # without compiled files: they are told apart by size and second only
+    # without compiled files: Python compares only their size and second
     environment = {**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
@@ -145,7 +145,7 @@ def run_all(mutants: Sequence[Mutant], processes: int) -> list[Outcome]:
 
 
 def table(outcomes: Sequence[Outcome], reasons: dict[str, str], seed: int) -> str:
-    """The result as it stands on the page."""
+    """The result as it is on the page."""
     killed = sum(outcome.killed for outcome in outcomes)
     lines = [
         f"{killed} of {len(outcomes)} mutants killed, {100 * killed / len(outcomes):.1f} %; seed {seed}.",

@@ -1,7 +1,7 @@
-"""What a mutant is: a module with one small fault that somebody could have made while writing it.
+"""Mutants: modules with one small fault that an author could have made.
 
-Faults are made in the syntax tree. Texts, annotations and docstrings are left alone: what a message says is compared
-with the original's by the parity tests.
+Faults are made in the syntax tree. Texts, annotations and docstrings stay: the parity tests compare messages with those
+of DCMTK dcmrecv.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """The same as long as the code around it is, wherever in the file it stands."""
+        """Depends on the code around the fault, not on its place in the file."""
         repetition = f" #{self.repetition}" if self.repetition else ""
         return f"{self.module} {self.place}: {self.before} -> {self.after}{repetition}"
 
     def rank(self, seed: int) -> bytes:
-        """Orders mutants at random, and again in the same way when code elsewhere has changed."""
+        """Orders mutants at random; changes of other code do not change the order."""
         return hashlib.sha256(f"{seed} {self.name}".encode()).digest()
 
 
@@ -87,7 +87,7 @@ def mutants_of(module: str, source: str) -> list[Mutant]:
 
 
 def _code(node: ast.AST, place: tuple[str, ...]) -> Iterator[tuple[str, ast.expr | ast.stmt]]:
-    """All expressions and statements that are run when the receiver is: with the names of what they are in."""
+    """All expressions and statements that the receiver runs, with the names of their functions and classes."""
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "decorator_list", "type_params"):
             continue
@@ -115,7 +115,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _is_for_types(node: ast.AST) -> bool:
-    """What only type checkers read: their imports, and a union under a name."""
+    """Code for type checkers only: their imports, and a union under a name."""
     match node:
         case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.Assign(value=ast.BinOp(op=ast.BitOr(), right=ast.Name())):
             return True
@@ -140,7 +140,7 @@ def _faults(node: ast.expr | ast.stmt) -> Iterator[tuple[str, str]]:
 
 
 def _can_be_left_out(node: ast.expr | ast.stmt) -> bool:
-    """Not the assignment to a plain name: that what is missing cannot be used would be noticed by any test."""
+    """Not the assignment to a plain name: any test would find the missing name."""
     match node:
         case ast.Assign(targets=[target]):
             return not isinstance(target, (ast.Name, ast.Tuple))

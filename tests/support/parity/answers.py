@@ -1,4 +1,4 @@
-"""What a receiver sends, taken apart so that two receivers' answers can be compared (PS3.8 section 9.3)."""
+"""Answers of a receiver, decoded for a comparison of two receivers (PS3.8 section 9.3)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UIDS = {0x0002, 0x1000}
 
 
 class Accepted(NamedTuple):
-    """A-ASSOCIATE-AC. `user` has the user information items sorted, for their order means nothing, and without the
+    """A-ASSOCIATE-AC. `user` has the user information items sorted, because their order has no meaning, and without the
     values that identify the implementation."""
 
     contexts: tuple[ContextResult, ...] = (ACCEPTED,)
@@ -73,14 +73,14 @@ class Released(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """The connection ended without a word."""
+    """The connection ended without an answer."""
 
 
 Answer = Accepted | Rejected | Aborted | Response | Released | Closed
 
 
 def next_answer(association: RawAssociation) -> Answer:
-    """The next thing that the receiver says; TimeoutError if it neither says anything nor closes."""
+    """The receiver's next answer; TimeoutError if it neither answers nor closes."""
     lengths: list[int] = []
     command = b""
     while True:

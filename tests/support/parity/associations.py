@@ -15,13 +15,13 @@ from support.programs.receivers import Receiver
 from support.protocol.pdus import ECHO_RQ
 from support.protocol.raw_sender import RawAssociation
 
-UNREADABLE = "Ours answers A-ABORT to a request that cannot be read (PS3.8 AA-1); the original says nothing."
+UNREADABLE = "Ours answers A-ABORT to a request that cannot be read (PS3.8 AA-1); DCMTK dcmrecv does not answer."
 ABORTED = Aborted(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request(Row):
-    """A request, and `arguments` of the programs behind the profile, which "" leaves out.
+    """A request, and `arguments` of the programs after the profile, which "" leaves out.
 
     The outcome is the answer; with `echo` and an association also the response to a C-ECHO.
     """
@@ -34,19 +34,19 @@ class Request(Row):
 
 
 def compare_answers(row: Request, config: Path, both: Callable[..., Any]) -> None:
-    """Ask both programs and compare what they say."""
+    """Send it to both programs and compare their answers."""
     profile = ("-xf", config, row.profile) if row.profile else ()
     ours, original = both(*profile, *row.arguments)
     compare(row, _answers(ours, row), _answers(original, row))
 
 
 def _answers(receiver: Receiver, row: Request) -> Answer | tuple[Answer, Answer]:
-    """Without an echo to come, the sending side is shut behind the request: where the original keeps silent it has
-    nothing left to wait for then, and closes too."""
+    """Without a C-ECHO, the sending side is shut after the request: DCMTK dcmrecv, where it does not answer, then has
+    nothing to wait for, and closes too."""
     with RawAssociation(receiver.port) as association:
         association.send(row.request)
         if not row.echo:
-            with suppress(OSError):  # reset already; what was said before that can still be read
+            with suppress(OSError):  # reset already; earlier answers can still be read
                 association.socket.shutdown(socket.SHUT_WR)
         answer = next_answer(association)
         if not row.echo or not isinstance(answer, Accepted):

@@ -1,4 +1,4 @@
-"""Both programs run to their end on one command line, in a directory of their own each."""
+"""Runs both programs to their end with one command line, each in a directory of its own."""
 
 from __future__ import annotations
 
@@ -34,11 +34,10 @@ def run_both(
 ) -> Outcomes:
     """Run both in fresh copies of a directory with `files`; `prefix` is a program that runs them.
 
-    Left out of what they print is what is different by nature (version line, name in `--arguments`), what is compared
-    elsewhere (lines of level debug), and, without `keep_places`, our line that says where in a configuration file a
-    fault is.
+    Their output is returned without what must differ (version line, name in `--arguments`) and lines of level debug,
+    which are compared elsewhere; unless `keep_places`, also without our line with the place of a fault in a file.
     """
-    directory.chmod(0o755)  # for whoever the prefix makes of us
+    directory.chmod(0o755)  # for the user that the prefix changes to
     return Outcomes(
         _run([*prefix, str(program), *arguments], directory / "ours", files, keep_places),
         _run([*prefix, DCMRECV, *arguments], directory / "original", files, keep_places),

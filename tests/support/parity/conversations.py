@@ -32,7 +32,7 @@ Step = bytes | int
 
 END = 0
 SHUT = -1
-"""Closes the sending side: where the original keeps silent it waits for that."""
+"""Closes the sending side: DCMTK dcmrecv, where it does not answer, waits for that."""
 REQUEST = request(context(1, VERIFICATION), context(3, CT, EXPLICIT_LE))
 OPEN: tuple[Step, ...] = (REQUEST, ASSOCIATE_AC)
 RELEASE: tuple[Step, ...] = (pdu(RELEASE_RQ, bytes(4)), RELEASE_RP)
@@ -74,13 +74,13 @@ def log_of(receiver: Receiver, steps: Sequence[Step]) -> list[str]:
 
 
 def start_log_of(receiver: Receiver) -> list[str]:
-    """The lines of the start of a receiver that has served nobody yet."""
+    """The lines of the start of a receiver without associations yet."""
     return _lines(_log_until_marker(receiver, 0))
 
 
 def _log_until_marker(receiver: Receiver, port: int) -> str:
-    """The log before an echo made now. The original serves one after the other, and ours says that an association is
-    over before it closes the connection, so nothing of the conversation is behind that."""
+    """The log before a C-ECHO made now. DCMTK dcmrecv serves one association at a time, and ours logs the end of an
+    association before it closes the connection, so no line of the conversation comes after that."""
     if port:
         receiver.wait_until_over(port)
     with RawAssociation(receiver.port, [(VERIFICATION, [IMPLICIT_LE])], calling=_MARKER) as association:
@@ -89,7 +89,7 @@ def _log_until_marker(receiver: Receiver, port: int) -> str:
     receiver.wait_until_over(association.local_port)
     until(lambda: _is_complete(receiver.log), "the end of the association in the log")
     log = receiver.log
-    # at -d the original tells of the connection before it knows the titles
+    # at -d DCMTK dcmrecv logs the connection before it knows the titles
     for first in ("D: Association Received: ", f"I: Association Received 127.0.0.1: {_MARKER}"):
         found = log.rfind(first)
         if found >= 0:
@@ -98,7 +98,7 @@ def _log_until_marker(receiver: Receiver, port: int) -> str:
 
 
 def _is_complete(log: str) -> bool:
-    """The original closes a connection before it says so at -d."""
+    """DCMTK dcmrecv closes a connection before it logs that at -d."""
     return "\nD: " not in log or log.endswith("D: +++++++++++++++++++++++++++++\n")
 
 
@@ -106,7 +106,7 @@ _INSIDE = re.compile(
     r"D: (DcmDataset::|DcmFileFormat::|DcmDataDictionary|DUL: |setting network |Parsing an A-ASSOCIATE"
     r"|P-DATA-TF|A-(ABORT|RELEASE|ASSOCIATE)|hook |connection with |C-ECHO )"
 )
-"""What each program tells at -d of its own parts, beside the events and dumps that are compared."""
+"""Lines of each program at -d about its own internals, beside the events and dumps that are compared."""
 
 _NATURE = (
     (re.compile(r"^(.: Our Implementation [^:]*:) .*"), r"\1"),

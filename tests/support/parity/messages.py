@@ -1,4 +1,4 @@
-"""Rows whose input is bytes sent on an association, and what becomes of them: answers, association, files."""
+"""Rows whose input is bytes sent on an association; their outcome is answers, association and files."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def without(*numbers: int, elements: Command = STORE) -> Command:
 
 
 class Outcome(NamedTuple):
-    """What the receiver said in answer to a message, and the data sets that it stored, by file name."""
+    """The receiver's answers to a message, and the data sets that it stored, by file name."""
 
     said: tuple[Answer, ...]
     files: dict[str, bytes]
 
     @property
     def brief(self) -> Brief:
-        """What a row says about its expectations."""
+        """The short form of an outcome, for rows."""
         statuses = [answer for answer in self.said if isinstance(answer, Response)]
         last = self.said[-1]
         if isinstance(last, Released) and statuses and statuses[-1].elements[0x0100] == b"\x30\x80":
@@ -89,7 +89,7 @@ class Brief(NamedTuple):
 
 STORED = Brief((0x0000,), Released(), (NAME,))
 ANSWERED = Brief((), Released())
-"""A C-ECHO got its answer, and nothing happened before."""
+"""The C-ECHO was answered, and nothing happened before."""
 
 
 def refused(status: int, *elements: int) -> Brief:
@@ -103,9 +103,9 @@ def aborted(source: int = 0, reason: int = 0, *files: str) -> Brief:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message(Row):
-    """Bytes behind an A-ASSOCIATE-AC, to programs with these arguments; `ours` and `theirs` are `Brief`.
+    """Bytes sent after an A-ASSOCIATE-AC, to programs with these arguments; `ours` and `theirs` are `Brief`.
 
-    `then` is what follows: a C-ECHO, if anything is answered but A-ABORT, and the release; the release at once; an
+    `then` says how the sender goes on: a C-ECHO, unless the answer is A-ABORT, and the release; the release at once; an
     A-ABORT; the end of our side of the connection. `before` is stored first.
     """
 
@@ -133,7 +133,7 @@ def in_both_modes(
 
 
 def compare_messages(row: Message, profiles: Path, both: Callable[..., Any]) -> None:
-    """Send it to both programs and compare what becomes of it: everything, or what the row says where they differ."""
+    """Send it to both programs and compare the outcomes: all of them, or the row's short form where they differ."""
     receivers = both("-xf", profiles, "Default", *row.arguments)
     ours, theirs = (_outcome(receiver, row) for receiver in receivers)
     if row.differs:
@@ -143,7 +143,7 @@ def compare_messages(row: Message, profiles: Path, both: Callable[..., Any]) -> 
 
 
 def outcome_of(receiver: Receiver, sent: bytes) -> Outcome:
-    """What is said in answer to a message and a C-ECHO; the files are left alone."""
+    """The answers to a message and a C-ECHO; the files stay."""
     return Outcome(_send(receiver, sent, "echo", 1), {})
 
 
@@ -151,7 +151,7 @@ def _outcome(receiver: Receiver, row: Message) -> Outcome:
     if row.before:
         _send(receiver, row.before, "echo", 1)
     said = _send(receiver, row.sent, row.then, row.responses)
-    _send(receiver, b"", "release", 0)  # the original serves nobody before it is done with the one before
+    _send(receiver, b"", "release", 0)  # DCMTK dcmrecv serves one association at a time
     return Outcome(said, {name: file.data for name, file in taken_files(receiver).items()})
 
 

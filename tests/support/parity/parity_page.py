@@ -1,4 +1,4 @@
-"""docs/parity.md, made of the rows."""
+"""Makes docs/parity.md from the rows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from support.paths import DOCS
 PAGE = DOCS / "parity.md"
 
 _HEAD = """\
-# Parity with DCMTK's dcmrecv
+# Parity with DCMTK dcmrecv
 
-`tox -e parity` gives the same input to DCMTK's `dcmrecv` 3.6.7 and to this program and compares what becomes of
-it: exit codes and messages, answers on the network, files and their bytes, log lines. Each of its rows covers one
-rule. Where both differ on purpose the row says how and why, and the test holds both programs to that. These are
-all such rows; the page is generated from them.
+`tox -e parity` gives the same input to DCMTK dcmrecv 3.6.7 and to this program ("ours"), and compares exit codes and
+messages, answers on the network, files and their bytes, and log lines. Each row of the tests covers one rule. Where the
+two programs differ on purpose, the row says how and why, and the test checks both. These are all such rows; the page is
+generated from them.
 
 | kind | rule | how and why ours differs |
 |---|---|---|

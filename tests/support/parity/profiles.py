@@ -1,4 +1,4 @@
-"""What both programs are asked to accept by the rows that send requests and messages of their own."""
+"""The association profiles of both programs for rows that send their own requests and messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Association requests for rows, also those that no sender should send (PS3.8 section 9.3.2, PS3.7 annex D.3.3)."""
+"""Association requests for rows, invalid ones too (PS3.8 section 9.3.2, PS3.7 annex D.3.3)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def transfer_syntax(uid: str | bytes) -> bytes:
 
 
 def context_of(number: int, *items: bytes) -> bytes:
-    """A presentation context item made of any items."""
+    """A presentation context item made of the given items."""
     return item(0x20, bytes([number, 0, 0, 0]), *items)
 
 
@@ -48,7 +48,7 @@ def request(*contexts: bytes, reserved: bytes = bytes(32), **fields: Any) -> byt
 
 
 def request_of(*items: bytes) -> bytes:
-    """An A-ASSOCIATE-RQ made of any items."""
+    """An A-ASSOCIATE-RQ made of the given items."""
     fixed = b"\0\1\0\0" + b"ANY".ljust(16) + b"RAWSCU".ljust(16) + bytes(32)
     return pdus.pdu(pdus.ASSOCIATE_RQ, fixed + b"".join(items))
 

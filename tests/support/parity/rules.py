@@ -1,9 +1,9 @@
-"""What a row of the parity suite is, and how the outcomes of both programs are compared.
+"""The rows of the parity suite, and the comparison of both programs' outcomes.
 
-A row is one input for DCMTK's dcmrecv and for ours, named after the one rule it covers. Each test module of
+A row is one input for DCMTK dcmrecv and for ours, named after the one rule it covers. Each test module of
 tests/parity has a subclass of `Row` with the fields of its input, a tuple `ROWS` of them, and a test that is
-parametrized by `by_rule(ROWS)`: it gives the input to both programs, observes what becomes of it, and hands both
-outcomes to `compare`.
+parametrized by `by_rule(ROWS)`: it gives the input to both programs and
+passes both outcomes to `compare`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Row:
     """One input and the rule it covers, a short phrase that no other row has.
 
     `differs` says in one sentence how and why ours differs on purpose; then `ours` and `theirs` are the outcomes.
-    Without it the outcomes have to be equal, whatever they are.
+    Without it the outcomes must be equal.
     """
 
     kind: ClassVar[str]
@@ -34,7 +34,7 @@ class Row:
 
     @property
     def input(self) -> tuple[object, ...]:
-        """What tells this row from others of its kind: all that a subclass adds."""
+        """The fields that a subclass adds: they differ from row to row."""
         common = {field.name for field in fields(Row)}
         return tuple(getattr(self, field.name) for field in fields(self) if field.name not in common)
 
@@ -47,7 +47,7 @@ def by_rule(rows: Sequence[Row]) -> pytest.MarkDecorator:
 def compare(row: Row, ours: object, theirs: object) -> None:
     """Fail unless the outcomes are equal, or differ as the row says."""
     if row.differs:
-        assert ours != theirs, "not a difference any more"
+        assert ours != theirs, "no longer a difference"
         assert theirs == row.theirs
         assert ours == row.ours
     else:

@@ -1,4 +1,4 @@
-"""C-STORE of one data set after the other to a receiver that goes on running, and what each of them became."""
+"""C-STOREs of single data sets to a running receiver, and their outcomes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PLAIN = (EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN)
 CLASSES = (VERIFICATION, CT, MR, SECONDARY_CAPTURE, PRIVATE_CLASS)
 
 IMPLEMENTATION = (0x00020000, 0x00020012, 0x00020013)
-"""What identifies an implementation in the File Meta Information, and its length: these differ by nature."""
+"""What identifies an implementation in the File Meta Information, and its length: these must differ."""
 
 
 class Stored(NamedTuple):
-    """What became of one C-STORE: its status, None if the association ended instead; the files by name."""
+    """The outcome of one C-STORE: its status, None if the association ended instead; the files by name."""
 
     status: int | None
     files: dict[str, StoredFile]
@@ -34,9 +34,9 @@ class Stored(NamedTuple):
 
 def store(receiver: Receiver, sample: Sample, *, context: str = "", **request: str) -> Stored:
     """Send the sample on an association of its own, whose presentation context is of the class `context`, else of the
-    sample's; what it stored is gone when this returns.
+    sample's; the stored files are removed.
 
-    An aborted association is closed at once: the original serves nobody else until then.
+    An aborted association is closed at once, because DCMTK dcmrecv serves one association at a time.
     """
     contexts = [(context or sample.sop_class, [sample.transfer_syntax])]
     with RawAssociation(receiver.port, contexts, **request) as association:

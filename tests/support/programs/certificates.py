@@ -27,9 +27,9 @@ class Pair(NamedTuple):
 
 
 class Certificates:
-    """A certification authority that receiver and senders trust, another one, and what they have issued.
+    """A certification authority that receiver and senders trust, another one, and their certificates.
 
-    RSA keys: the default profiles have no suite of TLS 1.2 for others.
+    RSA keys: the default profiles have no TLS 1.2 suite for other keys.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -49,16 +49,16 @@ class Certificates:
         return self._issue(self._authority, name, "localhost", "127.0.0.1", **validity)
 
     def self_signed(self) -> Pair:
-        """A pair whose certificate nobody but itself vouches for."""
+        """A pair with a self-signed certificate."""
         pair = Pair(self.directory / "self.key", self.directory / "self.pem")
         new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=self", "-days", 30]
         openssl(*new, "-keyout", pair.key, "-out", pair.certificate)
         return pair
 
     def stolen(self) -> Pair:
-        """The client's certificate with a key that is not its own, though it claims to be.
+        """The client's certificate with another private key that claims to belong to it.
 
-        The public half is the certificate's, which is all that OpenSSL compares when it loads a pair.
+        Its public half is the certificate's, because OpenSSL compares only that when it loads a pair.
         """
         key = load_pem_private_key(self.client.key.read_bytes(), None)
         if not isinstance(key, RSAPrivateKey):

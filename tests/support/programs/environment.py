@@ -1,4 +1,4 @@
-"""Virtual environments for what has to be installed: our wheel, a third party's plugin."""
+"""Virtual environments for packages that tests install: our wheel, a third party's plugin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 def make_environment(directory: Path, *requirements: Path) -> Path:
     """A virtual environment that sees this interpreter's packages, with `requirements` installed into it.
 
-    Nothing is fetched: no dependencies, and the build backend that is there.
+    Nothing is downloaded: no dependencies, and the installed build backend is used.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True, timeout=50)
     [packages] = directory.glob("lib/python*/site-packages")
@@ -25,7 +25,7 @@ def make_environment(directory: Path, *requirements: Path) -> Path:
 
 
 def make_site(directory: Path, program: Path, *requirements: Path) -> Path:
-    """A virtual environment with packages of plugins beside the dcmrecv of `program`; the dcmrecv that runs there."""
+    """A virtual environment with plugin packages and the dcmrecv of `program`; returns its dcmrecv."""
     environment = make_environment(directory / "venv", *requirements)
     [packages] = environment.glob("lib/python*/site-packages")
     with (packages / "beside.pth").open("a") as paths:

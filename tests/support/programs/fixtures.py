@@ -1,7 +1,7 @@
 """Fixtures of the end-to-end and the parity tests: receivers in fresh directories, ended when the test ends.
 
-Ours is always an installed wheel: the one that tox put beside this interpreter, else one built here and installed into
-an environment of its own, where only the dependencies come from this interpreter.
+Ours is always an installed wheel: the one that tox installed for this interpreter, else one built here and installed
+into a new environment that takes only the dependencies from this interpreter.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture
 def config(directory: Path) -> Path:
-    """An association profile, `default`, with a class that nobody knows among the known ones."""
+    """An association profile, `default`, with a private class among the known ones."""
     path = directory / "association.cfg"
     path.write_text(CONFIG)
     return path
@@ -69,7 +69,7 @@ def config(directory: Path) -> Path:
 
 @pytest.fixture
 def started(directory: Path) -> Iterator[list[Receiver]]:
-    """All receivers of a test; those that still run at its end have to end cleanly."""
+    """All receivers of a test; those still running at its end must end cleanly."""
     receivers: list[Receiver] = []
     yield receivers
     endings = [receiver.end() for receiver in receivers]
@@ -103,7 +103,7 @@ def ours(program: Path, directory: Path, started: list[Receiver]) -> Start:
 
 @pytest.fixture
 def original(directory: Path, started: list[Receiver]) -> Start:
-    """Starts DCMTK's dcmrecv with the same options, to compare with."""
+    """Starts DCMTK dcmrecv with the same options, for comparison."""
     numbers = count()
 
     def start(*arguments: object, **options: Any) -> Receiver:

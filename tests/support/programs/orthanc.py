@@ -1,4 +1,4 @@
-"""An Orthanc server of the tests' own, from Debian's package, with nothing but its REST interface on localhost."""
+"""An Orthanc server for tests, from Debian's package, with only its REST interface on localhost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ATTEMPTS = 5
 
 
 class Orthanc:
-    """The REST interface of a running server; what it refuses raises urllib.error.HTTPError."""
+    """The REST interface of a running server; raises urllib.error.HTTPError if it refuses something."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}"
@@ -40,11 +40,11 @@ class Orthanc:
             return json.load(answer)
 
     def upload(self, content: bytes) -> str:
-        """Give it a DICOM file; its name for the study of that."""
+        """Give it a DICOM file; returns its name for the study."""
         return str(self.post("/instances", content)["ParentStudy"])
 
     def send(self, study: str, modality: str) -> Any:
-        """Have it send a study, all of it or nothing; what it says of how that went."""
+        """Make it send a study, all of it or nothing; returns its report."""
         return self.post(f"/modalities/{modality}/store", study)
 
     def answers(self) -> bool:
@@ -74,7 +74,7 @@ def orthanc_server(receivers: Mapping[str, int]) -> Iterator[Orthanc]:
 
 
 def _start(directory: Path, log: Path, receivers: Mapping[str, int]) -> tuple[subprocess.Popen[bytes], Orthanc]:
-    """A server that answers, on a port that was free a moment ago; another one if it is not."""
+    """A server that answers, on a port that was free just now; tries another one if it is taken."""
     program = _program()
     for _ in range(_ATTEMPTS):
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -101,7 +101,7 @@ def _start(directory: Path, log: Path, receivers: Mapping[str, int]) -> tuple[su
 
 
 def _program() -> str:
-    """Debian puts it among the programs of the administrator, which may not be in PATH."""
+    """Debian installs it in /usr/sbin, which may not be in PATH."""
     program = Path("/usr/sbin/Orthanc")
     return str(program) if program.exists() else system_program("Orthanc")
 

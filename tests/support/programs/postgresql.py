@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from Debian's package, on a Unix socket and nothing else."""
+"""A PostgreSQL server for tests, from Debian's package, on a Unix socket only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SETTINGS = {"listen_addresses": "", "fsync": "off", "shared_buffers": "16MB"}
 
 
 def _programs() -> Path:
-    """Where Debian puts the newest version's programs; a machine without them fails the test."""
+    """The directory of the newest version's programs in Debian; without them the test fails."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
         raise AssertionError("PostgreSQL is not installed: apt-get install --no-install-recommends postgresql")
@@ -26,7 +26,7 @@ def _programs() -> Path:
 
 @contextmanager
 def postgresql_server() -> Iterator[str]:
-    """The URL of an empty database; the server runs as the user postgres if we are root, which it refuses to be."""
+    """The URL of an empty database; if we are root, the server runs as the user postgres, because it refuses root."""
     programs = _programs()
     with tempfile.TemporaryDirectory(prefix="postgresql-", dir="/tmp") as name:
         directory = Path(name)
@@ -68,5 +68,5 @@ def postgresql_server() -> Iterator[str]:
                 raise AssertionError(f"PostgreSQL ended with {server.returncode}:\n{log.read_text(errors='replace')}")
             yield f"postgresql+psycopg://index@/postgres?host={directory}"
         finally:
-            server.send_signal(signal.SIGINT)  # it ends connections itself
+            server.send_signal(signal.SIGINT)  # the server ends connections itself
             server.wait(20)

@@ -1,7 +1,7 @@
-"""Receivers under test as processes: ours, and DCMTK's dcmrecv to compare with.
+"""Receivers under test as processes: ours, and DCMTK dcmrecv for comparison.
 
-Both are started, waited for until they listen, and stopped with a check of how they end. Nothing here sleeps for a
-fixed time: `until`, which is the kit's, polls a condition against a deadline.
+Both are started, listen when the start returns, and are stopped with a check of their exit code. Nothing here sleeps
+for a fixed time: `until`, from the plugin kit, polls a condition against a deadline.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Start = Callable[..., "Receiver"]
 
 
 def system_program(name: str) -> str:
-    """The path of a program of the system; a machine without it fails the test, which is never skipped.
+    """The path of a program of the system; without it the test fails and is not skipped.
 
-    Our own `dcmrecv` may come first in PATH, so only the system's directories are looked at.
+    Our own `dcmrecv` may come first in PATH, so only the system's directories are searched.
     """
     path = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin")
     if path is None:
@@ -46,7 +46,7 @@ def dcmtk(name: str, *arguments: object, timeout: float = 30) -> subprocess.Comp
 class Receiver(ReceiverProcess):
     """Any receiver, ours as installed or another one: a process that listens on `port` of localhost.
 
-    The kit's Receiver is ours only, runs from where the tests import it, and may be used by plugins' tests.
+    The plugin kit's Receiver is ours only, runs the package that the tests import, and is for tests of plugins.
     `clean_exit` is how this one ends on SIGTERM: ours with 0, DCMTK's by the signal.
     """
 
@@ -72,7 +72,7 @@ class Receiver(ReceiverProcess):
         until(lambda: not self._holders(port), f"the end of the connection from port {port}", log=lambda: self.log)
 
     def _only_holder(self, port: int) -> int | None:
-        """None as long as there are several: one that has just been forked still has what was the supervisor's."""
+        """None while there are several: a worker that was just forked still has the supervisor's descriptors."""
         holders = self._holders(port)
         return holders[0] if len(holders) == 1 else None
 
@@ -85,7 +85,7 @@ class Receiver(ReceiverProcess):
         return []
 
     def end(self) -> int | None:
-        """For tear-down: its exit code on SIGTERM, None if it had ended before; whatever happens, it is gone."""
+        """For tear-down: its exit code on SIGTERM, None if it had ended before. It has ended in any case."""
         if self.process.poll() is not None:
             return None
         try:
@@ -113,7 +113,7 @@ def create_listener() -> socket.socket:
 
 
 def start_ours(program: Path, directory: Path, *arguments: object, umask: int = 0o022, **options: Any) -> Receiver:
-    """Our dcmrecv on a socket passed to it, ready when it says so; `prefix` is a program that runs it (strace),
+    """Our dcmrecv on a socket passed to it, ready when it reports so; `prefix` is a program that runs it (strace),
     `listener` the socket, if it is to stay open here."""
     receiver = Receiver(directory)
     environment = options.pop("env", {})
@@ -122,7 +122,7 @@ def start_ours(program: Path, directory: Path, *arguments: object, umask: int = 
 
 
 def start_original(directory: Path, *arguments: object, **options: Any) -> Receiver:
-    """DCMTK's dcmrecv, without Nagle's delay."""
+    """DCMTK dcmrecv, without Nagle's delay."""
     env = {**os.environ, "TCP_NODELAY": "1"}
     command = [system_program("dcmrecv"), "-dhl", "-od", "out", *arguments]
     return start_on_port(directory, *command, clean_exit=-signal.SIGTERM, env=env, **options)
@@ -131,7 +131,7 @@ def start_original(directory: Path, *arguments: object, **options: Any) -> Recei
 def start_on_port(
     directory: Path, *command: object, clean_exit: int = 0, umask: int = 0o022, **options: Any
 ) -> Receiver:
-    """A receiver whose last parameter is a port that was free a moment ago; another one if it is not any more."""
+    """A receiver whose last parameter is a port that was free just now; tries another one if it is taken."""
     for _ in range(10):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Our dcmrecv's options for TLS, and what a client on Python's ssl begins with."""
+"""Options of our receiver for TLS, and clients with Python's ssl."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.programs.certificates import Certificates, Pair
 
 
 def tls(certificates: Certificates, *more: object, pair: Pair | None = None) -> list[object]:
-    """Arguments of a receiver that accepts what the authority has issued."""
+    """Arguments of a receiver that accepts the certificates of the authority."""
     return ["-v", "-pm", "+tls", *(pair or certificates.server), "+cf", certificates.authority, *more]
 
 

@@ -12,7 +12,7 @@ from support.programs.receivers import Receiver, create_listener, start_ours, sy
 
 
 class Container:
-    """One of ours, its supervisor being process 1, which can be killed and started again on the same socket.
+    """A receiver of ours whose supervisor is process 1; it can be killed and started again on the same socket.
 
     It stores into `output`; `files` are plugins beside it.
     """
@@ -39,7 +39,7 @@ class Container:
         return self._receiver.log
 
     def kill(self) -> None:
-        """All of it at once, as the end of a container does."""
+        """Kill all processes at once, as the end of a container does."""
         assert self._receiver is not None
         self._receiver.kill()
 
@@ -51,7 +51,7 @@ class Container:
         return self._receiver.process.wait(20)
 
     def end(self) -> None:
-        """For tear-down: whatever happens, it is gone."""
+        """For tear-down: it has ended in any case."""
         self._listener.close()
         if self._receiver is not None:
             self._receiver.kill()

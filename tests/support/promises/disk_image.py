@@ -1,4 +1,4 @@
-"""A file system in an image file: what is in the file is what a power cut would leave of it."""
+"""A file system in an image file: the file has what a power cut would leave."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.programs.receivers import Receiver, run
 
 
 class Image:
-    """An ext4 that commits its journal only when it is asked to, mounted at `place`."""
+    """An ext4 that commits its journal only on request, mounted at `place`."""
 
     def __init__(self, file: Path, place: Path) -> None:
         self.place = place
@@ -28,7 +28,7 @@ class Image:
 
     @contextmanager
     def after_power_cut(self, receiver: Receiver) -> Iterator[Path]:
-        """What would be found if the power failed now; the receiver stands still meanwhile."""
+        """The files after a power failure at this moment; the receiver is stopped meanwhile."""
         pids = [receiver.process.pid, *receiver.workers()]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -53,5 +53,5 @@ def _mount(file: Path, place: Path) -> None:
 
 
 def unmount(place: Path) -> None:
-    """Take it away even if somebody still looks at it."""
+    """Unmount it even if a process still uses it."""
     run("umount", "--lazy", place)

@@ -1,4 +1,4 @@
-"""A C-ECHO by another peer while something is going on: how long it takes."""
+"""How long a C-ECHO of another peer takes meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.uids import IMPLICIT_LE, VERIFICATION
 
 WITHIN = 1.0
 PATIENCE = 10.0
-"""Seconds that one waits for a peer which does not keep this promise."""
+"""Seconds to wait for a receiver that does not keep this promise."""
 
 
 def echo_seconds(port: int, timeout: float = PATIENCE) -> float:
@@ -25,7 +25,7 @@ def echo_seconds(port: int, timeout: float = PATIENCE) -> float:
 
 
 def told(port: int) -> str:
-    """The same in words, of a receiver that may not answer."""
+    """The same in words, for a receiver that may not answer."""
     with contextlib.suppress(OSError, AssertionError):
         return f"answers after {echo_seconds(port):.1f} s"
     return f"no service within {PATIENCE:.0f} s"
@@ -33,7 +33,7 @@ def told(port: int) -> str:
 
 @contextlib.contextmanager
 def idle_connections(port: int, often: int, said: bytes = b"") -> Iterator[None]:
-    """So many open connections, each of which has said that much; fewer, if the receiver takes no more within 2 s."""
+    """So many open connections that have sent these bytes; fewer if the receiver accepts no more within 2 s."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(TimeoutError):
             for _ in range(often):

@@ -1,4 +1,4 @@
-"""A proxy that does to connections what networks and broken peers do: split, delay, dribble, reset, half-close.
+"""A proxy that treats connections as networks and broken peers do: split, delay, dribble, reset, half-close.
 
 It stands between a sender and a receiver on localhost, and runs in a thread of its own.
 """

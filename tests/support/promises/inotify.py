@@ -1,4 +1,4 @@
-"""What happens in one directory, as the kernel tells it (Linux inotify)."""
+"""Changes in one directory, as the kernel reports them (Linux inotify)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Watch:
         os.close(self._fd)
 
     def events(self, seconds: float) -> Iterator[tuple[int, str]]:
-        """Mask and name of all that has happened; waits for the first, `seconds` at most."""
+        """Mask and name of all events; waits for the first, `seconds` at most."""
         select.select([self._fd], [], [], seconds)
         with suppress(BlockingIOError):
             while True:

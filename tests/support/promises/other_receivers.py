@@ -1,4 +1,4 @@
-"""Other receivers, given the same as ours where it harms nobody: DCMTK's dcmrecv and storescp, pynetdicom's."""
+"""Other receivers in the same tests as ours: DCMTK dcmrecv and storescp, pynetdicom's storescp."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PEERS = ("dcmrecv", "storescp", "pynetdicom")
 
 
 class Peer(NamedTuple):
-    """A receiver that is not ours; what `does` is called with goes into the page about reliability."""
+    """A receiver that is not ours; `does` records a text for docs/reliability.md."""
 
     name: str
     receiver: Receiver

@@ -1,4 +1,4 @@
-"""Applies unified diffs strictly: every hunk has to be found word for word, in one place; nothing is guessed."""
+"""Applies unified diffs strictly: every hunk must be found exactly, in one place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Hunk(NamedTuple):
 
 
 def hunks(patch: str) -> Iterator[Hunk]:
-    """The hunks of a diff; line numbers in it are not looked at, what stands before its first file is a comment."""
+    """The hunks of a diff; line numbers are ignored, text before the first file is a comment."""
     path = ""
     before: list[str] | None = None
     after: list[str] = []

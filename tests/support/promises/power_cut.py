@@ -1,8 +1,8 @@
 """A model of a disk in a power cut: of all that was not flushed, any part may be lost.
 
-Each change of a directory (a name is given, replaced, removed) and the data of each file are lost or kept on their own,
-whatever their order: a file system that keeps more promises than that has fewer states. A flush of a file makes certain
-what was written to it before; a flush of a directory, the changes in it that were complete before.
+Each change of a directory (a name is given, replaced, removed) and the data of each file are lost or kept
+independently, in any order: a file system with more guarantees has fewer states. A flush of a file makes certain what
+was written to it before; a flush of a directory, the changes in it that were complete before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class File:
 
 
 class Entry(NamedTuple):
-    """What a directory may have under a name: a file, a directory, nothing; `number` tells older from newer."""
+    """A possible entry of a directory under a name: a file, a directory, nothing; newer ones have a higher `number`."""
 
     number: int
     content: File | str | None
@@ -35,7 +35,7 @@ Name = tuple[str, str]
 
 @dataclass
 class Disk:
-    """`entries` are all that may be found under a name after a power cut now: the certain one, then newer ones."""
+    """`entries`: what may be found under each name after a power cut now: the certain entry, then newer ones."""
 
     entries: dict[Name, list[Entry]] = field(default_factory=dict)
     _files: dict[str, File] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Disk:
     _flushes: dict[int, tuple[int, dict[Name, int]]] = field(default_factory=dict)
 
     def begin(self, call: Call) -> None:
-        """A flush makes certain what is there when it begins."""
+        """A flush makes certain what is written when it begins."""
         if call.name in FLUSHING and not call.error:
             file = self._files.get(call.path)
             names = {name: found[-1].number for name, found in self.entries.items() if name[0] == call.path}
@@ -74,7 +74,7 @@ class Disk:
         source, old, directory, new = call.naming
         if "RENAME_EXCHANGE" in call.arguments:
             ours = self.entries[source, old][-1].content
-            theirs = self.entries.get((directory, new), [NOTHING])[-1].content  # older than the trace, perhaps
+            theirs = self.entries.get((directory, new), [NOTHING])[-1].content  # it may be older than the trace
             self._change((source, old), theirs)
             self._change((directory, new), ours)
             for path, content in ((f"{source}/{old}", theirs), (f"{directory}/{new}", ours)):

@@ -1,4 +1,4 @@
-"""What processes hold: memory, descriptors, and their zombies; what a socket has not been read of."""
+"""Memory, descriptors and zombies of processes; unread bytes of a socket."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ MEGABYTE = 1 << 20
 
 
 def proportional_set_size(pid: int) -> int:
-    """PSS in bytes: private memory and the process's share of what it shares."""
+    """PSS in bytes: private memory and the process's part of shared memory."""
     [kilobytes] = re.findall(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     return int(kilobytes) * 1024
 
 
 def own_memory(pid: int) -> int:
-    """Anonymous memory in bytes, shared with others or not: what is private changes when others end."""
+    """Anonymous memory in bytes, shared or not, because private memory changes when other processes end."""
     [kilobytes] = re.findall(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return int(kilobytes) * 1024
 
@@ -27,13 +27,13 @@ def descriptors(pid: int) -> int:
 
 
 def zombies(receiver: Receiver) -> set[int]:
-    """Children that have ended and that nobody has waited for."""
+    """Children that have ended and were not waited for."""
     found = set()
     for pid in receiver.workers():
         try:
             if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
                 found.add(pid)
-        except (FileNotFoundError, ProcessLookupError):  # gone meanwhile, as it should be
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
             continue
     return found
 

@@ -1,4 +1,4 @@
-"""What the receiver promises. Each number has a module of tests, test_NN_*.py, that fails if it is not kept."""
+"""The promises of the receiver. Each number has a module test_NN_*.py that fails if the promise is not kept."""
 
 from __future__ import annotations
 

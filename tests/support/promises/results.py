@@ -1,4 +1,4 @@
-"""What the tests of each promise came to, from pytest's reports."""
+"""The results of each promise, from pytest's reports."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 
 class Outcome(NamedTuple):
-    """Of one promise. The result is "kept", "BROKEN", or "peers" if no test of ours ran: others were measured, or all
-    were skipped."""
+    """The outcome of one promise: "kept", "BROKEN", or "peers" if no test of ours ran, because others were
+    measured or all tests were skipped."""
 
     result: str
     tests: int
@@ -23,7 +23,7 @@ def outcomes(reports: Iterable[pytest.TestReport]) -> dict[int, Outcome]:
     """By the number of the promise; tests that measure a peer give no result, only what that peer does."""
     found: dict[int, Outcome] = {}
     for report in reports:
-        properties = list(getattr(report, "user_properties", ()))  # a module that cannot be collected has none
+        properties = list(getattr(report, "user_properties", ()))  # a module that cannot be collected has no promise
         number = next((value for name, value in properties if name == "promise"), None)
         if number is None or (report.when != "call" and report.passed):
             continue
@@ -39,7 +39,7 @@ def _added(outcome: Outcome, report: pytest.TestReport, properties: list[tuple[s
         peers = {**outcome.peers, str(peer): _distinct([*outcome.peers.get(str(peer), []), *did])}
         return outcome._replace(seconds=seconds, peers=peers)
     figures = _distinct([*outcome.figures, *(str(value) for name, value in properties if name == "figure")])
-    if report.skipped:  # said on the page, and never a promise kept
+    if report.skipped:  # named on the page, and never counted as kept
         return outcome._replace(seconds=seconds, figures=_distinct([*figures, f"not run: {_reason(report)}"]))
     result = "BROKEN" if report.failed or outcome.result == "BROKEN" else "kept"
     return outcome._replace(result=result, tests=outcome.tests + 1, seconds=seconds, figures=figures)

@@ -1,4 +1,4 @@
-"""Senders that go on whatever happens to their receiver, and know what was acknowledged."""
+"""Senders that continue if their receiver fails, and record what was acknowledged."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         while not self._is_over.is_set():
-            # its end is no news: here is told only what became of instances
+            # an association may end: only the results of instances are recorded
             with suppress(OSError, AssertionError), RawAssociation(self._port, CONTEXTS) as association:
                 self.local_port = association.local_port
                 while self._store(association):
                     if self._is_over.is_set():
                         association.release()
                         break
-            self._is_over.wait(0.01)  # leave the receiver some time to come back
+            self._is_over.wait(0.01)  # give the receiver some time to come back
 
     def _store(self, association: RawAssociation) -> bool:
         number = len(self.sent)
@@ -77,7 +77,7 @@ def is_complete(path: Path) -> bool:
 
 @contextmanager
 def sending(port: int, often: int, *, first: int = 0, again: tuple[int, ...] = ()) -> Iterator[list[Sender]]:
-    """So many senders meanwhile, each of which has stored something when the body begins; numbered from `first` on."""
+    """So many senders during the body, each of which has stored something before; numbered from `first` on."""
     senders = [Sender(first + number, port, again) for number in range(often)]
     for sender in senders:
         sender.start()
@@ -90,13 +90,13 @@ def sending(port: int, often: int, *, first: int = 0, again: tuple[int, ...] = (
 
 
 def check(senders: list[Sender], output: Path) -> tuple[int, int]:
-    """What was acknowledged is there, and whatever is there is complete; how many were acknowledged, how many not."""
+    """Check that acknowledged instances are there and all files complete; how many were acknowledged, how many not."""
     names = {path.name for path in output.iterdir() if not path.name.startswith(".")}
     sent = {f"CT.{uid}": (sender.number, number) for sender in senders for number, uid in enumerate(sender.sent)}
     acknowledged = {f"CT.{uid}" for sender in senders for uid in sender.acknowledged}
     assert [text for sender in senders for text in sender.wrong] == []
     assert acknowledged - names == set(), "acknowledged, but missing"
-    assert names - sent.keys() == set(), "nobody has sent it"
+    assert names - sent.keys() == set(), "it was not sent"
     for name in names:
-        assert stored_file(output / name).data == instance(*sent[name])[1], f"{name} is torn"
+        assert stored_file(output / name).data == instance(*sent[name])[1], f"{name} is incomplete"
     return len(acknowledged), len(sent) - len(acknowledged)

@@ -1,4 +1,4 @@
-"""strace beside a process that runs: what it asks of the kernel, and errors or signals in place of an answer."""
+"""strace on a running process: its system calls, and injected errors or signals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMIT_PATH = (
     *("open", "openat", "mkdir", "mkdirat", "write", "writev", "pwrite64", "pwritev", "ftruncate", "sendfile"),
     *("fsync", "fdatasync", "close", "link", "linkat", "rename", "renameat", "renameat2"),
 )
-"""The system calls that bring bytes to the disk and give them a name."""
+"""The system calls that write, flush and name files."""
 
 WRITING = ("write", "writev", "pwrite64", "pwritev", "sendfile")
 FLUSHING = ("fsync", "fdatasync")
@@ -51,7 +51,7 @@ class Call(NamedTuple):
 
     @property
     def path(self) -> str:
-        """What the descriptor that is its first argument stands for."""
+        """The path of the descriptor that is its first argument."""
         found = _DESCRIPTOR.match(self.arguments)
         return found[2] if found else ""
 
@@ -78,7 +78,7 @@ def _text(argument: str) -> str:
 
 
 def parse(trace: Path) -> list[Call]:
-    """The calls of a trace of `strace -f -y`, in the order in which they ended; those that did not are left out."""
+    """The calls of a trace of `strace -f -y`, in the order in which they ended; those that did not end are left out."""
     calls: list[Call] = []
     begun: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(trace.read_text(errors="replace").splitlines()):
@@ -89,7 +89,7 @@ def parse(trace: Path) -> list[Call]:
         if (resumed := _RESUMED.fullmatch(line)) and resumed[1] in begun:
             start, head = begun.pop(resumed[1])
             line = head + resumed[3]
-        line = line.replace(" <detached ...>", ") = ?")  # strace let go of it meanwhile
+        line = line.replace(" <detached ...>", ") = ?")  # strace has detached meanwhile
         if call := _CALL.fullmatch(line):
             pid, name, arguments, result, opened, error = call.groups()
             calls.append(Call(int(pid), name, arguments, result, opened or "", error or "", start, number))
@@ -97,7 +97,7 @@ def parse(trace: Path) -> list[Call]:
 
 
 def stores(calls: list[Call]) -> list[list[Call]]:
-    """The calls of one process, parted behind each response; what follows the last one is left out."""
+    """The calls of one process, split after each response; calls after the last one are left out."""
     parts: list[list[Call]] = [[]]
     for call in calls:
         parts[-1].append(call)
@@ -108,7 +108,7 @@ def stores(calls: list[Call]) -> list[list[Call]]:
 
 @contextmanager
 def traced(pids: int | list[int], trace: Path, *options: str, strings: int = 16) -> Iterator[None]:
-    """strace on a process, or several, meanwhile; the calls of the commit path, and what is sent, are in `trace` then.
+    """strace on one or several processes during the body; then `trace` has the calls that commit or send.
 
     Options may be injections: `inject=fsync:error=EIO:when=2` lets the second fsync from now on fail.
     """

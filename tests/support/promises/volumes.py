@@ -29,7 +29,7 @@ def remount(directory: Path, option: str) -> None:
 
 
 def fill(directory: Path) -> None:
-    """Until not a byte more fits. `empty` undoes it."""
+    """Write until not a byte more fits. `empty` undoes it."""
     with (directory / "filler").open("wb", buffering=0) as filler:
         try:
             while filler.write(bytes(4096)):
@@ -39,7 +39,7 @@ def fill(directory: Path) -> None:
 
 
 def use_up_inodes(directory: Path) -> None:
-    """Until not another file can be made. `empty` undoes it."""
+    """Make files until no more can be made. `empty` undoes it."""
     for number in range(INODES + 1):
         try:
             (directory / f"filler{number}").touch()

@@ -1,4 +1,4 @@
-"""The ways of an instance to the disk, each with options of the receiver that make it go there."""
+"""The ways of an instance to the disk, each with the options of the receiver that lead to it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def worker_started(settings):
     pass
 """
 }
-"""Plugins that a receiver needs beside it."""
+"""Plugins that some ways need."""
 
 
 class Way(NamedTuple):
@@ -100,7 +100,7 @@ def connect(receiver: Receiver, way: Way) -> tuple[RawAssociation, int]:
 
 
 class Stored(NamedTuple):
-    """What came of a store: `status` None if the connection ended; the file and the data it should have; the calls up
+    """The result of a store: `status`, None if the connection ended; the file and the data it should have; the calls up
     to the response."""
 
     status: int | None
@@ -111,7 +111,7 @@ class Stored(NamedTuple):
 
 
 class Trial:
-    """One association with one worker, to which things are done."""
+    """One association with one worker, for injected faults."""
 
     def __init__(self, receiver: Receiver, way: Way, trace: Path) -> None:
         self.receiver = receiver
@@ -121,7 +121,7 @@ class Trial:
         self._numbers = count(1)
 
     def store(self, *injections: str) -> Stored:
-        """Store the next instance while strace watches, and perhaps meddles."""
+        """Store the next instance while strace records its calls and may inject a fault."""
         uid, data = self.way.instance(next(self._numbers))
         with traced(self._worker, self._trace, *injections):
             with suppress(ConnectionError):  # the worker has been killed
@@ -140,7 +140,7 @@ class Trial:
         return done
 
     def reconnect(self) -> None:
-        """Go on with a worker that knows nothing yet."""
+        """Go on with a new worker."""
         self.association.socket.close()
         self.association, self._worker = connect(self.receiver, self.way)
 

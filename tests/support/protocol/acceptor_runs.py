@@ -1,4 +1,4 @@
-"""Runs an Acceptor as the session does, and writes down what happens."""
+"""Runs an Acceptor as the session does, and records what happens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make(size: int = 1 << 16, *, max_pdu: int = 16384, strict: bool = False) -> 
 
 
 class Run:
-    """One association: `log` is the transcript of events, data sets put together, `sent` all that was answered."""
+    """One association: `log` is the transcript of events, data sets put together, `sent` all answers."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Run:
         self._data = b""
 
     def feed(self, data: bytes) -> None:
-        """`data` as one receive after the other, each as large as the buffer allows."""
+        """Give it `data` in receives as large as the buffer allows."""
         while data:
             free = self.acceptor.get_buffer()
             assert len(free)
@@ -115,7 +115,7 @@ class Run:
 
 
 def run(stream: bytes, *, tail: bytes | None = pdus.echo(99), **options: Any) -> Run:
-    """`stream` fed whole, byte by byte, and with `tail` behind it in the same receive: each time the same happens."""
+    """`stream` fed whole, byte by byte, and with `tail` after it in the same receive; the results must be the same."""
     whole = Run(**options).feed_all([stream])
     single = Run(**{"size": 16, **options}).feed_all(stream[i : i + 1] for i in range(len(stream)))
     assert single.outcome == whole.outcome
@@ -127,7 +127,7 @@ def run(stream: bytes, *, tail: bytes | None = pdus.echo(99), **options: Any) ->
 
 
 def established(stream: bytes = b"", **options: Any) -> Run:
-    """`run` of `stream` behind a request that is accepted; `log` without that request."""
+    """`run` of `stream` after an accepted request; `log` without that request."""
     done = run(pdus.request() + stream, **options)
     assert done.log.pop(0) == ("requested", "RAWSCU", "ANY")
     return done

@@ -156,7 +156,7 @@ def message(number: int, elements: Command, data: bytes | None = None) -> bytes:
 
 
 def store(message_id: int = 7, data: bytes = b"data", number: int = 3) -> bytes:
-    """A C-STORE of what is no data set, on the context of CT in `request()`."""
+    """A C-STORE of bytes that are not a data set, on the context of CT in `request()`."""
     return message(number, store_rq(message_id=message_id), data)
 
 

@@ -1,4 +1,4 @@
-"""A sender on a plain socket: any PDUs, any data set bytes, any command fields."""
+"""A sender on a plain socket, for any PDUs, data set bytes and command fields."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class RawAssociation:
         last: bool = True,
         max_pdu: int = 16384,
     ) -> None:
-        """Send a command and, unless None, its data set, whose last fragment is not marked so without `last`."""
+        """Send a command and, unless None, its data set; without `last` its last fragment is not marked as the last."""
         for piece in data_pdus(context_id, [command_set(command)], is_command=True):
             self.send(piece)
         if data is not None:

@@ -1,4 +1,4 @@
-"""A conversation with one of everything, and what has to hold whatever became of its bytes."""
+"""A conversation with one of everything, and checks that hold for any mutant of its bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONVERSATION = (
 
 
 def survives(stream: bytes, rng: random.Random, *, strict: bool = False) -> None:
-    """Whole and in pieces it comes to the same; the answers are well-formed PDUs; the end is the end."""
+    """The result is the same whole and in pieces; answers are well-formed PDUs; nothing follows the end."""
     whole = Run(strict=strict).feed_all([stream])
     cuts = [0]
     while cuts[-1] < len(stream):

@@ -1,4 +1,4 @@
-"""A connection that says what a test scripts, and a clock that moves only when the connection is quiet."""
+"""A connection that plays a script, and a clock that moves only while the connection is quiet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dcmrecv_core.net.connection import CALL_TIMEOUT
 
 EOF = b""
 Step = bytes | None | OSError | Callable[[], object]
-"""What a read brings: bytes, nothing for CALL_TIMEOUT seconds, an error; or something to do before the next step."""
+"""The result of a read: bytes, nothing for CALL_TIMEOUT seconds, an error; or a function to call before the next step."""
 
 
 class Clock:
@@ -27,7 +27,7 @@ class Clock:
 
 
 class FakeConnection:
-    """Plays `script`; when that is over, the peer is quiet for ever. `room` is what it takes without reading."""
+    """Plays `script`; then the peer is quiet for ever. `room`: how many bytes it takes without reading."""
 
     peer_subject: str | None = None
 

@@ -1,4 +1,4 @@
-"""A worker without its process: sessions over connections that a script plays, the bytes for them, their traces."""
+"""A worker without its process: sessions over scripted connections, bytes for them, and their results."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def responses(sent: bytes) -> list[tuple[int, int]]:
 
 
 class Recorder:
-    """A plugin that writes down the ends, and does what a test wants in `receive` and `negotiate`."""
+    """A plugin that records how associations end, and calls a test's functions in `receive` and `negotiate`."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[Association, Summary]] = []
@@ -77,7 +77,7 @@ class Recorder:
 
 
 class ScriptedWorker:
-    """A worker without its process: one session after the other, a clock, and what they leave behind."""
+    """A worker without its process: one session after the other, a clock, and the stored files."""
 
     def __init__(self, directory: Path, clock: Clock, **settings: Any) -> None:
         self.clock = clock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# As printed in the standard, save that AR-2 and AR-4 (Evt14, our own answer) are one step here. "-" cannot happen, or
+# As in the standard, except that AR-2 and AR-4 (Evt14, our own answer) are one step here. "-" cannot happen, or
 # is a mistake of ours. The reason of AA-8 is the peer's fault: 1 unrecognized PDU, 2 unexpected PDU, 6 invalid value.
 TABLE = """
                           Sta2     Sta3      Sta6     Sta8      Sta13

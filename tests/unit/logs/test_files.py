@@ -112,7 +112,7 @@ def test_rolled_as_soon_as_it_is_too_large(tmp_path: Path, make: Callable[..., F
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"x.log": "", "x.log.1": "1234\n"}
 
 
-def test_nobody_waits_for_who_rolls(tmp_path: Path, make: Callable[..., FileHandler]) -> None:
+def test_no_process_waits_for_the_lock(tmp_path: Path, make: Callable[..., FileHandler]) -> None:
     path = tmp_path / "x.log"
     handler = make(RollingFileHandler, str(path), max_bytes=3)
     with path.open() as other:
@@ -275,7 +275,7 @@ def test_a_line_that_was_cut_is_ended(
     assert (tmp_path / "x.log").read_text() == "123\nnext\n"
 
 
-def test_a_fifo_that_nobody_reads(
+def test_a_fifo_without_reader(
     tmp_path: Path, make: Callable[..., FileHandler], capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "fifo"

@@ -307,7 +307,7 @@ def test_hierarchy(loggers: str, said: list[str], capfd: pytest.CaptureFixture[s
     ],
 )
 def test_names_of_loggers(ours: str, theirs: str) -> None:
-    assert names.shown(ours) == theirs
+    assert names.dcmtk_name(ours) == theirs
 
 
 INVALID = "PropertyConfigurator::configureLogger()- Invalid appender: c"

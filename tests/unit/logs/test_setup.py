@@ -111,7 +111,7 @@ def test_partial_writes_are_continued_and_errors_stay_here(monkeypatch: pytest.M
     assert written == b"W: tex"
 
 
-def test_a_pipe_that_nobody_reads_holds_nobody_up() -> None:
+def test_a_pipe_that_is_not_read_blocks_no_writer() -> None:
     reading, writing = os.pipe()
     stderr = os.dup(2)
     os.dup2(writing, 2)
@@ -130,7 +130,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up() -> None:
             os.close(fd)
     kept = said.count(b"\n")
     assert said.endswith(b"x\n")
-    assert after == [f"W: {3001 - kept} log records left out, for nobody has read them", "W: again", "W: and again"]
+    assert after == [f"W: {3001 - kept} log records dropped: stderr was not read in time", "W: again", "W: and again"]
 
 
 def test_a_record_that_a_pipe_cannot_hold_is_cut() -> None:
@@ -144,7 +144,7 @@ def test_a_record_that_a_pipe_cannot_hold_is_cut() -> None:
         log.warning("next")
         assert os.read(reading, 1 << 20).decode().splitlines() == [
             "",
-            "W: 1 log records left out, for nobody has read them",
+            "W: 1 log records dropped: stderr was not read in time",
             "W: next",
         ]
     finally:
@@ -160,7 +160,7 @@ def test_a_wrong_log_call_raises_nothing(capfd: pytest.CaptureFixture[str]) -> N
 
 
 def test_warnings_are_log_lines(capfd: pytest.CaptureFixture[str]) -> None:
-    """pydicom, for one, puts into them what a peer has sent."""
+    """pydicom puts text from peers into them."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         setup()

@@ -51,8 +51,8 @@ def test_remote() -> None:
         listening.settimeout(10)
         keys = {"host": "127.0.0.1", "port": str(listening.getsockname()[1]), "facility": "LOCAL0"}
         properties = Properties({**keys, "layout": "log4cplus::SimpleLayout"})
-        surroundings = appenders.Surroundings("/", "dcmrecv", set())
-        handler = appenders.make("s", "log4cplus::SysLogAppender", properties, surroundings)
+        context = appenders.AppenderContext("/", "dcmrecv", set())
+        handler = appenders.make_appender("s", "log4cplus::SysLogAppender", properties, context)
         assert handler is not None
         handler.handle(RECORD)
         handler.close()
@@ -64,7 +64,7 @@ def test_remote() -> None:
     )
 
 
-def test_a_syslog_that_does_not_read_holds_nobody_up(local: socket.socket, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_syslog_that_does_not_read_blocks_no_writer(local: socket.socket, capfd: pytest.CaptureFixture[str]) -> None:
     handler = SyslogHandler("me", 8, path=local.getsockname())
     for _ in range(1000):
         handler.handle(RECORD)
@@ -72,7 +72,7 @@ def test_a_syslog_that_does_not_read_holds_nobody_up(local: socket.socket, capfd
     assert capfd.readouterr().err == said
     while capfd.readouterr().err == "":
         local.recv(4096)
-        handler.handle(RECORD)  # there is room again, and when there is none it is said again
+        handler.handle(RECORD)  # there is room again; the next lack of room is reported again
         handler.handle(RECORD)
     handler.close()
 
@@ -87,7 +87,7 @@ def test_no_syslog(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_a_host_without_address(capfd: pytest.CaptureFixture[str]) -> None:
     properties = Properties({"host": "no.such.host.invalid"})
-    surroundings = appenders.Surroundings("/", "dcmrecv", set())
-    assert appenders.make("s", "log4cplus::SysLogAppender", properties, surroundings) is None
+    context = appenders.AppenderContext("/", "dcmrecv", set())
+    assert appenders.make_appender("s", "log4cplus::SysLogAppender", properties, context) is None
     err = capfd.readouterr().err
     assert err.startswith("log4cplus:ERROR PropertyConfigurator::configureAppenders()- Failed to create appender: s ")

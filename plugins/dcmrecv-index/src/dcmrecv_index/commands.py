@@ -22,7 +22,7 @@ URL_VARIABLE = "DCMRECV_INDEX_URL"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, 1 for what cannot be done (by a rescan also: for some files), 2 for an unreadable command line."""
+    """Exit code 0, 1 for a failure (of a rescan: for some files, too), 2 for a wrong command line."""
     options = _parser().parse_args(arguments)
     _log_to_stderr()
     try:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Formatter(logging.Formatter):
-    """Senders must not be able to send commands to a terminal through the log either."""
+    """Senders must not be able to send commands to a terminal through the log."""
 
     def format(self, record: logging.LogRecord) -> str:
         return _printable(super().format(record))
@@ -58,12 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"the receiver's state directory, if it is not {STATE_DIRECTORY} in its output directory",
     )
 
-    command = commands.add_parser("rescan", parents=[common], help="index files that the receiver did not see stored")
+    command = commands.add_parser("rescan", parents=[common], help="index files that are not in the index yet")
     command.add_argument("directory", type=Path, help="the receiver's output directory, or one below it")
     command.add_argument("--prune", action="store_true", help="delete rows whose files are gone")
     command.set_defaults(run=_rescan)
 
-    command = commands.add_parser("find", parents=[common], help="ask the index; * and ? are wildcards")
+    command = commands.add_parser("find", parents=[common], help="search the index; * and ? are wildcards")
     for name in FILTERS:
         command.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE")
     command.add_argument("--level", choices=LEVELS, default="study", help="what to list (default: study)")
@@ -87,7 +87,7 @@ def _url(options: argparse.Namespace) -> str | URL:
 
 
 def _output_directory(directory: Path) -> Path:
-    """The directory, or the next one above it that has an index: it may be below the receiver's output directory."""
+    """The directory, or the nearest one above it that has an index: it may be inside the output directory."""
     path = directory.absolute()
     for candidate in (path, *path.parents):
         if os.path.exists(str(sqlite_url(candidate / STATE_DIRECTORY).database)):
@@ -109,7 +109,7 @@ def _rescan(options: argparse.Namespace) -> int:
 def _find(options: argparse.Namespace) -> int:
     url = checked_url(_url(options))
     if url.drivername == "sqlite" and not os.path.exists(str(url.database)):
-        raise ValueError(f"there is no index at {url.database}")  # a question must not make one
+        raise ValueError(f"there is no index at {url.database}")  # find must not make one
     engine = connect(url)
     try:
         filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
@@ -131,6 +131,6 @@ def _print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None
 
 
 def _printable(value: Any) -> str:
-    """A cell; senders must not be able to send commands to a terminal."""
+    """The text of a cell; senders must not be able to send commands to a terminal."""
     text = "" if value is None else str(value)
     return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,7 +1,7 @@
-"""Whose a study is: the patient's of the instance that came first, and it stays so.
+"""Which patient a study belongs to: the patient of the instance that came first, and it stays so.
 
-An instance that names the study (or series) of another patient (or study) changes neither: it gets its own row in its
-series, as its UIDs say, and one in the table of conflicts, for people to look at.
+An instance that names the study (or series) of another patient (or study) changes neither: it gets its own row in the
+series that it names, and one in the table of conflicts, for people to look at.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOST_PARAMETERS = 500  # of one statement; SQLite may take no more than 999
 
 
 class Contradiction(NamedTuple):
-    """What an instance says (`said`) and what is in the index (`kept`) about the `kind` and `key` above it."""
+    """An instance says that its `kind` (study or series) `key` belongs to `said`; in the index it belongs to `kept`."""
 
     kind: str
     key: str
@@ -33,7 +33,7 @@ class Contradiction(NamedTuple):
 
 
 class Owners:
-    """The patients of studies and the studies of series, in the transaction of the index's only writer."""
+    """The patients of studies and the studies of series, valid in a transaction of `writing`."""
 
     def __init__(self, connection: Connection, rows: Sequence[Rows]) -> None:
         studies = {each.study["study_instance_uid"] for each in rows}
@@ -45,8 +45,8 @@ class Owners:
         )
 
     def claim(self, rows: Rows) -> tuple[tuple[Row | None, ...], Contradiction | None]:
-        """What is to be written of the rows of one instance: patient, study, series, instance, None for what stays as
-        it is. What has no owner gets this one."""
+        """The rows of one instance that are to be written: patient, study, series, instance, None for those that stay
+        as they are. A study or series without owner gets this one."""
         patient, study, series, instance = rows
         study_key, series_key = study["study_instance_uid"], series["series_instance_uid"]
         is_known = series_key in self._studies
@@ -82,15 +82,15 @@ def _patient(key: tuple[str, str]) -> str:
 
 
 def current(connection: Connection, contradictions: Iterable[Contradiction]) -> list[Contradiction]:
-    """Those of instances whose row is the one that contradicts, not that of a later file."""
+    """The contradictions of instances whose row is not that of a later file."""
     found = list(contradictions)
     keys = [each.row["sop_instance_uid"] for each in found]
     locations = dict(map(tuple, _known(connection, keys, Instance.sop_instance_uid, Instance.location)))
     return [each for each in found if each.row["location"] == locations[each.row["sop_instance_uid"]]]
 
 
-def solved(connection: Connection, rows: Iterable[Row], *, only_later: bool) -> None:
-    """Delete the conflicts of instances that have come again (rows of the instance table) without one."""
+def delete_resolved(connection: Connection, rows: Iterable[Row], *, only_later: bool) -> None:
+    """Delete the conflicts of instances that were sent again without one; `rows` are theirs in the instance table."""
     received = {row["sop_instance_uid"]: row["received"] for row in rows}
     for key, before in _known(connection, received, Conflict.sop_instance_uid, Conflict.received):
         if not only_later or before <= received[key]:
@@ -98,7 +98,7 @@ def solved(connection: Connection, rows: Iterable[Row], *, only_later: bool) -> 
 
 
 def warn(contradictions: Iterable[Contradiction]) -> None:
-    """One line for each study or series and what is said of it; call it when the transaction is committed."""
+    """One log line for each study or series and each owner said; to be called after the commit."""
     told: dict[tuple[str, ...], list[Row]] = {}
     for kind, key, kept, said, row in contradictions:
         told.setdefault((kind, key, kept, said), []).append(row)

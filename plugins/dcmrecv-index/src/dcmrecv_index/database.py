@@ -1,7 +1,8 @@
 """The database: where it is, and the upserts.
 
-One program writes at a time, so that each sees who owns a study. The feeder replaces rows by those of later records,
-whatever their clock said; a rescan, which knows no order, only by those with a later time (`received`).
+One program writes at a time, so that each sees which patient a study belongs to. The feeder replaces rows by those of
+later records, whatever the clock said; a rescan does not know their order, and replaces rows by those with a later time
+(`received`) only.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ _POSITIONS = Base.metadata.tables[QueuePosition.__tablename__]
 
 _LOCK_SECONDS = 30.0
 
-# any numbers that no other program locks: two may make the tables, or write into them, at once
+# arbitrary numbers that other programs do not lock: two programs may make the tables, or write, at once
 _SCHEMA_LOCK = 0x64636D72
 _WRITE_LOCK = 0x64636D73
 
 
 def sqlite_url(state_directory: Path) -> URL:
-    """Where the index is if nobody says otherwise."""
+    """Where the index is by default."""
     return URL.create("sqlite", database=str(state_directory.absolute() / "index.sqlite"))
 
 
 def checked_url(text: str | URL) -> URL:
-    """The URL of a database that can be used. Raises ValueError, with no password in it."""
+    """The URL of a database that can be used. Raises ValueError without the URL's password in its text."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -59,14 +60,14 @@ def checked_url(text: str | URL) -> URL:
 
 
 def connect(where: str | URL) -> Engine:
-    """The engine of a database, its tables made if they are not there. Raises ValueError, SQLAlchemyError."""
+    """The engine of a database; makes tables that are missing. Raises ValueError, SQLAlchemyError."""
     url = checked_url(where)
     if url.drivername == "sqlite":
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(url, connect_args={"timeout": _LOCK_SECONDS}, hide_parameters=True)
         event.listen(engine, "connect", _set_up_sqlite)
     else:
-        engine = create_engine(url, hide_parameters=True)  # names of patients have no place in a log
+        engine = create_engine(url, hide_parameters=True)  # no names of patients in logs
     with engine.begin() as connection:
         if url.drivername != "sqlite":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
@@ -76,8 +77,8 @@ def connect(where: str | URL) -> Engine:
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
     with closing(connection.cursor()) as cursor:
-        cursor.execute("PRAGMA journal_mode = WAL")  # who reads does not wait for who writes
-        cursor.execute("PRAGMA synchronous = FULL")  # the queue's line is gone when a commit has returned
+        cursor.execute("PRAGMA journal_mode = WAL")  # readers do not wait for the writer
+        cursor.execute("PRAGMA synchronous = FULL")  # the queue's line is removed after the commit
         cursor.execute("PRAGMA foreign_keys = ON")
 
 
@@ -93,10 +94,10 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def upsert(connection: Connection, records: Iterable[Record], *, only_later: bool = False) -> list[Contradiction]:
-    """Write the rows of all records, which are in their order, in the transaction of `writing`.
+    """Write the rows of all records, given in their order, in the transaction of `writing`.
 
-    With `only_later` rows of a later time stay as they are. Returns which records contradict the index; tell
-    `conflicts.warn` of them after the commit.
+    With `only_later` rows of a later time stay as they are. Returns the contradictions between records and index; pass
+    them to `conflicts.warn` after the commit.
     """
     rows = [rows_of(record) for record in records]
     owners = Owners(connection, rows)
@@ -116,7 +117,7 @@ def upsert(connection: Connection, records: Iterable[Record], *, only_later: boo
         _upsert(connection, table, [latest[key] for key in sorted(latest)], only_later=only_later)
     contradictions = conflicts.current(connection, filter(None, found.values()))
     sound = [row for row in of_tables[-1].values() if not found[row["sop_instance_uid"]]]
-    conflicts.solved(connection, sound, only_later=only_later)
+    conflicts.delete_resolved(connection, sound, only_later=only_later)
     _upsert(connection, _CONFLICTS, [each.row for each in contradictions], only_later=only_later)
     return contradictions
 
@@ -132,7 +133,7 @@ def set_positions(connection: Connection, reached: Mapping[str, int]) -> None:
 
 
 def forget_positions(connection: Connection, names: Iterable[str]) -> None:
-    """Of queue files that are gone."""
+    """Delete the positions of queue files that are gone."""
     for name in names:
         connection.execute(_POSITIONS.delete().where(_POSITIONS.c.name == name))
 

@@ -1,7 +1,7 @@
-"""The feeder: moves what is in the queue into the database, batch by batch.
+"""The feeder moves records from the queue into the database, batch by batch.
 
 Rows and queue positions are committed together, files are removed afterwards. So it may be killed at any point, and
-goes on where the last commit was.
+continues after the last commit.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.exc import OperationalError
 
 from dcmrecv_index import conflicts
-from dcmrecv_index.arrivals import Line, arrivals
 from dcmrecv_index.database import connect, forget_positions, positions, set_positions, upsert, writing
 from dcmrecv_index.put_aside import OvertakenError, put_aside, store_each
-from dcmrecv_index.queue import is_of, queue_files, remove_if_left
+from dcmrecv_index.queue import may_belong_to, queue_files, remove_if_finished
+from dcmrecv_index.queue_order import Line, lines_in_order
 from dcmrecv_index.record import Record
 
 log = logging.getLogger("dcmrecv.index")
 
 BATCH = 1000
-"""Records of one transaction: a crash loses the work of a fraction of a second, and the commit's cost is spread."""
+"""Records in a transaction: few enough that a crash repeats a fraction of a second, enough to share a commit's cost."""
 
 PAUSE = 0.5
-"""Seconds between two looks at the queue, unless there is more than a batch in it: each commit flushes the disk that
-the receiver's workers flush, too, so many small ones would slow them."""
+"""Seconds between two reads of the queue, unless it has more than a batch: workers flush the same disk as commits do,
+so many small commits would slow them."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds until a database that is down is tried again, twice as many each time."""
+"""Seconds before a database that is down is tried again; doubled each time."""
 
 
 class Feeder:
-    """Feeds one database from one queue directory; one in a receiver, though a second does no harm."""
+    """Feeds one database from one queue directory; a receiver has one, a second does no harm."""
 
     def __init__(self, engine: Engine, directory: Path) -> None:
         self._engine = engine
@@ -46,14 +46,14 @@ class Feeder:
         with writing(engine) as connection:
             names = {path.name for path in queue_files(directory)}
             known = positions(connection)
-            forget_positions(connection, [name for name in known.keys() - names if is_of(name, directory)])
+            forget_positions(connection, [name for name in known.keys() - names if may_belong_to(name, directory)])
         self._reached = {name: position for name, position in known.items() if name in names}
 
     def drain(self) -> int:
-        """Empty the queue as it is now; the number of records stored. Raises SQLAlchemyError, OSError."""
+        """Store all records that are in the queue now; returns their number. Raises SQLAlchemyError, OSError."""
         before = self._count
         paths = queue_files(self._directory)
-        lines = arrivals(self._directory, dict(self._reached))
+        lines = lines_in_order(self._directory, dict(self._reached))
         try:
             while batch := list(islice(lines, BATCH)):
                 store_each(self._store, batch, self._put_aside)
@@ -88,7 +88,7 @@ class Feeder:
         conflicts.warn(contradictions)
 
     def _remove(self, paths: list[Path]) -> None:
-        gone = [path.name for path in paths if remove_if_left(path, self._reached.get(path.name, 0))]
+        gone = [path.name for path in paths if remove_if_finished(path, self._reached.get(path.name, 0))]
         if gone:
             with writing(self._engine) as connection:
                 forget_positions(connection, gone)
@@ -97,7 +97,7 @@ class Feeder:
 
 
 def feed(url: str | URL, directory: Path) -> None:
-    """Feed the database for ever, and wait for one that is down. Raises ValueError, OSError if it cannot."""
+    """Feed the database for ever; wait while it is down. Raises ValueError, OSError if that is impossible."""
     pause = FIRST_PAUSE
     while True:
         begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""Questions to the index."""
+"""Queries of the index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILTERS: Mapping[str, InstrumentedAttribute[str]] = {
     "series_instance_uid": Series.series_instance_uid,
     "sop_instance_uid": Instance.sop_instance_uid,
 }
-"""What can be asked for; * and ? in a value stand for any characters and for one; capitals and small letters differ."""
+"""The conditions of a query; * in a value stands for any characters, ? for one; upper and lower case differ."""
 
 _INSTANCES = func.count(Instance.sop_instance_uid).label("instances")
 
@@ -49,7 +49,7 @@ LEVELS: Mapping[str, tuple[Any, ...]] = {
         *(Series.series_instance_uid, Instance.sop_instance_uid, Instance.received, Instance.location),
     ),
 }
-"""The columns of an answer. In a conflict what is filed stands first, then what the instance itself says (`other`)."""
+"""The columns of a result. For a conflict: first where the instance is filed, then what it says itself (`other`)."""
 
 
 def find(engine: Engine, level: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -58,17 +58,17 @@ def find(engine: Engine, level: str, filters: Mapping[str, str]) -> list[dict[st
     Raises SQLAlchemyError.
     """
     columns = LEVELS[level]
-    question = (
+    query = (
         select(*columns)
         .select_from(Instance)
         .join(Series, Series.series_instance_uid == Instance.series_instance_uid)
         .join(Study, Study.study_instance_uid == Series.study_instance_uid)
         .join(Patient, (Patient.patient_id == Study.patient_id) & (Patient.issuer == Study.issuer))
-        .where(*(_meets(FILTERS[name], value, engine.dialect.name) for name, value in filters.items()))
+        .where(*(_condition(FILTERS[name], value, engine.dialect.name) for name, value in filters.items()))
     )
     if level == "conflict":
-        question = (
-            question.join(Conflict, Conflict.sop_instance_uid == Instance.sop_instance_uid)
+        query = (
+            query.join(Conflict, Conflict.sop_instance_uid == Instance.sop_instance_uid)
             .outerjoin(_OTHER, (_OTHER.patient_id == Conflict.patient_id) & (_OTHER.issuer == Conflict.issuer))
             .where(  # a study may have been given to the other patient meanwhile
                 (Conflict.study_instance_uid != Series.study_instance_uid)
@@ -77,16 +77,16 @@ def find(engine: Engine, level: str, filters: Mapping[str, str]) -> list[dict[st
             )
         )
     elif level != "instance":
-        question = question.group_by(*(column for column in columns if column is not _INSTANCES))
-    question = question.order_by(*columns)
+        query = query.group_by(*(column for column in columns if column is not _INSTANCES))
+    query = query.order_by(*columns)
     with engine.connect() as connection:
-        return [_shown(dict(row)) for row in connection.execute(question).mappings()]
+        return [_shown(dict(row)) for row in connection.execute(query).mappings()]
 
 
-def _meets(column: InstrumentedAttribute[str], value: str, dialect: str) -> ColumnElement[bool]:
+def _condition(column: InstrumentedAttribute[str], value: str, dialect: str) -> ColumnElement[bool]:
     if "*" not in value and "?" not in value:
         return column == value
-    if dialect == "sqlite":  # its LIKE does not tell capitals from small letters, PostgreSQL's does
+    if dialect == "sqlite":  # its LIKE ignores case, PostgreSQL's does not
         return column.op("GLOB", is_comparison=True)(value.replace("[", "[[]"))
     escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return column.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")

@@ -12,22 +12,22 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from dcmrecv_index.arrivals import Line
 from dcmrecv_index.queue import PUT_ASIDE
+from dcmrecv_index.queue_order import Line
 
 log = logging.getLogger("dcmrecv.index")
 
 T = TypeVar("T")
 
-# SQLSTATE classes of what one row can do: data exception, integrity violation, program limit exceeded (a value that is
-# too long for an index), which psycopg counts among the errors of the database's operation.
+# SQLSTATE classes of errors that one row causes: data exception, integrity violation, program limit exceeded (a value
+# too long for an index), which psycopg reports as OperationalError.
 _OF_ONE_ROW = ("22", "23", "54")
 
 
 def store_each(store: Callable[[list[T]], None], batch: list[T], refused: Callable[[T, Exception], None]) -> None:
-    """Store a batch; if something in it cannot be stored, find it by halves, hand it to `refused`, and store the rest.
+    """Store a batch; if an item cannot be stored, find it by halving, call `refused` with it, and store the rest.
 
-    Raises what says that the database cannot be used: it concerns them all.
+    Raises errors that concern all items: the database cannot be used.
     """
     try:
         store(batch)
@@ -50,12 +50,12 @@ def concerns_one_record(error: Exception) -> bool:
         state = getattr(error.orig, "sqlstate", None) or ""
         return isinstance(error, DataError | IntegrityError) or state.startswith(_OF_ONE_ROW)
     if isinstance(error, SQLAlchemyError):
-        return isinstance(error, StatementError)  # a value that cannot be handed to the database's driver
+        return isinstance(error, StatementError)  # a value that the database's driver cannot take
     return not isinstance(error, OSError | MemoryError | OvertakenError)
 
 
 class OvertakenError(Exception):
-    """Another process has moved the queue's lines into the database meanwhile."""
+    """Meanwhile another process has moved the queue's lines into the database."""
 
 
 def put_aside(directory: Path, line: Line, error: Exception) -> None:
@@ -69,11 +69,11 @@ def put_aside(directory: Path, line: Line, error: Exception) -> None:
         "line": line.content.decode("latin-1").removesuffix("\n"),
     }
     path = directory / PUT_ASIDE
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)  # it has names of patients
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)  # it holds names of patients
     with open(fd, "ab") as file:
         file.write(json.dumps(entry).encode("ascii") + b"\n")
         file.flush()
-        os.fsync(fd)  # the queue's own line goes away next
+        os.fsync(fd)  # the queue's line is removed next
     record = line.record
     if record is None:
         log.error("%s: %s, put aside in %s: %.80r", line.name, reason, path, line.content)
@@ -85,7 +85,7 @@ def put_aside(directory: Path, line: Line, error: Exception) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """For the log: what went wrong, without the values, which are a patient's."""
+    """What went wrong, for the log: without values, which are patient data."""
     if isinstance(error, DBAPIError):
         return f"the database refuses it ({type(error.orig).__name__})"
     return f"it cannot be decoded ({type(error).__name__})"

@@ -1,11 +1,11 @@
 """The queue between the workers and the feeder: files of lines in one directory.
 
-Each worker process appends to a file of its own, so no one waits. The writer holds an exclusive `flock` on its file as
-long as it is open; the kernel lets it go however the process ends. So a file is removed only when all of it is in the
-database *and* its lock can be had: nothing will ever be appended to it.
+Each worker process appends to a file of its own, so workers do not wait for each other. A writer holds an exclusive
+`flock` on its open file; the kernel releases it however the process ends. A file is removed only when all of it is in
+the database *and* the lock is free: then nothing will be appended to it.
 
-What the writer has written survives its death. After a power failure the last lines may be missing, as nothing is
-synced here (that would take milliseconds of the sender's time); `dcmrecv-index rescan` finds those instances.
+Lines survive the end of their writer. After a power failure the last ones may be missing, because they are not synced
+(the sender would wait for that); `dcmrecv-index rescan` finds those instances.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from pathlib import Path
 SUFFIX = ".jsonl"
 
 PUT_ASIDE = f"put-aside{SUFFIX}"
-"""The file of records that could not be indexed; it is in the same directory, but none of the queue."""
+"""The file of records that could not be indexed; it is in the same directory, but not part of the queue."""
 
 ROTATE_SIZE = 1 << 20
-"""A writer starts a new file after so many bytes, so that the disk space of read ones comes back."""
+"""A writer starts a new file after so many bytes, so that finished ones can be removed."""
 
 _READ_SIZE = 1 << 20
 
-# The time since the start of the system: it goes on while the machine sleeps, and setting the clock does not change it.
+# The time since the boot: it goes on while the machine sleeps, and setting the clock does not change it.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def moment() -> int:
-    """A number, in nanoseconds, that rises from record to record until the system is started again."""
+    """Nanoseconds since the boot: a number that rises from record to record until the next boot."""
     return time.clock_gettime_ns(_CLOCK)
 
 
 @cache
-def boot() -> str:
-    """What tells this run of the system from others, "" if the system does not say it."""
+def boot_id() -> str:
+    """Identifies this boot of the system; "" where the system has no such id."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     except OSError:
@@ -46,7 +46,7 @@ def boot() -> str:
 
 
 class QueueWriter:
-    """Appends lines to this process's file in `directory`, which is made when it is first needed."""
+    """Appends lines to this process's file in `directory`, which is made for the first line."""
 
     def __init__(self, directory: Path, rotate_size: int = ROTATE_SIZE) -> None:
         self._directory = directory
@@ -55,21 +55,21 @@ class QueueWriter:
         self._size = 0
 
     def append(self, line: bytes, at: int = 0) -> None:
-        """Write a line of the moment `at` in one go. Raises OSError if it cannot be written whole."""
+        """Write a line of the moment `at` with one system call. Raises OSError if it cannot be written whole."""
         if self._fd is None:
             self._fd = self._open(at)
             self._size = 0
         written = os.write(self._fd, line)
         self._size += written
         if written < len(line):
-            # a torn line is one that nobody can read; it must not become the beginning of the next
+            # a part of a line cannot be read; the next line must not be appended to it
             self.close()
             raise OSError("the queue's disk is full")
         if self._size >= self._rotate_size:
             self.close()
 
     def close(self) -> None:
-        """Let go of the file; the feeder removes it when it has read it."""
+        """Close the file; the feeder removes it when it has read it."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -78,7 +78,7 @@ class QueueWriter:
         self._directory.mkdir(parents=True, exist_ok=True)
         marker = _marker_of(self._directory)
         while True:
-            # process ids come again, the time does not
+            # process ids are used again, times are not
             path = self._directory / f"{time.time_ns()}-{os.getpid()}-{at}-{marker}{SUFFIX}"
             fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
             try:
@@ -87,19 +87,19 @@ class QueueWriter:
                     return fd
             except BlockingIOError:
                 pass
-            os.close(fd)  # the reader took the empty file for a left one just now
+            os.close(fd)  # the feeder has just removed the empty file as finished
 
 
-def is_of(name: str, directory: Path) -> bool:
-    """Whether a file of that name, which is gone, may have been in this queue: several queues may feed one database,
-    which has the names of all. Names of older versions do not tell."""
+def may_belong_to(name: str, directory: Path) -> bool:
+    """Whether a removed file of that name may have been in this queue: several queues may feed one database, which has
+    the names of all. Names of older versions do not say it."""
     parts = name.removesuffix(SUFFIX).split("-")
     return len(parts) != 4 or (directory.exists() and parts[3] == _marker_of(directory))
 
 
 def _marker_of(directory: Path) -> str:
-    """Of the files that are made in this queue in this run of the system."""
-    return f"{boot()}.{os.stat(directory).st_ino}"
+    """The last part of the names of files that are made in this queue in this boot of the system."""
+    return f"{boot_id()}.{os.stat(directory).st_ino}"
 
 
 def queue_files(directory: Path) -> list[Path]:
@@ -126,15 +126,15 @@ def read_lines(path: Path, position: int, end: int | None = None) -> Iterator[tu
             yield line, position
 
 
-def remove_if_left(path: Path, position: int) -> bool:
-    """Remove a file that no process writes to any more and that has no line after `position`; whether it is gone."""
+def remove_if_finished(path: Path, position: int) -> bool:
+    """Remove a file without writer and without lines after `position`. Returns whether it is gone."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return True
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # under the lock: what was appended since the last look would be lost
+        # checked under the lock: a line may have been appended meanwhile
         if next(read_lines(path, position), None) is not None:
             return False
         path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""What is noted of one instance while its sender waits: undecoded elements, as one line of JSON.
+"""The record of one instance, made while its sender waits: undecoded elements, as one line of JSON.
 
-Decoding is put off: it costs more than all the rest, and a broken value must not disturb the reception.
+The feeder decodes later: that costs more than all the rest, and a broken value must not disturb the reception.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would mak
 class Record:
     """One stored instance: UIDs, where it went, bytes of its data set, when (nanoseconds since the epoch), elements.
 
-    `elements` has the bytes of a value as Latin-1 text, which loses nothing; what is absent or empty is not there.
-    `moment` rises from record to record, however the clock is set (queue.py); 0 in records that are no queue's.
+    `elements` has the bytes of values as Latin-1 text, which loses nothing; absent and empty elements are left out.
+    `moment` rises from record to record, even if the clock is set (queue.py); 0 for records that come from files.
     """
 
     sop_instance_uid: str
@@ -81,7 +81,7 @@ class Record:
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
-        """Raises ValueError for what `to_line`, of this version or one before it, has not written whole."""
+        """Raises ValueError for anything but a whole line of `to_line`, of this version or an earlier one."""
         try:
             values = json.loads(line)
         except RecursionError as error:
@@ -95,7 +95,7 @@ _KINDS = (str, str, str, str, int, int, dict, int)
 
 
 def record_of(instance: Instance, location: str, received: int, moment: int = 0) -> Record:
-    """What there is to note about a stored instance."""
+    """The record of a stored instance."""
     elements = {}
     raw = instance.raw
     try:
@@ -104,9 +104,9 @@ def record_of(instance: Instance, location: str, received: int, moment: int = 0)
             if element is not None and element.value:
                 elements[keyword] = element.value.decode("latin-1")
     except StatusError:
-        pass  # --bit-preserving stores what cannot be read, too; what came before the fault counts
+        pass  # --bit-preserving stores unreadable data sets, too; elements before the fault count
     return Record(
-        # as in the file's meta information: the data set's own, which another plugin may have replaced
+        # as in the File Meta Information: the data set's, which a plugin may have replaced
         sop_instance_uid=uid(elements.get("SOPInstanceUID", "")) or instance.sop_instance_uid,
         sop_class_uid=instance.sop_class_uid,
         transfer_syntax_uid=instance.transfer_syntax_uid,
@@ -124,5 +124,5 @@ def uid(text: str) -> str:
 
 
 def absolute(location: str) -> str:
-    """A path as all parts of the index write it; a URI as it is."""
+    """A path in the form in which the index keeps it; a URI as it is."""
     return location if "://" in location else os.path.abspath(location)

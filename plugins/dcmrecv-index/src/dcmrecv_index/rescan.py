@@ -1,4 +1,4 @@
-"""Files that no hook saw: stored before the plugin was there, copied in, or lost from the queue by a power failure."""
+"""Indexes files that are not in the queue: stored before the plugin was used, copied in, or lost in a power failure."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from dcmrecv_index.tables import Conflict, Instance, Patient, Series, Study
 log = logging.getLogger("dcmrecv.index")
 
 STATE_DIRECTORY = ".dcmrecv"
-"""Plugins' own files below the output directory."""
+"""The state directory, in the output directory: it holds no received files."""
 
 _BATCH = 1000
 _META_START = 144  # preamble, "DICM", (0002,0000), whose value counts from there (PS3.10 section 7.1)
 
 
 class _Terms(dict[str, str]):
-    """pydicom's table of character sets: what is not in it is not looked up among Python's codecs, which raises for a
-    NUL. The elements are not decoded here, but pydicom wants to know how to when it reads a file."""
+    """pydicom's table of character sets, without its search among Python's codecs for terms that are not in it: that
+    raises for a NUL. Elements are not decoded here, but pydicom looks up the codec when it reads a file."""
 
     def __missing__(self, term: object) -> str:
         return codecs_of(str(term))[0]
@@ -42,7 +42,7 @@ charset.python_encoding = _Terms(charset.python_encoding)
 
 
 class Found(NamedTuple):
-    """What a rescan did: instances that were found, rows of files that are gone, files that could not be indexed."""
+    """The result of a rescan: instances found, rows deleted because their files are gone, files not indexed."""
 
     instances: int
     pruned: int
@@ -52,8 +52,8 @@ class Found(NamedTuple):
 def rescan(engine: Engine, directory: Path, *, prune: bool = False) -> Found:
     """Write every DICOM file below `directory` into the database, as received when the file was written.
 
-    What the database knows of an instance stays if it is later. With `prune` rows whose files are gone are deleted
-    first, so that files that were moved are found at their new place. Raises SQLAlchemyError, OSError if `directory`
+    Rows of a later time stay as they are. With `prune` rows whose files are gone are deleted first, so that moved files
+    are found at their new place. Raises SQLAlchemyError, OSError if `directory`
     cannot be read; DICOM files that cannot be read or stored in the database are logged and counted.
     """
     directory = directory.absolute()
@@ -106,14 +106,14 @@ def record_of_file(path: Path) -> Record | None:
 
 
 def _undecoded(value: Any) -> bytes:
-    """An element's bytes; pydicom has decoded the character set's already when the file has been read."""
+    """An element's bytes; pydicom has already decoded those of the character set."""
     if isinstance(value, bytes) or value is None:
         return value or b""
     return (value if isinstance(value, str) else "\\".join(value)).encode("latin-1", "replace")
 
 
 def _records(directory: Path, failed: list[str]) -> Iterator[Record]:
-    """Of all DICOM files that can be read; the others are put into `failed`."""
+    """The records of all DICOM files that can be read; the paths of the others are appended to `failed`."""
     for parent, directories, names in os.walk(directory, onerror=lambda error: log.warning("%s", error)):
         directories[:] = sorted(name for name in directories if name != STATE_DIRECTORY)
         for name in sorted(names):
@@ -132,7 +132,7 @@ def _prune(engine: Engine, directory: Path) -> int:
     prefix = storable_path(os.path.join(directory, ""))
     with engine.connect() as connection:
         known = connection.execute(
-            # not LIKE, which on SQLite does not tell capitals from small letters
+            # not LIKE, which ignores case on SQLite
             select(Instance.sop_instance_uid, Instance.location).where(
                 func.substr(Instance.location, 1, len(prefix)) == prefix
             )
@@ -140,7 +140,7 @@ def _prune(engine: Engine, directory: Path) -> int:
         gone = sorted((key, location) for key, location in known if not os.path.lexists(location))
     with writing(engine) as connection:
         for key, location in gone:
-            # the location too: the instance may have come again meanwhile
+            # the location, too: the instance may have been sent again meanwhile
             this = (Instance.sop_instance_uid == key) & (Instance.location == location)
             connection.execute(delete(Instance).where(this))
         of_patient = exists().where(Conflict.patient_id == Patient.patient_id, Conflict.issuer == Patient.issuer)

@@ -1,4 +1,4 @@
-"""From a record to the rows of the four tables: decoded, cleaned, keyed. Total: no record is refused."""
+"""Makes the rows of the four tables from a record: decodes, cleans, sets keys. It refuses no record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 from dcmrecv_core import codecs_of
 from dcmrecv_index.record import Record, uid
 
-config.logger.setLevel(logging.CRITICAL)  # what pydicom says of a value has it in it, control characters and all
+config.logger.setLevel(logging.CRITICAL)  # pydicom's messages about a value quote it, control characters included
 
 LONGEST_TEXT = 256
 """Characters of a value: DICOM allows 64 (a name three times that), and PostgreSQL indexes 2704 bytes of a row."""
@@ -38,8 +38,8 @@ class Rows(NamedTuple):
 
 
 def rows_of(record: Record) -> Rows:
-    """The rows of a record. A study or series without a UID gets a key made from what is above it, with "?" first,
-    so that the instance still belongs to its patient."""
+    """The rows of a record. The key of a study or series without UID is "?" and the key above it, so that the instance
+    still belongs to its patient."""
     text = _decoded(record.elements)
     received = record.received
     patient = {
@@ -86,12 +86,12 @@ def rows_of(record: Record) -> Rows:
 
 
 def storable_path(path: str) -> str:
-    """A path as a database takes it: bytes that are no UTF-8 are written out."""
+    """A path as a database accepts it: bytes that are not UTF-8 become backslash sequences."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _decoded(elements: Mapping[str, str]) -> Any:
-    """A function that says the text of an element, "" if absent."""
+    """A function that returns the text of an element, "" if it is absent."""
     encodings = codecs_of(elements.get("SpecificCharacterSet", ""))
 
     def text(keyword: str) -> str:
@@ -106,7 +106,7 @@ def _decoded(elements: Mapping[str, str]) -> Any:
 
 
 def _clean(text: str) -> str:
-    """No padding, nothing that PostgreSQL or UTF-8 cannot hold."""
+    """The text without padding and without characters that PostgreSQL or UTF-8 cannot hold."""
     storable = text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
     return storable.strip()[:LONGEST_TEXT].rstrip()
 

@@ -1,7 +1,7 @@
 """The tables. Keys are DICOM's own, so that each row can be written again without harm.
 
-Everything is text as it was sent, dates too (YYYYMMDD sorts as it should, and senders write worse), but for numbers,
-sizes and the time of reception. An empty string says that nothing was sent.
+All columns are text as it was sent, except numbers, sizes and the time of reception. Dates are text, too: YYYYMMDD
+sorts correctly, and senders write other forms. An empty string means that nothing was sent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Base(DeclarativeBase):
 
 
 class Patient(Base):
-    """A patient is told by ID and issuer: two hospitals may use the same ID."""
+    """ID and issuer identify a patient: two hospitals may use the same ID."""
 
     __tablename__ = "patients"
 
@@ -76,9 +76,9 @@ class Instance(Base):
 
 class Conflict(Base):
     """An instance that names the study of another patient, or the series of another study. `study_instance_uid`,
-    `patient_id` and `issuer` are what it says itself; what it is filed under stays in the tables above.
+    `patient_id` and `issuer` are what it says itself; the tables above have the study and patient it is filed under.
 
-    No foreign keys: rows of the other tables can be deleted without a look at this one.
+    No foreign keys: rows of the other tables can be deleted without regard to this one.
     """
 
     __tablename__ = "conflicts"
@@ -92,7 +92,7 @@ class Conflict(Base):
 
 
 class QueuePosition(Base):
-    """How much of a queue file is in the database: written together with its rows, so no line counts twice."""
+    """How much of a queue file is in the database: written together with its rows, so that no line counts twice."""
 
     __tablename__ = "queue_positions"
 

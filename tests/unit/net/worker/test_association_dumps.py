@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from dcmrecv_core.logs.records import escape
+from dcmrecv_core.logs.records import escape_controls
 from dcmrecv_core.net.worker import association_dumps as dumps
 from dcmrecv_core.proto.associate import decode_associate_rq
 from support.protocol.pdus import associate_rq, item, pdu
@@ -63,8 +63,8 @@ def test_all_text_of_a_peer_is_escaped() -> None:
     data = associate_rq([(evil, [evil])], calling=evil, called=evil)
     data = data.replace(b"RAWSCU", evil.encode()).replace(b"1.2.3.4", b"1\n2\r3.4")
     dump = dumps.association("A-ASSOCIATE-RQ", decode_associate_rq(data[6:]), 16384)
-    assert dump.count(escape(evil)) == 5
-    assert all(line == escape(line) for line in dump.split("\n"))
+    assert dump.count(escape_controls(evil)) == 5
+    assert all(line == escape_controls(line) for line in dump.split("\n"))
     assert not [line for line in dump.split("\n") if line.startswith(("E: ", "2"))]
 
 

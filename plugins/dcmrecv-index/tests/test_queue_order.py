@@ -1,4 +1,4 @@
-"""The order of a queue's lines over all of its files."""
+"""The order of the lines of all files of a queue."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_index import arrivals, queue
-from dcmrecv_index.queue import QueueWriter, boot, moment, queue_files
+from dcmrecv_index import queue, queue_order
+from dcmrecv_index.queue import QueueWriter, boot_id, moment, queue_files
 from dcmrecv_index.record import Record
 
 RECORD = Record("1.2.3", "1", "1", "/a", 10, 100, {})
@@ -24,7 +24,7 @@ def write(directory: Path, *moments: int, rotate_size: int = 1 << 20) -> QueueWr
 
 
 def order(directory: Path, reached: dict[str, int] | None = None) -> list[int]:
-    lines = arrivals.arrivals(directory, reached or {})
+    lines = queue_order.lines_in_order(directory, reached or {})
     return [line.record.moment if line.record else -1 for line in lines]
 
 
@@ -46,7 +46,7 @@ def test_an_unreadable_line_stays_where_it_is(tmp_path: Path) -> None:
 def test_nothing_that_was_appended_meanwhile(tmp_path: Path) -> None:
     """Another file may have been read by then up to an earlier moment."""
     writer = write(tmp_path, 1)
-    lines = arrivals.arrivals(tmp_path, {})
+    lines = queue_order.lines_in_order(tmp_path, {})
     assert next(lines).record == replace(RECORD, moment=1, received=999)
     writer.append(replace(RECORD, moment=2).to_line(), 2)
     assert list(lines) == []
@@ -55,21 +55,21 @@ def test_nothing_that_was_appended_meanwhile(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_earlier_runs_of_the_system_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their moments say nothing beside those of this one, nor does the clock: it was set back after the start."""
+def test_earlier_boots_of_the_system_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither their moments nor the clock can be compared with those of this boot: the clock was set back."""
     times = iter((500, 600, 400))
     monkeypatch.setattr(queue.time, "time_ns", lambda: next(times))
-    for run, moments in (("0000000a", (70, 80)), ("0000000b", (50, 60)), (boot(), (1, 2))):
+    for run, moments in (("0000000a", (70, 80)), ("0000000b", (50, 60)), (boot_id(), (1, 2))):
         with monkeypatch.context() as patch:
-            patch.setattr(queue, "boot", lambda run=run: run)
+            patch.setattr(queue, "boot_id", lambda run=run: run)
             write(tmp_path, *moments).close()
     assert order(tmp_path) == [70, 80, 50, 60, 1, 2]
 
 
 def test_few_files_are_open_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the queue has become while the database was down."""
+    """However long the queue became while the database was down."""
     count = most = 0
-    real = arrivals.read_lines
+    real = queue_order.read_lines
 
     def counted(*arguments: Any) -> Iterator[Any]:
         nonlocal count, most
@@ -78,7 +78,7 @@ def test_few_files_are_open_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         yield from real(*arguments)
         count -= 1
 
-    monkeypatch.setattr(arrivals, "read_lines", counted)
+    monkeypatch.setattr(queue_order, "read_lines", counted)
     for worker in range(3):
         write(tmp_path, *range(1 + worker, 301, 3), rotate_size=1).close()
     assert len(queue_files(tmp_path)) == 300

@@ -1,9 +1,9 @@
-"""The lines of a queue in the order in which their instances were stored, over all of its files.
+"""The lines of all files of a queue, in the order in which their instances were stored.
 
-Of an instance that was sent twice the record that was written later counts, whichever worker wrote it and however the
-clock was set meanwhile. So files of one run of the system are merged by the moments of their records, and come after
-those of earlier runs. A file is opened when the others have come to its first moment: a long queue has more files than
-a process may have open.
+If an instance was sent twice, the later record counts, whichever worker wrote it and even if the clock was set
+meanwhile. So the files of one boot of the system are merged by the moments of their records, after those of earlier
+boots. A file is opened when the others have reached its first moment: a long queue has more files than a process may
+have open.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dcmrecv_index.queue import boot, queue_files, read_lines
+from dcmrecv_index.queue import boot_id, queue_files, read_lines
 from dcmrecv_index.record import Record
 
 
@@ -29,27 +29,27 @@ class Line(NamedTuple):
 
 
 class _File(NamedTuple):
-    """A file up to its `end`, as it was at the start; `first` is the moment of its first record or one before it."""
+    """A file up to `end`, its size at the start; `first` is the moment of its first record, or an earlier one."""
 
     first: int
     path: Path
     end: int
 
 
-def arrivals(directory: Path, reached: Mapping[str, int]) -> Iterator[Line]:
-    """All that is in the queue now, from the positions `reached` on."""
-    runs: dict[str, list[_File]] = {}
+def lines_in_order(directory: Path, reached: Mapping[str, int]) -> Iterator[Line]:
+    """All lines that are in the queue now, from the positions `reached` on."""
+    boots: dict[str, list[_File]] = {}
     for path in queue_files(directory):
         try:
             end = os.stat(path).st_size
         except FileNotFoundError:
             continue
-        of_run = runs.setdefault(_run(path), [])
+        of_boot = boots.setdefault(_boot_id_of(path), [])
         if end > reached.get(path.name, 0):
-            of_run.append(_File(_first_moment(path), path, end))
-    # of the runs before this one only the names tell the order, by the clock of their first file
-    for run in sorted(runs, key=boot().__eq__):
-        yield from _merged(runs[run], reached)
+            of_boot.append(_File(_first_moment(path), path, end))
+    # for earlier boots only the names of their files give the order, by the clock
+    for boot in sorted(boots, key=boot_id().__eq__):
+        yield from _merged(boots[boot], reached)
 
 
 def _merged(files: list[_File], reached: Mapping[str, int]) -> Iterator[Line]:
@@ -71,7 +71,7 @@ def _merged(files: list[_File], reached: Mapping[str, int]) -> Iterator[Line]:
 
 
 def _lines(file: _File, reached: Mapping[str, int]) -> Iterator[tuple[int, Line]]:
-    """Lines with the moments by which they are sorted."""
+    """The lines of a file, each with the moment by which it is sorted."""
     moment = file.first
     for content, position in read_lines(file.path, reached.get(file.path.name, 0), file.end):
         try:
@@ -83,14 +83,14 @@ def _lines(file: _File, reached: Mapping[str, int]) -> Iterator[tuple[int, Line]
         yield moment, Line(file.path.name, position, content, record)
 
 
-def _run(path: Path) -> str:
-    """Of the system: "" for files of versions that did not note it, which were there before all others."""
+def _boot_id_of(path: Path) -> str:
+    """Which boot of the system made a file; "" for files of older versions without it, which come first."""
     parts = path.stem.split("-")
     return parts[3].partition(".")[0] if len(parts) == 4 else ""
 
 
 def _first_moment(path: Path) -> int:
-    """In nanoseconds: of the system's run, by the clock for files of versions that did not note it."""
+    """In nanoseconds since the boot; by the clock for files of older versions."""
     parts = path.stem.split("-")
     number = parts[2] if len(parts) == 4 else parts[0]
     return int(number) if number.isdecimal() else 0
