@@ -9,7 +9,7 @@ from dcmrecv_core.net.connection import CALL_TIMEOUT
 
 EOF = b""
 Step = bytes | None | OSError | Callable[[], object]
-"""The result of a read: bytes, nothing for CALL_TIMEOUT seconds, an error; or a function to call before the next step."""
+"""The result of a read: bytes, nothing for CALL_TIMEOUT seconds, an error; or a function to call before the next."""
 
 
 class Clock:
