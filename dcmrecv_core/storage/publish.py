@@ -84,7 +84,7 @@ class Publisher:
             with suppress(OSError):
                 self._spare = Temporary(open_unnamed(self._last))
 
-    def idle(self) -> None:
+    def rest(self) -> None:
         """No instance is expected soon: close what was prepared."""
         self._last = None
         if self._spare is not None:
@@ -97,7 +97,7 @@ class Publisher:
 
     def close(self) -> None:
         """Nothing is stored any more."""
-        self.idle()
+        self.rest()
         self._hidden.close()
 
     def publish(

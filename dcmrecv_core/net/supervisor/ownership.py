@@ -209,7 +209,7 @@ def _remove_files(lock: Lock) -> int:
         with suppress(OSError):
             os.rmdir(TOKENS, dir_fd=at)
         os.unlink(OWNER, dir_fd=at)
-        if lock.directory.parent is not None:  # else the administrator has made it
+        if lock.directory.parent is not None:  # an administrator's own stays
             os.rmdir(os.path.basename(lock.directory.place), dir_fd=lock.directory.parent.fd)
     return 0
 

@@ -135,7 +135,7 @@ class Session:
             self._acceptor.artim_expired()  # it may be broken itself: read nothing more
         finally:
             self._drop_reception()
-            self._shared.receiver.publisher.idle()
+            self._shared.receiver.publisher.rest()
             seconds = time.monotonic() - started
             if self._association is not None:
                 self._association_log.ended()
@@ -414,7 +414,7 @@ class Session:
                 association_log.store_answered(store, outcome, size)
             self._acceptor.respond(store.context_id, store.command, outcome.status, outcome.comment, outcome.elements)
             self._send()
-            if self._stored > 1:  # probably a series
+            if self._stored > 1:  # a series, it seems
                 self._shared.receiver.publisher.prepare()
 
     def _count(self, outcome: Outcome) -> None:

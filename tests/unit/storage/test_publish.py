@@ -86,7 +86,7 @@ def test_what_was_prepared_elsewhere_is_closed(tmp_path: Path) -> None:
     place.publish(("b",), "third", "overwrite", content())
     assert (names(tmp_path / "b"), names(tmp_path / "c")) == (["third"], ["second"])
     place.prepare()
-    place.idle()
+    place.rest()
     assert unnamed(tmp_path / "b") == []
     place.prepare()
     assert unnamed(tmp_path / "b") == []
