@@ -57,7 +57,7 @@ def test_connection_and_request_arrive(control: Pair, connection: Pair, size: in
     with arrived.sock:
         arrived.sock.sendall(b"hello")
         assert peer.recv(100) == b"hello"
-    assert peer.recv(100) == b"", "somebody still holds the connection"
+    assert peer.recv(100) == b"", "another process still holds the connection"
 
 
 def test_one_after_the_other(control: Pair) -> None:
