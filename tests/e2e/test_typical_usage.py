@@ -1,4 +1,4 @@
-"""The examples of the notes in the man page of DCMTK's dcmrecv, word for word, with the port appended."""
+"""The examples of the notes in the man page of DCMTK dcmrecv, word for word, with the port appended."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from support.paths import DOCS
 from support.promises.promises import GROUPS, PROMISES
 
 PAGE = DOCS / "reliability.md"
-PEERS = {"dcmrecv": "DCMTK's dcmrecv", "storescp": "DCMTK's storescp", "pynetdicom": "pynetdicom's storescp"}
+PEERS = {"dcmrecv": "DCMTK dcmrecv", "storescp": "DCMTK's storescp", "pynetdicom": "pynetdicom's storescp"}
 
 HEAD = """\
 # Reliability

@@ -49,7 +49,7 @@ IN_THE_CORPUS: dict[str, str] = {
     "deflated streams padded to even": "deflated and padded to even",
     "a Message ID used again": "the same message three times at once",
     "move originator of wrong VR": "move originator of wrong form",
-    "asynchronous operations that nobody has": "asynchronous operations window",
+    "asynchronous operations that are not supported": "asynchronous operations window",
 }
 
 

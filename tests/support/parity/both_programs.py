@@ -17,7 +17,7 @@ _PLACE = re.compile(r"^E:   at .*\n", re.MULTILINE)
 
 
 class Outcomes(NamedTuple):
-    """How ours and DCMTK's dcmrecv ended."""
+    """How ours and DCMTK dcmrecv ended."""
 
     ours: Ended
     original: Ended
