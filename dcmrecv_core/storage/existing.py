@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset.encodings import encoding_of
 from dcmrecv_core.dataset.scan import scan
-from dcmrecv_core.dataset.sources import FileSource
+from dcmrecv_core.dataset.sources import FileSource, only_zeros
 from dcmrecv_core.storage.directories import storage_error
 from dcmrecv_core.storage.file_meta import meta_values
 
@@ -113,16 +113,25 @@ class Existing:
         except OSError:
             return False  # whoever writes or reads next finds out what is wrong with the disk, and says so
 
-    def is_whole(self) -> bool:
-        """Whether its data set can be walked to its end; if its encoding is not known: whether there is one. Raises
-        OSError if it cannot be read."""
+    def is_whole(self, content: Comparable) -> bool:
+        """Whether nothing of its data set is missing, as far as that can be told from another one of the same instance,
+        `content`. Raises OSError if that cannot be found out.
+
+        It has to be one that can be walked to its end; if its encoding is not known, one that is not shorter. A file
+        that was cut between two elements can be walked as well, and so can one whose last blocks have never reached the
+        disk, for zeros after an element count as padding: so, in the same transfer syntax, it must not be a mere
+        beginning of `content`.
+        """
+        ours = identity_of(content.prefix)
         identity = self._read()
         if identity is None:
+            return False
+        if ours is not None and ours[:2] == identity[:2] and self._is_beginning_of(content, identity.offset):
             return False
         size = self.status.st_size - identity.offset
         encoding = encoding_of(identity.transfer_syntax_uid.decode("latin-1"))
         if encoding is None:
-            return size > 0
+            return size >= max(content.size, 1)
         try:
             scan(FileSource(self._fd, identity.offset, size), encoding, whole=True)
         except DataSetError:
@@ -141,6 +150,29 @@ class Existing:
                 return False
             position += len(chunk)
         return True
+
+    def _is_beginning_of(self, content: Comparable, offset: int) -> bool:
+        """Whether the data set from `offset` on ends, or goes on with zeros only, where `content` goes on with data."""
+        with content.open() as received:
+            received.seek(len(content.prefix))
+            while True:
+                ours, theirs = received.read(_CHUNK), os.pread(self._fd, _CHUNK, offset)
+                if ours != theirs:
+                    break
+                if not ours:
+                    return False
+                offset += len(ours)
+            theirs = theirs.rstrip(b"\0")
+            if not ours.startswith(theirs):
+                return False
+            if not only_zeros(FileSource(self._fd, 0, self.status.st_size), offset + len(theirs)):
+                return False
+            ours = ours[len(theirs) :]
+            while ours:
+                if ours.strip(b"\0"):
+                    return True
+                ours = received.read(_CHUNK)
+        return False
 
     def _read(self) -> Identity | None:
         if not self._opened:

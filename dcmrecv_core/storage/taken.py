@@ -92,7 +92,7 @@ def _is_same(existing: Existing, content: Comparable) -> bool:
 def _keepable(existing: Existing, content: Comparable) -> Literal["dropped", "other name"]:
     if existing.sop_instance_uid is not None and not _is_same(existing, content):
         return "other name"
-    if not existing.is_whole():
+    if not existing.is_whole(content):
         raise StorageError("What has the name is no whole file of this instance")
     return "dropped"
 

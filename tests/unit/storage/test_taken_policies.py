@@ -16,7 +16,7 @@ from dcmrecv_core import Instance, Name
 from dcmrecv_core.receive.pipeline import Outcome, Receiver
 from support.data.datasets import Node
 from support.plugins import hooks
-from support.receiving import INSTANCE, UNKNOWN, data_set, in_syntax, receiver, send, stored_data
+from support.receiving import INSTANCE, PIXELS, UNKNOWN, data_set, in_syntax, receiver, send, stored_data
 from support.uids import DEFLATED, EXPLICIT_LE, IMPLICIT_LE
 
 FILE = f"CT.{INSTANCE}"
@@ -245,7 +245,17 @@ def torn(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def of_unknown_encoding(path: Path, data: bytes = b"any") -> None:
+def cut_before_pixel_data(path: Path, padding: int = 0) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"\xe0\x7f\x10\0OW")] + bytes(padding))
+
+
+def cut_before_patient(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"\x10\0\x10\0PN")])
+
+
+def of_unknown_encoding(path: Path, data: bytes) -> None:
     content = path.read_bytes()
     length = int.from_bytes(content[140:144], "little")
     meta = content[144 : 144 + length].replace(EXPLICIT_LE.encode() + b"\0", f"{UNKNOWN}1234567890123".encode()[:20])
@@ -257,18 +267,34 @@ def of_unknown_encoding(path: Path, data: bytes = b"any") -> None:
     [
         (torn, 0xA700),
         (lambda path: path.write_bytes(b""), 0xA700),
-        (of_unknown_encoding, 0),
+        (cut_before_pixel_data, 0xA700),
+        (cut_before_patient, 0xA700),
+        (lambda path: cut_before_pixel_data(path, len(PIXELS) + 12), 0xA700),
+        (lambda path: of_unknown_encoding(path, FIRST), 0),
+        (lambda path: of_unknown_encoding(path, FIRST[:-1]), 0xA700),
         (lambda path: of_unknown_encoding(path, b""), 0xA700),
-        (lambda path: None, 0),
     ],
-    ids=["torn", "empty", "unknown encoding", "unknown encoding, no data set", "whole"],
+    ids=[
+        "torn",
+        "empty",
+        "cut before Pixel Data",
+        "cut between elements",
+        "zeros from Pixel Data on",
+        "unknown encoding",
+        "unknown encoding, torn",
+        "unknown encoding, no data set",
+    ],
 )
-def test_only_a_whole_file_is_kept(tmp_path: Path, change: Callable[[Path], object], status: int) -> None:
-    place = receiver(tmp_path, on_duplicate="keep")
+@pytest.mark.parametrize("memory", [None, 100], ids=["in memory", "spooled"])
+def test_only_a_whole_file_is_kept(
+    tmp_path: Path, change: Callable[[Path], object], status: int, memory: int | None
+) -> None:
+    """The sender has the whole of what was torn, and sends it again."""
+    place = receiver(tmp_path, on_duplicate="keep", memory=memory)
     path = Path(str(send(place, FIRST).location))
     change(path)
     before = path.read_bytes()
-    assert send(place, SECOND).status == status
+    assert send(place, FIRST).status == status
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [FILE]
 
