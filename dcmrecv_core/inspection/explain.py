@@ -92,24 +92,25 @@ class _DryPublisher(Publisher):
         *,
         look: bool = False,
         who: Callable[[], str] = str,
+        command_uid: bytes = b"",
     ) -> Published:
-        wish = Wish(content, on_exists, on_exists == "overwrite" and not look, who)
+        wish = Wish(content, on_exists, on_exists == "overwrite" and not look, who, command_uid)
         self.exists, self.policy, self.how = False, on_exists, None
         for other in names_for(name, wish, self.extension):
             self.path = "/".join((self.directories.root, *parts, other))
-            self.how = self._how("/".join((self.directories.place, *parts, other)), wish)
+            self.how = self._how("/".join((self.directories.place, *parts, other)), wish, other != name)
             if self.how is not None:
                 return self.path, self.how
         raise StorageError("No free file name found")
 
-    def _how(self, place: str, wish: Wish) -> How | None:
+    def _how(self, place: str, wish: Wish, by_mark: bool) -> How | None:
         """None: another name has to be tried."""
         existing = None if standing_at(place) is None else existing_at(place)
         if existing is None:
             return "new"
         self.exists = True
         with existing:
-            what = verdict(existing, wish, place)
+            what = verdict(existing, wish, place, by_mark=by_mark)
             if what == "replace":
                 if stat.S_ISDIR(existing.status.st_mode):
                     raise StorageError("Cannot store file: Is a directory")

@@ -40,6 +40,7 @@ class ReceivedInstance(Instance):
         "attempt",
         "by_default",
         "chosen",
+        "command_uid",
         "content",
         "dropped_at",
         "may_replace",
@@ -66,6 +67,8 @@ class ReceivedInstance(Instance):
         self.on_exists: OnExists = publisher.on_exists
         self.by_default = False
         """Nobody has said it: `on_exists` is what the scheme that has chosen the name does of itself."""
+        self.command_uid = b""
+        """The SOP Instance UID of the command, if the data set came with another one."""
         self.dropped_at: str | None = None
         """The file that was kept instead of this content, if `save` has found one."""
         self.state: dict[str, Any] = {}
@@ -131,7 +134,9 @@ class ReceivedInstance(Instance):
             raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
         was_running = timer.suspend()
         try:
-            path, how = self._publisher.publish(parts, name, on_exists, self.content, look=look, who=self.described)
+            path, how = self._publisher.publish(
+                parts, name, on_exists, self.content, look=look, who=self.described, command_uid=self.command_uid
+            )
         finally:
             timer.resume(was_running)
         if how == "dropped":

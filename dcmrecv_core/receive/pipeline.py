@@ -199,6 +199,8 @@ class Reception:
             self._encoding,
             self._receiver.publisher,
         )
+        if uids[1] not in ("", self._sop_instance_uid):
+            instance.command_uid = self._sop_instance_uid.encode("latin-1", "replace")
         instance.may_replace = not self._receiver.bit_preserving
         verdict = self._receiver.plugins.receive(instance)
         instance.may_replace = False

@@ -109,60 +109,49 @@ class Publisher:
         *,
         look: bool = False,
         who: Callable[[], str] = str,
+        command_uid: bytes = b"",
     ) -> Published:
         """Store `content` as `name` in the directory `parts`, or under another name if `on_exists` says so.
 
         A file that has the same content is left as it is; with "overwrite" only if we are to `look`. `who` names sender
-        and instance for the log. Raises StorageError (A700) with nothing left behind, NameTakenError if the name is
-        taken and `on_exists` is "retry" or "refuse". Until it is published the content is intact and may be tried under
-        another name.
+        and instance for the log; `command_uid` is the SOP Instance UID of the command if the data set came with
+        another one. Raises StorageError (A700) with nothing left behind, NameTakenError if the name is taken and
+        `on_exists` is "retry" or "refuse". Until it is published the content is intact and may be tried under another
+        name.
         """
+        wish = Wish(content, on_exists, on_exists == "overwrite" and not look, who, command_uid)
         directory = self.directories.get(parts)
         try:
             try:
-                return self._store(directory, name, on_exists, content, look, who)
+                return self._store(directory, name, content, wish)
             except OSError as error:
                 if error.errno != errno.EXDEV or directory.foreign:
                     raise
                 # the same file system mounted twice: its number is the same, yet nothing can be linked across
                 directory.foreign = True
-                return self._store(directory, name, on_exists, content, look, who)
+                return self._store(directory, name, content, wish)
         except OSError as error:
             raise storage_error(error, "Cannot store file") from error
 
-    def _store(
-        self,
-        directory: Directory,
-        name: str,
-        on_exists: OnExists,
-        content: Content,
-        look: bool,
-        who: Callable[[], str],
-    ) -> Published:
-        if on_exists != "replace-same" and (look or on_exists != "overwrite"):
+    def _store(self, directory: Directory, name: str, content: Content, wish: Wish) -> Published:
+        if not wish.unseen and wish.on_exists != "replace-same":
             draft = Draft(self, directory, content)
             try:
-                return TakenName(self, directory, name, draft.file, Wish(content, on_exists, False, who)).settle()
+                return TakenName(self, directory, name, draft.file, wish).settle()
             finally:
                 draft.close()
         temporary = content.file()
         if temporary is not None and not directory.foreign:
-            return self._give_name(temporary, directory, name, on_exists, content, who)
+            return self._give_name(temporary, directory, name, content, wish)
         temporary = self.open_file(directory)
         try:
             content.write_to(temporary.fd)
-            return self._give_name(temporary, directory, name, on_exists, content, who)
+            return self._give_name(temporary, directory, name, content, wish)
         finally:
             temporary.close()
 
     def _give_name(
-        self,
-        temporary: Temporary,
-        directory: Directory,
-        name: str,
-        on_exists: OnExists,
-        content: Content,
-        who: Callable[[], str],
+        self, temporary: Temporary, directory: Directory, name: str, content: Content, wish: Wish
     ) -> Published:
         if self.fsync:
             temporary.flush()
@@ -176,7 +165,6 @@ class Publisher:
         else:
             self.make_new_durable(directory, name, temporary)
             return f"{directory.path}/{name}", "new"
-        wish = Wish(content, on_exists, on_exists == "overwrite", who)
         return TakenName(self, directory, name, Draft(self, directory, content, temporary).file, wish).settle()
 
     def open_file(self, directory: Directory) -> Temporary:

@@ -23,7 +23,7 @@ from dcmrecv_core.api.model import OnExists
 from dcmrecv_core.storage.directories import Directory
 from dcmrecv_core.storage.existing import Comparable, Existing, identity_of, look
 from dcmrecv_core.storage.hidden import Place
-from dcmrecv_core.storage.other_names import MAX_ATTEMPTS, marked, numbered
+from dcmrecv_core.storage.other_names import CERTAIN, MAX_ATTEMPTS, marked, numbered
 from dcmrecv_core.storage.renaming import NO_EXCHANGE, NO_NOCLOBBER, rename_exchange, rename_noreplace
 from dcmrecv_core.storage.temporary import Temporary
 
@@ -46,18 +46,43 @@ Published = tuple[str, How]
 class Wish(NamedTuple):
     """What is to be stored and what somebody said about names that are taken; `who` names sender and instance.
 
-    `unseen`: replace whatever is there without looking at it, as dcmrecv does.
+    `unseen`: replace whatever is there without looking at it, as dcmrecv does. `command_uid`: the SOP Instance UID of
+    the command if the data set came with another one, which then may be wrong and many instances' at once.
     """
 
     content: Comparable
     on_exists: OnExists
     unseen: bool
     who: Callable[[], str]
+    command_uid: bytes = b""
+
+    def is_same(self, existing: Existing, *, by_mark: bool) -> bool:
+        """Whether that is the same instance; `by_mark`: it stands under a name marked for ours.
+
+        If command and data set contradict each other, only such a name tells: files say what data sets say."""
+        ours = identity_of(self.content.prefix)
+        if ours is None or existing.sop_instance_uid != ours.sop_instance_uid:
+            return False
+        return by_mark or not self.is_doubtful(ours.sop_instance_uid)
+
+    def marked_names(self, name: str, extension: str) -> Iterator[str]:
+        """`name` with marks for this instance."""
+        ours = identity_of(self.content.prefix)
+        uid = b"" if ours is None else ours.sop_instance_uid
+        if self.is_doubtful(uid):
+            return marked(name, self.command_uid, extension, digits=CERTAIN)
+        return marked(name, uid, extension)
+
+    def is_doubtful(self, uid: bytes) -> bool:
+        """Whether the SOP Instance UID of the file is not the one of the command."""
+        return self.command_uid not in (b"", uid)
 
 
-def verdict(existing: Existing, wish: Wish, path: str) -> Literal["kept", "dropped", "replace", "other name"]:
-    """What to do about `path`, which `existing` has. Raises NameTakenError; StorageError if that should be kept and is
-    not worth it; OSError if it cannot be looked at."""
+def verdict(
+    existing: Existing, wish: Wish, path: str, *, by_mark: bool
+) -> Literal["kept", "dropped", "replace", "other name"]:
+    """What to do about `path`, which `existing` has; `by_mark` as of `Wish.is_same`. Raises NameTakenError;
+    StorageError if that should be kept and is not worth it; OSError if it cannot be looked at."""
     if wish.unseen:
         return "replace"
     if existing.holds(wish.content):
@@ -68,9 +93,9 @@ def verdict(existing: Existing, wish: Wish, path: str) -> Literal["kept", "dropp
         case "rename":
             return "other name"
         case "replace-same":
-            return "replace" if _is_same(existing, wish.content) else "other name"
+            return "replace" if wish.is_same(existing, by_mark=by_mark) else "other name"
         case "keep":
-            return _keepable(existing, wish.content)
+            return _keepable(existing, wish, by_mark)
     raise NameTakenError(DUPLICATE_SOP_INSTANCE if wish.on_exists == "refuse" else StorageError("").status, path)
 
 
@@ -80,19 +105,13 @@ def names_for(name: str, wish: Wish, extension: str) -> Iterator[str]:
     if wish.on_exists == "rename":
         yield from (numbered(name, number, extension) for number in range(2, MAX_ATTEMPTS + 1))
     else:
-        ours = identity_of(wish.content.prefix)
-        yield from marked(name, b"" if ours is None else ours.sop_instance_uid, extension)
+        yield from wish.marked_names(name, extension)
 
 
-def _is_same(existing: Existing, content: Comparable) -> bool:
-    ours = identity_of(content.prefix)
-    return ours is not None and existing.sop_instance_uid == ours.sop_instance_uid
-
-
-def _keepable(existing: Existing, content: Comparable) -> Literal["dropped", "other name"]:
-    if existing.sop_instance_uid is not None and not _is_same(existing, content):
+def _keepable(existing: Existing, wish: Wish, by_mark: bool) -> Literal["dropped", "other name"]:
+    if existing.sop_instance_uid is not None and not wish.is_same(existing, by_mark=by_mark):
         return "other name"
-    if not existing.is_whole(content):
+    if not existing.is_whole(wish.content):
         raise StorageError("What has the name is no whole file of this instance")
     return "dropped"
 
@@ -147,7 +166,7 @@ class TakenName:
                     return path, "new"
                 continue
             with existing:
-                what = verdict(existing, self._wish, path)
+                what = verdict(existing, self._wish, path, by_mark=name != self._name)
                 if what == "other name":
                     self._holder = self._holder or _described(existing, path)
                     return None
@@ -220,7 +239,9 @@ class TakenName:
             if handed is None:
                 return False  # somebody has removed it
             with handed:
-                if os.path.samestat(handed.status, existing.status) or _is_same(handed, self._wish.content):
+                if os.path.samestat(handed.status, existing.status):
+                    return True
+                if self._wish.is_same(handed, by_mark=name != self._name):
                     return True
                 self._publish_again(place, hidden, handed, name)
                 return False

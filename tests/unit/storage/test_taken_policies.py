@@ -176,6 +176,73 @@ def test_each_finds_its_own_file_again(tmp_path: Path, memory: int | None) -> No
     assert send_other(place, OTHER_AGAIN).location == f"{tmp_path}/x{MARK}.dcm"
 
 
+# Data sets that repeat one UID, which is wrong
+
+WRONG = [FIRST.replace(b"first", b"%5d" % number) for number in range(4)]
+"""All say that they are INSTANCE."""
+
+
+def mark(uid: str, digits: int = 32) -> str:
+    return f"~{hashlib.sha256(uid.encode()).hexdigest()[:digits]}"
+
+
+def send_wrong(place: Receiver, number: int, data: bytes) -> int:
+    return send(place, data, instance=f"1.2.{number}").status
+
+
+@pytest.mark.parametrize("action", [None, "replace-same", "keep"])
+@pytest.mark.parametrize("memory", [None, 100], ids=["in memory", "spooled"])
+def test_instances_whose_data_sets_repeat_one_uid(tmp_path: Path, action: Any, memory: int | None) -> None:
+    """Their commands tell them apart; each finds its own file when it is sent again."""
+    place = receiver(tmp_path, PLAIN, on_duplicate=action, memory=memory)
+    files = {"x.dcm": WRONG[1], f"x{mark('1.2.2')}.dcm": WRONG[2], f"x{mark('1.2.3')}.dcm": WRONG[3]}
+    for _ in range(2):
+        assert [send_wrong(place, number, WRONG[number]) for number in (1, 2, 3)] == [0, 0, 0]
+        assert stored(tmp_path) == files
+
+
+def test_a_changed_one_replaces_what_bears_its_mark_only(tmp_path: Path) -> None:
+    place = receiver(tmp_path, PLAIN)
+    for number, data in ((1, 1), (2, 2), (2, 3), (1, 0)):
+        assert send_wrong(place, number, WRONG[data]) == 0
+    first, second = mark("1.2.1"), mark("1.2.2")
+    assert stored(tmp_path) == {"x.dcm": WRONG[1], f"x{second}.dcm": WRONG[3], f"x{first}.dcm": WRONG[0]}
+
+
+def test_a_wrong_uid_under_a_mark_of_another_instance(tmp_path: Path) -> None:
+    """Nothing is known of what is there."""
+    place = receiver(tmp_path, PLAIN)
+    (tmp_path / f"x{mark('1.2.2')}.dcm").write_bytes(b"another's")
+    assert [send_wrong(place, number, WRONG[number]) for number in (1, 2)] == [0, 0]
+    second = hashlib.sha256(b"1.2.2").hexdigest()[32:]
+    assert stored_data(f"{tmp_path}/x~{second}.dcm") == WRONG[2]
+
+
+@pytest.mark.parametrize(("uid", "files"), [("1.2.3.4.7", 2), ("command", 1)])
+def test_what_a_plugin_makes_of_a_wrong_uid(tmp_path: Path, uid: str, files: int) -> None:
+    """A UID that is derived from a wrong one is no better; the command's tells instances apart again."""
+
+    def receive(instance: Instance) -> None:
+        header = instance.header
+        header.SOPInstanceUID = instance.sop_instance_uid if uid == "command" else uid
+        instance.replace_header(header)
+
+    place = receiver(tmp_path, hooks(receive=receive, choose_filename=lambda: "x"))
+    assert [send_wrong(place, 1, WRONG[number]) for number in (1, 2)] == [0xB000] * 2
+    assert len(stored(tmp_path)) == files
+
+
+def test_a_uid_that_a_plugin_has_changed_is_the_instance_s(tmp_path: Path) -> None:
+    def receive(instance: Instance) -> None:
+        header = instance.header
+        header.SOPInstanceUID = "1.2.3.4.7"
+        instance.replace_header(header)
+
+    place = receiver(tmp_path, hooks(receive=receive, choose_filename=lambda: "x"))
+    assert [send(place, data).status for data in (FIRST, SECOND)] == [0xB000] * 2
+    assert list(stored(tmp_path)) == ["x"]
+
+
 def test_the_name_with_the_mark_may_be_taken_too(tmp_path: Path) -> None:
     place = receiver(tmp_path, hooks(choose_filename=lambda instance: instance.get("StationName", "x.dcm")))
     named = data_set(Node(0x00081010, "SH", f"x{MARK}.dcm".encode()))
