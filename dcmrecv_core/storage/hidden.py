@@ -248,14 +248,16 @@ def is_abandoned(directory: Directory, name: str, *, locks: bool) -> bool:
         return False  # it is gone, or not ours to look at
 
 
-def remove(directory: Directory, name: str) -> None:
-    """Remove what is left over; a failure is logged."""
+def remove(directory: Directory, name: str) -> bool:
+    """Remove what is left over; whether nothing has that name now. A failure is logged."""
     try:
         os.unlink(name, dir_fd=directory.fd)
     except FileNotFoundError:
         pass  # there is nothing, or another receiver sweeps the same directory
     except OSError as error:
         log.warning("cannot remove what is left of a dead process: %s/%s: %s", directory.path, name, error)
+        return False
+    return True
 
 
 def _random() -> str:

@@ -253,7 +253,8 @@ def _link_probe(temporary: Temporary, root: Directory, hidden: HiddenFiles) -> s
     """Give it `PROBE_NAME`, which other starts at this moment take and remove as well: that a link was made is all that
     each of them wants to know. Returns the name that it got; raises OSError."""
     for _ in range(_PROBES):
-        remove(root, PROBE_NAME)
+        if not remove(root, PROBE_NAME):
+            break
         with suppress(FileExistsError):
             temporary.link(root, PROBE_NAME)
             return PROBE_NAME
