@@ -141,6 +141,8 @@ class ReceivedInstance(Instance):
             timer.resume(was_running)
         if how == "dropped":
             self.dropped_at = path
+        elif path == self.dropped_at:
+            self.dropped_at = None  # it is there after all
         return path
 
     def described(self) -> str:

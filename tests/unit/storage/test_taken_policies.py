@@ -394,6 +394,20 @@ def test_a_copy_that_is_dropped_is_not_the_instance(tmp_path: Path) -> None:
     assert states == [None, None]
 
 
+def test_what_is_dropped_and_then_stored_is_not_dropped(tmp_path: Path) -> None:
+    states: list[Any] = []
+
+    def write(instance: Instance, path: str) -> str:
+        instance.save(path, "keep")
+        return instance.save(path, "overwrite")
+
+    plugin = hooks(write=write, stored=lambda instance: states.append(instance.state.get("dropped")))
+    place = receiver(tmp_path, PLAIN, plugin)
+    assert not any(send(place, data).dropped for data in (FIRST, SECOND))
+    assert stored(tmp_path) == {"x.dcm": SECOND}
+    assert states == [None, None]
+
+
 # Who decides
 
 
