@@ -30,6 +30,9 @@ from dcmrecv_core.storage.temporary import (
 
 log = logging.getLogger("dcmrecv.receive")
 
+_LOOKED_AT_FIRST = ("overwrite", "rename", "keep")
+"""Policies under which names are often taken, so that it pays to look before anything is written."""
+
 
 class Content(Comparable, Protocol):
     """A complete file in the making."""
@@ -134,7 +137,7 @@ class Publisher:
             raise storage_error(error, "Cannot store file") from error
 
     def _store(self, directory: Directory, name: str, content: Content, wish: Wish) -> Published:
-        if not wish.unseen and wish.on_exists != "replace-same":
+        if not wish.unseen and wish.on_exists in _LOOKED_AT_FIRST:
             draft = Draft(self, directory, content)
             try:
                 return TakenName(self, directory, name, draft.file, wish).settle()
