@@ -43,7 +43,9 @@ class Identity(NamedTuple):
 class Comparable(Protocol):
     """What a file is compared with: one that is about to be stored."""
 
-    prefix: bytes
+    @property
+    def prefix(self) -> bytes:
+        """What precedes the data set."""
 
     @property
     def size(self) -> int:
@@ -93,6 +95,22 @@ class Existing:
         that cannot be found out now."""
         identity = self._read()
         return None if identity is None else identity.sop_instance_uid
+
+    @property
+    def prefix(self) -> bytes:
+        """What precedes the data set, if it is a DICOM file. Raises OSError."""
+        identity = self._read()
+        return b"" if identity is None else os.pread(self._fd, identity.offset, 0)
+
+    @property
+    def size(self) -> int:
+        """Length of the data set, in bytes. Raises OSError."""
+        return self.status.st_size - len(self.prefix)
+
+    def open(self) -> BinaryIO:
+        """The whole of a regular file; its position is that of all others of the same. Raises OSError."""
+        self._read()
+        return os.fdopen(os.dup(self._fd), "rb")
 
     def holds(self, content: Comparable) -> bool:
         """Whether it is the same instance with the data set of `content`, byte for byte, in the same transfer syntax.

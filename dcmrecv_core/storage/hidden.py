@@ -1,6 +1,7 @@
 """Hidden files: names that say whose they are, and what of them may be removed.
 
-A hidden file is called `.dcmrecv-TOKEN-N.tmp`; TOKEN is random and belongs to one process, N counts. Host name, boot id
+A hidden file is called `.dcmrecv-TOKEN-N.tmp`, or `.old.tmp` if it is to be exchanged for another (see `handed_over`);
+TOKEN is random and belongs to one process, N counts. Host name, boot id
 and process number would not do: two containers on one host have all three in common.
 
 A process that makes hidden files lists its token in the receiver's state directory, as an empty file of that name
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dcmrecv_core.api.errors import StatusError
 from dcmrecv_core.api.names import RESERVED
 from dcmrecv_core.storage.directories import Directories, Directory
+from dcmrecv_core.storage.handed_over import AT, OLD, HandedOver
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
@@ -42,7 +44,9 @@ TOKENS = "tokens"
 """Where tokens are listed, in the state directory."""
 
 # or, of earlier versions, host name, boot id and process number in place of the token
-_HIDDEN = re.compile(re.escape(RESERVED) + r"-(?:(?P<token>[0-9a-f]{16})|.+-[0-9a-f]{8}-\d+)-\d+\.tmp\Z")
+_HIDDEN = re.compile(
+    re.escape(RESERVED) + r"-(?:(?P<token>[0-9a-f]{16})|.+-[0-9a-f]{8}-\d+)-\d+(?P<kind>\.old|\.at)?\.tmp\Z"
+)
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z")
 _EXISTING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -159,10 +163,12 @@ class Place(NamedTuple):
 
 
 class HiddenFiles:
-    """The hidden files of one process. Its token is made and listed when the first of them needs a name."""
+    """The hidden files of one process. Its token is made and listed when the first of them needs a name. `directories`
+    are the output directory's: what an exchange has handed over gets a name there again."""
 
-    def __init__(self, tokens: Tokens | None = None) -> None:
+    def __init__(self, tokens: Tokens | None = None, directories: Directories | None = None) -> None:
         self._tokens = tokens
+        self._directories = directories
         self._token = ""
         self._lock: int | None = None
         self._counter = itertools.count()
@@ -214,21 +220,30 @@ class HiddenFiles:
         """Remove what dead processes left. Raises nothing: what cannot be removed must keep no one from storing."""
         try:
             with os.scandir(directory.fd) as entries:
-                found = [(entry.name, match["token"]) for entry in entries if (match := _HIDDEN.match(entry.name))]
+                found = {entry.name: match for entry in entries if (match := _HIDDEN.match(entry.name))}
         except OSError as error:
             log.warning("cannot sweep %s: %s", directory.path, error)
             return
-        for name, token in found:
-            if self._tokens is not None and token:
-                with self._tokens.holding(token) as is_dead:
+        for name, match in found.items():
+            if match["kind"] == ".at" and name.replace(AT, OLD) in found:
+                continue  # goes with that
+            if self._tokens is not None and match["token"]:
+                with self._tokens.holding(match["token"]) as is_dead:
                     if is_dead:
-                        remove(directory, name)
+                        self._clear(directory, name)
                 if is_dead is not None:
                     continue
             if is_abandoned(directory, name, locks=locks):
-                remove(directory, name)
+                self._clear(directory, name)
         if self._tokens is not None:
             self._tokens.purge()
+
+    def _clear(self, directory: Directory, name: str) -> None:
+        """Nobody works with it any longer. Raises nothing."""
+        if not name.endswith(OLD):
+            remove(directory, name)
+        elif self._directories is not None:
+            HandedOver(directory, name).settle(self._directories)
 
 
 def is_abandoned(directory: Directory, name: str, *, locks: bool) -> bool:

@@ -69,7 +69,7 @@ class Publisher:
         self.on_exists: OnExists = on_duplicate or "replace-same"
         """What counts for a name of which nobody has said anything."""
         self._capabilities = capabilities
-        self._hidden = HiddenFiles(tokens)
+        self._hidden = HiddenFiles(tokens, self.directories)
         self._last: Directory | None = None
         self._spare: Temporary | None = None  # in that directory
 

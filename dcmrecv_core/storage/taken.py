@@ -10,10 +10,8 @@ more when nothing can change it any longer: if it is another instance after all,
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Literal, NamedTuple, Protocol
@@ -22,9 +20,10 @@ from dcmrecv_core.api.errors import NameTakenError, StorageError
 from dcmrecv_core.api.model import OnExists
 from dcmrecv_core.storage.directories import Directory
 from dcmrecv_core.storage.existing import Comparable, Existing, identity_of, look
+from dcmrecv_core.storage.handed_over import HandedOver
 from dcmrecv_core.storage.hidden import Place
 from dcmrecv_core.storage.other_names import CERTAIN, MAX_ATTEMPTS, marked, numbered
-from dcmrecv_core.storage.renaming import NO_EXCHANGE, NO_NOCLOBBER, rename_exchange, rename_noreplace
+from dcmrecv_core.storage.renaming import NO_EXCHANGE, NO_NOCLOBBER, rename_exchange
 from dcmrecv_core.storage.temporary import Temporary
 
 log = logging.getLogger("dcmrecv.receive")
@@ -223,19 +222,22 @@ class TakenName:
         if handed_over is None:
             temporary.replace(place, self._directory, name)
         log.warning("file already exists, overwriting: %s", path)
-        is_predecessor = handed_over is not None and self._is_predecessor(*handed_over, existing, name)
+        is_predecessor = handed_over is not None and self._is_predecessor(handed_over, existing, name)
         try:
             # If this fails, the sender hears of it and sends again: what has the name is complete.
             self._output.make_durable(self._directory)
         finally:
+            # not before: until then a power cut may undo the exchange, not this
             if handed_over is not None and is_predecessor:
-                _remove(*handed_over)  # not before: until then a power cut may undo the exchange, not this
+                handed_over.remove()
+            elif handed_over is not None:
+                handed_over.forget()
         return True
 
-    def _is_predecessor(self, place: Directory, hidden: str, existing: Existing, name: str) -> bool:
+    def _is_predecessor(self, handed_over: HandedOver, existing: Existing, name: str) -> bool:
         """Whether what had the name is what ours was to replace; anything else has got a name again."""
         try:
-            handed = look(hidden, place.fd)
+            handed = look(handed_over.hidden, handed_over.place.fd)
             if handed is None:
                 return False  # somebody has removed it
             with handed:
@@ -243,33 +245,25 @@ class TakenName:
                     return True
                 if self._wish.is_same(handed, by_mark=name != self._name):
                     return True
-                self._publish_again(place, hidden, handed, name)
+                # files were moved between our look and the exchange: this one has come under the name since
+                other = handed_over.give_name(handed, self._directory, name, self._output.extension)
+                if other is not None:
+                    text = "%s: %s meanwhile, which is %s now"
+                    log.warning(text, self._wish.who(), _described(handed, self._path(name)), self._path(other))
                 return False
         except BaseException:
-            self._give_back(place, hidden, name)
+            self._give_back(handed_over, name)
             raise
 
-    def _publish_again(self, place: Directory, hidden: str, handed: Existing, name: str) -> None:
-        """Files were moved between our look and the exchange: this one has come under the name since."""
-        uid = handed.sop_instance_uid
-        extension = self._output.extension
-        names = () if uid is None else marked(name, uid, extension)
-        for other in (*names, *marked(name, secrets.token_bytes(), extension)):
-            with suppress(FileExistsError):
-                rename_noreplace(place.fd, hidden, self._directory.fd, other)
-                text = "%s: %s meanwhile, which is %s now"
-                log.warning(text, self._wish.who(), _described(handed, self._path(name)), self._path(other))
-                return
-        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-
-    def _give_back(self, place: Directory, hidden: str, name: str) -> None:
+    def _give_back(self, handed_over: HandedOver, name: str) -> None:
         """Nothing can be done with what was handed over: it gets its name again, and ours is dropped."""
+        place, hidden = handed_over
         try:
             rename_exchange(place.fd, hidden, self._directory.fd, name)
             with suppress(FileNotFoundError):
                 status = os.stat(hidden, dir_fd=place.fd, follow_symlinks=False)
                 if os.path.samestat(status, os.fstat(self._file().fd)):
-                    _remove(place, hidden)
+                    handed_over.remove()
         except OSError as error:
             log.error("%s: what had the name %s is %s/%s: %s", self._wish.who(), name, place.path, hidden, error)
 
@@ -279,10 +273,3 @@ def _described(existing: Existing, path: str) -> str:
     if uid is None:
         return f"{path} is no DICOM file that can be read"
     return f"{path} is SOP instance {uid.decode('latin-1')}"
-
-
-def _remove(place: Directory, hidden: str) -> None:
-    try:
-        os.unlink(hidden, dir_fd=place.fd)
-    except OSError as error:
-        log.warning("cannot remove %s, which is swept later: %s", hidden, error)
