@@ -4,10 +4,11 @@ A hidden file is called `.dcmrecv-TOKEN-N.tmp`, or `.old.tmp` if it is to be exc
 TOKEN is random and belongs to one process, N counts. Host name, boot id
 and process number would not do: two containers on one host have all three in common.
 
-A process that makes hidden files lists its token in the receiver's state directory, as an empty file of that name
-which it keeps locked while it lives. Its number would prove nothing to a process in another PID namespace; the lock
-does. Removed is only what is proven to be ours (the token is listed in our own state directory, and nothing holds its
-lock), or what nothing holds a lock on and nothing has changed for 24 hours.
+A process that makes hidden files lists its token in the receiver's state directory, as a file of that name which it
+keeps locked while it lives. Its number would prove nothing to a process in another PID namespace; the lock does. The
+file says which one it is, for a copy of it is locked by no one: state directories are copied, and machines with them.
+Removed is only what is proven to be ours (the token is listed in our own state directory, by the very file that was
+made for it, and nothing holds its lock), or what nothing holds a lock on and nothing has changed for 24 hours.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _HIDDEN = re.compile(
 )
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z")
 _EXISTING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCAL = re.compile(
     "bcachefs|btrfs|exfat|ext[234]|f2fs|hfsplus|jfs|msdos|nilfs2|ntfs3|overlay|ramfs|reiserfs|tmpfs|ubifs|vfat|xfs|zfs"
 )
@@ -99,8 +100,9 @@ class Tokens:
             return _random(), None
         while True:
             token = _random()
+            _list(directory, token)
             # not for writing: a file system with such a descriptor cannot be remounted read-only
-            fd = os.open(token, _NEW, 0o600, dir_fd=directory.fd)
+            fd = os.open(token, _EXISTING, dir_fd=directory.fd)
             try:
                 if not is_locked(fd):
                     return token, fd
@@ -116,14 +118,18 @@ class Tokens:
         os.close(fd)
 
     @contextmanager
-    def holding(self, token: str) -> Iterator[bool | None]:
-        """Whether the process of this token is dead, which then is certain meanwhile; None if that cannot be known."""
+    def holding(self, token: str, place: Directory) -> Iterator[bool | None]:
+        """Whether the process of this token, which has a hidden file in `place`, is dead, which then is certain
+        meanwhile; None if that cannot be known."""
         fd, is_dead = None, None
         with suppress(OSError, StatusError):  # it is not listed here
             directory = self._directory()
             if locks_count(directory.fd):
                 fd = os.open(token, _EXISTING, dir_fd=directory.fd)
-                is_dead = not is_locked(fd)
+                if is_locked(fd):
+                    is_dead = False
+                elif _is_original(fd, place):
+                    is_dead = True
         try:
             yield is_dead
         finally:
@@ -228,7 +234,7 @@ class HiddenFiles:
             if match["kind"] == ".at" and name.replace(AT, OLD) in found:
                 continue  # goes with that
             if self._tokens is not None and match["token"]:
-                with self._tokens.holding(match["token"]) as is_dead:
+                with self._tokens.holding(match["token"], directory) as is_dead:
                     if is_dead:
                         self._clear(directory, name)
                 if is_dead is not None:
@@ -273,6 +279,41 @@ def remove(directory: Directory, name: str) -> bool:
         log.warning("cannot remove what is left of a dead process: %s/%s: %s", directory.path, name, error)
         return False
     return True
+
+
+def _list(directory: Directory, token: str) -> None:
+    """Make a token's file. Raises OSError with nothing left."""
+    fd = os.open(token, _NEW, 0o600, dir_fd=directory.fd)
+    try:
+        os.write(fd, _birth_of(fd))
+    except OSError:
+        os.unlink(token, dir_fd=directory.fd)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _birth_of(fd: int) -> bytes:
+    """Under which boot of the kernel a file was made, and which file it is: a copy is another."""
+    boot = b"?"
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    status = os.fstat(fd)
+    return b"%s %d %d\n" % (boot, status.st_dev, status.st_ino)
+
+
+def _is_original(fd: int, place: Directory) -> bool:
+    """Whether a token's file is the one that its process has made, and holds for hidden files in `place`.
+
+    Either both are on one file system, which was copied as a whole if at all (device numbers change with each boot); or
+    nothing has happened to them since: the kernel still is the same. A clone of a machine has both on file systems of
+    its own, or another boot id. Raises OSError.
+    """
+    boot, device, inode = (*os.pread(fd, 256, 0).split(), b"", b"", b"")[:3]
+    now = _birth_of(fd).split()
+    if inode != now[2]:
+        return False
+    return os.fstat(fd).st_dev == place.identity[0] or (boot != b"?" and [boot, device] == now[:2])
 
 
 def _random() -> str:
