@@ -119,6 +119,7 @@ class Reception:
         self._spooled_prefix = b""
         self._fault: StatusError | None = None
         self._path = ""  # once it is chosen
+        self._unsaid: list[tuple[int, str]] = []
         self.remarks: list[str] = []
         """What is odd about the data set and its names, as it was logged."""
 
@@ -164,17 +165,19 @@ class Reception:
             self._log_failure(failure)
             return Outcome(failure.status, failure.comment)
         finally:
+            if self._unsaid:
+                self._say()
             self.discard()
 
     def _log_failure(self, failure: StatusError) -> None:
         cause = failure.__cause__
         if self._path and isinstance(cause, OSError):
-            log.error("cannot store received object: %s: %s", self._path, cause.strerror or cause)
+            text = "cannot store received object: %s: %s (%s)"  # dcmrecv's, but for whose it is
+            log.error(text, self._path, cause.strerror or cause, self._described())
         elif self._path:
-            who = described(self._association, self._sop_instance_uid)
-            log.error("%s: cannot store it as %s: %s", who, self._path, failure.comment)
+            log.error("%s: cannot store it as %s: %s", self._described(), self._path, failure.comment)
         else:
-            log.error("%s: %s", self._sop_instance_uid, failure.comment)
+            log.error("%s: %s", self._described(), failure.comment)
 
     def discard(self) -> None:
         """Drop what has been received; nothing stays on disk."""
@@ -217,6 +220,8 @@ class Reception:
         if filename != f"{name.text}{extension}":
             self._remark(logging.WARNING, f"unfit file name, stored as {filename}")
         self._path = "/".join((self._receiver.publisher.directories.root, *parts, filename))
+        if self._unsaid:
+            self._say()
         instance.chosen = (self._path, parts, filename)
         if self._receiver.debugs:
             log.debug("generated filename for received object: %s", self._path)
@@ -225,9 +230,9 @@ class Reception:
     def _process(self) -> Outcome:
         instance, verdict = self.judge()
         if isinstance(verdict, Refuse):
-            log.info("%s: refused: %s", self._sop_instance_uid, verdict.comment)
+            log.info("%s: refused: %s", self._described(), verdict.comment)
         elif isinstance(verdict, Discard):
-            log.debug("%s: not stored: %s", self._sop_instance_uid, verdict.reason)
+            log.debug("%s: not stored: %s", self._described(), verdict.reason)
         else:
             location = self.store(instance)
             self._receiver.plugins.stored(instance, location)
@@ -276,8 +281,18 @@ class Reception:
             self._remark(logging.WARNING, f"{text}: {ours or 'absent'}")
 
     def _remark(self, level: int, text: str) -> None:
+        """To be logged when it is known where the instance goes."""
         self.remarks.append(text)
-        log.log(level, "%s: %s", self._sop_instance_uid, text)
+        self._unsaid.append((level, text))
+
+    def _say(self) -> None:
+        where = f" ({self._path})" if self._path else ""
+        for level, text in self._unsaid:
+            log.log(level, "%s: %s%s", self._described(), text, where)
+        self._unsaid.clear()
+
+    def _described(self) -> str:
+        return described(self._association, self._sop_instance_uid)
 
     def store(self, instance: ReceivedInstance) -> str:
         """Name and write, again while a name that must not be overwritten turns out to be taken."""

@@ -200,7 +200,7 @@ class TakenName:
             text = "%s: another content has this name, dropping this one: %s"
             log.warning(text, self._wish.who(), path)
         else:
-            log.info("file already exists, keeping it: %s", path)
+            log.info("file already exists, keeping it: %s (%s)", path, self._wish.who())
         if self._output.fsync:
             existing.flush()  # whoever made it may not have flushed it yet, nor its name
         self._output.make_durable(self._directory)
@@ -221,7 +221,10 @@ class TakenName:
                     raise
         if handed_over is None:
             temporary.replace(place, self._directory, name)
-        log.warning("file already exists, overwriting: %s", path)
+        if self._wish.unseen:
+            log.warning("file already exists, overwriting: %s", path)  # dcmrecv's line
+        else:
+            log.warning("file already exists, overwriting: %s (%s)", path, self._wish.who())
         is_predecessor = handed_over is not None and self._is_predecessor(handed_over, existing, name)
         try:
             # If this fails, the sender hears of it and sends again: what has the name is complete.

@@ -403,7 +403,10 @@ FAULTS = (
         steps=(*OPEN, store(instance_of(CT, "1.2.3.5")), P_DATA, *RELEASE),
         arguments=(),
         differs="the original does not compare them; ours stores and warns",
-        ours=("W: 1.2.3.4: SOP Instance UID in data set differs from command: 1.2.3.5",),
+        ours=(
+            "W: RAWSCU@127.0.0.1, SOP instance 1.2.3.4: SOP Instance UID in data set differs from command: 1.2.3.5 "
+            "(out/CT.1.2.3.4)",
+        ),
         theirs=(),
     ),
     LogLines(
