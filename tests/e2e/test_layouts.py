@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from support.data.samples import PYDICOM_DATA, identification, stored_file
+from support.data.datasets import identification
+from support.data.samples import PYDICOM_DATA
+from support.data.stored_files import stored_file
 from support.programs.receivers import Start, dcmtk, run
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
