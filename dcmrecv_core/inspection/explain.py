@@ -1,9 +1,9 @@
-"""`--explain FILE...`: what would become of DICOM files if they were sent, without a network.
+"""`--explain FILE...`: what would happen to DICOM files if they were sent, without a network.
 
-Every file goes the way of an instance with the pieces that a worker uses: `negotiate` for an association with one
-context, the check of the storage mode, `receive`, `choose_subdir`, `choose_filename`. Nothing is written: `save` only
-looks where the file would go, a plugin's `write` is not called, and nobody hears `stored`. What the protocol core
-refuses by itself, before a data set is looked at, is not shown.
+Every file passes the stages of an instance, by the code of a worker: `negotiate` for an association with one context,
+the check of the storage mode, `receive`, `choose_subdir`, `choose_filename`. Nothing is written: `save` only looks
+where the file would go; `stored` and the `write` of a plugin are not called. A message that the protocol core itself
+would refuse, before the data set is read, is not shown as refused.
 """
 
 from __future__ import annotations
@@ -17,17 +17,28 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StatusError, StorageError
 from dcmrecv_core.api.model import Association, OnExists, ProposedContext, Reject, SupportedContext
-from dcmrecv_core.inspection.explanation import CALLED, CALLING, PEER, Context, Explanation, Step, as_text, shown
+from dcmrecv_core.inspection.explanation import (
+    BY_DEFAULT,
+    BY_STORAGE_PLUGIN,
+    CALLED,
+    CALLING,
+    PEER,
+    Context,
+    Explanation,
+    Step,
+    as_text,
+    shown,
+)
 from dcmrecv_core.proto import negotiation
-from dcmrecv_core.receive.pipeline import Outcome, Receiver, Reception, outcome_of
+from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception, outcome_of
 from dcmrecv_core.settings.context_hints import accepting
 from dcmrecv_core.settings.contexts import unasked
 from dcmrecv_core.storage.directories import storage_error
-from dcmrecv_core.storage.existing import look as existing_at
+from dcmrecv_core.storage.existing import find_existing
 from dcmrecv_core.storage.file_meta import FileMeta, read_file_meta
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
 from dcmrecv_core.storage.publish import Content, Publisher
-from dcmrecv_core.storage.taken import How, Published, Wish, names_for, verdict
+from dcmrecv_core.storage.taken import How, NewFile, Published, decide, names_for
 from dcmrecv_core.storage.temporary import Capabilities
 
 if TYPE_CHECKING:
@@ -36,7 +47,7 @@ if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
 
 WRITER = "file-writer"
-"""The built-in plugin whose `write` does nothing but `save`. Another one, which may do anything, is not called."""
+"""The built-in plugin whose `write` only calls `save`. Another `write`, which may do anything, is not called."""
 
 
 def explain(
@@ -44,11 +55,11 @@ def explain(
 ) -> Iterator[tuple[str, bool]]:
     """For each file the text to print, and whether it could be explained; as JSON, one line for each file.
 
-    `plugins` are configured, and put into `calls` what is said in hooks. Raises HookFailure if one of them cannot do
-    without what `worker_started` failed to get.
+    `plugins` are configured, and record the calls of their hooks in `calls`. Raises HookFailure if `worker_started`
+    fails in a plugin that cannot work without it.
     """
     explainer = Explainer(settings, plugins, calls)
-    import dcmrecv_core.dataset.decoding  # noqa: F401  # loads pydicom, as the supervisor does: no hook's time has it
+    import dcmrecv_core.dataset.decoding  # noqa: F401  # load pydicom now, so that its import is not charged to a hook
 
     plugins.worker_started(settings)
     calls.clear()
@@ -62,7 +73,7 @@ def explain(
 
 
 def _walk(files: Iterable[str]) -> Iterator[str]:
-    """The files themselves, those below directories in the order of their names."""
+    """The files, and those below the directories, in the order of their names."""
     for file in files:
         if not os.path.isdir(file):
             yield file
@@ -73,7 +84,7 @@ def _walk(files: Iterable[str]) -> Iterator[str]:
 
 
 class _DryPublisher(Publisher):
-    """Looks where a file would go, and writes nothing, whatever a plugin asks for."""
+    """Looks where a file would go, and writes nothing, even if a plugin calls `save`."""
 
     path: str | None = None
     exists = False
@@ -90,27 +101,27 @@ class _DryPublisher(Publisher):
         on_exists: OnExists,
         content: Content,
         *,
-        look: bool = False,
+        compare: bool = False,
         who: Callable[[], str] = str,
         command_uid: bytes = b"",
     ) -> Published:
-        wish = Wish(content, on_exists, on_exists == "overwrite" and not look, who, command_uid)
+        new = NewFile(content, on_exists, on_exists == "overwrite" and not compare, who, command_uid)
         self.exists, self.policy, self.how = False, on_exists, None
-        for other in names_for(name, wish, self.extension):
+        for other in names_for(name, new, self.extension):
             self.path = "/".join((self.directories.root, *parts, other))
-            self.how = self._how("/".join((self.directories.place, *parts, other)), wish, other != name)
+            self.how = self._how("/".join((self.directories.full_path, *parts, other)), new, other != name)
             if self.how is not None:
                 return self.path, self.how
         raise StorageError("No free file name found")
 
-    def _how(self, place: str, wish: Wish, by_mark: bool) -> How | None:
+    def _how(self, place: str, new: NewFile, by_mark: bool) -> How | None:
         """None: another name has to be tried."""
-        existing = None if standing_at(place) is None else existing_at(place)
+        existing = None if lstat_if_exists(place) is None else find_existing(place)
         if existing is None:
             return "new"
         self.exists = True
         with existing:
-            what = verdict(existing, wish, place, by_mark=by_mark)
+            what = decide(existing, new, place, by_mark=by_mark)
             if what == "replace":
                 if stat.S_ISDIR(existing.status.st_mode):
                     raise StorageError("Cannot store file: Is a directory")
@@ -119,14 +130,14 @@ class _DryPublisher(Publisher):
 
 
 class Explainer:
-    """Takes files through the stages, one after the other."""
+    """Takes files through the stages, one after another."""
 
     def __init__(self, settings: Settings, plugins: Plugins, calls: list[Call]) -> None:
         self._settings = settings
         self._plugins = plugins
         self._calls = calls
         self._unasked = unasked(stores=plugins.names_storage())
-        self._receiver = Receiver(settings, plugins, Capabilities())
+        self._receiver = InstanceReceiver(settings, plugins, Capabilities())
         root = self._receiver.publisher.directories.root
         self._publisher = _DryPublisher(
             root,
@@ -139,10 +150,10 @@ class Explainer:
         self._receiver.publisher = self._publisher
 
     def explain(self, path: str) -> Explanation:
-        """Never raises for what a file, or a plugin's hook for it, can do."""
+        """Raises nothing, whatever is wrong with the file or happens in a hook."""
         explanation = Explanation(path, storage_mode=self._settings.storage_mode)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would be waited for
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would wait
         except OSError as error:
             explanation.error = error.strerror or str(error)
             return explanation
@@ -194,11 +205,11 @@ class Explainer:
             return Context(False, reason, asconfig=hint.asconfig, toml=hint.toml)
         if supported is None:
             stores = self._plugins.names_storage()
-            return Context(True, by=("a plugin that stores is named",) if stores else ("default",))
+            return Context(True, by=(BY_STORAGE_PLUGIN,) if stores else (BY_DEFAULT,))
         return Context(True, by=tuple(self._sources(proposed)))
 
     def _sources(self, proposed: ProposedContext) -> Iterator[str]:
-        """The plugins among whose contexts is the one that counts."""
+        """The plugins whose contexts include the one of the file."""
         for call in self._calls:
             if isinstance(call.result, tuple) and any(_covers(context, proposed) for context in call.result):
                 yield call.plugin
@@ -221,14 +232,14 @@ class Explainer:
                 explanation.attempts = min(instance.attempt + 1, MAX_ATTEMPTS)
                 _keep_last_attempt(self._calls)
         path = reception.choose_path(instance, self._plugins.choose_subdir(instance))
-        explanation.path, explanation.exists, explanation.attempts = path, standing_at(path) is not None, 1
+        explanation.path, explanation.exists, explanation.attempts = path, lstat_if_exists(path) is not None, 1
         self._collect(explanation)
         explanation.steps.append(Step("write", writer, "not called", None))
         return outcome_of(verdict, instance, path)
 
 
 def _keep_last_attempt(calls: list[Call]) -> None:
-    """Of a name that was asked for up to a thousand times, what was said last."""
+    """Keep the last attempt only, of up to a thousand to choose a name."""
     earlier = [place for place, call in enumerate(calls[:-1]) if call.hook == "write"]
     if earlier:
         first = next(place for place, call in enumerate(calls) if call.hook == "choose_filename")
@@ -251,7 +262,7 @@ def _stores(status: int) -> bool:
     return status == 0 or status >> 12 == 0xB
 
 
-def standing_at(path: str) -> os.stat_result | None:
+def lstat_if_exists(path: str) -> os.stat_result | None:
     """What has that name. Raises StorageError if there cannot be anything."""
     try:
         return os.lstat(path)

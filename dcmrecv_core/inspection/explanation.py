@@ -1,4 +1,4 @@
-"""What `--explain` says about one file: as fields, which are its JSON, and as text."""
+"""The explanation of one file: as fields, which are its JSON, and as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ CALLED = "DCMRECV"
 PEER = "127.0.0.1"
 """The association that plugins see: the called title is that of `-aet` if it is given."""
 
+BY_STORAGE_PLUGIN = "a plugin that stores is named"
+BY_DEFAULT = "default"
+"""What has accepted a context for which no plugin had an opinion, as in JSON."""
+
 _COLUMN = 17
+_ACCEPTED: dict[tuple[str, ...], str] = {
+    (BY_STORAGE_PLUGIN,): "yes (default for a storage plugin)",
+    (BY_DEFAULT,): "yes (default)",
+}
 _EXISTING = {
     "new": "yes, of another instance or content, will stay",
     "replaced": "yes, will be overwritten",
@@ -30,7 +38,7 @@ _EXISTING = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One hook of one plugin: what it said, and how long that took (None: it was not called)."""
+    """One hook of one plugin: its result, and how long it took (None: it was not called)."""
 
     hook: str
     plugin: str
@@ -54,9 +62,9 @@ class Explanation:
     """`error` says why a file cannot be explained; then the rest is empty.
 
     `outcome` is "stored", "kept", "discarded" or "refused", as if the context had been accepted. `status` is the one
-    of the response. `attempts` are those of `choose_filename`, of which `steps` has the last. `exists`: the chosen name
-    is taken; `how` says what becomes of the instance then: it is "new" (under another name), what is there is
-    "replaced", or it is "kept", which has the same content, or another one ("dropped").
+    of the response. `attempts` is how often `choose_filename` was called; `steps` has the last call. `exists`: the
+    chosen name is taken. `how` says what happens then: the instance is "new" (under another name), the existing file is
+    "replaced", or it stays because it has the same content ("kept") or in spite of another one ("dropped").
     """
 
     file: str
@@ -93,7 +101,7 @@ class Explanation:
 
 
 def shown(result: Any, sop_class_uid: str) -> str:
-    """What a hook said, in full; of presentation contexts only whether one is for this class."""
+    """The result of a hook in full; of presentation contexts only how many, and how many are for this class."""
     match result:
         case None:
             return "no opinion"
@@ -114,12 +122,12 @@ def shown(result: Any, sop_class_uid: str) -> str:
 
 
 def as_text(explanation: Explanation) -> str:
-    """For people: what comes from a file or a plugin cannot drive the terminal."""
+    """Text for people; control characters from files and plugins are escaped."""
     if explanation.error:
         lines = [f"{explanation.file}: {explanation.error}"]
     else:
         lines = [explanation.file, *(f"  {name:{_COLUMN}}{text}".rstrip() for name, text in _rows(explanation))]
-    # names of files need not be text
+    # a file name may have bytes that are not text
     return "".join(f"{escape(line)}\n" for line in lines).encode("utf-8", "backslashreplace").decode()
 
 
@@ -128,7 +136,8 @@ def _rows(explanation: Explanation) -> Iterator[tuple[str, str]]:
     yield "SOP class", explanation.sop_class_name or explanation.sop_class_uid
     yield "SOP instance", explanation.sop_instance_uid
     yield "transfer syntax", explanation.transfer_syntax_name or explanation.transfer_syntax_uid
-    yield "accepted", f"yes, by {', '.join(context.by)}" if context.accepted else f"no, {context.reason}"
+    by = _ACCEPTED.get(context.by, f"yes, by {', '.join(context.by)}")
+    yield "accepted", by if context.accepted else f"no, {context.reason}"
     if context.asconfig:
         yield "", "a profile (-xf) that accepts it:"
         yield from (("", f"  {line}") for line in context.asconfig)
@@ -162,7 +171,7 @@ def _existing(explanation: Explanation) -> str:
     again = f" (after {explanation.attempts - 1} names that are taken)" if explanation.attempts > 1 else ""
     if not explanation.exists:
         return f"no{again}"
-    known = explanation.on_exists is not None  # else a plugin writes as it likes
+    known = explanation.on_exists is not None  # else a plugin writes the file
     return f"{_EXISTING[explanation.how] if known else 'yes'}{again}"
 
 

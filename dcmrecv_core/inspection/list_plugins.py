@@ -1,7 +1,7 @@
 """`--list-plugins`: every plugin that can be named or selected, which of them are active with these options, and the
 order in which each hook asks them.
 
-Installed plugins are imported to see what they implement, but not registered: none of their functions is called.
+Installed plugins are imported to see which hooks they have, but not registered: none of their functions is called.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Entry:
 
 
 def entries(settings: Settings, plugins: Plugins) -> Iterator[Entry]:
-    """Named plugins, later before earlier as they are asked; built-in ones; then what else is installed."""
+    """Named plugins in the order in which they are asked, the last one first; built-in ones; then other installed
+    ones."""
     active = {registered.found.name: registered for registered in plugins.registered}
     for registered in reversed(plugins.registered):
         if registered.found.origin != BUILT_IN:
@@ -58,7 +59,7 @@ def entries(settings: Settings, plugins: Plugins) -> Iterator[Entry]:
 
 
 def order(plugins: Plugins) -> dict[str, tuple[str, ...]]:
-    """The names of active plugins by hook, first asked first; hooks that nobody implements are left out."""
+    """By hook, the names of active plugins in the order in which they are asked; hooks without any are left out."""
     return {hook: names for hook in HOOKS if (names := plugins.order(hook))}
 
 
@@ -86,7 +87,7 @@ def _entry(found: Found, hooks: tuple[str, ...], active: bool, selected_by: str)
 
 
 def _installed(entry: EntryPoint) -> Entry:
-    """An entry point that was not named: what it would be, or why it cannot be loaded."""
+    """An installed plugin that was not named: its hooks, or why it cannot be loaded."""
     name = entry.name
     selected_by = f"--plugin {name}"
     distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
@@ -101,7 +102,7 @@ def _installed(entry: EntryPoint) -> Entry:
 
 
 def _with_distribution(found: Found) -> Found:
-    """A module may come from an installed distribution, though it was named as module."""
+    """`found` with the distribution from which its module comes, if there is one."""
     if found.distribution is not None or not isinstance(found.plugin, ModuleType):
         return found
     from importlib_metadata import packages_distributions, version

@@ -1,4 +1,4 @@
-"""One received SOP instance: the model's `Instance` on top of the spooled bytes."""
+"""One received SOP instance: the model's `Instance` over the spooled bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dcmrecv_core.hooks.guards import timer
 from dcmrecv_core.receive import replacement
 from dcmrecv_core.settings.uids import modality_prefix
 from dcmrecv_core.storage.content import FileContent, Piece, source_of
-from dcmrecv_core.storage.directories import inside
+from dcmrecv_core.storage.directories import split_path
 from dcmrecv_core.storage.part10 import file_prefix
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ log = logging.getLogger("dcmrecv.receive")
 
 
 class ReceivedInstance(Instance):
-    """`index` is the walker's, None until something is asked for in bit-preserving mode."""
+    """`index` is the walker's; with --bit-preserving it is None until a hook needs it."""
 
     __slots__ = (
         "_encoding",
@@ -70,11 +70,11 @@ class ReceivedInstance(Instance):
         self.command_uid = b""
         """The SOP Instance UID of the command, if the data set came with another one."""
         self.dropped_at: str | None = None
-        """The file that was kept instead of this content, if `save` has found one."""
+        """The path of the file that `save` has kept instead of this content, if it has."""
         self.state: dict[str, Any] = {}
         self.content = content
         self.chosen: tuple[str, tuple[str, ...], str] | None = None
-        """Path, directory components and file name that the core has chosen, once it has."""
+        """Path, directory components and file name, once the core has chosen them."""
         self.may_replace = False
         self.replaced = False
         self._index = index
@@ -83,7 +83,7 @@ class ReceivedInstance(Instance):
         self._header: Dataset | None = None
 
     @property
-    def modality_prefix(self) -> str:  # type: ignore[override]  # looked up only by the schemes that use it
+    def modality_prefix(self) -> str:  # type: ignore[override]  # only some schemes use it
         return modality_prefix(self.sop_class_uid) or "UNKNOWN"
 
     @property
@@ -92,8 +92,8 @@ class ReceivedInstance(Instance):
 
     @property
     def index(self) -> DataSetIndex:
-        """Where the elements are. What nobody has checked yet, with `--bit-preserving` or in an unknown encoding (read
-        as implicit VR), is understood as far as that goes."""
+        """Where the elements are. An unchecked data set (with `--bit-preserving`, or in an unknown encoding, which is
+        read as implicit VR) is read as far as possible."""
         if self._index is None:
             encoding = self._encoding or IMPLICIT_LITTLE
             try:
@@ -120,14 +120,14 @@ class ReceivedInstance(Instance):
         return self.content.open()
 
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
-        look = True
+        compare = True
         if self.chosen is not None and path == self.chosen[0]:
             _, parts, name = self.chosen
             if on_exists is None:
                 on_exists = self.on_exists
-                look = not self.by_default
+                compare = not self.by_default
         else:
-            parts, name = inside(path, self._publisher.directories.root)
+            parts, name = split_path(path, self._publisher.directories.root)
             if on_exists is None:
                 on_exists = "replace-same" if self.by_default else self.on_exists
         if on_exists not in ON_EXISTS:
@@ -135,7 +135,7 @@ class ReceivedInstance(Instance):
         was_running = timer.suspend()
         try:
             path, how = self._publisher.publish(
-                parts, name, on_exists, self.content, look=look, who=self.described, command_uid=self.command_uid
+                parts, name, on_exists, self.content, compare=compare, who=self.described, command_uid=self.command_uid
             )
         finally:
             timer.resume(was_running)

@@ -1,6 +1,6 @@
 """The stages of an instance: spool, check, receive, choose_subdir, choose_filename, write, stored.
 
-`Receiver` serves one worker, a `Reception` one C-STORE. Whatever goes wrong becomes an `Outcome` with a failure status
+`InstanceReceiver` serves one worker, a `Reception` one C-STORE. Each failure becomes an `Outcome` with a failure status
 (PS3.4 table B.2-1); the rest of the data set is read and dropped, so that the association goes on.
 """
 
@@ -21,7 +21,7 @@ from dcmrecv_core.dataset.walker import MAX_ELEMENTS
 from dcmrecv_core.hooks.confinement import memory
 from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids, described
 from dcmrecv_core.storage.content import FileContent, FileRange
-from dcmrecv_core.storage.directories import contained, storage_error
+from dcmrecv_core.storage.directories import escaped_path, storage_error
 from dcmrecv_core.storage.hidden import Tokens
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
 from dcmrecv_core.storage.part10 import file_prefix
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dcmrecv.receive")
 
 SPOOL_SIZE = 1 << 20
-"""Data sets up to this size stay in memory: nearly all single-frame images."""
+"""Data sets up to this size, which are nearly all single-frame images, stay in memory."""
 
 SUCCESS = 0x0000
 COERCED = 0xB000
@@ -47,8 +47,8 @@ _SOP_INSTANCE_UID = 0x00080018
 
 
 class Outcome(NamedTuple):
-    """What became of an instance. `location` is where it went, None if it was not stored; it was `discarded` on
-    purpose, or refused with `status`; or `dropped`: a file with another content was kept, `location`."""
+    """What happened to an instance. `location` is where it is, None if it was not stored: then it was `discarded` on
+    purpose, or refused with `status`. `dropped`: the file at `location` was kept, which has another content."""
 
     status: int
     comment: str = ""
@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
 
 
 def outcome_of(verdict: ReceiveResult, instance: ReceivedInstance, location: str | None = None) -> Outcome:
-    """What to answer; `location` is where an instance went that was neither refused nor discarded."""
+    """What to answer; `location` is where the instance is, unless it was refused or discarded."""
     if isinstance(verdict, Discard):
         return Outcome(SUCCESS, discarded=True)
     if isinstance(verdict, Refuse | Warn):
@@ -69,8 +69,8 @@ def outcome_of(verdict: ReceiveResult, instance: ReceivedInstance, location: str
     return Outcome(SUCCESS, location=location)
 
 
-class Receiver:
-    """Receives one instance after the other; owns the spool's buffer."""
+class InstanceReceiver:
+    """Receives one instance after the other; owns the buffer of the spool."""
 
     def __init__(self, settings: Settings, plugins: Plugins, capabilities: Capabilities) -> None:
         self.settings = settings
@@ -92,16 +92,16 @@ class Receiver:
     def begin(
         self, association: Association, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
     ) -> Reception:
-        """A C-STORE whose data set is about to come; UIDs of the command, without padding."""
+        """A C-STORE whose data set is about to come; the UIDs are those of the command, without padding."""
         return Reception(self, association, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
 
 
 class Reception:
-    """One data set on its way. End it with `finish` or `discard`."""
+    """The data set of one C-STORE. End it with `finish` or `discard`."""
 
     def __init__(
         self,
-        receiver: Receiver,
+        receiver: InstanceReceiver,
         association: Association,
         sop_class_uid: str,
         sop_instance_uid: str,
@@ -121,7 +121,7 @@ class Reception:
         self._path = ""  # once it is chosen
         self._unsaid: list[tuple[int, str]] = []
         self.remarks: list[str] = []
-        """What is odd about the data set and its names, as it was logged."""
+        """Warnings about the data set and its names, as they were logged."""
 
     @property
     def size(self) -> int:
@@ -129,8 +129,8 @@ class Reception:
         return self._spool.size
 
     def write(self, fragments: list[memoryview], *, last: bool = False) -> None:
-        """Take the next fragments; they are copied, but those that come with `last` have to stay as they are until
-        `finish` is done. A fault of the disk is kept for it."""
+        """Take the next fragments. They are copied, except those that come with `last`, which must stay unchanged until
+        the end of `finish`. A fault of the disk is reported by `finish`."""
         if self._fault is not None:
             return
         try:
@@ -143,11 +143,11 @@ class Reception:
             self.discard()
 
     def adopt(self, fd: int, offset: int, size: int) -> None:
-        """Instead of `write`: the data set is in a file already, from `offset` on; `fd` is closed in the end."""
+        """Instead of `write`: the data set is in a file already, from `offset` on. The reception closes `fd`."""
         self._spool.adopt(fd, offset, size)
 
     def finish(self) -> Outcome:
-        """The data set is complete: run all stages and say what to answer."""
+        """The data set is complete: run all stages; returns what to answer."""
         try:
             if self._fault is not None:
                 raise self._fault
@@ -180,11 +180,11 @@ class Reception:
             log.error("%s: %s", self._described(), failure.comment)
 
     def discard(self) -> None:
-        """Drop what has been received; nothing stays on disk."""
+        """Drop the received data; nothing stays on disk."""
         try:
             self._spool.close()
         except OSError as error:
-            log.warning("cannot close a spooled data set: %s", error)  # all that counts of it has been flushed
+            log.warning("cannot close a spooled data set: %s", error)  # all that matters has been flushed
         if self._temporary is not None:
             self._temporary.close()
             self._temporary = None
@@ -216,7 +216,7 @@ class Reception:
         instance.on_exists = said or name.by_default
         instance.by_default = said is None and name.by_default != "replace-same"
         extension = self._receiver.settings.filename_extension
-        parts, filename = contained(subdir, name.text, extension)
+        parts, filename = escaped_path(subdir, name.text, extension)
         if filename != f"{name.text}{extension}":
             self._remark(logging.WARNING, f"unfit file name, stored as {filename}")
         self._path = "/".join((self._receiver.publisher.directories.root, *parts, filename))
@@ -241,7 +241,7 @@ class Reception:
         return outcome_of(verdict, instance)
 
     def _check(self) -> DataSetIndex | None:
-        """The check of the storage mode: structure from end to end in normal mode, nothing with --bit-preserving."""
+        """The check of the storage mode: in normal mode the whole structure, with --bit-preserving nothing."""
         if self._receiver.bit_preserving:
             return None
         if self._encoding is None:
@@ -260,7 +260,7 @@ class Reception:
         return index
 
     def _compare(self, index: DataSetIndex | None, sop_class: str, sop_instance: str) -> None:
-        """The data set against its command. In doubt the sender's data win, unless --strict."""
+        """Compare the data set with its command. In doubt the sender's data win, except with --strict."""
         if index is None:
             if not self._sop_class_uid:
                 raise StatusError(0x0122, "Affected SOP Class UID is missing", (0x00000002,))
@@ -295,7 +295,7 @@ class Reception:
         return described(self._association, self._sop_instance_uid)
 
     def store(self, instance: ReceivedInstance) -> str:
-        """Name and write, again while a name that must not be overwritten turns out to be taken."""
+        """Choose a name and write; again as long as the name is taken and must not be overwritten."""
         plugins = self._receiver.plugins
         subdir = plugins.choose_subdir(instance)
         while True:
@@ -321,7 +321,7 @@ class Reception:
         return FileContent(prefix, pieces, self._temporary if prefix == self._spooled_prefix else None)
 
     def _prefix(self, sop_class: str, sop_instance: str) -> bytes:
-        """File Meta Information: UIDs of the data set, of the command where it has none or was not looked at."""
+        """File Meta Information: UIDs of the data set, or of the command where it has none or was not read."""
         return file_prefix(
             sop_class or self._sop_class_uid,
             sop_instance or self._sop_instance_uid,
@@ -330,7 +330,7 @@ class Reception:
         )
 
     def _first_prefix(self, head: memoryview) -> bytes:
-        """The prefix of a data set too large for memory, by what has come of it; `_content` checks that it holds."""
+        """The prefix of a data set too large for memory, from its beginning; `_content` checks that it is right."""
         uids = ("", "")
         if not self._receiver.bit_preserving and self._encoding is not None:
             uids = data_set_uids(scan(MemorySource(head), self._encoding, whole=False))
@@ -339,4 +339,4 @@ class Reception:
 
     def _open_file(self) -> int:
         self._temporary = self._receiver.publisher.open_spool()
-        return os.dup(self._temporary.fd)  # the spool closes its own
+        return os.dup(self._temporary.fd)  # the spool closes its own descriptor

@@ -1,4 +1,4 @@
-"""What `replace_header` and `replace` put in the place of received bytes."""
+"""The bytes with which `replace_header` and `replace` replace received ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIRST_PIXEL_DATA_TAG = min(PIXEL_DATA_TAGS)
 
 
 class Received(NamedTuple):
-    """A range of the received data set that stays as it is; offsets as in the index."""
+    """A range of the received data set that stays unchanged; offsets as in the index."""
 
     start: int
     end: int
@@ -56,8 +56,8 @@ def with_new_header(dataset: Dataset, index: DataSetIndex, encoding: Encoding, p
     pixel data are not part of a header and are dropped with the old one.
 
     Elements that `Instance.header` leaves out for their size stay as well, unless `dataset` has them. A deflated data
-    set is inflated and deflated again in windows: "byte for byte" means what it inflates to. Raises ValueError if the
-    index does not tell all that would have to be kept.
+    set is inflated and deflated again in windows: its inflated bytes are the same. Raises ValueError if the index does
+    not have everything that must be kept.
     """
     if index.obstacle:
         raise ValueError(f"the header cannot be replaced: {index.obstacle}")
@@ -70,7 +70,7 @@ def with_new_header(dataset: Dataset, index: DataSetIndex, encoding: Encoding, p
 def _header_parts(dataset: Dataset, index: DataSetIndex, encoding: Encoding) -> Iterator[bytes | Received]:
     if index.has_pixel_data:
         dataset = _before_pixel_data(dataset, index)
-    # All of it at once: character set and pixel representation say how other elements are to be written.
+    # All at once, because character set and pixel representation decide how other elements are written.
     header = encode(dataset, encoding)
     kept = sorted(element for element in split_header(index)[1] if element.tag not in dataset)
     start = 0
@@ -89,7 +89,7 @@ def _header_parts(dataset: Dataset, index: DataSetIndex, encoding: Encoding) -> 
 
 
 def _before_pixel_data(dataset: Dataset, index: DataSetIndex) -> Dataset:
-    """What of `dataset` stands before the pixel data: lower tags, and others that stood there, out of order."""
+    """The elements of `dataset` before the pixel data: lower tags, and others that stood there, out of order."""
     before = dataset[:]
     for tag in [tag for tag in dataset.keys() if tag >= _FIRST_PIXEL_DATA_TAG and not _stood_before(tag, index)]:  # noqa: SIM118
         del before[tag]
@@ -123,7 +123,7 @@ def _flatten(parts: list[bytes | Received], source: ByteSource) -> Iterator[byte
 
 
 def _cut(pieces: Sequence[Piece], part: Received) -> Iterator[Piece]:
-    """The range of what was received, as pieces."""
+    """A range of the received data set, as pieces."""
     start, left = part.start, part.end - part.start
     for piece in pieces:
         length = piece_length(piece)

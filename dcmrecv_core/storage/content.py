@@ -1,6 +1,6 @@
 """A DICOM file in the making: File Meta Information and the pieces that the data set consists of.
 
-The pieces are what was received (memory, or a range of the spooled file) and what a plugin put in its place.
+The pieces are received bytes (in memory, or a range of the spooled file), and bytes with which a plugin replaced some.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dcmrecv_core.storage.spool import write_all
 from dcmrecv_core.storage.temporary import Temporary
 
 _CHUNK = 1 << 20
-_SENDFILE_MAX = 0x7FFFF000  # what one call moves on Linux
+_SENDFILE_MAX = 0x7FFFF000  # the most that one call moves on Linux
 
 
 class FileRange(NamedTuple):
@@ -58,19 +58,19 @@ def _copy_range(target: int, piece: FileRange) -> None:
 
 
 def source_of(pieces: Sequence[Piece]) -> ByteSource:
-    """The pieces as what the walker reads."""
-    sources = [_source_of_one(piece) for piece in pieces]
-    return sources[0] if len(sources) == 1 else _Joined(sources)
+    """The pieces as a source for the walker."""
+    sources = [_one_source(piece) for piece in pieces]
+    return sources[0] if len(sources) == 1 else _JoinedSource(sources)
 
 
-def _source_of_one(piece: Piece) -> ByteSource:
+def _one_source(piece: Piece) -> ByteSource:
     if isinstance(piece, FileRange):
         return FileSource(piece.fd, piece.offset, piece.length)
     return MemorySource(memoryview(piece))
 
 
-class _Joined:
-    """Several sources one behind the other."""
+class _JoinedSource:
+    """Several sources, one after the other."""
 
     def __init__(self, sources: Sequence[ByteSource]) -> None:
         self._sources = sources
@@ -94,7 +94,7 @@ class _Joined:
 class _Reader(io.RawIOBase):
     """The pieces as one seekable stream."""
 
-    name = ""  # pydicom asks a buffered reader for it
+    name = ""  # pydicom reads it of a buffered reader
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self._pieces = pieces
@@ -134,7 +134,7 @@ class _Reader(io.RawIOBase):
 class FileContent:
     """A complete DICOM file: `prefix` (preamble and File Meta Information) and the pieces of the data set.
 
-    `ready` is a temporary file that holds exactly that already, because the data set was spooled into it.
+    `ready` is a temporary file with exactly this content, because the data set was spooled into it.
     """
 
     __slots__ = ("_ready", "pieces", "prefix")
@@ -153,7 +153,7 @@ class FileContent:
         ready = self._ready
         if ready is None or ready.published:
             return None
-        if ready.lost:  # not even to be copied
+        if ready.lost:  # it must not even be copied
             raise OSError(errno.EIO, "The spooled data set could not be flushed")
         return ready
 

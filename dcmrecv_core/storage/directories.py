@@ -1,7 +1,7 @@
 """The directories below the output directory: contained, created on demand, kept open.
 
-Every component is opened relative to its parent's descriptor without following links, so nothing that a peer or
-another user plants can lead outside; a link that root or our own user made is an administrator's and is followed.
+Every component is opened relative to its parent's descriptor without following links, so no link planted by a peer or
+another user can lead outside. A link that root or our own user made is an administrator's and is followed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def storage_error(error: OSError, what: str) -> StorageError:
-    """The A700 that an `OSError` becomes; `what` says what was tried, in a few words."""
+    """An `OSError` as status A700; `what` says in a few words what failed."""
     failure = StorageError(f"{what}: {error.strerror or error}")
     failure.__cause__ = error
     return failure
 
 
-def contained(subdir: str | PurePath, filename: str, extension: str = "") -> tuple[tuple[str, ...], str]:
+def escaped_path(subdir: str | PurePath, filename: str, extension: str = "") -> tuple[tuple[str, ...], str]:
     """The directory components and the file name that plugins chose, checked and escaped.
 
     Raises HookFailure (0110) for an absolute path, "..", NUL, or a separator in the file name.
@@ -40,13 +40,15 @@ def contained(subdir: str | PurePath, filename: str, extension: str = "") -> tup
         raise HookFailure(str(error)) from error
 
 
-@lru_cache(maxsize=64, typed=True)  # the instances of a series go to one directory; what `escape` made is a type
+@lru_cache(
+    maxsize=64, typed=True
+)  # the instances of a series go to one directory; a part that `escape` made has its own type
 def _escaped_parts(subdir: str) -> tuple[str, ...]:
     return tuple(escape(part) for part in split_directory(subdir))
 
 
-def inside(path: str, root: str) -> tuple[tuple[str, ...], str]:
-    """Directory components and file name of a path in `root` or relative to it, as they are; raises as `contained`."""
+def split_path(path: str, root: str) -> tuple[tuple[str, ...], str]:
+    """Directory components and file name of a path in `root` or relative to it, unchanged; raises as `escaped_path`."""
     subdir, filename = os.path.split(path.removeprefix(root + "/"))
     try:
         check_filename(filename)
@@ -56,42 +58,44 @@ def inside(path: str, root: str) -> tuple[tuple[str, ...], str]:
 
 
 class Directory:
-    """An open directory below the output directory; closed when nobody holds it any longer.
+    """An open directory below the output directory; its descriptor is closed with the last reference to this object.
 
-    So whoever is about to link into it, or has a hidden file there, need not fear that its descriptor is closed, or
-    worse, used for another directory, because `Directories` has let it go meanwhile.
+    So code that is about to link into it, or has a hidden file there, keeps a valid descriptor, even if `Directories`
+    has dropped it meanwhile.
 
-    `path` is for messages and results, `place` the same directory from wherever a plugin has gone to.
-    `flushed` is true once its ancestors are durable; `foreign` if nothing can be linked or renamed from the output
-    directory to here, because it is on another file system.
+    `path` is for messages and results; `full_path` does not depend on the current directory, which a plugin may change.
+    `flushed` is true once its ancestors are durable. `on_other_mount`: it is not on the output directory's file system
+    or mount, so files cannot be linked or renamed from there to here.
     """
 
-    __slots__ = ("entry", "fd", "flushed", "foreign", "identity", "parent", "path", "place")
+    __slots__ = ("entry", "fd", "flushed", "full_path", "identity", "on_other_mount", "parent", "path")
 
-    def __init__(self, path: str, place: str, fd: int, parent: Directory | None) -> None:
+    def __init__(self, path: str, full_path: str, fd: int, parent: Directory | None) -> None:
         self.fd = fd
         self.path = path
-        self.place = place
+        self.full_path = full_path
         self.parent = parent
         self.identity = _identity(os.fstat(fd))
-        self.entry = self.identity if parent is None else _identity(os.lstat(place))
-        """What stands under its name: itself, or the link that was followed."""
+        self.entry = self.identity if parent is None else _identity(os.lstat(full_path))
+        """The entry of its name in its parent: itself, or the link that was followed."""
         self.flushed = False
-        self.foreign: bool = parent is not None and (parent.foreign or parent.identity[0] != self.identity[0])
+        self.on_other_mount: bool = parent is not None and (
+            parent.on_other_mount or parent.identity[0] != self.identity[0]
+        )
 
     def __del__(self) -> None:
         with suppress(OSError):  # nothing was written through it
             os.close(self.fd)
 
     def is_current(self) -> bool:
-        """Whether the path still leads to this directory, by the very links that were followed to it: it may have been
-        moved or removed meanwhile, or a foreign link put in its place."""
+        """Whether the path still leads to this directory by the same links: the directory may have been moved or
+        removed meanwhile, or replaced by another user's link."""
         try:
             if self.parent is None:
-                return _identity(os.stat(self.place)) == self.identity
-            if not self.parent.is_current() or _identity(os.lstat(self.place)) != self.entry:
+                return _identity(os.stat(self.full_path)) == self.identity
+            if not self.parent.is_current() or _identity(os.lstat(self.full_path)) != self.entry:
                 return False
-            return self.entry == self.identity or _identity(os.stat(self.place)) == self.identity
+            return self.entry == self.identity or _identity(os.stat(self.full_path)) == self.identity
         except OSError:
             return False
 
@@ -101,28 +105,28 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 class Directories:
-    """Opens and creates directories below `root`, which is relative to `start`; keeps the last ones used open."""
+    """Opens and creates directories below `root`, which is relative to `start`; keeps those last used open."""
 
     def __init__(self, root: str, start: str = "") -> None:
         self.root = root
         """The output directory as the user named it, for messages and results."""
-        self.place = os.path.join(start, root)
-        """The output directory from wherever a plugin has gone to."""
+        self.full_path = os.path.join(start, root)
+        """The output directory, independent of the current directory, which a plugin may change."""
         self._open: OrderedDict[tuple[str, ...], Directory] = OrderedDict()
         self._is_new = False
-        """The output directory was gone and has been made again: its own name may not be on disk yet."""
+        """The output directory was missing and has been made again: its own name may not be on disk yet."""
 
     def get(self, parts: tuple[str, ...]) -> Directory:
         """The directory at `parts`, created with all its ancestors if missing (mode 0777 & ~umask).
 
-        Raises StorageError (A700) if it cannot be had, HookFailure (0110) if a foreign link is in the way.
+        Raises StorageError (A700) if it cannot be opened, HookFailure (0110) if another user's link is in the way.
         """
         directory = self._open.get(parts)
         if directory is not None:
             if directory.is_current():
                 self._open.move_to_end(parts)
                 return directory
-            del self._open[parts]  # it or what is above it was moved or removed
+            del self._open[parts]  # it or one of its ancestors was moved or removed
             self._is_new = self._is_new or not parts
         try:
             return self._enter(parts)
@@ -131,9 +135,9 @@ class Directories:
 
     def make_durable(self, directory: Directory) -> None:
         """Flush `directory`, and before its first use by this process every ancestor up to the output directory (and
-        what is above that, if it had to be made again).
+        those above that, if it had to be made again).
 
-        Raises OSError; a flush that failed says nothing about the next one, so nothing is remembered then.
+        Raises OSError; then the next call flushes all of them again.
         """
         os.fsync(directory.fd)
         if directory.flushed:
@@ -143,7 +147,7 @@ class Directories:
             os.fsync(ancestor.fd)
             ancestor = ancestor.parent
         if self._is_new:
-            _flush_above(self.place)
+            _flush_above(self.full_path)
             self._is_new = False
         directory.flushed = True
 
@@ -152,21 +156,21 @@ class Directories:
             parent = self.get(parts[:-1])
             name = parts[-1]
             fd = _open_below(parent.fd, name)
-            directory = Directory(f"{parent.path}/{name}", f"{parent.place}/{name}", fd, parent)
+            directory = Directory(f"{parent.path}/{name}", f"{parent.full_path}/{name}", fd, parent)
         else:
-            if not os.path.isdir(self.place):
+            if not os.path.isdir(self.full_path):
                 self._is_new = True
-                os.makedirs(self.place, exist_ok=True)
-            directory = Directory(self.root, self.place, os.open(self.place, _FLAGS), None)
+                os.makedirs(self.full_path, exist_ok=True)
+            directory = Directory(self.root, self.full_path, os.open(self.full_path, _FLAGS), None)
         self._open[parts] = directory
         if len(self._open) > _OPEN_DIRECTORIES:
             self._open.popitem(last=False)
         return directory
 
 
-def _flush_above(place: str) -> None:
-    """Flush the directories above `place` on its file system, as far as they may be opened; raises OSError."""
-    below = os.open(place, _FLAGS)
+def _flush_above(path: str) -> None:
+    """Flush the directories above `path` on its file system, as far as they may be opened; raises OSError."""
+    below = os.open(path, _FLAGS)
     try:
         while True:
             try:
@@ -197,9 +201,9 @@ def _open_below(parent: int, name: str) -> int:
 
 
 def _follow(parent: int, name: str) -> int:
-    """Open the directory behind a link that root or our own user made.
+    """Open the directory to which a link leads that root or our own user made.
 
-    The link is opened itself and then read, so that the one that is followed is the one whose owner was looked at.
+    The link itself is opened and then read, so the link that is followed is the one whose owner was checked.
     """
     link = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:

@@ -1,7 +1,7 @@
-"""What stands under a name already: whose file it is, whether it is whole, whether it holds the same bytes.
+"""An existing file under a name: which instance it is, whether it is whole, whether it has the same bytes.
 
-Nothing is believed but the file itself: its File Meta Information says which instance it is, and a walk through its
-data set whether all of it is there. A link is not followed and a FIFO is not waited for, whoever has put it there.
+Only the file itself counts: its File Meta Information says which instance it is, and a walk through its data set
+whether it is whole. A link is not followed, and a FIFO is not waited for.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from dcmrecv_core.storage.file_meta import meta_values
 
 _CHUNK = 1 << 18
 _LONGEST_META = 1 << 16
-"""What File Meta Information may take here: ours has some 300 bytes. A file with more counts as unreadable."""
+"""Largest File Meta Information that is read here; ours has some 300 bytes. A file with more counts as unreadable."""
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_CLOSED_TO_US = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV)
-"""What open says of something that we are not to read, now or later; else nothing is known of it."""
+_UNREADABLE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV)
+"""Errors of open that stay: the file is not for us to read. After any other error nothing is known of it."""
 
 _SOP_INSTANCE_UID = 0x0003
 _TRANSFER_SYNTAX_UID = 0x0010
 
 
 class Identity(NamedTuple):
-    """What File Meta Information says: UIDs without padding, and where the data set begins."""
+    """UIDs of File Meta Information, without padding, and the offset of the data set."""
 
     sop_instance_uid: bytes
     transfer_syntax_uid: bytes
@@ -41,7 +41,7 @@ class Identity(NamedTuple):
 
 
 class Comparable(Protocol):
-    """What a file is compared with: one that is about to be stored."""
+    """A new file, with which an existing one is compared."""
 
     @property
     def prefix(self) -> bytes:
@@ -56,19 +56,19 @@ class Comparable(Protocol):
 
 
 def identity_of(head: bytes) -> Identity | None:
-    """Of the beginning of a file; None if that is no File Meta Information, or if no SOP Instance UID is in it."""
+    """Reads the beginning of a file; None if it is not File Meta Information or has no SOP Instance UID."""
     try:
         values, offset = meta_values(head)
     except ValueError:
         return None
-    # nothing but padding is taken away: two UIDs that differ otherwise are two instances
+    # only padding is removed: two UIDs that differ in anything else are two instances
     instance = values.get(_SOP_INSTANCE_UID, b"").rstrip(b"\0 ")
     syntax = values.get(_TRANSFER_SYNTAX_UID, b"").rstrip(b"\0 ")
     return Identity(instance, syntax, offset) if instance else None
 
 
 class Existing:
-    """What has a name. It is opened when more is asked of it than its `status`; leave its `with` block to close it."""
+    """What has a name. It is opened when more than its `status` is needed; leave its `with` block to close it."""
 
     __slots__ = ("_directory_fd", "_fd", "_identity", "_name", "_opened", "status")
 
@@ -91,8 +91,8 @@ class Existing:
 
     @property
     def sop_instance_uid(self) -> bytes | None:
-        """As the file itself says; None if it is no regular file, not readable, or no DICOM file. Raises OSError if
-        that cannot be found out now."""
+        """According to the file itself; None if it is not a regular file, not readable, or not a DICOM file. Raises
+        OSError if that cannot be found out now."""
         identity = self._read()
         return None if identity is None else identity.sop_instance_uid
 
@@ -113,10 +113,10 @@ class Existing:
         return os.fdopen(os.dup(self._fd), "rb")
 
     def holds(self, content: Comparable) -> bool:
-        """Whether it is the same instance with the data set of `content`, byte for byte, in the same transfer syntax.
+        """Whether it is the same instance, in the same transfer syntax, with the same data set, byte for byte.
 
-        File Meta Information otherwise does not count: it tells who received and who sent, not what. The instance does:
-        a data set need not have its UID in it.
+        The SOP Instance UID of File Meta Information counts, because a data set need not have it. The rest does not
+        count: it says who sent and who received.
         """
         ours = identity_of(content.prefix)
         theirs = self._read()
@@ -127,9 +127,9 @@ class Existing:
         try:
             with content.open() as received:
                 received.seek(len(content.prefix))
-                return self._goes_on_like(received, theirs.offset)
+                return self._continues_like(received, theirs.offset)
         except OSError:
-            return False  # whoever writes or reads next finds out what is wrong with the disk, and says so
+            return False  # the next write or read will fail too, and report the fault
 
     def is_whole(self, content: Comparable) -> bool:
         """Whether nothing of its data set is missing, as far as that can be told from another one of the same instance,
@@ -157,11 +157,11 @@ class Existing:
         return True
 
     def flush(self) -> None:
-        """Whoever wrote it may have done without. Raises OSError."""
+        """Flush it, because its writer may not have done so. Raises OSError."""
         if self._fd >= 0:
             os.fsync(self._fd)
 
-    def _goes_on_like(self, received: BinaryIO, position: int) -> bool:
+    def _continues_like(self, received: BinaryIO, position: int) -> bool:
         """Whether both have the same bytes from here on; they have the same length."""
         while chunk := received.read(_CHUNK):
             if os.pread(self._fd, len(chunk), position) != chunk:
@@ -199,7 +199,7 @@ class Existing:
                 try:
                     self._identity = identity_of(os.pread(self._fd, _LONGEST_META, 0))
                 except OSError:
-                    self._identity = None  # unreadable, as a directory is
+                    self._identity = None  # unreadable, like a directory
             self._opened = True
         return self._identity
 
@@ -209,20 +209,20 @@ class Existing:
         try:
             fd = os.open(self._name, _FLAGS, dir_fd=self._directory_fd)
         except FileNotFoundError:
-            return  # it has lost its name, which whoever tries to replace it will see
+            return  # it has lost its name; an attempt to replace it will find that out
         except OSError as error:
-            if error.errno not in _CLOSED_TO_US:
+            if error.errno not in _UNREADABLE:
                 raise
             return
         self._fd = fd
-        self.status = os.fstat(fd)  # of what we read, whatever had the name a moment ago
+        self.status = os.fstat(fd)  # of the file that is read, which may not be the one found before
         if not stat.S_ISREG(self.status.st_mode):
             self._fd = -1
             os.close(fd)
 
 
-def look(name: str, directory_fd: int | None = None) -> Existing | None:
-    """What has that name in the directory, None if nothing has. Raises StorageError if that cannot be said."""
+def find_existing(name: str, directory_fd: int | None = None) -> Existing | None:
+    """What has that name in the directory; None if the name is free. Raises StorageError if that is not known."""
     try:
         return Existing(name, directory_fd, os.stat(name, dir_fd=directory_fd, follow_symlinks=False))
     except FileNotFoundError:

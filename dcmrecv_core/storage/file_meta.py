@@ -1,4 +1,4 @@
-"""The beginning of a DICOM file that somebody else wrote: its File Meta Information (PS3.10 section 7.1)."""
+"""Reads the File Meta Information of any DICOM file (PS3.10 section 7.1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEEDED = {2: "Media Storage SOP Class UID", 3: "Media Storage SOP Instance UID"
 
 
 class FileMeta(NamedTuple):
-    """What a sender takes from a file; the data set begins at `offset`."""
+    """What a sender needs of a file; the data set begins at `offset`."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -27,7 +27,7 @@ class FileMeta(NamedTuple):
 
 
 def read_file_meta(fd: int) -> FileMeta:
-    """Raises ValueError, with the reason, for what is no DICOM file; OSError."""
+    """Raises ValueError, with the reason, if it is not a DICOM file; OSError."""
     values, offset = meta_values(os.pread(fd, _LIMIT, 0))
     texts = {number: values.get(number, b"").partition(b"\0")[0].strip(b" ").decode("latin-1") for number in _NEEDED}
     for number, name in _NEEDED.items():
@@ -37,9 +37,9 @@ def read_file_meta(fd: int) -> FileMeta:
 
 
 def meta_values(head: bytes) -> tuple[dict[int, bytes], int]:
-    """The values of a file's UIDs, as they are, by element number, and where the data set begins.
+    """The UIDs of a file, unchanged, by element number, and where the data set begins.
 
-    `head` is the file, or as much of it as its File Meta Information may take. Raises ValueError as `read_file_meta`.
+    `head` is the file, or as much of it as its File Meta Information may have. Raises ValueError as `read_file_meta`.
     """
     if head[PREAMBLE_LENGTH : PREAMBLE_LENGTH + 4] != b"DICM":
         raise ValueError(f"no DICM at byte {PREAMBLE_LENGTH}")

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from dcmrecv_core.api.errors import StatusError
 from dcmrecv_core.storage.directories import Directories, Directory
-from dcmrecv_core.storage.existing import Existing, look
+from dcmrecv_core.storage.existing import Existing, find_existing
 from dcmrecv_core.storage.other_names import marked
 from dcmrecv_core.storage.renaming import rename_noreplace
 
@@ -60,7 +60,7 @@ class HandedOver(NamedTuple):
         except FileNotFoundError:
             pass
         except OSError as error:
-            log.warning("cannot remove %s, which is swept later: %s", self._note, error)
+            log.warning("cannot remove %s, which is removed later: %s", self._note, error)
 
     def remove(self) -> None:
         """Nobody needs it any longer. Raises nothing."""
@@ -69,7 +69,7 @@ class HandedOver(NamedTuple):
         except FileNotFoundError:
             pass  # another receiver has come to the same end
         except OSError as error:
-            log.warning("cannot remove %s, which is swept later: %s", self.hidden, error)
+            log.warning("cannot remove %s, which is removed later: %s", self.hidden, error)
             return
         self.forget()
 
@@ -83,7 +83,7 @@ class HandedOver(NamedTuple):
             except FileExistsError:
                 continue
             except FileNotFoundError:
-                if look(self.hidden, self.place.fd) is not None:
+                if find_existing(self.hidden, self.place.fd) is not None:
                     raise  # the directory is gone
                 return None
             return other
@@ -106,7 +106,7 @@ class HandedOver(NamedTuple):
         directory of `directories`. Raises nothing."""
         path = f"{self.place.path}/{self.hidden}"
         try:
-            handed = look(self.hidden, self.place.fd)
+            handed = find_existing(self.hidden, self.place.fd)
             noted = self._noted()
             if handed is None:
                 self.forget()
@@ -142,7 +142,7 @@ class HandedOver(NamedTuple):
 
 def _stands_there(handed: Existing, directory: Directory, name: str) -> bool:
     """Whether that name has the same instance, whole. Raises OSError, StorageError."""
-    there = look(name, directory.fd)
+    there = find_existing(name, directory.fd)
     if there is None:
         return False
     with there:

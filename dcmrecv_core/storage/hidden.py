@@ -1,4 +1,4 @@
-"""Hidden files: names that say whose they are, and what of them may be removed.
+"""Hidden files: whose they are, by their names, and which of them may be removed.
 
 A hidden file is called `.dcmrecv-TOKEN-N.tmp`, or `.old.tmp` if it is to be exchanged for another (see `handed_over`);
 TOKEN is random and belongs to one process, N counts. Host name, boot id
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("dcmrecv.receive")
 
 ABANDONED_AFTER = 24 * 3600.0
-"""Seconds without a change until a file is removed whose owner cannot be found out."""
+"""Seconds without a change after which a file of an unknown owner is removed."""
 
 RENEWED_EVERY = 3600.0
-"""Seconds after which a process renews the time stamps of its hidden files, so that others do not remove them."""
+"""Seconds between two updates of the time stamps of a process's hidden files, which keep others from removing them."""
 
 TOKENS = "tokens"
 """Where tokens are listed, in the state directory."""
@@ -57,8 +57,8 @@ _LOCAL = re.compile(
 
 
 def locks_count(fd: int) -> bool:
-    """Whether a lock on the file system of `fd` is seen by everything that can reach it: only a local one is known to
-    do that. Network file systems and FUSE may keep locks to one host, or to one mount."""
+    """Whether a lock on the file system of `fd` is seen by every process that can reach it. That is known of local file
+    systems only: network file systems and FUSE may keep locks within one host or one mount."""
     try:
         mount = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{fd}").read_bytes(), re.MULTILINE)
         for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
@@ -72,7 +72,8 @@ def locks_count(fd: int) -> bool:
 
 
 def is_locked(fd: int) -> bool:
-    """Whether another open file holds the lock; if not, `fd` holds it from now on. Raises OSError without locks."""
+    """Whether another open file holds the lock; if not, `fd` holds it from now on. Raises OSError if locks do not
+    work."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -89,8 +90,8 @@ class Tokens:
 
     @classmethod
     def of(cls, settings: Settings) -> Tokens | None:
-        """Those of a receiver with these settings; None if no state directory is its own."""
-        return cls(*state_place(settings)) if settings.owns_state else None
+        """The tokens of a receiver with these settings; None if it owns no state directory."""
+        return cls(*state_directory_of(settings)) if settings.owns_state else None
 
     def take(self) -> tuple[str, int | None]:
         """A new token, and the descriptor that holds its lock; None, and it is not listed, where locks do not count.
@@ -109,10 +110,10 @@ class Tokens:
             except OSError:
                 self.drop(token, fd)
                 raise
-            os.close(fd)  # a sweep has come first and takes it for a dead process's
+            os.close(fd)  # a sweep was first, and takes it for the token of a dead process
 
     def drop(self, token: str, fd: int) -> None:
-        """The process needs it no longer. Raises nothing."""
+        """Remove a token that the process needs no longer. Raises nothing."""
         with suppress(OSError, StatusError):
             os.unlink(token, dir_fd=self._directory().fd)
         os.close(fd)
@@ -137,7 +138,7 @@ class Tokens:
                 os.close(fd)
 
     def purge(self) -> None:
-        """Remove the tokens of processes that have been dead for so long that age alone tells what is theirs. Raises
+        """Remove the tokens of processes dead for so long that their files are removed for their age. Raises
         nothing."""
         with suppress(OSError, StatusError):
             directory = self._directory()
@@ -151,9 +152,9 @@ class Tokens:
         return self._directories.get(self._parts)
 
 
-def state_place(settings: Settings) -> tuple[Directories, tuple[str, ...]]:
-    """The state directory, by way of the output directory if it is there: other users may have planted links below
-    that one."""
+def state_directory_of(settings: Settings) -> tuple[Directories, tuple[str, ...]]:
+    """The state directory; if it is below the output directory, opened from there, because other users may have planted
+    links."""
     root = os.path.join(settings.working_directory, settings.output_directory or ".")
     if settings.state_directory == Path(root) / RESERVED:
         return Directories(root), (RESERVED,)
@@ -161,7 +162,7 @@ def state_place(settings: Settings) -> tuple[Directories, tuple[str, ...]]:
 
 
 class Place(NamedTuple):
-    """Where hidden files may stand. `locks`: whether a lock there says that its owner lives."""
+    """A directory for hidden files. `locks`: whether a lock there proves that the owner lives."""
 
     directory: Directory
     files: HiddenFiles
@@ -190,7 +191,7 @@ class HiddenFiles:
         return f"{RESERVED}-{self._token}-{next(self._counter)}.tmp"
 
     def place(self, directory: Directory, *, sweeps: bool = True) -> Place:
-        """`directory` as a place for hidden files; the first time what is left over there is removed."""
+        """`directory` as a place for hidden files; the first time, files of dead processes are removed there."""
         locks = self._locks.get(directory.identity)
         if locks is None:
             locks = self._locks[directory.identity] = locks_count(directory.fd)
@@ -199,7 +200,7 @@ class HiddenFiles:
         return Place(directory, self, locks)
 
     def renew(self, now: float) -> None:
-        """Once an hour: show that the open files are still needed. Raises nothing."""
+        """Once an hour, update the time stamps of open files, which are still needed. Raises nothing."""
         if now < self._renew_at:
             return
         self._renew_at = now + RENEWED_EVERY
@@ -208,7 +209,7 @@ class HiddenFiles:
                 os.utime(fd)
 
     def close(self) -> None:
-        """The process makes no more of them."""
+        """Drop the token: the process makes no more hidden files."""
         if self._tokens is not None and self._lock is not None:
             self._tokens.drop(self._token, self._lock)
         self._token, self._lock = "", None
@@ -253,7 +254,7 @@ class HiddenFiles:
 
 
 def is_abandoned(directory: Directory, name: str, *, locks: bool) -> bool:
-    """Whether nothing has changed the file for a day, and, where `locks` count, nothing holds a lock on it."""
+    """Whether the file has not changed for a day and, if `locks` count, no process holds a lock on it."""
     try:
         status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
         if time.time() - status.st_mtime <= ABANDONED_AFTER:
@@ -266,7 +267,7 @@ def is_abandoned(directory: Directory, name: str, *, locks: bool) -> bool:
         finally:
             os.close(fd)
     except OSError:
-        return False  # it is gone, or not ours to look at
+        return False  # it is gone, or we may not read it
 
 
 def remove(directory: Directory, name: str) -> bool:
@@ -274,7 +275,7 @@ def remove(directory: Directory, name: str) -> bool:
     try:
         os.unlink(name, dir_fd=directory.fd)
     except FileNotFoundError:
-        pass  # there is nothing, or another receiver sweeps the same directory
+        pass  # there is none, or another receiver sweeps the same directory
     except OSError as error:
         log.warning("cannot remove what is left of a dead process: %s/%s: %s", directory.path, name, error)
         return False

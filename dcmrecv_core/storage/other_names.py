@@ -1,13 +1,12 @@
-"""The names that an instance gets if the one chosen for it is taken.
+"""Other names for an instance whose chosen name is taken.
 
     CT.dcm   CT~2.dcm, CT~3.dcm ...    the next content of that name (`rename`)
     CT.dcm   CT~0a1b2c3d.dcm           another instance of that name, by a hash of its SOP Instance UID; 32 digits
                                        of the command's if the data set says another one
 
-Both stand before the extension: the one that `-fe` gives if the name ends so, else `.dcm` and the like, which begin
-with a letter; the last number of a UID is none. No component gets longer than 255 bytes: what must be cut keeps apart
-by a hash, as `escape` does it. That an honest name may look the same does no harm: what stands under a name is looked
-at before anything is put there.
+Both stand before the extension: that of `-fe` if the name ends with it, else one like `.dcm` that begins with a letter,
+so the last number of a UID is not taken for one. A component has at most 255 bytes; a name that has to be cut gets a
+hash, as in `escape`. It does no harm if a chosen name looks the same: an existing file is always looked at first.
 """
 
 from __future__ import annotations
@@ -46,11 +45,11 @@ def marked(name: str, sop_instance_uid: bytes, extension: str = "", *, digits: i
 
 
 def with_mark(stem: str, digits: str, extension: str) -> str:
-    """`stem~digits` and the extension. `escape` would take the mark for one of its own, so it is not asked."""
+    """`stem~digits` and the extension. `escape` is not used, because it would take this mark for one of its own."""
     mark = f"~{digits}{extension}"
     room = MAX_COMPONENT - len(os.fsencode(mark))
     if len(os.fsencode(stem)) > room:
-        # two long names with one beginning must not become one
+        # two long names with the same beginning must stay different
         own = f"~{hashlib.sha256(os.fsencode(stem)).hexdigest()[:_DIGITS]}"
         while len(os.fsencode(stem)) > room - len(own):
             stem = stem[:-1]

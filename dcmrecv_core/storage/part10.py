@@ -1,7 +1,7 @@
-"""What precedes a data set in a DICOM file: preamble, prefix and File Meta Information (PS3.10 section 7.1).
+"""What comes before the data set in a DICOM file: preamble, prefix and File Meta Information (PS3.10 section 7.1).
 
-128 zero bytes (never the sender's: a preamble can make a file something else besides), `DICM`, and group 2 in explicit
-VR little endian in dcmrecv's order:
+128 zero bytes (never the sender's preamble, which can make the file valid in another format too), `DICM`, and group 2
+in explicit VR little endian, in the order of DCMTK dcmrecv:
 
     (0002,0000) UL  length of what follows
     (0002,0001) OB  00 01
@@ -29,26 +29,25 @@ _LONGEST_VALUE = 0xFFFE
 def file_prefix(
     sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str | None = None
 ) -> bytes:
-    """The bytes up to the data set. Any text goes in: what no latin-1 character is becomes "?", what no 16-bit
-    length can tell is cut."""
-    before, behind = _around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title)
+    """The bytes up to the data set. Characters outside Latin-1 become ?; values too long for 16 bits are cut."""
+    before, after = _around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title)
     instance = _element(0x0003, b"UI", sop_instance_uid)
-    length = _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(before) + len(instance) + len(behind))
-    return b"".join((_START, length, before, instance, behind))
+    length = _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(before) + len(instance) + len(after))
+    return b"".join((_START, length, before, instance, after))
 
 
 @lru_cache(maxsize=256)
 def _around_instance(sop_class_uid: str, transfer_syntax_uid: str, source_ae_title: str | None) -> tuple[bytes, bytes]:
-    """What is the same for all instances of a class in an association: the elements around the SOP Instance UID."""
+    """The elements around the SOP Instance UID, which are the same for all instances of a class in an association."""
     before = _VERSION + _element(0x0002, b"UI", sop_class_uid)
-    behind = (
+    after = (
         _element(0x0010, b"UI", transfer_syntax_uid)
         + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
         + _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME)
     )
     if source_ae_title is not None:
-        behind += _element(0x0016, b"AE", source_ae_title)
-    return before, behind
+        after += _element(0x0016, b"AE", source_ae_title)
+    return before, after
 
 
 def _element(number: int, vr: bytes, text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""From bytes to a file under its name: whole or not at all, and durable before anybody hears of it.
+"""From bytes to a file under its name: whole or not at all, and durable before it is confirmed.
 
 The order is fixed: write, flush the file, publish the name, flush the directory. A flush that failed is never tried
 again, because the kernel may have dropped the pages by then.
@@ -18,7 +18,7 @@ from dcmrecv_core.storage.directories import Directories, Directory, storage_err
 from dcmrecv_core.storage.existing import Comparable
 from dcmrecv_core.storage.hidden import HiddenFiles, Place, Tokens
 from dcmrecv_core.storage.renaming import NO_NOCLOBBER
-from dcmrecv_core.storage.taken import Published, TakenName, Wish
+from dcmrecv_core.storage.taken import NewFile, Published, TakenName
 from dcmrecv_core.storage.temporary import (
     NO_TMPFILE,
     TEMPORARY_PARTS,
@@ -41,15 +41,15 @@ class Content(Comparable, Protocol):
         """Write all of it to `fd`, from its current position; raises OSError."""
 
     def file(self) -> Temporary | None:
-        """The temporary file that already is the content and has no name yet; None if it must be written. It stays
-        the content's: whoever made it closes it. Raises OSError if the content is lost."""
+        """The temporary file that already has this content and has no name yet; None if it must be written. The
+        content's maker closes it. Raises OSError if the content is lost."""
 
 
 class Publisher:
-    """Puts files below one output directory (design: atomic, no-clobber where asked, durable with `fsync`).
+    """Puts files below one output directory: atomically, without overwriting if asked, durable with `fsync`.
 
-    `extension` is what `-fe` appends to names, `on_duplicate` what `--on-duplicate` says; `tokens` are those of the
-    receiver's state directory, None if it owns none.
+    `extension` is that of `-fe`, `on_duplicate` that of `--on-duplicate`; `tokens` are those of the receiver's state
+    directory, None if it owns none.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Publisher:
         self.fsync = fsync
         self.extension = extension
         self.on_exists: OnExists = on_duplicate or "replace-same"
-        """What counts for a name of which nobody has said anything."""
+        """The policy for a name without one of its own."""
         self._capabilities = capabilities
         self._hidden = HiddenFiles(tokens, self.directories)
         self._last: Directory | None = None
@@ -80,27 +80,27 @@ class Publisher:
         except OSError as error:
             raise storage_error(error, "Cannot create file") from error
 
-    def prepare(self) -> None:
-        """While nobody waits: open the file of the next instance, where the last one went. Raises nothing; what cannot
-        be opened now is tried again when it is needed."""
+    def open_spare(self) -> None:
+        """Open the file for the next instance in advance, in the directory of the last one. Raises nothing; if that
+        fails, it is tried again when the file is needed."""
         if self._spare is None and self._last is not None and self._capabilities.unnamed:
             with suppress(OSError):
                 self._spare = Temporary(open_unnamed(self._last))
 
-    def rest(self) -> None:
-        """No instance is expected soon: close what was prepared."""
+    def idle(self) -> None:
+        """No instance is expected soon: close the spare file."""
         self._last = None
         if self._spare is not None:
             self._spare.close()
             self._spare = None
 
     def renew(self, now: float) -> None:
-        """To be called now and then, `now` of the monotonic clock: what lasts for hours is not taken for left over."""
+        """Call this regularly, with the monotonic time, so that files open for hours do not count as abandoned."""
         self._hidden.renew(now)
 
     def close(self) -> None:
-        """Nothing is stored any more."""
-        self.rest()
+        """Call this when no more instances are stored."""
+        self.idle()
         self._hidden.close()
 
     def publish(
@@ -110,56 +110,56 @@ class Publisher:
         on_exists: OnExists,
         content: Content,
         *,
-        look: bool = False,
+        compare: bool = False,
         who: Callable[[], str] = str,
         command_uid: bytes = b"",
     ) -> Published:
         """Store `content` as `name` in the directory `parts`, or under another name if `on_exists` says so.
 
-        A file that has the same content is left as it is; with "overwrite" only if we are to `look`. `who` names sender
+        A file with the same content is kept; with "overwrite" only if `compare` is true. `who` names sender
         and instance for the log; `command_uid` is the SOP Instance UID of the command if the data set came with
         another one. Raises StorageError (A700) with nothing left behind, NameTakenError if the name is taken and
         `on_exists` is "retry" or "refuse". Until it is published the content is intact and may be tried under another
         name.
         """
-        wish = Wish(content, on_exists, on_exists == "overwrite" and not look, who, command_uid)
+        new = NewFile(content, on_exists, on_exists == "overwrite" and not compare, who, command_uid)
         directory = self.directories.get(parts)
         try:
             try:
-                return self._store(directory, name, content, wish)
+                return self._store(directory, name, content, new)
             except OSError as error:
-                if error.errno != errno.EXDEV or directory.foreign:
+                if error.errno != errno.EXDEV or directory.on_other_mount:
                     raise
                 # the same file system mounted twice: its number is the same, yet nothing can be linked across
-                directory.foreign = True
-                return self._store(directory, name, content, wish)
+                directory.on_other_mount = True
+                return self._store(directory, name, content, new)
         except OSError as error:
             raise storage_error(error, "Cannot store file") from error
 
-    def _store(self, directory: Directory, name: str, content: Content, wish: Wish) -> Published:
-        if not wish.unseen and wish.on_exists in _LOOKED_AT_FIRST:
+    def _store(self, directory: Directory, name: str, content: Content, new: NewFile) -> Published:
+        if not new.unconditional and new.on_exists in _LOOKED_AT_FIRST:
             draft = Draft(self, directory, content)
             try:
-                return TakenName(self, directory, name, draft.file, wish).settle()
+                return TakenName(self, directory, name, draft.file, new).store()
             finally:
                 draft.close()
         temporary = content.file()
-        if temporary is not None and not directory.foreign:
-            return self._give_name(temporary, directory, name, content, wish)
+        if temporary is not None and not directory.on_other_mount:
+            return self._give_name(temporary, directory, name, content, new)
         temporary = self.open_file(directory)
         try:
             content.write_to(temporary.fd)
-            return self._give_name(temporary, directory, name, content, wish)
+            return self._give_name(temporary, directory, name, content, new)
         finally:
             temporary.close()
 
     def _give_name(
-        self, temporary: Temporary, directory: Directory, name: str, content: Content, wish: Wish
+        self, temporary: Temporary, directory: Directory, name: str, content: Content, new: NewFile
     ) -> Published:
         if self.fsync:
             temporary.flush()
         try:
-            temporary.link(directory, name)  # nearly all names are free, and this finds it out
+            temporary.link(directory, name)  # nearly all names are free; if not, this fails
         except FileExistsError:
             pass
         except OSError as error:
@@ -168,7 +168,7 @@ class Publisher:
         else:
             self.make_new_durable(directory, name, temporary)
             return f"{directory.path}/{name}", "new"
-        return TakenName(self, directory, name, Draft(self, directory, content, temporary).file, wish).settle()
+        return TakenName(self, directory, name, Draft(self, directory, content, temporary).file, new).store()
 
     def open_file(self, directory: Directory) -> Temporary:
         """A temporary file that can get a name in `directory`; raises OSError."""
@@ -187,13 +187,13 @@ class Publisher:
         return open_hidden(self.place_for(directory))
 
     def make_durable(self, directory: Directory) -> None:
-        """Flush the directory, and what is above it where that is needed; raises OSError."""
+        """Flush the directory, and those above it if needed; raises OSError."""
         if self.fsync:
             self.directories.make_durable(directory)
 
     def make_new_durable(self, directory: Directory, name: str, temporary: Temporary) -> None:
-        """The same after `temporary` has got a name that was free. If it fails, the sender hears of a failure and sends
-        again: what was new must not stay as if it had been stored."""
+        """The same after `temporary` has got a free name. If it fails, that name is removed: the sender gets a failure
+        and sends again, and the file must not stay as if it had been stored."""
         if self.fsync:
             try:
                 self.directories.make_durable(directory)
@@ -202,12 +202,12 @@ class Publisher:
                 raise
 
     def place_for(self, directory: Directory) -> Place:
-        """Where a hidden file for `directory` may stand, swept once by each process."""
-        return self._hidden.place(directory if directory.foreign else self.directories.get(TEMPORARY_PARTS))
+        """The place for a hidden file for `directory`; each process sweeps it once."""
+        return self._hidden.place(directory if directory.on_other_mount else self.directories.get(TEMPORARY_PARTS))
 
 
 class Draft:
-    """A content's file that has no name yet: `file`, or written and flushed when it is needed, and once."""
+    """The file of a content before it has a name: `file`, or one that is written and flushed when first needed."""
 
     __slots__ = ("_content", "_directory", "_file", "_is_own", "_publisher")
 
@@ -225,7 +225,7 @@ class Draft:
         temporary = self._file
         if temporary is None:
             temporary = self._content.file()
-            if temporary is None or self._directory.foreign:
+            if temporary is None or self._directory.on_other_mount:
                 temporary = self._file = self._publisher.open_file(self._directory)
                 self._is_own = True
                 self._content.write_to(temporary.fd)
@@ -235,13 +235,13 @@ class Draft:
         return temporary
 
     def close(self) -> None:
-        """Nothing is left of what was written here, unless it got a name."""
+        """Close the file that was written here; it is gone unless it got a name."""
         if self._is_own and self._file is not None:
             self._file.close()
 
 
 def _unlink(directory: Directory, name: str, fd: int) -> None:
-    """Remove the file that `fd` is; not the one that another process has put under its name meanwhile."""
+    """Remove `name` if it still is the file of `fd`, not one that another process has put there meanwhile."""
     with suppress(FileNotFoundError):
         status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
         if os.path.samestat(status, os.fstat(fd)):

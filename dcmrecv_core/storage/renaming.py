@@ -1,4 +1,4 @@
-"""renameat2 (Linux), which Python does not have: names that change without a moment in which they are missing."""
+"""renameat2 (Linux), which Python does not have: it exchanges names, or refuses to overwrite."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import errno
 import os
 
 NO_NOCLOBBER = (errno.EINVAL, errno.ENOSYS)
-"""What renameat2 says where it cannot refuse to overwrite."""
+"""Errors of renameat2 where it cannot refuse to overwrite."""
 
 NO_EXCHANGE = (*NO_NOCLOBBER, errno.EOPNOTSUPP, errno.EPERM)
-"""What it says where it cannot exchange; EPERM where a container's rules keep it from us."""
+"""Errors of renameat2 where it cannot exchange; EPERM where a container's rules forbid it."""
 
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
@@ -22,7 +22,7 @@ def rename_noreplace(source_fd: int, source: str, target_fd: int, target: str) -
 
 
 def rename_exchange(source_fd: int, source: str, target_fd: int, target: str) -> None:
-    """renameat2 with RENAME_EXCHANGE: each gets the other's name at one moment; raises OSError as rename does, of
+    """renameat2 with RENAME_EXCHANGE: each gets the other's name in one step; raises OSError as rename does, of
     `NO_EXCHANGE` where the file system cannot, FileNotFoundError if either is missing."""
     _renameat2(source_fd, source, target_fd, target, _RENAME_EXCHANGE)
 

@@ -1,7 +1,7 @@
-"""The bytes of one data set on their way in: first in a buffer that is used again and again, then in an unnamed file.
+"""The bytes of one data set while they come: first in a buffer that is used again and again, then in an unnamed file.
 
-Small data sets never touch a file here: the publisher writes them in one piece. Large ones go to a file in the output
-file system as they come, with room for what precedes them in a DICOM file, so that publishing is only a link.
+Small data sets stay in memory here: the publisher writes them in one piece. Large ones go to a file on the output file
+system as they come, after preamble and File Meta Information, so that publishing them is only a link.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _IOV_MAX = 1024
 class Spool:
     """One data set at a time; `close` makes room for the next.
 
-    `open_unnamed` opens the file when the buffer is full and returns its descriptor, which the spool owns. `head` is
-    then given the bytes in memory, in which the data set's UIDs are, and returns what precedes the data set in the
-    file: preamble and File Meta Information. `largest` is what a data set may have, 0 for no limit.
+    When the buffer is full, `open_unnamed` opens the file and returns its descriptor, which the spool owns. `head` gets
+    the bytes in memory, which contain the data set's UIDs, and returns what comes before the data set in the file:
+    preamble and File Meta Information. `largest` is the maximum size of a data set, 0 for no limit.
     """
 
     __slots__ = ("_buffer", "_head", "_in_memory", "_largest", "_open_unnamed", "fd", "prefix_length", "size")
@@ -35,7 +35,7 @@ class Spool:
         head: Callable[[memoryview], bytes],
         largest: int = 0,
     ) -> None:
-        # what fits into memory need not be compared with `largest` then
+        # so a data set that fits into memory need not be compared with `largest`
         self._buffer = memoryview(buffer)[: largest or None]
         self._largest = largest
         self._open_unnamed = open_unnamed
@@ -46,14 +46,14 @@ class Spool:
         self.fd: int | None = None
         """The file with prefix and data set; None while all is in memory."""
         self.prefix_length = 0
-        """Length of what precedes the data set in the file."""
+        """Length of what comes before the data set in the file."""
 
     def append(self, fragments: Sequence[memoryview], *, last: bool = False) -> None:
-        """Copy the next bytes of the data set; the `last` ones, if they are in one piece all there is, are not copied
-        and have to stay as they are until `close`.
+        """Copy the next bytes of the data set. If the `last` fragment is the whole data set, it is not copied and must
+        stay unchanged until `close`.
 
         Raises OSError if the file cannot be created or written, StorageError if the data set becomes too large; the
-        spool is then good for `close` only.
+        spool can then only be closed.
         """
         length = sum(map(len, fragments))
         size = self.size
@@ -93,7 +93,7 @@ class Spool:
         return self._buffer[: self.size]
 
     def source(self) -> ByteSource:
-        """What the walker reads it from; valid until `close`."""
+        """The data set as a source for the walker; valid until `close`."""
         in_memory = self._buffer[: self._in_memory]
         if self.fd is None:
             return MemorySource(in_memory)
@@ -108,7 +108,7 @@ class Spool:
 
 
 def write_all(fd: int, chunks: Sequence[bytes | memoryview]) -> None:
-    """writev until all is written: in portions that the system takes, and on from wherever it stopped short."""
+    """Call writev until all is written: in portions that the system takes, and again where it wrote less."""
     left = sum(map(len, chunks))
     while left:
         written = os.writev(fd, chunks[:_IOV_MAX])
@@ -116,11 +116,11 @@ def write_all(fd: int, chunks: Sequence[bytes | memoryview]) -> None:
             raise OSError(errno.EIO, "The file takes no more bytes")
         left -= written
         if left:
-            chunks = _behind(chunks, written)
+            chunks = _without_first(chunks, written)
 
 
-def _behind(chunks: Sequence[bytes | memoryview], count: int) -> Sequence[bytes | memoryview]:
-    """What is left without the first `count` bytes."""
+def _without_first(chunks: Sequence[bytes | memoryview], count: int) -> Sequence[bytes | memoryview]:
+    """The chunks without their first `count` bytes."""
     for index, chunk in enumerate(chunks):
         if count < len(chunk):
             return [memoryview(chunk)[count:], *chunks[index + 1 :]]

@@ -1,11 +1,11 @@
-"""A name that may be taken: what becomes of the instance, and of what is there.
+"""A name that may be taken: what happens to the instance, and to the existing file.
 
-    verdict     what the policy (`OnExists`) says of a file that is looked at
-    TakenName   does it, however others change names meanwhile
+    decide      what the policy (`OnExists`) says about an existing file
+    TakenName   does that, even if other processes change names meanwhile
 
-There are no locks: several workers, receivers and whoever moves files are at work in one directory. What is free is
-taken by a link that does not replace. Under `replace-same` what is there is exchanged for ours and looked at once
-more when nothing can change it any longer: if it is another instance after all, it gets a name of its own.
+There are no locks, although several workers, receivers and other programs may work in one directory. A free name is
+given by a link that does not replace. Under `replace-same` the existing file is exchanged for ours, and looked at again
+when no other process can change it: if it is another instance after all, it gets a name of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, Protocol
 from dcmrecv_core.api.errors import NameTakenError, StorageError
 from dcmrecv_core.api.model import OnExists
 from dcmrecv_core.storage.directories import Directory
-from dcmrecv_core.storage.existing import Comparable, Existing, identity_of, look
+from dcmrecv_core.storage.existing import Comparable, Existing, find_existing, identity_of
 from dcmrecv_core.storage.handed_over import HandedOver
 from dcmrecv_core.storage.hidden import Place
 from dcmrecv_core.storage.other_names import CERTAIN, MAX_ATTEMPTS, marked, numbered
@@ -30,28 +30,28 @@ log = logging.getLogger("dcmrecv.receive")
 
 DUPLICATE_SOP_INSTANCE = 0x0111
 
-_ROUNDS = 100
-"""How often a name may change hands while we try to get it."""
+_MOST_TRIES = 100
+"""How often we try to get a name that other processes keep giving and removing."""
 
 How = Literal["new", "replaced", "kept", "dropped"]
-"""What became of an instance: it is a new file; it has replaced one; the file that was there stays, and has the same
-content or, "dropped", another."""
+"""What happened to an instance: it is a new file; it has replaced one; or the existing file was kept, which has the
+same content ("kept") or another one ("dropped")."""
 
 
 Published = tuple[str, How]
-"""Where an instance is, and how it came to be there."""
+"""The path of the instance, and what happened to it."""
 
 
-class Wish(NamedTuple):
-    """What is to be stored and what somebody said about names that are taken; `who` names sender and instance.
+class NewFile(NamedTuple):
+    """A file to be stored, and the policy for taken names; `who` returns sender and instance for the log.
 
-    `unseen`: replace whatever is there without looking at it, as dcmrecv does. `command_uid`: the SOP Instance UID of
-    the command if the data set came with another one, which then may be wrong and many instances' at once.
+    `unconditional`: replace an existing file without looking at it, as DCMTK dcmrecv does. `command_uid`: the SOP
+    Instance UID of the command if the data set came with another one, which may be wrong, and that of many instances.
     """
 
     content: Comparable
     on_exists: OnExists
-    unseen: bool
+    unconditional: bool
     who: Callable[[], str]
     command_uid: bytes = b""
 
@@ -77,41 +77,41 @@ class Wish(NamedTuple):
         return self.command_uid not in (b"", uid)
 
 
-def verdict(
-    existing: Existing, wish: Wish, path: str, *, by_mark: bool
+def decide(
+    existing: Existing, new: NewFile, path: str, *, by_mark: bool
 ) -> Literal["kept", "dropped", "replace", "other name"]:
-    """What to do about `path`, which `existing` has; `by_mark` as of `Wish.is_same`. Raises NameTakenError;
-    StorageError if that should be kept and is not worth it; OSError if it cannot be looked at."""
-    if wish.unseen:
+    """What to do about `existing`, the file at `path`; `by_mark` as of `NewFile.is_same`. Raises NameTakenError;
+    StorageError if it should be kept but is not a whole file of this instance; OSError if it cannot be read."""
+    if new.unconditional:
         return "replace"
-    if existing.holds(wish.content):
+    if existing.holds(new.content):
         return "kept"
-    match wish.on_exists:
+    match new.on_exists:
         case "overwrite":
             return "replace"
         case "rename":
             return "other name"
         case "replace-same":
-            return "replace" if wish.is_same(existing, by_mark=by_mark) else "other name"
+            return "replace" if new.is_same(existing, by_mark=by_mark) else "other name"
         case "keep":
-            return _keepable(existing, wish, by_mark)
-    raise NameTakenError(DUPLICATE_SOP_INSTANCE if wish.on_exists == "refuse" else StorageError("").status, path)
+            return _keepable(existing, new, by_mark)
+    raise NameTakenError(DUPLICATE_SOP_INSTANCE if new.on_exists == "refuse" else StorageError("").status, path)
 
 
-def names_for(name: str, wish: Wish, extension: str) -> Iterator[str]:
-    """The names to try, one after the other, while the verdict is "other name"."""
+def names_for(name: str, new: NewFile, extension: str) -> Iterator[str]:
+    """The names to try in turn, while the decision is "other name"."""
     yield name
-    if wish.on_exists == "rename":
+    if new.on_exists == "rename":
         yield from (numbered(name, number, extension) for number in range(2, MAX_ATTEMPTS + 1))
     else:
-        yield from wish.marked_names(name, extension)
+        yield from new.marked_names(name, extension)
 
 
-def _keepable(existing: Existing, wish: Wish, by_mark: bool) -> Literal["dropped", "other name"]:
-    if existing.sop_instance_uid is not None and not wish.is_same(existing, by_mark=by_mark):
+def _keepable(existing: Existing, new: NewFile, by_mark: bool) -> Literal["dropped", "other name"]:
+    if existing.sop_instance_uid is not None and not new.is_same(existing, by_mark=by_mark):
         return "other name"
-    if not existing.is_whole(wish.content):
-        raise StorageError("What has the name is no whole file of this instance")
+    if not existing.is_whole(new.content):
+        raise StorageError("The existing file is not a whole file of this instance")
     return "dropped"
 
 
@@ -132,40 +132,40 @@ class Output(Protocol):
 
 
 class TakenName:
-    """One instance on its way to a name that is taken, or that is to be looked at first."""
+    """Stores one instance under a name that is taken, or that has to be looked at first."""
 
     def __init__(
-        self, output: Output, directory: Directory, name: str, file: Callable[[], Temporary], wish: Wish
+        self, output: Output, directory: Directory, name: str, file: Callable[[], Temporary], new: NewFile
     ) -> None:
         """`file` returns the file to be named, which it writes when it is first called; it raises OSError."""
         self._output = output
         self._directory = directory
         self._name = name
         self._file = file
-        self._wish = wish
-        self._holder = ""  # of `_name`, if that is another instance or unreadable
+        self._new = new
+        self._holder = ""  # describes what has `_name`, if it is another instance or unreadable
 
-    def settle(self) -> Published:
-        """Store it, or find out that it is stored. Raises StatusError, OSError."""
-        for name in names_for(self._name, self._wish, self._output.extension):
+    def store(self) -> Published:
+        """Store it, or find that it is stored already. Raises StatusError, OSError."""
+        for name in names_for(self._name, self._new, self._output.extension):
             published = self._try(name)
             if published is not None:
-                if name != self._name and self._wish.on_exists != "rename":
-                    log.warning("%s: %s, so it is %s", self._wish.who(), self._holder, published[0])
+                if name != self._name and self._new.on_exists != "rename":
+                    log.warning("%s: %s, so it is %s", self._new.who(), self._holder, published[0])
                 return published
         raise StorageError("No free file name found")
 
     def _try(self, name: str) -> Published | None:
-        """None: it has to get another name."""
+        """Returns None if the instance needs another name."""
         path = self._path(name)
-        for _ in range(_ROUNDS):
-            existing = look(name, self._directory.fd)
+        for _ in range(_MOST_TRIES):
+            existing = find_existing(name, self._directory.fd)
             if existing is None:
                 if self._link(name):
                     return path, "new"
                 continue
             with existing:
-                what = verdict(existing, self._wish, path, by_mark=name != self._name)
+                what = decide(existing, self._new, path, by_mark=name != self._name)
                 if what == "other name":
                     self._holder = self._holder or _described(existing, path)
                     return None
@@ -173,22 +173,22 @@ class TakenName:
                     return self._keep(existing, path, what)
                 if self._replace(existing, name, path):
                     return path, "replaced"
-        raise StorageError("The file name changes hands all the time")
+        raise StorageError("Other processes keep changing the file name")
 
     def _path(self, name: str) -> str:
         return f"{self._directory.path}/{name}"
 
     def _link(self, name: str) -> bool:
-        """Whether it got the name, which was free."""
+        """Returns whether the instance got the free name."""
         temporary = self._file()
         try:
             temporary.link(self._directory, name)
         except FileExistsError:
             return False
         except OSError as error:
-            if error.errno not in NO_NOCLOBBER or self._wish.on_exists not in ("overwrite", "replace-same"):
+            if error.errno not in NO_NOCLOBBER or self._new.on_exists not in ("overwrite", "replace-same"):
                 raise
-            # names are given only by overwriting here: what came since we looked is lost
+            # this file system can only overwrite: a file that came since we looked is lost
             temporary.replace(self._output.place_for(self._directory), self._directory, name)
             self._output.make_durable(self._directory)
         else:
@@ -198,20 +198,20 @@ class TakenName:
     def _keep(self, existing: Existing, path: str, what: Literal["kept", "dropped"]) -> Published:
         if what == "dropped":
             text = "%s: another content has this name, dropping this one: %s"
-            log.warning(text, self._wish.who(), path)
+            log.warning(text, self._new.who(), path)
         else:
-            log.info("file already exists, keeping it: %s (%s)", path, self._wish.who())
+            log.info("file already exists, keeping it: %s (%s)", path, self._new.who())
         if self._output.fsync:
-            existing.flush()  # whoever made it may not have flushed it yet, nor its name
+            existing.flush()  # its writer may not have flushed it yet, nor its name
         self._output.make_durable(self._directory)
         return path, what
 
     def _replace(self, existing: Existing, name: str, path: str) -> bool:
-        """Whether it took the name of `existing`; else that has lost its name meanwhile."""
+        """Returns whether the instance took the name of `existing`; if not, that has lost its name meanwhile."""
         temporary = self._file()
         place = self._output.place_for(self._directory)
         handed_over = None
-        if self._wish.on_exists == "replace-same":
+        if self._new.on_exists == "replace-same":
             try:
                 handed_over = temporary.exchange(place, self._directory, name)
             except FileNotFoundError:
@@ -221,13 +221,13 @@ class TakenName:
                     raise
         if handed_over is None:
             temporary.replace(place, self._directory, name)
-        if self._wish.unseen:
+        if self._new.unconditional:
             log.warning("file already exists, overwriting: %s", path)  # dcmrecv's line
         else:
-            log.warning("file already exists, overwriting: %s (%s)", path, self._wish.who())
+            log.warning("file already exists, overwriting: %s (%s)", path, self._new.who())
         is_predecessor = handed_over is not None and self._is_predecessor(handed_over, existing, name)
         try:
-            # If this fails, the sender hears of it and sends again: what has the name is complete.
+            # If this fails, the sender gets a failure and sends again: the file of that name is complete.
             self._output.make_durable(self._directory)
         finally:
             # not before: until then a power cut may undo the exchange, not this
@@ -238,41 +238,43 @@ class TakenName:
         return True
 
     def _is_predecessor(self, handed_over: HandedOver, existing: Existing, name: str) -> bool:
-        """Whether what had the name is what ours was to replace; anything else has got a name again."""
+        """Whether the file that had the name is the one to be replaced; any other file is given a name again."""
         try:
-            handed = look(handed_over.hidden, handed_over.place.fd)
+            handed = find_existing(handed_over.hidden, handed_over.place.fd)
             if handed is None:
-                return False  # somebody has removed it
+                return False  # another process has removed it
             with handed:
                 if os.path.samestat(handed.status, existing.status):
                     return True
-                if self._wish.is_same(handed, by_mark=name != self._name):
+                if self._new.is_same(handed, by_mark=name != self._name):
                     return True
                 # files were moved between our look and the exchange: this one has come under the name since
                 other = handed_over.give_name(handed, self._directory, name, self._output.extension)
                 if other is not None:
                     text = "%s: %s meanwhile, which is %s now"
-                    log.warning(text, self._wish.who(), _described(handed, self._path(name)), self._path(other))
+                    log.warning(text, self._new.who(), _described(handed, self._path(name)), self._path(other))
                 return False
         except BaseException:
             self._give_back(handed_over, name)
             raise
 
     def _give_back(self, handed_over: HandedOver, name: str) -> None:
-        """Nothing can be done with what was handed over: it gets its name again, and ours is dropped."""
-        place, hidden = handed_over
+        """The file that had the name cannot be handled: it gets its name again, and ours is dropped."""
+        parent, hidden = handed_over
         try:
-            rename_exchange(place.fd, hidden, self._directory.fd, name)
+            rename_exchange(parent.fd, hidden, self._directory.fd, name)
             with suppress(FileNotFoundError):
-                status = os.stat(hidden, dir_fd=place.fd, follow_symlinks=False)
+                status = os.stat(hidden, dir_fd=parent.fd, follow_symlinks=False)
                 if os.path.samestat(status, os.fstat(self._file().fd)):
                     handed_over.remove()
         except OSError as error:
-            log.error("%s: what had the name %s is %s/%s: %s", self._wish.who(), name, place.path, hidden, error)
+            log.error(
+                "%s: the file that was named %s is now %s/%s: %s", self._new.who(), name, parent.path, hidden, error
+            )
 
 
 def _described(existing: Existing, path: str) -> str:
     uid = existing.sop_instance_uid
     if uid is None:
-        return f"{path} is no DICOM file that can be read"
+        return f"{path} is not a readable DICOM file"
     return f"{path} is SOP instance {uid.decode('latin-1')}"

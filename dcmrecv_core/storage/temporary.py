@@ -1,9 +1,9 @@
 """Files that have no name yet, and how they get one.
 
-O_TMPFILE with linkat where the file system has it: a killed process leaves nothing. Elsewhere a hidden file (see
-`hidden`) takes its place. It gets its name by its descriptor where that can be done; where it has to be done by the
-hidden name, it is checked before that this still is the name of the very file: another process may have removed it,
-and what it holds is to be acknowledged.
+Where the file system has O_TMPFILE and linkat, the file is unnamed, and a killed process leaves nothing. Elsewhere it
+is a hidden file (see `hidden`). A file gets its name by its descriptor if possible. If the hidden name has to be used,
+it is first compared with the descriptor: another process may have removed or replaced the file, whose content will be
+confirmed to the sender.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from dcmrecv_core.storage.renaming import rename_exchange, rename_noreplace
 log = logging.getLogger("dcmrecv.receive")
 
 TEMPORARY_PARTS = (RESERVED, "tmp")
-"""Where hidden files live below the output directory; on another file system: beside their target."""
+"""The directory of hidden files below the output directory; on another file system they are beside their target."""
 
 PROBE_NAME = f"{RESERVED}-probe.tmp"
-"""The name that a start tries to give in the output directory. It is always the same: what a start leaves that is
-killed in that moment is found by the next one without looking through millions of entries."""
+"""The name of the file that a start makes in the output directory to try it. It is always the same, so if a start is
+killed at that moment, the next one finds the file without reading millions of entries."""
 
 NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
-"""What open says where O_TMPFILE is missing."""
+"""Errors of open where O_TMPFILE is missing."""
 
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 _NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -37,7 +37,7 @@ _PROBES = 100
 
 
 class Temporary:
-    """An open file without its final name; `close` leaves nothing behind unless it was `published`."""
+    """An open file without its final name; after `close` it is gone unless it was `published`."""
 
     __slots__ = ("_hidden", "_place", "fd", "lost", "published")
 
@@ -45,12 +45,12 @@ class Temporary:
         self.fd = fd
         self.published = False
         self.lost = False
-        """A flush failed: what it holds is not to be relied on, even if a later flush succeeds."""
+        """A flush failed: its content is not reliable, even if a later flush succeeds."""
         self._place = place
         self._hidden = hidden
 
     def flush(self) -> None:
-        """fsync; raises OSError, and from then on whenever it is asked again."""
+        """fsync; raises OSError, and once it has failed, each time."""
         if self.lost:
             raise OSError(errno.EIO, "A flush failed before")
         try:
@@ -60,7 +60,7 @@ class Temporary:
             raise
 
     def link(self, directory: Directory, name: str) -> None:
-        """Give it the name if that is free (FileExistsError if not); readers see nothing or the whole file.
+        """Give it the name if that is free (else FileExistsError); readers see no file or the whole file.
 
         Raises another OSError: of `NO_NOCLOBBER` where the file system can give names only by overwriting, ESTALE if
         another process has removed or replaced the hidden file.
@@ -80,8 +80,8 @@ class Temporary:
         self.published = True
 
     def replace(self, place: Place, directory: Directory, name: str) -> None:
-        """Give it the name whatever has it; `place` is where a hidden link may stand in between. Raises OSError, ESTALE
-        if another process has removed or replaced the hidden file."""
+        """Give it the name, even if that is taken; `place` is for a hidden link on the way. Raises OSError, ESTALE if
+        another process has removed or replaced the hidden file."""
         place = self._hide(place)
         os.rename(self._hidden, name, src_dir_fd=place.directory.fd, dst_dir_fd=directory.fd)
         self._lose_hidden()
@@ -90,8 +90,8 @@ class Temporary:
     def exchange(self, place: Place, directory: Directory, name: str) -> HandedOver:
         """Give it the name, and hand over what had it, which the caller has to remove. `place` is as for `replace`.
 
-        Raises OSError with nothing changed: of `NO_EXCHANGE` where the file system cannot, FileNotFoundError if
-        nothing has the name (any longer), ESTALE as `replace`.
+        Raises OSError with nothing changed: of `NO_EXCHANGE` where the file system cannot exchange, FileNotFoundError
+        if the name is free (again), ESTALE as `replace`.
         """
         was = self._hidden
         place = self._place or place
@@ -130,7 +130,7 @@ class Temporary:
         self._hidden = ""
 
     def _link_hidden(self, place: Place, directory: Directory, name: str) -> None:
-        """By the descriptor, which cannot be of another file; by the hidden name only where there is no /proc."""
+        """Link by the descriptor, which cannot be another file's; by the hidden name only if there is no /proc."""
         try:
             link_unnamed(self.fd, directory, name)
         except FileNotFoundError:
@@ -139,17 +139,17 @@ class Temporary:
             self._check_linked(place, directory, name)
 
     def _check_hidden(self, place: Place) -> None:
-        """Raises OSError (ESTALE) if the hidden name is gone or another file's; it is let alone then."""
+        """Raises OSError (ESTALE) if the hidden name is gone or another file's; that file is not touched."""
         if not self._is(place.directory, self._hidden):
             log.error("%s/%s was removed or replaced by another process", place.directory.path, self._hidden)
             self._lose_hidden()
             raise _stale()
 
     def _check_linked(self, place: Place, directory: Directory, name: str) -> None:
-        """After a link by the hidden name: that name may have become another file's since it was checked.
+        """Check after a link by the hidden name, which may have become another file's since it was checked.
 
-        If it still is ours, it was all the time, for no name is used twice; another file under `name` has replaced it
-        since, as is its right. What was linked wrongly is removed if it provably is what this very link made.
+        If that name still is ours, it was so all the time, because no name is used twice: then another file under
+        `name` has rightly replaced ours. A wrong link is removed if it provably is the one made here.
         """
         if self._is(directory, name) or self._is(place.directory, self._hidden):
             return
@@ -162,7 +162,7 @@ class Temporary:
         raise _stale()
 
     def _is(self, directory: Directory, name: str) -> bool:
-        """Whether it is the file of that name. Raises OSError if that cannot be found out."""
+        """Whether the file of that name is this one. Raises OSError if that is not known."""
         try:
             status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -177,7 +177,7 @@ class Temporary:
         try:
             os.close(self.fd)
         except OSError as error:
-            # What was to be durable has been flushed before; without --fsync no one waits for this.
+            # With --fsync the content has been flushed before; without, this error does not matter.
             log.warning("cannot close a file: %s", error)
 
     def _drop_hidden(self) -> None:
@@ -185,7 +185,7 @@ class Temporary:
             try:
                 os.unlink(self._hidden, dir_fd=self._place.directory.fd)
             except OSError as error:
-                log.warning("cannot remove %s, which is swept later: %s", self._hidden, error)
+                log.warning("cannot remove %s, which is removed later: %s", self._hidden, error)
                 self._hidden = ""
             self._lose_hidden()
 
@@ -201,14 +201,14 @@ def open_unnamed(directory: Directory) -> int:
 
 
 def open_hidden(place: Place) -> Temporary:
-    """A temporary with a hidden name in `place`, where unnamed files are not to be had; raises OSError."""
+    """A temporary with a hidden name in `place`, for file systems without unnamed files; raises OSError."""
     hidden = place.files.name()
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(hidden, flags, 0o666, dir_fd=place.directory.fd)
     place.files.open.add(fd)
     if place.locks:
         with suppress(OSError):
-            is_locked(fd)  # takes the lock, by which others see that it is needed
+            is_locked(fd)  # takes the lock, which shows others that the file is needed
     return Temporary(fd, place, hidden)
 
 
@@ -217,7 +217,7 @@ def _stale() -> OSError:
 
 
 class Capabilities:
-    """What the output directory's file system can do, tried once at the start.
+    """The abilities of the output directory's file system, found out once at the start.
 
     `unnamed`: O_TMPFILE and linkat through /proc work; `noclobber`: a file can get a name without overwriting.
     """
@@ -230,9 +230,9 @@ class Capabilities:
 
     @classmethod
     def probe(cls, directories: Directories, tokens: Tokens | None = None) -> Capabilities:
-        """Try it in the output directory; raises StorageError or OSError if nothing can be written there.
+        """Try them in the output directory; raises StorageError or OSError if it cannot be written to.
 
-        Sweeps what other starts and other processes have left, where hidden files are and under `PROBE_NAME`.
+        Removes the files of dead processes: hidden files, and the one of `PROBE_NAME`.
         """
         hidden = HiddenFiles(tokens, directories)
         try:
@@ -253,7 +253,7 @@ class Capabilities:
                 raise
         place = directories.get(TEMPORARY_PARTS)
         # the output directory itself may have millions of entries
-        temporary = open_hidden(hidden.place(root, sweeps=False) if place.foreign else hidden.place(place))
+        temporary = open_hidden(hidden.place(root, sweeps=False) if place.on_other_mount else hidden.place(place))
         return cls(unnamed=False, noclobber=cls._can_link(temporary, root, hidden))
 
     @staticmethod
@@ -272,14 +272,14 @@ class Capabilities:
 
 
 def _link_probe(temporary: Temporary, root: Directory, hidden: HiddenFiles) -> str:
-    """Give it `PROBE_NAME`, which other starts at this moment take and remove as well: that a link was made is all that
-    each of them wants to know. Returns the name that it got; raises OSError."""
+    """Give it `PROBE_NAME`. Other starts may give and remove that name at the same moment; each only has to know that a
+    link was made. Returns the name that it got; raises OSError."""
     for _ in range(_PROBES):
         if not remove(root, PROBE_NAME):
             break
         with suppress(FileExistsError):
             temporary.link(root, PROBE_NAME)
             return PROBE_NAME
-    name = hidden.name()  # what has the other one stays
+    name = hidden.name()  # the file of the other name stays
     temporary.link(root, name)
     return name

@@ -1,17 +1,17 @@
-"""What a plugin's tests need, as a pytest plugin: `pytest_plugins = ["dcmrecv_core.testing"]` in `tests/conftest.py`.
+"""A pytest plugin for the tests of plugins: `pytest_plugins = ["dcmrecv_core.testing"]` in `tests/conftest.py`.
 
-It is not registered as a plugin of every pytest in the environment, and pytest is no dependency of the receiver: who
-tests asks for both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be imported before pytest loads it.)
+It is not registered for every pytest in the environment, and the receiver does not depend on pytest: a plugin's tests
+name both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be imported before pytest loads it.)
 
-* `check_naming(plugin)`: one line that tries a naming plugin on what modalities really send;
-* `sample_dataset`, `fake_association`, `fake_instance`: what hooks get, made of the receiver's own code;
+* `check_naming(plugin)`: one line that tries a naming plugin on instances that modalities really send;
+* `sample_dataset`, `fake_association`, `fake_instance`: the arguments of hooks, made by the receiver's own code;
 * the fixture `start_receiver`: a whole receiver on a free port, with `receiver.send(dataset)`, `files()` and `log`.
 
     naming       `check_naming`
       torture      the instances that it tries
-    fakes        what hooks get, without a network
-    receivers    the receiver as a process of its own
-      activate     how it gets a port that no other process can take
+    fakes        the arguments of hooks, without a network
+    receivers    a receiver as a separate process
+      activate     gives it a port that no other process can take
       sending      a sender, by pynetdicom
 
 docs/plugin-kit.md is the reference.
@@ -55,8 +55,8 @@ class StartReceiver(Protocol):
 def start_receiver() -> Iterator[StartReceiver]:
     """Starts a receiver: `start_receiver("--site-root", "x", plugins=["mysite"])`.
 
-    `arguments` are options of the command line, `plugins` names as for `--plugin`, or modules. It has a fresh directory
-    of its own and is ready when this returns. When the test is over it has to end cleanly, else the test fails.
+    `arguments` are options of the command line, `plugins` names as for `--plugin`, or modules. The receiver has a new
+    directory of its own and is ready when this returns. If it does not end cleanly after the test, the test fails.
     """
     receivers: list[Receiver] = []
     with tempfile.TemporaryDirectory(prefix="dcmrecv-") as directory:

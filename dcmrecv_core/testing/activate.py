@@ -1,6 +1,6 @@
 """Runs a program as systemd's socket activation does: `activate.py FD PROGRAM ARGS...` passes socket FD as 3.
 
-So a receiver listens on a port that was free when the socket was bound, and nobody can take it in between.
+So a receiver listens on a port that was free when the socket was bound, and no other process can take it meanwhile.
 """
 
 import os

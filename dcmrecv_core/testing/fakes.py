@@ -1,4 +1,4 @@
-"""What hooks get, without a network: an association, and an instance made of the receiver's own code."""
+"""The arguments of hooks, without a network: an association, and an instance made by the receiver's own code."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ _ELEMENTS: Mapping[str, Any] = {
 
 
 def sample_dataset(*, transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN, **elements: Any) -> Dataset:
-    """A small CT image that can be sent. `elements` are keywords and values to change or add; None removes one."""
+    """A small CT image that can be sent. `elements` are keywords and values to change or add; None removes an
+    element."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import UID
 
@@ -73,7 +74,7 @@ def sample_dataset(*, transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN, **el
 
 
 def fake_association(**fields: Any) -> Association:
-    """An association of SENDER with ANY-SCP; `fields` are those of `Association` that are to be others."""
+    """An association of SENDER with ANY-SCP; `fields` are fields of `Association` with other values."""
     defaults: dict[str, Any] = {
         "calling_ae_title": "SENDER",
         "called_ae_title": "ANY-SCP",
@@ -85,18 +86,18 @@ def fake_association(**fields: Any) -> Association:
 
 
 class FakeInstance(ReceivedInstance):
-    """A received instance with nothing missing but the network."""
+    """A received instance; only the network is missing."""
 
     __slots__ = ("_can_save",)
 
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
         if not self._publisher.directories.root:
-            raise PermissionError("this instance has nowhere to go: fake_instance(..., output_directory=tmp_path)")
+            raise PermissionError("no output directory was given: fake_instance(..., output_directory=tmp_path)")
         return super().save(path, on_exists)
 
 
 def encode(dataset: Dataset, encoding: Encoding) -> bytes:
-    """The data set as a sender encodes it. What breaks the rules of its VR is encoded all the same, as senders do."""
+    """The data set as a sender encodes it, even values that break the rules of their VRs."""
     from pydicom.config import disable_value_validation
 
     with disable_value_validation(), warnings.catch_warnings():
@@ -114,9 +115,9 @@ def fake_instance(
 ) -> Instance:
     """An instance as a hook gets it, received from `association` with `dataset` (default: `sample_dataset()`).
 
-    The data set is encoded in the transfer syntax of its `file_meta` (default: explicit VR little endian), and from
-    there on all is the receiver's own code: `get`, `raw`, `header`, `open` see what was encoded. `save` stores below
-    `output_directory`; `replace` and `replace_header` work with `in_receive`, as they do in that hook only. Raises
+    The data set is encoded in the transfer syntax of its `file_meta` (default: explicit VR little endian). The rest is
+    the receiver's own code: `get`, `raw`, `header`, `open` read the encoded bytes, and `save` stores below
+    `output_directory`. `replace` and `replace_header` work only with `in_receive`, as they do only in that hook. Raises
     ValueError for a transfer syntax whose encoding is not known.
     """
     dataset = sample_dataset() if dataset is None else dataset

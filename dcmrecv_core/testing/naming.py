@@ -1,4 +1,4 @@
-"""`check_naming`: does a plugin find a safe and stable place for everything that is sent?"""
+"""`check_naming`: does a plugin choose a safe and stable path for every instance?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks.loader import Found
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.storage.directories import contained
+from dcmrecv_core.storage.directories import escaped_path
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
 from dcmrecv_core.testing.fakes import fake_instance
 from dcmrecv_core.testing.torture import Case, cases
@@ -28,11 +28,11 @@ _REFUSED_BY_WINDOWS = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an instance goes: its path below the output directory, and what happens if something stands there."""
+    """Where an instance goes: its path below the output directory, and what happens if that is taken."""
 
     path: str
     on_exists: OnExists | None
-    """None: nobody has said anything."""
+    """None: not set by the plugin or an option."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class _Check:
     problems: list[str] = field(default_factory=list)
 
     def places(self, instances: list[Case], *, tell: bool) -> dict[str, _Place]:
-        """Where each case goes, by its label; those that are refused are missing, and told of if `tell`."""
+        """Where each case goes, by its label. Refused cases are missing; with `tell` they are problems."""
         found = {}
         for case in instances:
             try:
@@ -77,7 +77,7 @@ class _Check:
                     )
 
     def check_collisions(self, instances: list[Case], places: Mapping[str, _Place]) -> None:
-        """Different instances at one path, where nobody has said that the receiver is to keep them apart."""
+        """Different instances at one path, unless the receiver was told to keep them apart."""
         taken: dict[str, str] = {}
         for case in instances:
             if case.label not in places:
@@ -115,13 +115,13 @@ class _Check:
         instance = fake_instance(case.dataset, association=replace(case.association, state={}), attempt=attempt)
         subdir: str = self.plugins.choose_subdir(instance)
         name: Name = self.plugins.choose_filename(instance)
-        parts, filename = contained(subdir, name.text)
+        parts, filename = escaped_path(subdir, name.text)
         said = name.on_exists or self.on_duplicate
-        habit = None if name.by_default == "replace-same" else name.by_default
-        return _Place("/".join((*parts, filename)), said or habit)
+        default = None if name.by_default == "replace-same" else name.by_default
+        return _Place("/".join((*parts, filename)), said or default)
 
     def _retried(self, case: Case, taken: Mapping[str, str]) -> str:
-        """The first free path, as the receiver finds it; the taken one if there is none."""
+        """The first free path, as the receiver would find it; if there is none, the taken one."""
         path = ""
         for attempt in range(1, min(MAX_ATTEMPTS, len(taken) + 2)):
             path = self._place(case, attempt).path
@@ -152,16 +152,17 @@ def check_naming(
     Missing and empty attributes, UIDs of 64 characters, names in other scripts, `..`, separators and control
     characters, names that Windows reserves, over-long values, equal numbers, wrong character sets. Each must get
 
-    * a place below the output directory: no hook raises, chooses an absolute path or `..`; what was sent adds no
-      directory levels;
-    * the same place when it is sent again, whatever came in between (`deterministic`);
-    * a place of its own: no two instances have one path, unless `on_exists="retry"` leads to a free one, or "rename",
-      "replace-same" or "keep" says that the receiver is to keep them apart;
-    * with `windows`, a path that Windows can have, different from the others in more than case.
+    * a path below the output directory: no hook raises, or chooses an absolute path or `..`; values that were sent add
+      no directory levels;
+    * the same path when it is sent again, whatever came meanwhile (`deterministic`);
+    * a path of its own: no two instances have the same, unless `on_exists="retry"` leads to a free one, or "rename",
+      "replace-same" or "keep" tells the receiver to keep them apart;
+    * with `windows`, a path that is valid on Windows and differs from the others in more than case.
 
-    `options` are values for the options that the plugin declares, by key; `settings` what `configure` gets. Hooks that
-    the plugin does not have are the receiver's defaults. Returns the path of each instance by what is special about
-    it. Raises AssertionError that tells all that is wrong, PluginError for a plugin that cannot be loaded.
+    `options` are values for the options that the plugin declares, by key; `settings` are those that `configure` gets.
+    For hooks that the plugin does not have, the receiver's defaults apply. Returns the paths, by the label that says
+    what is special about an instance. Raises AssertionError with all problems, PluginError for a plugin that cannot be
+    loaded.
     """
     settings = settings or Settings()
     name, plugins = _load(plugin, options or {}, settings)
@@ -169,7 +170,7 @@ def check_naming(
     instances = list(cases())
     places = check.places(instances, tell=True)
     if deterministic:
-        # the other way round, so that a counter in the plugin shows
+        # in reverse order, which reveals a counter in the plugin
         check.check_determinism(places, check.places(instances[::-1], tell=False))
     check.check_levels(instances, places)
     check.check_collisions(instances, places)
@@ -206,7 +207,7 @@ def _name_of(plugin: Any) -> str:
 
 
 def _reason(error: HookFailure) -> str:
-    """What the plugin's author wants to know: the hook, and what was raised in it."""
+    """For the author of the plugin: the hook, and the exception in it."""
     causes = "".join(f": {type(cause).__name__}: {cause}" for cause in _causes(error))
     return f"{error.comment}{causes}"
 

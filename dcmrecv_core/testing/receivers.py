@@ -1,4 +1,4 @@
-"""A receiver under test: a process of its own on a free port, whose every wait has a deadline."""
+"""A receiver under test: a separate process on a free port; every wait for it has a deadline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 DEADLINE = 20.0
-"""Seconds that anything may take: the start, the end, a line in the log."""
+"""Seconds for each wait: for the start, the end, a line in the log."""
 
 ACTIVATE = Path(__file__).with_name("activate.py")
 """A program that passes a socket to the one that it runs."""
@@ -41,7 +41,7 @@ def until(condition: Callable[[], T], what: str, seconds: float = DEADLINE, log:
 
 
 class ReceiverProcess:
-    """A receiver in `directory`: a process that stores below `output`, and whose every wait has a deadline."""
+    """A receiver in `directory`, a process that stores below `output`; every wait for it has a deadline."""
 
     port: int
     process: subprocess.Popen[bytes]
@@ -54,7 +54,7 @@ class ReceiverProcess:
 
     @property
     def log(self) -> str:
-        """All that it has said so far; start it with "-d" and it says more."""
+        """The log so far; with "-d" in its arguments it has more."""
         return self._log.read_text(errors="replace")
 
     def wait_for_log(self, text: str) -> None:
@@ -67,7 +67,7 @@ class ReceiverProcess:
         return sorted(str(path) for path in found if path.parts[0] != ".dcmrecv")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal, wait for the end; its exit code, 0 if all is well."""
+        """Send a signal and wait for the end; returns the exit code, 0 if all is well."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(DEADLINE)
@@ -78,7 +78,7 @@ class ReceiverProcess:
         self.process.wait(DEADLINE)
 
     def run(self, command: Sequence[object], **options: Any) -> None:
-        """Start `command`; what it says goes into the log. `options` are those of subprocess.Popen."""
+        """Start `command`, with its output in the log. `options` are those of subprocess.Popen."""
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [str(word) for word in command],
@@ -97,10 +97,10 @@ class ReceiverProcess:
         listener: socket.socket | None = None,
         **options: Any,
     ) -> None:
-        """Start our `command` on a free port, passed to it as a socket, and wait until it says that it is ready.
+        """Start our `command` on a free port, passed to it as a socket, and wait until it reports that it is ready.
 
-        `prefix` is a program that runs it; a `listener` of the caller's stays open. AssertionError, with the log, if it
-        does not start.
+        `prefix` is a program that runs it; the caller's `listener` stays open. AssertionError, with the log, if it does
+        not start.
         """
         with (
             nullcontext(listener) if listener else socket.create_server(("127.0.0.1", 0), backlog=512) as passed,
@@ -150,9 +150,10 @@ class Receiver(ReceiverProcess):
         return send(self.port, *datasets, calling_ae_title=calling_ae_title, called_ae_title=called_ae_title)
 
     def end(self) -> str:
-        """For the end of a test: stop it; what went wrong, "" for nothing. It is gone afterwards in any case."""
+        """For the end of a test: stop it; returns what went wrong, or "". In any case the process is gone
+        afterwards."""
         if self.process.poll() is not None:
-            return ""  # the test has seen to it, or its own assertions tell
+            return ""  # the test has ended it, or its own assertions fail
         try:
             code = self.stop()
             return f"the receiver ended with {code}:\n{self.log[-_LOG_SHOWN:]}" if code else ""

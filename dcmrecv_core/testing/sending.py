@@ -1,4 +1,4 @@
-"""A sender: what a modality does, by pynetdicom."""
+"""A sender like a modality, by pynetdicom."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def send(
     calling_ae_title: str = "SENDER",
     called_ae_title: str = "ANY-SCP",
 ) -> list[int]:
-    """Send instances in one association, each in the transfer syntax of its `file_meta`; the status of each response.
+    """Send instances in one association, each in the transfer syntax of its `file_meta`; returns their statuses.
 
-    Without instances it is a C-ECHO. Raises AssertionError if there is no association, no context for an instance, or
-    no response within 20 seconds.
+    Without instances it sends a C-ECHO. Raises AssertionError if there is no association, no context for an instance,
+    or no response within 20 seconds.
     """
     from pynetdicom import AE
 
@@ -32,7 +32,7 @@ def send(
         entity.add_requested_context(sop_class, syntax)
     association = entity.associate(host, port, ae_title=called_ae_title)
     if not association.is_established:
-        # on a busy machine pynetdicom takes some rejections for aborts, so the two are not told apart here
+        # on a busy machine pynetdicom reports some rejections as aborts, so both get the same message
         raise AssertionError(f"the association with port {port} was rejected or aborted{_HINT}")
     try:
         accepted = {(context.abstract_syntax, context.transfer_syntax[0]) for context in association.accepted_contexts}

@@ -1,4 +1,4 @@
-"""Instances that naming plugins stumble over: what modalities, and those who wish ill, really send."""
+"""Instances that are hard to name: what modalities really send, and what an attacker might."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
 
 
 class Case(NamedTuple):
-    """One instance: what is special about it, and of which other case it is a harmless `twin` with as many
-    directory levels ("" for none)."""
+    """One instance. `label` says what is special about it; `twin` is the label of a harmless case that has to get as
+    many directory levels, "" for none."""
 
     label: str
     dataset: Dataset
@@ -40,7 +40,7 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    """All instances, each with a SOP Instance UID of its own; fresh at every call."""
+    """All instances, each with a SOP Instance UID of its own; new objects at every call."""
     for number, (label, elements, twin) in enumerate(_elements()):
         uid = elements.pop("SOPInstanceUID", f"1.2.826.0.1.3680043.8.498.1.1.{number + 1}")
         association = fake_association(**elements.pop("association", {}))
@@ -95,12 +95,13 @@ def _elements() -> Iterator[tuple[str, dict[str, Any], str]]:
 
 
 def _everywhere(text: str | bytes) -> dict[str, Any]:
-    """`text` in every element that a layout may use; what AE titles may be, the protocol says (PS3.5 section 6.2)."""
+    """`text` in every element that a layout may use, but not in AE titles, which the protocol restricts (PS3.5 section
+    6.2)."""
     return dict.fromkeys(_IDENTIFYING, text)
 
 
 def _dataset(elements: dict[str, Any]) -> Dataset:
-    """The sample with these values as they stand, whatever the rules of their VR are; None removes one."""
+    """The sample with exactly these values, even if they break the rules of their VRs; None removes an element."""
     from pydicom.datadict import dictionary_VR, tag_for_keyword
     from pydicom.dataelem import RawDataElement
     from pydicom.tag import Tag

@@ -12,7 +12,7 @@ from pydicom.filereader import dcmread
 
 from dcmrecv_core import Instance
 from dcmrecv_core.dataset.encodings import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
-from dcmrecv_core.receive.pipeline import Outcome, Receiver
+from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
 from support.data.datasets import Node, deflate, encode
@@ -54,20 +54,20 @@ def in_syntax(syntax: str, *more: Node) -> bytes:
 
 def receiver(
     root: Path, *plugins: object, capabilities: Capabilities | None = None, memory: int | None = None, **settings: Any
-) -> Receiver:
+) -> InstanceReceiver:
     """With `memory` bytes for a data set before it is spooled into a file."""
     chosen = replace(Settings(output_directory=str(root)), **settings)
     loaded = load(*plugins)
     loaded.add_builtins(chosen)
     loaded.configure(chosen)
-    made = Receiver(chosen, loaded, capabilities or Capabilities())
+    made = InstanceReceiver(chosen, loaded, capabilities or Capabilities())
     if memory is not None:
         made.buffer = bytearray(memory)
     return made
 
 
 def send(
-    receiver: Receiver,
+    receiver: InstanceReceiver,
     data: bytes,
     *,
     syntax: str = EXPLICIT_LE,
@@ -81,7 +81,9 @@ def send(
     return reception.finish()
 
 
-def in_receive(receiver: Receiver, data: bytes, function: Callable[[Instance], Any], **how: Any) -> tuple[Any, Outcome]:
+def in_receive(
+    receiver: InstanceReceiver, data: bytes, function: Callable[[Instance], Any], **how: Any
+) -> tuple[Any, Outcome]:
     """What `function` returns, or raises, when it is called in the hook `receive`, and what became of the instance."""
     results: list[Any] = []
 

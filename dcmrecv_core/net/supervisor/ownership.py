@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from dcmrecv_core.api.errors import StateDirectoryError, StatusError
 from dcmrecv_core.net.child import fork
 from dcmrecv_core.storage.directories import Directory
-from dcmrecv_core.storage.hidden import TOKENS, is_locked, state_place
+from dcmrecv_core.storage.hidden import TOKENS, is_locked, state_directory_of
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
@@ -130,7 +130,7 @@ class StateDirectory:
 
 def _take(settings: Settings, patience: float) -> Lock:
     """Raises `_Taken`, OSError or StatusError."""
-    directories, parts = state_place(settings)
+    directories, parts = state_directory_of(settings)
     for attempt in range(_ATTEMPTS):
         directory = directories.get(parts)
         try:
@@ -210,7 +210,7 @@ def _remove(lock: Lock) -> int:
             os.rmdir(TOKENS, dir_fd=at)
         os.unlink(OWNER, dir_fd=at)
         if lock.directory.parent is not None:  # an administrator's own stays
-            os.rmdir(os.path.basename(lock.directory.place), dir_fd=lock.directory.parent.fd)
+            os.rmdir(os.path.basename(lock.directory.full_path), dir_fd=lock.directory.parent.fd)
     return 0
 
 

@@ -31,7 +31,7 @@ from dcmrecv_core.settings.contexts import unasked
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
-    from dcmrecv_core.receive.pipeline import Outcome, Receiver, Reception
+    from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception
     from dcmrecv_core.settings.settings import Settings
 
 log = logging.getLogger("dcmrecv.net")
@@ -48,7 +48,7 @@ class Shared:
     """What all sessions of a worker use one after the other: buffers, caches, plugins."""
 
     def __init__(
-        self, settings: Settings, plugins: Plugins, receiver: Receiver, should_stop: Callable[[bool], bool]
+        self, settings: Settings, plugins: Plugins, receiver: InstanceReceiver, should_stop: Callable[[bool], bool]
     ) -> None:
         self.settings = settings
         self.plugins = plugins
@@ -56,7 +56,7 @@ class Shared:
         self.should_stop = should_stop
         self.narrator = Narrator(settings)
         self.memory = bytearray(RECEIVE_BUFFER)
-        self.space = FreeSpace(receiver.publisher.directories.place, settings.min_free)
+        self.space = FreeSpace(receiver.publisher.directories.full_path, settings.min_free)
         self.fallback = unasked(stores=plugins.names_storage())
         self.proposals = Proposals()
         self.proposed_contexts = ByIdentity(negotiation.proposed_contexts)
@@ -129,7 +129,7 @@ class Session:
             self._acceptor.artim_expired()  # it may be the one that is broken: nothing more is heard
         finally:
             self._drop_reception()
-            self._shared.receiver.publisher.rest()
+            self._shared.receiver.publisher.idle()
             seconds = time.monotonic() - started
             if self._association is not None:
                 self._narrator.ended()
@@ -405,7 +405,7 @@ class Session:
             self._acceptor.respond(store.context_id, store.command, outcome.status, outcome.comment, outcome.elements)
             self._send()
             if self._stored > 1:  # a series, it seems
-                self._shared.receiver.publisher.prepare()
+                self._shared.receiver.publisher.open_spare()
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.location is not None:

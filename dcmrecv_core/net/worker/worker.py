@@ -24,7 +24,7 @@ from dcmrecv_core.net.child import LACKS_STATE
 from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import IDLE, READ, Handover, receive, set_patience
 from dcmrecv_core.net.worker.session import Session, Shared
-from dcmrecv_core.receive.pipeline import Receiver
+from dcmrecv_core.receive.pipeline import InstanceReceiver
 
 if TYPE_CHECKING:
     import ssl
@@ -122,7 +122,7 @@ def run_worker(
         if isinstance(failure.__cause__, StateDirectoryError):
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
-    receiver = Receiver(settings, plugins, capabilities)
+    receiver = InstanceReceiver(settings, plugins, capabilities)
     worker.renew = receiver.publisher.renew
     shared = Shared(settings, plugins, receiver, worker.should_stop)
     set_patience(control)

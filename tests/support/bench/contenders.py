@@ -1,6 +1,6 @@
 """The receivers, each a command line, and how they are started, found listening and ended.
 
-What a row of the report calls `ours +B` is the receiver `ours` with `+B` behind its own options: the last one counts.
+What a row of the report calls `ours +B` is the receiver `ours` with `+B` after its own options: the last one counts.
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ _OURS = f"{{ours}} --no-fsync {_DCMTK} {{extra}} {{port}}"
 CONTENDERS = {
     "ours": Contender("this receiver with `--no-fsync` and the compiled parts", _OURS),
     "pure": Contender("the same without the compiled parts", _OURS, (("DCMRECV_PURE", "1"),)),
-    "dcmrecv": Contender("DCMTK's with TCP_NODELAY=1", f"dcmrecv {_DCMTK} {{extra}} {{port}}", _NO_DELAY),
-    "dcmrecv-shipped": Contender("DCMTK's as it comes, with Nagle's delay", f"dcmrecv {_DCMTK} {{extra}} {{port}}"),
+    "dcmrecv": Contender("DCMTK dcmrecv with TCP_NODELAY=1", f"dcmrecv {_DCMTK} {{extra}} {{port}}", _NO_DELAY),
+    "dcmrecv-shipped": Contender(
+        "DCMTK dcmrecv as shipped, with Nagle's delay", f"dcmrecv {_DCMTK} {{extra}} {{port}}"
+    ),
     "storescp": Contender(
-        "DCMTK's `storescp --fork` with TCP_NODELAY=1", f"storescp --fork {_DCMTK} {{extra}} {{port}}", _NO_DELAY
+        "DCMTK `storescp --fork` with TCP_NODELAY=1", f"storescp --fork {_DCMTK} {{extra}} {{port}}", _NO_DELAY
     ),
     "pynetdicom": Contender(
         "`python -m pynetdicom storescp`", "{python} -m pynetdicom storescp -q -pdu {pdu} -od {out} {extra} {port}"
@@ -88,7 +90,7 @@ class Running(NamedTuple):
 
 
 def split(row: str) -> tuple[Contender, str]:
-    """The receiver of a row's name, and what is put behind its options."""
+    """The receiver of a row's name, and what is appended to its options."""
     name, _, extra = row.partition(" ")
     return CONTENDERS[name], extra
 

@@ -1,4 +1,4 @@
-"""What the machine gives when nobody thinks: receivers that know beforehand what will come, and the commit path alone.
+"""The limits of the machine: receivers that know in advance what will come, and the commit path alone.
 
     python limits.py null LENGTH PORT                read and answer
     python limits.py copy LENGTH DIRECTORY PORT      read, write to a file, answer
@@ -84,7 +84,7 @@ def file_writer(directory: str) -> Sink:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """An A-ASSOCIATE-RQ; nothing if the peer only looked whether somebody listens."""
+    """An A-ASSOCIATE-RQ; nothing if the peer only tried whether the port is open."""
     request = connection.recv(1 << 16)
     while request and len(request) < 6 + struct.unpack_from(">I", request, 2)[0]:
         request += connection.recv(1 << 16)

@@ -80,7 +80,7 @@ def _group(group: int) -> list[int]:
 
 
 def _stats(group: int) -> Iterator[list[str]]:
-    """/proc/PID/stat of each process of the group from the field `state` on (see proc(5)), and the PID behind."""
+    """/proc/PID/stat of each process of the group from the field `state` on (see proc(5)), and then the PID."""
     for name in os.listdir("/proc"):
         if name.isdecimal():
             try:

@@ -1,4 +1,4 @@
-"""From rows to what people read: whether targets are met, tables, plots, and the page that has them all."""
+"""From rows to the page: whether targets are met, tables and plots."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLOURS = {
 
 
 class Verdict(NamedTuple):
-    """How a target came out; `lowest` and `highest` are those of single rounds."""
+    """The result for a target; `lowest` and `highest` are those of single rounds."""
 
     target: Target
     value: float
@@ -40,7 +40,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(rows: Rows, targets: Iterable[Target] = TARGETS) -> list[Verdict]:
-    """One for each target whose rows are there."""
+    """One for each target whose rows were measured."""
     found = []
     for target in targets:
         if values := _values(target, rows):
@@ -51,7 +51,7 @@ def verdicts(rows: Rows, targets: Iterable[Target] = TARGETS) -> list[Verdict]:
 
 
 def _values(target: Target, rows: Rows) -> list[float]:
-    """A value for each round, so that what disturbs a round disturbs both sides; for memory one for each workload."""
+    """A value for each round, so that a disturbance affects both sides; for memory one for each workload."""
     if target.measure == "memory":
         return [row.memory for (_, name), row in rows.items() if name.split()[0] == target.ours and row.memory]
     ours = rows.get((target.workload, target.ours))
@@ -69,7 +69,7 @@ def _values(target: Target, rows: Rows) -> list[float]:
 _COMPARISONS: dict[str, Callable[[Sample, Sample], float]] = {
     "rate": lambda mine, theirs: mine.rate / theirs.rate,
     "time": lambda mine, theirs: theirs.rate / mine.rate,
-    "cost": lambda mine, theirs: mine.p50 - theirs.p50,  # of means it would be lost among what disturbs a disk
+    "cost": lambda mine, theirs: mine.p50 - theirs.p50,  # with means it would be lost in the noise of the disk
 }
 _UNITS = {"rate": "x", "time": "x the time", "cost": " ms", "memory": " MB", "seconds": " s"}
 
@@ -116,7 +116,7 @@ def receivers_table() -> str:
 
 
 def plots(rows: Rows) -> dict[str, str]:
-    """File names and contents; a plot whose rows are not all there is left out."""
+    """File names and contents; a plot is left out if one of its rows is missing."""
     by_size = _lines(rows, _SIZES, ("ours", "dcmrecv", "copy"), lambda row: row.median().bandwidth)
     across = _lines(rows, _ASSOCIATIONS, ("ours", "dcmrecv", "storescp", "copy"), lambda row: row.median().rate)
     durable = _lines(rows, _ASSOCIATIONS, ("ours --fsync", "commits"), lambda row: row.median().rate)
@@ -163,7 +163,7 @@ def _lines(rows: Rows, axis: Mapping[str, float], names: Sequence[str], value: C
 
 
 def updated(page: str, blocks: Mapping[str, str]) -> str:
-    """The page with new contents between `<!-- measured: NAME -->` and `<!-- end -->`; all else is written by people.
+    """The page with new contents between `<!-- measured: NAME -->` and `<!-- end -->`; the rest stays.
 
     Raises ValueError if a block is not on the page.
     """

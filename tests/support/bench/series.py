@@ -22,7 +22,7 @@ JPEG_2000 = "1.2.840.10008.1.2.4.90"
 FIRST_SERIAL = 10**13
 """Serial numbers have 14 digits and no leading zero: they are a component of the UID."""
 
-_BEFORE, _SERIAL, _BEHIND = "1.3.6.1.4.1.5962.1.1.1.1.1.", "20040119072730", ".12322"
+_BEFORE, _SERIAL, _AFTER = "1.3.6.1.4.1.5962.1.1.1.1.1.", "20040119072730", ".12322"
 _PIXEL_DATA = struct.pack("<HH2sxx", 0x7FE0, 0x0010, b"OW")
 _PADDING = struct.pack("<HH2sxx", 0xFFFC, 0xFFFC, b"OB")
 
@@ -31,9 +31,9 @@ _MOST_SLICES = 64
 
 
 class Slice(NamedTuple):
-    """One instance of a series. `behind` stands behind the serial number in its SOP Instance UID."""
+    """One instance of a series. `suffix` follows the serial number in its SOP Instance UID."""
 
-    behind: str
+    suffix: str
     data: bytes
 
 
@@ -58,7 +58,7 @@ class Series(NamedTuple):
         return [self._request(each, max_pdu) for each in self.slices]
 
     def _request(self, each: Slice, max_pdu: int) -> tuple[bytearray, list[int]]:
-        instance = _BEFORE + _SERIAL + each.behind
+        instance = _BEFORE + _SERIAL + each.suffix
         command = data_pdus(1, [command_set(store_rq(self.sop_class, instance))], is_command=True)
         encoded = bytearray().join((*command, *data_pdus(1, [each.data], is_command=False, max_pdu=max_pdu)))
         places, at = [], encoded.find(instance.encode())
@@ -74,7 +74,7 @@ class Series(NamedTuple):
 def _ct_small() -> tuple[bytes, bytes]:
     """The elements before the pixel data, and the pixel data's value."""
     [sample] = [sample for sample in pydicom_samples() if sample.name == "CT_small.dcm"]
-    if sample.sop_instance != _BEFORE + _SERIAL + _BEHIND:
+    if sample.sop_instance != _BEFORE + _SERIAL + _AFTER:
         raise AssertionError(f"another CT_small.dcm: {sample.sop_instance}")
     head, _, tail = sample.data.partition(_PIXEL_DATA)
     return head, tail[4 : 4 + int.from_bytes(tail[:4], "little")]
@@ -82,11 +82,11 @@ def _ct_small() -> tuple[bytes, bytes]:
 
 def _head(number: int, rows: int, columns: int) -> Slice:
     """What precedes the pixel data of slice `number`, counted from 0."""
-    behind = f".{number * 7 + 1}"
+    suffix = f".{number * 7 + 1}"
     data, _ = _ct_small()
     fraction = f".{number * 13:06}" if number % 3 else ""
     for tag, vr, value in (
-        (0x00080018, "UI", _BEFORE + _SERIAL + behind),
+        (0x00080018, "UI", _BEFORE + _SERIAL + suffix),
         (0x00080032, "TM", f"1129{number % 60:02}{fraction}"),
         (0x00080033, "TM", f"1130{number % 60:02}{fraction}"),
         (0x00181151, "IS", f"{70 + number * 9 % 200}"),
@@ -98,7 +98,7 @@ def _head(number: int, rows: int, columns: int) -> Slice:
         data = _replaced(data, tag, vr, value.encode())
     for tag, size in ((0x00280010, rows), (0x00280011, columns)):
         data = _replaced(data, tag, "US", struct.pack("<H", size))
-    return Slice(behind, data)
+    return Slice(suffix, data)
 
 
 def _replaced(data: bytes, tag: int, vr: str, value: bytes) -> bytes:
@@ -115,15 +115,15 @@ def _ct_slice(number: int, rows: int, columns: int) -> Slice:
 
     All requests are of one length, as limits.py expects it: padding (PS3.3 section C.7.1) makes up the rest.
     """
-    behind, head = _head(number, rows, columns)
+    suffix, head = _head(number, rows, columns)
     _, pixels = _ct_small()
     size = rows * columns * 2
     shift = number * 512 % len(pixels)
     value = (pixels[shift:] + pixels * (size // len(pixels) + 1))[:size]
-    in_command = len(_BEFORE + _SERIAL + behind)
+    in_command = len(_BEFORE + _SERIAL + suffix)
     padding = len(_ct_small()[0]) + 128 - len(head) - in_command - in_command % 2
     tail = (_PADDING, struct.pack("<I", padding), bytes(padding))
-    return Slice(behind, b"".join((head, _PIXEL_DATA, struct.pack("<I", size), value, *tail)))
+    return Slice(suffix, b"".join((head, _PIXEL_DATA, struct.pack("<I", size), value, *tail)))
 
 
 def ct(rows: int = 128, columns: int = 128) -> Series:
@@ -132,7 +132,7 @@ def ct(rows: int = 128, columns: int = 128) -> Series:
 
 
 def deflated() -> Series:
-    return Series(CT, DEFLATED, tuple(Slice(behind, _deflated(data)) for behind, data in ct().slices))
+    return Series(CT, DEFLATED, tuple(Slice(suffix, _deflated(data)) for suffix, data in ct().slices))
 
 
 def _deflated(data: bytes) -> bytes:
@@ -149,9 +149,9 @@ def encapsulated() -> Series:
     noise = random.Random(1)
     slices = []
     for number in range(_SLICES_BYTES // 180_000):
-        behind, head = _head(number, 512, 512)
+        suffix, head = _head(number, 512, 512)
         codestream = b"\xff\x4f\xff\x51" + noise.randbytes(180_000 + noise.randrange(0, 9000, 2)) + b"\xff\xd9"
-        slices.append(Slice(behind, head + encapsulated_pixel_data([codestream])))
+        slices.append(Slice(suffix, head + encapsulated_pixel_data([codestream])))
     return Series(CT, JPEG_2000, tuple(slices))
 
 
@@ -161,7 +161,7 @@ def enhanced() -> Series:
     size = 1000 * 16 * 16 * 2
     slices = []
     for number in range(4):
-        behind, small = _head(number, 16, 16)
+        suffix, small = _head(number, 16, 16)
         head, _, _ = small.partition(struct.pack("<HH", 0x0028, 0x0002))
         of_class = element(0x00080016, "UI", CT.encode()), element(0x00080016, "UI", ENHANCED_CT.encode())
         parts = (
@@ -178,7 +178,7 @@ def enhanced() -> Series:
             struct.pack("<I", size),
             bytes(size),
         )
-        slices.append(Slice(behind, b"".join(parts)))
+        slices.append(Slice(suffix, b"".join(parts)))
     return Series(ENHANCED_CT, EXPLICIT_LE, tuple(slices))
 
 

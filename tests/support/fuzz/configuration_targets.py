@@ -17,7 +17,7 @@ from dcmrecv_core.config import commandline, settings_file
 from dcmrecv_core.config.association_profiles import AssociationConfigurationError, load_profile
 from dcmrecv_core.logs import appenders, filters, layouts
 from dcmrecv_core.logs.properties import Properties, expand
-from dcmrecv_core.storage.directories import inside
+from dcmrecv_core.storage.directories import split_path
 from support.data.layout_instance import sample
 
 PROFILE = r"""# a profile with everything
@@ -142,7 +142,7 @@ def fuzz_layout(data: bytes) -> None:
     with suppress(LayoutError):
         layout = Layout(pattern)
         directory, name = layout.path(_instance())
-        parts, last = inside(f"{directory}/{name}" if directory else name, "/out")
+        parts, last = split_path(f"{directory}/{name}" if directory else name, "/out")
         assert last == name and "/".join(parts) == directory
 
 

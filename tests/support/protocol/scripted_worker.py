@@ -12,7 +12,7 @@ from dcmrecv_core.hooks.loader import Found
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.worker.session import Session, Shared
-from dcmrecv_core.receive.pipeline import Receiver
+from dcmrecv_core.receive.pipeline import InstanceReceiver
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.directories import Directories
 from dcmrecv_core.storage.temporary import Capabilities
@@ -90,7 +90,7 @@ class ScriptedWorker:
         plugins.add(Found("recorder", self.recorder, "here"), named=True)
         plugins.add_builtins(self.settings)
         capabilities = Capabilities.probe(Directories(str(directory)))
-        receiver = Receiver(self.settings, plugins, capabilities)
+        receiver = InstanceReceiver(self.settings, plugins, capabilities)
         self.shared = Shared(self.settings, plugins, receiver, lambda between: between in self.stop)
 
     def play(self, *script: Step, request: bytes = REQUEST, room: int | None = None) -> FakeConnection:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dcmrecv_core.api.errors import HookFailure
 from dcmrecv_core.api.names import escape, escape_directory
-from dcmrecv_core.storage.directories import contained
+from dcmrecv_core.storage.directories import escaped_path
 
 ESCAPED = re.compile(r"~[0-9a-f]{8}\Z")
 TEXTS = st.text(st.characters(), max_size=300) | st.from_regex(r"[_/ab.]{1,3}(~[0-9a-f]{8})?", fullmatch=True)
@@ -110,11 +110,11 @@ def test_with_its_extension_too_a_name_has_255_bytes(length: int) -> None:
     ],
 )
 def test_odd_directories_have_plain_components(subdir: str, parts: tuple[str, ...]) -> None:
-    assert contained(subdir, "x") == (parts, "x")
+    assert escaped_path(subdir, "x") == (parts, "x")
 
 
 def test_each_component_is_escaped() -> None:
-    parts, name = contained("a*/b\n/.dcmrecv", "c\\d", ".dcm")
+    parts, name = escaped_path("a*/b\n/.dcmrecv", "c\\d", ".dcm")
     assert [part[:-9] for part in parts] == ["a_", "b_", "_dcmrecv"]
     assert name[:3] == "c_d" and name.endswith(".dcm")
 
@@ -138,7 +138,7 @@ def test_each_component_is_escaped() -> None:
 )
 def test_what_leads_elsewhere_is_refused(subdir: str, name: str) -> None:
     with pytest.raises(HookFailure) as caught:
-        contained(subdir, name, ".dcm")
+        escaped_path(subdir, name, ".dcm")
     assert caught.value.status == 0x0110
     assert 0 < len(caught.value.comment) <= 64
 
@@ -170,6 +170,6 @@ def test_names_that_windows_allows(text: str) -> None:
 
 def test_an_escaped_directory_is_not_escaped_again() -> None:
     directory = escape_directory(["a/b", "x", "x~0123abcd"], windows=True)
-    assert contained(directory, "x")[0] == tuple(directory.split("/"))
+    assert escaped_path(directory, "x")[0] == tuple(directory.split("/"))
     assert re.fullmatch(r"a_b~[0-9a-f]{8}/x/x~0123abcd~[0-9a-f]{8}", directory)
     assert escape_directory([]) == ""

@@ -90,7 +90,7 @@ def test_values_are_those_that_were_written(encoding: Encoding) -> None:
         assert get_value(index, encoding, ("GEMS_ACQU_01", 0x00190002)) == 70000
         assert get_value(index, encoding, ("GEMS_ACQU_01 ", 0x00191002)) == 70000, "the block does not matter"
         private = get_value(index, encoding, ("SITE", 0x00190002))
-        # In implicit VR nobody can know what a site's own element is.
+        # In implicit VR the VR of a private element is not known.
         assert private == ("über" if encoding.explicit else "über".encode("latin-1"))
         assert read_header(index, encoding) == dataset or not encoding.explicit
         assert get_raw(index, encoding, "SeriesDate") == RawElement("DA" if encoding.explicit else "", b"20200102")
@@ -234,7 +234,7 @@ def test_only_so_much_of_a_value_is_read() -> None:
 
 @pytest.mark.parametrize(("tag", "expected"), [(0x00090000, 4), (0x00090005, b"\4\0\0\0")])
 def test_private_elements_below_all_blocks_have_no_creator(tag: int, expected: Any) -> None:
-    """A group length, which data sets in implicit VR may still have, and what nobody may write."""
+    """A group length, which data sets in implicit VR may still have, and elements that are not allowed."""
     data = encode([Node(tag, "UN", b"\4\0\0\0")], IMPLICIT_LITTLE)
     assert get_value(walk(data, IMPLICIT_LITTLE), IMPLICIT_LITTLE, tag) == expected
 

@@ -145,7 +145,7 @@ def test_workers_hooks_are_called(one: Explain) -> None:
 
 
 CONTEXTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "nobody says": (
+    "no opinion": (
         {"settings": {"promiscuous": False}},
         {"accepted": False, "reason": "abstract syntax not supported", "by": []},
     ),

@@ -282,7 +282,7 @@ def test_on_exists(tmp_path: Path) -> None:
         how: send(receiver(tmp_path, hooks(choose_filename=lambda how=how: Name("a", how))), data_set())
         for how in ("keep", "refuse")
     }
-    assert outcomes["keep"] == Outcome(0xA700, "What has the name is no whole file of this instance")
+    assert outcomes["keep"] == Outcome(0xA700, "The existing file is not a whole file of this instance")
     assert outcomes["refuse"].status == 0x0111
     assert (tmp_path / "a").read_bytes() == b"old"
 

@@ -80,8 +80,8 @@ def test_encapsulated_pixel_data_stay(tmp_path: Path) -> None:
     assert read(outcome.location).PatientID == "17"
 
 
-def test_the_characters_of_text_behind_a_large_element(tmp_path: Path) -> None:
-    """The character set stands before it, the text behind."""
+def test_the_characters_of_text_after_a_large_element(tmp_path: Path) -> None:
+    """The character set stands before it, the text after it."""
     comment = Node(0x00104000, "LT", "Größe ".encode() * 2)
     large = Node(0x00091001, "UN", LARGE_VALUE)
 
@@ -291,7 +291,7 @@ LOWER = Node(0x00100020, "LO", b"16")
         [*HEAD, Node(0x7FE10010, "LO", b"SITE"), Node(0x7FE11001, "UN", LARGE_VALUE), PIXEL_DATA],
         [*HEAD, PIXEL_DATA, LOWER],
     ],
-    ids=["private element above", "large one", "behind the pixel data"],
+    ids=["private element above", "large one", "after the pixel data"],
 )
 def test_what_is_out_of_order_stays(tmp_path: Path, before: list[Node]) -> None:
     data = encode(before, EXPLICIT_LITTLE)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.api.errors import HookFailure, StorageError
-from dcmrecv_core.storage.directories import Directories, inside
+from dcmrecv_core.storage.directories import Directories, split_path
 from support.publishing import Calls
 
-NOBODY = 65534
+OTHER_USER = 65534
 
 
 def same(fd: int, path: Path) -> bool:
@@ -28,7 +28,7 @@ def test_missing_directories_are_made(tmp_path: Path) -> None:
     directory = Directories(str(root)).get(("a", "b"))
     assert same(directory.fd, root / "a" / "b")
     assert directory.path == f"{root}/a/b"
-    assert not directory.foreign
+    assert not directory.on_other_mount
 
 
 def test_mode_is_that_of_the_umask(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_removed_directory_does_not_hold_others_back(tmp_path: Path) -> None:
     assert same(directories.get(("a", "c")).fd, tmp_path / "a" / "c")
 
 
-@pytest.mark.parametrize("owner", [0, NOBODY], ids=["root", "foreign"])
+@pytest.mark.parametrize("owner", [0, OTHER_USER], ids=["root", "foreign"])
 @pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
 def test_links_are_followed_if_ours(tmp_path: Path, owner: int, relative: bool) -> None:
     root, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
@@ -92,7 +92,7 @@ def test_links_are_followed_if_ours(tmp_path: Path, owner: int, relative: bool) 
     (root / "a").symlink_to("../elsewhere" if relative else elsewhere)
     os.lchown(root / "a", owner, -1)
     directories = Directories(str(root))
-    if owner == NOBODY:
+    if owner == OTHER_USER:
         with pytest.raises(HookFailure, match="foreign link") as caught:
             directories.get(("a", "b"))
         assert caught.value.status == 0x0110
@@ -107,7 +107,7 @@ def test_a_link_planted_later_is_not_followed(tmp_path: Path) -> None:
     directories.get(("a",))
     (root / "a").rmdir()
     (root / "a").symlink_to("/tmp")
-    os.lchown(root / "a", NOBODY, -1)
+    os.lchown(root / "a", OTHER_USER, -1)
     with pytest.raises(HookFailure):
         directories.get(("a",))
 
@@ -119,7 +119,7 @@ def test_a_link_to_where_it_was_moved_is_not_followed(tmp_path: Path) -> None:
     directories.get(("a", "b"))
     (root / "a").rename(tmp_path / "moved")
     (root / "a").symlink_to(tmp_path / "moved")
-    os.lchown(root / "a", NOBODY, -1)
+    os.lchown(root / "a", OTHER_USER, -1)
     with pytest.raises(HookFailure):
         directories.get(("a", "b"))
     with pytest.raises(HookFailure):
@@ -169,7 +169,7 @@ def test_as_another_user(open_to_all: Path) -> None:
     """Links of root and of our own user are followed; a directory without permission is out of resources."""
     target = open_to_all / "target"
     target.mkdir()
-    for name, owner in (("own", NOBODY), ("roots", 0), ("foreign", 1)):
+    for name, owner in (("own", OTHER_USER), ("roots", 0), ("foreign", 1)):
         (open_to_all / name).symlink_to(target)
         os.lchown(open_to_all / name, owner, -1)
     (open_to_all / "closed").mkdir(mode=0o700)
@@ -230,11 +230,11 @@ def test_two_processes_make_one_directory(tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_paths_inside(path: str, place: tuple[tuple[str, ...], str]) -> None:
-    assert inside(path, "out") == place
+    assert split_path(path, "out") == place
 
 
 def test_absolute_paths_inside() -> None:
-    assert inside("/data/out/a/x", "/data/out") == (("a",), "x")
+    assert split_path("/data/out/a/x", "/data/out") == (("a",), "x")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_absolute_paths_inside() -> None:
 )
 def test_paths_that_lead_elsewhere(path: str) -> None:
     with pytest.raises(HookFailure):
-        inside(path, "/data/out")
+        split_path(path, "/data/out")
 
 
 def test_a_relative_root_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

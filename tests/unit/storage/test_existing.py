@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.storage.content import FileContent
-from dcmrecv_core.storage.existing import look
+from dcmrecv_core.storage.existing import find_existing
 from dcmrecv_core.storage.part10 import file_prefix
 from support.data.datasets import identification, pixel_data
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE
@@ -22,7 +22,7 @@ BLACK = BEFORE_PIXELS + pixel_data(512)[:12] + bytes(512)
 
 def is_whole(path: Path, stored: bytes, received: bytes, stored_as: str = EXPLICIT_LE, received_as: str = "") -> bool:
     path.write_bytes(file_prefix(CT, "1.2.3", stored_as) + stored)
-    existing = look(str(path))
+    existing = find_existing(str(path))
     assert existing is not None
     with existing:
         return existing.is_whole(FileContent(file_prefix(CT, "1.2.3", received_as or stored_as), [received]))

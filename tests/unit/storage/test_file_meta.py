@@ -40,7 +40,7 @@ def read(tmp_path: Path) -> Iterator[Read]:
 
 
 @pytest.mark.parametrize(
-    ("more", "behind"),
+    ("more", "data_set"),
     [
         (b"", b""),
         (b"", element(5, b"CS", b"ISO_IR 100", group=8)),
@@ -51,10 +51,10 @@ def read(tmp_path: Path) -> Iterator[Read]:
     ],
     ids=["no data set", "a data set", "less than an element", "its version", "much that is private", "a title"],
 )
-def test_what_a_sender_needs(read: Read, more: bytes, behind: bytes) -> None:
+def test_what_a_sender_needs(read: Read, more: bytes, data_set: bytes) -> None:
     """Padding with NUL or, wrongly, with blanks is no part of a UID; the data set begins where group 2 ends."""
     meta = HEAD + more + CLASS + INSTANCE + SYNTAX
-    assert read(meta + behind) == FileMeta(CT[:-1].decode(), "1.2.3", EXPLICIT[:-1].decode(), len(meta))
+    assert read(meta + data_set) == FileMeta(CT[:-1].decode(), "1.2.3", EXPLICIT[:-1].decode(), len(meta))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Hidden files: whose they are, and that only those are removed which provably nobody needs."""
+"""Hidden files: whose they are, and that only those are removed that provably no process needs."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_a_living_process_of_ours(output: Path, state: Path, lock: Callable[[Pat
 @pytest.mark.parametrize("name", [f".dcmrecv-{TOKEN}-0.tmp", OLD_STYLE])
 @pytest.mark.parametrize(("age", "stays"), [(0, True), (DAY - 60, True), (DAY + 60, False)])
 @pytest.mark.parametrize("has_state", [True, False])
-def test_what_belongs_to_nobody_known(
+def test_files_of_unknown_owners(
     output: Path, state: Path, name: str, age: float, stays: bool, has_state: bool
 ) -> None:
     """A receiver with another state directory, on another host perhaps, or one of an earlier version."""
@@ -262,7 +262,7 @@ def test_old_tokens_are_forgotten(output: Path, state: Path, lock: Callable[[Pat
     assert sorted(state.glob("tokens/*")) == [young, living]
 
 
-def test_what_cannot_be_swept_keeps_nobody_from_storing(
+def test_a_failed_sweep_does_not_stop_storing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     left = tmp_path / ".dcmrecv" / "tmp" / OLD_STYLE

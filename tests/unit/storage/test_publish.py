@@ -13,7 +13,7 @@ import pytest
 
 from dcmrecv_core.api.errors import NameTakenError, StorageError
 from dcmrecv_core.api.model import OnExists
-from dcmrecv_core.storage.existing import Existing, look
+from dcmrecv_core.storage.existing import Existing, find_existing
 from dcmrecv_core.storage.temporary import Capabilities
 from support.publishing import (
     HIDDEN,
@@ -60,11 +60,11 @@ def unnamed(directory: Path) -> list[str]:
 
 def test_what_was_prepared_is_used_once(tmp_path: Path, calls: Calls) -> None:
     place = publisher(tmp_path)
-    place.prepare()
-    assert unnamed(tmp_path) == []  # nobody knows where
+    place.open_spare()
+    assert unnamed(tmp_path) == []  # its directory is not known yet
     place.publish((), "first", "overwrite", content())
-    place.prepare()
-    place.prepare()
+    place.open_spare()
+    place.open_spare()
     assert len(unnamed(tmp_path)) == 1
     calls.record("open")
     place.publish((), "second", "overwrite", content())
@@ -77,18 +77,18 @@ def test_what_was_prepared_is_used_once(tmp_path: Path, calls: Calls) -> None:
 def test_what_was_prepared_elsewhere_is_closed(tmp_path: Path) -> None:
     place = publisher(tmp_path)
     place.publish(("a",), "first", "overwrite", content())
-    place.prepare()
+    place.open_spare()
     assert len(unnamed(tmp_path / "a")) == 1
     place.publish(("b",), "second", "overwrite", content())
     assert unnamed(tmp_path / "a") == []
-    place.prepare()
+    place.open_spare()
     os.rename(tmp_path / "b", tmp_path / "c")
     place.publish(("b",), "third", "overwrite", content())
     assert (names(tmp_path / "b"), names(tmp_path / "c")) == (["third"], ["second"])
-    place.prepare()
-    place.rest()
+    place.open_spare()
+    place.idle()
     assert unnamed(tmp_path / "b") == []
-    place.prepare()
+    place.open_spare()
     assert unnamed(tmp_path / "b") == []
 
 
@@ -97,7 +97,7 @@ def test_nothing_is_said_of_what_cannot_be_prepared(tmp_path: Path, monkeypatch:
     place.publish((), "first", "overwrite", content())
     with monkeypatch.context() as patch:
         patch.setattr("dcmrecv_core.storage.publish.open_unnamed", failing(errno.ENOSPC))
-        place.prepare()
+        place.open_spare()
         with pytest.raises(StorageError, match="No space left"):
             place.publish((), "second", "overwrite", content())
     place.publish((), "second", "overwrite", content())
@@ -197,9 +197,9 @@ def test_taken_names(
 
         def look_too_early(name: str, fd: int) -> Existing | None:
             looks.append(name)
-            return None if len(looks) == 1 else look(name, fd)
+            return None if len(looks) == 1 else find_existing(name, fd)
 
-        monkeypatch.setattr("dcmrecv_core.storage.taken.look", look_too_early)
+        monkeypatch.setattr("dcmrecv_core.storage.taken.find_existing", look_too_early)
     place = publisher(tmp_path, capabilities=kind)
     with pytest.raises(StorageError if on_exists == "keep" else NameTakenError) as caught:
         place.publish((), "a", on_exists, content())
@@ -232,7 +232,7 @@ def test_a_name_that_is_too_long(tmp_path: Path, kind: Capabilities, on_exists: 
 
 
 def test_a_name_that_cannot_be_looked_up(tmp_path: Path, calls: Calls) -> None:
-    """Nobody knows then whether it is free."""
+    """Then it is not known whether the name is free."""
     place = publisher(tmp_path)
     place.publish((), "a", "overwrite", content(b"old"))
     calls.fail("stat", errno.EIO, lambda path, **more: path == "a")
@@ -365,7 +365,7 @@ def test_a_failed_flush_of_the_directory(tmp_path: Path, calls: Calls) -> None:
     assert (tmp_path / "old").read_bytes() == stored()
 
 
-def test_a_failed_flush_takes_back_nobody_elses_file(tmp_path: Path, calls: Calls) -> None:
+def test_a_failed_flush_removes_no_other_file(tmp_path: Path, calls: Calls) -> None:
     """Another process has overwritten what is new, and perhaps its sender has heard of success."""
 
     def overwritten(fd: int) -> bool:
@@ -507,7 +507,7 @@ def test_what_is_above_the_output_directory_may_be_closed_to_us(tmp_path: Path, 
 
 @pytest.mark.parametrize("capabilities", [Capabilities(), HIDDEN], ids=["unnamed", "hidden"])
 def test_hidden_files_have_lost_their_directory(tmp_path: Path, capabilities: Capabilities) -> None:
-    """It is made again, and nobody's open directory is mistaken for another meanwhile."""
+    """It is made again, and no open directory is mistaken for another meanwhile."""
     place = publisher(tmp_path, capabilities=capabilities)
     place.publish(("d",), "a", "overwrite", content(b"old"))
     place.publish(("d",), "a", "overwrite", content(b"older"))

@@ -94,7 +94,7 @@ def test_one_piece_too_large_for_memory_goes_to_a_file() -> None:
 
 
 @pytest.mark.parametrize("step", [1, 999, 5000])
-def test_large_data_set_goes_to_a_file_behind_its_prefix(step: int) -> None:
+def test_large_data_set_goes_to_a_file_after_its_prefix(step: int) -> None:
     seen: list[bytes] = []
     spool = make(1500, seen=seen)
     for start in range(0, len(DATA), step):

@@ -229,17 +229,17 @@ def test_a_name_that_never_rests(tmp_path: Path, before_exchange: Callable[..., 
     place = publisher(tmp_path)
     store(place, OURS)
     shutil.copy(tmp_path / "a.dcm", tmp_path / "copy")
-    look = taken.look
+    find_existing = taken.find_existing
 
     def put_back(name: str, directory_fd: int | None = None) -> object:
         if name == "a.dcm":
             shutil.copy(tmp_path / "copy", tmp_path / "a.dcm")
-        return look(name, directory_fd)
+        return find_existing(name, directory_fd)
 
     before_exchange(*[lambda: os.unlink(tmp_path / "a.dcm")] * 1000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(taken, "look", put_back)
-        with pytest.raises(StorageError, match="changes hands"):
+        patch.setattr(taken, "find_existing", put_back)
+        with pytest.raises(StorageError, match="keep changing"):
             store(place, OURS, b"new")
     assert files(tmp_path) == {"copy": whole(OURS)}
 
@@ -326,7 +326,7 @@ def test_what_is_there_cannot_be_read(tmp_path: Path, calls: Calls) -> None:
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
 def test_what_is_there_cannot_be_opened_now(tmp_path: Path, calls: Calls, code: int) -> None:
-    """Then nobody knows whose it is, and in a moment the sender may ask again."""
+    """Then its owner is not known, and the sender may ask again in a moment."""
     place = publisher(tmp_path)
     store(place, OURS)
     calls.fail("open", code, lambda path, *rest, **more: path == "a.dcm")
@@ -376,7 +376,7 @@ def test_what_was_handed_over_can_go_nowhere(
         store(place, OURS, b"new")
     [hidden] = [path for path in (tmp_path / ".dcmrecv/tmp").iterdir() if path.name.endswith(OLD)]
     assert hidden.read_bytes() == whole(OTHER)
-    assert f"SENDER {OURS}: what had the name a.dcm is {hidden}" in caplog.text
+    assert f"SENDER {OURS}: the file that was named a.dcm is now {hidden}" in caplog.text
 
 
 # Keeping

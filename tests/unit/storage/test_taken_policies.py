@@ -13,7 +13,7 @@ import pytest
 
 from dcmrecv_builtin import layout
 from dcmrecv_core import Instance, Name
-from dcmrecv_core.receive.pipeline import Outcome, Receiver
+from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome
 from support.data.datasets import Node
 from support.plugins import hooks
 from support.receiving import INSTANCE, PIXELS, UNKNOWN, data_set, in_syntax, receiver, send, stored_data
@@ -40,7 +40,7 @@ def stored(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): stored_data(str(path)) for path in files}
 
 
-def send_other(place: Receiver, data: bytes = OTHER) -> Outcome:
+def send_other(place: InstanceReceiver, data: bytes = OTHER) -> Outcome:
     return send(place, data, instance=OTHER_INSTANCE)
 
 
@@ -186,7 +186,7 @@ def mark(uid: str, digits: int = 32) -> str:
     return f"~{hashlib.sha256(uid.encode()).hexdigest()[:digits]}"
 
 
-def send_wrong(place: Receiver, number: int, data: bytes) -> int:
+def send_wrong(place: InstanceReceiver, number: int, data: bytes) -> int:
     return send(place, data, instance=f"1.2.{number}").status
 
 

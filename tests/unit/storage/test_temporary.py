@@ -292,7 +292,7 @@ def test_a_hidden_name_that_cannot_be_removed(
     Calls(monkeypatch).fail("unlink", errno.EIO)
     temporary.link(directory, "a")
     temporary.close()
-    assert "swept later" in caplog.text
+    assert "removed later" in caplog.text
     assert (tmp_path / "a").exists()
 
 

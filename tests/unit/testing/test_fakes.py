@@ -37,7 +37,7 @@ def test_the_data_set_that_is_given_stays_as_it_is() -> None:
     assert dataset.to_json() == before
 
 
-def test_an_encoding_that_nobody_knows() -> None:
+def test_an_unknown_encoding() -> None:
     with pytest.raises(ValueError, match=r"1\.2\.3"):
         fake_instance(sample_dataset(transfer_syntax_uid="1.2.3"))
 

@@ -21,7 +21,7 @@ from dcmrecv_core import compiled
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.worker.session import Session, Shared
-from dcmrecv_core.receive.pipeline import Receiver
+from dcmrecv_core.receive.pipeline import InstanceReceiver
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
 from support.data.datasets import identification
@@ -89,7 +89,7 @@ def serve(tmp_path: Path, mode: str) -> Serve:
     plugins = Plugins()
     plugins.add_builtins(settings)
     plugins.configure(settings)
-    shared = Shared(settings, plugins, Receiver(settings, plugins, Capabilities()), lambda between: False)
+    shared = Shared(settings, plugins, InstanceReceiver(settings, plugins, Capabilities()), lambda between: False)
     release = b"\5\0\0\0\0\4\0\0\0\0"
 
     def serve_one(messages: list[bytes]) -> None:
