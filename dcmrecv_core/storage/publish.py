@@ -31,7 +31,7 @@ from dcmrecv_core.storage.temporary import (
 log = logging.getLogger("dcmrecv.receive")
 
 _LOOKED_AT_FIRST = ("overwrite", "rename", "keep")
-"""Policies under which names are often taken, so that it pays to look before anything is written."""
+"""Under these policies names are often taken, so the existing file is looked at before anything is written."""
 
 
 class Content(Comparable, Protocol):
@@ -116,11 +116,10 @@ class Publisher:
     ) -> Published:
         """Store `content` as `name` in the directory `parts`, or under another name if `on_exists` says so.
 
-        A file with the same content is kept; with "overwrite" only if `compare` is true. `who` names sender
-        and instance for the log; `command_uid` is the SOP Instance UID of the command if the data set came with
-        another one. Raises StorageError (A700) with nothing left behind, NameTakenError if the name is taken and
-        `on_exists` is "retry" or "refuse". Until it is published the content is intact and may be tried under another
-        name.
+        A file with the same content is kept; with "overwrite" only if `compare` is true. `who` returns sender and
+        instance for the log; `command_uid` is the SOP Instance UID of the command if the data set came with another
+        one. Raises StorageError (A700) and leaves nothing; NameTakenError if the name is taken and `on_exists` is
+        "retry" or "refuse". As long as the content is not published, it can be tried under another name.
         """
         new = NewFile(content, on_exists, on_exists == "overwrite" and not compare, who, command_uid)
         directory = self.directories.get(parts)
@@ -130,7 +129,7 @@ class Publisher:
             except OSError as error:
                 if error.errno != errno.EXDEV or directory.on_other_mount:
                     raise
-                # the same file system mounted twice: its number is the same, yet nothing can be linked across
+                # the same file system mounted twice: its number is the same, but links between the mounts fail
                 directory.on_other_mount = True
                 return self._store(directory, name, content, new)
         except OSError as error:
