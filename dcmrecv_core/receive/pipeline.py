@@ -172,8 +172,8 @@ class Reception:
     def _log_failure(self, failure: StatusError) -> None:
         cause = failure.__cause__
         if self._path and isinstance(cause, OSError):
-            text = "cannot store received object: %s: %s (%s)"  # dcmrecv's, but for whose it is
-            log.error(text, self._path, cause.strerror or cause, self._described())
+            log.error("cannot store received object: %s: %s", self._path, cause.strerror or cause)  # dcmrecv's line
+            log.error("  from %s", self._described())
         elif self._path:
             log.error("%s: cannot store it as %s: %s", self._described(), self._path, failure.comment)
         else:

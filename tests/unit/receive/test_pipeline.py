@@ -506,7 +506,10 @@ def test_the_log_names_sender_instance_and_file_of_a_fault(tmp_path: Path, caplo
     (tmp_path / FILE).mkdir()
     outcome = send(receiver(tmp_path), data_set())
     assert outcome.status == 0xA700
-    assert caplog.messages[-1] == f"cannot store received object: {tmp_path}/{FILE}: Is a directory ({WHO})"
+    assert caplog.messages[-2:] == [
+        f"cannot store received object: {tmp_path}/{FILE}: Is a directory",
+        f"  from {WHO}",
+    ]
 
 
 @pytest.mark.parametrize("action", ["replace-same", "overwrite"])
