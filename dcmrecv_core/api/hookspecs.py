@@ -57,7 +57,7 @@ def configure(settings: PluginSettings) -> None:
 @hookspec
 def worker_started(settings: PluginSettings) -> None:
     """The place to open connections. Called: in each worker, before its first association. Raising: logged, the
-    worker ends and is replaced."""
+    worker ends and is replaced; what `settings.state_directory` raises ends the receiver (exit code 1)."""
 
 
 @hookspec

@@ -18,11 +18,13 @@ OnExists = Literal["replace-same", "overwrite", "rename", "keep", "refuse", "ret
 * overwrite: any existing file is replaced, atomically;
 * rename: this content gets the name with `~2`, `~3` ...;
 * keep: a complete file of the same instance stays, and the sender gets Success; another instance stays too, and this
-  one gets a name as with replace-same; for anything else the answer is A700;
+  one gets a name as with replace-same; for anything else, an incomplete file included, the answer is A700;
 * refuse: it stays, and the answer is 0111 (duplicate SOP instance);
 * retry: `choose_filename` is asked for another name.
 
-What has the same data set in the same transfer syntax already stays as it is, and the sender gets Success.
+What has the same data set in the same transfer syntax already stays as it is, and the sender gets Success. An instance
+whose command and data set name different SOP Instance UIDs replaces nothing, except the file whose name has `~` and 32
+digits of a hash of the command's UID.
 """
 
 ON_EXISTS: tuple[str, ...] = get_args(OnExists)

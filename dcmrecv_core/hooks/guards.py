@@ -15,7 +15,14 @@ from pathlib import PurePath
 from typing import Any, NoReturn
 
 from dcmrecv_core.api import hookspecs
-from dcmrecv_core.api.errors import HookFailure, PluginError, StartError, StatusError, described
+from dcmrecv_core.api.errors import (
+    HookFailure,
+    PluginError,
+    StartError,
+    StateDirectoryError,
+    StatusError,
+    described,
+)
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.names import check_filename, split_directory
 from dcmrecv_core.api.verdicts import ON_EXISTS, Discard, Name, Refuse, Reject, RejectReason, SupportedContext, Warn
@@ -181,7 +188,10 @@ def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -
     """A decision has raised `error`: raises the error for the core."""
     if hook in INSTANCE_HOOKS and _refuses(error):
         raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
-    _log_failure(plugin, hook, args, error)
+    if hook == "worker_started" and isinstance(error, StateDirectoryError):
+        log.debug("plugin %s: %s", plugin, hook, exc_info=error)  # the supervisor says it, once for all workers
+    else:
+        _log_failure(plugin, hook, args, error)
     what = "took too long" if isinstance(error, HookTimeout) else "failed"
     raise HookFailure(f"Plugin {plugin} {what} in {hook}") from error
 

@@ -104,24 +104,25 @@ class _DryPublisher(Publisher):
         *,
         compare: bool = False,
         who: Callable[[], str] = str,
+        command_uid: bytes = b"",
     ) -> Published:
-        new = NewFile(content, on_exists, on_exists == "overwrite" and not compare, who)
+        new = NewFile(content, on_exists, on_exists == "overwrite" and not compare, who, command_uid)
         self.exists, self.policy, self.how = False, on_exists, None
         for other in names_for(name, new, self.extension):
             self.path = "/".join((self.directories.root, *parts, other))
-            self.how = self._how("/".join((self.directories.full_path, *parts, other)), new)
+            self.how = self._how("/".join((self.directories.full_path, *parts, other)), new, other != name)
             if self.how is not None:
                 return self.path, self.how
         raise StorageError("No free file name found")
 
-    def _how(self, place: str, new: NewFile) -> How | None:
-        """Returns None if another name has to be tried."""
+    def _how(self, place: str, new: NewFile, by_mark: bool) -> How | None:
+        """None: another name has to be tried."""
         existing = None if lstat_if_exists(place) is None else find_existing(place)
         if existing is None:
             return "new"
         self.exists = True
         with existing:
-            what = decide(existing, new, place)
+            what = decide(existing, new, place, by_mark=by_mark)
             if what == "replace":
                 if stat.S_ISDIR(existing.status.st_mode):
                     raise StorageError("Cannot store file: Is a directory")

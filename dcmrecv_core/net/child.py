@@ -10,6 +10,9 @@ from typing import NoReturn
 
 log = logging.getLogger("dcmrecv.net")
 
+LACKS_STATE = 78
+"""Exit code of a worker (EX_CONFIG of sysexits.h): a plugin needs the state directory, which is another receiver's."""
+
 
 def fork(main: Callable[[], int]) -> int:
     """Run `main` in a child, with all signals blocked; the child exits with the code that `main` returns.

@@ -43,6 +43,7 @@ class ReceivedInstance(Instance):
         "attempt",
         "by_default",
         "chosen",
+        "command_uid",
         "content",
         "dropped_at",
         "may_replace",
@@ -69,7 +70,9 @@ class ReceivedInstance(Instance):
         self.attempt = 0
         self.on_exists: OnExists = publisher.on_exists
         self.by_default = False
-        """`on_exists` is only the default of the scheme that has chosen the name, not set by a plugin or an option."""
+        """Nobody has said it: `on_exists` is what the scheme that has chosen the name does of itself."""
+        self.command_uid = b""
+        """The SOP Instance UID of the command, if the data set came with another one."""
         self.dropped_at: str | None = None
         """The path of the file that `save` has kept instead of this content, if it has."""
         self.state: dict[str, Any] = {}
@@ -136,12 +139,15 @@ class ReceivedInstance(Instance):
             raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
         was_running = self._timer.suspend()
         try:
-            publish = self._publisher.publish
-            path, how = publish(parts, name, on_exists, self.content, compare=compare, who=self.described)
+            path, how = self._publisher.publish(
+                parts, name, on_exists, self.content, compare=compare, who=self.described, command_uid=self.command_uid
+            )
         finally:
             self._timer.resume(was_running)
         if how == "dropped":
             self.dropped_at = path
+        elif path == self.dropped_at:
+            self.dropped_at = None  # it is there after all
         return path
 
     def described(self) -> str:

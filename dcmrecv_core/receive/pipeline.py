@@ -119,7 +119,8 @@ class Reception:
         self._temporary: Temporary | None = None
         self._spooled_prefix = b""
         self._fault: StatusError | None = None
-        self._path = ""  # until it is chosen
+        self._path = ""  # once it is chosen
+        self._unsaid: list[tuple[int, str]] = []
         self.remarks: list[str] = []
         """Warnings about the data set and its names, as they were logged."""
 
@@ -165,17 +166,19 @@ class Reception:
             self._log_failure(failure)
             return Outcome(failure.status, failure.comment)
         finally:
+            if self._unsaid:
+                self._say()
             self.discard()
 
     def _log_failure(self, failure: StatusError) -> None:
         cause = failure.__cause__
         if self._path and isinstance(cause, OSError):
-            log.error("cannot store received object: %s: %s", self._path, cause.strerror or cause)
+            log.error("cannot store received object: %s: %s", self._path, cause.strerror or cause)  # dcmrecv's line
+            log.error("  from %s", self._described())
         elif self._path:
-            who = described(self._association, self._sop_instance_uid)
-            log.error("%s: cannot store it as %s: %s", who, self._path, failure.comment)
+            log.error("%s: cannot store it as %s: %s", self._described(), self._path, failure.comment)
         else:
-            log.error("%s: %s", self._sop_instance_uid, failure.comment)
+            log.error("%s: %s", self._described(), failure.comment)
 
     def discard(self) -> None:
         """Drop the received data; nothing stays on disk."""
@@ -201,6 +204,8 @@ class Reception:
             self._receiver.publisher,
             self._receiver.timer,
         )
+        if uids[1] not in ("", self._sop_instance_uid):
+            instance.command_uid = self._sop_instance_uid.encode("latin-1", "replace")
         instance.may_replace = not self._receiver.bit_preserving
         verdict = self._receiver.plugins.receive(instance)
         instance.may_replace = False
@@ -217,6 +222,8 @@ class Reception:
         if filename != f"{name.text}{extension}":
             self._remark(logging.WARNING, f"unfit file name, stored as {filename}")
         self._path = "/".join((self._receiver.publisher.directories.root, *parts, filename))
+        if self._unsaid:
+            self._say()
         instance.chosen = (self._path, parts, filename)
         if self._receiver.debugs:
             log.debug("generated filename for received object: %s", self._path)
@@ -225,9 +232,9 @@ class Reception:
     def _process(self) -> Outcome:
         instance, verdict = self.judge()
         if isinstance(verdict, Refuse):
-            log.info("%s: refused: %s", self._sop_instance_uid, verdict.comment)
+            log.info("%s: refused: %s", self._described(), verdict.comment)
         elif isinstance(verdict, Discard):
-            log.debug("%s: not stored: %s", self._sop_instance_uid, verdict.reason)
+            log.debug("%s: not stored: %s", self._described(), verdict.reason)
         else:
             location = self.store(instance)
             self._receiver.plugins.stored(instance, location)
@@ -276,8 +283,18 @@ class Reception:
             self._remark(logging.WARNING, f"{text}: {ours or 'absent'}")
 
     def _remark(self, level: int, text: str) -> None:
+        """To be logged when it is known where the instance goes."""
         self.remarks.append(text)
-        log.log(level, "%s: %s", self._sop_instance_uid, text)
+        self._unsaid.append((level, text))
+
+    def _say(self) -> None:
+        where = f" ({self._path})" if self._path else ""
+        for level, text in self._unsaid:
+            log.log(level, "%s: %s%s", self._described(), text, where)
+        self._unsaid.clear()
+
+    def _described(self) -> str:
+        return described(self._association, self._sop_instance_uid)
 
     def store(self, instance: ReceivedInstance) -> str:
         """Choose a name and write; again as long as the name is taken and must not be overwritten."""

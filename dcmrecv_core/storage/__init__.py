@@ -7,6 +7,7 @@
       directories   directories below the output directory: contained, made on demand, kept open
       temporary     files without a name yet, and how they get one on this file system
         hidden        temporary files that need a name: whose they are, and which may be removed
+        handed_over   what had the name that an exchange took: removed, or named again, if need be by the next start
         renaming      renameat2, which Python does not have
       taken         a name that is taken: what happens to both files, by the policy
         existing      the existing file: which instance it is, whether it is whole and equal

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset.encodings import encoding_of
 from dcmrecv_core.dataset.scan import scan
-from dcmrecv_core.dataset.sources import FileSource
+from dcmrecv_core.dataset.sources import FileSource, only_zeros
 from dcmrecv_core.storage.directories import storage_error
 from dcmrecv_core.storage.file_meta import meta_values
 
@@ -43,7 +43,9 @@ class Identity(NamedTuple):
 class Comparable(Protocol):
     """A new file, with which an existing one is compared."""
 
-    prefix: bytes
+    @property
+    def prefix(self) -> bytes:
+        """What precedes the data set."""
 
     @property
     def size(self) -> int:
@@ -94,6 +96,22 @@ class Existing:
         identity = self._read()
         return None if identity is None else identity.sop_instance_uid
 
+    @property
+    def prefix(self) -> bytes:
+        """What precedes the data set, if it is a DICOM file. Raises OSError."""
+        identity = self._read()
+        return b"" if identity is None else os.pread(self._fd, identity.offset, 0)
+
+    @property
+    def size(self) -> int:
+        """Length of the data set, in bytes. Raises OSError."""
+        return self.status.st_size - len(self.prefix)
+
+    def open(self) -> BinaryIO:
+        """The whole of a regular file; its position is that of all others of the same. Raises OSError."""
+        self._read()
+        return os.fdopen(os.dup(self._fd), "rb")
+
     def holds(self, content: Comparable) -> bool:
         """Whether it is the same instance, in the same transfer syntax, with the same data set, byte for byte.
 
@@ -113,16 +131,25 @@ class Existing:
         except OSError:
             return False  # the next write or read will fail too, and report the fault
 
-    def is_whole(self) -> bool:
-        """Whether its data set can be walked to its end; if its encoding is not known, whether there is a data set.
-        Raises OSError if it cannot be read."""
+    def is_whole(self, content: Comparable) -> bool:
+        """Whether nothing of its data set is missing, as far as that can be told from another one of the same instance,
+        `content`. Raises OSError if that cannot be found out.
+
+        It has to be one that can be walked to its end; if its encoding is not known, one that is not shorter. A file
+        that was cut between two elements can be walked as well, and so can one whose last blocks have never reached the
+        disk, for zeros after an element count as padding: so, in the same transfer syntax, it must not be a mere
+        beginning of `content`.
+        """
+        ours = identity_of(content.prefix)
         identity = self._read()
         if identity is None:
+            return False
+        if ours is not None and ours[:2] == identity[:2] and self._is_beginning_of(content, identity.offset):
             return False
         size = self.status.st_size - identity.offset
         encoding = encoding_of(identity.transfer_syntax_uid.decode("latin-1"))
         if encoding is None:
-            return size > 0
+            return size >= max(content.size, 1)
         try:
             scan(FileSource(self._fd, identity.offset, size), encoding, whole=True)
         except DataSetError:
@@ -141,6 +168,29 @@ class Existing:
                 return False
             position += len(chunk)
         return True
+
+    def _is_beginning_of(self, content: Comparable, offset: int) -> bool:
+        """Whether the data set from `offset` on ends, or goes on with zeros only, where `content` goes on with data."""
+        with content.open() as received:
+            received.seek(len(content.prefix))
+            while True:
+                ours, theirs = received.read(_CHUNK), os.pread(self._fd, _CHUNK, offset)
+                if ours != theirs:
+                    break
+                if not ours:
+                    return False
+                offset += len(ours)
+            theirs = theirs.rstrip(b"\0")
+            if not ours.startswith(theirs):
+                return False
+            if not only_zeros(FileSource(self._fd, 0, self.status.st_size), offset + len(theirs)):
+                return False
+            ours = ours[len(theirs) :]
+            while ours:
+                if ours.strip(b"\0"):
+                    return True
+                ours = received.read(_CHUNK)
+        return False
 
     def _read(self) -> Identity | None:
         if not self._opened:

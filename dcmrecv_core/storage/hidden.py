@@ -1,12 +1,14 @@
 """Hidden files: whose they are, by their names, and which of them may be removed.
 
-A hidden file is called `.dcmrecv-TOKEN-N.tmp`; TOKEN is random and belongs to one process, N counts. Host name, boot id
+A hidden file is called `.dcmrecv-TOKEN-N.tmp`, or `.old.tmp` if it is to be exchanged for another (see `handed_over`);
+TOKEN is random and belongs to one process, N counts. Host name, boot id
 and process number would not do: two containers on one host have all three in common.
 
-A process that makes hidden files lists its token in the receiver's state directory, as an empty file of that name,
-which it keeps locked while it lives. A process number proves nothing in another PID namespace; the lock does. A process
-removes a hidden file only if it is proven to be ours (the token is listed in our own state directory, and its lock is
-free), or if no process holds a lock on the file and it has not changed for 24 hours.
+A process that makes hidden files lists its token in the receiver's state directory, as a file of that name which it
+keeps locked while it lives. Its number would prove nothing to a process in another PID namespace; the lock does. The
+file says which one it is, for a copy of it is locked by no one: state directories are copied, and machines with them.
+Removed is only what is proven to be ours (the token is listed in our own state directory, by the very file that was
+made for it, and nothing holds its lock), or what nothing holds a lock on and nothing has changed for 24 hours.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dcmrecv_core.api.errors import StatusError
 from dcmrecv_core.api.names import RESERVED
 from dcmrecv_core.storage.directories import Directories, Directory
+from dcmrecv_core.storage.handed_over import AT, OLD, HandedOver
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
@@ -42,10 +45,12 @@ TOKENS = "tokens"
 """Where tokens are listed, in the state directory."""
 
 # or, of earlier versions, host name, boot id and process number in place of the token
-_HIDDEN = re.compile(re.escape(RESERVED) + r"-(?:(?P<token>[0-9a-f]{16})|.+-[0-9a-f]{8}-\d+)-\d+\.tmp\Z")
+_HIDDEN = re.compile(
+    re.escape(RESERVED) + r"-(?:(?P<token>[0-9a-f]{16})|.+-[0-9a-f]{8}-\d+)-\d+(?P<kind>\.old|\.at)?\.tmp\Z"
+)
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z")
 _EXISTING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCAL = re.compile(
     "bcachefs|btrfs|exfat|ext[234]|f2fs|hfsplus|jfs|msdos|nilfs2|ntfs3|overlay|ramfs|reiserfs|tmpfs|ubifs|vfat|xfs|zfs"
 )
@@ -96,8 +101,9 @@ class Tokens:
             return _random(), None
         while True:
             token = _random()
-            # read-only: a file system with a descriptor open for writing cannot be remounted read-only
-            fd = os.open(token, _NEW, 0o600, dir_fd=directory.fd)
+            _list(directory, token)
+            # not for writing: a file system with such a descriptor cannot be remounted read-only
+            fd = os.open(token, _EXISTING, dir_fd=directory.fd)
             try:
                 if not is_locked(fd):
                     return token, fd
@@ -113,14 +119,18 @@ class Tokens:
         os.close(fd)
 
     @contextmanager
-    def holding(self, token: str) -> Iterator[bool | None]:
-        """Whether the process of this token is dead, which stays certain within the block; None if it is not known."""
+    def holding(self, token: str, place: Directory) -> Iterator[bool | None]:
+        """Whether the process of this token, which has a hidden file in `place`, is dead, which then is certain
+        meanwhile; None if that cannot be known."""
         fd, is_dead = None, None
         with suppress(OSError, StatusError):  # it is not listed here
             directory = self._directory()
             if locks_count(directory.fd):
                 fd = os.open(token, _EXISTING, dir_fd=directory.fd)
-                is_dead = not is_locked(fd)
+                if is_locked(fd):
+                    is_dead = False
+                elif _is_original(fd, place):
+                    is_dead = True
         try:
             yield is_dead
         finally:
@@ -160,10 +170,12 @@ class Place(NamedTuple):
 
 
 class HiddenFiles:
-    """The hidden files of one process. Its token is made and listed with the first of them."""
+    """The hidden files of one process. Its token is made and listed when the first of them needs a name. `directories`
+    are the output directory's: what an exchange has handed over gets a name there again."""
 
-    def __init__(self, tokens: Tokens | None = None) -> None:
+    def __init__(self, tokens: Tokens | None = None, directories: Directories | None = None) -> None:
         self._tokens = tokens
+        self._directories = directories
         self._token = ""
         self._lock: int | None = None
         self._counter = itertools.count()
@@ -215,21 +227,30 @@ class HiddenFiles:
         """Remove what dead processes left. Raises nothing: what cannot be removed must keep no one from storing."""
         try:
             with os.scandir(directory.fd) as entries:
-                found = [(entry.name, match["token"]) for entry in entries if (match := _HIDDEN.match(entry.name))]
+                found = {entry.name: match for entry in entries if (match := _HIDDEN.match(entry.name))}
         except OSError as error:
             log.warning("cannot sweep %s: %s", directory.path, error)
             return
-        for name, token in found:
-            if self._tokens is not None and token:
-                with self._tokens.holding(token) as is_dead:
+        for name, match in found.items():
+            if match["kind"] == ".at" and name.replace(AT, OLD) in found:
+                continue  # goes with that
+            if self._tokens is not None and match["token"]:
+                with self._tokens.holding(match["token"], directory) as is_dead:
                     if is_dead:
-                        remove(directory, name)
+                        self._clear(directory, name)
                 if is_dead is not None:
                     continue
             if is_abandoned(directory, name, locks=locks):
-                remove(directory, name)
+                self._clear(directory, name)
         if self._tokens is not None:
             self._tokens.purge()
+
+    def _clear(self, directory: Directory, name: str) -> None:
+        """Nobody works with it any longer. Raises nothing."""
+        if not name.endswith(OLD):
+            remove(directory, name)
+        elif self._directories is not None:
+            HandedOver(directory, name).settle(self._directories)
 
 
 def is_abandoned(directory: Directory, name: str, *, locks: bool) -> bool:
@@ -249,14 +270,51 @@ def is_abandoned(directory: Directory, name: str, *, locks: bool) -> bool:
         return False  # it is gone, or we may not read it
 
 
-def remove(directory: Directory, name: str) -> None:
-    """Remove a file that a dead process left; a failure is logged."""
+def remove(directory: Directory, name: str) -> bool:
+    """Remove what is left over; whether nothing has that name now. A failure is logged."""
     try:
         os.unlink(name, dir_fd=directory.fd)
     except FileNotFoundError:
         pass  # there is none, or another receiver sweeps the same directory
     except OSError as error:
-        log.warning("cannot remove a file of a dead process: %s/%s: %s", directory.path, name, error)
+        log.warning("cannot remove what is left of a dead process: %s/%s: %s", directory.path, name, error)
+        return False
+    return True
+
+
+def _list(directory: Directory, token: str) -> None:
+    """Make a token's file. Raises OSError with nothing left."""
+    fd = os.open(token, _NEW, 0o600, dir_fd=directory.fd)
+    try:
+        os.write(fd, _birth_of(fd))
+    except OSError:
+        os.unlink(token, dir_fd=directory.fd)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _birth_of(fd: int) -> bytes:
+    """Under which boot of the kernel a file was made, and which file it is: a copy is another."""
+    boot = b"?"
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    status = os.fstat(fd)
+    return b"%s %d %d\n" % (boot, status.st_dev, status.st_ino)
+
+
+def _is_original(fd: int, place: Directory) -> bool:
+    """Whether a token's file is the one that its process has made, and holds for hidden files in `place`.
+
+    Either both are on one file system, which was copied as a whole if at all (device numbers change with each boot); or
+    nothing has happened to them since: the kernel still is the same. A clone of a machine has both on file systems of
+    its own, or another boot id. Raises OSError.
+    """
+    boot, device, inode = (*os.pread(fd, 256, 0).split(), b"", b"", b"")[:3]
+    now = _birth_of(fd).split()
+    if inode != now[2]:
+        return False
+    return os.fstat(fd).st_dev == place.identity[0] or (boot != b"?" and [boot, device] == now[:2])
 
 
 def _random() -> str:

@@ -1,7 +1,8 @@
 """Other names for an instance whose chosen name is taken.
 
     CT.dcm   CT~2.dcm, CT~3.dcm ...    the next content of that name (`rename`)
-    CT.dcm   CT~0a1b2c3d.dcm           another instance of that name, by a hash of its SOP Instance UID
+    CT.dcm   CT~0a1b2c3d.dcm           another instance of that name, by a hash of its SOP Instance UID; 32 digits
+                                       of the command's if the data set says another one
 
 Both stand before the extension: that of `-fe` if the name ends with it, else one like `.dcm` that begins with a letter,
 so the last number of a UID is not taken for one. A component has at most 255 bytes; a name that has to be cut gets a
@@ -23,6 +24,9 @@ MAX_ATTEMPTS = 1024
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}\Z")
 _DIGITS = 8
 
+CERTAIN = 32
+"""Digits of a mark that no other UID has: where the files themselves do not tell instances apart."""
+
 
 def numbered(name: str, number: int, extension: str = "") -> str:
     """`name` with `~number` before its extension."""
@@ -30,14 +34,14 @@ def numbered(name: str, number: int, extension: str = "") -> str:
     return escape(f"{stem}~{number}", extension)
 
 
-def marked(name: str, sop_instance_uid: bytes, extension: str = "") -> Iterator[str]:
-    """`name` with `~` and 8 hexadecimal digits of the UID's SHA-256 before its extension: the first 8 digits, then the
-    next. So an instance that is sent again finds its file. If another instance has the same digits (with 100 000
-    instances of one name that is likely), there still is a name for both."""
+def marked(name: str, sop_instance_uid: bytes, extension: str = "", *, digits: int = _DIGITS) -> Iterator[str]:
+    """`name` with `~` and 8 hexadecimal `digits` of the UID's SHA-256 before its extension: the first ones, then the
+    next. So an instance that is sent again finds the file it has got, and an instance whose digits are another's too
+    (with 100 000 instances of one name that is to be expected) still has a name."""
     stem, extension = _split(name, extension)
     digest = hashlib.sha256(sop_instance_uid).hexdigest()
-    for start in range(0, len(digest), _DIGITS):
-        yield with_mark(stem, digest[start : start + _DIGITS], extension)
+    for start in range(0, len(digest), digits):
+        yield with_mark(stem, digest[start : start + digits], extension)
 
 
 def with_mark(stem: str, digits: str, extension: str) -> str:

@@ -30,6 +30,9 @@ from dcmrecv_core.storage.temporary import (
 
 log = logging.getLogger("dcmrecv.receive")
 
+_LOOKED_AT_FIRST = ("overwrite", "rename", "keep")
+"""Under these policies names are often taken, so the existing file is looked at before anything is written."""
+
 
 class Content(Comparable, Protocol):
     """A complete file in the making."""
@@ -66,7 +69,7 @@ class Publisher:
         self.on_exists: OnExists = on_duplicate or "replace-same"
         """The policy for a name without one of its own."""
         self._capabilities = capabilities
-        self._hidden = HiddenFiles(tokens)
+        self._hidden = HiddenFiles(tokens, self.directories)
         self._last: Directory | None = None
         self._spare: Temporary | None = None  # in that directory
 
@@ -109,60 +112,48 @@ class Publisher:
         *,
         compare: bool = False,
         who: Callable[[], str] = str,
+        command_uid: bytes = b"",
     ) -> Published:
         """Store `content` as `name` in the directory `parts`, or under another name if `on_exists` says so.
 
         A file with the same content is kept; with "overwrite" only if `compare` is true. `who` returns sender and
-        instance for the log. Raises StorageError (A700) and leaves nothing; NameTakenError if the name is taken and
-        `on_exists` is "retry" or "refuse". As long as the content is not published, it can be tried under
-        another name.
+        instance for the log; `command_uid` is the SOP Instance UID of the command if the data set came with another
+        one. Raises StorageError (A700) and leaves nothing; NameTakenError if the name is taken and `on_exists` is
+        "retry" or "refuse". As long as the content is not published, it can be tried under another name.
         """
+        new = NewFile(content, on_exists, on_exists == "overwrite" and not compare, who, command_uid)
         directory = self.directories.get(parts)
         try:
             try:
-                return self._store(directory, name, on_exists, content, compare, who)
+                return self._store(directory, name, content, new)
             except OSError as error:
                 if error.errno != errno.EXDEV or directory.on_other_mount:
                     raise
                 # the same file system mounted twice: its number is the same, but links between the mounts fail
                 directory.on_other_mount = True
-                return self._store(directory, name, on_exists, content, compare, who)
+                return self._store(directory, name, content, new)
         except OSError as error:
             raise storage_error(error, "Cannot store file") from error
 
-    def _store(
-        self,
-        directory: Directory,
-        name: str,
-        on_exists: OnExists,
-        content: Content,
-        compare: bool,
-        who: Callable[[], str],
-    ) -> Published:
-        if on_exists != "replace-same" and (compare or on_exists != "overwrite"):
+    def _store(self, directory: Directory, name: str, content: Content, new: NewFile) -> Published:
+        if not new.unconditional and new.on_exists in _LOOKED_AT_FIRST:
             draft = Draft(self, directory, content)
             try:
-                return TakenName(self, directory, name, draft.file, NewFile(content, on_exists, False, who)).store()
+                return TakenName(self, directory, name, draft.file, new).store()
             finally:
                 draft.close()
         temporary = content.file()
         if temporary is not None and not directory.on_other_mount:
-            return self._give_name(temporary, directory, name, on_exists, content, who)
+            return self._give_name(temporary, directory, name, content, new)
         temporary = self.open_file(directory)
         try:
             content.write_to(temporary.fd)
-            return self._give_name(temporary, directory, name, on_exists, content, who)
+            return self._give_name(temporary, directory, name, content, new)
         finally:
             temporary.close()
 
     def _give_name(
-        self,
-        temporary: Temporary,
-        directory: Directory,
-        name: str,
-        on_exists: OnExists,
-        content: Content,
-        who: Callable[[], str],
+        self, temporary: Temporary, directory: Directory, name: str, content: Content, new: NewFile
     ) -> Published:
         if self.fsync:
             temporary.flush()
@@ -176,7 +167,6 @@ class Publisher:
         else:
             self.make_new_durable(directory, name, temporary)
             return f"{directory.path}/{name}", "new"
-        new = NewFile(content, on_exists, on_exists == "overwrite", who)
         return TakenName(self, directory, name, Draft(self, directory, content, temporary).file, new).store()
 
     def open_file(self, directory: Directory) -> Temporary:

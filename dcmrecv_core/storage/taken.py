@@ -10,10 +10,8 @@ when no other process can change it: if it is another instance after all, it get
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Literal, NamedTuple, Protocol
@@ -22,9 +20,10 @@ from dcmrecv_core.api.errors import NameTakenError, StorageError
 from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.storage.directories import Directory
 from dcmrecv_core.storage.existing import Comparable, Existing, find_existing, identity_of
+from dcmrecv_core.storage.handed_over import HandedOver
 from dcmrecv_core.storage.hidden import Place
-from dcmrecv_core.storage.other_names import MAX_ATTEMPTS, marked, numbered
-from dcmrecv_core.storage.renaming import NO_EXCHANGE, NO_NOCLOBBER, rename_exchange, rename_noreplace
+from dcmrecv_core.storage.other_names import CERTAIN, MAX_ATTEMPTS, marked, numbered
+from dcmrecv_core.storage.renaming import NO_EXCHANGE, NO_NOCLOBBER, rename_exchange
 from dcmrecv_core.storage.temporary import Temporary
 
 log = logging.getLogger("dcmrecv.receive")
@@ -46,18 +45,43 @@ Published = tuple[str, How]
 class NewFile(NamedTuple):
     """A file to be stored, and the policy for taken names; `who` returns sender and instance for the log.
 
-    `unconditional`: replace an existing file without looking at it, as DCMTK dcmrecv does.
+    `unconditional`: replace an existing file without looking at it, as DCMTK dcmrecv does. `command_uid`: the SOP
+    Instance UID of the command if the data set came with another one, which may be wrong, and that of many instances.
     """
 
     content: Comparable
     on_exists: OnExists
     unconditional: bool
     who: Callable[[], str]
+    command_uid: bytes = b""
+
+    def is_same(self, existing: Existing, *, by_mark: bool) -> bool:
+        """Whether that is the same instance; `by_mark`: it stands under a name marked for ours.
+
+        If command and data set contradict each other, only such a name tells: files say what data sets say."""
+        ours = identity_of(self.content.prefix)
+        if ours is None or existing.sop_instance_uid != ours.sop_instance_uid:
+            return False
+        return by_mark or not self.is_doubtful(ours.sop_instance_uid)
+
+    def marked_names(self, name: str, extension: str) -> Iterator[str]:
+        """`name` with marks for this instance."""
+        ours = identity_of(self.content.prefix)
+        uid = b"" if ours is None else ours.sop_instance_uid
+        if self.is_doubtful(uid):
+            return marked(name, self.command_uid, extension, digits=CERTAIN)
+        return marked(name, uid, extension)
+
+    def is_doubtful(self, uid: bytes) -> bool:
+        """Whether the SOP Instance UID of the file is not the one of the command."""
+        return self.command_uid not in (b"", uid)
 
 
-def decide(existing: Existing, new: NewFile, path: str) -> Literal["kept", "dropped", "replace", "other name"]:
-    """What to do about `existing`, the file at `path`. Raises NameTakenError; StorageError if it should be kept but is
-    not a whole file of this instance; OSError if it cannot be read."""
+def decide(
+    existing: Existing, new: NewFile, path: str, *, by_mark: bool
+) -> Literal["kept", "dropped", "replace", "other name"]:
+    """What to do about `existing`, the file at `path`; `by_mark` as of `NewFile.is_same`. Raises NameTakenError;
+    StorageError if it should be kept but is not a whole file of this instance; OSError if it cannot be read."""
     if new.unconditional:
         return "replace"
     if existing.holds(new.content):
@@ -68,9 +92,9 @@ def decide(existing: Existing, new: NewFile, path: str) -> Literal["kept", "drop
         case "rename":
             return "other name"
         case "replace-same":
-            return "replace" if _is_same(existing, new.content) else "other name"
+            return "replace" if new.is_same(existing, by_mark=by_mark) else "other name"
         case "keep":
-            return _keepable(existing, new.content)
+            return _keepable(existing, new, by_mark)
     raise NameTakenError(DUPLICATE_SOP_INSTANCE if new.on_exists == "refuse" else StorageError("").status, path)
 
 
@@ -80,19 +104,13 @@ def names_for(name: str, new: NewFile, extension: str) -> Iterator[str]:
     if new.on_exists == "rename":
         yield from (numbered(name, number, extension) for number in range(2, MAX_ATTEMPTS + 1))
     else:
-        ours = identity_of(new.content.prefix)
-        yield from marked(name, b"" if ours is None else ours.sop_instance_uid, extension)
+        yield from new.marked_names(name, extension)
 
 
-def _is_same(existing: Existing, content: Comparable) -> bool:
-    ours = identity_of(content.prefix)
-    return ours is not None and existing.sop_instance_uid == ours.sop_instance_uid
-
-
-def _keepable(existing: Existing, content: Comparable) -> Literal["dropped", "other name"]:
-    if existing.sop_instance_uid is not None and not _is_same(existing, content):
+def _keepable(existing: Existing, new: NewFile, by_mark: bool) -> Literal["dropped", "other name"]:
+    if existing.sop_instance_uid is not None and not new.is_same(existing, by_mark=by_mark):
         return "other name"
-    if not existing.is_whole():
+    if not existing.is_whole(new.content):
         raise StorageError("The existing file is not a whole file of this instance")
     return "dropped"
 
@@ -147,7 +165,7 @@ class TakenName:
                     return path, "new"
                 continue
             with existing:
-                what = decide(existing, self._new, path)
+                what = decide(existing, self._new, path, by_mark=name != self._name)
                 if what == "other name":
                     self._holder = self._holder or _described(existing, path)
                     return None
@@ -182,7 +200,7 @@ class TakenName:
             text = "%s: another content has this name, dropping this one: %s"
             log.warning(text, self._new.who(), path)
         else:
-            log.info("file already exists, keeping it: %s", path)
+            log.info("file already exists, keeping it: %s (%s)", path, self._new.who())
         if self._output.fsync:
             existing.flush()  # its writer may not have flushed it yet, nor its name
         self._output.make_durable(self._directory)
@@ -203,52 +221,52 @@ class TakenName:
                     raise
         if handed_over is None:
             temporary.replace(place, self._directory, name)
-        log.warning("file already exists, overwriting: %s", path)
-        is_predecessor = handed_over is not None and self._is_predecessor(*handed_over, existing, name)
+        if self._new.unconditional:
+            log.warning("file already exists, overwriting: %s", path)  # dcmrecv's line
+        else:
+            log.warning("file already exists, overwriting: %s (%s)", path, self._new.who())
+        is_predecessor = handed_over is not None and self._is_predecessor(handed_over, existing, name)
         try:
             # If this fails, the sender gets a failure and sends again: the file of that name is complete.
             self._output.make_durable(self._directory)
         finally:
+            # not before: until then a power cut may undo the exchange, not this
             if handed_over is not None and is_predecessor:
-                _remove(*handed_over)  # only now: before, a power cut might undo the exchange but not this
+                handed_over.remove()
+            elif handed_over is not None:
+                handed_over.forget()
         return True
 
-    def _is_predecessor(self, parent: Directory, hidden: str, existing: Existing, name: str) -> bool:
+    def _is_predecessor(self, handed_over: HandedOver, existing: Existing, name: str) -> bool:
         """Whether the file that had the name is the one to be replaced; any other file is given a name again."""
         try:
-            replaced = find_existing(hidden, parent.fd)
-            if replaced is None:
+            handed = find_existing(handed_over.hidden, handed_over.place.fd)
+            if handed is None:
                 return False  # another process has removed it
-            with replaced:
-                if os.path.samestat(replaced.status, existing.status) or _is_same(replaced, self._new.content):
+            with handed:
+                if os.path.samestat(handed.status, existing.status):
                     return True
-                self._give_other_name(parent, hidden, replaced, name)
+                if self._new.is_same(handed, by_mark=name != self._name):
+                    return True
+                # files were moved between our look and the exchange: this one has come under the name since
+                other = handed_over.give_name(handed, self._directory, name, self._output.extension)
+                if other is not None:
+                    text = "%s: %s meanwhile, which is %s now"
+                    log.warning(text, self._new.who(), _described(handed, self._path(name)), self._path(other))
                 return False
         except BaseException:
-            self._give_back(parent, hidden, name)
+            self._give_back(handed_over, name)
             raise
 
-    def _give_other_name(self, parent: Directory, hidden: str, replaced: Existing, name: str) -> None:
-        """Give another name to a file that got `name` after we looked and before the exchange."""
-        uid = replaced.sop_instance_uid
-        extension = self._output.extension
-        names = () if uid is None else marked(name, uid, extension)
-        for other in (*names, *marked(name, secrets.token_bytes(), extension)):
-            with suppress(FileExistsError):
-                rename_noreplace(parent.fd, hidden, self._directory.fd, other)
-                text = "%s: %s meanwhile, which is %s now"
-                log.warning(text, self._new.who(), _described(replaced, self._path(name)), self._path(other))
-                return
-        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-
-    def _give_back(self, parent: Directory, hidden: str, name: str) -> None:
+    def _give_back(self, handed_over: HandedOver, name: str) -> None:
         """The file that had the name cannot be handled: it gets its name again, and ours is dropped."""
+        parent, hidden = handed_over
         try:
             rename_exchange(parent.fd, hidden, self._directory.fd, name)
             with suppress(FileNotFoundError):
                 status = os.stat(hidden, dir_fd=parent.fd, follow_symlinks=False)
                 if os.path.samestat(status, os.fstat(self._file().fd)):
-                    _remove(parent, hidden)
+                    handed_over.remove()
         except OSError as error:
             log.error(
                 "%s: the file that was named %s is now %s/%s: %s", self._new.who(), name, parent.path, hidden, error
@@ -260,10 +278,3 @@ def _described(existing: Existing, path: str) -> str:
     if uid is None:
         return f"{path} is not a readable DICOM file"
     return f"{path} is SOP instance {uid.decode('latin-1')}"
-
-
-def _remove(parent: Directory, hidden: str) -> None:
-    try:
-        os.unlink(hidden, dir_fd=parent.fd)
-    except OSError as error:
-        log.warning("cannot remove %s, which is removed later: %s", hidden, error)

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from dcmrecv_core.api.names import RESERVED
 from dcmrecv_core.storage.directories import Directories, Directory
+from dcmrecv_core.storage.handed_over import OLD, HandedOver, old_name
 from dcmrecv_core.storage.hidden import HiddenFiles, Place, Tokens, is_locked, remove
 from dcmrecv_core.storage.renaming import rename_exchange, rename_noreplace
 
@@ -74,7 +75,7 @@ class Temporary:
                     raise
                 self._check_hidden(self._place)
                 rename_noreplace(self._place.directory.fd, self._hidden, directory.fd, name)
-                self._hidden = ""
+                self._lose_hidden()
             self._drop_hidden()
         self.published = True
 
@@ -83,30 +84,50 @@ class Temporary:
         another process has removed or replaced the hidden file."""
         place = self._hide(place)
         os.rename(self._hidden, name, src_dir_fd=place.directory.fd, dst_dir_fd=directory.fd)
-        self._hidden = ""
+        self._lose_hidden()
         self.published = True
 
-    def exchange(self, place: Place, directory: Directory, name: str) -> tuple[Directory, str]:
-        """Give it the name, and return the directory and the hidden name that the replaced file has now; the caller has
-        to remove it. `place` is as for `replace`.
+    def exchange(self, place: Place, directory: Directory, name: str) -> HandedOver:
+        """Give it the name, and hand over what had it, which the caller has to remove. `place` is as for `replace`.
 
         Raises OSError with nothing changed: of `NO_EXCHANGE` where the file system cannot exchange, FileNotFoundError
         if the name is free (again), ESTALE as `replace`.
         """
-        place = self._hide(place)
-        rename_exchange(place.directory.fd, self._hidden, directory.fd, name)
-        hidden, self._hidden = self._hidden, ""
+        was = self._hidden
+        place = self._place or place
+        handed_over = HandedOver(place.directory, old_name(was or place.files.name()))
+        handed_over.note(directory, name)
+        try:
+            self._hide(place, handed_over.hidden)
+            rename_exchange(place.directory.fd, self._hidden, directory.fd, name)
+        except BaseException:
+            if self._hidden != handed_over.hidden:
+                handed_over.forget()
+            raise
+        self._hidden = ""
         self.published = True
-        return place.directory, hidden
+        return handed_over
 
-    def _hide(self, place: Place) -> Place:
-        """Make sure that it has a hidden name of its own, in `place` if it had none; returns where that is."""
+    def _hide(self, place: Place, hidden: str = "") -> Place:
+        """Make sure that it has a hidden name that is its own, and is `hidden` if that is given; returns where that is,
+        which is `place` if it had none."""
         if self._place is None:
-            hidden = place.files.name()
+            hidden = hidden or place.files.name()
             link_unnamed(self.fd, place.directory, hidden)
             self._place, self._hidden = place, hidden
-        self._check_hidden(self._place)
-        return self._place
+        place = self._place
+        self._check_hidden(place)
+        if hidden and hidden != self._hidden:
+            os.rename(self._hidden, hidden, src_dir_fd=place.directory.fd, dst_dir_fd=place.directory.fd)
+            self._hidden = hidden
+            self._check_hidden(place)
+        return place
+
+    def _lose_hidden(self) -> None:
+        """It has no hidden name any longer, and no note of what that was for."""
+        if self._place is not None and self._hidden.endswith(OLD):
+            HandedOver(self._place.directory, self._hidden).forget()
+        self._hidden = ""
 
     def _link_hidden(self, place: Place, directory: Directory, name: str) -> None:
         """Link by the descriptor, which cannot be another file's; by the hidden name only if there is no /proc."""
@@ -121,7 +142,7 @@ class Temporary:
         """Raises OSError (ESTALE) if the hidden name is gone or another file's; that file is not touched."""
         if not self._is(place.directory, self._hidden):
             log.error("%s/%s was removed or replaced by another process", place.directory.path, self._hidden)
-            self._hidden = ""
+            self._lose_hidden()
             raise _stale()
 
     def _check_linked(self, place: Place, directory: Directory, name: str) -> None:
@@ -137,7 +158,7 @@ class Temporary:
             if os.path.samestat(linked, os.stat(self._hidden, dir_fd=place.directory.fd, follow_symlinks=False)):
                 os.unlink(name, dir_fd=directory.fd)
         log.error("%s/%s was replaced by another process", place.directory.path, self._hidden)
-        self._hidden = ""
+        self._lose_hidden()
         raise _stale()
 
     def _is(self, directory: Directory, name: str) -> bool:
@@ -165,7 +186,8 @@ class Temporary:
                 os.unlink(self._hidden, dir_fd=self._place.directory.fd)
             except OSError as error:
                 log.warning("cannot remove %s, which is removed later: %s", self._hidden, error)
-            self._hidden = ""
+                self._hidden = ""
+            self._lose_hidden()
 
 
 def link_unnamed(fd: int, directory: Directory, name: str) -> None:
@@ -212,7 +234,7 @@ class Capabilities:
 
         Removes the files of dead processes: hidden files, and the one of `PROBE_NAME`.
         """
-        hidden = HiddenFiles(tokens)
+        hidden = HiddenFiles(tokens, directories)
         try:
             return cls._probe(directories, hidden)
         finally:
@@ -253,7 +275,8 @@ def _link_probe(temporary: Temporary, root: Directory, hidden: HiddenFiles) -> s
     """Give it `PROBE_NAME`. Other starts may give and remove that name at the same moment; each only has to know that a
     link was made. Returns the name that it got; raises OSError."""
     for _ in range(_PROBES):
-        remove(root, PROBE_NAME)
+        if not remove(root, PROBE_NAME):
+            break
         with suppress(FileExistsError):
             temporary.link(root, PROBE_NAME)
             return PROBE_NAME

@@ -225,3 +225,31 @@ def test_records_that_cannot_be_indexed_hold_up_no_others(ours: Start, site: Pat
     assert contents(engine) == before
     done = run(program, "find", "--url", url, "--level", "conflict", "--json")
     assert [(row["patient_id"], row["other_patient_id"]) for row in json.loads(done.stdout)] == [("P1", "P2")]
+
+
+def test_a_study_that_is_sent_again_with_a_corrected_patient_id(
+    ours: Start, site: Path, url: str, engine: Engine
+) -> None:
+    """It is moved when all of its instances have come."""
+
+    def patients() -> list[tuple[str, int]]:
+        question = "SELECT patient_id, (SELECT COUNT(*) FROM conflicts) FROM studies WHERE study_instance_uid = '1.2.4'"
+        with engine.connect() as connection:
+            return list(map(tuple, connection.execute(text(question))))  # type: ignore[arg-type]
+
+    receiver = ours("-v", "--no-fsync", "--plugin", "index", "--index-url", url, program=site)
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+
+        def store(patient: bytes, *numbers: int) -> None:
+            for number in numbers:
+                data = odd_data(number, b"").replace(b"P1", patient)
+                assert association.store(CT, f"1.2.3.{number}", data) == 0
+
+        store(b"P1", 1, 2, 3)
+        until(lambda: len(locations(engine)) == 3, "all in the index", log=lambda: receiver.log)
+        store(b"P2", 1, 2)
+        until(lambda: patients() == [("P1", 2)], "two conflicts", log=lambda: receiver.log)
+        store(b"P2", 3)
+        until(lambda: patients() == [("P2", 0)], "the study has moved", log=lambda: receiver.log)
+        association.release()
+    assert receiver.stop() == 0

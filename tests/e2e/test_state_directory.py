@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.testing.receivers import ACTIVATE
 from support.data.datasets import instance_of
-from support.programs.receivers import Receiver, Start, run
+from support.programs.receivers import Receiver, Start, create_listener, run
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
 
@@ -31,6 +33,9 @@ from dcmrecv_core import hookimpl
 def configure(settings):
     print(settings.state_directory)
 """
+
+
+OPENS = LOOKS.replace("configure", "worker_started")
 
 
 @pytest.fixture
@@ -74,17 +79,20 @@ def test_a_plain_run_leaves_nothing(ours: Start) -> None:
     assert below(receiver.output) == []
 
 
-@pytest.mark.parametrize("plugin", [WORKS, LOOKS], ids=["background", "configure"])
+@pytest.mark.parametrize("plugin", [WORKS, LOOKS, OPENS], ids=["background", "configure", "worker_started"])
 def test_a_plugin_that_needs_it_keeps_the_second_from_starting(
     ours: Start, shared: Path, program: Path, plugin: str
 ) -> None:
     first = ours("-pm")
     (shared / "plugin.py").write_text(plugin)
     arguments = (program, "-pm", "-od", shared, "--plugin", shared / "plugin.py")
-    done = run(*arguments, "--bind", "127.0.0.1", 1, timeout=20)
+    with create_listener() as listener:
+        activated = (sys.executable, "-I", "-S", ACTIVATE, listener.fileno(), *arguments)
+        done = run(*activated, timeout=20, pass_fds=(listener.fileno(),))
     assert done.returncode == 1
     [line] = [line for line in done.stderr.splitlines() if line.startswith("F:")]
     assert "plugin plugin" in line
+    assert "Traceback" not in done.stderr
     assert "belongs to another receiver" in line
     assert f"process {first.process.pid}" in line
     assert "--state-dir" in line

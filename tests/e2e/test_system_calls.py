@@ -77,10 +77,15 @@ def test_without_fsync_nothing_is_flushed(ours: Start, directory: Path, options:
         # its name; done; one response
         (("--no-fsync",), ["openat", "recvfrom", "newfstatat", "writev", "linkat", "close", "sendto"]),
         ((), ["openat", "recvfrom", "newfstatat", "writev", "fsync", "linkat", "fsync", "close", "sendto"]),
+        # that a name is free is found out by giving it
+        (
+            ("--no-fsync", "+fu"),
+            ["openat", "recvfrom", "getrandom", "newfstatat", "writev", "linkat", "close", "sendto"],
+        ),
         # the prefix goes in front, so the data set is written once, and nothing is read again
         (("--no-fsync", "+B"), ["openat", "recvfrom", "newfstatat", "writev", "linkat", "close", "sendto"]),
     ],
-    ids=["no-fsync", "durable", "bit-preserving"],
+    ids=["no-fsync", "durable", "unique names", "bit-preserving"],
 )
 def test_system_calls_of_an_instance(
     ours: Start, directory: Path, options: tuple[str, ...], allowed: list[str]

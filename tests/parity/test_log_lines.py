@@ -106,7 +106,6 @@ ALIKE = (
     ),
     LogLines(rule="an abort within a data set", steps=(*OPEN, store(last=False), ABORTING)),
     LogLines(rule="a release within a data set", steps=(*OPEN, store(last=False), *RELEASE)),
-    LogLines(rule="a file that cannot be created (A700)", steps=(*OPEN, *STORE, *RELEASE), taken=True),
     LogLines(rule="a connection without a word", steps=(b"",)),
     LogLines(rule="--ignore: no file is named", steps=(*OPEN, *STORE, *RELEASE), arguments=("-v", "--ignore")),
     LogLines(
@@ -198,7 +197,9 @@ BEGUN = (RECEIVED, ACKNOWLEDGED)
 STORING = (*BEGUN, "I: Received C-STORE Request (MsgID 8)")
 STORED = "I: Stored received object to file: out/CT.1.2.3.4"
 OVERWRITING = "W: file already exists, overwriting: out/CT.1.2.3.4"
+CANNOT_STORE = "E: cannot store received object: out/CT.1.2.3.4: Is a directory"
 SUCCESS = "I: Sending C-STORE Response (Success)"
+FAILED = "I: Sending C-STORE Response (Refused: OutOfResources)"
 ROLE_REFUSED = (
     "E: ASSOC: SCP/SCU role selection failed, Default role (i.e. SCU) proposed "
     "but only SCP role configured for acceptance"
@@ -347,7 +348,7 @@ FAULTS = (
         differs=f"{STATUS}; the fault is described in our own words",
         ours=(
             *STORING,
-            "E: 1.2.3.4: (7FE0,0010) at 82: Value runs past the end",
+            "E: RAWSCU@127.0.0.1, SOP instance 1.2.3.4: (7FE0,0010) at 82: Value runs past the end",
             NO_DATA_SET,
             NOT_STORED,
             "I: Sending C-STORE Response (Error: CannotUnderstand)",
@@ -368,7 +369,7 @@ FAULTS = (
         differs="ours says what is wrong",
         ours=(
             *STORING,
-            "E: 1.2.3.4: There is no data set",
+            "E: RAWSCU@127.0.0.1, SOP instance 1.2.3.4: There is no data set",
             "I: Sending C-STORE Response (Error: CannotUnderstand)",
             RELEASED,
         ),
@@ -399,11 +400,22 @@ FAULTS = (
         theirs=(*BEGUN, "E: cannot handle this kind of DIMSE command (0x0140), we are a Storage SCP only"),
     ),
     LogLines(
+        rule="a file that cannot be created (A700)",
+        steps=(*OPEN, *STORE, *RELEASE),
+        taken=True,
+        differs="a line after it names the sender and the instance",
+        ours=(*STORING, CANNOT_STORE, "E:   from RAWSCU@127.0.0.1, SOP instance 1.2.3.4", FAILED, RELEASED),
+        theirs=(*STORING, CANNOT_STORE, FAILED, RELEASED),
+    ),
+    LogLines(
         rule="an instance that is another one than its command says",
         steps=(*OPEN, store(instance_of(CT, "1.2.3.5")), P_DATA, *RELEASE),
         arguments=(),
         differs="DCMTK dcmrecv does not compare them; ours stores and warns",
-        ours=("W: 1.2.3.4: SOP Instance UID in data set differs from command: 1.2.3.5",),
+        ours=(
+            "W: RAWSCU@127.0.0.1, SOP instance 1.2.3.4: SOP Instance UID in data set differs from command: 1.2.3.5 "
+            "(out/CT.1.2.3.4)",
+        ),
         theirs=(),
     ),
     LogLines(

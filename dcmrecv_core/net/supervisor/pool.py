@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dcmrecv_core.net.child import fork
+from dcmrecv_core.net.child import LACKS_STATE, fork
 from dcmrecv_core.net.handover import IDLE, REQUEST_READ, TAKEN, Handover, HandoverSender
 from dcmrecv_core.net.heartbeat import Heartbeat, HeartbeatBoard
 
@@ -88,6 +88,8 @@ class Pool:
         self._pause = FIRST_PAUSE
         self._next_fork_at = 0.0
         self._stopping = False
+        self.lacks_state = False
+        """Whether a worker could not start without a state directory of this receiver's own."""
         self.is_ready = False
         """Whether any worker has ever been idle, ready for an association."""
 
@@ -230,7 +232,9 @@ class Pool:
         if pid not in self._unreaped:
             return
         self._unreaped.discard(pid)
-        if code:
+        if code == LACKS_STATE:
+            self.lacks_state = True
+        elif code:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             log.error("worker %d %s", pid, how)
 

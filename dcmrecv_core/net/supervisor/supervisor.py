@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dcmrecv_core.api.errors import StateDirectoryError
 from dcmrecv_core.net import child
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor.background import Background, run_background
@@ -99,7 +100,8 @@ class Supervisor:
         self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)
 
     def run(self) -> int:
-        """Serve; returns the exit code (0)."""
+        """Serve; returns the exit code (0). Raises StateDirectoryError if no worker can start, because a plugin
+        needs the state directory and that is another receiver's."""
         self._listen_to_signals()
         import dcmrecv_core.dataset.decoding  # noqa: F401  # loads pydicom once, for all workers
 
@@ -111,6 +113,8 @@ class Supervisor:
                 log.warning("still running after the grace period; killing them")
                 self._kill()
                 break
+        if self._pool.lacks_state:
+            self._complain()
         return 0
 
     def _turn(self) -> None:
@@ -233,6 +237,8 @@ class Supervisor:
                 for pid, code in child.reap_ended():
                     self._pool.child_ended(pid, code, now)
                     self._background.child_ended(pid, code, now)
+                if self._pool.lacks_state and self._stop_deadline is None:
+                    self._stop("no worker can start", now)
             elif number == signal.SIGHUP:
                 if self._stop_deadline is None:
                     self._reload.begin()
@@ -257,6 +263,15 @@ class Supervisor:
         desk.max_request = settings.max_request
         desk.tls = self._tls is not None
         desk.disable_host_lookup = settings.disable_host_lookup
+
+    def _complain(self) -> None:
+        """Say whose the state directory is that `worker_started` of a plugin needs; raises StateDirectoryError."""
+        names = self._plugins.order("worker_started")
+        who = f"plugin {names[0]}" if len(names) == 1 else f"one of the plugins {', '.join(names)}"
+        try:
+            _ = self._settings.state_directory
+        except StateDirectoryError as error:
+            raise StateDirectoryError(f"{who}: worker_started: {error}") from error
 
     def _kill(self) -> None:
         self._pool.signal_all(signal.SIGKILL)

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.api.errors import HookFailure
+from dcmrecv_core.api.errors import HookFailure, StateDirectoryError
 from dcmrecv_core.hooks.limits import HookTimeout, HookTimer, forbid_copies
+from dcmrecv_core.net.child import LACKS_STATE
 from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, receive, set_receive_timeout
 from dcmrecv_core.net.worker.session import Session, Shared
@@ -117,7 +118,9 @@ def run_worker(
     forbid_copies()
     try:
         plugins.worker_started(settings)
-    except HookFailure:
+    except HookFailure as failure:
+        if isinstance(failure.__cause__, StateDirectoryError):
+            return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
     receiver = InstanceReceiver(settings, plugins, capabilities)
     worker.on_tick = receiver.publisher.renew

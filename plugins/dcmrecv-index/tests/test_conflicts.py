@@ -156,6 +156,55 @@ def test_a_study_that_was_given_to_the_other_patient(engine: Engine, write: Writ
     assert [row["sop_instance_uid"] for row in find("conflict")] == ["1.1"]
 
 
+def corrected(*uids: str, patient: str = "B", **more: str) -> list[Record]:
+    """The same instances, sent again with another Patient ID."""
+    return [record(uid, patient, PatientName="Bob", StudyDescription="Bob's", **more) for uid in uids]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_study_that_comes_again_as_a_whole_is_moved(
+    engine: Engine, write: Write, find: Find, caplog: pytest.LogCaptureFixture, together: bool
+) -> None:
+    """Someone has corrected the Patient ID. Up to the last instance it is not known that all are meant."""
+    write(FIRST, record("1.2"), record("1.3", series="1.8.2"))
+    write(*corrected("1.1", "1.2"), together=together)
+    assert [owner[1] for owner in owners(engine)] == ["A"]
+    assert len(find("conflict")) == 2
+    caplog.clear()
+    write(*corrected("1.3", series="1.8.2"))
+    assert owners(engine) == [("1.8", "B", "Bob's")]
+    assert find("conflict") == []
+    with engine.connect() as connection:
+        assert list(connection.scalars(select(Conflict.sop_instance_uid))) == []
+    assert len(find("instance", "--patient-id", "B")) == 3
+    assert caplog.messages == ["study 1.8 goes from patient 'A' to patient 'B', whom all its instances name now"]
+    write(*corrected("1.4"), record("1.5"))
+    assert [conflict["sop_instance_uid"] for conflict in find("conflict")] == ["1.5"]
+
+
+def test_all_at_once(engine: Engine, write: Write, find: Find) -> None:
+    write(FIRST, record("1.2"))
+    write(*corrected("1.1", "1.2", "1.9"))
+    assert [owner[1] for owner in owners(engine)] == ["B"]
+    assert find("conflict") == []
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        corrected("1.2", patient="C"),
+        corrected("1.2", IssuerOfPatientID="elsewhere"),
+        corrected("1.2", study="1.9"),
+    ],
+    ids=["third patient", "other issuer", "other study"],
+)
+def test_instances_that_do_not_agree_move_nothing(engine: Engine, write: Write, find: Find, last: list[Record]) -> None:
+    write(FIRST, record("1.2"))
+    write(*corrected("1.1"), *last)
+    assert [owner[1] for owner in owners(engine)] == ["A"]
+    assert len(find("conflict")) == 2
+
+
 def test_rescan_and_prune(tmp_path: Path, engine: Engine, find: Find) -> None:
     paths = {}
     for uid, patient in (("1.1", "A"), ("1.2", "B")):

@@ -472,3 +472,58 @@ def test_unique_names_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     place = receiver(tmp_path, capabilities=HIDDEN, filenames="unique", memory=100)
     assert [send(place, data_set()).status for _ in range(3)] == [0, 0, 0]
     assert len(names(tmp_path)) == 3
+
+
+# What the log says of bad input and bad luck: whose it was, which instance, and where it was to go
+
+WHO = f"SCANNER@192.0.2.7, SOP instance {INSTANCE}"
+
+
+def test_the_log_names_sender_instance_and_file_of_odd_data(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    send(receiver(tmp_path), encode([*HEAD, HEAD[3]], EXPLICIT_LITTLE))
+    [text] = caplog.messages
+    assert text.startswith(f"{WHO}: ") and text.endswith(f" ({tmp_path}/{FILE})")
+
+
+def test_the_log_names_sender_and_instance_of_what_is_no_data_set(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert send(receiver(tmp_path), data_set()[:-5]).status == 0xC000
+    [text] = caplog.messages
+    assert text.startswith(f"{WHO}: ")
+
+
+def test_what_is_odd_is_logged_though_it_is_refused_then(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    plugin = hooks(receive=lambda: Refuse(0xA900, "not wanted"))
+    send(receiver(tmp_path, plugin), encode([*HEAD, HEAD[3]], EXPLICIT_LITTLE))
+    assert caplog.messages[0] == f"{WHO}: refused: not wanted"
+    assert caplog.messages[1].startswith(f"{WHO}: ") and "(0008,0021)" in caplog.messages[1]
+    assert len(caplog.messages) == 2
+
+
+def test_the_log_names_sender_instance_and_file_of_a_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / FILE).mkdir()
+    outcome = send(receiver(tmp_path), data_set())
+    assert outcome.status == 0xA700
+    assert caplog.messages[-2:] == [
+        f"cannot store received object: {tmp_path}/{FILE}: Is a directory",
+        f"  from {WHO}",
+    ]
+
+
+@pytest.mark.parametrize("action", ["replace-same", "overwrite"])
+def test_the_log_names_whose_file_replaces_another(
+    tmp_path: Path, action: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = receiver(tmp_path, on_duplicate=action)
+    for text in (b"first ", b"second"):
+        send(place, data_set(Node(0x0008103E, "LO", text)))
+    assert caplog.messages == [f"file already exists, overwriting: {tmp_path}/{FILE} ({WHO})"]
+
+
+def test_dcmrecv_s_own_line_of_that(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = receiver(tmp_path)
+    for _ in range(2):
+        send(place, data_set())
+    assert caplog.messages == [f"file already exists, overwriting: {tmp_path}/{FILE}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -60,11 +61,14 @@ def sweep(root: Path, state: Path | None = None) -> list[str]:
     return [name for name in found if name != "CT.1"]
 
 
-def listed(state: Path, token: str = TOKEN) -> Path:
-    """A token whose process is dead."""
+def listed(state: Path, token: str = TOKEN, boot: str = "") -> Path:
+    """A token whose process is dead, made under this boot of the kernel or another."""
     path = state / "tokens" / token
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
+    status = path.stat()
+    boot = boot or Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    path.write_text(f"{boot} {status.st_dev} {status.st_ino}\n")
     return path
 
 
@@ -102,7 +106,7 @@ def test_a_token_is_listed_when_the_first_name_is_made(state: Path) -> None:
     token = files.name().split("-")[1]
     files.name()
     assert names(state) == [f"tokens/{token}"]
-    with files._tokens.holding(token) as is_dead:  # type: ignore[union-attr]
+    with files._tokens.holding(token, Directories(str(state)).get(())) as is_dead:  # type: ignore[union-attr]
         assert is_dead is False
     files.close()
     assert names(state) == []
@@ -162,6 +166,45 @@ def test_whose_tokens(tmp_path: Path) -> None:
 def test_a_dead_process_of_ours(output: Path, state: Path) -> None:
     listed(state)
     leave(output, f".dcmrecv-{TOKEN}-0.tmp")
+    assert sweep(output, state) == []
+
+
+@pytest.mark.parametrize("boot", ["", "another"])
+def test_a_dead_process_of_ours_before_the_machine_was_started_again(output: Path, state: Path, boot: str) -> None:
+    listed(state, boot=boot)
+    leave(output, f".dcmrecv-{TOKEN}-0.tmp")
+    assert sweep(output, state) == []
+
+
+@pytest.mark.parametrize(("boot", "stays"), [("", False), ("another", True)])
+def test_hidden_files_on_another_file_system(output: Path, state: Path, mount: Mount, boot: str, stays: bool) -> None:
+    """A machine that was cloned sees those of the other one on a disk that both have."""
+    listed(state, boot=boot)
+    place = mount(output / "other", "-t", "tmpfs", "tmpfs")
+    left = leave(place, f".dcmrecv-{TOKEN}-0.tmp")
+    assert sweep(place, state) == ([left.name] if stays else [])
+
+
+def test_a_copied_state_directory(output: Path, state: Path, tmp_path: Path) -> None:
+    """Of a receiver that lives: the copies of its tokens are locked by no one."""
+    files = files_of(state)
+    temporary = open_hidden(files.place(Directories(str(output)).get(())))
+    fcntl.flock(temporary.fd, fcntl.LOCK_UN)
+    [left] = output.iterdir()
+    shutil.copytree(state, tmp_path / "copy")
+    assert sweep(output, tmp_path / "copy") == [left.name]
+    assert sweep(output, state) == [left.name]
+    files.close()
+    temporary.close()
+
+
+@pytest.mark.parametrize("text", ["", "x", "1 2 3", "? ? ?\n", "\xff" * 1000])
+def test_a_token_that_says_nothing(output: Path, state: Path, text: str) -> None:
+    """A power cut has taken what was in it: age alone decides."""
+    listed(state).write_text(text)
+    left = leave(output, f".dcmrecv-{TOKEN}-0.tmp")
+    assert sweep(output, state) == [left.name]
+    os.utime(left, times=(0, 0))
     assert sweep(output, state) == []
 
 

@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.api.errors import StorageError
-from dcmrecv_core.storage import taken, temporary
+from dcmrecv_core.storage import handed_over, taken, temporary
 from dcmrecv_core.storage.content import FileContent
+from dcmrecv_core.storage.handed_over import OLD, HandedOver
 from dcmrecv_core.storage.hidden import HiddenFiles
 from dcmrecv_core.storage.part10 import file_prefix
 from dcmrecv_core.storage.publish import Publisher
 from dcmrecv_core.storage.temporary import Capabilities
+from support.data.datasets import instance_of
 from support.publishing import HIDDEN, Calls, is_directory, names, publisher, without_links, without_renameat2
-from support.uids import EXPLICIT_LE
+from support.uids import CT, EXPLICIT_LE
 
 OURS, OTHER, THIRD = "1.2.3", "1.2.4", "1.2.5"
 
@@ -250,21 +252,22 @@ def test_killed_between_exchange_and_unlink(tmp_path: Path, calls: Calls) -> Non
     store(place, OURS)
     calls.fail("unlink", errno.EIO)
     assert store(place, OURS, b"new") == ("a.dcm", "replaced")
-    [hidden] = [name for name in names(tmp_path) if name != "a.dcm"]
-    assert files(tmp_path) == {"a.dcm": whole(OURS, b"new"), hidden: whole(OURS)}
-    assert os.path.dirname(hidden) == ".dcmrecv/tmp"
+    [hidden] = [path for path in (tmp_path / ".dcmrecv/tmp").iterdir() if path.name.endswith(OLD)]
+    assert (tmp_path / "a.dcm").read_bytes() == whole(OURS, b"new")
+    assert hidden.read_bytes() == whole(OURS)
 
 
 def test_what_was_killed_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = publisher(tmp_path)
-    store(place, OURS)
+    old, new = (instance_of(CT, OURS, series_date=date) for date in (b"20200102", b"20200103"))
+    store(place, OURS, old)
     with monkeypatch.context() as patch:
-        patch.setattr(taken, "_remove", lambda place, hidden: None)
-        store(place, OURS, b"new")
-    [hidden] = [name for name in names(tmp_path) if name != "a.dcm"]
-    os.utime(tmp_path / hidden, times=(0, 0))
-    HiddenFiles().place(place.directories.get((".dcmrecv", "tmp")))
-    assert files(tmp_path) == {"a.dcm": whole(OURS, b"new")}
+        patch.setattr(HandedOver, "remove", lambda handed_over: None)
+        store(place, OURS, new)
+    [hidden] = [path for path in (tmp_path / ".dcmrecv/tmp").iterdir() if path.name.endswith(OLD)]
+    os.utime(hidden, times=(0, 0))
+    HiddenFiles(None, place.directories).place(place.directories.get((".dcmrecv", "tmp")))
+    assert files(tmp_path) == {"a.dcm": whole(OURS, new)}
 
 
 def test_a_failed_flush_of_the_directory_after_an_exchange(tmp_path: Path, calls: Calls) -> None:
@@ -345,7 +348,7 @@ def test_what_was_handed_over_cannot_get_another_name(
     (tmp_path / "theirs").write_bytes(whole(OTHER))
     before_exchange(lambda: os.replace(tmp_path / "theirs", tmp_path / "a.dcm"))
     with monkeypatch.context() as patch, pytest.raises(StorageError):
-        patch.setattr(taken, "rename_noreplace", refuse)
+        patch.setattr(handed_over, "rename_noreplace", refuse)
         store(place, OURS, b"new")
     assert files(tmp_path) == {"a.dcm": whole(OTHER)}
     assert store(place, OURS, b"new") == (marked(OURS), "new")
@@ -366,13 +369,13 @@ def test_what_was_handed_over_can_go_nowhere(
     store(place, OURS)
     (tmp_path / "theirs").write_bytes(whole(OTHER))
     before_exchange(lambda: os.replace(tmp_path / "theirs", tmp_path / "a.dcm"))
-    monkeypatch.setattr(taken, "rename_noreplace", refuse)
+    monkeypatch.setattr(handed_over, "rename_noreplace", refuse)
     monkeypatch.setattr(taken, "rename_exchange", refuse)
     with pytest.raises(StorageError):
         store(place, OURS, b"new")
-    [hidden] = [name for name in names(tmp_path) if name != "a.dcm"]
-    assert (tmp_path / hidden).read_bytes() == whole(OTHER)
-    assert f"SENDER {OURS}: the file that was named a.dcm is now {tmp_path}/{hidden}" in caplog.text
+    [hidden] = [path for path in (tmp_path / ".dcmrecv/tmp").iterdir() if path.name.endswith(OLD)]
+    assert hidden.read_bytes() == whole(OTHER)
+    assert f"SENDER {OURS}: the file that was named a.dcm is now {hidden}" in caplog.text
 
 
 # Keeping

@@ -15,7 +15,7 @@ from dcmrecv_core import Instance, Name
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome
 from support.data.datasets import Node
 from support.plugins import hooks
-from support.receiving import INSTANCE, UNKNOWN, data_set, in_syntax, receiver, send, stored_data
+from support.receiving import INSTANCE, PIXELS, UNKNOWN, data_set, in_syntax, receiver, send, stored_data
 from support.uids import DEFLATED, EXPLICIT_LE, IMPLICIT_LE
 
 FILE = f"CT.{INSTANCE}"
@@ -169,6 +169,73 @@ def test_each_finds_its_own_file_again(tmp_path: Path, memory: int | None) -> No
     assert send_other(place, OTHER_AGAIN).location == f"{tmp_path}/x{MARK}.dcm"
 
 
+# Data sets that repeat one UID, which is wrong
+
+WRONG = [FIRST.replace(b"first", b"%5d" % number) for number in range(4)]
+"""All say that they are INSTANCE."""
+
+
+def mark(uid: str, digits: int = 32) -> str:
+    return f"~{hashlib.sha256(uid.encode()).hexdigest()[:digits]}"
+
+
+def send_wrong(place: InstanceReceiver, number: int, data: bytes) -> int:
+    return send(place, data, instance=f"1.2.{number}").status
+
+
+@pytest.mark.parametrize("action", [None, "replace-same", "keep"])
+@pytest.mark.parametrize("memory", [None, 100], ids=["in memory", "spooled"])
+def test_instances_whose_data_sets_repeat_one_uid(tmp_path: Path, action: Any, memory: int | None) -> None:
+    """Their commands tell them apart; each finds its own file when it is sent again."""
+    place = receiver(tmp_path, PLAIN, on_duplicate=action, memory=memory)
+    files = {"x.dcm": WRONG[1], f"x{mark('1.2.2')}.dcm": WRONG[2], f"x{mark('1.2.3')}.dcm": WRONG[3]}
+    for _ in range(2):
+        assert [send_wrong(place, number, WRONG[number]) for number in (1, 2, 3)] == [0, 0, 0]
+        assert stored(tmp_path) == files
+
+
+def test_a_changed_one_replaces_what_bears_its_mark_only(tmp_path: Path) -> None:
+    place = receiver(tmp_path, PLAIN)
+    for number, data in ((1, 1), (2, 2), (2, 3), (1, 0)):
+        assert send_wrong(place, number, WRONG[data]) == 0
+    first, second = mark("1.2.1"), mark("1.2.2")
+    assert stored(tmp_path) == {"x.dcm": WRONG[1], f"x{second}.dcm": WRONG[3], f"x{first}.dcm": WRONG[0]}
+
+
+def test_a_wrong_uid_under_a_mark_of_another_instance(tmp_path: Path) -> None:
+    """Nothing is known of what is there."""
+    place = receiver(tmp_path, PLAIN)
+    (tmp_path / f"x{mark('1.2.2')}.dcm").write_bytes(b"another's")
+    assert [send_wrong(place, number, WRONG[number]) for number in (1, 2)] == [0, 0]
+    second = hashlib.sha256(b"1.2.2").hexdigest()[32:]
+    assert stored_data(f"{tmp_path}/x~{second}.dcm") == WRONG[2]
+
+
+@pytest.mark.parametrize(("uid", "files"), [("1.2.3.4.7", 2), ("command", 1)])
+def test_what_a_plugin_makes_of_a_wrong_uid(tmp_path: Path, uid: str, files: int) -> None:
+    """A UID that is derived from a wrong one is no better; the command's tells instances apart again."""
+
+    def receive(instance: Instance) -> None:
+        header = instance.header
+        header.SOPInstanceUID = instance.sop_instance_uid if uid == "command" else uid
+        instance.replace_header(header)
+
+    place = receiver(tmp_path, hooks(receive=receive, choose_filename=lambda: "x"))
+    assert [send_wrong(place, 1, WRONG[number]) for number in (1, 2)] == [0xB000] * 2
+    assert len(stored(tmp_path)) == files
+
+
+def test_a_uid_that_a_plugin_has_changed_is_the_instance_s(tmp_path: Path) -> None:
+    def receive(instance: Instance) -> None:
+        header = instance.header
+        header.SOPInstanceUID = "1.2.3.4.7"
+        instance.replace_header(header)
+
+    place = receiver(tmp_path, hooks(receive=receive, choose_filename=lambda: "x"))
+    assert [send(place, data).status for data in (FIRST, SECOND)] == [0xB000] * 2
+    assert list(stored(tmp_path)) == ["x"]
+
+
 def test_the_name_with_the_mark_may_be_taken_too(tmp_path: Path) -> None:
     place = receiver(tmp_path, hooks(choose_filename=lambda instance: instance.get("StationName", "x.dcm")))
     named = data_set(Node(0x00081010, "SH", f"x{MARK}.dcm".encode()))
@@ -238,7 +305,17 @@ def torn(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def of_unknown_encoding(path: Path, data: bytes = b"any") -> None:
+def cut_before_pixel_data(path: Path, padding: int = 0) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"\xe0\x7f\x10\0OW")] + bytes(padding))
+
+
+def cut_before_patient(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"\x10\0\x10\0PN")])
+
+
+def of_unknown_encoding(path: Path, data: bytes) -> None:
     content = path.read_bytes()
     length = int.from_bytes(content[140:144], "little")
     meta = content[144 : 144 + length].replace(EXPLICIT_LE.encode() + b"\0", f"{UNKNOWN}1234567890123".encode()[:20])
@@ -250,18 +327,34 @@ def of_unknown_encoding(path: Path, data: bytes = b"any") -> None:
     [
         (torn, 0xA700),
         (lambda path: path.write_bytes(b""), 0xA700),
-        (of_unknown_encoding, 0),
+        (cut_before_pixel_data, 0xA700),
+        (cut_before_patient, 0xA700),
+        (lambda path: cut_before_pixel_data(path, len(PIXELS) + 12), 0xA700),
+        (lambda path: of_unknown_encoding(path, FIRST), 0),
+        (lambda path: of_unknown_encoding(path, FIRST[:-1]), 0xA700),
         (lambda path: of_unknown_encoding(path, b""), 0xA700),
-        (lambda path: None, 0),
     ],
-    ids=["torn", "empty", "unknown encoding", "unknown encoding, no data set", "whole"],
+    ids=[
+        "torn",
+        "empty",
+        "cut before Pixel Data",
+        "cut between elements",
+        "zeros from Pixel Data on",
+        "unknown encoding",
+        "unknown encoding, torn",
+        "unknown encoding, no data set",
+    ],
 )
-def test_only_a_whole_file_is_kept(tmp_path: Path, change: Callable[[Path], object], status: int) -> None:
-    place = receiver(tmp_path, on_duplicate="keep")
+@pytest.mark.parametrize("memory", [None, 100], ids=["in memory", "spooled"])
+def test_only_a_whole_file_is_kept(
+    tmp_path: Path, change: Callable[[Path], object], status: int, memory: int | None
+) -> None:
+    """The sender has the whole of what was torn, and sends it again."""
+    place = receiver(tmp_path, on_duplicate="keep", memory=memory)
     path = Path(str(send(place, FIRST).location))
     change(path)
     before = path.read_bytes()
-    assert send(place, SECOND).status == status
+    assert send(place, FIRST).status == status
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [FILE]
 
@@ -291,6 +384,20 @@ def test_a_copy_that_is_dropped_is_not_the_instance(tmp_path: Path) -> None:
     place = receiver(tmp_path, plugin)
     assert not any(send(place, data).dropped for data in (FIRST, SECOND))
     assert stored(tmp_path) == {FILE: SECOND, "copy": FIRST}
+    assert states == [None, None]
+
+
+def test_what_is_dropped_and_then_stored_is_not_dropped(tmp_path: Path) -> None:
+    states: list[Any] = []
+
+    def write(instance: Instance, path: str) -> str:
+        instance.save(path, "keep")
+        return instance.save(path, "overwrite")
+
+    plugin = hooks(write=write, stored=lambda instance: states.append(instance.state.get("dropped")))
+    place = receiver(tmp_path, PLAIN, plugin)
+    assert not any(send(place, data).dropped for data in (FIRST, SECOND))
+    assert stored(tmp_path) == {"x.dcm": SECOND}
     assert states == [None, None]
 
 

@@ -209,9 +209,11 @@ def test_two_starts_at_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert probe(tmp_path) == (True, True)
 
 
-def test_a_name_to_try_that_cannot_be_had(tmp_path: Path) -> None:
+def test_a_name_to_try_that_cannot_be_had(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / PROBE_NAME).mkdir()
     assert probe(tmp_path) == (True, True)
+    assert len(caplog.messages) == 1
+    assert os.listdir(tmp_path) == [PROBE_NAME]
 
 
 STARTS = """

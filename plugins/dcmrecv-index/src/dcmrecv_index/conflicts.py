@@ -1,7 +1,8 @@
-"""Which patient a study belongs to: the patient of the instance that came first, and it stays so.
+"""Which patient a study belongs to: that of the instance that came first, until all its instances name another one.
 
 An instance that names the study (or series) of another patient (or study) changes neither: it gets its own row in the
-series that it names, and one in the table of conflicts, for people to look at.
+series that it names, and one in the table of conflicts, for people to look at. When the whole study has been sent again
+with a corrected Patient ID, no instance is left that names the first patient, and the study is moved.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Select, Table, and_, not_, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from dcmrecv_index.rows import Row, Rows
@@ -19,17 +20,21 @@ from dcmrecv_index.tables import Conflict, Instance, Series, Study
 log = logging.getLogger("dcmrecv.index")
 
 _CONFLICTS: Table = Conflict.__table__  # type: ignore[assignment]
+_STUDIES: Table = Study.__table__  # type: ignore[assignment]
 _MOST_PARAMETERS = 500  # of one statement; SQLite may take no more than 999
 
 
 class Contradiction(NamedTuple):
-    """An instance says that its `kind` (study or series) `key` belongs to `said`; in the index it belongs to `kept`."""
+    """What an instance says (`said`) and what is in the index (`kept`) about the `kind` and `key` above it. `row` is
+    that of the conflict, `study` what the instance says of its study; `moved`: all others of the study say the same."""
 
     kind: str
     key: str
     kept: str
     said: str
     row: Row
+    study: Row
+    moved: bool = False
 
 
 class Owners:
@@ -73,7 +78,7 @@ def _contradiction(kind: str, key: str, kept: str, said: str, rows: Rows) -> Con
         "location": rows.instance["location"],
         "received": rows.instance["received"],
     }
-    return Contradiction(kind, key, kept, said, row)
+    return Contradiction(kind, key, kept, said, row, rows.study)
 
 
 def _patient(key: tuple[str, str]) -> str:
@@ -97,11 +102,50 @@ def delete_resolved(connection: Connection, rows: Iterable[Row], *, only_later: 
             connection.execute(_CONFLICTS.delete().where(_CONFLICTS.c.sop_instance_uid == key))
 
 
+def move(connection: Connection, contradictions: Iterable[Contradiction]) -> list[Contradiction]:
+    """Give each study to the patient that all its instances name now, if that is another one; they are no conflicts
+    then. Their rows have been written. Returns the contradictions, with what became of their studies."""
+    found = list(contradictions)
+    last = {each.key: each for each in found if each.kind == "study"}
+    moved = {key for key, each in last.items() if not _has_others(connection, each)}
+    for key in moved:
+        instances = _instances_of(key)
+        connection.execute(_STUDIES.update().where(_STUDIES.c.study_instance_uid == key).values(last[key].study))
+        connection.execute(_CONFLICTS.delete().where(_CONFLICTS.c.sop_instance_uid.in_(instances)))
+    return [each._replace(moved=each.kind == "study" and each.key in moved) for each in found]
+
+
+def _has_others(connection: Connection, contradiction: Contradiction) -> bool:
+    """Whether any instance of the study does not say what this one says."""
+    said = contradiction.study
+    others = _instances_of(contradiction.key).outerjoin(
+        Conflict, Conflict.sop_instance_uid == Instance.sop_instance_uid
+    )
+    agrees = and_(
+        Conflict.study_instance_uid == contradiction.key,
+        Conflict.patient_id == said["patient_id"],
+        Conflict.issuer == said["issuer"],
+    )
+    disagrees = or_(Conflict.sop_instance_uid.is_(None), not_(agrees))
+    return connection.execute(others.where(disagrees).limit(1)).first() is not None
+
+
+def _instances_of(study: str) -> Select[str]:
+    joined = select(Instance.sop_instance_uid).join(Series, Series.series_instance_uid == Instance.series_instance_uid)
+    return joined.where(Series.study_instance_uid == study)
+
+
 def warn(contradictions: Iterable[Contradiction]) -> None:
     """One log line for each study or series and each owner said; to be called after the commit."""
     told: dict[tuple[str, ...], list[Row]] = {}
-    for kind, key, kept, said, row in contradictions:
-        told.setdefault((kind, key, kept, said), []).append(row)
+    moved: dict[str, Contradiction] = {}
+    for each in contradictions:
+        if each.moved:
+            moved[each.key] = each
+        else:
+            told.setdefault((each.kind, each.key, each.kept, each.said), []).append(each.row)
+    for key, each in moved.items():
+        log.warning("study %s goes from %s to %s, whom all its instances name now", key, each.kept, each.said)
     for (kind, key, kept, said), rows in told.items():
         more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
         log.warning(

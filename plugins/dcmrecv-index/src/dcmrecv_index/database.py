@@ -119,7 +119,7 @@ def upsert(connection: Connection, records: Iterable[Record], *, only_later: boo
     sound = [row for row in of_tables[-1].values() if not found[row["sop_instance_uid"]]]
     conflicts.delete_resolved(connection, sound, only_later=only_later)
     _upsert(connection, _CONFLICTS, [each.row for each in contradictions], only_later=only_later)
-    return contradictions
+    return conflicts.move(connection, contradictions)
 
 
 def positions(connection: Connection) -> dict[str, int]:
