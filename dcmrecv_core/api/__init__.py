@@ -5,7 +5,9 @@
     settings    what a hook may read of the settings
     options     options that plugins declare in `add_options`
     model       what hooks see: Association, Instance
-    verdicts    what hooks return: SupportedContext, Reject, Refuse, Warn, Discard, Name
+    verdicts    what hooks return: SupportedContext, Also, Accept, Reject, Refuse, Warn, Discard, Name
+    outcomes    what notification hooks are told: StoredOutcome, NotStoredOutcome, Summary
+    services    DIMSE-N services of plugins: Request and Response
     names       text from the network -> a file name that stays in its directory (`escape`)
     errors      every error that is raised on purpose, by what it turns into: exit code, A-ABORT, status
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, get_args
@@ -86,6 +86,27 @@ class SupportedContext:
             raise ValueError(f"{len(self.extended)} bytes of extended negotiation do not fit into an item")
 
 
+@dataclass(frozen=True, slots=True)
+class Also:
+    """Result of `negotiate`: contexts beside whatever else counts; what is accepted if no plugin answers still is.
+
+    For a plugin that only offers a service beside storage. `contexts` may be any iterable.
+    """
+
+    contexts: tuple[SupportedContext, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Result of `negotiate`: contexts, as an iterable of them, and the answer to the peer's user identity.
+
+    `identity_response` is the server response of PS3.7 D.3.3.7.2; it is sent only if the peer asked for one.
+    """
+
+    contexts: tuple[SupportedContext, ...]
+    identity_response: bytes | None = None
+
+
 def _are_texts(values: object) -> bool:
     return values is None or (isinstance(values, tuple) and all(isinstance(value, str) for value in values))
 
@@ -126,5 +147,5 @@ class Name:
     by_default: OnExists = "replace-same"
 
 
-NegotiateResult = Sequence[SupportedContext] | Reject | None
+NegotiateResult = Iterable[SupportedContext] | Also | Accept | Reject | None
 ReceiveResult = Refuse | Warn | Discard | None

@@ -14,7 +14,8 @@ import pluggy
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
-from dcmrecv_core.api.model import Association, Instance, Summary
+from dcmrecv_core.api.model import Association, Instance
+from dcmrecv_core.api.outcomes import StoredOutcome, Summary
 from dcmrecv_core.api.verdicts import Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
@@ -65,7 +66,7 @@ class Plugins:
         self.choose_subdir: Callable[[Instance], str] = _first(self._implementations("choose_subdir"))
         self.choose_filename: Callable[[Instance], Name] = _first(self._implementations("choose_filename"))
         self.write: Callable[[Instance, str], str] = _first(self._implementations("write"))
-        self.stored: Callable[[Instance, str], None] = _all(self._implementations("stored"))
+        self.stored: Callable[[Instance, str, StoredOutcome], None] = _all(self._implementations("stored"))
         self.association_ended: Callable[[Association, Summary], None] = _all(
             self._implementations("association_ended")
         )
