@@ -44,9 +44,9 @@ class UserIdentity:
     secondary: bytes = field(repr=False)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Association:
-    """One association, from its request on. Treat it as read-only, except `state`, which is for plugins.
+    """One association, from its request on. Read-only, except the content of `state`, which is for plugins.
 
     AE titles come without padding; `id` is unique among the associations of all workers of this host;
     `tls` is the subject of the peer's certificate, or None without TLS.
@@ -60,7 +60,7 @@ class Association:
     proposed: tuple[ProposedContext, ...] = ()
     user_identity: UserIdentity | None = None
     tls: str | None = None
-    state: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict, hash=False)
     implementation_class_uid: str = ""
     """The peer's Implementation Class UID (PS3.7 D.3.3.2), "" if it sent none."""
     implementation_version_name: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, NoReturn
@@ -17,8 +17,17 @@ from typing import Any, NoReturn
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError, StartError, StatusError, described
 from dcmrecv_core.api.model import Association, Instance
-from dcmrecv_core.api.names import check_filename, split_directory
-from dcmrecv_core.api.verdicts import ON_EXISTS, Discard, Name, Refuse, Reject, RejectReason, SupportedContext, Warn
+from dcmrecv_core.api.names import split_directory
+from dcmrecv_core.api.verdicts import (
+    Discard,
+    Name,
+    Refuse,
+    Reject,
+    SupportedContext,
+    Warn,
+    checked_contexts,
+    is_failure,
+)
 from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
 from dcmrecv_core.hooks.tracing import Observer, observed
 
@@ -28,8 +37,6 @@ START_HOOKS = ("add_options", "configure")
 NOTIFICATION_HOOKS = ("worker_stopping", "stored", "association_ended")
 BACKGROUND_HOOKS = ("background",)
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
-
-_WARNINGS_BELOW_0200 = (0x0107, 0x0116)
 
 
 class BackgroundStopped(SystemExit):
@@ -197,11 +204,6 @@ def _refuses(error: BaseException) -> bool:
     return is_failure(error.status)
 
 
-def is_failure(status: int) -> bool:
-    """Whether a DIMSE status says that the instance was not stored (PS3.7 annex C, PS3.4 table B.2-1)."""
-    return status >> 12 in (0xA, 0xC) or (status >> 8 in (0x01, 0x02) and status not in _WARNINGS_BELOW_0200)
-
-
 def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> None:
     log.error("plugin %s: %s: %s%s", plugin, hook, described(error, repr), _subject(args), exc_info=error)
 
@@ -222,27 +224,12 @@ def _check_nothing(result: object) -> object:
 
 
 def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
-    if isinstance(result, Reject) and isinstance(result.reason, RejectReason):
-        return result
-    if isinstance(result, Iterable) and not isinstance(result, str | bytes):
-        contexts = tuple(result)
-        # often more than a hundred, for each association: each type is checked once
-        if all(issubclass(kind, SupportedContext) for kind in set(map(type, contexts))):
-            return contexts
-    raise TypeError(f"None, Reject or SupportedContexts expected, not {result!r}")
+    return result if isinstance(result, Reject) else checked_contexts(result)
 
 
 def _check_receive(result: object) -> object:
-    if isinstance(result, Refuse):
-        if not is_failure(result.status):
-            raise ValueError(f"{result.status:04X} is not a failure status")
-    elif isinstance(result, Warn):
-        if result.status >> 12 != 0xB:
-            raise ValueError(f"{result.status:04X} is not a warning status (Bxxx)")
-    elif not isinstance(result, Discard):
+    if not isinstance(result, Refuse | Warn | Discard):
         raise TypeError(f"None, Refuse, Warn or Discard expected, not {result!r}")
-    if not isinstance(result, Discard) and not isinstance(result.comment, str):
-        raise TypeError(f"a comment is a str, not {result.comment!r}")
     return result
 
 
@@ -256,14 +243,9 @@ def _check_subdir(result: object) -> str:
 
 def _check_filename(result: object) -> Name:
     if isinstance(result, str):
-        result = Name(result)
-    elif not isinstance(result, Name) or not isinstance(result.text, str):
+        return Name(result)
+    if not isinstance(result, Name):
         raise TypeError(f"None, str or Name expected, not {result!r}")
-    check_filename(result.text)
-    if result.on_exists not in (None, *ON_EXISTS):
-        raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, or None, not {result.on_exists!r}")
-    if result.by_default not in ON_EXISTS:
-        raise ValueError(f"by_default is one of {', '.join(ON_EXISTS)}, not {result.by_default!r}")
     return result
 
 
