@@ -27,6 +27,7 @@ from dcmrecv_core.api.names import escape, escape_directory
 from dcmrecv_core.api.options import PluginOptions
 from dcmrecv_core.api.outcomes import Ended, HowStored, NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.services import Command, Request, Response, Service
+from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.api.verdicts import (
     Accept,
     Also,
@@ -66,6 +67,7 @@ __all__ = [
     "OnExists",
     "PluginError",
     "PluginOptions",
+    "PluginSettings",
     "ProposedContext",
     "RawElement",
     "ReceiveResult",

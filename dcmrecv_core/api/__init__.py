@@ -2,6 +2,7 @@
 
     version     names and versions of the program and of this interface
     hookspecs   the contract: every hook, in the order in which an instance meets them
+    implementations  the types of `@hookimpl`: which functions can implement a hook
     settings    what a hook may read of the settings
     options     options that plugins declare in `add_options`
     model       what hooks see: Association, Instance

@@ -13,10 +13,12 @@ in negotiate). *Notification* hooks (stored, association_ended) fail soft: the e
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
 import pluggy
 
+from dcmrecv_core.api.implementations import HookImplementation
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.services import Request, Response
@@ -24,15 +26,13 @@ from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.api.verdicts import Name, NegotiateResult, ReceiveResult
 
 if TYPE_CHECKING:
-    from pathlib import PurePath
-
     from dcmrecv_core.api.options import PluginOptions
 
 PROJECT = "dcmrecv"
 """pluggy's project name and the entry-point group of plugins."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookimpl: HookImplementation = pluggy.HookimplMarker(PROJECT)  # type: ignore[assignment]  # stricter than pluggy's
 
 
 @hookspec
@@ -123,7 +123,7 @@ def choose_filename(instance: Instance) -> str | Name | None:
 
 
 @hookspec(firstresult=True)
-def write(instance: Instance, path: str) -> str | None:
+def write(instance: Instance, path: str) -> str | PurePath | None:
     """Store the instance at `path` (output directory joined with the chosen names) and say where it went: a path or
     URI (decision). The first result counts; the built-in writer, asked last, is `instance.save(path)`.
 
