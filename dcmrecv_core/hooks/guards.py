@@ -29,6 +29,7 @@ from dcmrecv_core.api.verdicts import (
     is_failure,
 )
 from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
+from dcmrecv_core.hooks.places import place_of
 from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
@@ -55,6 +56,7 @@ def guard(
     """`function` as the registered implementation of `hook`: timed by `limits`, checked and attributed to `plugin`;
     each call is reported to `observer`, if there is one."""
     specification = getattr(hookspecs, hook)
+    module = getattr(function, "__module__", None)
     offered = list(inspect.signature(specification).parameters)
     call = _with_named_arguments(function, offered)
     if offered == ["settings"]:
@@ -62,13 +64,13 @@ def guard(
     if observer is not None:
         call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
     if hook in START_HOOKS:
-        guarded = _guard_start(call, plugin, hook, built_in)
+        guarded = _guard_start(call, plugin, hook, built_in, module)
     elif hook in NOTIFICATION_HOOKS:
-        guarded = _guard_notification(call, plugin, hook, limits)
+        guarded = _guard_notification(call, plugin, hook, limits, module)
     elif hook in BACKGROUND_HOOKS:
-        guarded = _guard_background(call, plugin, hook, limits)
+        guarded = _guard_background(call, plugin, hook, limits, module)
     else:
-        guarded = _guard_decision(call, plugin, hook, limits, built_in)
+        guarded = _guard_decision(call, plugin, hook, limits, built_in, module)
     # pluggy takes the argument names from this, and so passes all, even to a function that names none: the log needs
     # them to name the instance
     guarded.__wrapped__ = specification  # type: ignore[attr-defined]
@@ -96,40 +98,45 @@ def _with_own_options(call: Callable[..., Any], plugin: str) -> Callable[..., An
     return lambda settings: call(settings.own(plugin))
 
 
-def _guard_start(call: Callable[..., Any], plugin: str, hook: str, built_in: bool) -> Callable[..., Any]:
+def _guard_start(
+    call: Callable[..., Any], plugin: str, hook: str, built_in: bool, module: str | None
+) -> Callable[..., Any]:
     def guarded(*args: Any) -> None:
-        with no_new_threads(f"plugin {plugin}: {hook}"):
+        with no_new_threads(plugin, hook):
             try:
                 call(*args)
             except StartError as error:
                 # an error of a built-in plugin is about the user's options, and says so
-                text = described(error)
-                if built_in or text.startswith(("plugin ", "plugins ")):
+                if built_in or (isinstance(error, PluginError) and error.plugin):
                     raise
-                failure = PluginError(f"plugin {plugin}: {hook}: {text}")
+                failure = PluginError(described(error), plugin=plugin, hook=hook)
                 failure.exit_code = error.exit_code
                 raise failure from error
             except (Exception, SystemExit) as error:
                 log.debug("plugin %s: %s", plugin, hook, exc_info=True)
-                raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {described(error)}") from error
+                text = f"{type(error).__name__}: {described(error)}"
+                raise PluginError(text, plugin=plugin, hook=hook, place=place_of(error, module)) from error
 
     return guarded
 
 
 @contextmanager
-def no_new_threads(who: str) -> Iterator[None]:
+def no_new_threads(plugin: str, hook: str = "") -> Iterator[None]:
     """Raises PluginError if there are more threads afterwards: a fork does not copy them, only the locks they hold."""
     before = threading.enumerate()
     yield
     started = [thread.name for thread in threading.enumerate() if thread not in before]
     if started:
         raise PluginError(
-            f"{who}: threads are alive ({', '.join(started)}), but workers are forked from here; "
-            "start them in worker_started"
+            f"threads are alive ({', '.join(started)}), but workers are forked from here; start them in worker_started",
+            plugin=plugin,
+            hook=hook,
         )
 
 
-def _guard_notification(call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits) -> Callable[..., Any]:
+def _guard_notification(
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
+) -> Callable[..., Any]:
     timer = limits.timer
 
     def guarded(*args: Any) -> None:
@@ -139,13 +146,16 @@ def _guard_notification(call: Callable[..., Any], plugin: str, hook: str, limits
             timer.stop()
         except BaseException as error:
             timer.stop()
+            place = place_of(error, module)
             limits.memory.release(error)
-            _log_failure(plugin, hook, args, error)
+            _log_failure(plugin, hook, args, error, place)
 
     return guarded
 
 
-def _guard_background(call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits) -> Callable[..., Any]:
+def _guard_background(
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
+) -> Callable[..., Any]:
     """Not timed: it does slow work, in a process of its own."""
 
     def guarded(*args: Any) -> None:
@@ -154,15 +164,16 @@ def _guard_background(call: Callable[..., Any], plugin: str, hook: str, limits: 
         except BackgroundStopped:
             raise
         except BaseException as error:
+            place = place_of(error, module)
             limits.memory.release(error)
-            _log_failure(plugin, hook, args, error)
-            raise HookFailure(f"Plugin {plugin} failed in {hook}") from error
+            _log_failure(plugin, hook, args, error, place)
+            raise HookFailure("failed", plugin=plugin, hook=hook) from error
 
     return guarded
 
 
 def _guard_decision(
-    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool, module: str | None
 ) -> Callable[..., Any]:
     timer = limits.timer
     # the results of built-in ones need no check, which would cost time for each instance
@@ -178,19 +189,20 @@ def _guard_decision(
             return result
         except BaseException as error:
             timer.stop()
+            place = place_of(error, module)
             limits.memory.release(error)
-            _fail(plugin, hook, args, error)
+            _fail(plugin, hook, args, error, place)
 
     return guarded
 
 
-def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> NoReturn:
+def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException, place: str) -> NoReturn:
     """A decision has raised `error`: raises the error for the core."""
     if hook in INSTANCE_HOOKS and _refuses(error):
         raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
-    _log_failure(plugin, hook, args, error)
+    _log_failure(plugin, hook, args, error, place)
     what = "took too long" if isinstance(error, HookTimeout) else "failed"
-    raise HookFailure(f"Plugin {plugin} {what} in {hook}") from error
+    raise HookFailure(what, plugin=plugin, hook=hook) from error
 
 
 def _refuses(error: BaseException) -> bool:
@@ -204,8 +216,9 @@ def _refuses(error: BaseException) -> bool:
     return is_failure(error.status)
 
 
-def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> None:
-    log.error("plugin %s: %s: %s%s", plugin, hook, described(error, repr), _subject(args), exc_info=error)
+def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException, place: str) -> None:
+    at = f" at {place}" if place else ""
+    log.error("plugin %s: %s: %s%s%s", plugin, hook, described(error, repr), at, _subject(args), exc_info=error)
 
 
 def _subject(args: tuple[Any, ...]) -> str:

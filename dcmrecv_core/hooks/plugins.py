@@ -78,16 +78,16 @@ class Plugins:
         """Check and register a plugin; `named` if the user named it. Raises PluginError."""
         for other in self.registered:
             if other.found.source == found.source:
-                raise PluginError(f"plugin {found.name}: is loaded twice (also as {other.found.name})")
+                raise PluginError(f"is loaded twice (also as {other.found.name})", plugin=found.name)
             if other.found.name == found.name:
-                raise PluginError(f"plugin {found.name}: there is another one of that name ({other.found.origin})")
+                raise PluginError(f"there is another one of that name ({other.found.origin})", plugin=found.name)
         implementations = plugin_loader.check(found)
         facade = self._guarded(found, implementations)
         try:
             self._manager.register(facade, found.name)
             self._manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginError(f"plugin {found.name}: {error}") from error
+            raise PluginError(str(error), plugin=found.name) from error
         self.registered.append(Registered(found, _hooks(implementations), facade, named))
         self._resolve()
 
@@ -232,7 +232,7 @@ def load_named(specs: Iterable[str], before: Plugins | None = None) -> Plugins:
     """
     plugins = before or Plugins()
     for spec in specs:
-        with no_new_threads(f"plugin {spec}"):
+        with no_new_threads(spec):
             plugins.add(plugin_loader.find(spec), named=True)
     return plugins
 

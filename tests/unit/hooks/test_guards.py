@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -286,11 +287,46 @@ class MuteStart(Mute, StartError):
 
 @pytest.mark.parametrize(("error", "said"), [(Mute(), "Mute: Mute"), (MuteStart(), "MuteStart")], ids=["any", "start"])
 def test_errors_without_a_text_are_named(error: Exception, said: str, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(PluginError, match=rf"^plugin site: configure: {said} \(without a text that can be shown\)$"):
+    with pytest.raises(PluginError, match=rf"^plugin site: configure: {said} \(without a text that can be shown\)"):
         guard(raising(error), "site", "configure", PluginLimits())(Settings())
     with pytest.raises(HookFailure):
         call("receive", error=error)
     assert f"plugin site: receive: {type(error).__name__} (without a text that can be shown)" in caplog.text
+
+
+def test_errors_say_whose_they_are() -> None:
+    """In fields: nothing has to cut the text."""
+    error = ValueError("no root")
+    with pytest.raises(PluginError) as start:
+        guard(raising(error), "site", "configure", PluginLimits())(Settings())
+    place = f"{raising.__code__.co_filename}:{raising.__code__.co_firstlineno + 4}"
+    assert (start.value.plugin, start.value.hook, start.value.text) == ("site", "configure", "ValueError: no root")
+    assert start.value.place == place
+    assert str(start.value) == f"plugin site: configure: ValueError: no root ({place})"
+    with pytest.raises(HookFailure) as decision:
+        call("receive", error=error)
+    assert (decision.value.plugin, decision.value.hook, decision.value.text) == ("site", "receive", "failed")
+    assert decision.value.comment == "Plugin site failed in receive"
+
+
+def test_an_error_that_names_a_plugin_is_not_changed() -> None:
+    error = PluginError("option --x belongs to dcmrecv itself", plugin="other")
+    with pytest.raises(PluginError) as caught:
+        guard(raising(error), "site", "add_options", PluginLimits())(Settings())
+    assert caught.value is error
+
+
+def test_the_text_of_an_error_is_not_taken_for_a_name() -> None:
+    with pytest.raises(PluginError, match=r"^plugin site: configure: plugin licence is missing$"):
+        guard(raising(PluginError("plugin licence is missing")), "site", "configure", PluginLimits())(Settings())
+
+
+@pytest.mark.parametrize("hook", [*DECISIONS, *NOTIFICATIONS])
+def test_the_log_says_where(hook: str, caplog: pytest.LogCaptureFixture) -> None:
+    with suppress(HookFailure):
+        call(hook, error=KeyError("PatientID"))
+    line = call.__code__.co_firstlineno + 7
+    assert f"plugin site: {hook}: KeyError('PatientID') at {__file__}:{line}" in caplog.text
 
 
 def test_errors_with_an_exit_code_keep_it() -> None:
