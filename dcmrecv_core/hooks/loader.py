@@ -19,6 +19,7 @@ from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import PluginError, described
 from dcmrecv_core.api.version import __version__
 from dcmrecv_core.hooks.places import place_of
+from dcmrecv_core.hooks.promises import REQUIRED, check_api
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
@@ -190,6 +191,9 @@ def _unknown(spec: str) -> str:
 
 def check(found: Found) -> dict[str, Any]:
     """The hook implementations of a plugin by name; raises PluginError for a plugin that cannot work as meant."""
+    required = getattr(found.plugin, REQUIRED, getattr(found.module, REQUIRED, None))
+    if required is not None:
+        check_api(found.name, required)
     if inspect.isclass(found.plugin):
         raise PluginError("is a class; name an instance of it", plugin=found.name)
     implementations: dict[str, Any] = {}

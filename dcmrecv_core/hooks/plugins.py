@@ -22,6 +22,7 @@ from dcmrecv_core.hooks import tracing
 from dcmrecv_core.hooks.guards import guard, no_new_threads
 from dcmrecv_core.hooks.limits import PluginLimits
 from dcmrecv_core.hooks.loader import MARK, Found
+from dcmrecv_core.hooks.promises import warn_of_deprecated
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.options import PluginOptionRegistry
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
 
 STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write", "stored"})
 """If the user names a plugin that implements one of these, storage SOP classes are accepted by default."""
+
+
+class _Manager(pluggy.PluginManager):
+    """Leaves it to `warn_of_deprecated` to warn of hooks and arguments that will be removed."""
+
+    def parse_hookspec_opts(self, module_or_class: object, name: str) -> Any:
+        options = super().parse_hookspec_opts(module_or_class, name)  # type: ignore[arg-type]
+        return options and {**options, "warn_on_impl": None, "warn_on_impl_args": None}
 
 
 class Facade:
@@ -50,7 +59,7 @@ class Plugins:
     """All plugins of one receiver."""
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager = _Manager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._hook: Any = self._manager.hook
         self.registered: list[Registered] = []
@@ -82,6 +91,8 @@ class Plugins:
             if other.found.name == found.name:
                 raise PluginError(f"there is another one of that name ({other.found.origin})", plugin=found.name)
         implementations = plugin_loader.check(found)
+        for name, function in implementations.items():
+            warn_of_deprecated(getattr(function, MARK).get("specname") or name, function)
         facade = self._guarded(found, implementations)
         try:
             self._manager.register(facade, found.name)

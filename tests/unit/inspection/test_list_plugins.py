@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dcmrecv_core import API_VERSION
 from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.api.version import __version__
 from dcmrecv_core.config.options.table import OPTIONS
@@ -148,6 +149,17 @@ def test_installed_ones(installed: Callable[..., None]) -> None:
     }
     assert called == [], "they are looked at, not used"
     assert "stored" not in order
+
+
+def test_one_that_needs_another_interface(installed: Callable[..., None]) -> None:
+    plugin = hooks(stored=lambda: None)
+    plugin.dcmrecv_api = ">=99"
+    installed(later=lambda: plugin)
+    mine = ".".join(map(str, API_VERSION))
+    problem = f"needs version >=99 of the plugin interface; dcmrecv has {mine}"
+    assert listed()[0]["later"]["problem"] == problem
+    with pytest.raises(PluginError, match=f"^plugin later: {problem}$"):
+        load_named(["later"])
 
 
 def test_an_installed_one_that_is_named_is_listed_once(installed: Callable[..., None]) -> None:
