@@ -20,12 +20,29 @@ with a map of its modules; imports go down only (the contracts in pyproject.toml
 What this module re-exports is the public interface: all that a plugin may import.
 """
 
-from dcmrecv_core.api.errors import ConfigurationError, PluginError, StatusError, StorageError
+from dcmrecv_core.api.errors import ConfigurationError, NameTakenError, PluginError, StatusError, StorageError
 from dcmrecv_core.api.hookspecs import hookimpl
-from dcmrecv_core.api.model import Association, Instance, ProposedContext, RawElement, Summary, UserIdentity
+from dcmrecv_core.api.model import Association, Instance, ProposedContext, RawElement, TagLike, UserIdentity
 from dcmrecv_core.api.names import escape, escape_directory
 from dcmrecv_core.api.options import PluginOptions
-from dcmrecv_core.api.verdicts import Discard, Name, Refuse, Reject, RejectReason, Role, SupportedContext, Warn
+from dcmrecv_core.api.outcomes import Ended, HowStored, NotStoredOutcome, StoredOutcome, Summary
+from dcmrecv_core.api.services import Command, Request, Response, Service
+from dcmrecv_core.api.settings import PluginSettings
+from dcmrecv_core.api.verdicts import (
+    Accept,
+    Also,
+    Discard,
+    Name,
+    NegotiateResult,
+    OnExists,
+    ReceiveResult,
+    Refuse,
+    Reject,
+    RejectReason,
+    Role,
+    SupportedContext,
+    Warn,
+)
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.dataset.character_sets import codecs_of
@@ -34,24 +51,40 @@ from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_o
 
 __all__ = [
     "API_VERSION",
+    "Accept",
+    "Also",
     "Association",
+    "Command",
     "ConfigurationError",
     "Discard",
+    "Ended",
+    "HowStored",
     "Instance",
     "Name",
+    "NameTakenError",
+    "NegotiateResult",
+    "NotStoredOutcome",
+    "OnExists",
     "PluginError",
     "PluginOptions",
+    "PluginSettings",
     "ProposedContext",
     "RawElement",
+    "ReceiveResult",
     "Refuse",
     "Reject",
     "RejectReason",
+    "Request",
+    "Response",
     "Role",
+    "Service",
     "Settings",
     "StatusError",
     "StorageError",
+    "StoredOutcome",
     "Summary",
     "SupportedContext",
+    "TagLike",
     "UserIdentity",
     "Warn",
     "__version__",

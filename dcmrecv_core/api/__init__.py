@@ -2,10 +2,13 @@
 
     version     names and versions of the program and of this interface
     hookspecs   the contract: every hook, in the order in which an instance meets them
+    implementations  the types of `@hookimpl`: which functions can implement a hook
     settings    what a hook may read of the settings
     options     options that plugins declare in `add_options`
     model       what hooks see: Association, Instance
-    verdicts    what hooks return: SupportedContext, Reject, Refuse, Warn, Discard, Name
+    verdicts    what hooks return: SupportedContext, Also, Accept, Reject, Refuse, Warn, Discard, Name
+    outcomes    what notification hooks are told: StoredOutcome, NotStoredOutcome, Summary
+    services    DIMSE-N services of plugins: Request and Response
     names       text from the network -> a file name that stays in its directory (`escape`)
     errors      every error that is raised on purpose, by what it turns into: exit code, A-ABORT, status
 

@@ -45,7 +45,26 @@ class CommandLineError(StartError):
 
 
 class PluginError(StartError):
-    """A plugin that cannot be found, loaded or configured (exit code 1); the text names it."""
+    """A plugin that cannot be found, loaded or configured (exit code 1).
+
+    `text` says what is wrong; `plugin`, `hook` and `place` (FILE:LINE of the plugin's code) where, each "" if it is not
+    known. A plugin gives the text only; the receiver adds the rest. `str()` has all of it.
+    """
+
+    def __init__(self, text: str, *, plugin: str = "", hook: str = "", place: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.plugin = plugin
+        self.hook = hook
+        self.place = place
+
+    @property
+    def detail(self) -> str:
+        """All but the name of the plugin."""
+        return f"{self.hook}: " * bool(self.hook) + self.text + f" ({self.place})" * bool(self.place)
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin}: {self.detail}" if self.plugin else self.detail
 
 
 class StateDirectoryError(PluginError):
@@ -148,7 +167,14 @@ class NameTakenError(StatusError):
 
 
 class HookFailure(StatusError):
-    """A decision hook raised, returned a wrong value or took too long (status 0110, processing failure)."""
+    """A hook raised, returned a wrong value or took too long (status 0110, processing failure).
 
-    def __init__(self, comment: str) -> None:
-        super().__init__(0x0110, comment)
+    `text` says what is wrong, `plugin` and `hook` whose fault it is; both are "" if a result turned out to be wrong
+    only when it was used. The sender gets all of it as comment.
+    """
+
+    def __init__(self, text: str, *, plugin: str = "", hook: str = "") -> None:
+        super().__init__(0x0110, f"Plugin {plugin} {text} in {hook}" if plugin else text)
+        self.text = text
+        self.plugin = plugin
+        self.hook = hook

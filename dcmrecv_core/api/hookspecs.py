@@ -13,24 +13,26 @@ in negotiate). *Notification* hooks (stored, association_ended) fail soft: the e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, BinaryIO
 
 import pluggy
 
-from dcmrecv_core.api.model import Association, Instance, Summary
+from dcmrecv_core.api.implementations import HookImplementation
+from dcmrecv_core.api.model import Association, Instance
+from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
+from dcmrecv_core.api.services import Request, Response
 from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.api.verdicts import Name, NegotiateResult, ReceiveResult
 
 if TYPE_CHECKING:
-    from pathlib import PurePath
-
     from dcmrecv_core.api.options import PluginOptions
 
 PROJECT = "dcmrecv"
 """pluggy's project name and the entry-point group of plugins."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookimpl: HookImplementation = pluggy.HookimplMarker(PROJECT)  # type: ignore[assignment]  # stricter than pluggy's
 
 
 @hookspec
@@ -70,10 +72,24 @@ def negotiate(association: Association) -> NegotiateResult:
     """Say which presentation contexts to accept, or reject the association (decision).
 
     Called: in a worker, for each association, before the answer; every plugin is asked. Result: None, an iterable of
-    `SupportedContext`, or `Reject`. Any `Reject` wins; else the union of all answers counts, transfer syntaxes in the
-    order of the first source; a source that accepts any transfer syntax appends the rest. An empty iterable is an
-    answer too: the default (Verification, and all storage classes if a plugin stores) applies only if every plugin
-    returns None. Raising: the association is rejected as transient.
+    `SupportedContext`, `Also`, `Accept`, or `Reject`. Any `Reject` wins; else the union of all answers counts, transfer
+    syntaxes in the order of the first source; a source that accepts any transfer syntax appends the rest. An empty
+    iterable is an answer too: the default (Verification, and all storage classes if a plugin stores) applies only if
+    every plugin returns None or `Also`. Raising: the association is rejected as transient.
+    """
+
+
+@hookspec
+def association_accepted(association: Association) -> None:
+    """Learn that an association was accepted (notification). Called: in its worker, after the answer was sent."""
+
+
+@hookspec(firstresult=True)
+def serve(association: Association, request: Request) -> Response | None:
+    """Answer a DIMSE-N request on an accepted presentation context (decision, provisional until 1.0).
+
+    Called: in a worker, when the request is complete. The first result counts; None from all is answered with 0211
+    (unrecognized operation). A plugin that offers a service accepts its SOP class in `negotiate`, with `Also`.
     """
 
 
@@ -107,7 +123,7 @@ def choose_filename(instance: Instance) -> str | Name | None:
 
 
 @hookspec(firstresult=True)
-def write(instance: Instance, path: str) -> str | None:
+def write(instance: Instance, path: str) -> str | PurePath | None:
     """Store the instance at `path` (output directory joined with the chosen names) and say where it went: a path or
     URI (decision). The first result counts; the built-in writer, asked last, is `instance.save(path)`.
 
@@ -116,11 +132,28 @@ def write(instance: Instance, path: str) -> str | None:
 
 
 @hookspec
-def stored(instance: Instance, location: str) -> None:
+def stored(instance: Instance, location: str, outcome: StoredOutcome) -> None:
     """Learn that an instance is stored safely (notification).
 
-    Called: in a worker, before the response is sent, at least once per acknowledged instance. Be quick.
+    Called: in a worker, before the response is sent, once for each instance that is stored in a file or by a writer
+    elsewhere; never for one that was refused or discarded. Be quick.
     """
+
+
+@hookspec
+def not_stored(instance: Instance, outcome: NotStoredOutcome) -> None:
+    """Learn that an instance was refused or discarded (notification). Called: in a worker, before the response."""
+
+
+@hookspec(firstresult=True)
+def open_location(location: str) -> BinaryIO | None:
+    """Open what a `write` hook stored elsewhere, for reading (decision). The first result counts; paths of files below
+    the output directory are opened by the receiver."""
+
+
+@hookspec(firstresult=True)
+def remove_location(location: str) -> bool | None:
+    """Remove what a `write` hook stored elsewhere (decision); true when it is gone. The first result counts."""
 
 
 @hookspec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from dcmrecv_core.api.verdicts import OnExists
@@ -43,9 +44,9 @@ class UserIdentity:
     secondary: bytes = field(repr=False)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Association:
-    """One association, from its request on. Treat it as read-only, except `state`, which is for plugins.
+    """One association, from its request on. Read-only, except the content of `state`, which is for plugins.
 
     AE titles come without padding; `id` is unique among the associations of all workers of this host;
     `tls` is the subject of the peer's certificate, or None without TLS.
@@ -59,23 +60,10 @@ class Association:
     proposed: tuple[ProposedContext, ...] = ()
     user_identity: UserIdentity | None = None
     tls: str | None = None
-    state: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What an association did: counts of instances, bytes of their data sets, duration, how it ended.
-
-    `ended` is "released", "aborted" (by the peer), "closed" (the connection went away), "rejected", "failed"
-    (we aborted) or "stopped" (the receiver was told to end).
-    """
-
-    stored: int
-    refused: int
-    discarded: int
-    bytes: int
-    seconds: float
-    ended: str
+    state: dict[str, Any] = field(default_factory=dict, hash=False)
+    implementation_class_uid: str = ""
+    """The peer's Implementation Class UID (PS3.7 D.3.3.2), "" if it sent none."""
+    implementation_version_name: str = ""
 
 
 class RawElement(NamedTuple):
@@ -96,7 +84,15 @@ class Instance(ABC):
     sop_class_uid: str
     """Affected SOP Class UID of the C-STORE command."""
     sop_instance_uid: str
-    """Affected SOP Instance UID of the C-STORE command."""
+    """Affected SOP Instance UID of the C-STORE command; after a replacement that of the new data set."""
+    affected_sop_instance_uid: str
+    """Affected SOP Instance UID of the C-STORE command, whatever became of the data set: the response has it."""
+    received_at: datetime
+    """When the data set was complete, in UTC."""
+    message_id: int
+    """Message ID of the C-STORE command."""
+    move_originator: tuple[str, int] | None
+    """Title and Message ID of the C-MOVE that caused the C-STORE (PS3.7 section 9.1.1.1), if the command has them."""
     transfer_syntax_uid: str
     """The transfer syntax of the presentation context that carried the data set."""
     modality_prefix: str
@@ -137,6 +133,10 @@ class Instance(ABC):
         stored file, `replace_header` does that."""
 
     @abstractmethod
+    def copy_header(self) -> Dataset:
+        """A copy of `header` that may be changed, with `file_meta`, for `replace_header`."""
+
+    @abstractmethod
     def open(self) -> BinaryIO:
         """The complete DICOM file as it would be stored (preamble, File Meta Information, data set), readable
         and seekable; close it before the hook returns."""
@@ -152,7 +152,11 @@ class Instance(ABC):
         """
 
     @abstractmethod
-    def replace_header(self, dataset: Dataset) -> None:
+    def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
+        """As `save`, for a further copy: it does not count as the place where the instance was stored."""
+
+    @abstractmethod
+    def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:
         """Only in `receive`: re-encode what precedes the pixel data from `dataset`, keep the rest byte for byte.
 
         Elements that `header` leaves out for their size stay too, unless `dataset` has them. The sender gets B000

@@ -45,10 +45,12 @@ class PluginOption:
             secret = self.secret
             failure: CommandLineError | PluginError
             if isinstance(error, ValueError):
-                failure = CommandLineError(f"Invalid value for option {self.long}" + ("" if secret else f" ({text})"))
+                failure = CommandLineError(
+                    f"Invalid value for option {self.long}" + ("" if secret else f" ({text}): {described(error)}")
+                )
             else:
                 what = f"its value: {type(error).__name__}" if secret else f"{text!r}: {described(error, repr)}"
-                failure = PluginError(f"plugin {self.plugin}: option {self.long} cannot convert {what}")
+                failure = PluginError(f"option {self.long} cannot convert {what}", plugin=self.plugin)
             raise failure from (None if secret else error)
 
     def shown(self, text: str, value: Any) -> Any:
@@ -111,16 +113,17 @@ class PluginOptionRegistry:
         """Add an option. Raises PluginError that names the plugin, and the other owner of a name taken already."""
         if not is_option(option.long):
             raise PluginError(
-                f"plugin {option.plugin}: {option.long!r} is not a valid option name: at least two characters,"
-                " - or + first, then no digit, no white space, no ="
+                f"{option.long!r} is not a valid option name: at least two characters,"
+                " - or + first, then no digit, no white space, no =",
+                plugin=option.plugin,
             )
         if option.long in self._taken:
-            raise PluginError(f"plugin {option.plugin}: option {option.long} belongs to dcmrecv itself")
+            raise PluginError(f"option {option.long} belongs to dcmrecv itself", plugin=option.plugin)
         for other in self:
             if other.long == option.long:
-                raise PluginError(f"plugins {other.plugin} and {option.plugin} both declare option {option.long}")
+                raise PluginError(f"plugin {other.plugin} declares option {option.long} too", plugin=option.plugin)
             if other.plugin == option.plugin and other.key == option.key:
-                raise PluginError(f"plugin {option.plugin}: options {other.long} and {option.long} have the same key")
+                raise PluginError(f"options {other.long} and {option.long} have the same key", plugin=option.plugin)
         self._by_name[option.long] = option
 
 
@@ -153,7 +156,7 @@ class PluginOptions:
         if value is None and default is None:
             default = False
         if secret and value is None:
-            raise PluginError(f"plugin {self._plugin}: option {name} is a flag, which cannot be secret")
+            raise PluginError(f"option {name} is a flag, which cannot be secret", plugin=self._plugin)
         self._registry.register(PluginOption(self._plugin, name, key, value, type, default, help, secret))
 
 

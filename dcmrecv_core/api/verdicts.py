@@ -1,11 +1,20 @@
-"""What hooks return: small frozen classes, never bare numbers. A verdict says by its type what happens."""
+"""What hooks return: small frozen classes, never bare numbers. A verdict says by its type what happens.
+
+Each checks itself when it is made, and raises TypeError or ValueError: there the plugin made the mistake, and there its
+own unit test shows it. So the core need not check more than the type of what a hook returns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, get_args
+
+from dcmrecv_core.api.names import check_filename
+
+MAX_IDENTITY_RESPONSE = 0xFFFF - 2
+"""It shares an item with its own length, in 16 bits (PS3.7 D.3.3.7.2)."""
 
 MAX_EXTENDED = 0xFFFF - 2
 """A SOP class UID and its application information share an item with a length of 16 bits (PS3.7 D.3.3.5.1)."""
@@ -55,10 +64,17 @@ class RejectReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Result of `negotiate`: refuse the whole association; `transient` invites the peer to try again."""
+    """Result of `negotiate`: refuse the whole association; `transient` invites the peer to try again.
+
+    Raises TypeError for a reason that is no `RejectReason`.
+    """
 
     reason: RejectReason = RejectReason.NO_REASON
     transient: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reason, RejectReason) or not isinstance(self.transient, bool):
+            raise TypeError(f"a RejectReason and a bool expected, not {self.reason!r}, {self.transient!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,6 @@ class SupportedContext:
     extended: bytes | None = None
 
     def __post_init__(self) -> None:
-        # raised here, where the plugin made the mistake, not in the middle of the negotiation
         syntaxes: Iterable[str] | None = self.transfer_syntaxes
         if syntaxes is not None and type(syntaxes) is not tuple and not isinstance(syntaxes, str | bytes):
             object.__setattr__(self, "transfer_syntaxes", syntaxes := tuple(syntaxes))
@@ -88,31 +103,116 @@ class SupportedContext:
             raise ValueError(f"{len(self.extended)} bytes of extended negotiation do not fit into an item")
 
 
+@dataclass(frozen=True, slots=True)
+class Also:
+    """Result of `negotiate`: contexts beside whatever else counts; what is accepted if no plugin answers still is.
+
+    For a plugin that only offers a service beside storage. `contexts` may be any iterable of `SupportedContext`; raises
+    TypeError for anything else.
+    """
+
+    contexts: tuple[SupportedContext, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "contexts", checked_contexts(self.contexts))
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Result of `negotiate`: contexts, as an iterable of them, and the answer to the peer's user identity.
+
+    `identity_response` is the server response of PS3.7 D.3.3.7.2, at most 65533 bytes; it is sent only if the peer
+    asked for one. Raises TypeError for anything else, ValueError for a response that does not fit into its item.
+    """
+
+    contexts: tuple[SupportedContext, ...]
+    identity_response: bytes | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "contexts", checked_contexts(self.contexts))
+        if not isinstance(self.identity_response, bytes | None):
+            raise TypeError(f"identity_response is bytes or None, not {self.identity_response!r}")
+        if self.identity_response and len(self.identity_response) > MAX_IDENTITY_RESPONSE:
+            raise ValueError(f"{len(self.identity_response)} bytes of identity response do not fit into an item")
+
+
+def checked_contexts(contexts: object) -> tuple[SupportedContext, ...]:
+    """`contexts` as a tuple. Raises TypeError if it is no iterable of `SupportedContext`."""
+    if isinstance(contexts, Iterable) and not isinstance(contexts, str | bytes):
+        answer = tuple(contexts)
+        # often more than a hundred, for each association: each type is checked once
+        if all(issubclass(kind, SupportedContext) for kind in set(map(type, answer))):
+            return answer
+    raise TypeError(f"an iterable of SupportedContext expected, not {contexts!r}")
+
+
 def _are_texts(values: object) -> bool:
     return values is None or (isinstance(values, tuple) and all(isinstance(value, str) for value in values))
 
 
+_WARNINGS_BELOW_0200 = (0x0107, 0x0116)
+
+
+def is_failure(status: int) -> bool:
+    """Whether a DIMSE status says that the instance was not stored (PS3.7 annex C, PS3.4 table B.2-1)."""
+    return status >> 12 in (0xA, 0xC) or (status >> 8 in (0x01, 0x02) and status not in _WARNINGS_BELOW_0200)
+
+
+def _check_answer(status: object, comment: object) -> None:
+    if not isinstance(status, int) or isinstance(status, bool):
+        raise TypeError(f"a status is an int, not {status!r}")
+    if not isinstance(comment, str):
+        raise TypeError(f"a comment is a str, not {comment!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Result of `receive`: not stored, the sender gets the failure `status` and the comment."""
+    """Result of `receive`: not stored, the sender gets the failure `status` and the comment.
+
+    The sender gets the first 64 characters of the comment (Error Comment, PS3.7 annex C). Raises ValueError for a
+    status that is no failure: Axxx, Cxxx, 01xx and 02xx are, without 0107 and 0116; TypeError for no int or str.
+    """
 
     status: int
     comment: str = ""
+
+    def __post_init__(self) -> None:
+        _check_answer(self.status, self.comment)
+        if not is_failure(self.status):
+            raise ValueError(
+                f"{self.status:04X} is not a failure status: Refuse takes Axxx, Cxxx, 01xx and 02xx, without the "
+                "warnings 0107 and 0116; to store the instance return Warn or None"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Warn:
-    """Result of `receive`: stored, the sender gets the warning `status` (Bxxx) and the comment."""
+    """Result of `receive`: stored, the sender gets the warning `status` (Bxxx) and the comment.
+
+    The sender gets the first 64 characters of the comment. Raises ValueError for another status, TypeError for no int
+    or str.
+    """
 
     status: int
     comment: str = ""
 
+    def __post_init__(self) -> None:
+        _check_answer(self.status, self.comment)
+        if self.status >> 12 != 0xB:
+            raise ValueError(
+                f"{self.status:04X} is not a warning status: Warn takes Bxxx; not to store the instance return Refuse"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Result of `receive`: not stored, the sender gets Success; `reason` goes into the log."""
+    """Result of `receive`: not stored, the sender gets Success; `reason`, a str (else TypeError), goes into the log."""
 
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reason, str):
+            raise TypeError(f"a reason is a str, not {self.reason!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +220,23 @@ class Name:
     """Result of `choose_filename`: a file name without the extension that `-fe` appends.
 
     If `on_exists` is None, `--on-duplicate` decides, and without that `by_default`. With "overwrite" in `by_default`
-    the existing file is not read, not even to see whether it is equal.
+    the existing file is not read, not even to see whether it is equal. Raises ValueError for a text that is empty, "."
+    or "..", or has a separator or NUL, and for an unknown policy; TypeError for a text that is no str.
     """
 
     text: str
     on_exists: OnExists | None = None
     by_default: OnExists = "replace-same"
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise TypeError(f"a file name is a str, not {self.text!r}")
+        check_filename(self.text)
+        if self.on_exists is not None and self.on_exists not in ON_EXISTS:
+            raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, or None, not {self.on_exists!r}")
+        if self.by_default not in ON_EXISTS:
+            raise ValueError(f"by_default is one of {', '.join(ON_EXISTS)}, not {self.by_default!r}")
 
-NegotiateResult = Sequence[SupportedContext] | Reject | None
+
+NegotiateResult = Iterable[SupportedContext] | Also | Accept | Reject | None
 ReceiveResult = Refuse | Warn | Discard | None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-API_VERSION = (1, 0)
-"""Of the interface to plugins: the second number grows with each addition, the first with each removal. What that means
-for a plugin is said in docs/plugins/api-version.md."""
+API_VERSION = (0, 9)
+"""Of the interface to plugins. Until 1.0 the second number grows with each change that a plugin can notice; from then
+on with each addition, and the first one with each removal. What that means for a plugin is said in
+docs/plugins/api-version.md."""
 
 DATE = "2026-11-22"
 """Day of the version, for the first line of every text the program prints."""

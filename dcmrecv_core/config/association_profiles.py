@@ -109,7 +109,7 @@ class _Entry(NamedTuple):
 def load_profile(path: str, profile: str) -> tuple[SupportedContext, ...]:
     """The presentation contexts of a profile. The whole file is checked, used or not.
 
-    Raises AssociationConfigurationError.
+    Raises ConfigurationError.
     """
     try:
         if not path:

@@ -92,8 +92,7 @@ def _given(place: Place, option: PluginOption, value: Any) -> Given:
     except (CommandLineError, PluginError) as error:
         if option.secret:
             place.fail(f"the value is refused by the plugin (option {option.long})")
-        cause = f" ({error.__cause__})" if error.__cause__ else ""
-        raise ConfigurationError(f"{place.file}: {place.key} = {value!r}: {error}{cause}") from error
+        raise ConfigurationError(f"{place.file}: {place.key} = {value!r}: {error}") from error
     return Given(converted, reference if option.secret else value)
 
 

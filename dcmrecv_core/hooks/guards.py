@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, NoReturn
@@ -24,9 +24,19 @@ from dcmrecv_core.api.errors import (
     described,
 )
 from dcmrecv_core.api.model import Association, Instance
-from dcmrecv_core.api.names import check_filename, split_directory
-from dcmrecv_core.api.verdicts import ON_EXISTS, Discard, Name, Refuse, Reject, RejectReason, SupportedContext, Warn
+from dcmrecv_core.api.names import split_directory
+from dcmrecv_core.api.verdicts import (
+    Discard,
+    Name,
+    Refuse,
+    Reject,
+    SupportedContext,
+    Warn,
+    checked_contexts,
+    is_failure,
+)
 from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
+from dcmrecv_core.hooks.places import place_of
 from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
@@ -35,8 +45,6 @@ START_HOOKS = ("add_options", "configure")
 NOTIFICATION_HOOKS = ("worker_stopping", "stored", "association_ended")
 BACKGROUND_HOOKS = ("background",)
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
-
-_WARNINGS_BELOW_0200 = (0x0107, 0x0116)
 
 
 class BackgroundStopped(SystemExit):
@@ -55,6 +63,7 @@ def guard(
     """`function` as the registered implementation of `hook`: timed by `limits`, checked and attributed to `plugin`;
     each call is reported to `observer`, if there is one."""
     specification = getattr(hookspecs, hook)
+    module = getattr(function, "__module__", None)
     offered = list(inspect.signature(specification).parameters)
     call = _with_named_arguments(function, offered)
     if offered == ["settings"]:
@@ -62,13 +71,13 @@ def guard(
     if observer is not None:
         call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
     if hook in START_HOOKS:
-        guarded = _guard_start(call, plugin, hook, built_in)
+        guarded = _guard_start(call, plugin, hook, built_in, module)
     elif hook in NOTIFICATION_HOOKS:
-        guarded = _guard_notification(call, plugin, hook, limits)
+        guarded = _guard_notification(call, plugin, hook, limits, module)
     elif hook in BACKGROUND_HOOKS:
-        guarded = _guard_background(call, plugin, hook, limits)
+        guarded = _guard_background(call, plugin, hook, limits, module)
     else:
-        guarded = _guard_decision(call, plugin, hook, limits, built_in)
+        guarded = _guard_decision(call, plugin, hook, limits, built_in, module)
     # pluggy takes the argument names from this, and so passes all, even to a function that names none: the log needs
     # them to name the instance
     guarded.__wrapped__ = specification  # type: ignore[attr-defined]
@@ -96,40 +105,45 @@ def _with_own_options(call: Callable[..., Any], plugin: str) -> Callable[..., An
     return lambda settings: call(settings.own(plugin))
 
 
-def _guard_start(call: Callable[..., Any], plugin: str, hook: str, built_in: bool) -> Callable[..., Any]:
+def _guard_start(
+    call: Callable[..., Any], plugin: str, hook: str, built_in: bool, module: str | None
+) -> Callable[..., Any]:
     def guarded(*args: Any) -> None:
-        with no_new_threads(f"plugin {plugin}: {hook}"):
+        with no_new_threads(plugin, hook):
             try:
                 call(*args)
             except StartError as error:
                 # an error of a built-in plugin is about the user's options, and says so
-                text = described(error)
-                if built_in or text.startswith(("plugin ", "plugins ")):
+                if built_in or (isinstance(error, PluginError) and error.plugin):
                     raise
-                failure = PluginError(f"plugin {plugin}: {hook}: {text}")
+                failure = PluginError(described(error), plugin=plugin, hook=hook)
                 failure.exit_code = error.exit_code
                 raise failure from error
             except (Exception, SystemExit) as error:
                 log.debug("plugin %s: %s", plugin, hook, exc_info=True)
-                raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {described(error)}") from error
+                text = f"{type(error).__name__}: {described(error)}"
+                raise PluginError(text, plugin=plugin, hook=hook, place=place_of(error, module)) from error
 
     return guarded
 
 
 @contextmanager
-def no_new_threads(who: str) -> Iterator[None]:
+def no_new_threads(plugin: str, hook: str = "") -> Iterator[None]:
     """Raises PluginError if there are more threads afterwards: a fork does not copy them, only the locks they hold."""
     before = threading.enumerate()
     yield
     started = [thread.name for thread in threading.enumerate() if thread not in before]
     if started:
         raise PluginError(
-            f"{who}: threads are alive ({', '.join(started)}), but workers are forked from here; "
-            "start them in worker_started"
+            f"threads are alive ({', '.join(started)}), but workers are forked from here; start them in worker_started",
+            plugin=plugin,
+            hook=hook,
         )
 
 
-def _guard_notification(call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits) -> Callable[..., Any]:
+def _guard_notification(
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
+) -> Callable[..., Any]:
     timer = limits.timer
 
     def guarded(*args: Any) -> None:
@@ -139,13 +153,16 @@ def _guard_notification(call: Callable[..., Any], plugin: str, hook: str, limits
             timer.stop()
         except BaseException as error:
             timer.stop()
+            place = place_of(error, module)
             limits.memory.release(error)
-            _log_failure(plugin, hook, args, error)
+            _log_failure(plugin, hook, args, error, place)
 
     return guarded
 
 
-def _guard_background(call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits) -> Callable[..., Any]:
+def _guard_background(
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
+) -> Callable[..., Any]:
     """Not timed: it does slow work, in a process of its own."""
 
     def guarded(*args: Any) -> None:
@@ -154,15 +171,16 @@ def _guard_background(call: Callable[..., Any], plugin: str, hook: str, limits: 
         except BackgroundStopped:
             raise
         except BaseException as error:
+            place = place_of(error, module)
             limits.memory.release(error)
-            _log_failure(plugin, hook, args, error)
-            raise HookFailure(f"Plugin {plugin} failed in {hook}") from error
+            _log_failure(plugin, hook, args, error, place)
+            raise HookFailure("failed", plugin=plugin, hook=hook) from error
 
     return guarded
 
 
 def _guard_decision(
-    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool, module: str | None
 ) -> Callable[..., Any]:
     timer = limits.timer
     # the results of built-in ones need no check, which would cost time for each instance
@@ -178,22 +196,23 @@ def _guard_decision(
             return result
         except BaseException as error:
             timer.stop()
+            place = place_of(error, module)
             limits.memory.release(error)
-            _fail(plugin, hook, args, error)
+            _fail(plugin, hook, args, error, place)
 
     return guarded
 
 
-def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> NoReturn:
+def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException, place: str) -> NoReturn:
     """A decision has raised `error`: raises the error for the core."""
     if hook in INSTANCE_HOOKS and _refuses(error):
         raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
     if hook == "worker_started" and isinstance(error, StateDirectoryError):
         log.debug("plugin %s: %s", plugin, hook, exc_info=error)  # the supervisor says it, once for all workers
     else:
-        _log_failure(plugin, hook, args, error)
+        _log_failure(plugin, hook, args, error, place)
     what = "took too long" if isinstance(error, HookTimeout) else "failed"
-    raise HookFailure(f"Plugin {plugin} {what} in {hook}") from error
+    raise HookFailure(what, plugin=plugin, hook=hook) from error
 
 
 def _refuses(error: BaseException) -> bool:
@@ -207,13 +226,9 @@ def _refuses(error: BaseException) -> bool:
     return is_failure(error.status)
 
 
-def is_failure(status: int) -> bool:
-    """Whether a DIMSE status says that the instance was not stored (PS3.7 annex C, PS3.4 table B.2-1)."""
-    return status >> 12 in (0xA, 0xC) or (status >> 8 in (0x01, 0x02) and status not in _WARNINGS_BELOW_0200)
-
-
-def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> None:
-    log.error("plugin %s: %s: %s%s", plugin, hook, described(error, repr), _subject(args), exc_info=error)
+def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException, place: str) -> None:
+    at = f" at {place}" if place else ""
+    log.error("plugin %s: %s: %s%s%s", plugin, hook, described(error, repr), at, _subject(args), exc_info=error)
 
 
 def _subject(args: tuple[Any, ...]) -> str:
@@ -232,27 +247,12 @@ def _check_nothing(result: object) -> object:
 
 
 def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
-    if isinstance(result, Reject) and isinstance(result.reason, RejectReason):
-        return result
-    if isinstance(result, Iterable) and not isinstance(result, str | bytes):
-        contexts = tuple(result)
-        # often more than a hundred, for each association: each type is checked once
-        if all(issubclass(kind, SupportedContext) for kind in set(map(type, contexts))):
-            return contexts
-    raise TypeError(f"None, Reject or SupportedContexts expected, not {result!r}")
+    return result if isinstance(result, Reject) else checked_contexts(result)
 
 
 def _check_receive(result: object) -> object:
-    if isinstance(result, Refuse):
-        if not is_failure(result.status):
-            raise ValueError(f"{result.status:04X} is not a failure status")
-    elif isinstance(result, Warn):
-        if result.status >> 12 != 0xB:
-            raise ValueError(f"{result.status:04X} is not a warning status (Bxxx)")
-    elif not isinstance(result, Discard):
+    if not isinstance(result, Refuse | Warn | Discard):
         raise TypeError(f"None, Refuse, Warn or Discard expected, not {result!r}")
-    if not isinstance(result, Discard) and not isinstance(result.comment, str):
-        raise TypeError(f"a comment is a str, not {result.comment!r}")
     return result
 
 
@@ -266,14 +266,9 @@ def _check_subdir(result: object) -> str:
 
 def _check_filename(result: object) -> Name:
     if isinstance(result, str):
-        result = Name(result)
-    elif not isinstance(result, Name) or not isinstance(result.text, str):
+        return Name(result)
+    if not isinstance(result, Name):
         raise TypeError(f"None, str or Name expected, not {result!r}")
-    check_filename(result.text)
-    if result.on_exists not in (None, *ON_EXISTS):
-        raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, or None, not {result.on_exists!r}")
-    if result.by_default not in ON_EXISTS:
-        raise ValueError(f"by_default is one of {', '.join(ON_EXISTS)}, not {result.by_default!r}")
     return result
 
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import PluginError, described
 from dcmrecv_core.api.version import __version__
+from dcmrecv_core.hooks.places import place_of
+from dcmrecv_core.hooks.promises import REQUIRED, check_api
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
@@ -74,7 +76,7 @@ def from_module(name: str, module: ModuleType, origin: str) -> Found:
     if not _has_hooks(module):
         return Found(name, own, origin, module=module)
     if _has_hooks(own):
-        raise PluginError(f"plugin {name}: both the module and its object {OBJECT!r} have hooks; move them to one")
+        raise PluginError(f"both the module and its object {OBJECT!r} have hooks; move them to one", plugin=name)
     return Found(name, module, origin, module=module)
 
 
@@ -105,9 +107,9 @@ def find(spec: str) -> Found:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     if _module_exists(spec):
-        module = _load(spec, lambda: importlib.import_module(spec))
+        module = _load(spec, spec, lambda: importlib.import_module(spec))
         return from_module(spec, module, getattr(module, "__file__", None) or "module")
-    raise PluginError(_unknown(spec))
+    raise PluginError(_unknown(spec), plugin=spec)
 
 
 def entry_points() -> list[EntryPoint]:
@@ -125,12 +127,12 @@ def _entry_point(name: str) -> EntryPoint | None:
     matches = [entry for entry in entry_points() if entry.name == name]
     if len({(entry.dist.name if entry.dist else "", entry.value) for entry in matches}) > 1:
         owners = " and ".join(sorted(entry.dist.name if entry.dist else entry.value for entry in matches))
-        raise PluginError(f"plugin {name}: offered by {owners}; uninstall one of them")
+        raise PluginError(f"offered by {owners}; uninstall one of them", plugin=name)
     return matches[0] if matches else None
 
 
 def _from_entry_point(name: str, entry: EntryPoint) -> Found:
-    plugin = _load(name, entry.load)
+    plugin = _load(name, entry.module, entry.load)
     if isinstance(plugin, ModuleType):
         return from_module(name, plugin, entry_origin(entry))
     module = sys.modules[entry.module] if entry.attr == OBJECT else None
@@ -145,47 +147,55 @@ def _module_exists(spec: str) -> bool:
     except ModuleNotFoundError as error:
         if error.name and f"{spec}.".startswith(f"{error.name}."):
             return False  # its package does not exist either
-        raise _not_loaded(spec, error) from error
+        raise _not_loaded(spec, spec, error) from error
     except (Exception, SystemExit) as error:
-        raise _not_loaded(spec, error) from error
+        raise _not_loaded(spec, spec, error) from error
 
 
 def _from_file(path: str) -> Found:
     if not os.path.isfile(path):
-        raise PluginError(f"plugin {path}: no such file")
+        raise PluginError("no such file", plugin=path)
     name = os.path.basename(path).removesuffix(".py")
     module_name = f"dcmrecv_plugin_{name}"
     specification = importlib.util.spec_from_file_location(module_name, path)
     if specification is None or specification.loader is None:
-        raise PluginError(f"plugin {path}: not a Python file")
+        raise PluginError("not a Python file", plugin=path)
     module = importlib.util.module_from_spec(specification)
     sys.modules[module_name] = module
-    _load(path, lambda: specification.loader.exec_module(module))
+    _load(path, module_name, lambda: specification.loader.exec_module(module))
     return from_module(name, module, os.path.abspath(path))
 
 
-def _load(spec: str, load: Any) -> Any:
+def _load(spec: str, module: str, load: Any) -> Any:
     try:
         return load()
     except (Exception, SystemExit) as error:
-        raise _not_loaded(spec, error) from error
+        raise _not_loaded(spec, module, error) from error
 
 
-def _not_loaded(spec: str, error: BaseException) -> PluginError:
-    return PluginError(f"plugin {spec}: cannot be loaded: {type(error).__name__}: {described(error)}")
+def _not_loaded(spec: str, module: str, error: BaseException) -> PluginError:
+    text = f"cannot be loaded: {type(error).__name__}: {described(error, _message)}"
+    return PluginError(text, plugin=spec, place=place_of(error, module))
+
+
+def _message(error: object) -> str:
+    return str(error.msg if isinstance(error, SyntaxError) else error)  # else with a shorter form of its place
 
 
 def _unknown(spec: str) -> str:
     names = [entry.name for entry in entry_points()]
     near = get_close_matches(spec, names)
     hint = f"; did you mean {' or '.join(near)}?" if near else f"; installed: {', '.join(names) or 'none'}"
-    return f"plugin {spec}: neither an installed plugin nor a module nor a file{hint}"
+    return f"neither an installed plugin nor a module nor a file{hint}"
 
 
 def check(found: Found) -> dict[str, Any]:
     """The hook implementations of a plugin by name; raises PluginError for a plugin that cannot work as meant."""
+    required = getattr(found.plugin, REQUIRED, getattr(found.module, REQUIRED, None))
+    if required is not None:
+        check_api(found.name, required)
     if inspect.isclass(found.plugin):
-        raise PluginError(f"plugin {found.name}: is a class; name an instance of it")
+        raise PluginError("is a class; name an instance of it", plugin=found.name)
     implementations: dict[str, Any] = {}
     for name, value in _attributes(found.plugin):
         marked = _mark(value)
@@ -193,11 +203,10 @@ def check(found: Found) -> dict[str, Any]:
             _check_function(found.name, name, value, marked)
             implementations[name] = value
         elif name in HOOKS and _belongs_to(found.plugin, value):
-            raise PluginError(
-                f"plugin {found.name}: {name} is named like a hook but not marked; put @hookimpl before it or rename it"
-            )
+            text = f"{name} is named like a hook but not marked; put @hookimpl before it or rename it"
+            raise PluginError(text, plugin=found.name)
     if not implementations:
-        raise PluginError(f"plugin {found.name}: implements no hook; mark its functions with @hookimpl")
+        raise PluginError("implements no hook; mark its functions with @hookimpl", plugin=found.name)
     return implementations
 
 
@@ -234,15 +243,21 @@ def _belongs_to(plugin: object, value: object) -> bool:
 
 def _check_function(plugin: str, name: str, function: Any, marked: dict[str, Any]) -> None:
     hook = marked.get("specname") or name
-    where = f"plugin {plugin}: {name}"
+    problem = _problem(hook, function, marked)
+    if problem:
+        raise PluginError(problem, plugin=plugin, hook=name)
+
+
+def _problem(hook: str, function: Any, marked: dict[str, Any]) -> str:
+    """Why `function` cannot implement `hook`; "" if it can."""
     if hook not in HOOKS:
         near = get_close_matches(hook, HOOKS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"hooks are {', '.join(HOOKS)}"
-        raise PluginError(f"{where}: there is no such hook; {hint}")
+        return f"there is no such hook; {hint}"
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise PluginError(f"{where}: is async; hooks are plain functions")
+        return "is async; hooks are plain functions"
     if marked.get("wrapper") or marked.get("hookwrapper") or inspect.isgeneratorfunction(function):
-        raise PluginError(f"{where}: is a generator or wrapper; hooks are plain functions")
+        return "is a generator or wrapper; hooks are plain functions"
     known = list(inspect.signature(getattr(hookspecs, hook)).parameters)
     unknown = [
         name
@@ -250,4 +265,5 @@ def _check_function(plugin: str, name: str, function: Any, marked: dict[str, Any
         if name not in known and parameter.default is parameter.empty
     ]
     if unknown:
-        raise PluginError(f"{where}: takes {', '.join(unknown)}; this hook offers {', '.join(known) or 'nothing'}")
+        return f"takes {', '.join(unknown)}; this hook offers {', '.join(known) or 'nothing'}"
+    return ""

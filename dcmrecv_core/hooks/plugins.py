@@ -14,13 +14,15 @@ import pluggy
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
-from dcmrecv_core.api.model import Association, Instance, Summary
+from dcmrecv_core.api.model import Association, Instance
+from dcmrecv_core.api.outcomes import StoredOutcome, Summary
 from dcmrecv_core.api.verdicts import Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
 from dcmrecv_core.hooks.guards import guard, no_new_threads
 from dcmrecv_core.hooks.limits import PluginLimits
 from dcmrecv_core.hooks.loader import MARK, Found
+from dcmrecv_core.hooks.promises import warn_of_deprecated
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.options import PluginOptionRegistry
@@ -29,6 +31,14 @@ if TYPE_CHECKING:
 
 STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write", "stored"})
 """If the user names a plugin that implements one of these, storage SOP classes are accepted by default."""
+
+
+class _Manager(pluggy.PluginManager):
+    """Leaves it to `warn_of_deprecated` to warn of hooks and arguments that will be removed."""
+
+    def parse_hookspec_opts(self, module_or_class: object, name: str) -> Any:
+        options = super().parse_hookspec_opts(module_or_class, name)  # type: ignore[arg-type]
+        return options and {**options, "warn_on_impl": None, "warn_on_impl_args": None}
 
 
 class Facade:
@@ -49,7 +59,7 @@ class Plugins:
     """All plugins of one receiver."""
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager = _Manager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._hook: Any = self._manager.hook
         self.registered: list[Registered] = []
@@ -65,7 +75,7 @@ class Plugins:
         self.choose_subdir: Callable[[Instance], str] = _first(self._implementations("choose_subdir"))
         self.choose_filename: Callable[[Instance], Name] = _first(self._implementations("choose_filename"))
         self.write: Callable[[Instance, str], str] = _first(self._implementations("write"))
-        self.stored: Callable[[Instance, str], None] = _all(self._implementations("stored"))
+        self.stored: Callable[[Instance, str, StoredOutcome], None] = _all(self._implementations("stored"))
         self.association_ended: Callable[[Association, Summary], None] = _all(
             self._implementations("association_ended")
         )
@@ -77,16 +87,18 @@ class Plugins:
         """Check and register a plugin; `named` if the user named it. Raises PluginError."""
         for other in self.registered:
             if other.found.source == found.source:
-                raise PluginError(f"plugin {found.name}: is loaded twice (also as {other.found.name})")
+                raise PluginError(f"is loaded twice (also as {other.found.name})", plugin=found.name)
             if other.found.name == found.name:
-                raise PluginError(f"plugin {found.name}: there is another one of that name ({other.found.origin})")
+                raise PluginError(f"there is another one of that name ({other.found.origin})", plugin=found.name)
         implementations = plugin_loader.check(found)
+        for name, function in implementations.items():
+            warn_of_deprecated(getattr(function, MARK).get("specname") or name, function)
         facade = self._guarded(found, implementations)
         try:
             self._manager.register(facade, found.name)
             self._manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginError(f"plugin {found.name}: {error}") from error
+            raise PluginError(str(error), plugin=found.name) from error
         self.registered.append(Registered(found, _hooks(implementations), facade, named))
         self._resolve()
 
@@ -231,7 +243,7 @@ def load_named(specs: Iterable[str], before: Plugins | None = None) -> Plugins:
     """
     plugins = before or Plugins()
     for spec in specs:
-        with no_new_threads(f"plugin {spec}"):
+        with no_new_threads(spec):
             plugins.add(plugin_loader.find(spec), named=True)
     return plugins
 

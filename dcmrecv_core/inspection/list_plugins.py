@@ -93,10 +93,10 @@ def _installed(entry: EntryPoint) -> Entry:
     hooks: tuple[str, ...] = ()
     problem = ""
     try:
-        with no_new_threads(f"plugin {name}"):
+        with no_new_threads(name):
             hooks = hooks_of(plugin_loader.find(name))
     except PluginError as error:
-        problem = str(error).removeprefix(f"plugin {name}: ")
+        problem = error.detail
     return Entry(name, version, distribution, plugin_loader.entry_origin(entry), hooks, False, selected_by, problem)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.errors import DataSetError
@@ -121,6 +122,9 @@ class ReceivedInstance(Instance):
             self._header = values.read_header(self.index, self._encoding or IMPLICIT_LITTLE)
         return self._header
 
+    def copy_header(self) -> Dataset:
+        return deepcopy(self.header)
+
     def open(self) -> BinaryIO:
         return self.content.open()
 
@@ -150,11 +154,14 @@ class ReceivedInstance(Instance):
             self.dropped_at = None  # it is there after all
         return path
 
+    def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
+        return self.save(path, on_exists)
+
     def described(self) -> str:
         """Sender and instance, for the log."""
         return described(self.association, self.sop_instance_uid)
 
-    def replace_header(self, dataset: Dataset) -> None:
+    def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:
         encoding = self._replaceable()
         self._replace(replacement.with_new_header(dataset, self.index, encoding, self.content.pieces), encoding)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import DataSetError, NameTakenError, StatusError, StorageError
 from dcmrecv_core.api.model import Association
+from dcmrecv_core.api.outcomes import StoredOutcome
 from dcmrecv_core.api.verdicts import Discard, ReceiveResult, Refuse, Warn
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import encoding_of
@@ -237,8 +238,9 @@ class Reception:
             log.debug("%s: not stored: %s", self._described(), verdict.reason)
         else:
             location = self.store(instance)
-            self._receiver.plugins.stored(instance, location)
             outcome = outcome_of(verdict, instance, location)
+            told = StoredOutcome(outcome.status, outcome.comment)
+            self._receiver.plugins.stored(instance, location, told)
             return outcome if instance.dropped_at is None else outcome._replace(dropped=location == instance.dropped_at)
         return outcome_of(verdict, instance)
 

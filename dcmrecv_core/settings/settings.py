@@ -109,7 +109,7 @@ class Settings:
     @property
     def state_directory(self) -> Path:
         """`--state-dir`: for data that plugins keep across restarts (a plugin that uses it makes it). Raises
-        StateDirectoryError if it belongs to another receiver."""
+        PluginError if it belongs to another receiver."""
         if self.state_owner:
             raise StateDirectoryError(
                 f"state directory {self.state_dir} belongs to another receiver ({self.state_owner}): "

@@ -29,12 +29,11 @@ def storage_error(error: OSError, what: str) -> StorageError:
 
 
 def escaped_path(subdir: str | PurePath, filename: str, extension: str = "") -> tuple[tuple[str, ...], str]:
-    """The directory components and the file name that plugins chose, checked and escaped.
+    """The directory components and the file name that plugins chose, escaped; a `Name` has checked its text before.
 
-    Raises HookFailure (0110) for an absolute path, "..", NUL, or a separator in the file name.
+    Raises HookFailure (0110) for an absolute directory, "..", or NUL.
     """
     try:
-        check_filename(filename)
         return _escaped_parts(str(subdir)), escape(filename, extension)
     except ValueError as error:
         raise HookFailure(str(error)) from error
@@ -48,7 +47,10 @@ def _escaped_parts(subdir: str) -> tuple[str, ...]:
 
 
 def split_path(path: str, root: str) -> tuple[tuple[str, ...], str]:
-    """Directory components and file name of a path in `root` or relative to it, unchanged; raises as `escaped_path`."""
+    """Directory components and file name of a path in `root` or relative to it, unchanged.
+
+    Raises HookFailure (0110) for a path that leads elsewhere, and for one without a file name.
+    """
     subdir, filename = os.path.split(path.removeprefix(root + "/"))
     try:
         check_filename(filename)

@@ -7,7 +7,7 @@ class ContextsPlugin:
     def __init__(self) -> None:
         self._contexts: tuple[SupportedContext, ...] = ()
 
-    @hookimpl
+    @hookimpl  # type: ignore[call-overload]  # built in: gets all settings
     def configure(self, settings: Settings) -> None:
         self._contexts = settings.contexts
 

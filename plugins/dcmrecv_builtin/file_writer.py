@@ -9,7 +9,7 @@ from __future__ import annotations
 from dcmrecv_core import Instance, PluginError, Settings, escape, hookimpl
 
 
-@hookimpl
+@hookimpl  # type: ignore[call-overload]  # built in: gets all settings
 def configure(settings: Settings) -> None:
     try:
         escape("", settings.filename_extension)

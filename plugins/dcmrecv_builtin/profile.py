@@ -7,7 +7,7 @@ class ProfilePlugin:
     def __init__(self) -> None:
         self._contexts: tuple[SupportedContext, ...] = ()
 
-    @hookimpl
+    @hookimpl  # type: ignore[call-overload]  # built in: gets all settings
     def configure(self, settings: Settings) -> None:
         if settings.config_file:
             self._contexts = load_profile(*settings.config_file)

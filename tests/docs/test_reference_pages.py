@@ -11,8 +11,7 @@ import pytest
 import dcmrecv_core
 from dcmrecv_core import Instance, PluginOptions, RejectReason, Role
 from dcmrecv_core.api import errors
-from dcmrecv_core.api.verdicts import ON_EXISTS
-from dcmrecv_core.hooks.guards import is_failure
+from dcmrecv_core.api.verdicts import ON_EXISTS, is_failure
 from dcmrecv_core.hooks.loader import builtin, builtin_modules
 from dcmrecv_core.hooks.plugins import hooks_of
 from dcmrecv_core.inspection.list_plugins import _selected_by

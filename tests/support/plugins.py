@@ -77,11 +77,17 @@ class FakeInstance(Instance):
     def open(self) -> BinaryIO:
         return io.BytesIO()
 
+    def copy_header(self) -> Dataset:
+        raise NotImplementedError
+
+    def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
+        return f"saved {path}"
+
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
         self.saved.append(path)
         return f"saved {path}"
 
-    def replace_header(self, dataset: Dataset) -> None:
+    def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:
         raise PermissionError
 
     def replace(self, dataset: Dataset, *, drop_pixel_data: bool = False) -> None:

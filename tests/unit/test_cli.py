@@ -130,7 +130,8 @@ def test_a_plugin_that_refuses_the_settings(tmp_path: Path, run: Run, capfd: pyt
         IMPORT + "@hookimpl\ndef configure(settings): raise ValueError('no licence')\n"
     )
     assert run("--plugin", "refusing") == 1
-    assert capfd.readouterr().err == "F: plugin refusing: configure: ValueError: no licence\n"
+    place = tmp_path / "refusing.py"
+    assert capfd.readouterr().err == f"F: plugin refusing: configure: ValueError: no licence ({place}:3)\n"
 
 
 SAID = {

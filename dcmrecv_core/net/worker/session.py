@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import LocalProtocolError
-from dcmrecv_core.api.model import Association, Summary
+from dcmrecv_core.api.model import Association
+from dcmrecv_core.api.outcomes import Ended, Summary
 from dcmrecv_core.api.verdicts import Reject, RejectReason
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, Connection
@@ -100,7 +101,7 @@ class Session:
         self._output = bytearray()
         self._stored = self._refused = self._discarded = self._bytes = 0
         self._quiet_since: float | None = None  # when the peer last sent or accepted a byte
-        self._ended = ""  # how, as in Summary
+        self._ended: Ended | None = None
         self._handlers: dict[type, Callable[..., None]] = {
             events.DataReceived: self._on_data,
             events.StoreRequested: self._on_store,
@@ -126,11 +127,11 @@ class Session:
             self._handle_partial_request()
             self._drop_reception(PEER_GONE)
             self._association_log.closed(self._handover, f"lost: {error.strerror or error}")
-            self._ended = "closed"
+            self._ended = Ended.CLOSED
         except Exception as error:
             self._shared.plugins.limits.memory.release(error)
             log.critical("internal error in an association with %s", self._handover.address, exc_info=True)
-            self._abort("failed", "internal error")
+            self._abort(Ended.FAILED, "internal error")
             self._send()
             self._acceptor.artim_expired()  # it may be broken itself: read nothing more
         finally:
@@ -149,7 +150,7 @@ class Session:
                     self._discarded,
                     self._bytes,
                     seconds,
-                    self._ended,
+                    self._ended or Ended.FAILED,
                 ),
             )
 
@@ -172,8 +173,8 @@ class Session:
                 self._receive()
         self._send()
         if self._ended in (
-            "released",
-            "closed",
+            Ended.RELEASED,
+            Ended.CLOSED,
         ):  # the peer may have closed its sending side only, and read the responses now
             self._flush()
 
@@ -241,9 +242,9 @@ class Session:
         quiet = now - self._quiet_since
         limit = self._shared.settings.dimse_timeout
         if limit is not None and quiet >= limit:
-            self._abort("failed", f"nothing received for {limit} s (--dimse-timeout)", NO_DATA)
+            self._abort(Ended.FAILED, f"nothing received for {limit} s (--dimse-timeout)", NO_DATA)
         elif quiet >= self._progress_timeout and (self._acceptor.mid_message or self._output):
-            self._abort("failed", f"no progress for {self._progress_timeout} s inside a message")
+            self._abort(Ended.FAILED, f"no progress for {self._progress_timeout} s inside a message")
         elif self._shared.should_stop(self._reception is None):
             self._stop()
 
@@ -254,7 +255,7 @@ class Session:
         while output and self._send_some():
             self._quiet_since = None
         if len(output) > MAX_PENDING_OUTPUT and not self._ended and not self._flush():
-            self._abort("failed", "the peer does not read our responses")
+            self._abort(Ended.FAILED, "the peer does not read our responses")
 
     def _send_some(self) -> bool:
         try:
@@ -279,9 +280,9 @@ class Session:
         return True
 
     def _stop(self) -> None:
-        self._abort("stopped", "the receiver is told to end")
+        self._abort(Ended.STOPPED, "the receiver is told to end")
 
-    def _abort(self, ended: str, why: str, lost: str = NOT_RECEIVED) -> None:
+    def _abort(self, ended: Ended, why: str, lost: str = NOT_RECEIVED) -> None:
         if self._acceptor.collecting:
             self._handle_partial_request()
         log.warning("aborting association with %s: %s", self._handover.address, why)
@@ -340,33 +341,33 @@ class Session:
 
     def _reject(self, rejection: Rejection, why: str) -> None:
         self._association_log.refused(why.replace("_", " "), rejection)
-        self._ended = "rejected"
+        self._ended = Ended.REJECTED
         self._acceptor.reject(rejection)
 
     def _on_rejected(self, event: events.Rejected) -> None:
         self._association_log.refused_by_protocol(self._handover, event.request, event.rejection)
-        self._ended = "rejected"
+        self._ended = Ended.REJECTED
 
     def _on_released(self, event: events.Released) -> None:
         self._drop_reception(PEER_RELEASES)
         self._association_log.released()
-        self._ended = "released"
+        self._ended = Ended.RELEASED
 
     def _on_aborted(self, event: events.Aborted) -> None:
         self._drop_reception(PEER_GONE)
         self._association_log.aborted(event.source, event.reason)
-        self._ended = "aborted"
+        self._ended = Ended.ABORTED
 
     def _on_closed(self, event: events.Closed) -> None:
         self._drop_reception(PEER_GONE)
         how = "closed within a message" if event.mid_message else "closed"
         self._association_log.closed(self._handover, how)
-        self._ended = "closed"
+        self._ended = Ended.CLOSED
 
     def _on_failed(self, event: events.Failed) -> None:
         self._drop_reception()
         self._association_log.failed(self._handover, event.error, requesting=self._association is None)
-        self._ended = "failed"
+        self._ended = Ended.FAILED
 
     def _on_notice(self, event: events.Notice) -> None:
         log.warning("%s: %s", self._handover.address, event.text)

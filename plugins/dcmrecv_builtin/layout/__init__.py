@@ -27,7 +27,7 @@ class LayoutPlugin:
     def __init__(self) -> None:
         self._layout: Layout | None = None
 
-    @hookimpl
+    @hookimpl  # type: ignore[call-overload]  # built in: gets all settings
     def configure(self, settings: Settings) -> None:
         if settings.subdirs != "no-subdir" or settings.filenames != "instance-uid":
             raise PluginError("--layout cannot be combined with other naming options")

@@ -119,26 +119,10 @@ def test_each_component_is_escaped() -> None:
     assert name[:3] == "c_d" and name.endswith(".dcm")
 
 
-@pytest.mark.parametrize(
-    ("subdir", "name"),
-    [
-        ("/", "x"),
-        ("/etc", "x"),
-        ("..", "x"),
-        ("a/../b", "x"),
-        ("a/..", "x"),
-        ("a\0", "x"),
-        ("", "a/b"),
-        ("", "/x"),
-        ("", "a\0"),
-        ("", ""),
-        ("", "."),
-        ("", ".."),
-    ],
-)
-def test_what_leads_elsewhere_is_refused(subdir: str, name: str) -> None:
+@pytest.mark.parametrize("subdir", ["/", "/etc", "..", "a/../b", "a/..", "a\0"])
+def test_what_leads_elsewhere_is_refused(subdir: str) -> None:
     with pytest.raises(HookFailure) as caught:
-        escaped_path(subdir, name, ".dcm")
+        escaped_path(subdir, "x", ".dcm")
     assert caught.value.status == 0x0110
     assert 0 < len(caught.value.comment) <= 64
 

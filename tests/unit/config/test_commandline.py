@@ -267,7 +267,7 @@ def test_values_of_plugin_options() -> None:
     }
     given = read("1", "--site-root", "x", "--site-root", "-v", "+deep", "--days", "7", plugins=registry)
     assert given.settings.for_plugin("site") == {"site_root": Path("-v"), "deep": True, "days": 7}
-    with pytest.raises(CommandLineError, match=r"^Invalid value for option --days \(x\)$"):
+    with pytest.raises(CommandLineError, match=r"^Invalid value for option --days \(x\): invalid literal for int"):
         read("1", "--days", "x", plugins=registry)
     with pytest.raises(CommandLineError, match=r"^Missing value for option --days$"):
         read("1", "--days", plugins=registry)
@@ -285,7 +285,7 @@ def test_converter_that_fails_unexpectedly_names_its_plugin() -> None:
     [
         (["--plugin"], "plugin two: option --plugin belongs to dcmrecv itself"),
         (["-pm"], "plugin two: option -pm belongs to dcmrecv itself"),
-        (["--taken"], "plugins one and two both declare option --taken"),
+        (["--taken"], "plugin two: plugin one declares option --taken too"),
         (["--a-b", "--a_b"], "plugin two: options --a-b and --a_b have the same key"),
         (["root"], "plugin two: 'root' is not a valid option name"),
         (["-1"], "plugin two: '-1' is not a valid option name"),

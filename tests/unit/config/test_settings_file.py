@@ -288,7 +288,7 @@ REFUSED = {
     "its own type": ("[plugins.site_a]\nword = []", "plugins.site_a.word = []: a string or a number expected"),
     "refused by its type": (
         '[plugins.site_a]\nword = "no"',
-        "plugins.site_a.word = 'no': Invalid value for option --word (no) (no is no answer to no)",
+        "plugins.site_a.word = 'no': Invalid value for option --word (no): no is no answer to no",
     ),
     "bug in its type": ('[plugins.site_a]\nword = "bug"', "plugins.site_a.word = 'bug': plugin site_a: option --word"),
     "reference for what is not secret": ('[plugins.site_a]\nword = { env = "X" }', "a string or a number expected"),

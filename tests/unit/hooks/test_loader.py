@@ -123,7 +123,7 @@ def test_a_file(directory: Path, path: str) -> None:
     ("asked", "text"),
     [
         ("namign", "did you mean naming"),
-        ("quite_other", "installed: naming"),
+        ("quite_other", "installed: (.*, )?naming"),
         ("site_missing.naming", "neither"),
         ("site_x.naming", "neither"),
         ("not a name", "neither"),
@@ -159,6 +159,18 @@ def test_a_plugin_that_cannot_be_imported(source: str, text: str, kind: str) -> 
     with pytest.raises(PluginError, match=text) as caught:
         find(asked)
     assert f"plugin {asked}" in str(caught.value)
+    place = {"package": f"{name}/__init__.py", "entry point": f"packages/{name}.py"}.get(kind, f"{name}.py")
+    assert str(caught.value).endswith(f"{place}:1)"), "where"
+    assert (caught.value.plugin, caught.value.place.endswith(f"{place}:1")) == (asked, True)
+
+
+def test_an_import_that_fails_deep_inside() -> None:
+    """The plugin's own line is named, the innermost one of its package."""
+    write("site_deep/__init__.py", "import site_deep.inner\n")
+    write("site_deep/inner.py", "\n\nimport site_library\n")
+    write("site_library.py", "raise ImportError('libz.so.9 is missing')\n")
+    with pytest.raises(PluginError, match=r"ImportError: libz.so.9 is missing \(.*/site_deep/inner.py:3\)$"):
+        find("site_deep")
 
 
 def test_builtins_implement_what_they_are_for() -> None:
@@ -356,11 +368,16 @@ def test_every_hook_of_the_contract() -> None:
         "worker_started",
         "worker_stopping",
         "negotiate",
+        "association_accepted",
+        "serve",
         "receive",
         "choose_subdir",
         "choose_filename",
         "write",
         "stored",
+        "not_stored",
+        "open_location",
+        "remove_location",
         "association_ended",
         "background",
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dcmrecv_core import API_VERSION
 from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.api.version import __version__
 from dcmrecv_core.config.options.table import OPTIONS
@@ -39,7 +40,12 @@ class Dist:
 
 
 def entry_point(name: str, load: Callable[[], object]) -> Any:
-    return SimpleNamespace(name=name, value=f"{name}:site", attr="site", dist=Dist, load=load)
+    return SimpleNamespace(name=name, value=f"{name}:site", module=name, attr="site", dist=Dist, load=load)
+
+
+def place_in(function: Any) -> str:
+    """The line after its first one."""
+    return f"{__file__}:{function.__code__.co_firstlineno + 1}"
 
 
 @pytest.fixture
@@ -136,13 +142,24 @@ def test_installed_ones(installed: Callable[..., None]) -> None:
             "problem": why,
         }
         for name, given, why in (
-            ("broken", [], "cannot be loaded: ImportError: no module named numpy"),
+            ("broken", [], f"cannot be loaded: ImportError: no module named numpy ({place_in(broken)})"),
             ("good", ["add_options", "stored"], ""),
             ("wrong", [], "recieve: there is no such hook; did you mean receive?"),
         )
     }
     assert called == [], "they are looked at, not used"
     assert "stored" not in order
+
+
+def test_one_that_needs_another_interface(installed: Callable[..., None]) -> None:
+    plugin = hooks(stored=lambda: None)
+    plugin.dcmrecv_api = ">=99"
+    installed(later=lambda: plugin)
+    mine = ".".join(map(str, API_VERSION))
+    problem = f"needs version >=99 of the plugin interface; dcmrecv has {mine}"
+    assert listed()[0]["later"]["problem"] == problem
+    with pytest.raises(PluginError, match=f"^plugin later: {problem}$"):
+        load_named(["later"])
 
 
 def test_an_installed_one_that_is_named_is_listed_once(installed: Callable[..., None]) -> None:
@@ -188,7 +205,7 @@ def test_text(installed: Callable[..., None]) -> None:
     lines = plugin_list.as_text(Settings(), plugins).splitlines()
     assert lines[:3] == ["plugin0: active (--plugin plugin0)", "  hooks   receive", "  origin  test"]
     assert "series-date: not active (--series-date-subdir)" in lines
-    assert r"broken 1.2: cannot be loaded: PluginError: a\x1b[2J" in lines
+    assert rf"broken 1.2: cannot be loaded: PluginError: a\x1b[2J ({place_in(broken)})" in lines
     assert lines[lines.index("order of calling:") + 1 :] == [
         "  configure         file-writer",
         "  receive           plugin0",

@@ -1,0 +1,68 @@
+"""DIMSE-N services that a plugin offers beside storage (PS3.7 section 10): the request, and the response to it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+
+class Service(Enum):
+    """The Command Field (0000,0100) of a request (PS3.7 annex E)."""
+
+    N_EVENT_REPORT = 0x0100
+    N_GET = 0x0110
+    N_SET = 0x0120
+    N_ACTION = 0x0130
+    N_CREATE = 0x0140
+    N_DELETE = 0x0150
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The command set of a DIMSE-N request. UIDs are "" where it has none: the Requested SOP Class and Instance UID, of
+    N-EVENT-REPORT and N-CREATE the Affected ones."""
+
+    service: Service
+    message_id: int
+    sop_class_uid: str
+    sop_instance_uid: str = ""
+    event_type_id: int | None = None
+    """Of N-EVENT-REPORT."""
+    action_type_id: int | None = None
+    """Of N-ACTION."""
+    attributes: tuple[int, ...] = ()
+    """The tags that N-GET asks for; none means all."""
+
+
+class Request(ABC):
+    """A DIMSE-N request on an accepted presentation context, as `serve` sees it."""
+
+    command: Command
+    transfer_syntax_uid: str
+
+    @property
+    @abstractmethod
+    def dataset(self) -> Dataset | None:
+        """The data set, decoded on first use; None if the request has none. Raises StatusError if it cannot be
+        understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Result of `serve`: the DIMSE `status`, and what the service's response has beside it (PS3.7 section 10.1).
+
+    `dataset` is sent in the transfer syntax of the context. What is None is left out, or taken from the request where
+    the standard wants it in each response. Raises TypeError or ValueError for what no response can carry.
+    """
+
+    status: int
+    dataset: Dataset | None = None
+    comment: str = ""
+    affected_sop_instance_uid: str | None = None
+    event_type_id: int | None = None
+    action_type_id: int | None = None
