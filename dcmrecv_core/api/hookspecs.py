@@ -135,14 +135,19 @@ def write(instance: Instance, path: str) -> str | None:
 def stored(instance: Instance, location: str, outcome: StoredOutcome) -> None:
     """Learn that an instance is stored safely (notification).
 
-    Called: in a worker, before the response is sent, once for each instance that is stored in a file or by a writer
-    elsewhere; never for one that was refused or discarded. Be quick.
+    Called: in a worker, before the response is sent, once for each C-STORE whose instance is in a file or was stored
+    elsewhere by a `write` hook; never for one that was refused or discarded. `outcome.how` says whether the file is
+    new, has replaced another content, or was kept because it has the same content. Be quick.
     """
 
 
 @hookspec
 def not_stored(instance: Instance, outcome: NotStoredOutcome) -> None:
-    """Learn that an instance was refused or discarded (notification). Called: in a worker, before the response."""
+    """Learn that an instance was refused or discarded (notification).
+
+    Called: in a worker, before the response is sent, whoever decided it: a plugin, a failure, `--ignore`, the disk. Not
+    for a data set that could not be received or understood: hooks cannot be given an instance then. Be quick.
+    """
 
 
 @hookspec(firstresult=True)

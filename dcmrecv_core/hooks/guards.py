@@ -25,7 +25,7 @@ from dcmrecv_core.hooks.tracing import Observer, observed
 log = logging.getLogger("dcmrecv.plugins")
 
 START_HOOKS = ("add_options", "configure")
-NOTIFICATION_HOOKS = ("worker_stopping", "stored", "association_ended")
+NOTIFICATION_HOOKS = ("worker_stopping", "stored", "not_stored", "association_ended")
 BACKGROUND_HOOKS = ("background",)
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
 
@@ -172,24 +172,26 @@ def _guard_decision(
         except BaseException as error:
             timer.stop()
             limits.memory.release(error)
-            _fail(plugin, hook, args, error)
+            _fail(plugin, hook, args, error, built_in)
 
     return guarded
 
 
-def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> NoReturn:
+def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException, built_in: bool) -> NoReturn:
     """A decision has raised `error`: raises the error for the core."""
-    if hook in INSTANCE_HOOKS and _refuses(error):
+    owner = "" if built_in else plugin
+    if hook in INSTANCE_HOOKS and isinstance(error, StatusError) and _refuses(error):
+        error.plugin = owner
         raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
     _log_failure(plugin, hook, args, error)
     what = "took too long" if isinstance(error, HookTimeout) else "failed"
-    raise HookFailure(f"Plugin {plugin} {what} in {hook}") from error
+    failure = HookFailure(f"Plugin {plugin} {what} in {hook}")
+    failure.plugin = owner
+    raise failure from error
 
 
-def _refuses(error: BaseException) -> bool:
-    """Whether it is a StatusError that can be answered: a plugin's subclass may have any attributes."""
-    if not isinstance(error, StatusError):
-        return False
+def _refuses(error: StatusError) -> bool:
+    """Whether it can be answered: a plugin's subclass may have any attributes."""
     try:
         StatusError(error.status, error.comment, error.elements)
     except Exception:

@@ -15,7 +15,7 @@ import pluggy
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
 from dcmrecv_core.api.model import Association, Instance
-from dcmrecv_core.api.outcomes import StoredOutcome, Summary
+from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.verdicts import Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
@@ -62,11 +62,19 @@ class Plugins:
         """Look up once which implementations are called at each stage, in pluggy's order: its own relay takes 3
         microseconds a call to find that out, and to see that there are no wrappers, which are refused."""
         self._negotiate = self._implementations("negotiate")
-        self.receive: Callable[[Instance], ReceiveResult] = _verdict(self._implementations("receive"))
+        judges = self._implementations("receive")
+        self.receive: Callable[[Instance], ReceiveResult] = judges[0] if len(judges) == 1 else self._judge
+        self._judges = tuple(zip(self.order("receive"), judges, strict=True))
+        self.judged_by: str = self._judges[-1][0] if judges else ""
+        """The plugin that has refused or discarded the last instance for which `receive` returned that."""
         self.choose_subdir: Callable[[Instance], str] = _first(self._implementations("choose_subdir"))
         self.choose_filename: Callable[[Instance], Name] = _first(self._implementations("choose_filename"))
         self.write: Callable[[Instance, str], str] = _first(self._implementations("write"))
-        self.stored: Callable[[Instance, str, StoredOutcome], None] = _all(self._implementations("stored"))
+        listeners = self._implementations("stored")
+        self.listens: bool = bool(listeners)
+        """Whether a plugin wants to know what is stored."""
+        self.stored: Callable[[Instance, str, StoredOutcome], None] = _all(listeners)
+        self.not_stored: Callable[[Instance, NotStoredOutcome], None] = _all(self._implementations("not_stored"))
         self.association_ended: Callable[[Association, Summary], None] = _all(
             self._implementations("association_ended")
         )
@@ -175,6 +183,21 @@ class Plugins:
             contexts += answer
         return tuple(contexts) if answers else None
 
+    def _judge(self, instance: Instance) -> ReceiveResult:
+        """Asks one after the other until one refuses or discards the instance; else the first warning counts.
+
+        A warning does not end it: the next plugin may be one that removes names from the data.
+        """
+        warning: Warn | None = None
+        for name, call in self._judges:
+            result: ReceiveResult = call(instance)
+            if isinstance(result, Warn):
+                warning = warning or result
+            elif result is not None:
+                self.judged_by = name
+                return result
+        return warning
+
     def _only(self, registered: Registered, hook: str) -> Any:
         """The relay to one plugin's implementation of `hook`."""
         others = [other.facade for other in self.registered if other is not registered]
@@ -194,27 +217,6 @@ def _first(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., Any
         return None
 
     return first
-
-
-def _verdict(implementations: tuple[Callable[[Instance], ReceiveResult], ...]) -> Callable[[Instance], ReceiveResult]:
-    """Asks one after the other until one refuses or discards the instance; else the first warning counts.
-
-    A warning does not end it: the next plugin may be one that removes names from the data.
-    """
-    if len(implementations) == 1:
-        return implementations[0]
-
-    def judge(instance: Instance) -> ReceiveResult:
-        warning = None
-        for call in implementations:
-            result = call(instance)
-            if isinstance(result, Warn):
-                warning = warning or result
-            elif result is not None:
-                return result
-        return warning
-
-    return judge
 
 
 def _all(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., None]:

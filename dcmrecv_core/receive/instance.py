@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from dcmrecv_core.hooks.limits import HookTimer
     from dcmrecv_core.storage.publish import Publisher
+    from dcmrecv_core.storage.taken import How
 
 
 log = logging.getLogger("dcmrecv.receive")
@@ -45,10 +46,10 @@ class ReceivedInstance(Instance):
         "by_default",
         "chosen",
         "content",
-        "dropped_at",
         "may_replace",
         "on_exists",
         "replaced",
+        "saved",
         "sop_class_uid",
         "sop_instance_uid",
         "state",
@@ -71,8 +72,8 @@ class ReceivedInstance(Instance):
         self.on_exists: OnExists = publisher.on_exists
         self.by_default = False
         """`on_exists` is only the default of the scheme that has chosen the name, not set by a plugin or an option."""
-        self.dropped_at: str | None = None
-        """The path of the file that `save` has kept instead of this content, if it has."""
+        self.saved: tuple[tuple[str, How, OnExists], ...] = ()
+        """What `save` has done: where the file is, what happened to it, by which policy."""
         self.state: dict[str, Any] = {}
         self.content = content
         self.chosen: tuple[str, tuple[str, ...], str] | None = None
@@ -144,8 +145,7 @@ class ReceivedInstance(Instance):
             path, how = publish(parts, name, on_exists, self.content, compare=compare, who=self.described)
         finally:
             self._timer.resume(was_running)
-        if how == "dropped":
-            self.dropped_at = path
+        self.saved += ((path, how, on_exists),)
         return path
 
     def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:

@@ -14,7 +14,18 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import ConfigurationError, Discard, Name, Refuse, Reject, RejectReason, Settings, Summary
+from dcmrecv_core import (
+    ConfigurationError,
+    Discard,
+    Name,
+    NotStoredOutcome,
+    Refuse,
+    Reject,
+    RejectReason,
+    Settings,
+    StoredOutcome,
+    Summary,
+)
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.hooks.loader import HOOKS, from_module
@@ -138,8 +149,16 @@ def test_example_write(example: Any, tmp_path: Path) -> None:
 
 def test_example_stored(example: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        example.stored(fake_instance(), "x/y")
-    assert re.fullmatch(r"\d+ bytes for ward ANY-SCP in x/y", caplog.messages[-1])
+        example.stored(fake_instance(), "x/y", StoredOutcome(0))
+    assert re.fullmatch(r"\d+ bytes for ward ANY-SCP in x/y \(new\)", caplog.messages[-1])
+
+
+def test_example_not_stored(example: Any, caplog: pytest.LogCaptureFixture) -> None:
+    instance = fake_instance()
+    example.not_stored(instance, NotStoredOutcome(0, "a copy", "ward"))
+    assert not caplog.messages
+    example.not_stored(instance, NotStoredOutcome(0x0124, "not you", "access"))
+    assert caplog.messages == [f"{instance.sop_instance_uid}: refused by access: not you"]
 
 
 def test_example_association_ended(example: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,6 +15,7 @@ from dcmrecv_core import (
     Reject,
     RejectReason,
     StatusError,
+    StoredOutcome,
     Summary,
     SupportedContext,
     Warn,
@@ -267,7 +268,7 @@ def test_every_notification_is_called_even_if_others_fail(caplog: pytest.LogCapt
         ),
         hooks(stored=lambda: told.append("too")),
     )
-    plugins.stored(FakeInstance(), "here")
+    plugins.stored(FakeInstance(), "here", StoredOutcome(0))
     plugins.association_ended(ASSOCIATION, SUMMARY)
     plugins.worker_stopping()
     assert told == ["too", "here", SUMMARY]
