@@ -127,7 +127,9 @@ def write(instance: Instance, path: str) -> str | None:
     """Store the instance at `path` (output directory joined with the chosen names) and say where it went: a path or
     URI (decision). The first result counts; the built-in writer, asked last, is `instance.save(path)`.
 
-    Return only when the data are durable: Success is sent after that.
+    Return only when the data are durable: Success is sent after that. After None the next plugin is asked; if the one
+    that returned None has called `instance.save`, a warning, once in a process, names it. `instance.save_copy` makes
+    a further copy. If more than one of the named plugins writes, a warning at the start says who is asked first.
     """
 
 

@@ -6,9 +6,10 @@ before those named on the command line, and so are asked after them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
@@ -28,8 +29,18 @@ if TYPE_CHECKING:
     from dcmrecv_core.hooks.tracing import Observer
     from dcmrecv_core.settings.settings import Settings
 
+log = logging.getLogger("dcmrecv.plugins")
+
 STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write", "stored"})
 """If the user names a plugin that implements one of these, storage SOP classes are accepted by default."""
+
+
+class Saving(Protocol):
+    """An instance that knows what `save` has done."""
+
+    @property
+    def saved(self) -> Sized:
+        """One item for each call of `save` that has stored it."""
 
 
 class Facade:
@@ -55,6 +66,7 @@ class Plugins:
         self._hook: Any = self._manager.hook
         self.registered: list[Registered] = []
         self.limits = PluginLimits()
+        self._without_return: set[str] = set()
         self._observer: Observer | None = None
         self._resolve()
 
@@ -69,7 +81,9 @@ class Plugins:
         """The plugin that has refused or discarded the last instance for which `receive` returned that."""
         self.choose_subdir: Callable[[Instance], str] = _first(self._implementations("choose_subdir"))
         self.choose_filename: Callable[[Instance], Name] = _first(self._implementations("choose_filename"))
-        self.write: Callable[[Instance, str], str] = _first(self._implementations("write"))
+        writers = self._implementations("write")
+        self.write: Callable[[Saving, str], str] = writers[0] if len(writers) == 1 else self._write
+        self._writers = tuple(zip(self.order("write"), writers, strict=True))
         listeners = self._implementations("stored")
         self.listens: bool = bool(listeners)
         """Whether a plugin wants to know what is stored."""
@@ -150,6 +164,17 @@ class Plugins:
             implementation.plugin_name for implementation in reversed(getattr(self._hook, hook).get_hookimpls())
         )
 
+    def several_writers(self) -> str:
+        """A warning if more than one of the named plugins writes, "" if not."""
+        built_in = {each.found.name for each in self.registered if each.found.origin == plugin_loader.BUILT_IN}
+        writers = [name for name in self.order("write") if name not in built_in]
+        if len(writers) < 2:
+            return ""
+        return (
+            f"plugins {', '.join(writers[:-1])} and {writers[-1]} all store instances: {writers[0]} is asked first, "
+            "the next one only if it returns None"
+        )
+
     def implements(self, hook: str) -> bool:
         """Whether any plugin implements `hook`."""
         return any(hook in registered.hooks for registered in self.registered)
@@ -197,6 +222,22 @@ class Plugins:
                 self.judged_by = name
                 return result
         return warning
+
+    def _write(self, instance: Saving, path: str) -> Any:
+        """Asks one after the other for a location, and says which plugin has stored the instance without naming it."""
+        for name, call in self._writers:
+            before = len(instance.saved)
+            location = call(instance, path)
+            if location is not None:
+                return location
+            if len(instance.saved) > before and name not in self._without_return:
+                self._without_return.add(name)
+                log.warning(
+                    "plugin %s: write has saved an instance and returned None, so the next plugin stores it again: "
+                    "return what instance.save returns (for a further copy call instance.save_copy)",
+                    name,
+                )
+        return None
 
     def _only(self, registered: Registered, hook: str) -> Any:
         """The relay to one plugin's implementation of `hook`."""

@@ -127,12 +127,20 @@ class ReceivedInstance(Instance):
         return self.content.open()
 
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
+        saved = self._store(path, on_exists)
+        self.saved += (saved,)
+        return saved[0]
+
+    def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
+        return self._store(path, on_exists)[0]
+
+    def _store(self, path: str, on_exists: OnExists | None) -> tuple[str, How, OnExists]:
         compare = True
         if self.chosen is not None and path == self.chosen[0]:
             _, parts, name = self.chosen
             if on_exists is None:
                 on_exists = self.on_exists
-                compare = not self.by_default
+                compare = not self.by_default or bool(self.saved)  # the file there may be this very instance
         else:
             parts, name = split_path(path, self._publisher.directories.root)
             if on_exists is None:
@@ -145,11 +153,7 @@ class ReceivedInstance(Instance):
             path, how = publish(parts, name, on_exists, self.content, compare=compare, who=self.described)
         finally:
             self._timer.resume(was_running)
-        self.saved += ((path, how, on_exists),)
-        return path
-
-    def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
-        return self.save(path, on_exists)
+        return path, how, on_exists
 
     def described(self) -> str:
         """Sender and instance, for the log."""

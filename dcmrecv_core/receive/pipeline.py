@@ -248,16 +248,16 @@ class Reception:
             return outcome
         location = self.store(instance)
         outcome = outcome_of(verdict, instance, location)
-        how: How = "new"
+        how: How | None = None
         policy: OnExists | None = None
         for path, what, by in instance.saved:
-            if path == location:
+            if path == location and (how is None or what != "kept"):  # saved twice, it is still new
                 how, policy = what, by
         if how == "dropped":
             self._tell_not_stored(instance, outcome, "Another content of this instance is kept", CORE)
             return outcome._replace(dropped=True)
         if plugins.listens:
-            plugins.stored(instance, location, StoredOutcome(outcome.status, outcome.comment, how, policy))
+            plugins.stored(instance, location, StoredOutcome(outcome.status, outcome.comment, how or "new", policy))
         return outcome
 
     def _check(self) -> DataSetIndex | None:

@@ -273,3 +273,17 @@ def test_every_notification_is_called_even_if_others_fail(caplog: pytest.LogCapt
     plugins.worker_stopping()
     assert told == ["too", "here", SUMMARY]
     assert len(caplog.records) == 3
+
+
+# Writers
+
+
+def test_several_writers_are_named() -> None:
+    def writer() -> object:
+        return hooks(write=lambda: None)
+
+    assert with_builtins(hooks(receive=lambda: None)).several_writers() == ""
+    assert with_builtins(writer()).several_writers() == ""
+    assert with_builtins(writer(), hooks(receive=lambda: None), writer()).several_writers() == (
+        "plugins plugin2 and plugin0 all store instances: plugin2 is asked first, the next one only if it returns None"
+    )
