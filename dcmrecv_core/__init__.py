@@ -27,6 +27,7 @@ from dcmrecv_core.api.names import escape, escape_directory
 from dcmrecv_core.api.options import PluginOptions
 from dcmrecv_core.api.outcomes import Ended, HowStored, NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.services import Command, Request, Response, Service
+from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.api.verdicts import (
     Accept,
     Also,
@@ -45,7 +46,6 @@ from dcmrecv_core.api.verdicts import (
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.dataset.character_sets import codecs_of
-from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "OnExists",
     "PluginError",
     "PluginOptions",
+    "PluginSettings",
     "ProposedContext",
     "RawElement",
     "ReceiveResult",
@@ -76,7 +77,6 @@ __all__ = [
     "Response",
     "Role",
     "Service",
-    "Settings",
     "StatusError",
     "StorageError",
     "StoredOutcome",

@@ -1,6 +1,6 @@
 """`[[contexts]]` of the settings file: accept the presentation contexts that it lists."""
 
-from dcmrecv_core import Settings, SupportedContext, hookimpl
+from dcmrecv_core import PluginSettings, SupportedContext, hookimpl
 
 
 class ContextsPlugin:
@@ -8,8 +8,8 @@ class ContextsPlugin:
         self._contexts: tuple[SupportedContext, ...] = ()
 
     @hookimpl
-    def configure(self, settings: Settings) -> None:
-        self._contexts = settings.contexts
+    def configure(self, settings: PluginSettings) -> None:
+        self._contexts = settings.options["contexts"]
 
     @hookimpl
     def negotiate(self) -> tuple[SupportedContext, ...]:

@@ -6,13 +6,13 @@ scheme that chose the name it makes `instance.on_exists`, which `save` follows.
 
 from __future__ import annotations
 
-from dcmrecv_core import Instance, PluginError, Settings, escape, hookimpl
+from dcmrecv_core import Instance, PluginError, PluginSettings, escape, hookimpl
 
 
 @hookimpl
-def configure(settings: Settings) -> None:
+def configure(settings: PluginSettings) -> None:
     try:
-        escape("", settings.filename_extension)
+        escape("", settings.options["filename_extension"])
     except ValueError as error:
         raise PluginError(f"--filename-extension: {error}") from error
 

@@ -1,6 +1,6 @@
 """`-xf, --config-file FILE PROFILE`: accept the presentation contexts of a DCMTK association profile."""
 
-from dcmrecv_core import Settings, SupportedContext, hookimpl, load_profile
+from dcmrecv_core import PluginSettings, SupportedContext, hookimpl, load_profile
 
 
 class ProfilePlugin:
@@ -8,9 +8,8 @@ class ProfilePlugin:
         self._contexts: tuple[SupportedContext, ...] = ()
 
     @hookimpl
-    def configure(self, settings: Settings) -> None:
-        if settings.config_file:
-            self._contexts = load_profile(*settings.config_file)
+    def configure(self, settings: PluginSettings) -> None:
+        self._contexts = load_profile(*settings.options["config_file"])
 
     @hookimpl
     def negotiate(self) -> tuple[SupportedContext, ...]:

@@ -19,10 +19,10 @@ from dcmrecv_core import (
     Discard,
     Name,
     NotStoredOutcome,
+    PluginSettings,
     Refuse,
     Reject,
     RejectReason,
-    Settings,
     StoredOutcome,
     Summary,
 )
@@ -88,14 +88,14 @@ def test_example_add_options(example: Any) -> None:
 def test_example_configure(example: Any) -> None:
     [option] = declared(example)
     assert option.key == "ward_titles"
-    example.configure(Settings(options={"ward_titles": "CT1,CT2"}))
+    example.configure(PluginSettings(options={"ward_titles": "CT1,CT2"}))
     assert example.titles == {"CT1", "CT2"}
     with pytest.raises(ConfigurationError, match="--ward-titles is missing"):
-        example.configure(Settings(options={"ward_titles": ""}))
+        example.configure(PluginSettings(options={"ward_titles": ""}))
 
 
 def test_example_worker_started(example: Any, tmp_path: Path) -> None:
-    example.worker_started(Settings(output_directory=str(tmp_path)))
+    example.worker_started(PluginSettings(state_directory=tmp_path / ".dcmrecv"))
     assert example.database.execute("SELECT count(*) FROM seen").fetchone() == (0,)
     example.database.close()
 
@@ -170,7 +170,7 @@ def test_example_association_ended(example: Any, caplog: pytest.LogCaptureFixtur
 
 
 def test_example_background(example: Any, tmp_path: Path) -> None:
-    settings = Settings(output_directory=str(tmp_path))
+    settings = PluginSettings(state_directory=tmp_path / ".dcmrecv")
     spooled = settings.state_directory / "spooled"
     spooled.mkdir(parents=True)
     for name, mtime in (("old.dcm", 0), ("new.dcm", None)):

@@ -16,4 +16,4 @@ def test_file_writer() -> None:
 
 def test_an_extension_that_no_name_can_have() -> None:
     with pytest.raises(PluginError, match=r"--filename-extension: .* not 256"):
-        file_writer.configure(Settings(filename_extension="x" * 256))
+        file_writer.configure(Settings(filename_extension="x" * 256).own("file-writer"))

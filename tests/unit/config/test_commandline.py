@@ -266,7 +266,7 @@ def test_values_of_plugin_options() -> None:
         "other": {"days_off": 3},
     }
     given = read("1", "--site-root", "x", "--site-root", "-v", "+deep", "--days", "7", plugins=registry)
-    assert given.settings.for_plugin("site") == {"site_root": Path("-v"), "deep": True, "days": 7}
+    assert given.settings.plugin_options["site"] == {"site_root": Path("-v"), "deep": True, "days": 7}
     with pytest.raises(CommandLineError, match=r"^Invalid value for option --days \(x\)$"):
         read("1", "--days", "x", plugins=registry)
     with pytest.raises(CommandLineError, match=r"^Missing value for option --days$"):

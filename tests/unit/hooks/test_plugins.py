@@ -162,9 +162,17 @@ def test_the_settings_come_with_the_plugins_own_options(hook: str) -> None:
 
 def test_options_of_another_plugin() -> None:
     settings = Settings(plugin_options={"naming": {"root": "/data"}, "index": {}})
-    assert settings.for_plugin("naming") == {"root": "/data"}
-    with pytest.raises(LookupError, match=r"'mysite.naming' has options; plugins that have: naming, index"):
-        settings.for_plugin("mysite.naming")
+    assert settings.own("index").for_plugin("naming") == {"root": "/data"}
+    with pytest.raises(
+        LookupError, match=r"'mysite.naming' has options; plugins that have: naming, index, file-writer"
+    ):
+        settings.own("index").for_plugin("mysite.naming")
+
+
+def test_the_settings_of_built_in_ones_come_like_those_of_others() -> None:
+    settings = Settings(layout="{PatientID}", filename_extension=".dcm")
+    assert settings.own("layout").options["layout"] == "{PatientID}"
+    assert settings.own("site").for_plugin("file-writer") == {"filename_extension": ".dcm"}
 
 
 def test_configure_refuses() -> None:

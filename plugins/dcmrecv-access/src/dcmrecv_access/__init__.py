@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from dcmrecv_access.rules import Rules, parse_networks, parse_titles
-from dcmrecv_core import Association, PluginError, PluginOptions, Reject, Settings, hookimpl
+from dcmrecv_core import Association, PluginError, PluginOptions, PluginSettings, Reject, hookimpl
 
 log = logging.getLogger("dcmrecv.access")
 
@@ -33,7 +33,7 @@ class AccessPlugin:
         )
 
     @hookimpl
-    def configure(self, settings: Settings) -> None:
+    def configure(self, settings: PluginSettings) -> None:
         """Read the rules; workers are forked from here, so all have them."""
         options = settings.options  # [] and not get: without its options it must not start and admit every sender
         rules = Rules(

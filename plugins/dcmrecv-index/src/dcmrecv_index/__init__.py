@@ -17,7 +17,7 @@ import os
 import time
 from pathlib import Path
 
-from dcmrecv_core import Instance, PluginError, PluginOptions, Settings, hookimpl
+from dcmrecv_core import Instance, PluginError, PluginOptions, PluginSettings, hookimpl
 from dcmrecv_index.queue import QueueWriter, moment
 from dcmrecv_index.record import record_of
 
@@ -38,7 +38,7 @@ class IndexPlugin:
         )
 
     @hookimpl
-    def configure(self, settings: Settings) -> None:
+    def configure(self, settings: PluginSettings) -> None:
         """Refuse a URL that cannot be used; the database is not opened here."""
         url = _given_url(settings)
         if url is None:
@@ -51,7 +51,7 @@ class IndexPlugin:
             raise PluginError(f"--index-url: {error}") from None
 
     @hookimpl
-    def worker_started(self, settings: Settings) -> None:
+    def worker_started(self, settings: PluginSettings) -> None:
         self._writer = QueueWriter(queue_directory(settings))
 
     @hookimpl
@@ -67,7 +67,7 @@ class IndexPlugin:
             self._writer.append(record_of(instance, location, time.time_ns(), at).to_line(), at)
 
     @hookimpl
-    def background(self, settings: Settings) -> None:
+    def background(self, settings: PluginSettings) -> None:
         from dcmrecv_index.database import sqlite_url
         from dcmrecv_index.feeder import feed
 
@@ -78,10 +78,10 @@ class IndexPlugin:
 plugin = IndexPlugin()
 
 
-def queue_directory(settings: Settings) -> Path:
+def queue_directory(settings: PluginSettings) -> Path:
     return settings.state_directory / "index-queue"
 
 
-def _given_url(settings: Settings) -> str | None:
+def _given_url(settings: PluginSettings) -> str | None:
     url: str | None = settings.options.get("index_url")
     return url
