@@ -89,7 +89,7 @@ def _default(option: PluginOption) -> Any:
     """The default of an option, if a file can say it so that it reads back the same."""
     default = option.default
     shown = str(default) if isinstance(default, PurePath) else default
-    if option.secret or not isinstance(shown, bool | int | float | str):
+    if option.secret or option.table is not None or not isinstance(shown, bool | int | float | str | list):
         return None
     try:
         read = option.from_toml(shown)
