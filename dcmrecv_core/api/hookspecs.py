@@ -154,13 +154,21 @@ def not_stored(instance: Instance, outcome: NotStoredOutcome) -> None:
 
 @hookspec(firstresult=True)
 def open_location(location: str) -> BinaryIO | None:
-    """Open what a `write` hook stored elsewhere, for reading (decision). The first result counts; paths of files below
-    the output directory are opened by the receiver."""
+    """Open what a `write` hook stored elsewhere, for reading; None for locations of others. The first result counts.
+
+    Called: in any process, when a plugin calls `settings.open_location`, with a location as `stored` was told it. The
+    built-in writer, asked last, opens files below the output directory. Raise OSError if it cannot be read,
+    FileNotFoundError if it is gone; any other exception becomes a PluginError of the caller. May block.
+    """
 
 
 @hookspec(firstresult=True)
 def remove_location(location: str) -> bool | None:
-    """Remove what a `write` hook stored elsewhere (decision); true when it is gone. The first result counts."""
+    """Remove what a `write` hook stored elsewhere; None for locations of others. The first result counts: true when it
+    is gone, also if it was before.
+
+    Called: in any process, when a plugin calls `settings.remove_location`. Raising and blocking as `open_location`.
+    """
 
 
 @hookspec

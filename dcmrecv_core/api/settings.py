@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn, Protocol
 
 from dcmrecv_core.api.errors import StateDirectoryError
+
+
+class Locations(Protocol):
+    """Asks the plugins of a receiver for what is at a location."""
+
+    def open_location(self, location: str) -> BinaryIO:
+        """As `PluginSettings.open_location`."""
+
+    def remove_location(self, location: str) -> bool:
+        """As `PluginSettings.remove_location`."""
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -25,6 +35,7 @@ class PluginSettings:
     """The values of the options that the plugin declared, by key: `keep_days`."""
     _state_directory: Path | str
     _all_options: Mapping[str, Mapping[str, Any]]
+    _locations: Locations | None = field(compare=False)
 
     def __init__(
         self,
@@ -34,6 +45,7 @@ class PluginSettings:
         options: Mapping[str, Any] | None = None,
         state_directory: Path | str = Path(".dcmrecv"),
         all_options: Mapping[str, Mapping[str, Any]] | None = None,
+        locations: Locations | None = None,
     ) -> None:
         """`state_directory` is a text if there is none: why. `all_options` are those of all plugins by name."""
         object.__setattr__(self, "port", port)
@@ -41,6 +53,7 @@ class PluginSettings:
         object.__setattr__(self, "options", options or {})
         object.__setattr__(self, "_state_directory", state_directory)
         object.__setattr__(self, "_all_options", all_options or {})
+        object.__setattr__(self, "_locations", locations)
 
     def __repr__(self) -> str:  # without the options, which may hold secrets
         return f"PluginSettings(port={self.port!r}, output_directory={self.output_directory!r})"
@@ -48,8 +61,8 @@ class PluginSettings:
     def __getattr__(self, name: str) -> NoReturn:
         # called only for what is not there
         raise AttributeError(
-            f"the settings of plugins have no {name!r}; there is for_plugin, options, output_directory, port, "
-            "state_directory",
+            f"the settings of plugins have no {name!r}; there is for_plugin, open_location, options, output_directory, "
+            "port, remove_location, state_directory",
             name=name,
             obj=self,
         )
@@ -73,3 +86,20 @@ class PluginSettings:
         except KeyError:
             known = ", ".join(self._all_options) or "none"
             raise LookupError(f"no plugin called {name!r} has options; plugins that have: {known}") from None
+
+    def open_location(self, location: str) -> BinaryIO:
+        """Open what is stored at `location`, as `stored` was told it, for reading; the caller closes it.
+
+        It is a file below the output directory, or what a plugin opens in its hook `open_location`.
+
+        Raises OSError if it cannot be read, FileNotFoundError if it is gone; LookupError if no plugin knows it.
+        """
+        if self._locations is None:
+            raise LookupError(f"no plugin can open {location}")
+        return self._locations.open_location(location)
+
+    def remove_location(self, location: str) -> bool:
+        """Remove what is stored at `location`; true when it is gone. Raises as `open_location`."""
+        if self._locations is None:
+            raise LookupError(f"no plugin can remove {location}")
+        return self._locations.remove_location(location)

@@ -18,6 +18,7 @@ from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError, StartError, StatusError, described
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.names import check_filename, split_directory
+from dcmrecv_core.api.settings import Locations
 from dcmrecv_core.api.verdicts import ON_EXISTS, Discard, Name, Refuse, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
 from dcmrecv_core.hooks.tracing import Observer, observed
@@ -27,6 +28,7 @@ log = logging.getLogger("dcmrecv.plugins")
 START_HOOKS = ("add_options", "configure")
 NOTIFICATION_HOOKS = ("worker_stopping", "stored", "not_stored", "association_ended")
 BACKGROUND_HOOKS = ("background",)
+LOCATION_HOOKS = ("open_location", "remove_location")
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
 
 _WARNINGS_BELOW_0200 = (0x0107, 0x0116)
@@ -44,6 +46,7 @@ def guard(
     observer: Observer | None = None,
     *,
     built_in: bool = False,
+    locations: Locations | None = None,
 ) -> Callable[..., Any]:
     """`function` as the registered implementation of `hook`: timed by `limits`, checked and attributed to `plugin`;
     each call is reported to `observer`, if there is one."""
@@ -51,13 +54,15 @@ def guard(
     offered = list(inspect.signature(specification).parameters)
     call = _with_named_arguments(function, offered)
     if offered == ["settings"]:
-        call = _with_own_options(call, plugin)
+        call = _with_own_options(call, plugin, locations)
     if observer is not None:
         call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
     if hook in START_HOOKS:
         guarded = _guard_start(call, plugin, hook, built_in)
     elif hook in NOTIFICATION_HOOKS:
         guarded = _guard_notification(call, plugin, hook, limits)
+    elif hook in LOCATION_HOOKS:
+        guarded = _guard_location(call, plugin, hook)
     elif hook in BACKGROUND_HOOKS:
         guarded = _guard_background(call, plugin, hook, limits)
     else:
@@ -84,9 +89,9 @@ def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> C
     return call
 
 
-def _with_own_options(call: Callable[..., Any], plugin: str) -> Callable[..., Any]:
+def _with_own_options(call: Callable[..., Any], plugin: str, locations: Locations | None) -> Callable[..., Any]:
     """A plugin does not know its own name: the settings bring the options of that name."""
-    return lambda settings: call(settings.own(plugin))
+    return lambda settings: call(settings.own(plugin, locations))
 
 
 def _guard_start(call: Callable[..., Any], plugin: str, hook: str, built_in: bool) -> Callable[..., Any]:
@@ -105,6 +110,21 @@ def _guard_start(call: Callable[..., Any], plugin: str, hook: str, built_in: boo
             except (Exception, SystemExit) as error:
                 log.debug("plugin %s: %s", plugin, hook, exc_info=True)
                 raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {described(error)}") from error
+
+    return guarded
+
+
+def _guard_location(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    check = CHECKS[hook]
+
+    def guarded(*args: Any) -> Any:
+        try:
+            result = call(*args)
+            return None if result is None else check(result)
+        except (OSError, HookTimeout):  # what the caller expects, or what ends the caller
+            raise
+        except Exception as error:
+            raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {described(error)}") from error
 
     return guarded
 
@@ -275,10 +295,24 @@ def _check_write(result: object) -> str:
     raise TypeError(f"None, a path or a URI expected, not {result!r}")
 
 
+def _check_open_location(result: object) -> object:
+    if not callable(getattr(result, "read", None)) or not callable(getattr(result, "close", None)):
+        raise TypeError(f"None or a binary file expected, not {result!r}")
+    return result
+
+
+def _check_remove_location(result: object) -> object:
+    if not isinstance(result, bool):
+        raise TypeError(f"None, True or False expected, not {result!r}")
+    return result
+
+
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "negotiate": _check_negotiate,
     "receive": _check_receive,
     "choose_subdir": _check_subdir,
     "choose_filename": _check_filename,
     "write": _check_write,
+    "open_location": _check_open_location,
+    "remove_location": _check_remove_location,
 }

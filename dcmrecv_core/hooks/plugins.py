@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import pluggy
 
@@ -119,7 +119,7 @@ class Plugins:
         for name, function in implementations.items():
             marked = getattr(function, MARK)
             hook = marked.get("specname") or name
-            guarded = guard(function, found.name, hook, self.limits, self._observer, built_in=built_in)
+            guarded = guard(function, found.name, hook, self.limits, self._observer, built_in=built_in, locations=self)
             setattr(guarded, MARK, marked)
             setattr(facade, name, guarded)
         return facade
@@ -238,6 +238,28 @@ class Plugins:
                     name,
                 )
         return None
+
+    def open_location(self, location: str) -> BinaryIO:
+        """What is stored there. Raises OSError, LookupError if no plugin knows it, PluginError if one fails."""
+        opened: BinaryIO | None = self._at_location("open_location", location)
+        if opened is None:
+            raise LookupError(f"no plugin can open {location}")
+        return opened
+
+    def remove_location(self, location: str) -> bool:
+        """Whether it is gone. Raises as `open_location`."""
+        removed: bool | None = self._at_location("remove_location", location)
+        if removed is None:
+            raise LookupError(f"no plugin can remove {location}")
+        return removed
+
+    def _at_location(self, hook: str, location: str) -> Any:
+        timer = self.limits.timer
+        was_running = timer.suspend()  # as `save`: another plugin's time, and that of the disk
+        try:
+            return _first(self._implementations(hook))(location)
+        finally:
+            timer.resume(was_running)
 
     def _only(self, registered: Registered, hook: str) -> Any:
         """The relay to one plugin's implementation of `hook`."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dcmrecv_core.api.settings import PluginSettings
+from dcmrecv_core.api.settings import Locations, PluginSettings
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.verdicts import SupportedContext
@@ -19,7 +19,7 @@ StorageMode = Literal["normal", "bit-preserving"]
 OnDuplicate = Literal["replace-same", "overwrite", "rename", "keep", "refuse"]
 
 _OPTIONS_OF_BUILT_IN: dict[str, tuple[str, ...]] = {
-    "file-writer": ("filename_extension",),
+    "file-writer": ("filename_extension", "working_directory"),
     "layout": ("layout", "subdirs", "filenames", "on_duplicate"),
     "profile": ("config_file",),
     "contexts": ("contexts",),
@@ -118,8 +118,8 @@ class Settings:
         state = Path(self.state_dir) if self.state_dir else Path(self.output_directory) / ".dcmrecv"
         return self.working_directory / state
 
-    def own(self, plugin: str) -> PluginSettings:
-        """These settings as `plugin` gets them."""
+    def own(self, plugin: str, locations: Locations | None = None) -> PluginSettings:
+        """These settings as `plugin` gets them; `locations` are what plugins have stored."""
         options = dict(self.plugin_options)
         for name, keys in _OPTIONS_OF_BUILT_IN.items():
             options.setdefault(name, {key: getattr(self, key) for key in keys})
@@ -135,4 +135,5 @@ class Settings:
             options=options.get(plugin),
             state_directory=state,
             all_options=options,
+            locations=locations,
         )

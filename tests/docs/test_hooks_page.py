@@ -161,6 +161,22 @@ def test_example_not_stored(example: Any, caplog: pytest.LogCaptureFixture) -> N
     assert caplog.messages == [f"{instance.sop_instance_uid}: refused by access: not you"]
 
 
+def test_example_open_location(example: Any) -> None:
+    asked: list[str] = []
+    example.urlopen = asked.append
+    example.open_location("/srv/x")
+    example.open_location("https://store.example.org/x")
+    assert asked == ["https://store.example.org/x"]
+
+
+def test_example_remove_location(example: Any, tmp_path: Path) -> None:
+    example.Path = lambda root, name: tmp_path / name
+    (tmp_path / "x").touch()
+    assert example.remove_location("tape:x") is example.remove_location("tape:x") is True
+    assert not (tmp_path / "x").exists()
+    assert example.remove_location("/srv/x") is None
+
+
 def test_example_association_ended(example: Any, caplog: pytest.LogCaptureFixture) -> None:
     summary = Summary(stored=3, refused=0, discarded=0, bytes=9, seconds=0.1, ended="released")
     example.association_ended(fake_association(), summary)
