@@ -52,7 +52,7 @@ def dump(line: CommandLine, declared: PluginOptionRegistry) -> str:
     """The settings of a command line as TOML. Raises ConfigurationError for a profile that cannot be used, and for a
     path that is not UTF-8, which TOML cannot say."""
     settings = effective(line.settings)
-    flat = {name: getattr(settings, key.field) for name, key in KEYS.items()}
+    flat = {name: key.written(getattr(settings, key.field)) for name, key in KEYS.items()}
     secrets = [name for name, value in flat.items() if KEYS[name].secret and value]
     parts = [tomli_w.dumps({name: value for name, value in flat.items() if value is not None and name not in secrets})]
     parts[0] += "".join(map(_hidden, secrets))

@@ -47,10 +47,9 @@ class Settings:
     max_per_peer: int | None = None
     """None is half of `max_associations`; see `associations_per_peer`."""
     max_request: int = 1 << 20
-    min_free: int = 0
+    min_free: int | None = None
     progress_timeout: int = 60
-    max_instance: int = 0
-    """0 is no limit."""
+    max_instance: int | None = None
     hook_seconds: float = 30.0
     worker_memory: int = 1 << 30
     recycle_after: int = 1000

@@ -163,6 +163,8 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--max-per-peer", "4"], {"max_per_peer": 4}),
     (["--max-request", "64k"], {"max_request": 64 << 10}),
     (["--min-free", "10G"], {"min_free": 10 << 30}),
+    (["--min-free", "1", "--min-free", "0"], {"min_free": None}),
+    (["--max-instance", "0"], {"max_instance": None}),
     (["--progress-timeout", "5"], {"progress_timeout": 5}),
     (["--max-instance", "3000000000"], {"max_instance": 3_000_000_000}),
     (["--hook-timeout", "2"], {"hook_seconds": 2}),

@@ -145,6 +145,7 @@ SAYS = {
     "integer at its most": ("max_pdu = 131072", {"max_pdu": 131072}),
     "seconds": ("hook_seconds = 2", {"hook_seconds": 2.0}),
     "bytes": ("min_free = 4096", {"min_free": 4096}),
+    "no limit": ("min_free = 0\nmax_instance = '0K'", {"min_free": None, "max_instance": None}),
     "bytes with a unit": ('min_free = "10G"', {"min_free": 10 << 30}),
     "flag": ("fsync = false", {"fsync": False}),
     "two values": ('config_file = ["f", "p"]', {"config_file": ("f", "p")}),
@@ -532,7 +533,7 @@ def _values_of(name: str) -> st.SearchStrategy[Any]:
         allowed: st.SearchStrategy[Any] = TEXT
     else:
         value = PORT if name == "port" else next(option for option in key.options if option.key == name).values[0]
-        allowed = st.integers(value.minimum, value.maximum or LARGEST_INTEGER)
+        allowed = st.integers(value.minimum or 1, value.maximum or LARGEST_INTEGER)
     return (st.none() | allowed) if getattr(Settings(), name) is None else allowed
 
 
