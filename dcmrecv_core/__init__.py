@@ -46,8 +46,8 @@ from dcmrecv_core.api.verdicts import (
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.dataset.character_sets import codecs_of
-from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
+from dcmrecv_core.storage.stored_files import open_stored, remove_stored
 
 __all__ = [
     "API_VERSION",
@@ -78,7 +78,6 @@ __all__ = [
     "Response",
     "Role",
     "Service",
-    "Settings",
     "StatusError",
     "StorageError",
     "StoredOutcome",
@@ -96,5 +95,7 @@ __all__ = [
     "load_profile",
     "modality_prefix",
     "name_of",
+    "open_stored",
+    "remove_stored",
     "uid_of",
 ]

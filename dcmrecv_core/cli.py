@@ -135,6 +135,8 @@ def _serve(configuration: Configuration, log_wiring: LogWiring, state: StateDire
         log.debug("Loading association configuration file: %s", settings.config_file[0])
     plugins.add_builtins(settings)
     plugins.configure(settings)
+    if warning := plugins.several_writers():
+        log.warning("%s", warning)
     _say_what_is_accepted(settings, plugins)
     capabilities = _check_output_directory(settings)
     state.check(settings, plugins)

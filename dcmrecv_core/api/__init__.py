@@ -5,6 +5,7 @@
     implementations  the types of `@hookimpl`: which functions can implement a hook
     settings    what a hook may read of the settings
     options     options that plugins declare in `add_options`
+      option_tables   those that are tables of a settings file
     model       what hooks see: Association, Instance
     verdicts    what hooks return: SupportedContext, Also, Accept, Reject, Refuse, Warn, Discard, Name
     outcomes    what notification hooks are told: StoredOutcome, NotStoredOutcome, Summary

@@ -125,6 +125,9 @@ class StatusError(DcmrecvError):
     for Offending Element (0000,0901). Raises TypeError or ValueError for values that no response can carry.
     """
 
+    plugin: str = ""
+    """The named plugin whose hook it has ended, "" if there is none."""
+
     def __init__(self, status: int, comment: str, elements: tuple[int, ...] = ()) -> None:
         # raised here, where a plugin made the mistake, not when the response is encoded
         if not isinstance(comment, str):

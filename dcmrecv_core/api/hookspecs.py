@@ -127,7 +127,9 @@ def write(instance: Instance, path: str) -> str | PurePath | None:
     """Store the instance at `path` (output directory joined with the chosen names) and say where it went: a path or
     URI (decision). The first result counts; the built-in writer, asked last, is `instance.save(path)`.
 
-    Return only when the data are durable: Success is sent after that.
+    Return only when the data are durable: Success is sent after that. After None the next plugin is asked; if the one
+    that returned None has called `instance.save`, a warning, once in a process, names it. `instance.save_copy` makes
+    a further copy. If more than one of the named plugins writes, a warning at the start says who is asked first.
     """
 
 
@@ -135,25 +137,38 @@ def write(instance: Instance, path: str) -> str | PurePath | None:
 def stored(instance: Instance, location: str, outcome: StoredOutcome) -> None:
     """Learn that an instance is stored safely (notification).
 
-    Called: in a worker, before the response is sent, once for each instance that is stored in a file or by a writer
-    elsewhere; never for one that was refused or discarded. Be quick.
+    Called: in a worker, before the response is sent, once for each C-STORE whose instance is in a file or was stored
+    elsewhere by a `write` hook; never for one that was refused or discarded. `outcome.how` says whether the file is
+    new, has replaced another content, or was kept because it has the same content. Be quick.
     """
 
 
 @hookspec
 def not_stored(instance: Instance, outcome: NotStoredOutcome) -> None:
-    """Learn that an instance was refused or discarded (notification). Called: in a worker, before the response."""
+    """Learn that an instance was refused or discarded (notification).
+
+    Called: in a worker, before the response is sent, whoever decided it: a plugin, a failure, `--ignore`, the disk. Not
+    for a data set that could not be received or understood: hooks cannot be given an instance then. Be quick.
+    """
 
 
 @hookspec(firstresult=True)
 def open_location(location: str) -> BinaryIO | None:
-    """Open what a `write` hook stored elsewhere, for reading (decision). The first result counts; paths of files below
-    the output directory are opened by the receiver."""
+    """Open what a `write` hook stored elsewhere, for reading; None for locations of others. The first result counts.
+
+    Called: in any process, when a plugin calls `settings.open_location`, with a location as `stored` was told it. The
+    built-in writer, asked last, opens files below the output directory. Raise OSError if it cannot be read,
+    FileNotFoundError if it is gone; any other exception becomes a PluginError of the caller. May block.
+    """
 
 
 @hookspec(firstresult=True)
 def remove_location(location: str) -> bool | None:
-    """Remove what a `write` hook stored elsewhere (decision); true when it is gone. The first result counts."""
+    """Remove what a `write` hook stored elsewhere; None for locations of others. The first result counts: true when it
+    is gone, also if it was before.
+
+    Called: in any process, when a plugin calls `settings.remove_location`. Raising and blocking as `open_location`.
+    """
 
 
 @hookspec

@@ -153,7 +153,11 @@ class Instance(ABC):
 
     @abstractmethod
     def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
-        """As `save`, for a further copy: it does not count as the place where the instance was stored."""
+        """Store a further copy at `path`, as `save` does, with the same checks, policies and errors.
+
+        It does not count as the place where the instance is: a `write` hook that only makes a copy returns None, and
+        the next plugin is asked to store it.
+        """
 
     @abstractmethod
     def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:

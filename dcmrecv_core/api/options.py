@@ -6,17 +6,18 @@ settings file and `--help` read what was declared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dcmrecv_core.api.errors import CommandLineError, PluginError, described
+from dcmrecv_core.api.option_tables import Table, table_of
 
 
 @dataclass(frozen=True, slots=True)
 class PluginOption:
-    """One option of a plugin; `value` names what follows it, None makes it a flag."""
+    """One option of a plugin; `value` names what follows it, None makes it a flag, or a `table` of a settings file."""
 
     plugin: str
     long: str
@@ -26,11 +27,18 @@ class PluginOption:
     default: Any
     help: str
     secret: bool = False
+    choices: tuple[Any, ...] = ()
+    table: Table | None = None
 
     @property
     def arity(self) -> int:
         """How many tokens the option takes."""
         return 0 if self.value is None else 1
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be given more than once; its value is a list then."""
+        return self.type is list
 
     def convert(self, texts: tuple[str, ...]) -> Any:
         """The option's value. Raises CommandLineError if `type` refuses the text with ValueError, PluginError naming
@@ -38,6 +46,13 @@ class PluginOption:
         if self.value is None:
             return True
         (text,) = texts
+        converted = text if self.repeatable else self._convert(text)
+        if self.choices and converted not in self.choices:
+            shown = "" if self.secret else f" ({text})"
+            raise CommandLineError(f"Invalid value for option {self.long}{shown}: {self._one_of} expected")
+        return [converted] if self.repeatable else converted
+
+    def _convert(self, text: str) -> Any:
         try:
             return self.type(text)
         except Exception as error:
@@ -57,7 +72,7 @@ class PluginOption:
         """How a settings file says what `text` on the command line was converted to; None if it must not be shown."""
         if self.secret:
             return None
-        return value if self.value is None or self.type in (int, float) else text
+        return value if self.value is None or self.type in (int, float, list) else text
 
     @property
     def allowed(self) -> str:
@@ -68,12 +83,29 @@ class PluginOption:
         """The value for a TOML value. Raises TypeError if it is not what `allowed` says, else as `convert` does."""
         if type(value) not in self._toml[0]:
             raise TypeError
-        return value if self.value is None else self.convert((str(value),))
+        if self.value is None:
+            return value
+        if not isinstance(value, list):
+            return self.convert((str(value),))
+        if not all(isinstance(item, str) and "\0" not in item for item in value):
+            raise TypeError
+        return [item for text in value for item in self.convert((text,))]
 
     @property
     def _toml(self) -> tuple[tuple[object, ...], str]:
         if self.value is None:
             return (bool,), "true or false"
+        if self.repeatable:
+            return (list,), f"an array, each item {self._one_of}" if self.choices else "an array of strings"
+        types, words = self._toml_of_one
+        return types, self._one_of if self.choices else words
+
+    @property
+    def _one_of(self) -> str:
+        return f"one of {', '.join(map(str, self.choices))}"
+
+    @property
+    def _toml_of_one(self) -> tuple[tuple[object, ...], str]:
         if self.type is int:
             return (int,), "an integer"
         if self.type is float:
@@ -143,21 +175,53 @@ class PluginOptions:
         default: Any = None,
         help: str = "",
         secret: bool = False,
+        choices: Iterable[Any] = (),
+        table: type[Any] | None = None,
+        many: bool = False,
     ) -> None:
         """Declare an option and the settings key of the same name: `--keep-days` has the key `keep_days`.
 
         `value` names what follows the option and `type` converts it, raising ValueError to refuse; without `value` it
         is a flag, False unless given. `default` is the value if the option is not given. Of several occurrences the
         last counts. The value of a `secret` one is never shown, and a settings file may say where it is instead:
-        `{ env = "NAME" }` or `{ file = "PATH" }`. Raises PluginError if the name is taken or cannot be an option, and
-        for a secret flag.
+        `{ env = "NAME" }` or `{ file = "PATH" }`. `choices` are the only values, after conversion.
+
+        `type=list`: it may be repeated, and its value is a list of texts; in a settings file it is an array, to which
+        the command line adds. `table` is a dataclass: only a settings file can give the option, as a table that is
+        checked against it; the value is an object of that class, with `many` a list of them (`[[plugins.NAME.KEY]]`).
+
+        Raises PluginError if the name is taken or cannot be an option, and for kinds that do not fit together.
         """
         key = name.lstrip("-+").replace("-", "_")
-        if value is None and default is None:
+        declared = None
+        if table is not None:
+            try:
+                declared = table_of(table, many)
+            except (TypeError, NameError) as error:  # NameError: an annotation that means nothing
+                raise PluginError(f"plugin {self._plugin}: option {name}: {error}") from error
+        for wrong, text in (
+            (secret and value is None and table is None, "is a flag, which cannot be secret"),
+            (
+                secret and table is not None,
+                'is a table, of which fields can be secret: metadata={"secret": True}',
+            ),
+            (value is None and type is list, "is a list, which needs a name for what follows it: value=..."),
+            (value is None and choices != (), "has choices, which need a name for what follows it: value=..."),
+            (secret and type is list, "is a list, which cannot be secret"),
+            (many and table is None, "is no table, of which there could be many"),
+            (table is not None and value is not None, "is a table, which only a settings file has: no value=..."),
+        ):
+            if wrong:
+                raise PluginError(f"plugin {self._plugin}: option {name} {text}")
+        if type is list or many:
+            default = list(default or ())
+        elif value is None and table is None and default is None:
             default = False
         if secret and value is None:
             raise PluginError(f"option {name} is a flag, which cannot be secret", plugin=self._plugin)
-        self._registry.register(PluginOption(self._plugin, name, key, value, type, default, help, secret))
+        self._registry.register(
+            PluginOption(self._plugin, name, key, value, type, default, help, secret, tuple(choices), declared)
+        )
 
 
 def is_option(token: str) -> bool:

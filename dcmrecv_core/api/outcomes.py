@@ -9,7 +9,7 @@ from typing import Literal
 from dcmrecv_core.api.verdicts import OnExists
 
 HowStored = Literal["new", "replaced", "kept"]
-"""Under a name that was free; in the place of another content; not written, because what was there already is it."""
+"""Under a name that was free; in the place of another content; not written, because the same content is there."""
 
 
 class Ended(Enum):
@@ -42,8 +42,12 @@ class StoredOutcome:
 
 @dataclass(frozen=True, slots=True)
 class NotStoredOutcome:
-    """What `not_stored` is told: the DIMSE `status` that is answered, 0 if the instance was discarded on purpose, its
-    `comment`, and who decided: the name of a plugin, or "dcmrecv"."""
+    """What `not_stored` is told: the DIMSE `status` that is answered, why, and who decided.
+
+    A failure status: refused, and `comment` is the Error Comment. 0: discarded on purpose, and `comment` is the reason.
+    `by` is the plugin whose hook refused, discarded or failed, or "dcmrecv". When `--on-duplicate keep` keeps another
+    content of the same instance, this one is discarded by dcmrecv, with the status of an instance that is stored.
+    """
 
     status: int
     comment: str = ""

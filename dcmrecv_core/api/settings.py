@@ -2,31 +2,104 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, Protocol
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from dcmrecv_core.api.errors import StateDirectoryError
 
 
-class PluginSettings(Protocol):
-    """The settings that every plugin may rely on."""
+class Locations(Protocol):
+    """Asks the plugins of a receiver for what is at a location."""
 
-    @property
-    def port(self) -> int | None:
-        """The TCP port; None if the listening sockets were handed over by systemd."""
+    def open_location(self, location: str) -> BinaryIO:
+        """As `PluginSettings.open_location`."""
 
-    @property
-    def output_directory(self) -> str:
-        """`--output-directory`, as it was given."""
+    def remove_location(self, location: str) -> bool:
+        """As `PluginSettings.remove_location`."""
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The values of the options that the plugin declared, by key: `keep_days`."""
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class PluginSettings:
+    """The settings as a plugin gets them: its own options, and the little that every plugin may rely on.
+
+    Another attribute raises an AttributeError that names those there are.
+    """
+
+    port: int | None
+    """The TCP port; None if the listening sockets were handed over by systemd."""
+    output_directory: str
+    """`--output-directory`, as it was given."""
+    options: Mapping[str, Any]
+    """The values of the options that the plugin declared, by key: `keep_days`."""
+    _state_directory: Path | str
+    _all_options: Mapping[str, Mapping[str, Any]]
+    _locations: Locations | None = field(compare=False)
+
+    def __init__(
+        self,
+        *,
+        port: int | None = None,
+        output_directory: str = ".",
+        options: Mapping[str, Any] | None = None,
+        state_directory: Path | str = Path(".dcmrecv"),
+        all_options: Mapping[str, Mapping[str, Any]] | None = None,
+        locations: Locations | None = None,
+    ) -> None:
+        """`state_directory` is a text if there is none: why. `all_options` are those of all plugins by name."""
+        object.__setattr__(self, "port", port)
+        object.__setattr__(self, "output_directory", output_directory)
+        object.__setattr__(self, "options", options or {})
+        object.__setattr__(self, "_state_directory", state_directory)
+        object.__setattr__(self, "_all_options", all_options or {})
+        object.__setattr__(self, "_locations", locations)
+
+    def __repr__(self) -> str:  # without the options, which may hold secrets
+        return f"PluginSettings(port={self.port!r}, output_directory={self.output_directory!r})"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # called only for what is not there
+        raise AttributeError(
+            f"the settings of plugins have no {name!r}; there is for_plugin, open_location, options, output_directory, "
+            "port, remove_location, state_directory",
+            name=name,
+            obj=self,
+        )
 
     @property
     def state_directory(self) -> Path:
-        """`--state-dir`: for data that plugins keep across restarts (a plugin that uses it makes it)."""
+        """`--state-dir`: for data that plugins keep across restarts (a plugin that uses it makes it). Raises
+        StateDirectoryError, a PluginError, if it belongs to another receiver."""
+        if isinstance(self._state_directory, str):
+            raise StateDirectoryError(self._state_directory)
+        return self._state_directory
 
-    def for_plugin(self, name: str) -> dict[str, Any]:
-        """The values of the options that the plugin called `name` declared, by key; a plugin has its own in `options`.
-        Raises LookupError if no plugin of that name declared any."""
+    def for_plugin(self, name: str) -> Mapping[str, Any]:
+        """The values of the options of the plugin called `name`, by key; a plugin has its own in `options`.
+
+        Built-in plugins have those options of the receiver that they need: `layout` has `layout`, for example. Raises
+        LookupError if no plugin of that name has options.
+        """
+        try:
+            return self._all_options[name]
+        except KeyError:
+            known = ", ".join(self._all_options) or "none"
+            raise LookupError(f"no plugin called {name!r} has options; plugins that have: {known}") from None
+
+    def open_location(self, location: str) -> BinaryIO:
+        """Open what is stored at `location`, as `stored` was told it, for reading; the caller closes it.
+
+        It is a file below the output directory, or what a plugin opens in its hook `open_location`.
+
+        Raises OSError if it cannot be read, FileNotFoundError if it is gone; LookupError if no plugin knows it.
+        """
+        if self._locations is None:
+            raise LookupError(f"no plugin can open {location}")
+        return self._locations.open_location(location)
+
+    def remove_location(self, location: str) -> bool:
+        """Remove what is stored at `location`; true when it is gone. Raises as `open_location`."""
+        if self._locations is None:
+            raise LookupError(f"no plugin can remove {location}")
+        return self._locations.remove_location(location)

@@ -6,6 +6,7 @@
       settings_file          `--settings FILE.toml` -> the same values
         settings_keys          the keys of such a file, derived from the table
         context_tables         its `[[contexts]]`
+        plugin_tables          tables that plugins have declared
         toml_place             where in the file an error is, for its text
       association_profiles   `-xf FILE PROFILE` -> presentation contexts
     settings_dump          `Settings` -> a settings file (`--dump-settings`)

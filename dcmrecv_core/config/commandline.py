@@ -21,6 +21,7 @@ from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.config.options import tls as tls_options
 from dcmrecv_core.config.options.option import Action, Option, range_fault, scan_integer
 from dcmrecv_core.config.options.table import BY_NAME, OPTIONS, PORT
+from dcmrecv_core.config.plugin_tables import header
 from dcmrecv_core.logs.records import LEVELS
 from dcmrecv_core.logs.setup import read_config
 from dcmrecv_core.settings.settings import Settings
@@ -187,6 +188,11 @@ def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
         option = BY_NAME.get(token) or plugin_options.find(token)
         if option is None:
             raise CommandLineError(f"Unknown option {token}")
+        if isinstance(option, PluginOption) and option.table is not None:
+            raise CommandLineError(
+                f"Option {option.long} has no place on a command line: write {header(option)} into a settings file "
+                "(--settings)"
+            )
         texts = tuple(text for _, text in zip(range(option.arity), rest, strict=False))
         if len(texts) < option.arity:
             raise CommandLineError(f"Missing value for option {option.long}")
@@ -274,10 +280,16 @@ def _check_verbose(name: str, values: Mapping[str, Any]) -> None:
 def _given(scan: _Scan, file_plugins: Mapping[str, Mapping[str, Given]]) -> dict[str, dict[str, Given]]:
     """The values of plugins' options that the settings file or the command line gives."""
     given = {plugin: dict(values) for plugin, values in file_plugins.items()}
-    last = {option.long: (option, texts) for option, texts in scan.options if isinstance(option, PluginOption)}
-    for option, texts in last.values():
-        value = option.convert(texts)
-        given.setdefault(option.plugin, {})[option.key] = Given(value, option.shown("".join(texts), value))
+    found = [(option, texts) for option, texts in scan.options if isinstance(option, PluginOption)]
+    for option, texts in {option.long: (option, texts) for option, texts in found}.values():
+        values = given.setdefault(option.plugin, {})
+        if option.repeatable:
+            before = values[option.key].value if option.key in values else ()
+            items = [item for other, texts in found if other is option for item in option.convert(texts)]
+            value = list(merged(before, items))
+        else:
+            value = option.convert(texts)
+        values[option.key] = Given(value, option.shown("".join(texts), value))
     return given
 
 
@@ -287,7 +299,8 @@ def _plugin_values(
     values: dict[str, dict[str, Any]] = {}
     for option in plugin_options:
         found = given.get(option.plugin, {}).get(option.key)
-        values.setdefault(option.plugin, {})[option.key] = option.default if found is None else found.value
+        default = list(option.default) if isinstance(option.default, list) else option.default
+        values.setdefault(option.plugin, {})[option.key] = default if found is None else found.value
     return values
 
 

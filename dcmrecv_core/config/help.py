@@ -11,6 +11,7 @@ from dcmrecv_core.api.options import PluginOption
 from dcmrecv_core.api.version import DATE, __version__
 from dcmrecv_core.config.options.option import Option, Value
 from dcmrecv_core.config.options.table import OPTIONS
+from dcmrecv_core.config.plugin_tables import header
 
 VERSION_LINE = f"$dcmrecv: dcmrecv v{__version__} {DATE} $"
 
@@ -109,10 +110,17 @@ def _values(values: tuple[Value, ...]) -> str:
 
 
 def _plugin_description(option: PluginOption) -> Iterator[str]:
-    if option.value is not None:
-        default = "" if option.default is None or option.secret else f" (default: {option.default})"
-        yield f"{option.value}{default}"
+    if option.table is not None:
+        yield f"{header(option)} in a settings file, with the keys"
+        yield ", ".join(field.name for field in option.table.fields)
+    elif option.value is not None:
+        choices = f": {', '.join(map(str, option.choices))}" if option.choices else ""
+        default = ", ".join(option.default) or None if isinstance(option.default, list) else option.default
+        hidden = default is None or option.secret
+        yield f"{option.value}{choices}" + ("" if hidden else f" (default: {default})")
     yield from option.help.splitlines()
+    if option.repeatable:
+        yield "may be given more than once"
 
 
 def _entry(names: str, description: Iterable[str]) -> Iterator[str]:

@@ -52,7 +52,7 @@ def dump(line: CommandLine, declared: PluginOptionRegistry) -> str:
     """The settings of a command line as TOML. Raises ConfigurationError for a profile that cannot be used, and for a
     path that is not UTF-8, which TOML cannot say."""
     settings = effective(line.settings)
-    flat = {name: getattr(settings, key.field) for name, key in KEYS.items()}
+    flat = {name: key.written(getattr(settings, key.field)) for name, key in KEYS.items()}
     secrets = [name for name, value in flat.items() if KEYS[name].secret and value]
     parts = [tomli_w.dumps({name: value for name, value in flat.items() if value is not None and name not in secrets})]
     parts[0] += "".join(map(_hidden, secrets))
@@ -89,7 +89,7 @@ def _default(option: PluginOption) -> Any:
     """The default of an option, if a file can say it so that it reads back the same."""
     default = option.default
     shown = str(default) if isinstance(default, PurePath) else default
-    if option.secret or not isinstance(shown, bool | int | float | str):
+    if option.secret or option.table is not None or not isinstance(shown, bool | int | float | str | list):
         return None
     try:
         read = option.from_toml(shown)

@@ -15,7 +15,7 @@ from typing import Any
 
 from dcmrecv_core.api.errors import CommandLineError, ConfigurationError, PluginError
 from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
-from dcmrecv_core.config import context_tables
+from dcmrecv_core.config import context_tables, plugin_tables
 from dcmrecv_core.config.settings_keys import CONTEXTS, KEYS, PLUGIN_LIST, PLUGIN_TABLES
 from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.hooks.plugins import Plugins, load_named
@@ -80,6 +80,8 @@ def _plugin_table(place: Place, plugin: str, table: object, declared: PluginOpti
 
 
 def _given(place: Place, option: PluginOption, value: Any) -> Given:
+    if option.table is not None:
+        return plugin_tables.read(place, option, option.table, value, _fetch)
     reference = value if option.secret and isinstance(value, dict) else None
     if reference is not None:
         value = _fetch(place, reference)

@@ -59,8 +59,19 @@ class Key:
         if isinstance(value, list):
             return tuple(value)
         if isinstance(value, str) and self.is_size:
-            return scan_size(value)
+            value = scan_size(value)
+        if self.zero_is_none and value == 0:
+            return None
         return float(value) if self.field == "hook_seconds" else value
+
+    def written(self, value: Any) -> Any:
+        """How a file says the value of the field; None if it says nothing then."""
+        return 0 if value is None and self.zero_is_none else value
+
+    @property
+    def zero_is_none(self) -> bool:
+        """Whether 0 stands for no limit."""
+        return any(value.zero_is_none for option in self.options for value in option.values)
 
     @property
     def is_size(self) -> bool:

@@ -25,6 +25,7 @@ from dcmrecv_core.api.errors import (
 )
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.names import split_directory
+from dcmrecv_core.api.settings import Locations
 from dcmrecv_core.api.verdicts import (
     Discard,
     Name,
@@ -42,8 +43,9 @@ from dcmrecv_core.hooks.tracing import Observer, observed
 log = logging.getLogger("dcmrecv.plugins")
 
 START_HOOKS = ("add_options", "configure")
-NOTIFICATION_HOOKS = ("worker_stopping", "stored", "association_ended")
+NOTIFICATION_HOOKS = ("worker_stopping", "stored", "not_stored", "association_ended")
 BACKGROUND_HOOKS = ("background",)
+LOCATION_HOOKS = ("open_location", "remove_location")
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
 
 
@@ -59,6 +61,7 @@ def guard(
     observer: Observer | None = None,
     *,
     built_in: bool = False,
+    locations: Locations | None = None,
 ) -> Callable[..., Any]:
     """`function` as the registered implementation of `hook`: timed by `limits`, checked and attributed to `plugin`;
     each call is reported to `observer`, if there is one."""
@@ -67,13 +70,15 @@ def guard(
     offered = list(inspect.signature(specification).parameters)
     call = _with_named_arguments(function, offered)
     if offered == ["settings"]:
-        call = _with_own_options(call, plugin)
+        call = _with_own_options(call, plugin, locations)
     if observer is not None:
         call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
     if hook in START_HOOKS:
         guarded = _guard_start(call, plugin, hook, built_in, module)
     elif hook in NOTIFICATION_HOOKS:
         guarded = _guard_notification(call, plugin, hook, limits, module)
+    elif hook in LOCATION_HOOKS:
+        guarded = _guard_location(call, plugin, hook)
     elif hook in BACKGROUND_HOOKS:
         guarded = _guard_background(call, plugin, hook, limits, module)
     else:
@@ -100,9 +105,9 @@ def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> C
     return call
 
 
-def _with_own_options(call: Callable[..., Any], plugin: str) -> Callable[..., Any]:
+def _with_own_options(call: Callable[..., Any], plugin: str, locations: Locations | None) -> Callable[..., Any]:
     """A plugin does not know its own name: the settings bring the options of that name."""
-    return lambda settings: call(settings.own(plugin))
+    return lambda settings: call(settings.own(plugin, locations))
 
 
 def _guard_start(
@@ -123,6 +128,21 @@ def _guard_start(
                 log.debug("plugin %s: %s", plugin, hook, exc_info=True)
                 text = f"{type(error).__name__}: {described(error)}"
                 raise PluginError(text, plugin=plugin, hook=hook, place=place_of(error, module)) from error
+
+    return guarded
+
+
+def _guard_location(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+    check = CHECKS[hook]
+
+    def guarded(*args: Any) -> Any:
+        try:
+            result = call(*args)
+            return None if result is None else check(result)
+        except (OSError, HookTimeout):  # what the caller expects, or what ends the caller
+            raise
+        except Exception as error:
+            raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {described(error)}") from error
 
     return guarded
 
@@ -198,27 +218,29 @@ def _guard_decision(
             timer.stop()
             place = place_of(error, module)
             limits.memory.release(error)
-            _fail(plugin, hook, args, error, place)
+            _fail(plugin, hook, args, error, place, built_in)
 
     return guarded
 
 
-def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException, place: str) -> NoReturn:
+def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException, place: str, built_in: bool) -> NoReturn:
     """A decision has raised `error`: raises the error for the core."""
-    if hook in INSTANCE_HOOKS and _refuses(error):
+    owner = "" if built_in else plugin
+    if hook in INSTANCE_HOOKS and isinstance(error, StatusError) and _refuses(error):
+        error.plugin = owner
         raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
     if hook == "worker_started" and isinstance(error, StateDirectoryError):
         log.debug("plugin %s: %s", plugin, hook, exc_info=error)  # the supervisor says it, once for all workers
     else:
         _log_failure(plugin, hook, args, error, place)
     what = "took too long" if isinstance(error, HookTimeout) else "failed"
-    raise HookFailure(what, plugin=plugin, hook=hook) from error
+    failure = HookFailure(what, plugin=plugin, hook=hook)
+    failure.plugin = owner
+    raise failure from error
 
 
-def _refuses(error: BaseException) -> bool:
-    """Whether it is a StatusError that can be answered: a plugin's subclass may have any attributes."""
-    if not isinstance(error, StatusError):
-        return False
+def _refuses(error: StatusError) -> bool:
+    """Whether it can be answered: a plugin's subclass may have any attributes."""
     try:
         StatusError(error.status, error.comment, error.elements)
     except Exception:
@@ -278,10 +300,24 @@ def _check_write(result: object) -> str:
     raise TypeError(f"None, a path or a URI expected, not {result!r}")
 
 
+def _check_open_location(result: object) -> object:
+    if not callable(getattr(result, "read", None)) or not callable(getattr(result, "close", None)):
+        raise TypeError(f"None or a binary file expected, not {result!r}")
+    return result
+
+
+def _check_remove_location(result: object) -> object:
+    if not isinstance(result, bool):
+        raise TypeError(f"None, True or False expected, not {result!r}")
+    return result
+
+
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "negotiate": _check_negotiate,
     "receive": _check_receive,
     "choose_subdir": _check_subdir,
     "choose_filename": _check_filename,
     "write": _check_write,
+    "open_location": _check_open_location,
+    "remove_location": _check_remove_location,
 }

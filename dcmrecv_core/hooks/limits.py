@@ -30,7 +30,7 @@ class HookTimer:
     __slots__ = ("_ticks", "flag", "limit", "running")
 
     def __init__(self) -> None:
-        self.limit = 0.0
+        self.limit: float | None = None
         self.running = False
         self.flag: bytearray | memoryview = bytearray(1)
         self._ticks = 0
@@ -45,8 +45,8 @@ class HookTimer:
         self.flag[0] = 0
 
     def tick(self) -> None:
-        """One second has passed; raises HookTimeout into a hook that is over its limit (0: no limit)."""
-        if self.running and self.limit:
+        """One second has passed; raises HookTimeout into a hook that is over its limit, if there is one."""
+        if self.running and self.limit is not None:
             self._ticks += 1
             if self._ticks > self.limit:
                 self._ticks = 0  # a hook that swallows it gets the next one a limit later

@@ -6,16 +6,17 @@ before those named on the command line, and so are asked after them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import pluggy
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
 from dcmrecv_core.api.model import Association, Instance
-from dcmrecv_core.api.outcomes import StoredOutcome, Summary
+from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.verdicts import Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from dcmrecv_core.hooks.tracing import Observer
     from dcmrecv_core.settings.settings import Settings
 
+log = logging.getLogger("dcmrecv.plugins")
+
 STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write", "stored"})
 """If the user names a plugin that implements one of these, storage SOP classes are accepted by default."""
 
@@ -39,6 +42,14 @@ class _Manager(pluggy.PluginManager):
     def parse_hookspec_opts(self, module_or_class: object, name: str) -> Any:
         options = super().parse_hookspec_opts(module_or_class, name)  # type: ignore[arg-type]
         return options and {**options, "warn_on_impl": None, "warn_on_impl_args": None}
+
+
+class Saving(Protocol):
+    """An instance that knows what `save` has done."""
+
+    @property
+    def saved(self) -> Sized:
+        """One item for each call of `save` that has stored it."""
 
 
 class Facade:
@@ -64,6 +75,7 @@ class Plugins:
         self._hook: Any = self._manager.hook
         self.registered: list[Registered] = []
         self.limits = PluginLimits()
+        self._without_return: set[str] = set()
         self._observer: Observer | None = None
         self._resolve()
 
@@ -71,11 +83,21 @@ class Plugins:
         """Look up once which implementations are called at each stage, in pluggy's order: its own relay takes 3
         microseconds a call to find that out, and to see that there are no wrappers, which are refused."""
         self._negotiate = self._implementations("negotiate")
-        self.receive: Callable[[Instance], ReceiveResult] = _verdict(self._implementations("receive"))
+        judges = self._implementations("receive")
+        self.receive: Callable[[Instance], ReceiveResult] = judges[0] if len(judges) == 1 else self._judge
+        self._judges = tuple(zip(self.order("receive"), judges, strict=True))
+        self.judged_by: str = self._judges[-1][0] if judges else ""
+        """The plugin that has refused or discarded the last instance for which `receive` returned that."""
         self.choose_subdir: Callable[[Instance], str] = _first(self._implementations("choose_subdir"))
         self.choose_filename: Callable[[Instance], Name] = _first(self._implementations("choose_filename"))
-        self.write: Callable[[Instance, str], str] = _first(self._implementations("write"))
-        self.stored: Callable[[Instance, str, StoredOutcome], None] = _all(self._implementations("stored"))
+        writers = self._implementations("write")
+        self.write: Callable[[Saving, str], str] = writers[0] if len(writers) == 1 else self._write
+        self._writers = tuple(zip(self.order("write"), writers, strict=True))
+        listeners = self._implementations("stored")
+        self.listens: bool = bool(listeners)
+        """Whether a plugin wants to know what is stored."""
+        self.stored: Callable[[Instance, str, StoredOutcome], None] = _all(listeners)
+        self.not_stored: Callable[[Instance, NotStoredOutcome], None] = _all(self._implementations("not_stored"))
         self.association_ended: Callable[[Association, Summary], None] = _all(
             self._implementations("association_ended")
         )
@@ -108,7 +130,7 @@ class Plugins:
         for name, function in implementations.items():
             marked = getattr(function, MARK)
             hook = marked.get("specname") or name
-            guarded = guard(function, found.name, hook, self.limits, self._observer, built_in=built_in)
+            guarded = guard(function, found.name, hook, self.limits, self._observer, built_in=built_in, locations=self)
             setattr(guarded, MARK, marked)
             setattr(facade, name, guarded)
         return facade
@@ -153,6 +175,17 @@ class Plugins:
             implementation.plugin_name for implementation in reversed(getattr(self._hook, hook).get_hookimpls())
         )
 
+    def several_writers(self) -> str:
+        """A warning if more than one of the named plugins writes, "" if not."""
+        built_in = {each.found.name for each in self.registered if each.found.origin == plugin_loader.BUILT_IN}
+        writers = [name for name in self.order("write") if name not in built_in]
+        if len(writers) < 2:
+            return ""
+        return (
+            f"plugins {', '.join(writers[:-1])} and {writers[-1]} all store instances: {writers[0]} is asked first, "
+            "the next one only if it returns None"
+        )
+
     def implements(self, hook: str) -> bool:
         """Whether any plugin implements `hook`."""
         return any(hook in registered.hooks for registered in self.registered)
@@ -186,6 +219,59 @@ class Plugins:
             contexts += answer
         return tuple(contexts) if answers else None
 
+    def _judge(self, instance: Instance) -> ReceiveResult:
+        """Asks one after the other until one refuses or discards the instance; else the first warning counts.
+
+        A warning does not end it: the next plugin may be one that removes names from the data.
+        """
+        warning: Warn | None = None
+        for name, call in self._judges:
+            result: ReceiveResult = call(instance)
+            if isinstance(result, Warn):
+                warning = warning or result
+            elif result is not None:
+                self.judged_by = name
+                return result
+        return warning
+
+    def _write(self, instance: Saving, path: str) -> Any:
+        """Asks one after the other for a location, and says which plugin has stored the instance without naming it."""
+        for name, call in self._writers:
+            before = len(instance.saved)
+            location = call(instance, path)
+            if location is not None:
+                return location
+            if len(instance.saved) > before and name not in self._without_return:
+                self._without_return.add(name)
+                log.warning(
+                    "plugin %s: write has saved an instance and returned None, so the next plugin stores it again: "
+                    "return what instance.save returns (for a further copy call instance.save_copy)",
+                    name,
+                )
+        return None
+
+    def open_location(self, location: str) -> BinaryIO:
+        """What is stored there. Raises OSError, LookupError if no plugin knows it, PluginError if one fails."""
+        opened: BinaryIO | None = self._at_location("open_location", location)
+        if opened is None:
+            raise LookupError(f"no plugin can open {location}")
+        return opened
+
+    def remove_location(self, location: str) -> bool:
+        """Whether it is gone. Raises as `open_location`."""
+        removed: bool | None = self._at_location("remove_location", location)
+        if removed is None:
+            raise LookupError(f"no plugin can remove {location}")
+        return removed
+
+    def _at_location(self, hook: str, location: str) -> Any:
+        timer = self.limits.timer
+        was_running = timer.suspend()  # as `save`: another plugin's time, and that of the disk
+        try:
+            return _first(self._implementations(hook))(location)
+        finally:
+            timer.resume(was_running)
+
     def _only(self, registered: Registered, hook: str) -> Any:
         """The relay to one plugin's implementation of `hook`."""
         others = [other.facade for other in self.registered if other is not registered]
@@ -205,27 +291,6 @@ def _first(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., Any
         return None
 
     return first
-
-
-def _verdict(implementations: tuple[Callable[[Instance], ReceiveResult], ...]) -> Callable[[Instance], ReceiveResult]:
-    """Asks one after the other until one refuses or discards the instance; else the first warning counts.
-
-    A warning does not end it: the next plugin may be one that removes names from the data.
-    """
-    if len(implementations) == 1:
-        return implementations[0]
-
-    def judge(instance: Instance) -> ReceiveResult:
-        warning = None
-        for call in implementations:
-            result = call(instance)
-            if isinstance(result, Warn):
-                warning = warning or result
-            elif result is not None:
-                return result
-        return warning
-
-    return judge
 
 
 def _all(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., None]:

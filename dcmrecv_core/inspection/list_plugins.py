@@ -63,7 +63,12 @@ def order(plugins: Plugins) -> dict[str, tuple[str, ...]]:
 
 
 def as_json(settings: Settings, plugins: Plugins) -> str:
-    listed = {"plugins": [asdict(entry) for entry in entries(settings, plugins)], "order": order(plugins)}
+    warning = plugins.several_writers()
+    listed = {
+        "plugins": [asdict(entry) for entry in entries(settings, plugins)],
+        "order": order(plugins),
+        "warnings": [warning] if warning else [],
+    }
     return json.dumps(listed, indent=2) + "\n"
 
 
@@ -78,6 +83,8 @@ def as_text(settings: Settings, plugins: Plugins) -> str:
         lines.append(f"  origin  {entry.origin}")
     lines += ["", "order of calling:"]
     lines += [f"  {hook:18}{', '.join(names)}" for hook, names in order(plugins).items()]
+    if warning := plugins.several_writers():
+        lines += ["", f"warning: {warning}"]
     return "".join(f"{escape_controls(line)}\n" for line in lines)
 
 

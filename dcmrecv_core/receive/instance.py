@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from dcmrecv_core.hooks.limits import HookTimer
     from dcmrecv_core.storage.publish import Publisher
+    from dcmrecv_core.storage.taken import How
 
 
 log = logging.getLogger("dcmrecv.receive")
@@ -46,10 +47,10 @@ class ReceivedInstance(Instance):
         "chosen",
         "command_uid",
         "content",
-        "dropped_at",
         "may_replace",
         "on_exists",
         "replaced",
+        "saved",
         "sop_class_uid",
         "sop_instance_uid",
         "state",
@@ -71,11 +72,11 @@ class ReceivedInstance(Instance):
         self.attempt = 0
         self.on_exists: OnExists = publisher.on_exists
         self.by_default = False
-        """Nobody has said it: `on_exists` is what the scheme that has chosen the name does of itself."""
+        """`on_exists` is only the default of the scheme that has chosen the name, not set by a plugin or an option."""
         self.command_uid = b""
         """The SOP Instance UID of the command, if the data set came with another one."""
-        self.dropped_at: str | None = None
-        """The path of the file that `save` has kept instead of this content, if it has."""
+        self.saved: tuple[tuple[str, How, OnExists], ...] = ()
+        """What `save` has done: where the file is, what happened to it, by which policy."""
         self.state: dict[str, Any] = {}
         self.content = content
         self.chosen: tuple[str, tuple[str, ...], str] | None = None
@@ -129,12 +130,20 @@ class ReceivedInstance(Instance):
         return self.content.open()
 
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
+        saved = self._store(path, on_exists)
+        self.saved += (saved,)
+        return saved[0]
+
+    def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
+        return self._store(path, on_exists)[0]
+
+    def _store(self, path: str, on_exists: OnExists | None) -> tuple[str, How, OnExists]:
         compare = True
         if self.chosen is not None and path == self.chosen[0]:
             _, parts, name = self.chosen
             if on_exists is None:
                 on_exists = self.on_exists
-                compare = not self.by_default
+                compare = not self.by_default or bool(self.saved)  # the file there may be this very instance
         else:
             parts, name = split_path(path, self._publisher.directories.root)
             if on_exists is None:
@@ -148,14 +157,7 @@ class ReceivedInstance(Instance):
             )
         finally:
             self._timer.resume(was_running)
-        if how == "dropped":
-            self.dropped_at = path
-        elif path == self.dropped_at:
-            self.dropped_at = None  # it is there after all
-        return path
-
-    def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
-        return self.save(path, on_exists)
+        return path, how, on_exists
 
     def described(self) -> str:
         """Sender and instance, for the log."""

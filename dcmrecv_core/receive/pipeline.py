@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import DataSetError, NameTakenError, StatusError, StorageError
 from dcmrecv_core.api.model import Association
-from dcmrecv_core.api.outcomes import StoredOutcome
-from dcmrecv_core.api.verdicts import Discard, ReceiveResult, Refuse, Warn
+from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome
+from dcmrecv_core.api.verdicts import Discard, OnExists, ReceiveResult, Refuse, Warn
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import encoding_of
 from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
@@ -28,7 +28,7 @@ from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
 from dcmrecv_core.storage.part10 import file_prefix
 from dcmrecv_core.storage.publish import Publisher
 from dcmrecv_core.storage.spool import Spool
-from dcmrecv_core.storage.taken import DUPLICATE_SOP_INSTANCE
+from dcmrecv_core.storage.taken import DUPLICATE_SOP_INSTANCE, How
 from dcmrecv_core.storage.temporary import Capabilities, Temporary
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ log = logging.getLogger("dcmrecv.receive")
 
 SPOOL_SIZE = 1 << 20
 """Data sets up to this size, which are nearly all single-frame images, stay in memory."""
+
+CORE = "dcmrecv"
+"""Who has decided, if it was no plugin."""
 
 SUCCESS = 0x0000
 COERCED = 0xB000
@@ -120,8 +123,9 @@ class Reception:
         self._temporary: Temporary | None = None
         self._spooled_prefix = b""
         self._fault: StatusError | None = None
-        self._path = ""  # once it is chosen
+        self._path = ""  # until it is chosen
         self._unsaid: list[tuple[int, str]] = []
+        self._instance: ReceivedInstance | None = None
         self.remarks: list[str] = []
         """Warnings about the data set and its names, as they were logged."""
 
@@ -155,21 +159,26 @@ class Reception:
                 raise self._fault
             return self._process()
         except StatusError as error:
-            self._log_failure(error)
-            return Outcome(error.status, error.comment, error.elements)
+            return self._refuse(error)
         except OSError as error:
-            failure = storage_error(error, "Cannot read spooled data set")
-            self._log_failure(failure)
-            return Outcome(failure.status, failure.comment)
+            return self._refuse(storage_error(error, "Cannot read spooled data set"))
         except MemoryError as error:
             self._receiver.plugins.limits.memory.release(error)
-            failure = StorageError("Out of memory")
-            self._log_failure(failure)
-            return Outcome(failure.status, failure.comment)
+            return self._refuse(StorageError("Out of memory"))
         finally:
             if self._unsaid:
                 self._say()
             self.discard()
+
+    def _refuse(self, failure: StatusError) -> Outcome:
+        self._log_failure(failure)
+        outcome = Outcome(failure.status, failure.comment, failure.elements)
+        if self._instance is not None:
+            self._tell_not_stored(self._instance, outcome, outcome.comment, failure.plugin or CORE)
+        return outcome
+
+    def _tell_not_stored(self, instance: ReceivedInstance, outcome: Outcome, comment: str, by: str) -> None:
+        self._receiver.plugins.not_stored(instance, NotStoredOutcome(outcome.status, comment, by))
 
     def _log_failure(self, failure: StatusError) -> None:
         cause = failure.__cause__
@@ -207,6 +216,7 @@ class Reception:
         )
         if uids[1] not in ("", self._sop_instance_uid):
             instance.command_uid = self._sop_instance_uid.encode("latin-1", "replace")
+        self._instance = instance
         instance.may_replace = not self._receiver.bit_preserving
         verdict = self._receiver.plugins.receive(instance)
         instance.may_replace = False
@@ -232,17 +242,30 @@ class Reception:
 
     def _process(self) -> Outcome:
         instance, verdict = self.judge()
-        if isinstance(verdict, Refuse):
-            log.info("%s: refused: %s", self._described(), verdict.comment)
-        elif isinstance(verdict, Discard):
-            log.debug("%s: not stored: %s", self._described(), verdict.reason)
-        else:
-            location = self.store(instance)
-            outcome = outcome_of(verdict, instance, location)
-            told = StoredOutcome(outcome.status, outcome.comment)
-            self._receiver.plugins.stored(instance, location, told)
-            return outcome if instance.dropped_at is None else outcome._replace(dropped=location == instance.dropped_at)
-        return outcome_of(verdict, instance)
+        plugins = self._receiver.plugins
+        if isinstance(verdict, Refuse | Discard):
+            outcome = outcome_of(verdict, instance)
+            if isinstance(verdict, Refuse):
+                log.info("%s: refused: %s", self._described(), verdict.comment)
+                reason = verdict.comment
+            else:
+                log.debug("%s: not stored: %s", self._described(), verdict.reason)
+                reason = verdict.reason
+            self._tell_not_stored(instance, outcome, reason, plugins.judged_by)
+            return outcome
+        location = self.store(instance)
+        outcome = outcome_of(verdict, instance, location)
+        how: How | None = None
+        policy: OnExists | None = None
+        for path, what, by in instance.saved:
+            if path == location and (how is None or what != "kept"):  # saved twice, it is still new
+                how, policy = what, by
+        if how == "dropped":
+            self._tell_not_stored(instance, outcome, "Another content of this instance is kept", CORE)
+            return outcome._replace(dropped=True)
+        if plugins.listens:
+            plugins.stored(instance, location, StoredOutcome(outcome.status, outcome.comment, how or "new", policy))
+        return outcome
 
     def _check(self) -> DataSetIndex | None:
         """The check of the storage mode: in normal mode the whole structure, with --bit-preserving nothing."""
@@ -305,10 +328,7 @@ class Reception:
         while True:
             path = self.choose_path(instance, subdir)
             try:
-                location = plugins.write(instance, path)
-                if instance.dropped_at == location:
-                    instance.state["dropped"] = True
-                return location
+                return plugins.write(instance, path)
             except NameTakenError as error:
                 if error.status == DUPLICATE_SOP_INSTANCE:
                     raise

@@ -1,4 +1,4 @@
-"""The effective settings of a receiver: frozen, typed, complete.
+"""The effective settings of a receiver: frozen, typed, complete. Hooks get a part of them, `api/settings.py`.
 
 `config/commandline.py` fills them from a settings file and the command line; each field carries the key of an option in
 `config/options/`, except `contexts`, which only a settings file sets.
@@ -6,17 +6,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dcmrecv_core.api.errors import StateDirectoryError
+from dcmrecv_core.api.settings import Locations, PluginSettings
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.verdicts import SupportedContext
 
 StorageMode = Literal["normal", "bit-preserving"]
 OnDuplicate = Literal["replace-same", "overwrite", "rename", "keep", "refuse"]
+
+_OPTIONS_OF_BUILT_IN: dict[str, tuple[str, ...]] = {
+    "file-writer": ("filename_extension", "working_directory"),
+    "layout": ("layout", "subdirs", "filenames", "on_duplicate"),
+    "profile": ("config_file",),
+    "contexts": ("contexts",),
+}
+"""The fields that built-in plugins need: they get them as their options, as any plugin gets its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +47,9 @@ class Settings:
     max_per_peer: int | None = None
     """None is half of `max_associations`; see `associations_per_peer`."""
     max_request: int = 1 << 20
-    min_free: int = 0
+    min_free: int | None = None
     progress_timeout: int = 60
-    max_instance: int = 0
-    """0 is no limit."""
+    max_instance: int | None = None
     hook_seconds: float = 30.0
     worker_memory: int = 1 << 30
     recycle_after: int = 1000
@@ -81,8 +88,6 @@ class Settings:
     contexts: tuple[SupportedContext, ...] = ()
     plugins: tuple[str, ...] = ()
     plugin_options: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)  # may hold secrets
-    options: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """The values of the options that the plugin which got these settings declared, by key: `keep_days`."""
 
     log_level: str = "warn"
     log_config: str | None = None
@@ -108,25 +113,26 @@ class Settings:
 
     @property
     def state_directory(self) -> Path:
-        """`--state-dir`: for data that plugins keep across restarts (a plugin that uses it makes it). Raises
-        PluginError if it belongs to another receiver."""
-        if self.state_owner:
-            raise StateDirectoryError(
-                f"state directory {self.state_dir} belongs to another receiver ({self.state_owner}): "
-                "give this one its own with --state-dir"
-            )
+        """`--state-dir`: for data that plugins keep across restarts, and for the receiver's own."""
         state = Path(self.state_dir) if self.state_dir else Path(self.output_directory) / ".dcmrecv"
         return self.working_directory / state
 
-    def for_plugin(self, name: str) -> dict[str, Any]:
-        """The values of the options that the plugin called `name` declared, by key; a plugin has its own in `options`.
-        Raises LookupError if no plugin of that name declared any."""
-        try:
-            return self.plugin_options[name]
-        except KeyError:
-            known = ", ".join(self.plugin_options) or "none"
-            raise LookupError(f"no plugin called {name!r} has options; plugins that have: {known}") from None
-
-    def own(self, plugin: str) -> Settings:
-        """These settings as `plugin` gets them."""
-        return replace(self, options=self.plugin_options.get(plugin, {}))
+    def own(self, plugin: str, locations: Locations | None = None) -> PluginSettings:
+        """These settings as `plugin` gets them; `locations` are what plugins have stored."""
+        options = dict(self.plugin_options)
+        for name, keys in _OPTIONS_OF_BUILT_IN.items():
+            options.setdefault(name, {key: getattr(self, key) for key in keys})
+        state: Path | str = self.state_directory
+        if self.state_owner:
+            state = (
+                f"state directory {self.state_dir} belongs to another receiver ({self.state_owner}): "
+                "give this one its own with --state-dir"
+            )
+        return PluginSettings(
+            port=self.port,
+            output_directory=self.output_directory,
+            options=options.get(plugin),
+            state_directory=state,
+            all_options=options,
+            locations=locations,
+        )

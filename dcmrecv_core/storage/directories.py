@@ -18,7 +18,7 @@ from dcmrecv_core.api.errors import HookFailure, StorageError
 from dcmrecv_core.api.names import check_filename, escape, split_directory
 
 _OPEN_DIRECTORIES = 32
-_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def storage_error(error: OSError, what: str) -> StorageError:
@@ -163,7 +163,7 @@ class Directories:
             if not os.path.isdir(self.full_path):
                 self._is_new = True
                 os.makedirs(self.full_path, exist_ok=True)
-            directory = Directory(self.root, self.full_path, os.open(self.full_path, _FLAGS), None)
+            directory = Directory(self.root, self.full_path, os.open(self.full_path, DIRECTORY_FLAGS), None)
         self._open[parts] = directory
         if len(self._open) > _OPEN_DIRECTORIES:
             self._open.popitem(last=False)
@@ -172,11 +172,11 @@ class Directories:
 
 def _flush_above(path: str) -> None:
     """Flush the directories above `path` on its file system, as far as they may be opened; raises OSError."""
-    below = os.open(path, _FLAGS)
+    below = os.open(path, DIRECTORY_FLAGS)
     try:
         while True:
             try:
-                above = os.open("..", _FLAGS, dir_fd=below)
+                above = os.open("..", DIRECTORY_FLAGS, dir_fd=below)
             except PermissionError:
                 return
             was, status = os.fstat(below), os.fstat(above)
@@ -191,11 +191,18 @@ def _flush_above(path: str) -> None:
 
 def _open_below(parent: int, name: str) -> int:
     try:
-        return os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+        return open_directory(parent, name)
     except FileNotFoundError:
         with suppress(FileExistsError):  # another worker was first
             os.mkdir(name, 0o777, dir_fd=parent)
-        return os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+        return os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+
+
+def open_directory(parent: int, name: str) -> int:
+    """The descriptor of an existing directory in that of `parent`. Raises OSError, HookFailure (0110) if another user's
+    link is in the way."""
+    try:
+        return os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             raise
@@ -214,6 +221,6 @@ def _follow(parent: int, name: str) -> int:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
         if status.st_uid not in (0, os.geteuid()):
             raise HookFailure(f"A foreign link is in the way: {name}")
-        return os.open(os.readlink("", dir_fd=link), _FLAGS, dir_fd=parent)
+        return os.open(os.readlink("", dir_fd=link), DIRECTORY_FLAGS, dir_fd=parent)
     finally:
         os.close(link)

@@ -22,7 +22,7 @@ class Spool:
 
     When the buffer is full, `open_unnamed` opens the file and returns its descriptor, which the spool owns. `head` gets
     the bytes in memory, which contain the data set's UIDs, and returns what comes before the data set in the file:
-    preamble and File Meta Information. `largest` is the maximum size of a data set, 0 for no limit.
+    preamble and File Meta Information. `largest` is the maximum size of a data set, None for no limit.
     """
 
     __slots__ = ("_buffer", "_head", "_in_memory", "_largest", "_open_unnamed", "fd", "prefix_length", "size")
@@ -33,10 +33,10 @@ class Spool:
         open_unnamed: Callable[[], int],
         *,
         head: Callable[[memoryview], bytes],
-        largest: int = 0,
+        largest: int | None = None,
     ) -> None:
         # so a data set that fits into memory need not be compared with `largest`
-        self._buffer = memoryview(buffer)[: largest or None]
+        self._buffer = memoryview(buffer)[:largest]
         self._largest = largest
         self._open_unnamed = open_unnamed
         self._head = head
@@ -69,7 +69,7 @@ class Spool:
                 size = end
             self._in_memory = self.size = size
             return
-        if self._largest and size + length > self._largest:
+        if self._largest is not None and size + length > self._largest:
             raise StorageError(f"Data set is larger than {self._largest} bytes")
         write_all(self._spill() if self.fd is None else self.fd, fragments)
         self.size += length

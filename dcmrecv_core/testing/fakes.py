@@ -24,6 +24,8 @@ from dcmrecv_core.storage.temporary import Capabilities
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from dcmrecv_core.storage.taken import How
+
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
@@ -92,10 +94,10 @@ class FakeInstance(ReceivedInstance):
 
     __slots__ = ("_can_save",)
 
-    def save(self, path: str, on_exists: OnExists | None = None) -> str:
+    def _store(self, path: str, on_exists: OnExists | None) -> tuple[str, How, OnExists]:
         if not self._publisher.directories.root:
             raise PermissionError("no output directory was given: fake_instance(..., output_directory=tmp_path)")
-        return super().save(path, on_exists)
+        return super()._store(path, on_exists)
 
 
 def encode(dataset: Dataset, encoding: Encoding) -> bytes:

@@ -1,16 +1,15 @@
 """`-xf, --config-file FILE PROFILE`: accept the presentation contexts of a DCMTK association profile."""
 
-from dcmrecv_core import Settings, SupportedContext, hookimpl, load_profile
+from dcmrecv_core import PluginSettings, SupportedContext, hookimpl, load_profile
 
 
 class ProfilePlugin:
     def __init__(self) -> None:
         self._contexts: tuple[SupportedContext, ...] = ()
 
-    @hookimpl  # type: ignore[call-overload]  # built in: gets all settings
-    def configure(self, settings: Settings) -> None:
-        if settings.config_file:
-            self._contexts = load_profile(*settings.config_file)
+    @hookimpl
+    def configure(self, settings: PluginSettings) -> None:
+        self._contexts = load_profile(*settings.options["config_file"])
 
     @hookimpl
     def negotiate(self) -> tuple[SupportedContext, ...]:

@@ -14,7 +14,18 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import ConfigurationError, Discard, Name, Refuse, Reject, RejectReason, Settings, Summary
+from dcmrecv_core import (
+    ConfigurationError,
+    Discard,
+    Name,
+    NotStoredOutcome,
+    PluginSettings,
+    Refuse,
+    Reject,
+    RejectReason,
+    StoredOutcome,
+    Summary,
+)
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.hooks.loader import HOOKS, from_module
@@ -77,14 +88,14 @@ def test_example_add_options(example: Any) -> None:
 def test_example_configure(example: Any) -> None:
     [option] = declared(example)
     assert option.key == "ward_titles"
-    example.configure(Settings(options={"ward_titles": "CT1,CT2"}))
+    example.configure(PluginSettings(options={"ward_titles": "CT1,CT2"}))
     assert example.titles == {"CT1", "CT2"}
     with pytest.raises(ConfigurationError, match="--ward-titles is missing"):
-        example.configure(Settings(options={"ward_titles": ""}))
+        example.configure(PluginSettings(options={"ward_titles": ""}))
 
 
 def test_example_worker_started(example: Any, tmp_path: Path) -> None:
-    example.worker_started(Settings(output_directory=str(tmp_path)))
+    example.worker_started(PluginSettings(state_directory=tmp_path / ".dcmrecv"))
     assert example.database.execute("SELECT count(*) FROM seen").fetchone() == (0,)
     example.database.close()
 
@@ -138,8 +149,32 @@ def test_example_write(example: Any, tmp_path: Path) -> None:
 
 def test_example_stored(example: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        example.stored(fake_instance(), "x/y")
-    assert re.fullmatch(r"\d+ bytes for ward ANY-SCP in x/y", caplog.messages[-1])
+        example.stored(fake_instance(), "x/y", StoredOutcome(0))
+    assert re.fullmatch(r"\d+ bytes for ward ANY-SCP in x/y \(new\)", caplog.messages[-1])
+
+
+def test_example_not_stored(example: Any, caplog: pytest.LogCaptureFixture) -> None:
+    instance = fake_instance()
+    example.not_stored(instance, NotStoredOutcome(0, "a copy", "ward"))
+    assert not caplog.messages
+    example.not_stored(instance, NotStoredOutcome(0x0124, "not you", "access"))
+    assert caplog.messages == [f"{instance.sop_instance_uid}: refused by access: not you"]
+
+
+def test_example_open_location(example: Any) -> None:
+    asked: list[str] = []
+    example.urlopen = asked.append
+    example.open_location("/srv/x")
+    example.open_location("https://store.example.org/x")
+    assert asked == ["https://store.example.org/x"]
+
+
+def test_example_remove_location(example: Any, tmp_path: Path) -> None:
+    example.Path = lambda root, name: tmp_path / name
+    (tmp_path / "x").touch()
+    assert example.remove_location("tape:x") is example.remove_location("tape:x") is True
+    assert not (tmp_path / "x").exists()
+    assert example.remove_location("/srv/x") is None
 
 
 def test_example_association_ended(example: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -151,7 +186,7 @@ def test_example_association_ended(example: Any, caplog: pytest.LogCaptureFixtur
 
 
 def test_example_background(example: Any, tmp_path: Path) -> None:
-    settings = Settings(output_directory=str(tmp_path))
+    settings = PluginSettings(state_directory=tmp_path / ".dcmrecv")
     spooled = settings.state_directory / "spooled"
     spooled.mkdir(parents=True)
     for name, mtime in (("old.dcm", 0), ("new.dcm", None)):

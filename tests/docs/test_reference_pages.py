@@ -21,7 +21,7 @@ from support.docs.blocks import PAGES
 CLASSES = [
     name
     for name in dcmrecv_core.__all__
-    if is_dataclass(value := getattr(dcmrecv_core, name)) and value is not dcmrecv_core.Settings
+    if is_dataclass(value := getattr(dcmrecv_core, name)) and value is not dcmrecv_core.PluginSettings
 ]
 
 

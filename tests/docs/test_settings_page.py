@@ -23,8 +23,8 @@ def test_the_reference_has_every_key() -> None:
 def test_examples_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ARCHIVE_PASSWORD", "secret")
-    [plugin] = [text for kind, text in EXAMPLES if kind == "python"]
-    Path("naming.py").write_text(plugin)
+    for code in (text for kind, text in EXAMPLES if kind == "python"):
+        Path(code.partition("\n")[0].removeprefix("# ")).write_text(code)
     Path("archive.toml").write_text(text)
     settings = Configuration("dcmrecv", ["--settings", "archive.toml", "104"], port_optional=False).line.settings
     assert settings != Settings(port=104)

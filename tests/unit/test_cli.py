@@ -90,6 +90,15 @@ def test_lists_plugins_that_are_named(tmp_path: Path, run: Run, capfd: pytest.Ca
     assert json.loads(capfd.readouterr().out)["order"]["choose_filename"] == ["instance-uid"]
 
 
+def test_two_writers_are_named_at_the_start(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("tape", "bucket"):
+        (tmp_path / f"{name}.py").write_text(IMPORT + "@hookimpl\ndef write(instance, path): pass\n")
+    assert run("-pm", "--plugin", "tape", "--plugin", "bucket") == 0
+    assert capfd.readouterr().err == (
+        "W: plugins bucket and tape all store instances: bucket is asked first, the next one only if it returns None\n"
+    )
+
+
 def test_explains(tmp_path: Path, run: Run, served: list[Settings], capfd: pytest.CaptureFixture[str]) -> None:
     """In the original's order, as far as that matters without a network."""
     assert cli.main(["--explain", "-xf", "absent", "x", "-od", "missing", "none"]) == 66

@@ -33,7 +33,7 @@ LIMITS = Section(
         valued(
             "--min-free",
             "reject associations, as transient, while fewer bytes\nare free in the output directory (0: never)",
-            Value("size", "size", 0),
+            Value("size", "size", 0, zero_is_none=True),
             default="0",
         ),
     ),
@@ -48,7 +48,7 @@ LIMITS = Section(
         valued(
             "--max-instance",
             "refuse larger data sets, with status A700\n(0: no limit)",
-            Value("size", "size", 0),
+            Value("size", "size", 0, zero_is_none=True),
             default="0",
         ),
     ),

@@ -29,13 +29,17 @@ _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value that follows an option: its name, of which the first letter stands for it, kind, range and choices."""
+    """One value that follows an option: its name, of which the first letter stands for it, kind, range and choices.
+
+    `zero_is_none`: 0 means that there is no limit, which the settings say as None.
+    """
 
     name: str
     kind: Kind = "string"
     minimum: int | None = None
     maximum: int | None = None
     choices: tuple[str, ...] = ()
+    zero_is_none: bool = False
 
     def shown(self, number: int | None) -> str:
         """One of its limits in words."""
@@ -76,7 +80,7 @@ class Option:
         converted = tuple(self._convert(value, text) for value, text in zip(self.values, texts, strict=True))
         return converted[0] if len(converted) == 1 else converted
 
-    def _convert(self, value: Value, text: str) -> str | int:
+    def _convert(self, value: Value, text: str) -> str | int | None:
         if value.kind == "string":
             return text
         if value.kind == "level":
@@ -94,7 +98,7 @@ class Option:
         fault = range_fault(number, value.minimum, value.maximum)
         if fault:
             raise CommandLineError(f"Invalid value for option {self.long} ({fault}: {text})")
-        return number
+        return None if value.zero_is_none and number == 0 else number
 
 
 def flag(names: str, help: str, *, action: Action = "run", **sets: Any) -> Option:

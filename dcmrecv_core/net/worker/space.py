@@ -13,9 +13,9 @@ ANSWER_TIMEOUT = 0.5
 
 
 class FreeSpace:
-    """The free space of the file system of `directory`; used in workers only."""
+    """The free space of the file system of `directory`, without a `minimum` never low; used in workers only."""
 
-    def __init__(self, directory: str, minimum: int) -> None:
+    def __init__(self, directory: str, minimum: int | None) -> None:
         self._directory = directory
         self._minimum = minimum
         self._free: int | None = None
@@ -23,7 +23,7 @@ class FreeSpace:
 
     def is_low(self) -> bool:
         """Whether less than the minimum is free now; False if that is unknown."""
-        if not self._minimum:
+        if self._minimum is None:
             return False
         if self._thread is None:
             self._free = None

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dcmrecv_core import Settings
+from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.testing import StartReceiver, sample_dataset, until
 from dcmrecv_index.commands import main
 

@@ -14,7 +14,7 @@ import logging
 
 from dcmrecv_builtin.layout.pattern import Layout
 from dcmrecv_builtin.layout.syntax import LayoutError
-from dcmrecv_core import Instance, Name, PluginError, Settings, hookimpl
+from dcmrecv_core import Instance, Name, PluginError, PluginSettings, hookimpl
 
 log = logging.getLogger("dcmrecv.plugins")
 
@@ -27,16 +27,17 @@ class LayoutPlugin:
     def __init__(self) -> None:
         self._layout: Layout | None = None
 
-    @hookimpl  # type: ignore[call-overload]  # built in: gets all settings
-    def configure(self, settings: Settings) -> None:
-        if settings.subdirs != "no-subdir" or settings.filenames != "instance-uid":
+    @hookimpl
+    def configure(self, settings: PluginSettings) -> None:
+        options = settings.options
+        if options["subdirs"] != "no-subdir" or options["filenames"] != "instance-uid":
             raise PluginError("--layout cannot be combined with other naming options")
         try:
-            self._layout = Layout(settings.layout or "")
+            self._layout = Layout(options["layout"])
         except LayoutError as error:
             raise PluginError(f"--layout: {error}") from error
-        if not self._layout.differs_per_instance and settings.on_duplicate not in ("rename", "refuse"):
-            _warn(overwrites=settings.on_duplicate == "overwrite")
+        if not self._layout.differs_per_instance and options["on_duplicate"] not in ("rename", "refuse"):
+            _warn(overwrites=options["on_duplicate"] == "overwrite")
 
     @hookimpl
     def choose_subdir(self, instance: Instance) -> str:

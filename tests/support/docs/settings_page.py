@@ -16,7 +16,7 @@ def reference() -> str:
 
 
 def default(key: Key) -> str:
-    value = getattr(Settings(), key.field)
+    value = key.written(getattr(Settings(), key.field))
     if value is None or value == ():
         return ""
     return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value!r}`".replace("'", '"')

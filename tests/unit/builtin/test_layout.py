@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from dcmrecv_builtin.layout import LayoutPlugin
-from dcmrecv_core import PluginError, Settings
+from dcmrecv_core import PluginError
+from dcmrecv_core.settings.settings import Settings
 from support.data.layout_instance import sample
 
 
@@ -17,7 +18,7 @@ def layout() -> LayoutPlugin:
 
 
 def test_the_hooks(layout: LayoutPlugin) -> None:
-    layout.configure(Settings(layout="{PatientID}/{random}"))
+    layout.configure(Settings(layout="{PatientID}/{random}").own("layout"))
     instance = sample()
     directory = layout.choose_subdir(instance)
     first = layout.choose_filename(instance)
@@ -28,12 +29,12 @@ def test_the_hooks(layout: LayoutPlugin) -> None:
 @pytest.mark.parametrize("other", [{"filenames": "unique"}, {"subdirs": "series-date"}])
 def test_one_layout_only(layout: LayoutPlugin, other: dict[str, Any]) -> None:
     with pytest.raises(PluginError, match="cannot be combined with other naming options"):
-        layout.configure(Settings(layout="{PatientID}", **other))
+        layout.configure(Settings(layout="{PatientID}", **other).own("layout"))
 
 
 def test_a_start_with_a_malformed_pattern(layout: LayoutPlugin) -> None:
     with pytest.raises(PluginError) as caught:
-        layout.configure(Settings(layout="{PatientId}"))
+        layout.configure(Settings(layout="{PatientId}").own("layout"))
     assert str(caught.value).startswith("--layout: unknown field 'PatientId'")
     assert caught.value.exit_code == 1
 
@@ -62,5 +63,5 @@ def test_a_start_with_a_malformed_pattern(layout: LayoutPlugin) -> None:
 def test_a_pattern_that_does_not_tell_instances_apart(
     layout: LayoutPlugin, caplog: pytest.LogCaptureFixture, pattern: str, on_duplicate: Any, consequence: str
 ) -> None:
-    layout.configure(Settings(layout=pattern, on_duplicate=on_duplicate))
+    layout.configure(Settings(layout=pattern, on_duplicate=on_duplicate).own("layout"))
     assert [text.rpartition(": ")[2] for text in caplog.messages] == ([consequence] if consequence else [])

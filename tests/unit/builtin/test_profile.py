@@ -27,11 +27,11 @@ PresentationContexts = Storage
 def test_profile(tmp_path: Path) -> None:
     profile = ProfilePlugin()
     (tmp_path / "x.cfg").write_text(PROFILE)
-    profile.configure(Settings(config_file=(str(tmp_path / "x.cfg"), "Default")))
+    profile.configure(Settings(config_file=(str(tmp_path / "x.cfg"), "Default")).own("profile"))
     context = SupportedContext(CT, (EXPLICIT_LE,))
     assert profile.negotiate() == (context,)
 
 
 def test_profile_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
-        ProfilePlugin().configure(Settings(config_file=(str(tmp_path / "missing.cfg"), "Default")))
+        ProfilePlugin().configure(Settings(config_file=(str(tmp_path / "missing.cfg"), "Default")).own("profile"))

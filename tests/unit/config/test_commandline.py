@@ -163,6 +163,8 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--max-per-peer", "4"], {"max_per_peer": 4}),
     (["--max-request", "64k"], {"max_request": 64 << 10}),
     (["--min-free", "10G"], {"min_free": 10 << 30}),
+    (["--min-free", "1", "--min-free", "0"], {"min_free": None}),
+    (["--max-instance", "0"], {"max_instance": None}),
     (["--progress-timeout", "5"], {"progress_timeout": 5}),
     (["--max-instance", "3000000000"], {"max_instance": 3_000_000_000}),
     (["--hook-timeout", "2"], {"hook_seconds": 2}),
@@ -266,7 +268,7 @@ def test_values_of_plugin_options() -> None:
         "other": {"days_off": 3},
     }
     given = read("1", "--site-root", "x", "--site-root", "-v", "+deep", "--days", "7", plugins=registry)
-    assert given.settings.for_plugin("site") == {"site_root": Path("-v"), "deep": True, "days": 7}
+    assert given.settings.plugin_options["site"] == {"site_root": Path("-v"), "deep": True, "days": 7}
     with pytest.raises(CommandLineError, match=r"^Invalid value for option --days \(x\): invalid literal for int"):
         read("1", "--days", "x", plugins=registry)
     with pytest.raises(CommandLineError, match=r"^Missing value for option --days$"):

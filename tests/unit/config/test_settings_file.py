@@ -127,7 +127,6 @@ def test_every_setting_has_a_key() -> None:
     assert fields - {key.field for key in KEYS.values()} == {
         CONTEXTS,
         "plugin_options",
-        "options",
         "settings_file",
         "working_directory",
         "owns_state",
@@ -146,6 +145,7 @@ SAYS = {
     "integer at its most": ("max_pdu = 131072", {"max_pdu": 131072}),
     "seconds": ("hook_seconds = 2", {"hook_seconds": 2.0}),
     "bytes": ("min_free = 4096", {"min_free": 4096}),
+    "no limit": ("min_free = 0\nmax_instance = '0K'", {"min_free": None, "max_instance": None}),
     "bytes with a unit": ('min_free = "10G"', {"min_free": 10 << 30}),
     "flag": ("fsync = false", {"fsync": False}),
     "two values": ('config_file = ["f", "p"]', {"config_file": ("f", "p")}),
@@ -345,7 +345,7 @@ share = 1
 word = 12
 dry_run = true
 """
-    assert settings_of("1", file=file).for_plugin("site_a") == {
+    assert settings_of("1", file=file).plugin_options["site_a"] == {
         "root": Path("/archive"),
         "days": 3,
         "share": 1.0,
@@ -353,7 +353,7 @@ dry_run = true
         "dry_run": True,
         "password": "LETMEIN",
     }
-    assert settings_of("1", "--days", "9", file=file).for_plugin("site_a")["days"] == 9
+    assert settings_of("1", "--days", "9", file=file).plugin_options["site_a"]["days"] == 9
 
 
 SECRETS = {
@@ -369,7 +369,7 @@ def test_secrets_are_used_and_not_shown(monkeypatch: pytest.MonkeyPatch, value: 
     Path("secret").write_text("hunter2\n")
     configuration = configured("1", "--plugin", "./site_a.py", file=f"[plugins.site_a]\npassword = {value}")
     line = configuration.line
-    assert line.settings.for_plugin("site_a")["password"] == "HUNTER2"
+    assert line.settings.plugin_options["site_a"]["password"] == "HUNTER2"
     assert "hunter2" not in (repr(line) + dump(line, configuration.options)).lower()
     assert shown in dump(line, configuration.options)
 
@@ -377,7 +377,7 @@ def test_secrets_are_used_and_not_shown(monkeypatch: pytest.MonkeyPatch, value: 
 def test_secrets_on_the_command_line_are_not_shown() -> None:
     configuration = configured("--plugin", "./site_a.py", "--arguments", "--password", "hunter2", "1")
     line = configuration.line
-    assert line.settings.for_plugin("site_a")["password"] == "HUNTER2"
+    assert line.settings.plugin_options["site_a"]["password"] == "HUNTER2"
     assert "'--password' '***'" in line.arguments
     assert "hunter2" not in (repr(line) + dump(line, configuration.options)).lower()
 
@@ -533,7 +533,7 @@ def _values_of(name: str) -> st.SearchStrategy[Any]:
         allowed: st.SearchStrategy[Any] = TEXT
     else:
         value = PORT if name == "port" else next(option for option in key.options if option.key == name).values[0]
-        allowed = st.integers(value.minimum, value.maximum or LARGEST_INTEGER)
+        allowed = st.integers(value.minimum or 1, value.maximum or LARGEST_INTEGER)
     return (st.none() | allowed) if getattr(Settings(), name) is None else allowed
 
 

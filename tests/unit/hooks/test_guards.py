@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import Discard, Name, Refuse, Reject, RejectReason, Summary, SupportedContext, Warn
+from dcmrecv_core import Discard, Name, PluginSettings, Refuse, Reject, RejectReason, Summary, SupportedContext, Warn
 from dcmrecv_core.api.errors import (
     ConfigurationError,
     HookFailure,
@@ -231,11 +231,11 @@ def test_a_function_gets_what_it_names() -> None:
     assert guard(lambda path="": path, "site", "write", PluginLimits())(instance, "p") == "p"
     seen: list[object] = []
 
-    def configure(*, settings: Settings, other: int = 1) -> None:
+    def configure(*, settings: PluginSettings, other: int = 1) -> None:
         seen.append((settings, other))
 
     guard(configure, "site", "configure", PluginLimits())(settings)
-    assert seen == [(settings, 1)]
+    assert seen == [(settings.own("site"), 1)]
 
 
 # Time

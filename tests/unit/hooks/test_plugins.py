@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from dcmrecv_core import (
     Reject,
     RejectReason,
     StatusError,
+    StoredOutcome,
     Summary,
     SupportedContext,
     Warn,
@@ -161,9 +164,17 @@ def test_the_settings_come_with_the_plugins_own_options(hook: str) -> None:
 
 def test_options_of_another_plugin() -> None:
     settings = Settings(plugin_options={"naming": {"root": "/data"}, "index": {}})
-    assert settings.for_plugin("naming") == {"root": "/data"}
-    with pytest.raises(LookupError, match=r"'mysite.naming' has options; plugins that have: naming, index"):
-        settings.for_plugin("mysite.naming")
+    assert settings.own("index").for_plugin("naming") == {"root": "/data"}
+    with pytest.raises(
+        LookupError, match=r"'mysite.naming' has options; plugins that have: naming, index, file-writer"
+    ):
+        settings.own("index").for_plugin("mysite.naming")
+
+
+def test_the_settings_of_built_in_ones_come_like_those_of_others() -> None:
+    settings = Settings(layout="{PatientID}", filename_extension=".dcm")
+    assert settings.own("layout").options["layout"] == "{PatientID}"
+    assert settings.own("site").for_plugin("file-writer")["filename_extension"] == ".dcm"
 
 
 def test_configure_refuses() -> None:
@@ -267,8 +278,87 @@ def test_every_notification_is_called_even_if_others_fail(caplog: pytest.LogCapt
         ),
         hooks(stored=lambda: told.append("too")),
     )
-    plugins.stored(FakeInstance(), "here")
+    plugins.stored(FakeInstance(), "here", StoredOutcome(0))
     plugins.association_ended(ASSOCIATION, SUMMARY)
     plugins.worker_stopping()
     assert told == ["too", "here", SUMMARY]
     assert len(caplog.records) == 3
+
+
+# Writers
+
+
+def test_several_writers_are_named() -> None:
+    def writer() -> object:
+        return hooks(write=lambda: None)
+
+    assert with_builtins(hooks(receive=lambda: None)).several_writers() == ""
+    assert with_builtins(writer()).several_writers() == ""
+    assert with_builtins(writer(), hooks(receive=lambda: None), writer()).several_writers() == (
+        "plugins plugin2 and plugin0 all store instances: plugin2 is asked first, the next one only if it returns None"
+    )
+
+
+# Locations
+
+
+def in_background(*plugins: object, **settings: Any) -> Any:
+    """The settings that a plugin gets beside `plugins`."""
+    seen: list[Any] = []
+    loaded = load(*plugins, hooks(configure=lambda settings: seen.append(settings)))
+    chosen = replace(Settings(), **settings)
+    loaded.add_builtins(chosen)
+    loaded.configure(chosen)
+    return seen[0]
+
+
+def test_locations_are_for_the_plugin_that_knows_them(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"file")
+    bucket = hooks(
+        open_location=lambda location: io.BytesIO(b"object") if location.startswith("s3:") else None,
+        remove_location=lambda location: False if location.startswith("s3:") else None,
+    )
+    settings = in_background(bucket, output_directory=str(tmp_path))
+    assert settings.open_location("s3://b/x").read() == b"object"
+    with settings.open_location(f"{tmp_path}/x") as file:
+        assert file.read() == b"file"
+    assert settings.remove_location("s3://b/x") is False
+    assert settings.remove_location(f"{tmp_path}/x") is True
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(FileNotFoundError):
+        settings.open_location(f"{tmp_path}/x")
+
+
+def test_locations_that_nobody_knows(tmp_path: Path) -> None:
+    settings = in_background(output_directory=str(tmp_path))
+    with pytest.raises(LookupError, match="no plugin can open s3://b/x"):
+        settings.open_location("s3://b/x")
+    with pytest.raises(LookupError, match="no plugin can remove s3://b/x"):
+        settings.remove_location("s3://b/x")
+    with pytest.raises(LookupError, match="no plugin can open s3://b/x"):
+        Settings().own("site").open_location("s3://b/x")
+
+
+@pytest.mark.parametrize(
+    ("hook", "result", "error"),
+    [
+        ("open_location", "text", PluginError),
+        ("remove_location", "yes", PluginError),
+        ("remove_location", KeyError("bucket"), PluginError),
+        ("open_location", ConnectionResetError("bucket"), ConnectionResetError),
+    ],
+)
+def test_wrong_answers_about_locations(hook: str, result: object, error: type[Exception]) -> None:
+    answer = raising(result) if isinstance(result, Exception) else lambda: result
+    settings = in_background(hooks(**{hook: answer}))
+    with pytest.raises(error) as caught:
+        getattr(settings, hook)("s3://b/x")
+    if error is PluginError:
+        assert str(caught.value).startswith(f"plugin plugin0: {hook}: ")
+
+
+def test_the_time_of_locations_does_not_count() -> None:
+    plugins = load(hooks(open_location=lambda: io.BytesIO() if not plugins.limits.timer.running else None))
+    plugins.limits.timer.start()
+    assert plugins.open_location("s3://b/x").read() == b""
+    assert plugins.limits.timer.running

@@ -213,3 +213,15 @@ def test_text(installed: Callable[..., None]) -> None:
         "  choose_filename   instance-uid",
         "  write             file-writer",
     ]
+
+
+@pytest.mark.usefixtures("installed")
+def test_several_writers() -> None:
+    plugins = load(hooks(write=lambda: None), hooks(write=lambda: None))
+    plugins.add_builtins(Settings())
+    warning = plugins.several_writers()
+    assert json.loads(plugin_list.as_json(Settings(), plugins))["warnings"] == [warning]
+    assert plugin_list.as_text(Settings(), plugins).endswith(f"\nwarning: {warning}\n")
+    plugins = load()
+    plugins.add_builtins(Settings())
+    assert json.loads(plugin_list.as_json(Settings(), plugins))["warnings"] == []

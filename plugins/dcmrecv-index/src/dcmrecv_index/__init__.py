@@ -61,8 +61,8 @@ class IndexPlugin:
 
     @hookimpl
     def stored(self, instance: Instance, location: str) -> None:
-        """The sender waits for this: less than 0.1 ms. An instance that `--on-duplicate keep` dropped is in no file."""
-        if self._writer is not None and not instance.state.get("dropped"):
+        """The sender waits for this: less than 0.1 ms."""
+        if self._writer is not None:
             at = moment()
             self._writer.append(record_of(instance, location, time.time_ns(), at).to_line(), at)
 

@@ -87,7 +87,7 @@ def test_another_receiver_does_not(take: Take, settings: Settings) -> None:
     applied = second.apply(settings)
     assert not applied.owns_state
     with pytest.raises(StateDirectoryError, match=r"belongs to another receiver \(host .*, port 11112, .*--state-dir"):
-        _ = applied.state_directory
+        _ = applied.own("site").state_directory
 
 
 def test_with_its_own_state_directory_it_does(take: Take, settings: Settings, tmp_path: Path) -> None:

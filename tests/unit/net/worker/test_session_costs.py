@@ -49,7 +49,7 @@ BYTECODES_PER_PDU = 1 if compiled.AVAILABLE else 260
 BYTECODES_PER_ELEMENT = 115
 """Of a data set like none before, learning it included as far as that is paid for."""
 
-HOOK_CALLS = {"choose_subdir": 1, "choose_filename": 1, "write": 1}
+HOOK_CALLS = {"choose_subdir": 1, "choose_filename": 1, "FileWriter.write": 1}
 """Of an instance, however many PDUs it comes in; `receive` and `stored` cost nothing without an implementation."""
 
 

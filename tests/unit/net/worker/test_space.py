@@ -52,7 +52,7 @@ def test_low_is_less_than_the_minimum(disk: Disk, caplog: pytest.LogCaptureFixtu
 
 
 def test_without_a_minimum_the_disk_is_not_read(disk: Disk) -> None:
-    assert not FreeSpace("out", 0).is_low()
+    assert not FreeSpace("out", None).is_low()
     assert disk.asked == 0
 
 

@@ -1,0 +1,80 @@
+"""A file that was stored, found again by its location: contained in the output directory, as when it was stored."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import BinaryIO
+
+from dcmrecv_core.api.errors import HookFailure
+from dcmrecv_core.api.names import check_filename, split_directory
+from dcmrecv_core.storage.directories import DIRECTORY_FLAGS, open_directory
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def open_stored(location: str, root: str, start: str = "") -> BinaryIO | None:
+    """Open the file at `location`, a path as `Instance.save` returns it, for reading.
+
+    `root` is the output directory, relative to `start`. Returns None for any other path and for URIs. Raises OSError:
+    FileNotFoundError if the file is gone, PermissionError if another user's link is in the way.
+    """
+    place = _split(location, root, start)
+    if place is None:
+        return None
+    parts, name = place
+    directory = _enter(os.path.join(start, root), parts, location)
+    try:
+        fd = os.open(name, _FLAGS, dir_fd=directory)
+    finally:
+        os.close(directory)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "Not a regular file", location)
+    return os.fdopen(fd, "rb")
+
+
+def remove_stored(location: str, root: str, start: str = "") -> bool | None:
+    """Remove the file at `location`; true when it is gone, also if it was before. None and OSError as `open_stored`."""
+    place = _split(location, root, start)
+    if place is None:
+        return None
+    parts, name = place
+    try:
+        directory = _enter(os.path.join(start, root), parts, location)
+    except FileNotFoundError:
+        return True
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(directory)
+    return True
+
+
+def _split(location: str, root: str, start: str) -> tuple[tuple[str, ...], str] | None:
+    for above in (root, os.path.join(start, root)):
+        if location.startswith(f"{above}/"):
+            subdir, name = os.path.split(location.removeprefix(f"{above}/"))
+            try:
+                check_filename(name)
+                return split_directory(subdir), name
+            except ValueError:
+                return None
+    return None
+
+
+def _enter(directory: str, parts: tuple[str, ...], location: str) -> int:
+    """The descriptor of the directory, opened part by part without following other users' links."""
+    fd = os.open(directory, DIRECTORY_FLAGS)
+    for part in parts:
+        try:
+            below = open_directory(fd, part)
+        except HookFailure as error:
+            raise PermissionError(errno.EACCES, error.comment, location) from error
+        finally:
+            os.close(fd)
+        fd = below
+    return fd

@@ -1,0 +1,80 @@
+"""Opening and removing what was stored, by its location."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dcmrecv_core import open_stored, remove_stored
+from dcmrecv_core.storage import directories
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "out"
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "b" / "x").write_bytes(b"stored")
+    (tmp_path / "secret").write_bytes(b"secret")
+    return root
+
+
+def content(location: str, root: str, start: str = "") -> bytes | None:
+    opened = open_stored(location, root, start)
+    if opened is None:
+        return None
+    with opened:
+        return opened.read()
+
+
+def test_a_stored_file(root: Path) -> None:
+    location = f"{root}/a/b/x"
+    assert content(location, str(root)) == b"stored"
+    assert content("out/a/b/x", "out", str(root.parent)) == b"stored"
+    assert content(location, "out", str(root.parent)) == b"stored"
+    assert remove_stored(location, str(root)) is True
+    assert remove_stored(location, str(root)) is True, "it is gone"
+    with pytest.raises(FileNotFoundError):
+        content(location, str(root))
+    assert remove_stored(f"{root}/none/x", str(root)) is True
+    assert not (root / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["s3://bucket/x", "a/b/x", "{root}", "{root}/../secret", "{root}/a/../../secret", "{root}2/x", "/etc/passwd", ""],
+)
+def test_what_is_not_in_the_output_directory(root: Path, location: str) -> None:
+    place = location.format(root=root)
+    assert content(place, str(root)) is None
+    assert remove_stored(place, str(root)) is None
+    assert (root.parent / "secret").exists()
+
+
+def test_links_do_not_lead_outside(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "link").symlink_to(root.parent / "secret")
+    with pytest.raises(OSError):
+        content(f"{root}/link", str(root))
+    (root / "up").symlink_to(root.parent)
+    assert content(f"{root}/up/secret", str(root)) == b"secret", "our own link, an administrator's"
+    monkeypatch.setattr(directories.os, "geteuid", lambda: 4711)
+    os.lchown(root / "up", 4712, -1)
+    for act in (open_stored, remove_stored):
+        with pytest.raises(PermissionError, match="A foreign link is in the way"):
+            act(f"{root}/up/secret", str(root))
+    assert (root.parent / "secret").exists()
+    assert remove_stored(f"{root}/link", str(root)) is True
+    assert (root.parent / "secret").exists(), "the link is removed, not what it leads to"
+
+
+def test_no_regular_file(root: Path) -> None:
+    os.mkfifo(root / "fifo")
+    for name in ("fifo", "a"):
+        with pytest.raises(OSError, match="Not a regular file"):
+            content(f"{root}/{name}", str(root))
+    with pytest.raises(OSError):
+        remove_stored(f"{root}/a", str(root))
+    assert not [
+        name for name in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{name}").startswith(str(root))
+    ]
