@@ -18,14 +18,26 @@ from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError, StartError, StatusError, described
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.names import check_filename, split_directory
-from dcmrecv_core.api.verdicts import ON_EXISTS, Discard, Name, Refuse, Reject, RejectReason, SupportedContext, Warn
+from dcmrecv_core.api.verdicts import (
+    MAX_IDENTITY_RESPONSE,
+    ON_EXISTS,
+    Accept,
+    Also,
+    Discard,
+    Name,
+    Refuse,
+    Reject,
+    RejectReason,
+    SupportedContext,
+    Warn,
+)
 from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
 from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
 
 START_HOOKS = ("add_options", "configure")
-NOTIFICATION_HOOKS = ("worker_stopping", "stored", "association_ended")
+NOTIFICATION_HOOKS = ("worker_stopping", "association_accepted", "stored", "association_ended")
 BACKGROUND_HOOKS = ("background",)
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
 
@@ -221,15 +233,27 @@ def _check_nothing(result: object) -> object:
     return result
 
 
-def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
+def _check_negotiate(result: object) -> Reject | Also | Accept | tuple[SupportedContext, ...]:
     if isinstance(result, Reject) and isinstance(result.reason, RejectReason):
         return result
+    if isinstance(result, Also):
+        return Also(_supported_contexts(result.contexts))
+    if isinstance(result, Accept):
+        answer = result.identity_response
+        # as bytes it is never shown: it may be a ticket or a token
+        if answer is not None and not (isinstance(answer, bytes) and len(answer) <= MAX_IDENTITY_RESPONSE):
+            raise TypeError(f"identity_response is at most {MAX_IDENTITY_RESPONSE} bytes, or None")
+        return Accept(_supported_contexts(result.contexts), answer)
+    return _supported_contexts(result)
+
+
+def _supported_contexts(result: object) -> tuple[SupportedContext, ...]:
     if isinstance(result, Iterable) and not isinstance(result, str | bytes):
         contexts = tuple(result)
         # often more than a hundred, for each association: each type is checked once
         if all(issubclass(kind, SupportedContext) for kind in set(map(type, contexts))):
             return contexts
-    raise TypeError(f"None, Reject or SupportedContexts expected, not {result!r}")
+    raise TypeError(f"None, Also, Accept, Reject or SupportedContexts expected, not {result!r}")
 
 
 def _check_receive(result: object) -> object:

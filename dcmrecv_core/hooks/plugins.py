@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
@@ -16,7 +16,7 @@ from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.outcomes import StoredOutcome, Summary
-from dcmrecv_core.api.verdicts import Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
+from dcmrecv_core.api.verdicts import Accept, Also, Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
 from dcmrecv_core.hooks.guards import guard, no_new_threads
@@ -46,6 +46,22 @@ class Registered:
     named: bool
 
 
+class Negotiated(NamedTuple):
+    """What all plugins together said in `negotiate`, if none rejected.
+
+    `contexts` is the union of the answers that stand instead of the default, None if there is none; `also` those that
+    are added to whatever counts. A single plugin's tuple is passed on as it is, because caches compare by identity.
+    """
+
+    contexts: tuple[SupportedContext, ...] | None = None
+    also: tuple[SupportedContext, ...] = ()
+    identity_response: bytes | None = None
+    """Of the first plugin that gave one. It belongs to this association alone: no cache may hold it."""
+
+
+_NO_OPINION = Negotiated()
+
+
 class Plugins:
     """All plugins of one receiver."""
 
@@ -67,6 +83,7 @@ class Plugins:
         self.choose_filename: Callable[[Instance], Name] = _first(self._implementations("choose_filename"))
         self.write: Callable[[Instance, str], str] = _first(self._implementations("write"))
         self.stored: Callable[[Instance, str, StoredOutcome], None] = _all(self._implementations("stored"))
+        self.association_accepted: Callable[[Association], None] = _all(self._implementations("association_accepted"))
         self.association_ended: Callable[[Association, Summary], None] = _all(
             self._implementations("association_ended")
         )
@@ -159,26 +176,38 @@ class Plugins:
     def worker_stopping(self) -> None:
         self._hook.worker_stopping()
 
-    def negotiate(self, association: Association) -> tuple[SupportedContext, ...] | Reject | None:
-        """The union of all answers, a Reject if any plugin rejects or fails, None if all return None."""
+    def negotiate(self, association: Association) -> Negotiated | Reject:
+        """All answers together; a Reject if any plugin rejects or fails."""
         try:
-            asked = [call(association) for call in self._negotiate]
+            answers = [answer for call in self._negotiate if (answer := call(association)) is not None]
         except HookFailure:
             return Reject(RejectReason.NO_REASON, transient=True)
-        answers: list[tuple[SupportedContext, ...] | Reject] = [answer for answer in asked if answer is not None]
-        if len(answers) == 1:
-            return answers[0]  # the very object: the cache of answers compares by identity
-        contexts: list[SupportedContext] = []
+        if not answers:
+            return _NO_OPINION
+        instead: list[tuple[SupportedContext, ...]] = []
+        also: list[tuple[SupportedContext, ...]] = []
+        identity_response = None
         for answer in answers:
             if isinstance(answer, Reject):
                 return answer
-            contexts += answer
-        return tuple(contexts) if answers else None
+            if isinstance(answer, Also):
+                also.append(answer.contexts)
+            elif isinstance(answer, Accept):
+                instead.append(answer.contexts)
+                if identity_response is None:
+                    identity_response = answer.identity_response
+            else:
+                instead.append(answer)
+        return Negotiated(_union(instead) if instead else None, _union(also), identity_response)
 
     def _only(self, registered: Registered, hook: str) -> Any:
         """The relay to one plugin's implementation of `hook`."""
         others = [other.facade for other in self.registered if other is not registered]
         return self._manager.subset_hook_caller(hook, others)
+
+
+def _union(answers: list[tuple[SupportedContext, ...]]) -> tuple[SupportedContext, ...]:
+    return answers[0] if len(answers) == 1 else tuple(context for contexts in answers for context in contexts)
 
 
 def _first(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import ConfigurationError, Discard, Name, Refuse, Reject, RejectReason, Settings, Summary
+from dcmrecv_core import ConfigurationError, Discard, Ended, Name, Refuse, Reject, RejectReason, Settings, Summary
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.hooks.loader import HOOKS, from_module
@@ -110,6 +110,12 @@ def test_example_negotiate(example: Any) -> None:
     assert context.transfer_syntaxes == (EXPLICIT_LE,)
 
 
+def test_example_association_accepted(example: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        example.association_accepted(fake_association(implementation_version_name="ACME_1"))
+    assert caplog.messages == ["SENDER runs ACME_1"]
+
+
 def test_example_receive(example: Any) -> None:
     assert example.receive(fake_instance()) is None
     assert example.receive(fake_instance(sample_dataset(PatientID=None))) == Refuse(0xA900, "Patient ID is missing")
@@ -143,10 +149,10 @@ def test_example_stored(example: Any, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_example_association_ended(example: Any, caplog: pytest.LogCaptureFixture) -> None:
-    summary = Summary(stored=3, refused=0, discarded=0, bytes=9, seconds=0.1, ended="released")
+    summary = Summary(stored=3, refused=0, discarded=0, bytes=9, seconds=0.1, ended=Ended.RELEASED)
     example.association_ended(fake_association(), summary)
     assert not caplog.messages
-    example.association_ended(fake_association(), replace(summary, ended="aborted"))
+    example.association_ended(fake_association(), replace(summary, ended=Ended.ABORTED))
     assert caplog.messages == ["SENDER: aborted after 3"]
 
 

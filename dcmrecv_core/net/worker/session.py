@@ -6,6 +6,7 @@ Only here do bytes, messages and instances meet; the modules for each know nothi
 from __future__ import annotations
 
 import logging
+import operator
 import secrets
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from dcmrecv_core.api.errors import LocalProtocolError
 from dcmrecv_core.api.model import Association
 from dcmrecv_core.api.outcomes import Ended, Summary
-from dcmrecv_core.api.verdicts import Reject, RejectReason
+from dcmrecv_core.api.verdicts import Reject, RejectReason, SupportedContext
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, Connection
 from dcmrecv_core.net.handover import Handover
@@ -47,6 +48,8 @@ RECEIVE_BUFFER = 1 << 20
 MAX_PENDING_OUTPUT = 1 << 20
 """Bytes of responses that a peer may leave unread while it sends: those to some thousands of instances."""
 
+Contexts = tuple[SupportedContext, ...]
+
 _NO_ACCEPTABLE_CONTEXT = Rejection(1, 1, 1)
 _CONGESTION = Rejection(2, 3, 1)
 
@@ -67,12 +70,15 @@ class Shared:
         self.fallback = default_contexts(stores=plugins.names_storage())
         self.proposals = ProposalCache()
         self.proposed_contexts = IdentityCache(negotiation.proposed_contexts)
+        self.joined: IdentityCache[Contexts, Contexts, Contexts] = IdentityCache(operator.add)
         self.negotiate = IdentityCache(negotiation.negotiate)
+        self.tells_accepted = plugins.implements("association_accepted")
 
     def decode(self, body: bytes) -> AssociateRequest:
         """Decode a request; its proposal may be in the cache."""
         if len(body) > MAX_CACHED_REQUEST:  # its results take megabytes: keep those of one request only
             self.proposed_contexts.clear()
+            self.joined.clear()
             self.negotiate.clear()
         return decode_associate_rq(body, self.proposals.decode)
 
@@ -315,29 +321,35 @@ class Session:
             proposed=proposed,
             user_identity=user.user_identity,
             tls=self._connection.peer_subject,
+            implementation_class_uid=user.implementation_class_uid,
+            implementation_version_name=user.implementation_version_name,
         )
         self._association_log.requested(self._handover, request)
-        supported = self._shared.plugins.negotiate(association)
-        if isinstance(supported, Reject):
-            source, reason = supported.reason.value
-            self._reject(Rejection(2 if supported.transient else 1, source, reason), supported.reason.name.lower())
+        said = self._shared.plugins.negotiate(association)
+        if isinstance(said, Reject):
+            source, reason = said.reason.value
+            self._reject(Rejection(2 if said.transient else 1, source, reason), said.reason.name.lower())
             return
-        if supported is None:
-            supported = self._shared.fallback
+        supported = self._shared.fallback if said.contexts is None else said.contexts
+        if said.also:
+            supported = self._shared.joined(supported, said.also)
         answer = self._shared.negotiate(proposed, supported)
         self._association_log.negotiated(answer)
         if not answer.accepted:
             self._association_log.nothing_acceptable(request, answer, supported)
             self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")
             return
-        identity = user.user_identity
+        asks = user.user_identity is not None and user.user_identity.response_requested
         try:
-            self._acceptor.accept(answer, identity_response=b"" if identity and identity.response_requested else None)
+            self._acceptor.accept(answer, identity_response=(said.identity_response or b"") if asks else None)
         except LocalProtocolError as error:  # each plugin's answer fits, all together do not
             log.error("%s", error)
             self._reject(Rejection(2, *RejectReason.NO_REASON.value), "the answer does not fit")
             return
         self._association_log.acknowledged(request, answer, supported)
+        if self._shared.tells_accepted:
+            self._send()
+            self._shared.plugins.association_accepted(association)
 
     def _reject(self, rejection: Rejection, why: str) -> None:
         self._association_log.refused(why.replace("_", " "), rejection)
