@@ -79,6 +79,12 @@ class Command(NamedTuple):
     def sop_instance_uid(self) -> str:
         return command_text(self.sop_instance)
 
+    @property
+    def originator(self) -> tuple[str, int] | None:
+        """Move Originator AE Title and Message ID (PS3.7 section 9.1.1.1); None unless the command has both."""
+        number = _first_number(command_elements(self.encoded).get(Tag.MOVE_ORIGINATOR_MESSAGE_ID, b""))
+        return None if number is None or not self.move_originator else (self.move_originator, number)
+
 
 @lru_cache(maxsize=16)  # a UID is decoded a few times, the SOP class once an instance
 def command_text(raw: bytes) -> str:
@@ -140,13 +146,19 @@ def command_elements(data: bytes) -> dict[int, bytes]:
 
 
 def _number(elements: dict[int, bytes], tag: int) -> int | None:
-    """The number in an element's first two bytes: some senders use four."""
+    """The number of an element, None if it is absent; raises RemoteProtocolError for one that is too short."""
     value = elements.get(tag)
     if value is None:
         return None
-    if len(value) < 2:
+    number = _first_number(value)
+    if number is None:
         raise RemoteProtocolError(f"command element (0000,{tag:04X}) has {len(value)} bytes instead of 2", reason=6)
-    return int.from_bytes(value[:2], "little")
+    return number
+
+
+def _first_number(value: bytes) -> int | None:
+    """The number in the first two bytes, None if there are fewer: some senders use four."""
+    return int.from_bytes(value[:2], "little") if len(value) >= 2 else None
 
 
 def _element(tag: int, value: bytes) -> bytes:

@@ -407,7 +407,12 @@ class Session:
             self._association_log.store_received(command)
         self._store = event
         self._reception = self._shared.receiver.begin(
-            self._association, command.sop_class_uid, command.sop_instance_uid, event.transfer_syntax
+            self._association,
+            command.sop_class_uid,
+            command.sop_instance_uid,
+            event.transfer_syntax,
+            command.message_id,
+            command.originator if command.move_originator else None,
         )
 
     def _on_data(self, event: events.DataReceived) -> None:
