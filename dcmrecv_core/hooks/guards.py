@@ -18,6 +18,7 @@ from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError, StartError, StatusError, described
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.names import check_filename, split_directory
+from dcmrecv_core.api.services import Response
 from dcmrecv_core.api.verdicts import (
     MAX_IDENTITY_RESPONSE,
     ON_EXISTS,
@@ -40,6 +41,8 @@ START_HOOKS = ("add_options", "configure")
 NOTIFICATION_HOOKS = ("worker_stopping", "association_accepted", "stored", "association_ended")
 BACKGROUND_HOOKS = ("background",)
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
+ANSWERED_HOOKS = (*INSTANCE_HOOKS, "serve")
+"""A StatusError that these raise is the answer."""
 
 _WARNINGS_BELOW_0200 = (0x0107, 0x0116)
 
@@ -191,7 +194,7 @@ def _guard_decision(
 
 def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException) -> NoReturn:
     """A decision has raised `error`: raises the error for the core."""
-    if hook in INSTANCE_HOOKS and _refuses(error):
+    if hook in ANSWERED_HOOKS and _refuses(error):
         raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
     _log_failure(plugin, hook, args, error)
     what = "took too long" if isinstance(error, HookTimeout) else "failed"
@@ -297,8 +300,15 @@ def _check_write(result: object) -> str:
     raise TypeError(f"None, a path or a URI expected, not {result!r}")
 
 
+def _check_serve(result: object) -> Response:
+    if isinstance(result, Response):
+        return result
+    raise TypeError(f"None or Response expected, not {result!r}")
+
+
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "negotiate": _check_negotiate,
+    "serve": _check_serve,
     "receive": _check_receive,
     "choose_subdir": _check_subdir,
     "choose_filename": _check_filename,

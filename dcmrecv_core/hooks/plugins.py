@@ -16,6 +16,7 @@ from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.outcomes import StoredOutcome, Summary
+from dcmrecv_core.api.services import Request, Response
 from dcmrecv_core.api.verdicts import Accept, Also, Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
@@ -78,6 +79,7 @@ class Plugins:
         """Look up once which implementations are called at each stage, in pluggy's order: its own relay takes 3
         microseconds a call to find that out, and to see that there are no wrappers, which are refused."""
         self._negotiate = self._implementations("negotiate")
+        self._serve = self._implementations("serve")
         self.receive: Callable[[Instance], ReceiveResult] = _verdict(self._implementations("receive"))
         self.choose_subdir: Callable[[Instance], str] = _first(self._implementations("choose_subdir"))
         self.choose_filename: Callable[[Instance], Name] = _first(self._implementations("choose_filename"))
@@ -199,6 +201,15 @@ class Plugins:
             else:
                 instead.append(answer)
         return Negotiated(_union(instead) if instead else None, _union(also), identity_response)
+
+    def serve(self, association: Association, request: Request) -> tuple[str, Response] | None:
+        """The first plugin with a response to a DIMSE-N request, and that; None if no plugin serves it. Raises
+        StatusError."""
+        for plugin, call in zip(self.order("serve"), self._serve, strict=True):
+            response = call(association, request)
+            if response is not None:
+                return plugin, response
+        return None
 
     def _only(self, registered: Registered, hook: str) -> Any:
         """The relay to one plugin's implementation of `hook`."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dcmrecv_core.api.services import Response
 from dcmrecv_core.api.verdicts import Accept, Also, Discard, Name, Refuse, Reject, Warn
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def kind(result: Any) -> str:
             return f"also contexts: {len(result.contexts)}"
         case Accept():
             return f"contexts: {len(result.contexts)}"
+        case Response():
+            return f"Response {result.status:04X}"
         case tuple():
             return f"contexts: {len(result)}"
     return "text"

@@ -13,15 +13,34 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
-from dcmrecv_core import ConfigurationError, Discard, Ended, Name, Refuse, Reject, RejectReason, Settings, Summary
+from dcmrecv_core import (
+    Command,
+    ConfigurationError,
+    Discard,
+    Ended,
+    Name,
+    Refuse,
+    Reject,
+    RejectReason,
+    Response,
+    Service,
+    Settings,
+    Summary,
+)
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.options import PluginOptionRegistry
+from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE
 from dcmrecv_core.hooks.loader import HOOKS, from_module
 from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.receive.replacement import encode
+from dcmrecv_core.receive.request import ReceivedRequest
 from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
 from support.docs.blocks import PAGES
-from support.uids import CT, EXPLICIT_LE
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE
+
+COMMITMENT = "1.2.840.10008.1.20.1"
 
 SECTIONS = dict(re.findall(r"^## (\w+)\(.*\)\n((?:(?!## ).*\n)*)", PAGES["hooks.md"], re.MULTILINE))
 LABELS = ["Called", "Result", "Raising", "Blocking"]
@@ -114,6 +133,25 @@ def test_example_association_accepted(example: Any, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.INFO):
         example.association_accepted(fake_association(implementation_version_name="ACME_1"))
     assert caplog.messages == ["SENDER runs ACME_1"]
+
+
+def test_example_serve(example: Any) -> None:
+    [context] = example.negotiate(fake_association()).contexts
+    assert context.abstract_syntax == COMMITMENT
+    dataset = Dataset()
+    dataset.TransactionUID = "1.2"
+    dataset.ReferencedSOPSequence = [Dataset()]
+    dataset.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+
+    def serve(service: Service, dataset: Dataset | None) -> Any:
+        data = None if dataset is None else encode(dataset, IMPLICIT_LITTLE)
+        request = ReceivedRequest(Command(service, 1, COMMITMENT, "1.2.840.10008.1.20.1.1"), IMPLICIT_LE, data)
+        return example.serve(fake_association(), request)
+
+    assert serve(Service.N_GET, dataset) is None
+    assert serve(Service.N_ACTION, None).status == 0x0212
+    assert serve(Service.N_ACTION, dataset) == Response(0)
+    assert example.asked == [("SENDER", "1.2", ["1.2.3"])]
 
 
 def test_example_receive(example: Any) -> None:

@@ -29,6 +29,7 @@ from dcmrecv_core.net.worker.association_log import (
     AssociationLog,
 )
 from dcmrecv_core.net.worker.caches import MAX_CACHED_REQUEST, IdentityCache, ProposalCache
+from dcmrecv_core.net.worker.service import ServiceReception
 from dcmrecv_core.net.worker.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
@@ -72,6 +73,7 @@ class Shared:
         self.proposed_contexts = IdentityCache(negotiation.proposed_contexts)
         self.joined: IdentityCache[Contexts, Contexts, Contexts] = IdentityCache(operator.add)
         self.negotiate = IdentityCache(negotiation.negotiate)
+        self.serves = plugins.implements("serve")
         self.tells_accepted = plugins.implements("association_accepted")
 
     def decode(self, body: bytes) -> AssociateRequest:
@@ -98,11 +100,13 @@ class Session:
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
             strict=shared.settings.strict,
+            serves=shared.serves,
             decode=shared.decode,
         )
         self._association: Association | None = None
         self._store: events.StoreRequested | None = None
         self._reception: Reception | None = None
+        self._service: ServiceReception | None = None
         self._was_collecting = False  # as `Acceptor.collecting` before the last receive
         self._output = bytearray()
         self._stored = self._refused = self._discarded = self._bytes = 0
@@ -111,6 +115,7 @@ class Session:
         self._handlers: dict[type, Callable[..., None]] = {
             events.DataReceived: self._on_data,
             events.StoreRequested: self._on_store,
+            events.ServiceRequested: self._on_service,
             events.EchoRequested: self._on_echo,
             events.CommandRefused: self._on_refused,
             events.Notice: self._on_notice,
@@ -173,7 +178,8 @@ class Session:
             if self._ended:
                 break
             self._was_collecting = acceptor.collecting
-            if self._shared.should_stop(self._reception is None and not self._was_collecting):
+            between = self._reception is None and self._service is None and not self._was_collecting
+            if self._shared.should_stop(between):
                 self._stop()
             else:
                 self._receive()
@@ -251,7 +257,7 @@ class Session:
             self._abort(Ended.FAILED, f"nothing received for {limit} s (--dimse-timeout)", NO_DATA)
         elif quiet >= self._progress_timeout and (self._acceptor.mid_message or self._output):
             self._abort(Ended.FAILED, f"no progress for {self._progress_timeout} s inside a message")
-        elif self._shared.should_stop(self._reception is None):
+        elif self._shared.should_stop(self._reception is None and self._service is None):
             self._stop()
 
     def _send(self) -> None:
@@ -297,6 +303,9 @@ class Session:
         self._acceptor.abort()
 
     def _drop_reception(self, why: str = NOT_RECEIVED) -> None:
+        if self._service is not None:
+            self._association_log.service_lost(self._service.event, why)
+            self._service = None
         if self._reception is not None and self._store is not None:
             self._reception.discard()
             self._association_log.data_set_lost(self._store, why)
@@ -417,6 +426,7 @@ class Session:
 
     def _on_data(self, event: events.DataReceived) -> None:
         if self._reception is None or self._store is None:
+            self._on_service_data(event)
             return
         association_log = self._association_log
         if association_log.logs_debug:
@@ -434,6 +444,31 @@ class Session:
             self._send()
             if self._stored > 1:  # probably a series
                 self._shared.receiver.publisher.open_spare()
+
+    def _on_service(self, event: events.ServiceRequested) -> None:
+        if self._shared.should_stop(True):
+            self._stop()
+        if self._association is None or self._ended:
+            return
+        if self._association_log.logs_info:
+            self._association_log.service_received(event)
+        self._service = ServiceReception(event, self._association, self._shared.plugins)
+        if not event.command.has_data_set:
+            self._answer_service(self._service)
+
+    def _on_service_data(self, event: events.DataReceived) -> None:
+        if self._service is not None:
+            self._service.write(event.fragments)
+            if event.last:
+                self._answer_service(self._service)
+
+    def _answer_service(self, service: ServiceReception) -> None:
+        self._service = None
+        response, data_set, elements = service.finish()
+        event = service.event
+        self._association_log.service_answered(event, response, with_data_set=data_set is not None)
+        self._acceptor.respond_to_service(event.context_id, event.request, response, data_set, elements)
+        self._send()
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.location is not None:
