@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
@@ -9,6 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+
+_UID = re.compile(r"[0-9.]{1,64}")
 
 
 class Service(Enum):
@@ -66,3 +71,16 @@ class Response:
     affected_sop_instance_uid: str | None = None
     event_type_id: int | None = None
     action_type_id: int | None = None
+
+    def __post_init__(self) -> None:
+        # raised here, where the plugin made the mistake, not when the response is encoded
+        for number in (self.status, self.event_type_id, self.action_type_id):
+            if number is not None and not 0 <= operator.index(number) <= 0xFFFF:
+                raise ValueError(f"a status or type has 16 bits, not {number!r}")
+        if self.status is None or not isinstance(self.comment, str):
+            raise TypeError(f"a status and a comment expected, not {self.status!r}, {self.comment!r}")
+        uid = self.affected_sop_instance_uid
+        if uid is not None and not (isinstance(uid, str) and _UID.fullmatch(uid)):
+            raise ValueError(f"a UID of at most 64 characters expected, not {uid!r}")
+        if self.dataset is not None and not hasattr(self.dataset, "to_json_dict"):  # a Dataset, pydicom not loaded here
+            raise TypeError(f"a pydicom Dataset or None expected, not {type(self.dataset).__name__}")

@@ -7,17 +7,17 @@ own unit test shows it. So the core need not check more than the type of what a 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, get_args
 
 from dcmrecv_core.api.names import check_filename
 
-MAX_IDENTITY_RESPONSE = 0xFFFF - 2
-"""It shares an item with its own length, in 16 bits (PS3.7 D.3.3.7.2)."""
-
 MAX_EXTENDED = 0xFFFF - 2
 """A SOP class UID and its application information share an item with a length of 16 bits (PS3.7 D.3.3.5.1)."""
+
+MAX_IDENTITY_RESPONSE = 0xFFFF - 2
+"""Bytes of a server response: it has a length of its own in an item with a length of 16 bits (PS3.7 D.3.3.7.2)."""
 
 OnExists = Literal["replace-same", "overwrite", "rename", "keep", "refuse", "retry"]
 """What happens when the chosen name is taken by another content:
@@ -126,7 +126,7 @@ class Accept:
     """
 
     contexts: tuple[SupportedContext, ...]
-    identity_response: bytes | None = None
+    identity_response: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "contexts", checked_contexts(self.contexts))

@@ -25,8 +25,11 @@ from dcmrecv_core.api.errors import (
 )
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.names import split_directory
+from dcmrecv_core.api.services import Response
 from dcmrecv_core.api.settings import Locations
 from dcmrecv_core.api.verdicts import (
+    Accept,
+    Also,
     Discard,
     Name,
     Refuse,
@@ -43,10 +46,12 @@ from dcmrecv_core.hooks.tracing import Observer, observed
 log = logging.getLogger("dcmrecv.plugins")
 
 START_HOOKS = ("add_options", "configure")
-NOTIFICATION_HOOKS = ("worker_stopping", "stored", "not_stored", "association_ended")
+NOTIFICATION_HOOKS = ("worker_stopping", "association_accepted", "stored", "not_stored", "association_ended")
 BACKGROUND_HOOKS = ("background",)
 LOCATION_HOOKS = ("open_location", "remove_location")
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
+ANSWERED_HOOKS = (*INSTANCE_HOOKS, "serve")
+"""A StatusError that these raise is the answer."""
 
 
 class BackgroundStopped(SystemExit):
@@ -226,7 +231,7 @@ def _guard_decision(
 def _fail(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException, place: str, built_in: bool) -> NoReturn:
     """A decision has raised `error`: raises the error for the core."""
     owner = "" if built_in else plugin
-    if hook in INSTANCE_HOOKS and isinstance(error, StatusError) and _refuses(error):
+    if hook in ANSWERED_HOOKS and isinstance(error, StatusError) and _refuses(error):
         error.plugin = owner
         raise error  # from `save`, or as good as a Refuse: the storage failed, not the plugin
     if hook == "worker_started" and isinstance(error, StateDirectoryError):
@@ -268,8 +273,8 @@ def _check_nothing(result: object) -> object:
     return result
 
 
-def _check_negotiate(result: object) -> Reject | tuple[SupportedContext, ...]:
-    return result if isinstance(result, Reject) else checked_contexts(result)
+def _check_negotiate(result: object) -> Reject | Also | Accept | tuple[SupportedContext, ...]:
+    return result if isinstance(result, Reject | Also | Accept) else checked_contexts(result)
 
 
 def _check_receive(result: object) -> object:
@@ -312,8 +317,15 @@ def _check_remove_location(result: object) -> object:
     return result
 
 
+def _check_serve(result: object) -> Response:
+    if isinstance(result, Response):
+        return result
+    raise TypeError(f"None or Response expected, not {result!r}")
+
+
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "negotiate": _check_negotiate,
+    "serve": _check_serve,
     "receive": _check_receive,
     "choose_subdir": _check_subdir,
     "choose_filename": _check_filename,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import pluggy
 
@@ -17,7 +17,8 @@ from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
-from dcmrecv_core.api.verdicts import Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
+from dcmrecv_core.api.services import Request, Response
+from dcmrecv_core.api.verdicts import Accept, Also, Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
 from dcmrecv_core.hooks.guards import guard, no_new_threads
@@ -66,6 +67,22 @@ class Registered:
     named: bool
 
 
+class Negotiated(NamedTuple):
+    """What all plugins together said in `negotiate`, if none rejected.
+
+    `contexts` is the union of the answers that stand instead of the default, None if there is none; `also` those that
+    are added to whatever counts. A single plugin's tuple is passed on as it is, because caches compare by identity.
+    """
+
+    contexts: tuple[SupportedContext, ...] | None = None
+    also: tuple[SupportedContext, ...] = ()
+    identity_response: bytes | None = None
+    """Of the first plugin that gave one. It belongs to this association alone: no cache may hold it."""
+
+
+_NO_OPINION = Negotiated()
+
+
 class Plugins:
     """All plugins of one receiver."""
 
@@ -83,6 +100,7 @@ class Plugins:
         """Look up once which implementations are called at each stage, in pluggy's order: its own relay takes 3
         microseconds a call to find that out, and to see that there are no wrappers, which are refused."""
         self._negotiate = self._implementations("negotiate")
+        self._serve = self._implementations("serve")
         judges = self._implementations("receive")
         self.receive: Callable[[Instance], ReceiveResult] = judges[0] if len(judges) == 1 else self._judge
         self._judges = tuple(zip(self.order("receive"), judges, strict=True))
@@ -98,6 +116,7 @@ class Plugins:
         """Whether a plugin wants to know what is stored."""
         self.stored: Callable[[Instance, str, StoredOutcome], None] = _all(listeners)
         self.not_stored: Callable[[Instance, NotStoredOutcome], None] = _all(self._implementations("not_stored"))
+        self.association_accepted: Callable[[Association], None] = _all(self._implementations("association_accepted"))
         self.association_ended: Callable[[Association, Summary], None] = _all(
             self._implementations("association_ended")
         )
@@ -203,21 +222,38 @@ class Plugins:
     def worker_stopping(self) -> None:
         self._hook.worker_stopping()
 
-    def negotiate(self, association: Association) -> tuple[SupportedContext, ...] | Reject | None:
-        """The union of all answers, a Reject if any plugin rejects or fails, None if all return None."""
+    def negotiate(self, association: Association) -> Negotiated | Reject:
+        """All answers together; a Reject if any plugin rejects or fails."""
         try:
-            asked = [call(association) for call in self._negotiate]
+            answers = [answer for call in self._negotiate if (answer := call(association)) is not None]
         except HookFailure:
             return Reject(RejectReason.NO_REASON, transient=True)
-        answers: list[tuple[SupportedContext, ...] | Reject] = [answer for answer in asked if answer is not None]
-        if len(answers) == 1:
-            return answers[0]  # the very object: the cache of answers compares by identity
-        contexts: list[SupportedContext] = []
+        if not answers:
+            return _NO_OPINION
+        instead: list[tuple[SupportedContext, ...]] = []
+        also: list[tuple[SupportedContext, ...]] = []
+        identity_response = None
         for answer in answers:
             if isinstance(answer, Reject):
                 return answer
-            contexts += answer
-        return tuple(contexts) if answers else None
+            if isinstance(answer, Also):
+                also.append(answer.contexts)
+            elif isinstance(answer, Accept):
+                instead.append(answer.contexts)
+                if identity_response is None:
+                    identity_response = answer.identity_response
+            else:
+                instead.append(answer)
+        return Negotiated(_union(instead) if instead else None, _union(also), identity_response)
+
+    def serve(self, association: Association, request: Request) -> tuple[str, Response] | None:
+        """The first plugin with a response to a DIMSE-N request, and that; None if no plugin serves it. Raises
+        StatusError."""
+        for plugin, call in zip(self.order("serve"), self._serve, strict=True):
+            response = call(association, request)
+            if response is not None:
+                return plugin, response
+        return None
 
     def _judge(self, instance: Instance) -> ReceiveResult:
         """Asks one after the other until one refuses or discards the instance; else the first warning counts.
@@ -276,6 +312,10 @@ class Plugins:
         """The relay to one plugin's implementation of `hook`."""
         others = [other.facade for other in self.registered if other is not registered]
         return self._manager.subset_hook_caller(hook, others)
+
+
+def _union(answers: list[tuple[SupportedContext, ...]]) -> tuple[SupportedContext, ...]:
+    return answers[0] if len(answers) == 1 else tuple(context for contexts in answers for context in contexts)
 
 
 def _first(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcmrecv_core.api.verdicts import Discard, Name, Refuse, Reject, Warn
+from dcmrecv_core.api.services import Response
+from dcmrecv_core.api.verdicts import Accept, Also, Discard, Name, Refuse, Reject, Warn
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
@@ -86,6 +87,12 @@ def kind(result: Any) -> str:
             return "Discard"
         case Name():
             return "name" if result.on_exists is None else f"name, on_exists={result.on_exists}"
+        case Also():
+            return f"also contexts: {len(result.contexts)}"
+        case Accept():
+            return f"contexts: {len(result.contexts)}"
+        case Response():
+            return f"Response {result.status:04X}"
         case tuple():
             return f"contexts: {len(result)}"
     return "text"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StatusError, StorageError
 from dcmrecv_core.api.model import Association, ProposedContext
-from dcmrecv_core.api.verdicts import OnExists, Reject, SupportedContext
+from dcmrecv_core.api.verdicts import Accept, Also, OnExists, Reject, SupportedContext
 from dcmrecv_core.inspection.explanation import (
     BY_DEFAULT,
     BY_STORAGE_PLUGIN,
@@ -196,23 +196,26 @@ class Explainer:
 
     def _negotiate(self, association: Association, meta: FileMeta) -> Context:
         [proposed] = association.proposed
-        supported = self._plugins.negotiate(association)
-        if isinstance(supported, Reject):
-            return Context(False, f"association rejected: {supported.reason.name.lower().replace('_', ' ')}")
-        answer = negotiation.negotiate((proposed,), self._default if supported is None else supported)
+        said = self._plugins.negotiate(association)
+        if isinstance(said, Reject):
+            return Context(False, f"association rejected: {said.reason.name.lower().replace('_', ' ')}")
+        supported = self._default if said.contexts is None else said.contexts
+        answer = negotiation.negotiate((proposed,), supported + said.also)
         if not answer.accepted:
             reason = negotiation.RESULTS[answer.results[0].result]
             hint = hint_for((proposed,))
             return Context(False, reason, asconfig=hint.asconfig, toml=hint.toml)
-        if supported is None:
+        sources = tuple(self._sources(proposed))
+        if said.contexts is None and not sources:
             stores = self._plugins.names_storage()
             return Context(True, by=(BY_STORAGE_PLUGIN,) if stores else (BY_DEFAULT,))
-        return Context(True, by=tuple(self._sources(proposed)))
+        return Context(True, by=sources)
 
     def _sources(self, proposed: ProposedContext) -> Iterator[str]:
         """The plugins whose contexts include the one of the file."""
         for call in self._calls:
-            if isinstance(call.result, tuple) and any(_covers(context, proposed) for context in call.result):
+            result = call.result.contexts if isinstance(call.result, Accept | Also) else call.result
+            if isinstance(result, tuple) and any(_covers(context, proposed) for context in result):
                 yield call.plugin
 
     def _receive(self, reception: Reception, explanation: Explanation) -> Outcome:

@@ -9,6 +9,7 @@
       message       P-DATA-TF -> command sets whole, data sets in fragments
         collector     a whole C-STORE request at once, with the compiled part
       dimse         command sets decoded, responses encoded
+      services      those of DIMSE-N requests
       events        the events that the acceptor returns to its caller
 
 Theory of operation
@@ -79,6 +80,7 @@ Who decides what
     A-RELEASE-RQ                                                         acceptor: A-RELEASE-RP, `Released`
     an invalid PDU, or one at the wrong time                             acceptor: A-ABORT, `Failed`
     C-ECHO, and C-STORE with a data set                                  the caller: `respond`
+    DIMSE-N, if the caller says that it serves them                      the caller: `respond_to_service`
     other DIMSE requests; C-STORE without a data set, or with a UID      acceptor: a failure status, `CommandRefused`;
     that is missing or too long                                          their data sets are read and dropped
     C-CANCEL, fragments of odd length, even context ids, unusual UIDs    acceptor: continues, with a `Notice`

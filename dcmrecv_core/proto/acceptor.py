@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 from dcmrecv_core import compiled
 from dcmrecv_core.api.errors import LocalProtocolError, RemoteProtocolError
+from dcmrecv_core.api.services import Command as ServiceCommand
+from dcmrecv_core.api.services import Response
 from dcmrecv_core.proto import events, pdu
 from dcmrecv_core.proto.associate import (
     APPLICATION_CONTEXT,
@@ -29,6 +31,7 @@ from dcmrecv_core.proto.dimse import Command, encode_response
 from dcmrecv_core.proto.message import MessageReader
 from dcmrecv_core.proto.negotiation import Answer
 from dcmrecv_core.proto.pdu import HEADER, HEADER_LENGTH, PduType, Rejection
+from dcmrecv_core.proto.services import encode_service_response
 from dcmrecv_core.proto.states import TRANSITIONS, Action, State, StateEvent
 
 SERVICE_USER = 0
@@ -66,7 +69,8 @@ Decode = Callable[[bytes], AssociateRequest]
 class Acceptor:
     """`memory` is the receive buffer (at least 16 bytes; a megabyte is good), used by one association at a time.
 
-    `max_pdu` is announced as our maximum length and enforced. `decode` may cache decoded requests.
+    `max_pdu` is announced as our maximum length and enforced. With `serves` the caller gets DIMSE-N requests, else they
+    are refused here. `decode` may cache decoded requests.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Acceptor:
         implementation_class_uid: str,
         implementation_version_name: str,
         strict: bool = False,
+        serves: bool = False,
         decode: Decode = decode_associate_rq,
     ) -> None:
         self.state = State.STA2
@@ -89,7 +94,7 @@ class Acceptor:
         """The part to read into; invalidates views in earlier events. Not empty after `next_event` returned None."""
         self.buffer_updated: Callable[[int], None] = buffer.filled
         """Call with the number of bytes read into the buffer."""
-        self._messages = MessageReader(buffer, self._max_pdu, strict)
+        self._messages = MessageReader(buffer, self._max_pdu, strict, serves)
         self._collector = RequestCollector(buffer, self._max_pdu) if compiled.AVAILABLE else None
         self._request: AssociateRequest | None = None
         self._peer_max_length = 0
@@ -203,6 +208,21 @@ class Acceptor:
         """Send the response to a C-ECHO or C-STORE."""
         data = encode_response(command, status, comment, elements)
         self._apply(StateEvent.SEND_DATA, pdu.encode_message(context_id, data, self._peer_max_length, command=True))
+
+    def respond_to_service(
+        self,
+        context_id: int,
+        request: ServiceCommand,
+        response: Response,
+        data_set: bytes | None = None,
+        elements: tuple[int, ...] = (),
+    ) -> None:
+        """Send the response to a DIMSE-N request; `data_set` is that of `response`, encoded."""
+        command = encode_service_response(request, response, elements, has_data_set=data_set is not None)
+        output = pdu.encode_message(context_id, command, self._peer_max_length, command=True)
+        if data_set is not None:
+            output += pdu.encode_message(context_id, data_set, self._peer_max_length, command=False)
+        self._apply(StateEvent.SEND_DATA, output)
 
     def abort(self, source: int = SERVICE_PROVIDER, reason: int = 0) -> None:
         """Give up: send A-ABORT (event 15)."""

@@ -12,6 +12,8 @@ from dcmrecv_core.api.errors import COMMENT_LENGTH, RemoteProtocolError
 
 MAX_COMMAND_LENGTH = 64 * 1024
 NO_DATA_SET = 0x0101
+DATA_SET = 0x0001
+"""Command Data Set Type (0000,0800): any other value than `NO_DATA_SET` says that there is one."""
 RESPONSE_BIT = 0x8000
 MAX_UID_LENGTH = 64
 
@@ -36,8 +38,11 @@ class Status(IntEnum):
     """General statuses with which `proto/` itself answers (PS3.7 annex C)."""
 
     SUCCESS = 0x0000
+    NO_SUCH_EVENT_TYPE = 0x0113
     INVALID_SOP_INSTANCE = 0x0117
+    NO_SUCH_SOP_CLASS = 0x0118
     SOP_CLASS_NOT_SUPPORTED = 0x0122
+    NO_SUCH_ACTION_TYPE = 0x0123
     UNRECOGNIZED_OPERATION = 0x0211
     MISTYPED_ARGUMENT = 0x0212
 
@@ -47,6 +52,7 @@ class Tag:
 
     GROUP_LENGTH = 0x0000
     AFFECTED_SOP_CLASS_UID = 0x0002
+    REQUESTED_SOP_CLASS_UID = 0x0003
     COMMAND_FIELD = 0x0100
     MESSAGE_ID = 0x0110
     MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
@@ -56,6 +62,10 @@ class Tag:
     OFFENDING_ELEMENT = 0x0901
     ERROR_COMMENT = 0x0902
     AFFECTED_SOP_INSTANCE_UID = 0x1000
+    REQUESTED_SOP_INSTANCE_UID = 0x1001
+    EVENT_TYPE_ID = 0x1002
+    ATTRIBUTE_IDENTIFIER_LIST = 0x1005
+    ACTION_TYPE_ID = 0x1008
     MOVE_ORIGINATOR_AE_TITLE = 0x1030
     MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
 
@@ -78,6 +88,12 @@ class Command(NamedTuple):
     @property
     def sop_instance_uid(self) -> str:
         return command_text(self.sop_instance)
+
+    @property
+    def originator(self) -> tuple[str, int] | None:
+        """Move Originator AE Title and Message ID (PS3.7 section 9.1.1.1); None unless the command has both."""
+        number = first_number(command_elements(self.encoded).get(Tag.MOVE_ORIGINATOR_MESSAGE_ID, b""))
+        return None if number is None or not self.move_originator else (self.move_originator, number)
 
 
 @lru_cache(maxsize=16)  # a UID is decoded a few times, the SOP class once an instance
@@ -140,13 +156,19 @@ def command_elements(data: bytes) -> dict[int, bytes]:
 
 
 def _number(elements: dict[int, bytes], tag: int) -> int | None:
-    """The number in an element's first two bytes: some senders use four."""
+    """The number of an element, None if it is absent; raises RemoteProtocolError for one that is too short."""
     value = elements.get(tag)
     if value is None:
         return None
-    if len(value) < 2:
+    number = first_number(value)
+    if number is None:
         raise RemoteProtocolError(f"command element (0000,{tag:04X}) has {len(value)} bytes instead of 2", reason=6)
-    return int.from_bytes(value[:2], "little")
+    return number
+
+
+def first_number(value: bytes) -> int | None:
+    """The number in the first two bytes, None if there are fewer: some senders use four."""
+    return int.from_bytes(value[:2], "little") if len(value) >= 2 else None
 
 
 def _element(tag: int, value: bytes) -> bytes:
@@ -155,6 +177,34 @@ def _element(tag: int, value: bytes) -> bytes:
 
 def _padded(value: bytes, padding: bytes) -> bytes:
     return value + padding if len(value) % 2 else value
+
+
+def encode_elements(*elements: tuple[int, int | bytes | None]) -> bytes:
+    """A command set from (element number, value) in ascending order, with its group length; numbers have 16 bits, what
+    is None or empty is left out."""
+    parts: list[bytes] = []
+    for tag, value in elements:
+        if isinstance(value, int):
+            parts.append(_element(tag, _US.pack(value)))
+        elif value:
+            parts.append(_element(tag, value))
+    body = b"".join(parts)
+    return _GROUP_LENGTH.pack(0, Tag.GROUP_LENGTH, 4, len(body)) + body
+
+
+def encoded_uid(uid: str) -> bytes:
+    """A UID of even length. Latin-1 gives back what `command_text` has decoded."""
+    return _padded(uid.encode("latin-1"), b"\0")
+
+
+def encoded_tags(tags: tuple[int, ...]) -> bytes:
+    """The value of an element of VR AT."""
+    return b"".join(_US.pack(tag >> 16) + _US.pack(tag & 0xFFFF) for tag in tags)
+
+
+def encoded_comment(text: str) -> bytes:
+    """The value of Error Comment."""
+    return _padded(_comment(text), b" ")
 
 
 def _comment(text: str) -> bytes:
@@ -175,10 +225,9 @@ def encode_response(
     body = _up_to_field(command.field, command.sop_class)
     body += _AFTER_FIELD.pack(_BEFORE_ID, command.message_id, _BEFORE_STATUS, status)
     if offending_elements:
-        value = b"".join(_US.pack(tag >> 16) + _US.pack(tag & 0xFFFF) for tag in offending_elements)
-        body += _element(Tag.OFFENDING_ELEMENT, value)
+        body += _element(Tag.OFFENDING_ELEMENT, encoded_tags(offending_elements))
     if comment:
-        body += _element(Tag.ERROR_COMMENT, _padded(_comment(comment), b" "))
+        body += _element(Tag.ERROR_COMMENT, encoded_comment(comment))
     instance = command.sop_instance
     if instance:
         if len(instance) & 1:

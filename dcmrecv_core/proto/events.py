@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dcmrecv_core.api.errors import RemoteProtocolError
+from dcmrecv_core.api.services import Command as ServiceCommand
 from dcmrecv_core.proto.associate import AssociateRequest
 from dcmrecv_core.proto.dimse import Command
 from dcmrecv_core.proto.pdu import Rejection
@@ -36,6 +37,16 @@ class StoreRequested(NamedTuple):
     context_id: int
     command: Command
     abstract_syntax: str
+    transfer_syntax: str
+
+
+class ServiceRequested(NamedTuple):
+    """A DIMSE-N request; its data set follows in `DataReceived` events if the command says that it has one. Answer with
+    `respond_to_service`."""
+
+    context_id: int
+    command: Command
+    request: ServiceCommand
     transfer_syntax: str
 
 
@@ -91,6 +102,7 @@ Event = (
     | Rejected
     | EchoRequested
     | StoreRequested
+    | ServiceRequested
     | DataReceived
     | CommandRefused
     | Notice

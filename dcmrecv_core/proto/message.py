@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from dcmrecv_core.api.errors import RemoteProtocolError
-from dcmrecv_core.proto import events
+from dcmrecv_core.proto import events, services
 from dcmrecv_core.proto.buffer import ReceiveBuffer
 from dcmrecv_core.proto.dimse import (
     MAX_COMMAND_LENGTH,
@@ -37,17 +37,19 @@ class MessageReader:
         "_pdu_left",
         "_pdv_left",
         "_refusal",
+        "_serves",
         "_strict",
         "contexts",
         "notices",
     )
 
-    def __init__(self, buffer: ReceiveBuffer, max_pdu: int, strict: bool) -> None:
+    def __init__(self, buffer: ReceiveBuffer, max_pdu: int, strict: bool, serves: bool = False) -> None:
         self.contexts: dict[int, tuple[str, str]] = {}
         self.notices: list[events.Event] = []  # since the caller last emptied it
         self._buffer = buffer
         self._max_pdu = max_pdu
         self._strict = strict
+        self._serves = serves
         self._pdu_left = 0
         self._in_pdv = False
         self._pdv_left = 0
@@ -190,6 +192,8 @@ class MessageReader:
         if command.field & RESPONSE_BIT:
             raise RemoteProtocolError(f"response {command.field:04X} to a request that was never made", reason=5)
         abstract_syntax, transfer_syntax = self.contexts[self._context_id]
+        if self._serves and command.field in services.FIELDS:
+            return self._on_service(command, transfer_syntax)
         refusal = self._refusal_of(command, abstract_syntax)
         if command.has_data_set:
             self._command, self._refusal = command, refusal
@@ -200,6 +204,29 @@ class MessageReader:
             return events.EchoRequested(self._context_id, command)
         status, comment = refusal or (Status.MISTYPED_ARGUMENT, "C-STORE without a data set")
         return events.CommandRefused(self._context_id, command, status, comment)
+
+    def _on_service(self, command: Command, transfer_syntax: str) -> events.Event | None:
+        """The command set of a DIMSE-N request is complete."""
+        request = services.decode_service(command)
+        refusal = services.refusal_of(request)
+        if refusal is None:
+            refusal = self._unfit(request.sop_instance_uid) if request.sop_instance_uid else None
+        if command.has_data_set:
+            self._command, self._refusal = command, refusal
+            if refusal is not None:
+                return None
+        elif refusal is not None:
+            return events.CommandRefused(self._context_id, command, *refusal)
+        return events.ServiceRequested(self._context_id, command, request, transfer_syntax)
+
+    def _unfit(self, sop_instance_uid: str) -> tuple[int, str] | None:
+        """With `strict` the refusal of a UID with unfit characters; without it a notice."""
+        if _UID.fullmatch(sop_instance_uid):
+            return None
+        if self._strict:
+            return Status.INVALID_SOP_INSTANCE, "SOP Instance UID has unfit characters"
+        self.notices.append(events.Notice(f"SOP Instance UID {sop_instance_uid!r} has unfit characters"))
+        return None
 
     def _refusal_of(self, command: Command, abstract_syntax: str) -> tuple[int, str] | None:
         """Status and comment for a request that is answered here; None for a C-STORE that the caller handles."""

@@ -2,6 +2,7 @@
 
     pipeline      `InstanceReceiver` for a worker, `Reception` for a C-STORE: spool, check, hooks, file, status
     instance      what hooks see of it: the model's `Instance`, over the received bytes
+    request       what hooks see of a DIMSE-N request, and how its data sets are decoded and encoded
     replacement   the bytes with which `replace_header` and `replace` replace received ones
 
 `dataset/` understands the bytes of a data set, `storage/` stores them; plugins are called through `hooks/`. No sockets,

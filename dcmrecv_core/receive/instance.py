@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from copy import deepcopy
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.errors import DataSetError
@@ -46,8 +47,11 @@ class ReceivedInstance(Instance):
         "by_default",
         "chosen",
         "command_uid",
+        "completed_at",
         "content",
         "may_replace",
+        "message_id",
+        "move_originator",
         "on_exists",
         "replaced",
         "saved",
@@ -69,6 +73,10 @@ class ReceivedInstance(Instance):
     ) -> None:
         self.association = association
         self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid = uids
+        self.completed_at = 0.0
+        """When the data set was complete, in seconds since 1970."""
+        self.message_id = 0
+        self.move_originator: tuple[str, int] | None = None
         self.attempt = 0
         self.on_exists: OnExists = publisher.on_exists
         self.by_default = False
@@ -88,6 +96,10 @@ class ReceivedInstance(Instance):
         self._publisher = publisher
         self._timer = timer
         self._header: Dataset | None = None
+
+    @property
+    def received_at(self) -> datetime:  # type: ignore[override]  # few plugins ask
+        return datetime.fromtimestamp(self.completed_at, UTC)
 
     @property
     def modality_prefix(self) -> str:  # type: ignore[override]  # only some schemes use it

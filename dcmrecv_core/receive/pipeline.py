@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import DataSetError, NameTakenError, StatusError, StorageError
@@ -95,10 +96,19 @@ class InstanceReceiver:
         self.header_runs = KnownHeaderRuns()
 
     def begin(
-        self, association: Association, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
+        self,
+        association: Association,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        message_id: int = 0,
+        move_originator: tuple[str, int] | None = None,
     ) -> Reception:
         """A C-STORE whose data set is about to come; the UIDs are those of the command, without padding."""
-        return Reception(self, association, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+        reception = Reception(self, association, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+        reception.message_id = message_id
+        reception.move_originator = move_originator
+        return reception
 
 
 class Reception:
@@ -126,6 +136,8 @@ class Reception:
         self._path = ""  # until it is chosen
         self._unsaid: list[tuple[int, str]] = []
         self._instance: ReceivedInstance | None = None
+        self.message_id = 0
+        self.move_originator: tuple[str, int] | None = None
         self.remarks: list[str] = []
         """Warnings about the data set and its names, as they were logged."""
 
@@ -202,6 +214,7 @@ class Reception:
 
     def judge(self) -> tuple[ReceivedInstance, ReceiveResult]:
         """The data set is complete: check it, and ask `receive`. Raises StatusError or OSError."""
+        completed_at = time.time()
         index = self._check()
         uids = ("", "") if index is None else data_set_uids(index)
         self._compare(index, *uids)
@@ -217,6 +230,9 @@ class Reception:
         if uids[1] not in ("", self._sop_instance_uid):
             instance.command_uid = self._sop_instance_uid.encode("latin-1", "replace")
         self._instance = instance
+        instance.completed_at = completed_at
+        instance.message_id = self.message_id
+        instance.move_originator = self.move_originator
         instance.may_replace = not self._receiver.bit_preserving
         verdict = self._receiver.plugins.receive(instance)
         instance.may_replace = False

@@ -13,26 +13,36 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
 from dcmrecv_core import (
+    Command,
     ConfigurationError,
     Discard,
+    Ended,
     Name,
     NotStoredOutcome,
     PluginSettings,
     Refuse,
     Reject,
     RejectReason,
+    Response,
+    Service,
     StoredOutcome,
     Summary,
 )
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.options import PluginOptionRegistry
+from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE
 from dcmrecv_core.hooks.loader import HOOKS, from_module
 from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.receive.replacement import encode
+from dcmrecv_core.receive.request import ReceivedRequest
 from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
 from support.docs.blocks import PAGES
-from support.uids import CT, EXPLICIT_LE
+from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE
+
+COMMITMENT = "1.2.840.10008.1.20.1"
 
 SECTIONS = dict(re.findall(r"^## (\w+)\(.*\)\n((?:(?!## ).*\n)*)", PAGES["hooks.md"], re.MULTILINE))
 LABELS = ["Called", "Result", "Raising", "Blocking"]
@@ -121,6 +131,31 @@ def test_example_negotiate(example: Any) -> None:
     assert context.transfer_syntaxes == (EXPLICIT_LE,)
 
 
+def test_example_association_accepted(example: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        example.association_accepted(fake_association(implementation_version_name="ACME_1"))
+    assert caplog.messages == ["SENDER runs ACME_1"]
+
+
+def test_example_serve(example: Any) -> None:
+    [context] = example.negotiate(fake_association()).contexts
+    assert context.abstract_syntax == COMMITMENT
+    dataset = Dataset()
+    dataset.TransactionUID = "1.2"
+    dataset.ReferencedSOPSequence = [Dataset()]
+    dataset.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+
+    def serve(service: Service, dataset: Dataset | None) -> Any:
+        data = None if dataset is None else encode(dataset, IMPLICIT_LITTLE)
+        request = ReceivedRequest(Command(service, 1, COMMITMENT, "1.2.840.10008.1.20.1.1"), IMPLICIT_LE, data)
+        return example.serve(fake_association(), request)
+
+    assert serve(Service.N_GET, dataset) is None
+    assert serve(Service.N_ACTION, None).status == 0x0212
+    assert serve(Service.N_ACTION, dataset) == Response(0)
+    assert example.asked == [("SENDER", "1.2", ["1.2.3"])]
+
+
 def test_example_receive(example: Any) -> None:
     assert example.receive(fake_instance()) is None
     assert example.receive(fake_instance(sample_dataset(PatientID=None))) == Refuse(0xA900, "Patient ID is missing")
@@ -178,10 +213,10 @@ def test_example_remove_location(example: Any, tmp_path: Path) -> None:
 
 
 def test_example_association_ended(example: Any, caplog: pytest.LogCaptureFixture) -> None:
-    summary = Summary(stored=3, refused=0, discarded=0, bytes=9, seconds=0.1, ended="released")
+    summary = Summary(stored=3, refused=0, discarded=0, bytes=9, seconds=0.1, ended=Ended.RELEASED)
     example.association_ended(fake_association(), summary)
     assert not caplog.messages
-    example.association_ended(fake_association(), replace(summary, ended="aborted"))
+    example.association_ended(fake_association(), replace(summary, ended=Ended.ABORTED))
     assert caplog.messages == ["SENDER: aborted after 3"]
 
 

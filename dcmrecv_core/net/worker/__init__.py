@@ -5,6 +5,7 @@
       session             one association: joins connection, `proto/` and `receive/`, and keeps the deadlines
         space               checks the free space (`--min-free`)
         caches              decoded proposals and negotiation results, kept for the next association
+        service             a DIMSE-N request: collected, given to plugins, answered
         association_log     log lines about associations and messages
           association_dumps   A-ASSOCIATE PDUs as DCMTK's tools show them (`+v`, `-d`)
           message_dumps       command sets as DCMTK's tools show them (`-d`)

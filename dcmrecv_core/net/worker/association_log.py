@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.api.verdicts import SupportedContext
+from dcmrecv_core.api.verdicts import SupportedContext, is_failure
 from dcmrecv_core.net.hostnames import HostNames
 from dcmrecv_core.net.worker import association_dumps as dumps
 from dcmrecv_core.net.worker import message_dumps
@@ -22,9 +22,10 @@ from dcmrecv_core.settings.context_hints import log_lines
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.errors import RemoteProtocolError
+    from dcmrecv_core.api.services import Response
     from dcmrecv_core.net.handover import Handover
     from dcmrecv_core.proto.associate import AssociateRequest
-    from dcmrecv_core.proto.events import DataReceived, StoreRequested
+    from dcmrecv_core.proto.events import DataReceived, ServiceRequested, StoreRequested
     from dcmrecv_core.receive.pipeline import Outcome
     from dcmrecv_core.settings.settings import Settings
 
@@ -208,6 +209,24 @@ class AssociationLog:
             return
         log.info("Sending C-STORE Response")
         log.debug(message_dumps.response(store.context_id, store.command, outcome.status, outcome.comment))
+
+    def service_received(self, event: ServiceRequested) -> None:
+        """A DIMSE-N request has arrived; its data set may be to come."""
+        kind = message_dumps.message_type(event.command.field)
+        log.info("Received %s Request (MsgID %d)", kind, event.command.message_id)
+        self._dump_request(event.context_id, event.command)
+
+    def service_lost(self, event: ServiceRequested, why: str) -> None:
+        """Its data set will never be complete."""
+        log.error("%s Request is not complete: %s", message_dumps.message_type(event.command.field), why)
+
+    def service_answered(self, event: ServiceRequested, response: Response, *, with_data_set: bool) -> None:
+        kind = message_dumps.message_type(event.command.field)
+        level = logging.ERROR if is_failure(response.status) else logging.INFO
+        log.log(level, "Sending %s Response (%s)", kind, message_dumps.status_name(response.status))
+        if self.logs_debug:
+            status, comment = response.status, response.comment
+            log.debug(message_dumps.response(event.context_id, event.command, status, comment, with_data_set))
 
     def command_refused(self, context_id: int, command: Command, status: int, comment: str) -> None:
         """`proto/` has answered the command with a failure."""

@@ -29,11 +29,16 @@ _STATUSES = {
     0x0000: ("", "Success"),
     0x0110: ("Failure", "Processing failure"),
     0x0111: ("Failure", "Duplicate SOP Instance"),
+    0x0112: ("Failure", "No such object instance"),
+    0x0113: ("Failure", "No such event type"),
     0x0117: ("Failure", "Invalid SOP Instance"),
+    0x0118: ("Failure", "No such SOP class"),
     0x0122: ("Refused", "SOP Class not supported"),
+    0x0123: ("Failure", "No such action"),
     0x0124: ("Refused", "Not authorized"),
     0x0211: ("Failure", "Unrecognized operation"),
     0x0212: ("Failure", "Mistyped argument"),
+    0x0213: ("Failure", "Resource limitation"),
     0xA700: ("Refused", "Out of resources"),
     0xA900: ("Error", "Data Set does not match SOP Class"),
     0xB000: ("Warning", "Coercion of Data Elements"),
@@ -94,7 +99,7 @@ def request(context_id: int, command: Command) -> str:
     return "\n".join(lines)
 
 
-def response(context_id: int, command: Command, status: int, comment: str) -> str:
+def response(context_id: int, command: Command, status: int, comment: str, with_data_set: bool = False) -> str:
     """The dump of the response to `command`."""
     lines = [
         "===================== OUTGOING DIMSE MESSAGE ====================",
@@ -102,7 +107,7 @@ def response(context_id: int, command: Command, status: int, comment: str) -> st
         _line("Presentation Context ID", context_id),
         _line("Message ID Being Responded To", command.message_id),
         *_uids(command, command_elements(command.encoded)),
-        _line("Data Set", "none"),
+        _line("Data Set", "present" if with_data_set else "none"),
         _line("DIMSE Status", f"0x{status:04x}: {_status_line(status)}"),
     ]
     if comment:

@@ -6,6 +6,7 @@ Only here do bytes, messages and instances meet; the modules for each know nothi
 from __future__ import annotations
 
 import logging
+import operator
 import secrets
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from dcmrecv_core.api.errors import LocalProtocolError
 from dcmrecv_core.api.model import Association
 from dcmrecv_core.api.outcomes import Ended, Summary
-from dcmrecv_core.api.verdicts import Reject, RejectReason
+from dcmrecv_core.api.verdicts import Reject, RejectReason, SupportedContext
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, Connection
 from dcmrecv_core.net.handover import Handover
@@ -28,6 +29,7 @@ from dcmrecv_core.net.worker.association_log import (
     AssociationLog,
 )
 from dcmrecv_core.net.worker.caches import MAX_CACHED_REQUEST, IdentityCache, ProposalCache
+from dcmrecv_core.net.worker.service import ServiceReception
 from dcmrecv_core.net.worker.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
@@ -46,6 +48,8 @@ log = logging.getLogger("dcmrecv.net")
 RECEIVE_BUFFER = 1 << 20
 MAX_PENDING_OUTPUT = 1 << 20
 """Bytes of responses that a peer may leave unread while it sends: those to some thousands of instances."""
+
+Contexts = tuple[SupportedContext, ...]
 
 _NO_ACCEPTABLE_CONTEXT = Rejection(1, 1, 1)
 _CONGESTION = Rejection(2, 3, 1)
@@ -67,12 +71,16 @@ class Shared:
         self.fallback = default_contexts(stores=plugins.names_storage())
         self.proposals = ProposalCache()
         self.proposed_contexts = IdentityCache(negotiation.proposed_contexts)
+        self.joined: IdentityCache[Contexts, Contexts, Contexts] = IdentityCache(operator.add)
         self.negotiate = IdentityCache(negotiation.negotiate)
+        self.serves = plugins.implements("serve")
+        self.tells_accepted = plugins.implements("association_accepted")
 
     def decode(self, body: bytes) -> AssociateRequest:
         """Decode a request; its proposal may be in the cache."""
         if len(body) > MAX_CACHED_REQUEST:  # its results take megabytes: keep those of one request only
             self.proposed_contexts.clear()
+            self.joined.clear()
             self.negotiate.clear()
         return decode_associate_rq(body, self.proposals.decode)
 
@@ -92,11 +100,13 @@ class Session:
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
             strict=shared.settings.strict,
+            serves=shared.serves,
             decode=shared.decode,
         )
         self._association: Association | None = None
         self._store: events.StoreRequested | None = None
         self._reception: Reception | None = None
+        self._service: ServiceReception | None = None
         self._was_collecting = False  # as `Acceptor.collecting` before the last receive
         self._output = bytearray()
         self._stored = self._refused = self._discarded = self._bytes = 0
@@ -105,6 +115,7 @@ class Session:
         self._handlers: dict[type, Callable[..., None]] = {
             events.DataReceived: self._on_data,
             events.StoreRequested: self._on_store,
+            events.ServiceRequested: self._on_service,
             events.EchoRequested: self._on_echo,
             events.CommandRefused: self._on_refused,
             events.Notice: self._on_notice,
@@ -167,7 +178,8 @@ class Session:
             if self._ended:
                 break
             self._was_collecting = acceptor.collecting
-            if self._shared.should_stop(self._reception is None and not self._was_collecting):
+            between = self._reception is None and self._service is None and not self._was_collecting
+            if self._shared.should_stop(between):
                 self._stop()
             else:
                 self._receive()
@@ -245,7 +257,7 @@ class Session:
             self._abort(Ended.FAILED, f"nothing received for {limit} s (--dimse-timeout)", NO_DATA)
         elif quiet >= self._progress_timeout and (self._acceptor.mid_message or self._output):
             self._abort(Ended.FAILED, f"no progress for {self._progress_timeout} s inside a message")
-        elif self._shared.should_stop(self._reception is None):
+        elif self._shared.should_stop(self._reception is None and self._service is None):
             self._stop()
 
     def _send(self) -> None:
@@ -291,6 +303,9 @@ class Session:
         self._acceptor.abort()
 
     def _drop_reception(self, why: str = NOT_RECEIVED) -> None:
+        if self._service is not None:
+            self._association_log.service_lost(self._service.event, why)
+            self._service = None
         if self._reception is not None and self._store is not None:
             self._reception.discard()
             self._association_log.data_set_lost(self._store, why)
@@ -315,29 +330,35 @@ class Session:
             proposed=proposed,
             user_identity=user.user_identity,
             tls=self._connection.peer_subject,
+            implementation_class_uid=user.implementation_class_uid,
+            implementation_version_name=user.implementation_version_name,
         )
         self._association_log.requested(self._handover, request)
-        supported = self._shared.plugins.negotiate(association)
-        if isinstance(supported, Reject):
-            source, reason = supported.reason.value
-            self._reject(Rejection(2 if supported.transient else 1, source, reason), supported.reason.name.lower())
+        said = self._shared.plugins.negotiate(association)
+        if isinstance(said, Reject):
+            source, reason = said.reason.value
+            self._reject(Rejection(2 if said.transient else 1, source, reason), said.reason.name.lower())
             return
-        if supported is None:
-            supported = self._shared.fallback
+        supported = self._shared.fallback if said.contexts is None else said.contexts
+        if said.also:
+            supported = self._shared.joined(supported, said.also)
         answer = self._shared.negotiate(proposed, supported)
         self._association_log.negotiated(answer)
         if not answer.accepted:
             self._association_log.nothing_acceptable(request, answer, supported)
             self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")
             return
-        identity = user.user_identity
+        asks = user.user_identity is not None and user.user_identity.response_requested
         try:
-            self._acceptor.accept(answer, identity_response=b"" if identity and identity.response_requested else None)
+            self._acceptor.accept(answer, identity_response=(said.identity_response or b"") if asks else None)
         except LocalProtocolError as error:  # each plugin's answer fits, all together do not
             log.error("%s", error)
             self._reject(Rejection(2, *RejectReason.NO_REASON.value), "the answer does not fit")
             return
         self._association_log.acknowledged(request, answer, supported)
+        if self._shared.tells_accepted:
+            self._send()
+            self._shared.plugins.association_accepted(association)
 
     def _reject(self, rejection: Rejection, why: str) -> None:
         self._association_log.refused(why.replace("_", " "), rejection)
@@ -395,11 +416,17 @@ class Session:
             self._association_log.store_received(command)
         self._store = event
         self._reception = self._shared.receiver.begin(
-            self._association, command.sop_class_uid, command.sop_instance_uid, event.transfer_syntax
+            self._association,
+            command.sop_class_uid,
+            command.sop_instance_uid,
+            event.transfer_syntax,
+            command.message_id,
+            command.originator if command.move_originator else None,
         )
 
     def _on_data(self, event: events.DataReceived) -> None:
         if self._reception is None or self._store is None:
+            self._on_service_data(event)
             return
         association_log = self._association_log
         if association_log.logs_debug:
@@ -417,6 +444,31 @@ class Session:
             self._send()
             if self._stored > 1:  # probably a series
                 self._shared.receiver.publisher.open_spare()
+
+    def _on_service(self, event: events.ServiceRequested) -> None:
+        if self._shared.should_stop(True):
+            self._stop()
+        if self._association is None or self._ended:
+            return
+        if self._association_log.logs_info:
+            self._association_log.service_received(event)
+        self._service = ServiceReception(event, self._association, self._shared.plugins)
+        if not event.command.has_data_set:
+            self._answer_service(self._service)
+
+    def _on_service_data(self, event: events.DataReceived) -> None:
+        if self._service is not None:
+            self._service.write(event.fragments)
+            if event.last:
+                self._answer_service(self._service)
+
+    def _answer_service(self, service: ServiceReception) -> None:
+        self._service = None
+        response, data_set, elements = service.finish()
+        event = service.event
+        self._association_log.service_answered(event, response, with_data_set=data_set is not None)
+        self._acceptor.respond_to_service(event.context_id, event.request, response, data_set, elements)
+        self._send()
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.location is not None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dcmrecv_core import hookimpl
-from dcmrecv_core.api.model import Association, Instance, Summary
+from dcmrecv_core.api.model import Association, Instance
+from dcmrecv_core.api.outcomes import Summary
 from dcmrecv_core.hooks.loader import Found
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net.handover import Handover

@@ -20,7 +20,7 @@ from dcmrecv_core.config.options.table import OPTIONS, PORT
 from dcmrecv_core.config.settings_dump import dump, effective
 from dcmrecv_core.config.settings_file import read
 from dcmrecv_core.config.settings_keys import CONTEXTS, KEYS
-from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.hooks.plugins import Negotiated, Plugins
 from dcmrecv_core.settings.settings import Settings
 from support.plugins import ASSOCIATION
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
@@ -206,9 +206,9 @@ def test_contexts_are_negotiated() -> None:
         effective_settings = Settings(contexts=contexts)
         plugins.add_builtins(effective_settings)
         plugins.configure(effective_settings)
-        assert plugins.negotiate(ASSOCIATION) == contexts
+        assert plugins.negotiate(ASSOCIATION) == Negotiated(contexts)
     plugins.add_builtins(Settings())
-    assert plugins.negotiate(ASSOCIATION) is None
+    assert plugins.negotiate(ASSOCIATION) == Negotiated()
 
 
 # What errors say: file, key path, value, what is allowed

@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import Discard, Name, PluginSettings, Refuse, Reject, RejectReason, Summary, SupportedContext, Warn
+from dcmrecv_core import (
+    Discard,
+    Ended,
+    Name,
+    PluginSettings,
+    Refuse,
+    Reject,
+    RejectReason,
+    Summary,
+    SupportedContext,
+    Warn,
+)
 from dcmrecv_core.api.errors import (
     ConfigurationError,
     HookFailure,
@@ -33,7 +44,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "choose_filename": (FakeInstance(),),
     "write": (FakeInstance(), "a/path"),
     "stored": (FakeInstance(), "a/path"),
-    "association_ended": (ASSOCIATION, Summary(1, 0, 0, 100, 0.5, "released")),
+    "association_ended": (ASSOCIATION, Summary(1, 0, 0, 100, 0.5, Ended.RELEASED)),
     "worker_started": (Settings(),),
     "worker_stopping": (),
 }

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from dcmrecv_core import (
+    Accept,
+    Also,
     Discard,
+    Ended,
     Name,
     PluginOptions,
     Refuse,
@@ -25,12 +28,12 @@ from dcmrecv_core import (
 )
 from dcmrecv_core.api.errors import HookFailure, PluginError
 from dcmrecv_core.api.options import PluginOptionRegistry
-from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.hooks.plugins import Negotiated, Plugins
 from dcmrecv_core.settings.settings import Settings
 from support.plugins import ASSOCIATION, FakeInstance, found, hooks, load, raising
 from support.uids import CT, IMPLICIT_LE, VERIFICATION
 
-SUMMARY = Summary(0, 0, 0, 0, 0.0, "released")
+SUMMARY = Summary(0, 0, 0, 0, 0.0, Ended.RELEASED)
 
 
 def with_builtins(*plugins: object, **settings: Any) -> Plugins:
@@ -200,17 +203,54 @@ REJECT = Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED)
 
 
 def test_the_union_counts() -> None:
-    assert answers([ECHO], (STORE for _ in range(1)), None) == (STORE, ECHO)
+    assert answers([ECHO], (STORE for _ in range(1)), None) == Negotiated((STORE, ECHO))
 
 
 def test_none_and_an_empty_answer() -> None:
     """After None from all the default counts; an empty answer is an answer."""
-    assert answers() is None
-    assert answers(None, None) is None
-    assert answers(None, []) == ()
+    assert answers() == Negotiated()
+    assert answers(None, None) == Negotiated()
+    assert answers(None, []) == Negotiated(())
 
 
-@pytest.mark.parametrize("results", [(REJECT, [ECHO]), ([ECHO], REJECT), ([ECHO], REJECT, None)])
+def test_also_leaves_the_default_as_it_is() -> None:
+    assert answers(Also([ECHO]), None) == Negotiated(None, (ECHO,))
+    assert answers(Also(iter([ECHO])), [STORE], Also([])) == Negotiated((STORE,), (ECHO,))
+    assert answers([], Also([ECHO])) == Negotiated((), (ECHO,)), "an empty answer is no default"
+
+
+def test_the_first_identity_response_counts() -> None:
+    last, first = Accept([ECHO], b"last"), Accept(iter([STORE]), b"first")
+    assert answers(last, Also([ECHO]), first, Accept([])) == Negotiated((STORE, ECHO), (ECHO,), b"first")
+    assert answers(Accept([ECHO])) == Negotiated((ECHO,))
+
+
+def test_one_answer_is_passed_on_as_it_is() -> None:
+    """The caches of the session compare by identity."""
+    contexts = (ECHO, STORE)
+    for answer in (contexts, Accept(contexts), Also(contexts)):
+        said = answers(answer)
+        assert isinstance(said, Negotiated)
+        assert (said.contexts or said.also) is contexts
+
+
+@pytest.mark.parametrize(
+    "result", [Also([1]), Also("1.2"), Accept([STORE], "ticket"), Accept([STORE], bytes(65534)), Accept(None)], ids=repr
+)
+def test_wrong_answers_reject(result: object) -> None:
+    assert answers(result) == Reject(RejectReason.NO_REASON, transient=True)
+
+
+def test_an_identity_response_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert "ticket" not in repr(Accept((STORE,), b"ticket"))
+    answers(Accept((STORE,), "ticket"))  # type: ignore[arg-type]
+    assert "ticket" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "results",
+    [(REJECT, [ECHO]), ([ECHO], REJECT), ([ECHO], REJECT, None), (Also([ECHO]), Accept([ECHO], b"1"), REJECT)],
+)
 def test_any_reject_wins(results: tuple[object, ...]) -> None:
     assert answers(*results) == REJECT
 

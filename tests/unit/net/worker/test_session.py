@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core import compiled
-from dcmrecv_core.api.model import Instance, Summary
+from dcmrecv_core.api.model import Instance
+from dcmrecv_core.api.outcomes import Ended, Summary
 from dcmrecv_core.api.verdicts import Discard, Reject, RejectReason, SupportedContext
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER
 from dcmrecv_core.net.hostnames import HostNames
@@ -79,7 +80,7 @@ def test_echo_store_release(worker: ScriptedWorker, size: int) -> None:
     assert responses(connection.sent) == [(7, 0), (1, 0)]
     assert worker.files == [f"CT.{INSTANCE}.1"]
     [(association, summary)] = worker.recorder.ends
-    assert summary == Summary(1, 0, 0, len(instance_of(CT, f"{INSTANCE}.1")), 0.0, "released")
+    assert summary == Summary(1, 0, 0, len(instance_of(CT, f"{INSTANCE}.1")), 0.0, Ended.RELEASED)
     assert (association.calling_ae_title, association.peer_address, association.peer_port) == (
         "RAWSCU",
         "10.0.0.1",
@@ -104,7 +105,7 @@ def test_an_answer_that_does_not_fit_rejects(worker: ScriptedWorker) -> None:
     worker.recorder.answer = [SupportedContext(uid, None, extended=extended) for uid in (CT, VERIFICATION)]
     connection = worker.play()
     assert [kind for kind, _ in read_pdus(connection.sent)] == [ASSOCIATE_RJ]
-    assert worker.summary.ended == "rejected"
+    assert worker.summary.ended == Ended.REJECTED
 
 
 def test_debug_logs_all_messages(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -138,7 +139,7 @@ def test_an_internal_error_ends_its_association_only(worker: ScriptedWorker, mon
     monkeypatch.setattr(worker.shared.receiver, "begin", lambda *arguments: 1 // 0)
     connection = worker.play(store(1))
     assert [kind for kind, _ in read_pdus(connection.sent)] == [ASSOCIATE_AC, ABORT]
-    assert worker.summary.ended == "failed"
+    assert worker.summary.ended == Ended.FAILED
 
 
 def test_statuses_and_what_is_counted(worker: ScriptedWorker) -> None:
@@ -214,7 +215,7 @@ def test_rejections(make: Make, answer: object, rejection: tuple[int, int, int])
     worker.recorder.answer = answer
     connection = worker.play(ECHO, RELEASE)
     assert read_pdus(connection.sent) == [(ASSOCIATE_RJ, bytes((0, *rejection)))]
-    assert worker.summary == Summary(0, 0, 0, 0, 0.0, "rejected")
+    assert worker.summary == Summary(0, 0, 0, 0, 0.0, Ended.REJECTED)
 
 
 @pytest.mark.parametrize("level", ["INFO", "WARNING"])
@@ -345,7 +346,7 @@ def test_pipelined_stores_are_answered_while_the_peer_does_not_read(worker: Scri
     assert responses(playing.sent) == [(number, 0) for number in range(1, 65)]
     assert read_pdus(playing.sent)[-1][0] == RELEASE_RP
     assert len(worker.files) == 64
-    assert worker.summary.ended == "released"
+    assert worker.summary.ended == Ended.RELEASED
 
 
 def test_a_peer_that_reads_slowly_gets_its_responses_without_sending_more(worker: ScriptedWorker) -> None:
@@ -363,7 +364,7 @@ def test_a_peer_that_reads_slowly_gets_its_responses_without_sending_more(worker
 
 def test_a_peer_that_reads_no_response_is_aborted(worker: ScriptedWorker) -> None:
     worker.play(store(1), room=300)
-    assert worker.summary.ended == "failed"
+    assert worker.summary.ended == Ended.FAILED
     assert worker.summary.stored == 1
     assert worker.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * CALL_TIMEOUT)
 
@@ -371,7 +372,7 @@ def test_a_peer_that_reads_no_response_is_aborted(worker: ScriptedWorker) -> Non
 def test_unread_responses_are_bounded(worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "MAX_PENDING_OUTPUT", 1000)
     worker.play(*[ECHO] * 100, room=300)
-    assert worker.summary.ended == "failed"
+    assert worker.summary.ended == Ended.FAILED
     assert worker.summary.seconds == pytest.approx(Settings().progress_timeout, abs=2 * CALL_TIMEOUT)
     assert MAX_PENDING_OUTPUT > 64 * 200
 
@@ -385,14 +386,14 @@ def test_a_quiet_peer_is_aborted_when_its_time_is_over(make: Make) -> None:
     assert read_pdus(connection.sent)[-1][0] == RELEASE_RP, "quiet for less than that is no fault"
     connection = worker.play()
     assert read_pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
-    assert [summary.ended for _, summary in worker.recorder.ends] == ["released", "failed"]
+    assert [summary.ended for _, summary in worker.recorder.ends] == [Ended.RELEASED, Ended.FAILED]
     assert worker.recorder.ends[1][1].seconds == 5.0
 
 
 def test_a_quiet_peer_may_stay_between_messages(worker: ScriptedWorker) -> None:
     connection = worker.play(ECHO, *[None] * 10_000, ECHO, RELEASE)
     assert responses(connection.sent) == [(7, 0), (7, 0)]
-    assert worker.summary.ended == "released"
+    assert worker.summary.ended == Ended.RELEASED
 
 
 @pytest.mark.parametrize("bytes_said", [-10, 40], ids=["data-set", "command"])
@@ -401,7 +402,7 @@ def test_a_quiet_peer_must_not_stay_inside_a_message(worker: ScriptedWorker, byt
     connection = worker.play(*[None] * 500, said[:bytes_said], *[None] * 119, said[bytes_said:][:1], *[None] * 121)
     assert read_pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
     assert worker.files == []
-    assert worker.summary.ended == "failed"
+    assert worker.summary.ended == Ended.FAILED
     assert worker.summary.seconds == pytest.approx(250 + 2 * Settings().progress_timeout, abs=2 * CALL_TIMEOUT)
 
 
@@ -422,7 +423,7 @@ def test_a_pdu_has_begun_with_its_first_byte(worker: ScriptedWorker, said: bytes
 def test_connections_that_break(worker: ScriptedWorker, said: bytes, end: Step) -> None:
     worker.play(store(7), *([said] if said else []), end)
     assert worker.files == [f"CT.{INSTANCE}.7"]
-    assert worker.summary.ended == "closed"
+    assert worker.summary.ended == Ended.CLOSED
     assert worker.summary.stored == 1
 
 
@@ -431,14 +432,14 @@ def test_the_peer_aborts(worker: ScriptedWorker, within: bool) -> None:
     connection = worker.play(store(7), (store(1, last=False) if within else b"") + pdu(ABORT, bytes(4)))
     assert [kind for kind, _ in read_pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA]
     assert worker.files == [f"CT.{INSTANCE}.7"]
-    assert worker.summary.ended == "aborted"
+    assert worker.summary.ended == Ended.ABORTED
 
 
 def test_release_within_a_message(worker: ScriptedWorker) -> None:
     connection = worker.play(store(7), store(1, last=False) + RELEASE, None)
     assert [kind for kind, _ in read_pdus(connection.sent)] == [ASSOCIATE_AC, P_DATA, RELEASE_RP]
     assert worker.files == [f"CT.{INSTANCE}.7"]
-    assert worker.summary.ended == "released"
+    assert worker.summary.ended == Ended.RELEASED
 
 
 @pytest.mark.parametrize(
@@ -452,7 +453,7 @@ def test_a_request_after_the_release_is_answered_once(
 ) -> None:
     connection = worker.play(*([RELEASE + more] if at_once else [RELEASE, more]), more, ECHO, RELEASE)
     assert read_pdus(connection.sent)[1:] == [(RELEASE_RP, bytes(4)), (ABORT, bytes((0, 0, 2, reason)))]
-    assert worker.summary.ended == "released"
+    assert worker.summary.ended == Ended.RELEASED
 
 
 @pytest.mark.parametrize("more", [ECHO, RELEASE, pdu(ASSOCIATE_AC, bytes(68)), pdu(ABORT, bytes(4)) + REQUEST])
@@ -475,7 +476,7 @@ def test_a_protocol_error(worker: ScriptedWorker, within: bool) -> None:
     connection = worker.play(store(7), (store(1, last=False) if within else b"") + pdu(ASSOCIATE_AC, bytes(100)))
     assert read_pdus(connection.sent)[2:] == [(ABORT, bytes((0, 0, 2, 2)))]
     assert worker.files == [f"CT.{INSTANCE}.7"]
-    assert worker.summary.ended == "failed"
+    assert worker.summary.ended == Ended.FAILED
 
 
 def test_a_half_close_after_pipelined_stores_is_answered(worker: ScriptedWorker) -> None:
@@ -487,7 +488,7 @@ def test_a_half_close_after_pipelined_stores_is_answered(worker: ScriptedWorker)
     playing.script.extend([read] * 30)
     worker.run(playing)
     assert responses(playing.sent) == [(number, 0) for number in range(1, 9)]
-    assert worker.summary.ended == "closed"
+    assert worker.summary.ended == Ended.CLOSED
 
 
 @pytest.mark.parametrize("at", range(4))
@@ -506,7 +507,7 @@ def test_messages_from_before_the_connection_broke_are_kept(worker: ScriptedWork
         broken()
     worker.run(playing)
     assert len(worker.files) == 2
-    assert worker.summary.ended == ("released" if end == RELEASE else "closed")
+    assert worker.summary.ended == (Ended.RELEASED if end == RELEASE else Ended.CLOSED)
 
 
 # The receiver is told to stop
@@ -516,13 +517,13 @@ def test_stop_between_instances_begins_no_other(worker: ScriptedWorker) -> None:
     connection = worker.play(store(1), lambda: worker.stop.add(True), store(2), store(3))
     assert responses(connection.sent) == [(1, 0)]
     assert read_pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
-    assert worker.summary.ended == "stopped"
+    assert worker.summary.ended == Ended.STOPPED
 
 
 def test_stop_while_quiet(worker: ScriptedWorker) -> None:
     connection = worker.play(store(1), lambda: worker.stop.add(True), None, store(2))
     assert responses(connection.sent) == [(1, 0)]
-    assert worker.summary.ended == "stopped"
+    assert worker.summary.ended == Ended.STOPPED
 
 
 def test_stop_within_an_instance_finishes_it_and_no_more(worker: ScriptedWorker) -> None:
@@ -531,14 +532,14 @@ def test_stop_within_an_instance_finishes_it_and_no_more(worker: ScriptedWorker)
     assert responses(connection.sent) == [(1, 0)]
     assert read_pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
     assert worker.files == [f"CT.{INSTANCE}.1"]
-    assert worker.summary.ended == "stopped"
+    assert worker.summary.ended == Ended.STOPPED
 
 
 def test_stop_within_an_instance_whose_grace_is_over(worker: ScriptedWorker) -> None:
     connection = worker.play(store(1)[:300], lambda: worker.stop.update((True, False)), None)
     assert read_pdus(connection.sent)[1:] == [(ABORT, bytes((0, 0, 2, 0)))]
     assert worker.files == []
-    assert worker.summary.ended == "stopped"
+    assert worker.summary.ended == Ended.STOPPED
 
 
 def test_stop_ends_a_peer_that_sends_slowly_when_the_grace_is_over(worker: ScriptedWorker) -> None:
@@ -553,7 +554,7 @@ def test_stop_does_not_wait_for_a_peer_that_does_not_read(worker: ScriptedWorker
     playing = FakeConnection(worker.clock, [], 300)
     playing.script.extend([store(1) + store(2), lambda: worker.stop.update((True, False))])
     worker.run(playing)
-    assert worker.summary.ended == "stopped"
+    assert worker.summary.ended == Ended.STOPPED
     assert worker.summary.seconds < 2
 
 
