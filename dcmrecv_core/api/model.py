@@ -129,12 +129,13 @@ class Instance(ABC):
     @abstractmethod
     def header(self) -> Dataset:
         """All top-level elements before the pixel data, decoded on first use; values above 64 KiB are left
-        out, and what would make all values together more than 8 MiB. Read-only by contract: changes do not reach the
-        stored file, `replace_header` does that."""
+        out, and what would make all values together more than 8 MiB. Read-only: to set, add or delete something in it
+        or in its items raises TypeError."""
 
     @abstractmethod
     def copy_header(self) -> Dataset:
-        """A copy of `header` that may be changed, with `file_meta`, for `replace_header`."""
+        """What `header` has, in a new Dataset that can be changed, for `replace_header`. Its `file_meta` is that of the
+        file as it would be stored."""
 
     @abstractmethod
     def open(self) -> BinaryIO:

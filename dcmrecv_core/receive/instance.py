@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.errors import DataSetError
@@ -18,7 +17,7 @@ from dcmrecv_core.receive import replacement
 from dcmrecv_core.settings.uids import modality_prefix
 from dcmrecv_core.storage.content import FileContent, Piece, source_of
 from dcmrecv_core.storage.directories import split_path
-from dcmrecv_core.storage.part10 import file_prefix
+from dcmrecv_core.storage.part10 import MAGIC_LENGTH, file_prefix
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -35,6 +34,7 @@ class ReceivedInstance(Instance):
     hook: the time that `save` needs does not count."""
 
     __slots__ = (
+        "_command_uid",
         "_encoding",
         "_header",
         "_index",
@@ -90,6 +90,10 @@ class ReceivedInstance(Instance):
         return modality_prefix(self.sop_class_uid) or "UNKNOWN"
 
     @property
+    def affected_sop_instance_uid(self) -> str:  # type: ignore[override]  # only a replacement makes it another one
+        return getattr(self, "_command_uid", self.sop_instance_uid)
+
+    @property
     def size(self) -> int:
         return self.content.size
 
@@ -116,11 +120,13 @@ class ReceivedInstance(Instance):
     @property
     def header(self) -> Dataset:
         if self._header is None:
-            self._header = values.read_header(self.index, self._encoding or IMPLICIT_LITTLE)
+            self._header = values.read_only_header(self.index, self._encoding or IMPLICIT_LITTLE)
         return self._header
 
     def copy_header(self) -> Dataset:
-        return deepcopy(self.header)
+        copy = values.read_header(self.index, self._encoding or IMPLICIT_LITTLE)
+        copy.file_meta = values.read_file_meta(self.content.prefix[MAGIC_LENGTH:])
+        return copy
 
     def open(self) -> BinaryIO:
         return self.content.open()
@@ -153,7 +159,7 @@ class ReceivedInstance(Instance):
 
     def described(self) -> str:
         """Sender and instance, for the log."""
-        return described(self.association, self.sop_instance_uid)
+        return described(self.association, self.affected_sop_instance_uid)
 
     def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:
         encoding = self._replaceable()
@@ -180,9 +186,12 @@ class ReceivedInstance(Instance):
         self._header = None
         self.replaced = True
         sop_class, sop_instance = data_set_uids(self._index)
-        prefix = file_prefix(
-            sop_class or self.sop_class_uid, sop_instance or self.sop_instance_uid, self.transfer_syntax_uid
-        )
+        self.sop_class_uid = sop_class or self.sop_class_uid
+        if sop_instance and sop_instance != self.sop_instance_uid:
+            log.info("%s: a plugin made it SOP instance %s", self.described(), sop_instance)
+            self._command_uid = self.affected_sop_instance_uid
+            self.sop_instance_uid = sop_instance
+        prefix = file_prefix(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid)
         self.content = FileContent(prefix, pieces)
 
 

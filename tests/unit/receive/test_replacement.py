@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.filereader import dcmread
 
 from dcmrecv_core import Instance, Warn
 from dcmrecv_core.dataset import walker
@@ -33,7 +34,7 @@ from support.receiving import (
     send,
     stored_data,
 )
-from support.uids import BIG_ENDIAN, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, JPEG
+from support.uids import BIG_ENDIAN, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, JPEG, MR
 
 MEMORY = pytest.mark.parametrize("memory", [None, 4000, 16], ids=["in memory", "spooled", "spooled at once"])
 SYNTAXES = pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE, BIG_ENDIAN, DEFLATED])
@@ -41,7 +42,7 @@ LARGE = (LARGE_SEQUENCE, Node(0x00091001, "UN", LARGE_VALUE), Node(0x00090010, "
 
 
 def anonymise(instance: Instance) -> None:
-    header = instance.header
+    header = instance.copy_header()
     header.PatientName = "Любовь"
     header.PatientID = "17"
     del header.SeriesDate
@@ -86,7 +87,7 @@ def test_the_characters_of_text_after_a_large_element(tmp_path: Path) -> None:
     large = Node(0x00091001, "UN", LARGE_VALUE)
 
     def translate(instance: Instance) -> None:
-        header = instance.header
+        header = instance.copy_header()
         header.SpecificCharacterSet = "ISO_IR 144"
         header.PatientName = "Любовь"
         header.PatientComments = "Любовь"
@@ -102,14 +103,14 @@ def test_what_the_plugin_does_not_touch_keeps_its_bytes(tmp_path: Path) -> None:
     """Odd values are not judged: a header that is put back as it is changes nothing."""
     odd = (Node(0x00080020, "DA", b"yesterday "), Node(0x00101010, "AS", b"old!"), Node(0x00200013, "IS", b"one "))
     data = data_set(*odd)
-    _, outcome = in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.header))
+    _, outcome = in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.copy_header()))
     assert outcome.status == 0xB000
     assert stored_data(outcome.location) == data
 
 
 def test_a_large_element_can_be_replaced(tmp_path: Path) -> None:
     def shorten(instance: Instance) -> None:
-        header = instance.header
+        header = instance.copy_header()
         header.add_new(0x00091001, "UN", b"short ")
         instance.replace_header(header)
 
@@ -125,7 +126,7 @@ def test_without_pixel_data(tmp_path: Path) -> None:
 
 def test_pixel_data_in_the_new_header_do_not_count(tmp_path: Path) -> None:
     def put(instance: Instance) -> None:
-        header = instance.header
+        header = instance.copy_header()
         header.add_new(0x7FE00010, "OW", b"other!")
         instance.replace_header(header)
 
@@ -153,7 +154,7 @@ def test_hooks_see_the_new_data(tmp_path: Path, memory: int | None, syntax: str)
 
     def replace(instance: Instance) -> None:
         anonymise(instance)
-        header = instance.header
+        header = instance.copy_header()
         header.SOPInstanceUID = "9.8.7"
         instance.replace_header(header)  # once more
 
@@ -161,11 +162,105 @@ def test_hooks_see_the_new_data(tmp_path: Path, memory: int | None, syntax: str)
     _, outcome = in_receive(place, in_syntax(syntax, *LARGE), replace, syntax=syntax)
     assert outcome.location == f"{tmp_path}/named"
     assert seen[:6] == ["17", "Любовь", None, 0x1010, PIXELS, "9.8.7"]
-    assert seen[6:8] == [True, INSTANCE]
+    assert seen[6:8] == [True, "9.8.7"]
     content = Path(outcome.location).read_bytes()
     assert seen[9] == content
     assert seen[8] == len(content) - len(stored_data(outcome.location))
     assert read(outcome.location).file_meta.MediaStorageSOPInstanceUID == "9.8.7"
+
+
+# A changed header, other UIDs
+
+
+def test_a_changed_header_that_is_not_stored_refuses_the_instance(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A plugin that forgot `replace_header` must not store the patient's name."""
+
+    def receive(instance: Instance) -> None:
+        instance.header.PatientName = "nobody"
+
+    assert send(receiver(tmp_path, hooks(receive=receive)), data_set()).status == 0x0110
+    assert "replace_header" in caplog.text
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("memory", [None, 16], ids=["in memory", "spooled"])
+def test_a_copied_header_has_file_meta_information(tmp_path: Path, memory: int | None) -> None:
+    def look(instance: Instance) -> Dataset:
+        with instance.open() as file:
+            stored = dcmread(file).file_meta
+        assert instance.copy_header().file_meta == stored
+        renamed(instance)
+        return instance.copy_header()
+
+    header, _ = in_receive(receiver(tmp_path, memory=memory), data_set(), look)
+    meta = header.file_meta
+    assert (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID) == (MR, "9.8.7")
+    assert (meta.TransferSyntaxUID, header.SOPInstanceUID) == (EXPLICIT_LE, "9.8.7")
+
+
+def renamed(instance: Instance) -> None:
+    """Give it another UID and class, in two steps."""
+    for uid in ("9.8.6", "9.8.7"):
+        header = instance.copy_header()
+        header.SOPClassUID, header.SOPInstanceUID = MR, uid
+        instance.replace_header(header)
+
+
+def replaced(instance: Instance) -> None:
+    with instance.open() as file:
+        dataset = dcmread(file)
+    dataset.SOPClassUID, dataset.SOPInstanceUID = MR, "9.8.7"
+    instance.replace(dataset)
+
+
+NEW_UIDS = pytest.mark.parametrize("change", [renamed, replaced])
+
+
+@NEW_UIDS
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "MR.9.8.7"),
+        ({"layout": "{SOPClassUID}/{SOPInstanceUID}"}, f"{MR}/9.8.7"),
+        ({"layout": "{modality_prefix}/{sop_instance_uid}"}, "MR/9.8.7"),
+    ],
+    ids=["+fd", "layout of elements", "layout of attributes"],
+)
+def test_new_uids_are_carried_on(
+    tmp_path: Path, change: Any, settings: dict[str, Any], name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dcmrecv.receive")
+    seen: list[Any] = []
+
+    def stored(instance: Instance, location: str) -> None:
+        seen.extend((instance.sop_class_uid, instance.sop_instance_uid, instance.affected_sop_instance_uid))
+        seen.append(location)
+
+    place = receiver(tmp_path, hooks(stored=stored, receive=change), **settings)
+    outcome = send(place, data_set())
+    assert (outcome.status, outcome.location) == (0xB000, f"{tmp_path}/{name}")
+    assert seen == [MR, "9.8.7", INSTANCE, outcome.location]
+    dataset = read(outcome.location)
+    meta = dataset.file_meta
+    assert (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID) == (MR, "9.8.7")
+    assert dataset.PixelData == PIXELS
+    assert caplog.text.count(f"SOP instance {INSTANCE}: a plugin made it SOP instance 9.8.7") == 1, (
+        "for who reads the log"
+    )
+
+
+def test_a_removed_uid_leaves_that_of_the_command(tmp_path: Path) -> None:
+    def remove(instance: Instance) -> tuple[str, str]:
+        header = instance.copy_header()
+        del header.SOPInstanceUID
+        instance.replace_header(header)
+        return instance.sop_instance_uid, instance.affected_sop_instance_uid
+
+    uids, outcome = in_receive(receiver(tmp_path), data_set(), remove)
+    assert uids == (INSTANCE, INSTANCE)
+    assert outcome.location == f"{tmp_path}/CT.{INSTANCE}"
 
 
 # replace
@@ -255,7 +350,7 @@ def test_not_in_other_hooks(tmp_path: Path, replace: Any, hook: str, caplog: pyt
 
 def test_values_that_cannot_be_encoded_refuse_the_instance(tmp_path: Path) -> None:
     def spoil(instance: Instance) -> None:
-        header = instance.header
+        header = instance.copy_header()
         header.add_new(0x00280010, "US", "many")
         instance.replace_header(header)
 
@@ -295,7 +390,7 @@ LOWER = Node(0x00100020, "LO", b"16")
 )
 def test_what_is_out_of_order_stays(tmp_path: Path, before: list[Node]) -> None:
     data = encode(before, EXPLICIT_LITTLE)
-    _, outcome = in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.header))
+    _, outcome = in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.copy_header()))
     assert stored_data(outcome.location) == data
 
 
@@ -303,7 +398,7 @@ def test_what_is_out_of_order_stays(tmp_path: Path, before: list[Node]) -> None:
 def test_zeros_after_the_last_element_stay(tmp_path: Path, syntax: str) -> None:
     data = data_set(pixel_data=None) + bytes(16)
     sent = deflate(data) if syntax == DEFLATED else data
-    _, outcome = in_receive(receiver(tmp_path), sent, lambda i: i.replace_header(i.header), syntax=syntax)
+    _, outcome = in_receive(receiver(tmp_path), sent, lambda i: i.replace_header(i.copy_header()), syntax=syntax)
     assert inflated(stored_data(outcome.location), syntax) == data
 
 
@@ -323,7 +418,7 @@ def test_nothing_is_replaced_where_some_would_be_lost(
 ) -> None:
     monkeypatch.setattr(walker, "MAX_ELEMENTS", 9)
     with pytest.raises(ValueError, match=reason):
-        in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.header))
+        in_receive(receiver(tmp_path), data, lambda i: i.replace_header(i.copy_header()))
     with pytest.raises(ValueError, match="drop_pixel_data"):
         in_receive(receiver(tmp_path), data, lambda i: i.replace(other_data_set()))
     assert stored_data(f"{tmp_path}/CT.{INSTANCE}") == data
