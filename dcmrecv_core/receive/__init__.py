@@ -3,6 +3,7 @@
     pipeline      `InstanceReceiver` for a worker, `Reception` for a C-STORE: spool, check, hooks, file, status
     instance      what hooks see of it: the model's `Instance`, over the received bytes
     replacement   the bytes with which `replace_header` and `replace` replace received ones
+    unseen        what a data set holds that a new header cannot know
 
 `dataset/` understands the bytes of a data set, `storage/` stores them; plugins are called through `hooks/`. No sockets,
 no protocol: the session (`net/worker/`) takes fragments from `proto/` and passes them in here.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.errors import DataSetError
@@ -163,13 +164,20 @@ class ReceivedInstance(Instance):
 
     def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:
         encoding = self._replaceable()
-        self._replace(replacement.with_new_header(dataset, self.index, encoding, self.content.pieces), encoding)
+        pieces = replacement.with_new_header(
+            self._changeable(dataset), self.index, encoding, self.content.pieces, keep_unseen
+        )
+        self._replace(pieces, encoding)
 
     def replace(self, dataset: Dataset, *, drop_pixel_data: bool = False) -> None:
         encoding = self._replaceable()
         if self.index.has_pixel_data and not drop_pixel_data and not any(tag in dataset for tag in PIXEL_DATA_TAGS):
             raise ValueError("the data set has no pixel data, the received one has; pass drop_pixel_data=True")
-        self._replace(replacement.whole(dataset, encoding), encoding)
+        self._replace(replacement.whole(self._changeable(dataset), encoding), encoding)
+
+    def _changeable(self, dataset: Dataset) -> Dataset:
+        """pydicom changes some elements when it encodes them, which the header does not allow."""
+        return deepcopy(dataset) if dataset is self._header else dataset
 
     def _replaceable(self) -> Encoding:
         if not self.may_replace:
