@@ -187,10 +187,7 @@ class ReceivedInstance(Instance):
         return self._encoding
 
     def _replace(self, pieces: list[Piece], encoding: Encoding) -> None:
-        try:
-            self._index = scan(source_of(pieces), encoding, whole=True)
-        except DataSetError as error:  # not the sender's fault
-            raise ValueError(f"the new data set cannot be understood: {error.comment}") from error
+        self._index = replacement.understood(pieces, encoding)
         self._header = None
         self.replaced = True
         sop_class, sop_instance = data_set_uids(self._index)

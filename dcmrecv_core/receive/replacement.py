@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from copy import copy
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS
+from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH
 from dcmrecv_core.dataset.scan import scan
-from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.receive.unseen import Unseen, described, find_unseen
-from dcmrecv_core.storage.content import FileRange, Piece, piece_length
+from dcmrecv_core.storage.content import FileRange, Piece, piece_length, source_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 _WINDOW = 256 * 1024
 _FIRST_PIXEL_DATA_TAG = min(PIXEL_DATA_TAGS)
 _LAST_TAG = 0xFFFFFFFF
+
+_LARGE = 1 << 20
+_BYTES_VRS = ("OB", "OD", "OF", "OL", "OV", "OW", "OB or OW", "UN")  # pydicom writes their values as they are
+_EMPTY_ITEM = b"\xfe\xff\x00\xe0\0\0\0\0"
+"""In little endian; encapsulated pixel data begin with an item (PS3.5 A.4)."""
 
 
 class Received(NamedTuple):
@@ -47,11 +54,65 @@ def encode(dataset: Dataset, encoding: Encoding) -> bytes:
 
 
 def whole(dataset: Dataset, encoding: Encoding) -> list[Piece]:
-    """`dataset` as the new data set."""
+    """`dataset` as the new data set. Large values become pieces as they are: pydicom would copy them several times, and
+    an instance has to fit into the memory of a worker."""
     if encoding.encapsulated and "PixelData" in dataset:
         dataset["PixelData"].is_undefined_length = True
-    data = encode(dataset, encoding)
-    return [_deflate([data])] if encoding.deflated else [data]
+    rest, values = _without_large_values(dataset, encoding)
+    parts = list(_with_values(encode(rest, encoding), values, encoding))
+    return [_deflate(parts)] if encoding.deflated else list(parts)
+
+
+def _without_large_values(dataset: Dataset, encoding: Encoding) -> tuple[Dataset, dict[int, bytes]]:
+    """A copy of `dataset` with a stand-in for each large value, and those values by their tags."""
+    rest = dataset[:]
+    values = {}
+    for tag in list(rest.keys()):
+        element = rest.get_item(tag)
+        value = element.value
+        if not isinstance(value, bytes) or len(value) < _LARGE:
+            continue
+        if element.VR not in _BYTES_VRS and tag not in PIXEL_DATA_TAGS:
+            continue
+        element = copy(rest[tag])
+        if element.is_undefined_length:
+            if not encoding.little or not value.startswith(_EMPTY_ITEM[:4]):
+                continue  # not encapsulated: pydicom refuses it
+            element.value = _EMPTY_ITEM
+        else:
+            element.value = bytes(8)
+        values[int(tag)] = value
+        rest[tag] = element
+    return rest, values
+
+
+def _with_values(encoded: bytes, values: dict[int, bytes], encoding: Encoding) -> Iterator[bytes]:
+    """Put the values where their stand-ins are. All have 32 bits of length, right before the value."""
+    position = 0
+    index = understood([encoded], encoding._replace(deflated=False)) if values else None
+    for tag, value in sorted(values.items()):
+        element = index.get(tag) if index else None
+        assert element is not None  # it has been encoded
+        start = element.value_offset
+        padding = bytes(len(value) % 2)
+        if element.length == UNDEFINED_LENGTH:
+            yield encoded[position:start]
+            position = start + len(_EMPTY_ITEM)
+        else:
+            length = (len(value) + len(padding)).to_bytes(4, "little" if encoding.little else "big")
+            yield encoded[position : start - 4] + length
+            position = element.end
+        yield value
+        yield padding
+    yield encoded[position:]
+
+
+def understood(pieces: Sequence[Piece], encoding: Encoding) -> DataSetIndex:
+    """Where the elements are in data that a plugin made; raises ValueError if that cannot be told."""
+    try:
+        return scan(source_of(pieces), encoding, whole=True)
+    except DataSetError as error:  # not the sender's fault
+        raise ValueError(f"the new data set cannot be understood: {error.comment}") from error
 
 
 def with_new_header(
@@ -100,8 +161,7 @@ def _parts(
     if not kept and not later:
         yield encoded
     else:
-        source = MemorySource(memoryview(encoded))
-        written = scan(source, encoding._replace(deflated=False), whole=True).elements.values()
+        written = understood([encoded], encoding._replace(deflated=False)).elements.values()
         ours = [(each.tag, encoded[each.offset : each.end]) for each in written]
         received = [(each.tag, Received(each.offset, each.end)) for each in sorted(kept)]
         yield from _in_order([part for part in ours if part[0] not in later], received)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.filereader import dcmread
+from pydicom.filereader import dcmread, read_dataset
 
 from dcmrecv_core import Instance, Warn
 from dcmrecv_core.dataset import walker
-from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from dcmrecv_core.dataset.encodings import ENCAPSULATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
 from dcmrecv_core.receive import replacement
 from support.data.datasets import Node, deflate, encode
 from support.plugins import hooks
@@ -428,3 +429,61 @@ def test_what_a_plugin_spoils_is_not_the_senders_fault(tmp_path: Path, monkeypat
     monkeypatch.setattr(replacement, "encode", lambda dataset, encoding: b"garbage")
     outcome = send(receiver(tmp_path, hooks(receive=lambda instance: replace_all(instance))), data_set())
     assert outcome.status == 0x0110
+
+
+# Large values are not copied
+
+
+def pydicoms(dataset: Dataset, encoding: Encoding) -> bytes:
+    return replacement.encode(dataset, encoding)
+
+
+@pytest.mark.parametrize(("length", "read"), [(1 << 20, False), (1 << 20, True), ((1 << 20) + 1, False)])
+@pytest.mark.parametrize("encoding", [EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG])
+def test_large_values_are_encoded_as_by_pydicom(length: int, encoding: Encoding, read: bool) -> None:
+    value = bytes(range(256)) * 4096 + bytes(length - (1 << 20))
+    dataset = other_data_set(BitsAllocated=16, PixelData=value)
+    dataset.add_new(0x00091001, "OB" if length % 2 else "UN", value)  # pydicom pads no UN
+    dataset.add_new(0x00282000, "OB", value)  # ICC Profile
+    dataset.add_new(0xFFFCFFFC, "OB", value)
+    if read:  # values as they were read, not decoded
+        stream = BytesIO(pydicoms(dataset, encoding))
+        dataset = read_dataset(stream, not encoding.explicit, encoding.little)
+    expected = pydicoms(dataset[:], encoding)
+    pieces = replacement.whole(dataset, encoding)
+    assert b"".join(map(bytes, pieces)) == expected  # type: ignore[arg-type]
+    assert sum(piece is value for piece in pieces) == (0 if read else 4), "no copies"
+
+
+@pytest.mark.parametrize("length", [1 << 20, (1 << 20) + 1])
+def test_large_encapsulated_pixel_data(length: int) -> None:
+    from pydicom.encaps import encapsulate
+
+    frames = encapsulate([b"\xff\xd8" + bytes(length), b"\xff\xd8"])
+    dataset = other_data_set(BitsAllocated=8, PixelData=frames)
+    pieces = replacement.whole(dataset, ENCAPSULATED_LITTLE)
+    assert b"".join(map(bytes, pieces)) == pydicoms(dataset, ENCAPSULATED_LITTLE)  # type: ignore[arg-type]
+    assert sum(piece is frames for piece in pieces) == 1, "no copy"
+
+
+def test_large_pixel_data_that_are_not_encapsulated_are_refused(tmp_path: Path) -> None:
+    dataset = other_data_set(BitsAllocated=8, PixelData=bytes(1 << 20))
+    data = data_set(pixel_data=Node(0x7FE00010, "OB", (b"", b"\xff\xd8")))
+    with pytest.raises(ValueError, match="encapsulated"):
+        in_receive(receiver(tmp_path), data, lambda instance: instance.replace(dataset), syntax=JPEG)
+
+
+@SYNTAXES
+def test_large_values_arrive(tmp_path: Path, syntax: str) -> None:
+    pixels = bytes(range(256)) * 8192
+
+    def replace(instance: Instance) -> None:
+        with instance.open() as file:
+            dataset = dcmread(file)
+        dataset.PatientID = "17"
+        dataset.PixelData = pixels
+        instance.replace(dataset)
+
+    _, outcome = in_receive(receiver(tmp_path), in_syntax(syntax), replace, syntax=syntax)
+    dataset = read(outcome.location)
+    assert (dataset.PatientID, dataset.PixelData) == ("17", pixels)
