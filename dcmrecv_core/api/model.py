@@ -129,12 +129,13 @@ class Instance(ABC):
     @abstractmethod
     def header(self) -> Dataset:
         """All top-level elements before the pixel data, decoded on first use; values above 64 KiB are left
-        out, and what would make all values together more than 8 MiB. Read-only by contract: changes do not reach the
-        stored file, `replace_header` does that."""
+        out, and what would make all values together more than 8 MiB. Read-only: to set, add or delete something in it
+        or in its items raises TypeError."""
 
     @abstractmethod
     def copy_header(self) -> Dataset:
-        """A copy of `header` that may be changed, with `file_meta`, for `replace_header`."""
+        """What `header` has, in a new Dataset that can be changed, for `replace_header`. Its `file_meta` is that of the
+        file as it would be stored."""
 
     @abstractmethod
     def open(self) -> BinaryIO:
@@ -161,11 +162,14 @@ class Instance(ABC):
 
     @abstractmethod
     def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:
-        """Only in `receive`: re-encode what precedes the pixel data from `dataset`, keep the rest byte for byte.
+        """Only in `receive`: re-encode what precedes the pixel data from `dataset`, keep the pixel data byte for byte.
 
-        Elements that `header` leaves out for their size stay too, unless `dataset` has them. The sender gets B000
-        (coercion). Raises PermissionError elsewhere and under `--bit-preserving`; ValueError if something received
-        would be lost: a repeated element, more than 32768 of them, another VR encoding than the transfer syntax says.
+        The sender gets B000 (coercion). The instance may hold something that `copy_header` does not show: values left
+        out for their size, elements after the pixel data, elements that occur again or are more than 32768. With
+        `keep_unseen` it stays, with False it is removed; the default, None, raises ValueError with a list of it. An
+        element of `dataset` replaces unseen ones with its tag. Raises PermissionError elsewhere and under
+        `--bit-preserving`; ValueError also for another VR encoding than the transfer syntax says, for True if the rest
+        of more than 32768 elements cannot be kept, for False if something was not understood.
         """
 
     @abstractmethod

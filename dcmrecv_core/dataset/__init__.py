@@ -11,6 +11,7 @@
     values          one element, or the header, from the index
       raw_values        bytes and UIDs, without pydicom
       decoding          bytes -> values, by pydicom, which is loaded only when it is needed
+      read_only         a pydicom Dataset that refuses to be changed: the header that hooks see
       character_sets    the codecs for a Specific Character Set: the standard's terms only
       stray_delimiters  sequences without the delimiters at which pydicom stops
 

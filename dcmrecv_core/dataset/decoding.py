@@ -9,6 +9,7 @@ because pydicom itself reads the items of a sequence.
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import MutableSequence
@@ -18,7 +19,8 @@ from typing import Any
 from pydicom import charset, config
 from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset
 from pydicom.filewriter import correct_ambiguous_vr_element
 from pydicom.hooks import hooks, raw_element_value, raw_element_vr
 from pydicom.tag import BaseTag
@@ -143,6 +145,11 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
     dataset = Dataset(elements)
     dataset.set_original_encoding(implicit, encoding.little, character_sets)
     return dataset
+
+
+def read_file_meta(data: bytes) -> FileMetaDataset:
+    """As `values.read_file_meta`."""
+    return FileMetaDataset(read_dataset(io.BytesIO(data), False, True))
 
 
 def tag_of(index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:

@@ -15,7 +15,7 @@ from dcmrecv_core.dataset.encodings import Encoding
 from dcmrecv_core.dataset.raw_values import raw_value
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+    from pydicom.dataset import Dataset, FileMetaDataset
 
 
 def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default: Any = None) -> Any:
@@ -46,3 +46,17 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
     from dcmrecv_core.dataset import decoding
 
     return decoding.read_header(index, encoding)
+
+
+def read_only_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
+    """As `read_header`, but each change raises TypeError."""
+    from dcmrecv_core.dataset import decoding, read_only
+
+    return read_only.read_only(decoding.read_header(index, encoding))
+
+
+def read_file_meta(data: bytes) -> FileMetaDataset:
+    """File Meta Information (PS3.10 section 7.1), from its first element on."""
+    from dcmrecv_core.dataset import decoding
+
+    return decoding.read_file_meta(data)

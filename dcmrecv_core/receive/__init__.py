@@ -4,6 +4,7 @@
     instance      what hooks see of it: the model's `Instance`, over the received bytes
     request       what hooks see of a DIMSE-N request, and how its data sets are decoded and encoded
     replacement   the bytes with which `replace_header` and `replace` replace received ones
+    unseen        what a data set holds that a new header cannot know
 
 `dataset/` understands the bytes of a data set, `storage/` stores them; plugins are called through `hooks/`. No sockets,
 no protocol: the session (`net/worker/`) takes fragments from `proto/` and passes them in here.

@@ -19,7 +19,7 @@ from dcmrecv_core.receive import replacement
 from dcmrecv_core.settings.uids import modality_prefix
 from dcmrecv_core.storage.content import FileContent, Piece, source_of
 from dcmrecv_core.storage.directories import split_path
-from dcmrecv_core.storage.part10 import file_prefix
+from dcmrecv_core.storage.part10 import MAGIC_LENGTH, file_prefix
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -37,6 +37,7 @@ class ReceivedInstance(Instance):
     hook: the time that `save` needs does not count."""
 
     __slots__ = (
+        "_command_uid",
         "_encoding",
         "_header",
         "_index",
@@ -106,6 +107,10 @@ class ReceivedInstance(Instance):
         return modality_prefix(self.sop_class_uid) or "UNKNOWN"
 
     @property
+    def affected_sop_instance_uid(self) -> str:  # type: ignore[override]  # only a replacement makes it another one
+        return getattr(self, "_command_uid", self.sop_instance_uid)
+
+    @property
     def size(self) -> int:
         return self.content.size
 
@@ -132,11 +137,13 @@ class ReceivedInstance(Instance):
     @property
     def header(self) -> Dataset:
         if self._header is None:
-            self._header = values.read_header(self.index, self._encoding or IMPLICIT_LITTLE)
+            self._header = values.read_only_header(self.index, self._encoding or IMPLICIT_LITTLE)
         return self._header
 
     def copy_header(self) -> Dataset:
-        return deepcopy(self.header)
+        copy = values.read_header(self.index, self._encoding or IMPLICIT_LITTLE)
+        copy.file_meta = values.read_file_meta(self.content.prefix[MAGIC_LENGTH:])
+        return copy
 
     def open(self) -> BinaryIO:
         return self.content.open()
@@ -173,17 +180,24 @@ class ReceivedInstance(Instance):
 
     def described(self) -> str:
         """Sender and instance, for the log."""
-        return described(self.association, self.sop_instance_uid)
+        return described(self.association, self.affected_sop_instance_uid)
 
     def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:
         encoding = self._replaceable()
-        self._replace(replacement.with_new_header(dataset, self.index, encoding, self.content.pieces), encoding)
+        pieces = replacement.with_new_header(
+            self._changeable(dataset), self.index, encoding, self.content.pieces, keep_unseen
+        )
+        self._replace(pieces, encoding)
 
     def replace(self, dataset: Dataset, *, drop_pixel_data: bool = False) -> None:
         encoding = self._replaceable()
         if self.index.has_pixel_data and not drop_pixel_data and not any(tag in dataset for tag in PIXEL_DATA_TAGS):
             raise ValueError("the data set has no pixel data, the received one has; pass drop_pixel_data=True")
-        self._replace(replacement.whole(dataset, encoding), encoding)
+        self._replace(replacement.whole(self._changeable(dataset), encoding), encoding)
+
+    def _changeable(self, dataset: Dataset) -> Dataset:
+        """pydicom changes some elements when it encodes them, which the header does not allow."""
+        return deepcopy(dataset) if dataset is self._header else dataset
 
     def _replaceable(self) -> Encoding:
         if not self.may_replace:
@@ -193,16 +207,16 @@ class ReceivedInstance(Instance):
         return self._encoding
 
     def _replace(self, pieces: list[Piece], encoding: Encoding) -> None:
-        try:
-            self._index = scan(source_of(pieces), encoding, whole=True)
-        except DataSetError as error:  # not the sender's fault
-            raise ValueError(f"the new data set cannot be understood: {error.comment}") from error
+        self._index = replacement.understood(pieces, encoding)
         self._header = None
         self.replaced = True
         sop_class, sop_instance = data_set_uids(self._index)
-        prefix = file_prefix(
-            sop_class or self.sop_class_uid, sop_instance or self.sop_instance_uid, self.transfer_syntax_uid
-        )
+        self.sop_class_uid = sop_class or self.sop_class_uid
+        if sop_instance and sop_instance != self.sop_instance_uid:
+            log.info("%s: a plugin made it SOP instance %s", self.described(), sop_instance)
+            self._command_uid = self.affected_sop_instance_uid
+            self.sop_instance_uid = sop_instance
+        prefix = file_prefix(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid)
         self.content = FileContent(prefix, pieces)
 
 

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import zlib
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from copy import copy
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS
-from dcmrecv_core.dataset.raw_values import split_header
+from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH
 from dcmrecv_core.dataset.scan import scan
-from dcmrecv_core.dataset.sources import MemorySource
-from dcmrecv_core.storage.content import FileRange, Piece, piece_length
+from dcmrecv_core.receive.unseen import Unseen, described, find_unseen
+from dcmrecv_core.storage.content import FileRange, Piece, piece_length, source_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from dcmrecv_core.dataset.elements import DataSetIndex
+    from dcmrecv_core.dataset.elements import DataSetIndex, Element
     from dcmrecv_core.dataset.encodings import Encoding
     from dcmrecv_core.dataset.sources import ByteSource
 
 _WINDOW = 256 * 1024
 _FIRST_PIXEL_DATA_TAG = min(PIXEL_DATA_TAGS)
+_LAST_TAG = 0xFFFFFFFF
+
+_LARGE = 1 << 20
+_BYTES_VRS = ("OB", "OD", "OF", "OL", "OV", "OW", "OB or OW", "UN")  # pydicom writes their values as they are
+_EMPTY_ITEM = b"\xfe\xff\x00\xe0\0\0\0\0"
+"""In little endian; encapsulated pixel data begin with an item (PS3.5 A.4)."""
 
 
 class Received(NamedTuple):
@@ -44,61 +54,162 @@ def encode(dataset: Dataset, encoding: Encoding) -> bytes:
 
 
 def whole(dataset: Dataset, encoding: Encoding) -> list[Piece]:
-    """`dataset` as the new data set."""
+    """`dataset` as the new data set. Large values become pieces as they are: pydicom would copy them several times, and
+    an instance has to fit into the memory of a worker."""
     if encoding.encapsulated and "PixelData" in dataset:
         dataset["PixelData"].is_undefined_length = True
-    data = encode(dataset, encoding)
-    return [_deflate([data])] if encoding.deflated else [data]
+    rest, values = _without_large_values(dataset, encoding)
+    parts = list(_with_values(encode(rest, encoding), values, encoding))
+    return [_deflate(parts)] if encoding.deflated else list(parts)
 
 
-def with_new_header(dataset: Dataset, index: DataSetIndex, encoding: Encoding, pieces: Sequence[Piece]) -> list[Piece]:
-    """The new header, then everything from the pixel data on, byte for byte as received. Stray delimiters before the
+def _without_large_values(dataset: Dataset, encoding: Encoding) -> tuple[Dataset, dict[int, bytes]]:
+    """A copy of `dataset` with a stand-in for each large value, and those values by their tags."""
+    rest = dataset[:]
+    values = {}
+    for tag in list(rest.keys()):
+        element = rest.get_item(tag)
+        value = element.value
+        if not isinstance(value, bytes) or len(value) < _LARGE:
+            continue
+        if element.VR not in _BYTES_VRS and tag not in PIXEL_DATA_TAGS:
+            continue
+        element = copy(rest[tag])
+        if element.is_undefined_length:
+            if not encoding.little or not value.startswith(_EMPTY_ITEM[:4]):
+                continue  # not encapsulated: pydicom refuses it
+            element.value = _EMPTY_ITEM
+        else:
+            element.value = bytes(8)
+        values[int(tag)] = value
+        rest[tag] = element
+    return rest, values
+
+
+def _with_values(encoded: bytes, values: dict[int, bytes], encoding: Encoding) -> Iterator[bytes]:
+    """Put the values where their stand-ins are. All have 32 bits of length, right before the value."""
+    position = 0
+    index = understood([encoded], encoding._replace(deflated=False)) if values else None
+    for tag, value in sorted(values.items()):
+        element = index.get(tag) if index else None
+        assert element is not None  # it has been encoded
+        start = element.value_offset
+        padding = bytes(len(value) % 2)
+        if element.length == UNDEFINED_LENGTH:
+            yield encoded[position:start]
+            position = start + len(_EMPTY_ITEM)
+        else:
+            length = (len(value) + len(padding)).to_bytes(4, "little" if encoding.little else "big")
+            yield encoded[position : start - 4] + length
+            position = element.end
+        yield value
+        yield padding
+    yield encoded[position:]
+
+
+def understood(pieces: Sequence[Piece], encoding: Encoding) -> DataSetIndex:
+    """Where the elements are in data that a plugin made; raises ValueError if that cannot be told."""
+    try:
+        return scan(source_of(pieces), encoding, whole=True)
+    except DataSetError as error:  # not the sender's fault
+        raise ValueError(f"the new data set cannot be understood: {error.comment}") from error
+
+
+def with_new_header(
+    dataset: Dataset, index: DataSetIndex, encoding: Encoding, pieces: Sequence[Piece], keep_unseen: bool | None
+) -> list[Piece]:
+    """The new header, then the pixel data and what follows them, byte for byte as received. Stray delimiters before the
     pixel data are not part of a header and are dropped with the old one.
 
-    Elements that `Instance.header` leaves out for their size stay as well, unless `dataset` has them. A deflated data
-    set is inflated and deflated again in windows: its inflated bytes are the same. Raises ValueError if the index does
-    not have everything that must be kept.
+    `keep_unseen` says what becomes of all that `Instance.copy_header` does not show: it stays, it goes, or (None) there
+    must be none. An element of `dataset` replaces unseen ones with its tag. A deflated data set is inflated and
+    deflated again in windows: its inflated bytes are the same. Raises ValueError where that is not possible.
     """
-    if index.obstacle:
-        raise ValueError(f"the header cannot be replaced: {index.obstacle}")
-    parts = list(_header_parts(dataset, index, encoding))
+    unseen = find_unseen(index, encoding).without(dataset.keys())
+    _check(unseen, index, encoding, keep_unseen)
+    parts = list(_parts(dataset, index, encoding, unseen, keep_unseen))
     if not encoding.deflated:
         return [piece for part in parts for piece in (_cut(pieces, part) if isinstance(part, Received) else (part,))]
     return [_deflate(_flatten(parts, index.source))]
 
 
-def _header_parts(dataset: Dataset, index: DataSetIndex, encoding: Encoding) -> Iterator[bytes | Received]:
-    if index.has_pixel_data:
-        dataset = _before_pixel_data(dataset, index)
+def _check(unseen: Unseen, index: DataSetIndex, encoding: Encoding, keep_unseen: bool | None) -> None:
+    if any(bool(element.vr) != encoding.explicit for element in index.elements.values() if element.tag >> 16 > 2):
+        raise ValueError(f"the header cannot be replaced: {index.obstacle}")
+    if keep_unseen is None and (texts := described(unseen, index)):
+        raise ValueError(
+            f"copy_header does not show everything: {'; '.join(texts)}. Say what becomes of that: keep_unseen=True "
+            "keeps it, keep_unseen=False removes it (instance.raw and instance.get read it)"
+        )
+    if keep_unseen is False and unseen.gaps and not index.overflow:
+        raise ValueError(f"this cannot be removed: {'; '.join(described(unseen, index))}")
+    if keep_unseen and any(gap.start < index.pixel_offset for gap in unseen.gaps):
+        raise ValueError(f"this cannot be kept: {'; '.join(described(Unseen([], [], [], unseen.gaps), index))}")
+
+
+def _parts(
+    dataset: Dataset, index: DataSetIndex, encoding: Encoding, unseen: Unseen, keep_unseen: bool | None
+) -> Iterator[bytes | Received]:
+    dataset = _without_pixel_data(dataset)
     # All at once, because character set and pixel representation decide how other elements are written.
-    header = encode(dataset, encoding)
-    kept = sorted(element for element in split_header(index)[1] if element.tag not in dataset)
-    start = 0
-    if kept:
-        source = MemorySource(memoryview(header))
-        written = sorted(scan(source, encoding._replace(deflated=False), whole=True).elements.values())
-    for element in kept:
-        following = bisect_left(written, (element.tag,))
-        cut = written[following][2] if following < len(written) else len(header)
-        yield header[start:cut]
-        yield Received(element.offset, element.end)
-        start = cut
-    yield header[start:]
-    if index.pixel_offset < index.source.size:  # pixel data and what follows them, or zeros after the last element
-        yield Received(index.pixel_offset, index.source.size)
+    encoded = encode(dataset, encoding)
+    kept: list[Element] = []
+    if keep_unseen:
+        kept = [each for each in (*unseen.too_large, *unseen.repeated) if each.offset < index.pixel_offset]
+        kept = [each for each in kept if each.tag not in dataset]
+    later = {tag for tag in dataset.keys() if index.has_pixel_data and _belongs_after(tag, index)}  # noqa: SIM118
+    if not kept and not later:
+        yield encoded
+    else:
+        written = understood([encoded], encoding._replace(deflated=False)).elements.values()
+        ours = [(each.tag, encoded[each.offset : each.end]) for each in written]
+        received = [(each.tag, Received(each.offset, each.end)) for each in sorted(kept)]
+        yield from _in_order([part for part in ours if part[0] not in later], received)
+    tail = _tail(dataset, index, unseen, keep_unseen, intact=not later)
+    yield from _in_order(tail, [part for part in ours if part[0] in later] if later else [])
 
 
-def _before_pixel_data(dataset: Dataset, index: DataSetIndex) -> Dataset:
-    """The elements of `dataset` before the pixel data: lower tags, and others that stood there, out of order."""
-    before = dataset[:]
-    for tag in [tag for tag in dataset.keys() if tag >= _FIRST_PIXEL_DATA_TAG and not _stood_before(tag, index)]:  # noqa: SIM118
-        del before[tag]
-    return before
+def _in_order(*parts: Sequence[tuple[int, bytes | Received]]) -> Iterator[bytes | Received]:
+    """Elements of several origins, by their tags; those of one origin stay in their order."""
+    merged = (part for _, part in merge(*parts, key=itemgetter(0)))
+    for joined, group in groupby(merged, lambda part: isinstance(part, bytes)):
+        if joined:
+            yield b"".join(cast(Iterator[bytes], group))
+        else:
+            yield from group
 
 
-def _stood_before(tag: int, index: DataSetIndex) -> bool:
+def _tail(
+    dataset: Dataset, index: DataSetIndex, unseen: Unseen, keep_unseen: bool | None, *, intact: bool
+) -> list[tuple[int, Received]]:
+    """What stays of the pixel data and of what follows them, with its tags. With `intact`, nothing will be put in
+    between."""
+    begin, size = index.pixel_offset, index.source.size
+    elements = [element for element in (*index.elements.values(), *unseen.repeated) if element.offset >= begin]
+    stays = [each for each in elements if each.tag in PIXEL_DATA_TAGS or (keep_unseen and each.tag not in dataset)]
+    if keep_unseen is False:
+        stays = [each for each in stays if each not in unseen.repeated]
+    elif intact and len(stays) == len(elements) and begin < size:
+        return [(_FIRST_PIXEL_DATA_TAG, Received(begin, size))]
+    received = [(each.tag, Received(each.offset, each.end)) for each in stays]
+    if keep_unseen:
+        received += [(_LAST_TAG, Received(*gap)) for gap in unseen.gaps]
+    return sorted(received, key=lambda part: part[1].start)
+
+
+def _without_pixel_data(dataset: Dataset) -> Dataset:
+    without = dataset[:]
+    for tag in PIXEL_DATA_TAGS:
+        if tag in without:
+            del without[tag]
+    return without
+
+
+def _belongs_after(tag: int, index: DataSetIndex) -> bool:
+    """Whether an element of a new header has its place after the pixel data: its tag is higher, and no such element was
+    received before them, out of order."""
     element = index.get(tag)
-    return element is not None and element.offset < index.pixel_offset
+    return tag >= _FIRST_PIXEL_DATA_TAG and (element is None or element.offset >= index.pixel_offset)
 
 
 def _deflate(parts: Iterator[bytes] | list[bytes]) -> bytes:

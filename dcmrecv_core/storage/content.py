@@ -117,18 +117,18 @@ class _Reader(io.RawIOBase):
         for piece in self._pieces:
             length = piece_length(piece)
             if start < length:
-                data = self._read_piece(piece, start, min(len(buffer), length - start))
-                buffer[: len(data)] = data
-                self._position += len(data)
-                return len(data)
+                read = self._read_piece(piece, start, memoryview(buffer)[: length - start])
+                self._position += read
+                return read
             start -= length
         return 0
 
     @staticmethod
-    def _read_piece(piece: Piece, start: int, length: int) -> bytes | memoryview:
-        if isinstance(piece, FileRange):
-            return os.pread(piece.fd, length, piece.offset + start)
-        return memoryview(piece)[start : start + length]
+    def _read_piece(piece: Piece, start: int, buffer: memoryview) -> int:
+        if isinstance(piece, FileRange):  # straight into the buffer: it may be a whole instance
+            return os.preadv(piece.fd, [buffer], piece.offset + start)
+        buffer[:] = memoryview(piece)[start : start + len(buffer)]
+        return len(buffer)
 
 
 class FileContent:

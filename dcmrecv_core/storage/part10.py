@@ -18,6 +18,8 @@ from struct import Struct
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PREAMBLE_LENGTH = 128
+MAGIC_LENGTH = PREAMBLE_LENGTH + 4
+"""Length of preamble and `DICM`; File Meta Information follows."""
 
 _GROUP_LENGTH = Struct("<HH2sHI")
 _SHORT_HEADER = Struct("<HH2sH")

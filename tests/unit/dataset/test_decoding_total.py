@@ -139,7 +139,7 @@ def test_no_value_is_lost(character_set: bytes, value: bytes) -> None:
 @pytest.mark.parametrize("character_set", NO_CHARACTER_SETS, ids=lambda value: repr(value[:20]))
 def test_the_header_can_be_replaced(character_set: bytes, tmp_path: Any) -> None:
     def hide_id(instance: Instance) -> None:
-        header = instance.header
+        header = instance.copy_header()
         header.PatientID = "NOBODY"
         assert str(header.PatientName) == "J\u00f6rg"
         instance.replace_header(header)

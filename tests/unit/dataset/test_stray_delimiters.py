@@ -281,7 +281,7 @@ def in_syntax(syntax: str, data: Callable[[Encoding], bytes]) -> bytes:
 
 
 def anonymise(instance: Instance) -> None:
-    changed = instance.header
+    changed = instance.copy_header()
     changed.PatientName = "Nobody"
     changed.PatientID = "17"
     instance.replace_header(changed)
@@ -319,13 +319,13 @@ def test_items_of_a_new_header_have_none_either(tmp_path: Path) -> None:
     content = END_OF_ITEM + encode([text], EXPLICIT_LITTLE) + END_OF_ITEM + encode([REFERENCE], EXPLICIT_LITTLE)
 
     def change(instance: Instance) -> None:
-        changed = instance.header
+        changed = instance.copy_header()
         for element in changed[REQUESTS].value[0]:
             if element.tag == text.tag:
                 element.value = "knee"
         instance.replace_header(changed)
 
-    for number, function in enumerate((change, lambda instance: instance.replace_header(instance.header))):
+    for number, function in enumerate((change, lambda instance: instance.replace_header(instance.copy_header()))):
         data = in_items(content, EXPLICIT_LITTLE, undefined=False)
         root = tmp_path / str(number)
         root.mkdir()

@@ -199,7 +199,7 @@ def test_verdicts(one: Explain, verdict: object, outcome: str, status: str, comm
 
 def test_replaced_data_are_named_by(one: Explain, output: Path) -> None:
     def receive(instance: Instance) -> None:
-        header = instance.header
+        header = instance.copy_header()
         header.SeriesDate = "19991231"
         instance.replace_header(header)
 

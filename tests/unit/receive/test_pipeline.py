@@ -241,7 +241,7 @@ def test_a_warning_does_not_keep_names_in_the_data(tmp_path: Path, memory: int |
     """The plugin that warns is asked before the one that takes the patient's name away."""
 
     def hide_name(instance: Instance) -> None:
-        header = instance.header
+        header = instance.copy_header()
         header.PatientName = "NOBODY"
         instance.replace_header(header)
 
