@@ -1,14 +1,17 @@
-"""The arguments of hooks, without a network: an association, and an instance made by the receiver's own code."""
+"""The arguments of hooks, without a network: settings, an association, and an instance made by the receiver's own
+code."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.model import Association, Instance
+from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.dataset.encodings import Encoding, encoding_of
 from dcmrecv_core.dataset.scan import scan
@@ -23,6 +26,8 @@ from dcmrecv_core.storage.temporary import Capabilities
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+    from dcmrecv_core.api.settings import PluginSettings
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -87,15 +92,80 @@ def fake_association(**fields: Any) -> Association:
     return Association(**(defaults | fields))
 
 
-class FakeInstance(ReceivedInstance):
-    """A received instance; only the network is missing."""
+@dataclass(frozen=True, slots=True)
+class FakeSettings:
+    """What hooks may read of the settings (`PluginSettings`)."""
 
-    __slots__ = ("_can_save",)
+    port: int | None
+    output_directory: str
+    state_directory: Path
+    options: dict[str, Any] = field(default_factory=dict)
+    others: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    def for_plugin(self, name: str) -> dict[str, Any]:
+        if name not in self.others:
+            raise LookupError(f"no plugin called {name!r} has options: fake_settings(..., others={{{name!r}: ...}})")
+        return self.others[name]
+
+
+def fake_settings(
+    plugin: Any = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    others: Mapping[str, dict[str, Any]] | None = None,
+    port: int | None = 11112,
+    output_directory: str | Path = ".",
+    state_directory: str | Path | None = None,
+) -> PluginSettings:
+    """The settings that `configure`, `worker_started` and `background` get.
+
+    With `plugin`, a module or an object, its options have the defaults that it declares in `add_options`, except those
+    in `options`, by key. `others` are the options of other plugins, by their name, for `for_plugin`. The state
+    directory is `.dcmrecv` below the output directory unless it is given. Raises ValueError for an option that the
+    plugin does not declare, PluginError for a declaration that the receiver would refuse.
+    """
+    values: dict[str, Any] = {}
+    if plugin is not None:
+        registry = PluginOptionRegistry()
+        if hasattr(plugin, "add_options"):
+            plugin.add_options(registry.of("plugin"))
+        values = {option.key: option.default for option in registry}
+        unknown = (options or {}).keys() - values.keys()
+        if unknown:
+            raise ValueError(f"the plugin declares no option {', '.join(sorted(unknown))}")
+    output = Path(output_directory)
+    state = Path(state_directory) if state_directory is not None else output / ".dcmrecv"
+    return FakeSettings(port, str(output), state, {**values, **(options or {})}, others or {})
+
+
+class FakeInstance(ReceivedInstance):
+    """A received instance; only the network is missing. `on_open` and `on_save`, if they are set, are told of calls:
+    `on_save` before it is done, and may raise."""
+
+    __slots__ = ("on_open", "on_save")
+
+    on_open: Callable[[BinaryIO], None] | None
+    on_save: Callable[[str], None] | None
+
+    def open(self) -> BinaryIO:
+        file = super().open()
+        if self.on_open is not None:
+            self.on_open(file)
+        return file
 
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
         if not self._publisher.directories.root:
             raise PermissionError("no output directory was given: fake_instance(..., output_directory=tmp_path)")
+        if self.on_save is not None:
+            self.on_save(path)
         return super().save(path, on_exists)
+
+    def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
+        watched, self.on_save = self.on_save, None  # a copy is not where the instance is stored
+        try:
+            return super().save_copy(path, on_exists)
+        finally:
+            self.on_save = watched
 
 
 def encode(dataset: Dataset, encoding: Encoding) -> bytes:
@@ -139,6 +209,7 @@ def fake_instance(
         Publisher(str(output_directory), fsync=False, capabilities=Capabilities()),
         HookTimer(),
     )
+    instance.on_open = instance.on_save = None
     instance.may_replace = in_receive
     instance.attempt = attempt
     return instance

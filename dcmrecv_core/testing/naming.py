@@ -186,7 +186,7 @@ def check_naming(
 
 
 def _load(plugin: Any, options: Mapping[str, Any], settings: Settings) -> tuple[str, Plugins]:
-    found = _found(plugin)
+    found = found_plugin(plugin)
     plugins = Plugins()
     plugins.add(found, named=True)
     if not any(plugins.implements(hook) for hook in NAMING_HOOKS):
@@ -203,7 +203,8 @@ def _load(plugin: Any, options: Mapping[str, Any], settings: Settings) -> tuple[
     return found.name, plugins
 
 
-def _found(plugin: Any) -> Found:
+def found_plugin(plugin: Any) -> Found:
+    """The plugin that a module, an object, or what `--plugin` takes stands for. Raises PluginError."""
     if isinstance(plugin, str):
         return plugin_loader.find(plugin)
     if isinstance(plugin, ModuleType):
