@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.options import PluginOptionRegistry
@@ -139,33 +139,17 @@ def fake_settings(
 
 
 class FakeInstance(ReceivedInstance):
-    """A received instance; only the network is missing. `on_open` and `on_save`, if they are set, are told of calls:
-    `on_save` before it is done, and may raise."""
+    """A received instance; only the network is missing."""
 
-    __slots__ = ("on_open", "on_save")
-
-    on_open: Callable[[BinaryIO], None] | None
-    on_save: Callable[[str], None] | None
-
-    def open(self) -> BinaryIO:
-        file = super().open()
-        if self.on_open is not None:
-            self.on_open(file)
-        return file
+    __slots__ = ("_can_save",)
 
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
         if not self._publisher.directories.root:
             raise PermissionError("no output directory was given: fake_instance(..., output_directory=tmp_path)")
-        if self.on_save is not None:
-            self.on_save(path)
         return super().save(path, on_exists)
 
-    def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
-        watched, self.on_save = self.on_save, None  # a copy is not where the instance is stored
-        try:
-            return super().save_copy(path, on_exists)
-        finally:
-            self.on_save = watched
+
+Kind = TypeVar("Kind", bound=FakeInstance)
 
 
 def encode(dataset: Dataset, encoding: Encoding) -> bytes:
@@ -192,6 +176,18 @@ def fake_instance(
     `output_directory`. `replace` and `replace_header` work only with `in_receive`, as they do only in that hook. Raises
     ValueError for a transfer syntax whose encoding is not known.
     """
+    return make_instance(FakeInstance, dataset, association, str(output_directory), in_receive, attempt)
+
+
+def make_instance(
+    kind: type[Kind],
+    dataset: Dataset | None,
+    association: Association | None,
+    output_directory: str,
+    in_receive: bool = False,
+    attempt: int = 0,
+) -> Kind:
+    """As `fake_instance`, of a class of its own."""
     dataset = sample_dataset() if dataset is None else dataset
     meta = getattr(dataset, "file_meta", None)
     syntax = str(meta.TransferSyntaxUID) if meta is not None else EXPLICIT_VR_LITTLE_ENDIAN
@@ -200,16 +196,15 @@ def fake_instance(
         raise ValueError(f"how data are encoded in transfer syntax {syntax} is not known")
     encoded = encode(copy.copy(dataset), encoding)
     uids = (str(dataset.get("SOPClassUID", "")), str(dataset.get("SOPInstanceUID", "")), syntax)
-    instance = FakeInstance(
+    instance = kind(
         association or fake_association(),
         uids,
         FileContent(file_prefix(*uids), (encoded,)),
         scan(MemorySource(memoryview(encoded)), encoding, whole=True),
         encoding,
-        Publisher(str(output_directory), fsync=False, capabilities=Capabilities()),
+        Publisher(output_directory, fsync=False, capabilities=Capabilities()),
         HookTimer(),
     )
-    instance.on_open = instance.on_save = None
     instance.may_replace = in_receive
     instance.attempt = attempt
     return instance

@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from dcmrecv_core.api.errors import StatusError, StorageError, described
 from dcmrecv_core.api.model import Association, ProposedContext
 from dcmrecv_core.api.outcomes import Ended, NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.services import Command, Request, Response, Service
-from dcmrecv_core.api.verdicts import Discard, Name, Refuse
+from dcmrecv_core.api.verdicts import Discard, Name, OnExists, Refuse
 from dcmrecv_core.hooks import guards
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks.guards import CHECKS, INSTANCE_HOOKS, is_failure
 from dcmrecv_core.hooks.loader import MARK, Found
-from dcmrecv_core.testing.fakes import FakeInstance, fake_association, fake_instance
+from dcmrecv_core.testing.fakes import FakeInstance, fake_association, make_instance
 from dcmrecv_core.testing.header_values import values_of
 from dcmrecv_core.testing.plugin_report import PluginReport
 from dcmrecv_core.testing.torture import Case, cases, more_cases
@@ -43,6 +43,33 @@ class FakeRequest(Request):
     @property
     def dataset(self) -> None:
         return None
+
+
+class WatchedInstance(FakeInstance):
+    """An instance that tells `on_open` of files that it opened, and `on_save`, which may raise, before it saves."""
+
+    __slots__ = ("on_open", "on_save")
+
+    on_open: Callable[[BinaryIO], None] | None
+    on_save: Callable[[str], None] | None
+
+    def open(self) -> BinaryIO:
+        file = super().open()
+        if self.on_open is not None:
+            self.on_open(file)
+        return file
+
+    def save(self, path: str, on_exists: OnExists | None = None) -> str:
+        if self.on_save is not None:
+            self.on_save(path)
+        return super().save(path, on_exists)
+
+    def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
+        watched, self.on_save = self.on_save, None  # a copy is not where the instance is stored
+        try:
+            return super().save_copy(path, on_exists)
+        finally:
+            self.on_save = watched
 
 
 @dataclass(slots=True)
@@ -153,7 +180,7 @@ class HookChecks:
         self._call("association_ended", {"association": association, "summary": _SUMMARY}, case)
         return chosen
 
-    def _store(self, instance: FakeInstance, case: Case, association: Association) -> None:
+    def _store(self, instance: WatchedInstance, case: Case, association: Association) -> None:
         location = self._write(instance, case)
         outcome = StoredOutcome(0)
         self._hook_of("stored", instance, case, {}, location=location, outcome=outcome)
@@ -165,8 +192,10 @@ class HookChecks:
                 if watched is not None and hasattr(watched.result, "close"):
                     watched.result.close()
 
-    def _made(self, case: Case, association: Association) -> FakeInstance:
-        return cast(FakeInstance, fake_instance(case.dataset, association=association, output_directory=self._output))
+    def _made(self, case: Case, association: Association) -> WatchedInstance:
+        instance = make_instance(WatchedInstance, case.dataset, association, str(self._output))
+        instance.on_open = instance.on_save = None
+        return instance
 
     def _try_again(self, name: Name, case: Case, association: Association) -> None:
         """With "retry" the next attempt gets another name, the same attempt the same one."""
@@ -188,7 +217,7 @@ class HookChecks:
             text = f"attempt 1 is called {_text(second)!r}, and {_text(again)!r} when asked again: {_ONLY_INSTANCE}"
             self._report.add(line, "choose_filename", "attempts", text, case.label)
 
-    def _write(self, instance: FakeInstance, case: Case) -> str:
+    def _write(self, instance: WatchedInstance, case: Case) -> str:
         path = str(self._output / f"{instance.sop_instance_uid}.dcm")
         if "write" not in self.functions:
             return path
@@ -201,7 +230,7 @@ class HookChecks:
             self._report.add(saving.saved_at, "write", "no return", text, case.label)
         return str(result or path)
 
-    def _write_when_full(self, instance: FakeInstance, case: Case) -> None:
+    def _write_when_full(self, instance: WatchedInstance, case: Case) -> None:
         saving = _Saving()
 
         def full(_path: str) -> None:
@@ -228,7 +257,7 @@ class HookChecks:
             request = FakeRequest(service, "1.2.826.0.1.3680043.8.498.77")
             self._call("serve", {"association": fake_association(), "request": request}, None)
 
-    def _hook_of(self, hook: str, instance: FakeInstance, case: Case, chosen: dict[str, Any], **more: Any) -> Any:
+    def _hook_of(self, hook: str, instance: WatchedInstance, case: Case, chosen: dict[str, Any], **more: Any) -> Any:
         """A hook that gets an instance; returns its checked result, and puts what was decided into `chosen`."""
         if hook not in self.functions:
             return None
@@ -250,7 +279,7 @@ class HookChecks:
             chosen[hook] = f"raised {type(watched.error).__name__}" if watched.error else watched.result
         return watched.result if watched.error is None else None
 
-    def _header_changed(self, hook: str, case: Case, instance: FakeInstance, more: dict[str, Any]) -> None:
+    def _header_changed(self, hook: str, case: Case, instance: WatchedInstance, more: dict[str, Any]) -> None:
         again = self._made(case, instance.association)
         again.may_replace = hook == "receive"
         header = again.header
