@@ -110,10 +110,15 @@ def _explain(line: CommandLine, plugins: Plugins) -> int:
     plugins.configure(settings)
     _check_access(os.path.join(settings.working_directory, settings.output_directory or "."))
     code = 0
-    for text, explained in explain(settings, plugins, calls, line.files, as_json=line.json):
-        sys.stdout.write(text)
-        if not explained:
-            code = 1
+    try:
+        for text, explained in explain(settings, plugins, calls, line.files, sender=line.sender, as_json=line.json):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            if not explained:
+                code = 1
+    except BrokenPipeError:
+        # whoever read the output has seen enough, as `| head` does: what is buffered has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 

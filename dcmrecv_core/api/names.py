@@ -36,6 +36,9 @@ class _Escaped(str):
 
     __slots__ = ()
 
+    def __str__(self) -> str:
+        return self  # else `str(directory)` in the core would make a plain str of it
+
 
 class _EscapedDirectory(str):
     """A result of `escape_directory`: each of its components is one of `escape`."""
@@ -43,7 +46,10 @@ class _EscapedDirectory(str):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return self  # else `str(directory)` in the core would make a plain str of it
+        return self  # as above
+
+
+_ESCAPED = (_Escaped, _EscapedDirectory)
 
 
 def escape(text: str, extension: str = "", *, portable: bool = False, windows: bool = False) -> str:
@@ -93,7 +99,7 @@ def split_directory(directory: str) -> tuple[str, ...]:
     parts = tuple(part for part in directory.split("/") if part not in ("", "."))
     if ".." in parts:
         raise ValueError("Chosen directory leaves the output directory")
-    return tuple(map(_Escaped, parts)) if isinstance(directory, _EscapedDirectory) else parts
+    return tuple(map(_Escaped, parts)) if isinstance(directory, _ESCAPED) else parts
 
 
 def check_filename(name: str) -> None:

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any
 
@@ -40,7 +41,8 @@ class CommandLine:
     `settings` are the defaults if `action` is "help", "version" or "list-ciphers". `arguments` is what `--arguments`
     prints on stderr, "" if it was not given. `given` are the values of plugins' options, by plugin and key, that the
     settings file or the command line gives. `files` are the parameters of `--explain`, `json` is how it and
-    `--list-plugins` answer. `new_plugin` are the name that `--new-plugin` gives and the directory, if there is one.
+    `--list-plugins` answer; `sender` are the calling title, the address and the called title that `--explain` is to
+    assume, "" for the default. `new_plugin` are the name that `--new-plugin` gives and the directory, if there is one.
     """
 
     action: Action
@@ -50,6 +52,7 @@ class CommandLine:
     json: bool = False
     given: Mapping[str, Mapping[str, Given]] = field(default_factory=dict)
     new_plugin: tuple[str, ...] = ()
+    sender: tuple[str, str, str] = ("", "", "")
 
 
 @dataclass(slots=True)
@@ -162,6 +165,7 @@ def parse(
     try:
         if "--json" in effective and action not in ("list-plugins", "explain"):
             raise CommandLineError("--json only allowed with --list-plugins or --explain")
+        sender = _sender(effective, action)
         settings = _settings(scan, effective, file_values)
         given = _given(scan, file_plugins)
         settings = replace(settings, plugin_options=_plugin_values(plugin_options, given))
@@ -174,7 +178,7 @@ def parse(
         error.arguments = arguments
         raise
     files = tuple(scan.parameters) if action == "explain" else ()
-    return CommandLine(action, settings, arguments, files, "--json" in effective, given)
+    return CommandLine(action, settings, arguments, files, "--json" in effective, given, sender=sender)
 
 
 def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
@@ -199,6 +203,31 @@ def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
         scan.options.append((option, texts))
         scan.tokens += (option.long, *(("***",) if option.secret else texts))
     return scan
+
+
+def _sender(effective: Mapping[str, tuple[Option, tuple[str, ...]]], action: Action) -> tuple[str, str, str]:
+    """Calling title, address and called title of `--as` and `--to`."""
+    given = {name: effective[name][1][0] for name in ("--as", "--to") if name in effective}
+    for name in given:
+        if action != "explain":
+            raise CommandLineError(f"{name} only allowed with --explain")
+    sender, called = given.get("--as", ""), given.get("--to", "")
+    before, at, after = sender.rpartition("@")
+    calling, address = (before, after) if at else (sender, "")
+    for name, title in (("--as", calling), ("--to", called)):
+        if not _is_title(title):
+            raise CommandLineError(f"Invalid value for option {name} ({title}): at most 16 characters expected")
+    if at:
+        try:
+            ip_address(address)
+        except ValueError:
+            raise CommandLineError(f"Invalid value for option --as ({address}): an IP address expected") from None
+    return calling, address, called
+
+
+def _is_title(title: str) -> bool:
+    """Whether it is an AE title (PS3.5 section 6.2), or empty."""
+    return len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
 
 
 def _new_plugin(scan: _Scan) -> tuple[str, ...]:

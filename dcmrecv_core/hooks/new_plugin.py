@@ -5,11 +5,16 @@ The files are templates in `templates/plugin/`, with `$name` and the like where 
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import distribution as distribution_of
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
+from urllib.parse import unquote, urlsplit
 
 from dcmrecv_core.api.errors import CommandLineError
 from dcmrecv_core.api.version import __version__
@@ -21,6 +26,7 @@ _FILES = {
     ".gitignore": "gitignore.in",
     ".github/workflows/tests.yml": "tests.yml.in",
     "src/$package/__init__.py": "plugin.py.in",
+    "src/$package/py.typed": "py.typed.in",
     "tests/conftest.py": "conftest.py.in",
     "tests/test_$package.py": "test_plugin.py.in",
 }
@@ -42,7 +48,13 @@ def create(name: str, directory: str | None = None) -> str:
     distribution = _PREFIX + name
     target = Path(directory or distribution)
     package = distribution.replace("-", "_")
-    names = {"name": name, "distribution": distribution, "package": package, "version": __version__}
+    names = {
+        "name": name,
+        "distribution": distribution,
+        "package": package,
+        "version": __version__,
+        "source": shlex.quote(_source()),
+    }
     templates = files("dcmrecv_core.hooks") / "templates" / "plugin"
     try:
         target.mkdir()
@@ -60,6 +72,16 @@ def create(name: str, directory: str | None = None) -> str:
         f"install it: pip install -e {target}\n"
         f"use it:     dcmrecv --plugin {name} 11112\n"
     )
+
+
+def _source() -> str:
+    """Where pip can install dcmrecv from, as this one was, if it came from a directory or a file (PEP 610)."""
+    try:
+        written = distribution_of("dcmrecv").read_text("direct_url.json")
+    except PackageNotFoundError:
+        written = None
+    url = urlsplit(json.loads(written)["url"]) if written else None
+    return unquote(url.path) if url and url.scheme == "file" else "path/to/dcmrecv"
 
 
 def _check(name: str) -> None:

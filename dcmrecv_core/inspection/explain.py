@@ -1,8 +1,9 @@
 """`--explain FILE...`: what would happen to DICOM files if they were sent, without a network.
 
 Every file passes the stages of an instance, by the code of a worker: `negotiate` for an association with one context,
-the check of the storage mode, `receive`, `choose_subdir`, `choose_filename`. Nothing is written: `save` only looks
-where the file would go; `stored` and the `write` of a plugin are not called. A message that the protocol core itself
+which ends it if it is rejected, the check of the storage mode, `receive`, `choose_subdir`, `choose_filename`. Nothing
+is written: `save` only looks where the file would go; `stored` and the `write` of a plugin are not called, and `serve`,
+which is for other messages than C-STORE, neither. A message that the protocol core itself
 would refuse, before the data set is read, is not shown as refused.
 """
 
@@ -13,11 +14,11 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import StatusError, StorageError
-from dcmrecv_core.api.model import Association, ProposedContext
-from dcmrecv_core.api.verdicts import Accept, Also, OnExists, Reject, SupportedContext
+from dcmrecv_core.api.model import Association, Instance, ProposedContext
+from dcmrecv_core.api.verdicts import Accept, Also, OnExists, ReceiveResult, Reject, SupportedContext
 from dcmrecv_core.inspection.explanation import (
     BY_DEFAULT,
     BY_STORAGE_PLUGIN,
@@ -30,7 +31,9 @@ from dcmrecv_core.inspection.explanation import (
     as_text,
     shown,
 )
+from dcmrecv_core.inspection.replacements import differences, elements_of
 from dcmrecv_core.proto import negotiation
+from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception, outcome_of
 from dcmrecv_core.settings.context_hints import hint_for
 from dcmrecv_core.settings.contexts import default_contexts
@@ -47,19 +50,28 @@ if TYPE_CHECKING:
     from dcmrecv_core.hooks.tracing import Call
     from dcmrecv_core.settings.settings import Settings
 
+NOT_FOR_FILES = "not called, it is for DIMSE-N requests"
+
 WRITER = "file-writer"
 """The built-in plugin whose `write` only calls `save`. Another `write`, which may do anything, is not called."""
 
 
 def explain(
-    settings: Settings, plugins: Plugins, calls: list[Call], files: Iterable[str], *, as_json: bool
+    settings: Settings,
+    plugins: Plugins,
+    calls: list[Call],
+    files: Iterable[str],
+    *,
+    sender: tuple[str, str, str] = ("", "", ""),
+    as_json: bool,
 ) -> Iterator[tuple[str, bool]]:
     """For each file the text to print, and whether it could be explained; as JSON, one line for each file.
 
+    `sender` are the calling title, the address and the called title that plugins see, "" for the default.
     `plugins` are configured, and record the calls of their hooks in `calls`. Raises HookFailure if `worker_started`
     fails in a plugin that cannot work without it.
     """
-    explainer = Explainer(settings, plugins, calls)
+    explainer = Explainer(settings, plugins, calls, sender)
     import dcmrecv_core.dataset.decoding  # noqa: F401  # load pydicom now, so that its import is not charged to a hook
 
     plugins.worker_started(settings)
@@ -133,8 +145,13 @@ class _DryPublisher(Publisher):
 class Explainer:
     """Takes files through the stages, one after another."""
 
-    def __init__(self, settings: Settings, plugins: Plugins, calls: list[Call]) -> None:
+    def __init__(
+        self, settings: Settings, plugins: Plugins, calls: list[Call], sender: tuple[str, str, str] = ("", "", "")
+    ) -> None:
         self._settings = settings
+        self._sender = sender
+        self._replaced: dict[int, tuple[str, ...]] = {}
+        """What was replaced in a call, by its place in `calls`."""
         self._plugins = plugins
         self._calls = calls
         self._default = default_contexts(stores=plugins.names_storage())
@@ -149,6 +166,7 @@ class Explainer:
             on_duplicate=settings.on_duplicate,
         )
         self._receiver.publisher = self._publisher
+        self._receive_hook, plugins.receive = plugins.receive, self._watch_replacements
 
     def explain(self, path: str) -> Explanation:
         """Raises nothing, whatever is wrong with the file or happens in a hook."""
@@ -168,9 +186,15 @@ class Explainer:
             explanation.error = f"not a DICOM file: {error}"
             return explanation
         explanation.describe(meta)
-        association = _association(meta, self._settings)
+        explanation.calling_ae_title, explanation.peer_address, explanation.called_ae_title = self._peer()
+        association = self._association(meta)
         explanation.context = self._negotiate(association, meta)
         self._collect(explanation)
+        if explanation.context.rejected:
+            os.close(fd)
+            explanation.outcome = "rejected"
+            return explanation
+        explanation.steps += [Step("serve", name, NOT_FOR_FILES, None) for name in self._plugins.order("serve")]
         reception = self._receiver.begin(association, *meta[:3])
         reception.adopt(fd, meta.offset, status.st_size - meta.offset)
         try:
@@ -187,18 +211,53 @@ class Explainer:
         explanation.conclude(outcome)
         return explanation
 
+    def _watch_replacements(self, instance: Instance) -> ReceiveResult:
+        """Ask `receive`, and note what each plugin replaces: the call that is under way is the next in `calls`."""
+        replaced = self._replaced
+        calls = self._calls
+
+        class Watched(ReceivedInstance):
+            __slots__ = ()
+
+            def _replace(self, *args: Any, **named: Any) -> None:
+                before = elements_of(self)
+                super()._replace(*args, **named)
+                replaced[len(calls)] = replaced.get(len(calls), ()) + differences(before, elements_of(self))
+
+        instance.__class__ = Watched
+        return self._receive_hook(instance)
+
     def _collect(self, explanation: Explanation) -> None:
         uid = explanation.sop_class_uid
         explanation.steps += [
-            Step(call.hook, call.plugin, shown(call.result, uid), round(call.microseconds, 1)) for call in self._calls
+            Step(
+                call.hook,
+                call.plugin,
+                shown(call.result, uid),
+                round(call.microseconds, 1),
+                self._replaced.get(place, ()),
+            )
+            for place, call in enumerate(self._calls)
         ]
         self._calls.clear()
+        self._replaced.clear()
+
+    def _peer(self) -> tuple[str, str, str]:
+        """Calling title, address, called title."""
+        calling, address, called = self._sender
+        return calling or CALLING, address or PEER, called or self._settings.ae_title or CALLED
+
+    def _association(self, meta: FileMeta) -> Association:
+        calling, address, called = self._peer()
+        proposed = ProposedContext(1, meta.sop_class_uid, (meta.transfer_syntax_uid,))
+        return Association(calling, called, address, 0, "explain", (proposed,))
 
     def _negotiate(self, association: Association, meta: FileMeta) -> Context:
         [proposed] = association.proposed
         said = self._plugins.negotiate(association)
         if isinstance(said, Reject):
-            return Context(False, f"association rejected: {said.reason.name.lower().replace('_', ' ')}")
+            reason = said.reason.name.lower().replace("_", " ")
+            return Context(False, f"association rejected: {reason}", rejected=True)
         supported = self._default if said.contexts is None else said.contexts
         answer = negotiation.negotiate((proposed,), supported + said.also)
         if not answer.accepted:
@@ -220,6 +279,7 @@ class Explainer:
 
     def _receive(self, reception: Reception, explanation: Explanation) -> Outcome:
         instance, verdict = reception.judge()
+        self._collect(explanation)
         outcome = outcome_of(verdict, instance)
         if outcome.discarded or not _stores(outcome.status):
             return outcome
@@ -248,11 +308,6 @@ def _keep_last_attempt(calls: list[Call]) -> None:
     if earlier:
         first = next(place for place, call in enumerate(calls) if call.hook == "choose_filename")
         del calls[first : earlier[-1] + 1]
-
-
-def _association(meta: FileMeta, settings: Settings) -> Association:
-    proposed = ProposedContext(1, meta.sop_class_uid, (meta.transfer_syntax_uid,))
-    return Association(CALLING, settings.ae_title or CALLED, PEER, 0, "explain", (proposed,))
 
 
 def _covers(context: SupportedContext, proposed: ProposedContext) -> bool:

@@ -21,6 +21,7 @@ BY_STORAGE_PLUGIN = "a plugin that stores is named"
 BY_DEFAULT = "default"
 """What has accepted a context for which no plugin had an opinion, as in JSON."""
 
+NO_OPINION = "no opinion"
 _COLUMN = 17
 _ACCEPTED: dict[tuple[str, ...], str] = {
     (BY_STORAGE_PLUGIN,): "yes (default for a storage plugin)",
@@ -38,12 +39,14 @@ _EXISTING = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One hook of one plugin: its result, and how long it took (None: it was not called)."""
+    """One hook of one plugin: its result, how long it took (None: it was not called), and the elements that it
+    `replaced`, without their values."""
 
     hook: str
     plugin: str
     result: str
     microseconds: float | None
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,19 @@ class Context:
     by: tuple[str, ...] = ()
     asconfig: tuple[str, ...] = ()
     toml: tuple[str, ...] = ()
+    rejected: bool = False
+    """The whole association is: nothing else would happen."""
 
 
 @dataclass(slots=True)
 class Explanation:
     """`error` says why a file cannot be explained; then the rest is empty.
 
-    `outcome` is "stored", "kept", "discarded" or "refused", as if the context had been accepted. `status` is the one
-    of the response. `attempts` is how often `choose_filename` was called; `steps` has the last call. `exists`: the
-    chosen name is taken. `how` says what happens then: the instance is "new" (under another name), the existing file is
-    "replaced", or it stays because it has the same content ("kept") or in spite of another one ("dropped").
+    `outcome` is "stored", "kept", "discarded" or "refused", as if the context had been accepted; "rejected" if the
+    association is. `status` is the one of the response. `attempts` is how often `choose_filename` was called; `steps`
+    has the last call. `exists`: the chosen name is taken. `how` says what happens then: the instance is "new" (under
+    another name), the existing file is "replaced", or it stays because it has the same content ("kept") or in spite of
+    another one ("dropped").
     """
 
     file: str
@@ -74,6 +80,9 @@ class Explanation:
     sop_instance_uid: str = ""
     transfer_syntax_uid: str = ""
     transfer_syntax_name: str | None = None
+    calling_ae_title: str = ""
+    called_ae_title: str = ""
+    peer_address: str = ""
     context: Context = Context(False)
     storage_mode: str = ""
     remarks: list[str] = field(default_factory=list)
@@ -104,7 +113,7 @@ def shown(result: Any, sop_class_uid: str) -> str:
     """The result of a hook in full; of presentation contexts only how many, and how many are for this class."""
     match result:
         case None:
-            return "no opinion"
+            return NO_OPINION
         case BaseException():
             return f"{type(result).__name__}: {result}"
         case Refuse() | Warn():
@@ -138,6 +147,9 @@ def _rows(explanation: Explanation) -> Iterator[tuple[str, str]]:
     yield "transfer syntax", explanation.transfer_syntax_name or explanation.transfer_syntax_uid
     by = _ACCEPTED.get(context.by, f"yes, by {', '.join(context.by)}")
     yield "accepted", by if context.accepted else f"no, {context.reason}"
+    sender = (explanation.calling_ae_title, explanation.peer_address, explanation.called_ae_title)
+    if sender[:2] != (CALLING, PEER) or sender[2] != CALLED:
+        yield "association", f"{sender[0]}@{sender[1]} -> {sender[2]}"
     if context.asconfig:
         yield "", "a profile (-xf) that accepts it:"
         yield from (("", f"  {line}") for line in context.asconfig)
@@ -146,6 +158,9 @@ def _rows(explanation: Explanation) -> Iterator[tuple[str, str]]:
     for step in explanation.steps:
         if step.hook == "negotiate":
             yield from _step(step)
+    if context.rejected:
+        yield "outcome", "the association is rejected, nothing is received"
+        return
     yield from _check(explanation)
     for step in explanation.steps:
         if step.hook != "negotiate":
@@ -158,7 +173,11 @@ def _rows(explanation: Explanation) -> Iterator[tuple[str, str]]:
 
 def _step(step: Step) -> Iterator[tuple[str, str]]:
     time = "" if step.microseconds is None else f" ({step.microseconds:.1f} us)"
-    yield step.hook, f"{step.plugin}: {step.result}{time}"
+    result = step.result
+    if step.replaced:
+        replaced = f"replaced: {', '.join(step.replaced)}"
+        result = replaced if result == NO_OPINION else f"{result}, {replaced}"
+    yield step.hook, f"{step.plugin}: {result}{time}"
 
 
 def _check(explanation: Explanation) -> Iterator[tuple[str, str]]:

@@ -3,16 +3,25 @@
 It is not registered for every pytest in the environment, and the receiver does not depend on pytest: a plugin's tests
 name both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be imported before pytest loads it.)
 
+* `check_plugin(plugin)`: one line that runs every hook of a plugin, in process and in a receiver;
 * `check_naming(plugin)`: one line that tries a naming plugin on instances that modalities really send;
-* `sample_dataset`, `fake_association`, `fake_instance`: the arguments of hooks, made by the receiver's own code;
-* the fixture `start_receiver`: a whole receiver on a free port, with `receiver.send(dataset)`, `files()` and `log`.
+* `sample_dataset`, `fake_settings`, `fake_association`, `fake_instance`: the arguments of hooks, made by the receiver's
+  own code;
+* the fixture `start_receiver`: a whole receiver on a free port, with `receiver.send(dataset)`, `files()` and `log`;
+* `until`: waits, with a deadline, for what another process does.
 
-    naming       `check_naming`
-      torture      the instances that it tries
-    fakes        the arguments of hooks, without a network
-    receivers    a receiver as a separate process
-      activate     gives it a port that no other process can take
-      sending      a sender, by pynetdicom
+    plugin_check       `check_plugin`
+      hook_checks        each hook in process
+        watching           one call: its time, its lines, what it did
+        header_values      whether it changed a header in place
+      receiver_checks    the same plugin in a receiver
+      plugin_report      what was found
+    naming             `check_naming`
+      torture            the instances that both try
+    fakes              the arguments of hooks, without a network
+    receivers          a receiver as a separate process
+      activate           gives it a port that no other process can take
+      sending            a sender, by pynetdicom
 
 docs/plugin-kit.md is the reference.
 """
@@ -27,17 +36,25 @@ from typing import Protocol
 
 import pytest
 
-from dcmrecv_core.testing.fakes import fake_association, fake_instance, sample_dataset
+from dcmrecv_core.testing.fakes import fake_association, fake_instance, fake_settings, sample_dataset
 from dcmrecv_core.testing.naming import check_naming
+from dcmrecv_core.testing.plugin_check import check_plugin
+from dcmrecv_core.testing.plugin_report import Finding, PluginCheckError, PluginReport
 from dcmrecv_core.testing.receivers import Receiver, until
-from dcmrecv_core.testing.sending import send
+from dcmrecv_core.testing.sending import Status, send
 
 __all__ = [
+    "Finding",
+    "PluginCheckError",
+    "PluginReport",
     "Receiver",
     "StartReceiver",
+    "Status",
     "check_naming",
+    "check_plugin",
     "fake_association",
     "fake_instance",
+    "fake_settings",
     "sample_dataset",
     "send",
     "start_receiver",

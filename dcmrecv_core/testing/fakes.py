@@ -1,4 +1,5 @@
-"""The arguments of hooks, without a network: an association, and an instance made by the receiver's own code."""
+"""The arguments of hooks, without a network: settings, an association, and an instance made by the receiver's own
+code."""
 
 from __future__ import annotations
 
@@ -6,9 +7,11 @@ import copy
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmrecv_core.api.model import Association, Instance
+from dcmrecv_core.api.options import PluginOptionRegistry
+from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.dataset.encodings import Encoding, encoding_of
 from dcmrecv_core.dataset.scan import scan
@@ -89,6 +92,42 @@ def fake_association(**fields: Any) -> Association:
     return Association(**(defaults | fields))
 
 
+def fake_settings(
+    plugin: Any = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    others: Mapping[str, dict[str, Any]] | None = None,
+    port: int | None = 11112,
+    output_directory: str | Path = ".",
+    state_directory: str | Path | None = None,
+) -> PluginSettings:
+    """The settings that `configure`, `worker_started` and `background` get.
+
+    With `plugin`, a module or an object, its options have the defaults that it declares in `add_options`, except those
+    in `options`, by key. `others` are the options of other plugins, by their name, for `for_plugin`. The state
+    directory is `.dcmrecv` below the output directory unless it is given. Raises ValueError for an option that the
+    plugin does not declare, PluginError for a declaration that the receiver would refuse.
+    """
+    values: dict[str, Any] = {}
+    if plugin is not None:
+        registry = PluginOptionRegistry()
+        if hasattr(plugin, "add_options"):
+            plugin.add_options(registry.of("plugin"))
+        values = {option.key: option.default for option in registry}
+        unknown = (options or {}).keys() - values.keys()
+        if unknown:
+            raise ValueError(f"the plugin declares no option {', '.join(sorted(unknown))}")
+    output = Path(output_directory)
+    state = Path(state_directory) if state_directory is not None else output / ".dcmrecv"
+    return PluginSettings(
+        port=port,
+        output_directory=str(output),
+        options={**values, **(options or {})},
+        state_directory=state,
+        all_options=others,
+    )
+
+
 class FakeInstance(ReceivedInstance):
     """A received instance; only the network is missing."""
 
@@ -98,6 +137,9 @@ class FakeInstance(ReceivedInstance):
         if not self._publisher.directories.root:
             raise PermissionError("no output directory was given: fake_instance(..., output_directory=tmp_path)")
         return super()._store(path, on_exists)
+
+
+Kind = TypeVar("Kind", bound=FakeInstance)
 
 
 def encode(dataset: Dataset, encoding: Encoding) -> bytes:
@@ -124,6 +166,18 @@ def fake_instance(
     `output_directory`. `replace` and `replace_header` work only with `in_receive`, as they do only in that hook. Raises
     ValueError for a transfer syntax whose encoding is not known.
     """
+    return make_instance(FakeInstance, dataset, association, str(output_directory), in_receive, attempt)
+
+
+def make_instance(
+    kind: type[Kind],
+    dataset: Dataset | None,
+    association: Association | None,
+    output_directory: str,
+    in_receive: bool = False,
+    attempt: int = 0,
+) -> Kind:
+    """As `fake_instance`, of a class of its own."""
     dataset = sample_dataset() if dataset is None else dataset
     meta = getattr(dataset, "file_meta", None)
     syntax = str(meta.TransferSyntaxUID) if meta is not None else EXPLICIT_VR_LITTLE_ENDIAN
@@ -132,13 +186,13 @@ def fake_instance(
         raise ValueError(f"how data are encoded in transfer syntax {syntax} is not known")
     encoded = encode(copy.copy(dataset), encoding)
     uids = (str(dataset.get("SOPClassUID", "")), str(dataset.get("SOPInstanceUID", "")), syntax)
-    instance = FakeInstance(
+    instance = kind(
         association or fake_association(),
         uids,
         FileContent(file_prefix(*uids), (encoded,)),
         scan(MemorySource(memoryview(encoded)), encoding, whole=True),
         encoding,
-        Publisher(str(output_directory), fsync=False, capabilities=Capabilities()),
+        Publisher(output_directory, fsync=False, capabilities=Capabilities()),
         HookTimer(),
     )
     instance.may_replace = in_receive

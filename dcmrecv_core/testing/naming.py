@@ -24,6 +24,7 @@ from dcmrecv_core.testing.torture import Case, cases
 NAMING_HOOKS = ("choose_subdir", "choose_filename")
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)[ ]*(\..*)?\Z")
+_ESCAPED_TWICE = re.compile(r"~[0-9a-f]{8}~[0-9a-f]{8}(\.[^/~]*)?\Z")
 _REFUSED_BY_WINDOWS = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
 
 
@@ -75,6 +76,16 @@ class _Check:
                     self.problems.append(
                         f"what was sent adds directories: {case.label!r} becomes {path!r}, {case.twin!r} {harmless!r}; "
                         "put values through dcmrecv_core.escape"
+                    )
+
+    def check_escaping(self, places: Mapping[str, _Place]) -> None:
+        """Parts that were escaped by the plugin, and once more by the receiver, which saw only a plain text."""
+        for label, place in places.items():
+            for part in place.path.split("/"):
+                if _ESCAPED_TWICE.search(part):
+                    self.problems.append(
+                        f"escaped twice: {label!r} becomes {place.path!r}: {part!r}; escape what is joined only once: "
+                        "return dcmrecv_core.escape_directory([level, ...]), or escape(text, extension), as it is"
                     )
 
     def check_collisions(self, instances: list[Case], places: Mapping[str, _Place]) -> None:
@@ -155,6 +166,7 @@ def check_naming(
 
     * a path below the output directory: no hook raises, or chooses an absolute path or `..`; values that were sent add
       no directory levels;
+    * a path in which no part is escaped twice, as in `P_1~3fe61286~fd19e913`: escaped parts were joined as plain text;
     * the same path when it is sent again, whatever came meanwhile (`deterministic`);
     * a path of its own: no two instances have the same, unless `on_exists="retry"` leads to a free one, or "rename",
       "replace-same" or "keep" tells the receiver to keep them apart;
@@ -174,6 +186,7 @@ def check_naming(
         # in reverse order, which reveals a counter in the plugin
         check.check_determinism(places, check.places(instances[::-1], tell=False))
     check.check_levels(instances, places)
+    check.check_escaping(places)
     check.check_collisions(instances, places)
     if windows:
         check.check_windows(places)
@@ -186,7 +199,7 @@ def check_naming(
 
 
 def _load(plugin: Any, options: Mapping[str, Any], settings: Settings) -> tuple[str, Plugins]:
-    found = _found(plugin)
+    found = found_plugin(plugin)
     plugins = Plugins()
     plugins.add(found, named=True)
     if not any(plugins.implements(hook) for hook in NAMING_HOOKS):
@@ -203,7 +216,8 @@ def _load(plugin: Any, options: Mapping[str, Any], settings: Settings) -> tuple[
     return found.name, plugins
 
 
-def _found(plugin: Any) -> Found:
+def found_plugin(plugin: Any) -> Found:
+    """The plugin that a module, an object, or what `--plugin` takes stands for. Raises PluginError."""
     if isinstance(plugin, str):
         return plugin_loader.find(plugin)
     if isinstance(plugin, ModuleType):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,7 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dcmrecv_core.testing.sending import send
+from dcmrecv_core.api.verdicts import Reject, RejectReason
+from dcmrecv_core.testing.sending import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION, Status, rejection, send
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -26,12 +28,18 @@ ACTIVATE = Path(__file__).with_name("activate.py")
 """A program that passes a socket to the one that it runs."""
 
 _LOG_SHOWN = 4000
+_BACKGROUND = re.compile(r"background of plugin .*: started \(process (\d+)\)")
+_RELOADED = re.compile(r"settings (not )?reloaded")
+_NOT_RELOADED = re.compile(r"settings not reloaded.*")
 
 T = TypeVar("T")
 
 
 def until(condition: Callable[[], T], what: str, seconds: float = DEADLINE, log: Callable[[], str] = str) -> T:
-    """Poll until `condition()` is true and return its value; AssertionError, with the end of a log, after `seconds`."""
+    """Wait for something that another process does: poll until `condition()` is true, and return its value.
+
+    AssertionError after `seconds`, with `what` in its text, and the end of what `log()` returns.
+    """
     end = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > end:
@@ -145,9 +153,67 @@ class Receiver(ReceiverProcess):
         module = [sys.executable, "-P", "-m", "dcmrecv_core"]
         self.run_until_ready([*module, "-v", "-od", self.output, *named, *arguments], {"PYTHONPATH": paths})
 
-    def send(self, *datasets: Dataset, calling_ae_title: str = "SENDER", called_ae_title: str = "ANY-SCP") -> list[int]:
-        """Send instances in one association; the status of each C-STORE response."""
-        return send(self.port, *datasets, calling_ae_title=calling_ae_title, called_ae_title=called_ae_title)
+    def send(
+        self, *datasets: Dataset, calling_ae_title: str = "SENDER", called_ae_title: str = "ANY-SCP"
+    ) -> list[Status]:
+        """Send instances in one association; the status of each C-STORE response, with its Error Comment.
+
+        If one is not stored, the log is printed, and so pytest shows it if the test fails. AssertionError, with the
+        log, if there is no association, no accepted context, or no response.
+        """
+        try:
+            statuses = send(self.port, *datasets, calling_ae_title=calling_ae_title, called_ae_title=called_ae_title)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log[-_LOG_SHOWN:]}") from error
+        if any(statuses):
+            print(f"statuses {statuses}, log of the receiver:\n{self.log[-_LOG_SHOWN:]}")
+        return statuses
+
+    def expect_rejection(
+        self,
+        *datasets: Dataset,
+        reason: RejectReason | None = None,
+        calling_ae_title: str = "SENDER",
+        called_ae_title: str = "ANY-SCP",
+    ) -> Reject:
+        """Propose an association for `datasets` (none: for a C-ECHO), which must be rejected, with `reason` if that is
+        given; returns how it was. AssertionError, with the log, if it is accepted or rejected for another reason."""
+        wanted = {(str(dataset.SOPClassUID), str(dataset.file_meta.TransferSyntaxUID)) for dataset in datasets}
+        contexts = sorted(wanted) or [(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)]
+        try:
+            rejected = rejection(
+                self.port, calling_ae_title=calling_ae_title, called_ae_title=called_ae_title, contexts=contexts
+            )
+            if reason is not None and rejected.reason is not reason:
+                raise AssertionError(f"rejected with {rejected.reason.name}, not {reason.name}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log[-_LOG_SHOWN:]}") from error
+        return rejected
+
+    def workers(self) -> set[int]:
+        """The process ids of the workers, those of `background` left out. Only on Linux."""
+        pid = self.process.pid
+        children = set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+        return children - set(map(int, _BACKGROUND.findall(self.log)))
+
+    def kill_worker(self, pid: int | None = None) -> int:
+        """Kill a worker, as the system does when memory runs out, and wait until it is gone; returns its process id.
+
+        Without `pid` it is any one. A plugin can log its own: `os.getpid()`. Only on Linux.
+        """
+        victim = pid if pid is not None else min(until(self.workers, "a worker", log=lambda: self.log))
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: victim not in self.workers(), f"the end of worker {victim}", log=lambda: self.log)
+        return victim
+
+    def reload(self) -> None:
+        """Let it read its settings again (SIGHUP), and wait until it has; AssertionError if it refuses them."""
+        before = len(self.log)
+        self.process.send_signal(signal.SIGHUP)
+        until(lambda: _RELOADED.search(self.log, before), "the settings are read again", log=lambda: self.log)
+        refused = _NOT_RELOADED.search(self.log, before)
+        if refused:
+            raise AssertionError(refused[0])
 
     def end(self) -> str:
         """For the end of a test: stop it; returns what went wrong, or "". In any case the process is gone

@@ -35,7 +35,7 @@ class Case(NamedTuple):
 
     label: str
     dataset: Dataset
-    association: Association
+    association: Association = fake_association()
     twin: str = ""
 
 
@@ -45,6 +45,26 @@ def cases() -> Iterator[Case]:
         uid = elements.pop("SOPInstanceUID", f"1.2.826.0.1.3680043.8.498.1.1.{number + 1}")
         association = fake_association(**elements.pop("association", {}))
         yield Case(label, _dataset(elements | {"SOPInstanceUID": uid}), association, twin)
+
+
+def more_cases() -> Iterator[Case]:
+    """Instances that are hard to read, for plugins that do more than name them."""
+    from pydicom.uid import UID
+
+    uid = "1.2.826.0.1.3680043.8.498.1.2."
+    yield Case(
+        "a character set that does not exist", _dataset({"SpecificCharacterSet": b"hex", "SOPInstanceUID": f"{uid}1"})
+    )
+    large = _dataset({"SOPInstanceUID": f"{uid}2"})
+    large.private_block(0x0029, "KIT 1.0", create=True).add_new(0x01, "OB", bytes(70_000))
+    yield Case("a private value of 70 000 bytes", large)
+    bare = _dataset({"SOPInstanceUID": f"{uid}3"})
+    del bare.PixelData
+    yield Case("no pixel data", bare)
+    implicit = _dataset({"SOPInstanceUID": f"{uid}4"})
+    implicit.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2")
+    yield Case("implicit VR", implicit)
+    yield Case("a person name of five groups", _dataset({"PatientName": "a=b=c=d=e", "SOPInstanceUID": f"{uid}5"}))
 
 
 def _elements() -> Iterator[tuple[str, dict[str, Any], str]]:

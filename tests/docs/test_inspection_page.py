@@ -53,7 +53,7 @@ def test_examples(
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
 
 
 @pytest.mark.parametrize("name", [*Explanation.__slots__, *Entry.__slots__])

@@ -127,6 +127,12 @@ def valued(
     )
 
 
+def without_key(names: str, help: str, value: Value) -> Option:
+    """An option with a value that is no setting."""
+    long, short = _names(names)
+    return Option(long, short, help, values=(value,))
+
+
 def one_of(*options: Option) -> list[Option]:
     """Options of which only the rightmost on a command line counts."""
     return [replace(option, exclusive=options[0].long) for option in options]

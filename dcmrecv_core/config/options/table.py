@@ -7,7 +7,7 @@ Its order is the order of the help and the order in which values are checked. Re
 from __future__ import annotations
 
 from dcmrecv_core.config.options.limits import LIMITS
-from dcmrecv_core.config.options.option import Group, Option, Section, Value, flag, flatten, one_of, valued
+from dcmrecv_core.config.options.option import Group, Option, Section, Value, flag, flatten, one_of, valued, without_key
 from dcmrecv_core.config.options.tls import TLS
 
 PORT = Value("port", "integer", 1, 65535)
@@ -90,6 +90,16 @@ _INSPECTION = Section(
             "show how the given files would be handled, and exit:\n"
             "the parameters are files and directories, not a port",
             action="explain",
+        ),
+        without_key(
+            "--as",
+            "as if t sent them: calling[@address]\n(only with --explain; default: EXPLAIN@127.0.0.1)",
+            Value("title"),
+        ),
+        without_key(
+            "--to",
+            "as if they were sent to title t\n(only with --explain; default: that of -aet)",
+            Value("title"),
         ),
         flag("--json", "show it as JSON (only with --list-plugins or --explain)"),
     ),

@@ -113,6 +113,12 @@ def test_odd_directories_have_plain_components(subdir: str, parts: tuple[str, ..
     assert escaped_path(subdir, "x") == (parts, "x")
 
 
+def test_one_escaped_level_is_not_escaped_again() -> None:
+    directory = str(escape("P/1"))
+    assert escaped_path(directory, "x") == ((escape("P/1"),), "x")
+    assert escaped_path(escape_directory(["P/1", "a"]), "x") == ((escape("P/1"), "a"), "x")
+
+
 def test_each_component_is_escaped() -> None:
     parts, name = escaped_path("a*/b\n/.dcmrecv", "c\\d", ".dcm")
     assert [part[:-9] for part in parts] == ["a_", "b_", "_dcmrecv"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -51,6 +52,33 @@ def test_parameters_of_explain_are_files() -> None:
     assert read("--explain", "--json", "a").json
     with pytest.raises(CommandLineError, match=r"^Missing parameter file$"):
         read("--explain")
+
+
+@pytest.mark.parametrize(
+    ("words", "sender"),
+    [
+        (["--as", "CT1"], ("CT1", "", "")),
+        (["--as", "CT1@192.0.2.7"], ("CT1", "192.0.2.7", "")),
+        (["--as", "A@B@2001:db8::7", "--to", "ARCHIVE"], ("A@B", "2001:db8::7", "ARCHIVE")),
+    ],
+)
+def test_the_sender_that_explain_assumes(words: list[str], sender: tuple[str, str, str]) -> None:
+    assert read("--explain", "a", *words).sender == sender
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["80", "--as", "CT1"], "--as only allowed with --explain"),
+        (["--list-plugins", "--to", "CT1"], "--to only allowed with --explain"),
+        (["--explain", "a", "--as", "CT1@host"], "Invalid value for option --as (host): an IP address expected"),
+        (["--explain", "a", "--as", "CT1@"], "Invalid value for option --as (): an IP address expected"),
+        (["--explain", "a", "--to", "x" * 17], f"Invalid value for option --to ({'x' * 17}): at most 16 characters"),
+    ],
+)
+def test_a_sender_that_cannot_be(words: list[str], text: str) -> None:
+    with pytest.raises(CommandLineError, match=f"^{re.escape(text)}"):
+        read(*words)
 
 
 @pytest.mark.parametrize("more", [[], ["--dump-settings"]])
@@ -148,7 +176,16 @@ def test_what_options_mean(arguments: list[str], changed: dict[str, Any]) -> Non
 def test_every_option_is_tried() -> None:
     tried = {token for arguments, _ in (*ACCEPTED, *OURS) for token in arguments}
     elsewhere = {"-h", "--help", "--version", "--arguments", "-lc", "--log-config", "-xf", "--config-file"}
-    elsewhere |= {"--settings", "--dump-settings", "--list-plugins", "--explain", "--json", "--new-plugin"}
+    elsewhere |= {
+        "--settings",
+        "--dump-settings",
+        "--list-plugins",
+        "--explain",
+        "--as",
+        "--to",
+        "--json",
+        "--new-plugin",
+    }
     elsewhere |= {name for option in flatten([TLS]) for name in (option.long, option.short)}
     assert BY_NAME.keys() - tried - elsewhere == {"--output-directory"}
 

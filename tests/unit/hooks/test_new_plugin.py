@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from importlib_metadata import EntryPoint
@@ -24,11 +28,43 @@ def test_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         "dcmrecv-my-site/README.md",
         "dcmrecv-my-site/pyproject.toml",
         "dcmrecv-my-site/src/dcmrecv_my_site/__init__.py",
+        "dcmrecv-my-site/src/dcmrecv_my_site/py.typed",
         "dcmrecv-my-site/tests/conftest.py",
         "dcmrecv-my-site/tests/test_dcmrecv_my_site.py",
     }
-    assert "$" not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    texts = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert set(re.findall(r"\$.*", texts)) == {'${{ vars.DCMRECV }}"'}, "a variable of the workflow"
     assert "dcmrecv --plugin my-site" in capsys.readouterr().out
+
+
+def test_it_passes_the_strict_check_of_types(tmp_path: Path) -> None:
+    plugin_kit.create("my-site", str(tmp_path / "here"))
+    command = [sys.executable, "-m", "mypy", "--cache-dir", tmp_path / "cache"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path / "here",
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"MYPYPATH": "src"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "source"),
+    [
+        ('{"url": "file:///srv/dcm%20recv", "dir_info": {"editable": true}}', "'/srv/dcm recv'"),
+        ('{"url": "https://example.org/dcmrecv.whl"}', "path/to/dcmrecv"),
+        (None, "path/to/dcmrecv"),
+    ],
+)
+def test_the_readme_says_where_the_receiver_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str | None, source: str
+) -> None:
+    monkeypatch.setattr(plugin_kit, "distribution_of", lambda name: SimpleNamespace(read_text=lambda file: written))
+    plugin_kit.create("my-site", str(tmp_path / "here"))
+    assert f"\npython -m pip install {source}\n" in (tmp_path / "here" / "README.md").read_text()
 
 
 def test_in_a_directory_of_another_name(tmp_path: Path) -> None:

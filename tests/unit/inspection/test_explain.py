@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import Discard, Name, Refuse, Reject, SupportedContext, Warn
+from dcmrecv_core import Discard, Name, Refuse, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.api.errors import HookFailure
 from dcmrecv_core.api.model import Instance
 from dcmrecv_core.hooks.tracing import Call
@@ -36,14 +38,19 @@ def dicom_file(
 
 
 def explained(
-    output: Path, files: list[Path], *plugins: object, as_json: bool = True, **settings: Any
+    output: Path,
+    files: list[Path],
+    *plugins: object,
+    as_json: bool = True,
+    sender: tuple[str, str, str] = ("", "", ""),
+    **settings: Any,
 ) -> list[tuple[str, bool]]:
     chosen = replace(Settings(output_directory=str(output), promiscuous=True), **settings)
     loaded = load(*plugins)
     calls: list[Call] = []
     loaded.add_builtins(chosen, calls.append)
     loaded.configure(chosen)
-    return list(explain(chosen, loaded, calls, map(str, files), as_json=as_json))
+    return list(explain(chosen, loaded, calls, map(str, files), sender=sender, as_json=as_json))
 
 
 @pytest.fixture
@@ -90,7 +97,14 @@ def test_a_character_set_that_is_none(one: Explain, output: Path, tmp_path: Path
 
 def test_the_whole_way(one: Explain, output: Path) -> None:
     found = one(hooks(choose_subdir=lambda: None), subdirs="series-date")
-    assert found["context"] == {"accepted": True, "reason": "", "by": ["promiscuous"], "asconfig": [], "toml": []}
+    assert found["context"] == {
+        "accepted": True,
+        "rejected": False,
+        "reason": "",
+        "by": ["promiscuous"],
+        "asconfig": [],
+        "toml": [],
+    }
     assert [(step["hook"], step["plugin"], step["result"]) for step in found["steps"]] == [
         ("negotiate", "promiscuous", "contexts: 1, of this class: 1"),
         ("choose_subdir", "plugin0", "no opinion"),
@@ -164,10 +178,6 @@ CONTEXTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"plugin": hooks(negotiate=lambda: [SupportedContext(CT, (IMPLICIT_LE,))])},
         {"accepted": True, "by": ["promiscuous"]},
     ),
-    "rejected": (
-        {"plugin": hooks(negotiate=lambda: Reject())},
-        {"accepted": False, "reason": "association rejected: no reason"},
-    ),
 }
 
 
@@ -195,6 +205,57 @@ def test_verdicts(one: Explain, verdict: object, outcome: str, status: str, comm
     assert (found["path"] is not None) == named
     [(plugin, _)] = said(found, "receive")
     assert plugin == "plugin0"
+
+
+def test_a_rejection_is_the_end(tmp_path: Path, output: Path) -> None:
+    plugin = hooks(
+        negotiate=lambda: Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED),
+        receive=raising(AssertionError("called")),
+    )
+    file = dicom_file(tmp_path / "a.dcm")
+    [(text, fine)] = explained(output, [file], plugin)
+    found = json.loads(text)
+    assert found["context"]["rejected"]
+    assert (found["outcome"], found["status"], found["path"]) == ("rejected", "", None)
+    assert [step["hook"] for step in found["steps"]] == ["negotiate", "negotiate"]
+    assert fine
+    [(text, _)] = explained(output, [file], plugin, as_json=False)
+    assert text.splitlines()[-1] == "  outcome          the association is rejected, nothing is received"
+
+
+def test_what_plugins_replace(tmp_path: Path, output: Path) -> None:
+    """Which elements, but not their values."""
+
+    def first(instance: Instance) -> None:
+        header = instance.copy_header()
+        header.SeriesDate = "19991231"
+        header.PatientSex = "O"
+        del header.PatientName
+        instance.replace_header(header)
+
+    def second(instance: Instance) -> Warn:
+        header = instance.copy_header()
+        header.SeriesDate = "20000101"
+        instance.replace_header(header)
+        return Warn(0xB007, "odd")
+
+    plugins = [hooks(receive=second), hooks(receive=first)]
+    file = dicom_file(tmp_path / "a.dcm")
+    [(text, _)] = explained(output, [file], *plugins)
+    steps = [step for step in json.loads(text)["steps"] if step["hook"] == "receive"]
+    assert [(step["plugin"], step["replaced"]) for step in steps] == [
+        ("plugin1", ["SeriesDate changed", "PatientName removed", "PatientSex added"]),
+        ("plugin0", ["SeriesDate changed"]),
+    ]
+    [(text, _)] = explained(output, [file], *plugins, as_json=False)
+    assert "plugin1: replaced: SeriesDate changed, PatientName removed, PatientSex added (" in text
+    assert "plugin0: Warn B007 odd, replaced: SeriesDate changed (" in text
+    assert "19991231" not in text
+
+
+def test_services_are_named(one: Explain) -> None:
+    found = one(hooks(serve=raising(AssertionError("called"))))
+    assert said(found, "serve") == [("plugin0", "not called, it is for DIMSE-N requests")]
 
 
 def test_replaced_data_are_named_by(one: Explain, output: Path) -> None:
@@ -402,6 +463,18 @@ def test_the_association_that_plugins_see(one: Explain) -> None:
     assert said(one(hooks(choose_subdir=choose_subdir)), "choose_subdir") == [("plugin0", "EXPLAIN-DCMRECV-127.0.0.1")]
     found = one(hooks(choose_subdir=choose_subdir), ae_title="ARCHIVE")
     assert said(found, "choose_subdir") == [("plugin0", "EXPLAIN-ARCHIVE-127.0.0.1")]
+    found = one(hooks(choose_subdir=choose_subdir), ae_title="ARCHIVE", sender=("CT1", "192.0.2.7", "TEACHING"))
+    assert said(found, "choose_subdir") == [("plugin0", "CT1-TEACHING-192.0.2.7")]
+    fields = ("calling_ae_title", "peer_address", "called_ae_title")
+    assert [found[name] for name in fields] == ["CT1", "192.0.2.7", "TEACHING"]
+
+
+def test_the_association_is_shown_if_it_was_given(tmp_path: Path, output: Path) -> None:
+    file = dicom_file(tmp_path / "a.dcm")
+    [(text, _)] = explained(output, [file], as_json=False, sender=("CT1", "2001:db8::7", ""))
+    assert "  association      CT1@2001:db8::7 -> DCMRECV\n" in text
+    [(text, _)] = explained(output, [file], as_json=False)
+    assert "  association  " not in text
 
 
 TEXTS: dict[str, tuple[tuple[object, ...], dict[str, Any], str, str]] = {
@@ -455,3 +528,15 @@ def test_text(
     [(text, _)] = explained(output, [dicom_file(tmp_path / "a.dcm")], *plugins, as_json=False, **settings)
     rows = {line[2:19].strip(): line[19:] for line in text.splitlines()[1:] if line[2:19].strip()}
     assert rows[label] == expected
+
+
+def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    """As `| head -1`: no traceback, and the exit code of success."""
+    for number in range(40):
+        dicom_file(tmp_path / f"{number}.dcm")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        command = [sys.executable, "-m", "dcmrecv_core", "-pm", "-od", tmp_path, "--explain", tmp_path]
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

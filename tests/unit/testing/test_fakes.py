@@ -8,7 +8,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
+from dcmrecv_core.testing import fake_association, fake_instance, fake_settings, sample_dataset
+from support.plugins import hooks
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
@@ -62,3 +63,21 @@ def test_who_sent_it() -> None:
     instance = fake_instance(association=association, attempt=2)
     assert instance.association.calling_ae_title == "CT1"
     assert instance.attempt == 2
+
+
+def test_settings(tmp_path: Path) -> None:
+    plugin = hooks(add_options=lambda options: options.add("--keep-days", value="days", type=int, default=30))
+    assert fake_settings(plugin).options == {"keep_days": 30}
+    settings = fake_settings(
+        plugin, options={"keep_days": 7}, output_directory=tmp_path, others={"index": {"url": "x"}}
+    )
+    assert settings.options == {"keep_days": 7}
+    assert settings.output_directory == str(tmp_path)
+    assert settings.state_directory == tmp_path / ".dcmrecv"
+    assert settings.port == 11112
+    assert settings.for_plugin("index") == {"url": "x"}
+    with pytest.raises(LookupError, match="no plugin called 'access' has options"):
+        settings.for_plugin("access")
+    with pytest.raises(ValueError, match="declares no option keep_hours"):
+        fake_settings(plugin, options={"keep_hours": 1})
+    assert fake_settings(options={"any": 1}, state_directory=tmp_path).state_directory == tmp_path

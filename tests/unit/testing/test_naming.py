@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import Instance, Name, escape
+from dcmrecv_core import Instance, Name, escape, escape_directory
 from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.testing import check_naming
@@ -153,3 +153,22 @@ def test_what_is_no_naming_plugin() -> None:
         check_naming(hooks(stored=lambda instance: None))
     with pytest.raises(PluginError):
         check_naming(object())
+
+
+def test_parts_that_are_escaped_twice() -> None:
+    def subdir(instance: Instance) -> str:
+        return "/".join([escape(str(instance.get("PatientID", "none"))), "CT"])
+
+    found = problems(choose_subdir=subdir, choose_filename=by_uid)
+    assert len(found) > 5
+    assert all(line.startswith("escaped twice: ") for line in found)
+    [line] = [line for line in found if "slashes and .." in line]
+    assert "'a_b_.._c~" in line
+    assert "return dcmrecv_core.escape_directory([level, ...])" in line
+
+
+@pytest.mark.parametrize(
+    "escaped", [escape, lambda text: escape_directory(["x", text]), lambda text: escape(text, ".d")]
+)
+def test_parts_that_are_escaped_once(escaped: Callable[[str], str]) -> None:
+    check_naming(hooks(choose_subdir=lambda instance: escaped(str(instance.get("PatientID", "none")))))

@@ -19,6 +19,8 @@ OURS = {
     "--list-plugins",
     "--trace-hooks",
     "--explain",
+    "--as",
+    "--to",
     "--json",
     "--promiscuous",
     "--max-associations",
@@ -72,7 +74,9 @@ def test_options_set_fields_of_the_settings() -> None:
 
 def test_an_option_either_has_values_or_sets_something() -> None:
     for option in OPTIONS:
-        assert bool(option.values) == bool(option.key or option.action == "new-plugin")
+        assert bool(option.values) == bool(
+            option.key or option.action == "new-plugin" or option.long in ("--as", "--to")
+        )
         assert not (option.values and option.sets)
 
 
