@@ -7,7 +7,7 @@ own unit test shows it. So the core need not check more than the type of what a 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, get_args
 
@@ -124,12 +124,12 @@ class Accept:
     """
 
     contexts: tuple[SupportedContext, ...]
-    identity_response: bytes | None = None
+    identity_response: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "contexts", checked_contexts(self.contexts))
         if not isinstance(self.identity_response, bytes | None):
-            raise TypeError(f"identity_response is bytes or None, not {self.identity_response!r}")
+            raise TypeError("identity_response is bytes or None")  # not shown: it may be a ticket or a token
         if self.identity_response and len(self.identity_response) > MAX_IDENTITY_RESPONSE:
             raise ValueError(f"{len(self.identity_response)} bytes of identity response do not fit into an item")
 
