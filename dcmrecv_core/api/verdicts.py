@@ -131,7 +131,7 @@ class Accept:
     def __post_init__(self) -> None:
         object.__setattr__(self, "contexts", checked_contexts(self.contexts))
         if not isinstance(self.identity_response, bytes | None):
-            raise TypeError(f"identity_response is bytes or None, not {self.identity_response!r}")
+            raise TypeError("identity_response is bytes or None")  # not shown: it may be a ticket or a token
         if self.identity_response and len(self.identity_response) > MAX_IDENTITY_RESPONSE:
             raise ValueError(f"{len(self.identity_response)} bytes of identity response do not fit into an item")
 

@@ -9,10 +9,10 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, ForwardRef, get_overloads
 
 import dcmrecv_core
@@ -216,12 +216,18 @@ def _assigned(name: str, module: ModuleType) -> Entry:
         match statement:
             case ast.AnnAssign(target=ast.Name(id=found), annotation=annotation) if found == name:
                 protocol = getattr(module, ast.unparse(annotation))
-                ways = [f"{name}{_parameters(way, returns=False)}" for way in get_overloads(protocol.__call__)]
+                ways = [f"{name}{_parameters(way, returns=False)}" for way in _overloads(protocol)]
                 return Entry(name, ", ".join(ways), inspect.cleandoc(protocol.__doc__ or ""))
             case ast.Assign(targets=[ast.Name(id=found)], value=value) if found == name:
                 shown = "..." if name.startswith("__") else ast.unparse(value)  # the version changes by itself
                 return Entry(name, f"{name} = {shown}", text)
     raise LookupError(name)
+
+
+def _overloads(protocol: type) -> Sequence[Any]:
+    """Of its `__call__`, which has no implementation to ask `get_overloads` for."""
+    name = SimpleNamespace(__module__=protocol.__module__, __qualname__=f"{protocol.__name__}.__call__")
+    return get_overloads(name)  # type: ignore[arg-type]
 
 
 def _parameters(function: Any, *, returns: bool = True) -> str:
