@@ -91,7 +91,7 @@ def test_the_timer_counts_from_the_start_of_a_hook() -> None:
         assert count_ticks(own) == 4, "a hook that swallows it gets another one"
         own.stop()
         assert own.flag[0] == 0
-    own.limit = 0
+    own.limit = None
     own.start()
     assert count_ticks(own) == 0, "no limit"
 

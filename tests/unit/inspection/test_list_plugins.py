@@ -212,6 +212,8 @@ def test_text(installed: Callable[..., None]) -> None:
         "  choose_subdir     no-subdir",
         "  choose_filename   instance-uid",
         "  write             file-writer",
+        "  open_location     file-writer",
+        "  remove_location   file-writer",
     ]
 
 

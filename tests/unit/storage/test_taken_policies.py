@@ -360,8 +360,10 @@ def test_only_a_whole_file_is_kept(
 
 
 def test_keeping_says_what_it_drops(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    states: list[Any] = []
-    plugin = hooks(stored=lambda instance: states.append(instance.state.get("dropped")))
+    told: list[str] = []
+    plugin = hooks(
+        stored=lambda outcome: told.append(outcome.how), not_stored=lambda outcome: told.append(outcome.comment)
+    )
     place = receiver(tmp_path, plugin, on_duplicate="keep")
     assert not any(send(place, data).dropped for data in (FIRST, FIRST))
     assert "dropping" not in caplog.text
@@ -371,20 +373,20 @@ def test_keeping_says_what_it_drops(tmp_path: Path, caplog: pytest.LogCaptureFix
         f"{tmp_path}/{FILE}"
     )
     assert stored(tmp_path) == {FILE: FIRST}
-    assert states == [None, None, True]
+    assert told == ["new", "kept", "Another content of this instance is kept"]
 
 
 def test_a_copy_that_is_dropped_is_not_the_instance(tmp_path: Path) -> None:
-    states: list[Any] = []
+    told: list[str] = []
 
     def receive(instance: Instance) -> None:
         instance.save("copy", "keep")
 
-    plugin = hooks(receive=receive, stored=lambda instance: states.append(instance.state.get("dropped")))
+    plugin = hooks(receive=receive, stored=lambda outcome: told.append(outcome.how))
     place = receiver(tmp_path, plugin)
     assert not any(send(place, data).dropped for data in (FIRST, SECOND))
     assert stored(tmp_path) == {FILE: SECOND, "copy": FIRST}
-    assert states == [None, None]
+    assert told == ["new", "replaced"]
 
 
 def test_what_is_dropped_and_then_stored_is_not_dropped(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from dcmrecv_core.api.errors import ConfigurationError, OutputDirectoryError
+from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.config.settings_keys import key_of
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.logs.setup import LogWiring
@@ -28,7 +29,10 @@ from support.plugins import hooks, load
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 OLD = Settings(port=104, log_level="info")
-NEW = Settings(port=104, log_level="info", strict=True)
+NEW = Settings(port=104, log_level="info", strict=True, filename_extension=".dcm")
+OLD_SEEN, NEW_SEEN = OLD.own("site"), NEW.own("site")
+"""As plugins see them."""
+
 SUPERVISOR = os.getpid()
 
 
@@ -132,13 +136,13 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_new_settings_are_applied(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
-    configured: list[Settings] = []
+    configured: list[PluginSettings] = []
     driver = make(hooks(configure=lambda settings: configured.append(settings)))
     driver.run()
     [(settings, capabilities)] = driver.obeyed
     assert settings == NEW
     assert not capabilities.unnamed, "the probe's result for the output directory"
-    assert configured == [OLD, NEW]
+    assert configured == [OLD_SEEN, NEW_SEEN]
     assert caplog.messages == ["settings reloaded"]
 
 
@@ -169,8 +173,8 @@ def break_down(settings: object = None) -> Any:
     raise ZeroDivisionError
 
 
-def refuse_new(settings: Settings) -> None:
-    if settings == NEW:
+def refuse_new(settings: PluginSettings) -> None:
+    if settings == NEW_SEEN:
         raise ValueError("no licence")
 
 
@@ -194,11 +198,11 @@ def test_invalid_settings_change_nothing(
     source: dict[str, Any],
     reason: str,
 ) -> None:
-    configured: list[Settings] = []
+    configured: list[PluginSettings] = []
     driver = make(*plugins, hooks(configure=lambda settings: configured.append(settings)), **source)
     driver.run()
     assert driver.obeyed == []
-    assert configured == [OLD]
+    assert configured == [OLD_SEEN]
     [error] = errors(caplog)
     assert error.startswith(f"settings not reloaded, nothing has changed: {reason}")
 
@@ -217,15 +221,15 @@ def test_a_failure_after_the_probe_is_undone(make: Callable[..., Driver], caplog
     """For the plugins, the file changes between the two readings."""
 
     def configure_last(settings: Settings) -> None:
-        if settings == NEW and not in_probe():
+        if settings == NEW_SEEN and not in_probe():
             raise ValueError("changed")
 
-    configured: list[Settings] = []
+    configured: list[PluginSettings] = []
     # the later plugin is asked first
     driver = make(hooks(configure=configure_last), hooks(configure=lambda settings: configured.append(settings)))
     driver.run()
     assert driver.obeyed == []
-    assert configured == [OLD, NEW, OLD]
+    assert configured == [OLD_SEEN, NEW_SEEN, OLD_SEEN]
     [error] = errors(caplog)
     assert error.startswith(
         f"settings not reloaded, nothing has changed: plugin plugin0: configure: ValueError: changed ({__file__}:"
