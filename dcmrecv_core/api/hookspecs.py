@@ -173,7 +173,12 @@ def remove_location(location: str) -> bool | None:
 
 @hookspec
 def association_ended(association: Association, summary: Summary) -> None:
-    """Learn how an association ended (notification): after release, abort, rejection or loss."""
+    """Learn how an association ended (notification).
+
+    Called: in its worker, after release, abort, rejection or the end of the connection. If the worker itself ended
+    before that (killed, or crashed), in another one, with `Ended.LOST`, an empty `state` and the counts of the last
+    second; at most once, and not if the receiver stops meanwhile. Never in the parent.
+    """
 
 
 @hookspec

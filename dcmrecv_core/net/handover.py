@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 from dcmrecv_core.net.connection import CALL_TIMEOUT
 
-_FRAME = struct.Struct("!IHBd")  # length of the request, peer's port, length of the peer's address, tls_deadline or 0
+_FRAME = struct.Struct("!BIHBd")
+"""Kind; length of the request, or of the notice; peer's port, length of the peer's address, tls_deadline or 0."""
+_CONNECTION = b"C"[0]
+_NOTICE = b"N"[0]
 _TIMEVAL = struct.Struct("@ll")
 IDLE = b"I"
 """A worker sends this when it is ready for an association."""
@@ -42,15 +45,28 @@ class Handover:
     tls_deadline: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LostAssociation:
+    """An association that was lost with its worker, for another worker to tell of it; `data` is for `record.decode`."""
+
+    data: bytes
+
+
 class HandoverSender:
     """The supervisor's side of one hand-over; `advance` sends as much as it can without blocking."""
 
     __slots__ = ("_data", "_fds", "handover")
 
-    def __init__(self, handover: Handover) -> None:
+    def __init__(self, handover: Handover | LostAssociation) -> None:
         self.handover = handover
+        self._fds: list[int] = []
+        if isinstance(handover, LostAssociation):
+            self._data = memoryview(_FRAME.pack(_NOTICE, len(handover.data), 0, 0, 0.0) + handover.data)
+            return
         address = handover.address.encode()
-        frame = _FRAME.pack(len(handover.request), handover.port, len(address), handover.tls_deadline or 0.0)
+        frame = _FRAME.pack(
+            _CONNECTION, len(handover.request), handover.port, len(address), handover.tls_deadline or 0.0
+        )
         self._data = memoryview(frame + address + handover.request)
         self._fds = [handover.sock.fileno()]
 
@@ -80,7 +96,8 @@ class HandoverSender:
 
     def close(self) -> None:
         """Close this process's copy of the connection."""
-        self.handover.sock.close()
+        if isinstance(self.handover, Handover):
+            self.handover.sock.close()
 
 
 def set_receive_timeout(control: socket.socket) -> None:
@@ -88,7 +105,7 @@ def set_receive_timeout(control: socket.socket) -> None:
     control.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(0, int(CALL_TIMEOUT * 1e6)))
 
 
-def receive(control: socket.socket) -> Handover | None:
+def receive(control: socket.socket) -> Handover | LostAssociation | None:
     """The worker's side: wait for the next hand-over; None when the supervisor has closed the pair or ended.
 
     Raises BlockingIOError if none begins within CALL_TIMEOUT; another OSError if the supervisor ends in the middle of
@@ -97,12 +114,17 @@ def receive(control: socket.socket) -> Handover | None:
     data, fds, _, _ = socket.recv_fds(control, _FIRST_READ, 1)
     if not data:
         return None
+    if data[0] == _NOTICE:
+        data = _read_to_length(control, data, _FRAME.size)
+        data = _read_to_length(control, data, _FRAME.size + _FRAME.unpack_from(data)[1])
+        control.send(TAKEN)
+        return LostAssociation(data[_FRAME.size :])
     if not fds:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     sock = socket.socket(type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, fileno=fds[0])
     try:
         data = _read_to_length(control, data, _FRAME.size)
-        length, port, address_length, tls_deadline = _FRAME.unpack_from(data)
+        _, length, port, address_length, tls_deadline = _FRAME.unpack_from(data)
         start = _FRAME.size + address_length
         data = _read_to_length(control, data, start + length)
         address = data[_FRAME.size : start].decode()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import mmap
 import struct
 
+from dcmrecv_core.net.record import AssociationRecord, RecordBoard
+
 _SLOT = 16
 _BEAT = struct.Struct("=d")
 _BEAT_OFFSET = 8
@@ -15,12 +17,14 @@ _OVERDUE = 2
 
 
 class Heartbeat:
-    """A slot of a `HeartbeatBoard`. `flag` (one byte) is set to 1 when a hook begins and to 0 when it ends."""
+    """A slot of a `HeartbeatBoard`. `flag` (one byte) is set to 1 when a hook begins and to 0 when it ends. `record`
+    has the association that the worker serves."""
 
-    __slots__ = ("_view", "flag")
+    __slots__ = ("_view", "flag", "record")
 
-    def __init__(self, view: memoryview) -> None:
+    def __init__(self, view: memoryview, record: AssociationRecord | None = None) -> None:
         self._view = view
+        self.record = record or AssociationRecord()
         self.flag = view[:1]
 
     def beat(self, now: float) -> None:
@@ -48,16 +52,18 @@ class Heartbeat:
 
 
 class HeartbeatBoard:
-    """Anonymous shared memory with `count` slots; made before the first fork."""
+    """Anonymous shared memory with `count` slots, with `records` also for associations; made before the first fork."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, records: bool = False) -> None:
+        self._records = RecordBoard(count) if records else None
         self._memory = memoryview(mmap.mmap(-1, count * _SLOT))
         self._free = list(range(count))
 
     def take(self, now: float) -> tuple[int, Heartbeat]:
         """A fresh slot and its number. The caller never has more than `count` at a time."""
         number = self._free.pop()
-        heartbeat = Heartbeat(self._memory[number * _SLOT : (number + 1) * _SLOT])
+        record = None if self._records is None else self._records.record(number)
+        heartbeat = Heartbeat(self._memory[number * _SLOT : (number + 1) * _SLOT], record)
         heartbeat.flag[0] = 0
         heartbeat.beat(now)
         return number, heartbeat

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dcmrecv_core.net.child import LACKS_STATE, fork
-from dcmrecv_core.net.handover import IDLE, REQUEST_READ, TAKEN, Handover, HandoverSender
+from dcmrecv_core.net.handover import IDLE, REQUEST_READ, TAKEN, Handover, HandoverSender, LostAssociation
 from dcmrecv_core.net.heartbeat import Heartbeat, HeartbeatBoard
 
 log = logging.getLogger("dcmrecv.net")
@@ -63,7 +63,8 @@ class WorkerProcess:
 
 class Pool:
     """At most `limit` workers. `main` runs in each of them, in its own process, with all signals blocked. `reassign`
-    gets each hand-over whose worker ended before taking it."""
+    gets each hand-over whose worker ended before taking it. With `tells_lost`, an idle worker is told of each
+    association that was lost with its worker; if the receiver stops before, nobody is."""
 
     def __init__(
         self,
@@ -72,6 +73,8 @@ class Pool:
         hook_seconds: float,
         main: WorkerMain,
         reassign: Callable[[Handover], None],
+        *,
+        tells_lost: bool = False,
     ) -> None:
         self._selector = selector
         self._controls = selectors.DefaultSelector()
@@ -80,9 +83,10 @@ class Pool:
         self._hook_seconds = hook_seconds
         self._main = main
         self._reassign = reassign
-        self._board = HeartbeatBoard(limit)
+        self._board = HeartbeatBoard(limit, records=tells_lost)
         self._workers: dict[int, WorkerProcess] = {}
         self._idle: deque[WorkerProcess] = deque()
+        self._lost: deque[LostAssociation] = deque()
         self._to_close: list[HandoverSender] = []
         self._unreaped: set[int] = set()  # process ids of ended workers whose exit code is not known
         self._pause = FIRST_PAUSE
@@ -191,6 +195,15 @@ class Pool:
             worker.idle_since = now
             self._pause = FIRST_PAUSE
             self._idle.append(worker)
+            self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        """Give each lost association to an idle worker."""
+        while self._lost and self._idle:
+            worker = self._idle.pop()
+            worker.idle = False
+            worker.handover_sender = HandoverSender(self._lost.popleft())
+            self._continue_handover(worker)
 
     def tick(self, now: float) -> None:
         """Close hand-overs that were taken, kill workers that are stuck in a hook, end workers that were idle long."""
@@ -301,11 +314,18 @@ class Pool:
         self._unreaped.add(worker.pid)
         self._controls.unregister(worker.control)
         worker.control.close()
+        lost = worker.heartbeat.record.take(now)
+        if lost is not None:
+            self._lost.append(LostAssociation(lost))
         self._board.give_back(worker.slot)
         if not worker.started:
             self._delay_next_fork(now)  # it ended while starting: do not fork again at once
-        if worker.handover_sender is not None:
-            self._reassign(worker.handover_sender.handover)
+        untaken = None if worker.handover_sender is None else worker.handover_sender.handover
+        if isinstance(untaken, LostAssociation):
+            self._lost.append(untaken)
+        elif untaken is not None:
+            self._reassign(untaken)
+        self._tell_lost()
 
     def _delay_next_fork(self, now: float) -> None:
         if now >= self._next_fork_at:  # otherwise it was forked together with the last one that failed

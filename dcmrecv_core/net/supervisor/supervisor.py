@@ -94,7 +94,12 @@ class Supervisor:
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
         self._configure_desk()
         self._pool = Pool(
-            self._selector, settings.max_associations, settings.hook_seconds, self._run_worker, self._reassign
+            self._selector,
+            settings.max_associations,
+            settings.hook_seconds,
+            self._run_worker,
+            self._reassign,
+            tells_lost=plugins.implements("association_ended"),
         )
         self._background = Background(plugins.order("background"), self._run_background, GRACE)
         self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)

@@ -20,6 +20,7 @@ from dcmrecv_core.api.verdicts import Reject, RejectReason, SupportedContext
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, Connection
 from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.record import AssociationRecord
 from dcmrecv_core.net.worker.association_log import (
     CANNOT_UNDERSTAND,
     NO_DATA,
@@ -59,8 +60,15 @@ class Shared:
     """Buffers, caches and plugins that all sessions of a worker use, one session after the other."""
 
     def __init__(
-        self, settings: Settings, plugins: Plugins, receiver: InstanceReceiver, should_stop: Callable[[bool], bool]
+        self,
+        settings: Settings,
+        plugins: Plugins,
+        receiver: InstanceReceiver,
+        should_stop: Callable[[bool], bool],
+        record: AssociationRecord | None = None,
     ) -> None:
+        self.record = record or AssociationRecord()
+        self.running: Session | None = None
         self.settings = settings
         self.plugins = plugins
         self.receiver = receiver
@@ -75,6 +83,11 @@ class Shared:
         self.negotiate = IdentityCache(negotiation.negotiate)
         self.serves = plugins.implements("serve")
         self.tells_accepted = plugins.implements("association_accepted")
+
+    def count_progress(self) -> None:
+        """Called at each tick: if the worker is killed, the record has the counts of a second ago."""
+        if self.running is not None:
+            self.record.count(*self.running.counts)
 
     def decode(self, body: bytes) -> AssociateRequest:
         """Decode a request; its proposal may be in the cache."""
@@ -109,6 +122,7 @@ class Session:
         self._service: ServiceReception | None = None
         self._was_collecting = False  # as `Acceptor.collecting` before the last receive
         self._output = bytearray()
+        self._started = 0.0
         self._stored = self._refused = self._discarded = self._bytes = 0
         self._quiet_since: float | None = None  # when the peer last sent or accepted a byte
         self._ended: Ended | None = None
@@ -129,7 +143,8 @@ class Session:
 
     def run(self) -> None:
         """Serve the association; returns when its connection is closed. An internal error ends this one only."""
-        started = time.monotonic()
+        self._started = started = time.monotonic()
+        self._shared.running = self
         try:
             self._association_log.request_bytes(self._handover.request)
             self._acceptor.receive_request(self._handover.request)
@@ -152,18 +167,18 @@ class Session:
             if self._association is not None:
                 self._association_log.ended()
             self._close()
+            self._shared.running = None
+            self._shared.record.close()
         if self._association is not None:
             self._shared.plugins.association_ended(
                 self._association,
-                Summary(
-                    self._stored,
-                    self._refused,
-                    self._discarded,
-                    self._bytes,
-                    seconds,
-                    self._ended or Ended.FAILED,
-                ),
+                Summary(*self.counts, seconds, self._ended or Ended.FAILED),
             )
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Instances stored, refused, discarded; bytes of data sets."""
+        return self._stored, self._refused, self._discarded, self._bytes
 
     # The loop
 
@@ -333,6 +348,7 @@ class Session:
             implementation_class_uid=user.implementation_class_uid,
             implementation_version_name=user.implementation_version_name,
         )
+        self._shared.record.open(association, self._started)
         self._association_log.requested(self._handover, request)
         said = self._shared.plugins.negotiate(association)
         if isinstance(said, Reject):

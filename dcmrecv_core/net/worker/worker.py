@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import HookFailure, StateDirectoryError
 from dcmrecv_core.hooks.limits import HookTimeout, HookTimer, forbid_copies
+from dcmrecv_core.net import record
 from dcmrecv_core.net.child import LACKS_STATE
 from dcmrecv_core.net.connection import Connection, PlainConnection
-from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, receive, set_receive_timeout
+from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, LostAssociation, receive, set_receive_timeout
 from dcmrecv_core.net.worker.session import Session, Shared
 from dcmrecv_core.receive.pipeline import InstanceReceiver
 
@@ -123,8 +124,13 @@ def run_worker(
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
     receiver = InstanceReceiver(settings, plugins, capabilities)
-    worker.on_tick = receiver.publisher.renew
-    shared = Shared(settings, plugins, receiver, worker.should_stop)
+    shared = Shared(settings, plugins, receiver, worker.should_stop, heartbeat.record)
+
+    def on_tick(now: float) -> None:
+        receiver.publisher.renew(now)
+        shared.count_progress()
+
+    worker.on_tick = on_tick
     set_receive_timeout(control)
     try:
         # the random part keeps workers from ending at the same time
@@ -132,7 +138,10 @@ def run_worker(
             handover = None if worker.stopping or limits.memory.ran_out else _next(control, worker)
             if handover is None:
                 break
-            _serve(handover, shared, control, tls)
+            if isinstance(handover, LostAssociation):
+                _tell(handover, plugins)
+            else:
+                _serve(handover, shared, control, tls)
     finally:
         plugins.worker_stopping()
         receiver.publisher.close()
@@ -140,8 +149,8 @@ def run_worker(
     return 0
 
 
-def _next(control: socket.socket, worker: Worker) -> Handover | None:
-    """The next association; None when the worker has to end."""
+def _next(control: socket.socket, worker: Worker) -> Handover | LostAssociation | None:
+    """The next association, or one that another worker has lost; None when the worker has to end."""
     try:
         control.send(IDLE)
         while not worker.stopping:
@@ -152,6 +161,16 @@ def _next(control: socket.socket, worker: Worker) -> Handover | None:
     except OSError as error:
         log.info("no more associations from the supervisor: %s", error.strerror or error)
     return None
+
+
+def _tell(lost: LostAssociation, plugins: Plugins) -> None:
+    """Tell the plugins of an association whose worker has ended."""
+    try:
+        association, summary = record.decode(lost.data)
+    except ValueError as error:  # the worker had damaged its memory
+        log.error("an association was lost, and its record cannot be read: %s", error)
+        return
+    plugins.association_ended(association, summary)
 
 
 def _serve(handover: Handover, shared: Shared, control: socket.socket, tls: ssl.SSLContext | None) -> None:

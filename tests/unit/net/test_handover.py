@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dcmrecv_core.net.handover import TAKEN, Handover, HandoverSender, receive
+from dcmrecv_core.net.handover import TAKEN, Handover, HandoverSender, LostAssociation, receive
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -120,3 +120,18 @@ def test_no_descriptor_left_for_the_connection(control: Pair, connection: Pair) 
             receive(theirs)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16], ids=["small", "largest"])
+def test_a_lost_association_arrives(control: Pair, size: int) -> None:
+    ours, theirs = control
+    lost = LostAssociation(os.urandom(size))
+    sender = HandoverSender(lost)
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(receive, theirs)
+        while not sender.advance(ours):
+            assert select.select([], [ours], [], 10)[1], "the worker does not read"
+        assert received.result(10) == lost
+    assert ours.recv(10) == TAKEN
+    assert sender.is_done and sender.has_begun
+    sender.close()

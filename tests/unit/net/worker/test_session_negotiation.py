@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core import Accept, Also, Association, Reject, SupportedContext, hookimpl
+from dcmrecv_core import Accept, Also, Association, Ended, Reject, SupportedContext, hookimpl
+from dcmrecv_core.net.record import RecordBoard, decode
 from dcmrecv_core.net.worker import session as session_module
-from support.plugins import found
+from support.plugins import ASSOCIATION, found
 from support.protocol.pdus import (
     ASSOCIATE_AC,
     IDENTIFICATION,
@@ -24,7 +25,7 @@ from support.protocol.pdus import (
     user_items,
 )
 from support.protocol.scripted_connection import Clock, FakeConnection
-from support.protocol.scripted_worker import RELEASE, Make, ScriptedWorker
+from support.protocol.scripted_worker import RELEASE, Make, ScriptedWorker, store
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
 COMMITMENT = "1.2.840.10008.1.20.1"
@@ -143,3 +144,31 @@ def test_the_association_knows_the_peers_implementation(make: Make) -> None:
     worker.play(RELEASE, request=request([context(1, CT, EXPLICIT_LE)], ()))
     association = worker.recorder.ends[1][0]
     assert (association.implementation_class_uid, association.implementation_version_name) == ("", "")
+
+
+def test_the_record_is_open_while_the_association_lasts(make: Make) -> None:
+    worker = make()
+    record = worker.shared.record = RecordBoard(1).record(0)
+    lost: list[bytes | None] = []
+
+    class Watch:
+        @hookimpl
+        def association_ended(self) -> None:
+            lost.append(record.take(worker.clock.now))
+
+    worker.shared.plugins.add(found(Watch(), "watch"), named=True)
+
+    def killed() -> None:
+        worker.shared.count_progress()
+        lost.append(record.take(worker.clock.now))
+        record.open(ASSOCIATION, 0.0)
+
+    connection = FakeConnection(worker.clock, [store(1), killed, RELEASE])
+    worker.run(connection, REQUEST)
+    worker.shared.count_progress()
+    during, after = lost
+    assert during is not None and after is None
+    association, summary = decode(during)
+    assert (association.calling_ae_title, len(association.proposed)) == ("RAWSCU", 3)
+    assert (summary.stored, summary.ended) == (1, Ended.LOST)
+    assert worker.recorder.ends[0][0].id == association.id
