@@ -23,6 +23,8 @@ _HINT = (
     "then store it with instance.replace_header(header)"
 )
 
+_set = object.__setattr__  # pydicom's own looks the name up in its dictionary, each time
+
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
     raise TypeError(_HINT)
@@ -42,7 +44,7 @@ class ReadOnlyElement(DataElement):
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "private_creator":  # pydicom sets it when the element is added to another Dataset
             _refuse()
-        object.__setattr__(self, name, value)
+        _set(self, name, value)
 
     __delattr__ = clear = _refuse
 
@@ -74,7 +76,7 @@ class ReadOnlyDataset(Dataset):
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_"):  # pydicom keeps caches there
             _refuse()
-        object.__setattr__(self, name, value)
+        _set(self, name, value)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
@@ -83,11 +85,11 @@ class ReadOnlyDataset(Dataset):
         if type(element) is ReadOnlyElement:
             return element
         # pydicom decodes by setting the element again
-        self.__class__ = Dataset  # type: ignore[assignment]
+        _set(self, "__class__", Dataset)
         try:
             element = Dataset.__getitem__(self, key)
         finally:
-            self.__class__ = ReadOnlyDataset
+            _set(self, "__class__", ReadOnlyDataset)
         _freeze(element)
         return element
 
@@ -119,7 +121,7 @@ class ReadOnlyDataset(Dataset):
 
 def read_only(dataset: Dataset) -> Dataset:
     """Make `dataset` itself read-only, with all that is in it; returns it."""
-    dataset.__class__ = ReadOnlyDataset
+    _set(dataset, "__class__", ReadOnlyDataset)
     return dataset
 
 
@@ -129,5 +131,5 @@ def _freeze(element: Any) -> None:
     if type(element.value) is Sequence:
         for item in element.value:
             read_only(item)
-        element.value.__class__ = ReadOnlySequence
-    element.__class__ = ReadOnlyElement
+        _set(element.value, "__class__", ReadOnlySequence)
+    _set(element, "__class__", ReadOnlyElement)

@@ -10,6 +10,7 @@ from support.data.datasets import instance_of
 from support.data.samples import Sample
 from support.programs.environment import make_site, write_files
 from support.programs.receivers import Receiver, Start, run
+from support.protocol.pdus import status_of, store_rq
 from support.protocol.raw_sender import RawAssociation, send
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
 
@@ -143,3 +144,34 @@ def test_verdicts_retries_and_notifications(ours: Start) -> None:
     assert told == ["2", "4"]
     assert receiver.stop() == 0
     assert (receiver.directory / "ended.txt").read_text().split() == ["2", "1", "1", "released"]
+
+
+RENAMING = """\
+from dcmrecv_core import hookimpl
+
+
+@hookimpl
+def receive(instance):
+    header = instance.copy_header()
+    header.SOPInstanceUID = "2.25.4711"
+    instance.replace_header(header)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(("-pm", "+fd"), "CT.2.25.4711"), (("-pm", "--layout", "{SOPInstanceUID}.dcm"), "2.25.4711.dcm")],
+    ids=["+fd", "layout"],
+)
+def test_a_new_uid_names_the_file_and_the_response_has_the_old_one(
+    ours: Start, options: tuple[str, ...], name: str
+) -> None:
+    receiver = ours(*options, "-v", "--plugin", "./renaming.py", files={"renaming.py": RENAMING})
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        association.request(store_rq(CT, "1.2.3"), instance_of(CT, "1.2.3"))
+        response = association.response()
+        association.release()
+    assert status_of(response) == 0xB000
+    assert response[0x1000].rstrip(b"\0") == b"1.2.3"
+    assert receiver.files() == [name]
+    assert receiver.log.count("SOP instance 1.2.3: a plugin made it SOP instance 2.25.4711") == 1

@@ -99,3 +99,12 @@ def test_a_replaced_uid_counts() -> None:
     dataset.SOPInstanceUID = "1.2.3.4"
     instance.replace(dataset)
     assert record_of(instance, "/x", 1).sop_instance_uid == "1.2.3.4"
+
+
+def test_the_record_has_the_uids_of_a_replaced_header() -> None:
+    instance = fake_instance(in_receive=True)
+    header = instance.copy_header()
+    header.SOPInstanceUID, header.SOPClassUID = "9.8.7", "1.2.840.10008.5.1.4.1.1.4"
+    instance.replace_header(header)
+    record = record_of(instance, "/archive/x", 5)
+    assert (record.sop_instance_uid, record.sop_class_uid) == ("9.8.7", "1.2.840.10008.5.1.4.1.1.4")

@@ -32,7 +32,7 @@ from support.receiving import (
     send,
     stored_data,
 )
-from support.uids import BIG_ENDIAN, DEFLATED, EXPLICIT_LE, IMPLICIT_LE
+from support.uids import BIG_ENDIAN, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, JPEG
 
 CREATOR = Node(0x00090010, "LO", b"SITE")
 LARGE_PRIVATE = Node(0x00091001, "UN", LARGE_VALUE)
@@ -180,6 +180,15 @@ def test_in_deflated_data(tmp_path: Path) -> None:
     assert inflated(kept.location) == inflated_data
     _, removed = in_receive(receiver(tmp_path / "removed"), data, replacing(False), syntax=DEFLATED)
     assert inflated(removed.location) == HEADER_AND_PIXELS
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_after_encapsulated_pixel_data(tmp_path: Path, keep: bool) -> None:
+    data = encoded(*HEAD, FRAGMENTS, TRAILER)
+    with pytest.raises(ValueError, match="Padding"):
+        in_receive(receiver(tmp_path), data, back, syntax=JPEG)
+    _, outcome = in_receive(receiver(tmp_path / "again"), data, replacing(keep), syntax=JPEG)
+    assert stored_data(outcome.location) == (data if keep else encoded(*HEAD, FRAGMENTS))
 
 
 def test_an_element_of_the_new_header_replaces_an_unseen_one(tmp_path: Path) -> None:
