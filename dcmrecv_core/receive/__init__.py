@@ -5,6 +5,7 @@
     request       what hooks see of a DIMSE-N request, and how its data sets are decoded and encoded
     replacement   the bytes with which `replace_header` and `replace` replace received ones
     unseen        what a data set holds that a new header cannot know
+    stored_files  opens and removes a file that was stored, by its location
 
 `dataset/` understands the bytes of a data set, `storage/` stores them; plugins are called through `hooks/`. No sockets,
 no protocol: the session (`net/worker/`) takes fragments from `proto/` and passes them in here.

@@ -12,7 +12,6 @@
       taken         a name that is taken: what happens to both files, by the policy
         existing      the existing file: which instance it is, whether it is whole and equal
         other_names   names to try instead
-    stored_files  opens and removes a file that was stored, by its location
     file_meta     reads the beginning of any DICOM file
 
 This room calls no plugin and knows no message. A failure leaves it as a `StatusError` with the status to answer.

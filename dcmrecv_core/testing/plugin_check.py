@@ -11,7 +11,7 @@ from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.hooks.plugins import Plugins
-from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.testing.fakes import fake_settings
 from dcmrecv_core.testing.hook_checks import HookChecks
 from dcmrecv_core.testing.naming import NAMING_HOOKS, check_naming, found_plugin
 from dcmrecv_core.testing.plugin_report import PluginCheckError, PluginReport
@@ -53,9 +53,8 @@ def check_plugin(
     with tempfile.TemporaryDirectory(prefix="dcmrecv-") as directory:
         output = Path(directory, "in-process")
         output.mkdir()
-        settings = Settings(output_directory=str(output), plugin_options={found.name: values})
         checks = HookChecks(found, report, output, seconds)
-        started = checks.start(settings.own(found.name))
+        started = checks.start(fake_settings(options=values, output_directory=output, others={found.name: values}))
         report.checks["configure"] = _result(report, 0)
         if started:
             before = len(report.findings)
