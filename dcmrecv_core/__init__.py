@@ -20,14 +20,21 @@ with a map of its modules; imports go down only (the contracts in pyproject.toml
 What this module re-exports is the public interface: all that a plugin may import.
 """
 
-from dcmrecv_core.api.errors import ConfigurationError, NameTakenError, PluginError, StatusError, StorageError
+from dcmrecv_core.api.errors import (
+    ConfigurationError,
+    NameTakenError,
+    PluginError,
+    StateDirectoryError,
+    StatusError,
+    StorageError,
+)
 from dcmrecv_core.api.hookspecs import hookimpl
 from dcmrecv_core.api.model import Association, Instance, ProposedContext, RawElement, TagLike, UserIdentity
 from dcmrecv_core.api.names import escape, escape_directory
 from dcmrecv_core.api.options import PluginOptions
 from dcmrecv_core.api.outcomes import Ended, HowStored, NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.services import Command, Request, Response, Service
-from dcmrecv_core.api.settings import PluginSettings
+from dcmrecv_core.api.settings import Locations, PluginSettings
 from dcmrecv_core.api.verdicts import (
     Accept,
     Also,
@@ -60,6 +67,7 @@ __all__ = [
     "Ended",
     "HowStored",
     "Instance",
+    "Locations",
     "Name",
     "NameTakenError",
     "NegotiateResult",
@@ -78,6 +86,7 @@ __all__ = [
     "Response",
     "Role",
     "Service",
+    "StateDirectoryError",
     "StatusError",
     "StorageError",
     "StoredOutcome",

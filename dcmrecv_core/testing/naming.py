@@ -15,7 +15,7 @@ from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks.loader import Found
 from dcmrecv_core.hooks.plugins import Plugins
-from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.settings.settings import OnDuplicate, Settings
 from dcmrecv_core.storage.directories import escaped_path
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
 from dcmrecv_core.testing.fakes import fake_instance
@@ -155,7 +155,7 @@ def check_naming(
     plugin: Any,
     *,
     options: Mapping[str, Any] | None = None,
-    settings: Settings | None = None,
+    on_duplicate: OnDuplicate | None = None,
     deterministic: bool = True,
     windows: bool = False,
 ) -> dict[str, str]:
@@ -172,12 +172,12 @@ def check_naming(
       "replace-same" or "keep" tells the receiver to keep them apart;
     * with `windows`, a path that is valid on Windows and differs from the others in more than case.
 
-    `options` are values for the options that the plugin declares, by key; `settings` are those that `configure` gets.
+    `options` are values for the options that the plugin declares, by key; `on_duplicate` is what `--on-duplicate` says.
     For hooks that the plugin does not have, the receiver's defaults apply. Returns the paths, by the label that says
     what is special about an instance. Raises AssertionError with all problems, PluginError for a plugin that cannot be
     loaded.
     """
-    settings = settings or Settings()
+    settings = Settings(on_duplicate=on_duplicate)
     name, plugins = _load(plugin, options or {}, settings)
     check = _Check(name, plugins, settings.on_duplicate, windows)
     instances = list(cases())

@@ -216,7 +216,7 @@ def test_what_a_plugin_makes_of_a_wrong_uid(tmp_path: Path, uid: str, files: int
     """A UID that is derived from a wrong one is no better; the command's tells instances apart again."""
 
     def receive(instance: Instance) -> None:
-        header = instance.header
+        header = instance.copy_header()
         header.SOPInstanceUID = instance.sop_instance_uid if uid == "command" else uid
         instance.replace_header(header)
 
@@ -227,7 +227,7 @@ def test_what_a_plugin_makes_of_a_wrong_uid(tmp_path: Path, uid: str, files: int
 
 def test_a_uid_that_a_plugin_has_changed_is_the_instance_s(tmp_path: Path) -> None:
     def receive(instance: Instance) -> None:
-        header = instance.header
+        header = instance.copy_header()
         header.SOPInstanceUID = "1.2.3.4.7"
         instance.replace_header(header)
 

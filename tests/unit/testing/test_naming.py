@@ -10,7 +10,6 @@ import pytest
 
 from dcmrecv_core import Instance, Name, escape, escape_directory
 from dcmrecv_core.api.errors import PluginError
-from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.testing import check_naming
 from dcmrecv_core.testing.torture import cases
 from support.plugins import hooks
@@ -101,7 +100,7 @@ def test_collisions(on_exists: Any, consequence: str) -> None:
 @pytest.mark.parametrize("on_exists", ["replace-same", "rename", "keep"])
 def test_instances_that_are_kept_apart_on_purpose_do_not_collide(on_exists: Any) -> None:
     check_naming(hooks(choose_filename=lambda: Name("image", on_exists)))
-    check_naming(hooks(choose_filename=lambda: "image"), settings=Settings(on_duplicate=on_exists))
+    check_naming(hooks(choose_filename=lambda: "image"), on_duplicate=on_exists)
 
 
 def test_names_that_are_tried_again_do_not_collide() -> None:

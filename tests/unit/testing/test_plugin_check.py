@@ -280,7 +280,7 @@ def test_what_only_a_receiver_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """
     [finding], line = checked(tmp_path, source, receiver=True)
     assert (finding.where, finding.hook) == (f"site_plugin.py:{line}", "choose_subdir")
-    assert finding.text == "in a receiver (two workers): RuntimeError('another process')"
+    assert finding.text.startswith("in a receiver (two workers): RuntimeError('another process')")
     assert len(finding.cases) > 40
 
 
