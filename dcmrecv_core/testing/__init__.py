@@ -22,7 +22,6 @@ name both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be import
     receivers          a receiver as a separate process
       activate           gives it a port that no other process can take
       sending            a sender, by pynetdicom
-    header_changes     finds what was changed inside the values of a header
 
 docs/plugin-kit.md is the reference.
 """
