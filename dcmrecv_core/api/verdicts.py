@@ -143,7 +143,7 @@ def checked_contexts(contexts: object) -> tuple[SupportedContext, ...]:
         # often more than a hundred, for each association: each type is checked once
         if all(issubclass(kind, SupportedContext) for kind in set(map(type, answer))):
             return answer
-    raise TypeError(f"an iterable of SupportedContext expected, not {contexts!r}")
+    raise TypeError(f"an iterable of SupportedContext expected, not {type(contexts).__name__}")
 
 
 def _are_texts(values: object) -> bool:

@@ -73,6 +73,14 @@ class ReadOnlyDataset(Dataset):
     __setitem__ = __delitem__ = __delattr__ = _refuse
     clear = pop = popitem = update = set_pixel_data = set_original_encoding = _refuse
 
+    @property
+    def _dict(self) -> Any:  # type: ignore[override]
+        """A copy: `Dataset(header)` would share the elements."""
+        return self.__dict__["_dict"].copy()
+
+    def decode(self) -> None:
+        """Values are decoded when they are read."""
+
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_"):  # pydicom keeps caches there
             _refuse()
@@ -81,7 +89,7 @@ class ReadOnlyDataset(Dataset):
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
             return read_only(super().__getitem__(key))
-        element = self._dict.get(key)
+        element = self.__dict__["_dict"].get(key)
         if type(element) is ReadOnlyElement:
             return element
         # pydicom decodes by setting the element again
@@ -109,7 +117,7 @@ class ReadOnlyDataset(Dataset):
         return super().values()
 
     def _freeze_decoded(self) -> None:
-        for element in self._dict.values():
+        for element in self.__dict__["_dict"].values():
             _freeze(element)
 
     def __copy__(self) -> Dataset:

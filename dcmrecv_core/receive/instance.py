@@ -207,16 +207,19 @@ class ReceivedInstance(Instance):
         return self._encoding
 
     def _replace(self, pieces: list[Piece], encoding: Encoding) -> None:
+        _, before = data_set_uids(self.index)
         self._index = replacement.understood(pieces, encoding)
         self._header = None
         self.replaced = True
         sop_class, sop_instance = data_set_uids(self._index)
         self.sop_class_uid = sop_class or self.sop_class_uid
-        if sop_instance and sop_instance != self.sop_instance_uid:
+        # A sender's command and data set may name different ones: only a UID that the plugin changed is carried on.
+        if sop_instance and sop_instance not in (before, self.sop_instance_uid):
             log.info("%s: a plugin made it SOP instance %s", self.described(), sop_instance)
             self._command_uid = self.affected_sop_instance_uid
             self.sop_instance_uid = sop_instance
-        prefix = file_prefix(self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid)
+        # File Meta Information names the instance of the data set (PS3.10 section 7.1)
+        prefix = file_prefix(self.sop_class_uid, sop_instance or self.sop_instance_uid, self.transfer_syntax_uid)
         self.content = FileContent(prefix, pieces)
 
 

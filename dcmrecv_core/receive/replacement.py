@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from heapq import merge
 from itertools import groupby
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS
 from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH
+from dcmrecv_core.dataset.raw_values import raw_value
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.receive.unseen import Unseen, described, find_unseen
 from dcmrecv_core.storage.content import FileRange, Piece, piece_length, source_of
@@ -127,6 +128,8 @@ def with_new_header(
     """
     unseen = find_unseen(index, encoding).without(dataset.keys())
     _check(unseen, index, encoding, keep_unseen)
+    if keep_unseen:
+        _check_creators(dataset, index, (*unseen.too_large, *unseen.repeated, *unseen.after))
     parts = list(_parts(dataset, index, encoding, unseen, keep_unseen))
     if not encoding.deflated:
         return [piece for part in parts for piece in (_cut(pieces, part) if isinstance(part, Received) else (part,))]
@@ -145,6 +148,22 @@ def _check(unseen: Unseen, index: DataSetIndex, encoding: Encoding, keep_unseen:
         raise ValueError(f"this cannot be removed: {'; '.join(described(unseen, index))}")
     if keep_unseen and any(gap.start < index.pixel_offset for gap in unseen.gaps):
         raise ValueError(f"this cannot be kept: {'; '.join(described(Unseen([], [], [], unseen.gaps), index))}")
+
+
+def _check_creators(dataset: Dataset, index: DataSetIndex, kept: Iterable[Element]) -> None:
+    """Private elements belong to the creator of their block (PS3.5 section 7.8.1): one that stays must not get another
+    one, or none. Raises ValueError."""
+    for element in kept:
+        block = element.tag & 0xFFFF0000 | element.tag >> 8 & 0xFF
+        if not element.tag >> 16 & 1 or not block & 0xFF or (creator := index.get(block)) is None:
+            continue
+        received = raw_value(index, creator).strip(b" \0").decode("latin-1")
+        new = str(dataset[block].value).strip() if block in dataset else ""
+        if new != received:
+            raise ValueError(
+                f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X}) of private creator {received!r} cannot be kept: "
+                f"its block is {f'that of {new!r}' if new else 'without a creator'} in the new header"
+            )
 
 
 def _parts(

@@ -109,8 +109,11 @@ def test_tests_pass(tmp_path: Path, environment: dict[str, str]) -> None:
 
 
 def test_no_example_hides_in_indentation() -> None:
-    """An indented block has no language and would not be found; one line is a notation."""
+    """An indented block has no language and would not be found; one line is a notation. The page of public names has
+    signatures in such blocks."""
     for name, text in PAGES.items():
+        if name == "plugins/api.md":
+            continue
         outside = [line for line in "".join(text.split("```")[::2]).splitlines() if line.startswith("    ")]
         assert len(outside) <= 1, (name, outside)
 

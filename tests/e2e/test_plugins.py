@@ -131,7 +131,7 @@ def stored(instance, location):
 @hookimpl
 def association_ended(association, summary):
     with open("ended.txt", "w") as log:
-        print(summary.stored, summary.refused, summary.discarded, summary.ended, file=log)
+        print(summary.stored, summary.refused, summary.discarded, summary.ended.value, file=log)
 """
 
 

@@ -123,7 +123,7 @@ from dcmrecv_core import hookimpl
 @hookimpl
 def background(settings):
     with open("extensions", "a") as file:
-        print(settings.filename_extension, file=file)
+        print(settings.for_plugin("file-writer")["filename_extension"], file=file)
     while True:
         time.sleep(60)
 """

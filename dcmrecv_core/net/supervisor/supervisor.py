@@ -274,7 +274,7 @@ class Supervisor:
         names = self._plugins.order("worker_started")
         who = f"plugin {names[0]}" if len(names) == 1 else f"one of the plugins {', '.join(names)}"
         try:
-            _ = self._settings.state_directory
+            _ = self._settings.own(names[0]).state_directory
         except StateDirectoryError as error:
             raise StateDirectoryError(f"{who}: worker_started: {error}") from error
 

@@ -167,7 +167,7 @@ def _tell(lost: LostAssociation, plugins: Plugins) -> None:
     """Tell the plugins of an association whose worker has ended."""
     try:
         association, summary = record.decode(lost.data)
-    except ValueError as error:  # the worker had damaged its memory
+    except Exception as error:  # the worker had damaged its memory, whatever that makes of it
         log.error("an association was lost, and its record cannot be read: %s", error)
         return
     plugins.association_ended(association, summary)

@@ -186,3 +186,18 @@ def test_a_new_element_stays_out_of_an_unchanged_header(header: Dataset) -> None
     with pytest.raises(TypeError):
         header.PatientAge = "017Y"
     assert "PatientAge" not in header
+
+
+def test_a_dataset_made_of_a_header_shares_nothing_with_it(header: Dataset) -> None:
+    assert str(header.PatientID) == "0815"
+    made = Dataset(header)
+    with pytest.raises(TypeError, match=r"instance\.header is read-only"):
+        made.PatientID = "changed"
+    made.PatientComments = "added"
+    del made.ImageType
+    assert (header.PatientID, "PatientComments" in header, "ImageType" in header) == ("0815", False, True)
+
+
+def test_a_header_is_decoded_already(header: Dataset) -> None:
+    header.decode()
+    assert header.PatientID == "0815"

@@ -487,3 +487,17 @@ def test_large_values_arrive(tmp_path: Path, syntax: str) -> None:
     _, outcome = in_receive(receiver(tmp_path), in_syntax(syntax), replace, syntax=syntax)
     dataset = read(outcome.location)
     assert (dataset.PatientID, dataset.PixelData) == ("17", pixels)
+
+
+def test_what_stays_does_not_change_its_private_creator(tmp_path: Path) -> None:
+    """A large private element stays only in a block of the creator that it was received with."""
+
+    def receive(instance: Instance) -> None:
+        header = instance.copy_header()
+        header.remove_private_tags()
+        header.private_block(0x0011, "OTHER", create=True).add_new(0x05, "LO", "x")
+        instance.replace_header(header, keep_unseen=True)
+
+    private = [Node(0x00110010, "LO", b"ME"), Node(0x00111001, "OB", bytes(70_000))]
+    with pytest.raises(ValueError, match=r"\(0011,1001\) of private creator 'ME' cannot be kept"):
+        in_receive(receiver(tmp_path), data_set(*private), receive)

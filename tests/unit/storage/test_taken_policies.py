@@ -470,3 +470,22 @@ def test_data_sets_that_a_layout_cannot_read(tmp_path: Path, caplog: pytest.LogC
         told = [text for text in caplog.messages if "cannot be read to its end" in text]
         assert len(told) == 1 and told[0].startswith(f"SCANNER@192.0.2.7, SOP instance {uid}: ")
     assert sorted(stored(tmp_path).values()) == sorted(PATIENTS.values())
+
+
+@pytest.mark.parametrize("names", [{}, {"layout": "{SOPInstanceUID}"}], ids=["+fd", "layout"])
+def test_a_plugin_that_leaves_a_wrong_uid_alone(tmp_path: Path, names: dict[str, Any]) -> None:
+    """Command and data set name different instances: the names are those without the plugin."""
+
+    def receive(instance: Instance) -> None:
+        header = instance.copy_header()
+        header.PatientName = "coerced"
+        instance.replace_header(header)
+
+    apart = []
+    for number, plugins in enumerate(([], [hooks(receive=receive)])):
+        place = receiver(tmp_path / str(number), *plugins, **names)
+        statuses = [send_wrong(place, instance, WRONG[instance]) for instance in (1, 2)]
+        assert statuses == [0xB000 if plugins else 0] * 2
+        apart.append(sorted(stored(tmp_path / str(number))))
+    assert apart[0] == apart[1]
+    assert len(apart[0]) == 2
