@@ -52,6 +52,17 @@ def test_a_file_gives_the_same_record_as_the_hook(tmp_path: Path) -> None:
     assert rows_of(found) == rows_of(told)
 
 
+def test_a_uid_that_a_plugin_has_changed_is_the_index_s(tmp_path: Path) -> None:
+    instance = fake_instance(sample_dataset(SOPInstanceUID="1.2.3"), output_directory=tmp_path, in_receive=True)
+    header = instance.copy_header()
+    header.SOPInstanceUID = "2.25.4711"
+    instance.replace_header(header)
+    location = instance.save("image.dcm")
+    told, found = record_of(instance, location, 0), record_of_file(Path(location))
+    assert found is not None
+    assert told.sop_instance_uid == found.sop_instance_uid == "2.25.4711"
+
+
 def test_rescan_finds_dicom_files(tmp_path: Path, find: Find) -> None:
     store(tmp_path, "a", SOPInstanceUID="1.1")
     store(tmp_path, "deep/er/b", SOPInstanceUID="1.2", SeriesInstanceUID="1.9", Modality="MR")
