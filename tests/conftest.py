@@ -20,7 +20,9 @@ for name, place in (("dcmrecv_core", ROOT), ("dcmrecv_builtin", ROOT / "plugins"
 def logging_as_before() -> Iterator[None]:
     """Undoes what a test sets up in Python's logging."""
     root, factory, last_resort = logging.getLogger(), logging.getLogRecordFactory(), logging.lastResort
-    names = ["", *logging.root.manager.loggerDict]
+    # those that a log4cplus file attaches to DCMTK's have to be there before, with their own parents
+    ours = ("dcmrecv", "dcmrecv.net", "dcmrecv.receive", "dcmrecv.tls")
+    names = ["", *ours, *logging.root.manager.loggerDict]
     before = {logger: _state(logger) for logger in map(logging.getLogger, names)}
     yield
     for name in ("", *logging.root.manager.loggerDict):
