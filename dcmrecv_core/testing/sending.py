@@ -79,7 +79,7 @@ def send(
             raise AssertionError(f"the receiver accepts no context for {sorted(refused)}{_HINT}")
         answers = []
         for dataset in datasets:
-            _await_pause_over(association)
+            await_pause_over(association)
             if not association.is_established:
                 break
             answers.append(association.send_c_store(dataset))
@@ -94,7 +94,7 @@ def send(
     return [Status(int(answer.Status), str(answer.get("ErrorComment", "") or "")) for answer in answers]
 
 
-def _await_pause_over(association: Association) -> None:
+def await_pause_over(association: Association) -> None:
     """pynetdicom pauses its own thread while it waits for a response. If the thread has not gone on since the last one
     when the next message is sent, it is taken for paused, wakes up, and takes the response away."""
     end = time.monotonic() + _SECONDS

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
 
+from dcmrecv_core.testing.sending import await_pause_over
 from support.data.datasets import instance_of
 from support.data.samples import Sample
 from support.programs.receivers import Receiver, Start, until
@@ -76,6 +77,7 @@ def question(patient_id: str = "4711") -> Dataset:
 
 
 def ask(association: Association, service: str, uid: str | None = INSTANCE) -> Any:
+    await_pause_over(association)
     dataset = question()
     match service:
         case "N_EVENT_REPORT":
