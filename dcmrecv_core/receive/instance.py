@@ -37,12 +37,12 @@ class ReceivedInstance(Instance):
     hook: the time that `save` needs does not count."""
 
     __slots__ = (
-        "_command_uid",
         "_encoding",
         "_header",
         "_index",
         "_publisher",
         "_timer",
+        "affected_sop_instance_uid",
         "association",
         "attempt",
         "by_default",
@@ -74,6 +74,7 @@ class ReceivedInstance(Instance):
     ) -> None:
         self.association = association
         self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid = uids
+        self.affected_sop_instance_uid = uids[1]
         self.completed_at = 0.0
         """When the data set was complete, in seconds since 1970."""
         self.message_id = 0
@@ -105,10 +106,6 @@ class ReceivedInstance(Instance):
     @property
     def modality_prefix(self) -> str:  # type: ignore[override]  # only some schemes use it
         return modality_prefix(self.sop_class_uid) or "UNKNOWN"
-
-    @property
-    def affected_sop_instance_uid(self) -> str:  # type: ignore[override]  # only a replacement makes it another one
-        return getattr(self, "_command_uid", self.sop_instance_uid)
 
     @property
     def size(self) -> int:
@@ -216,7 +213,6 @@ class ReceivedInstance(Instance):
         # A sender's command and data set may name different ones: only a UID that the plugin changed is carried on.
         if sop_instance and sop_instance not in (before, self.sop_instance_uid):
             log.info("%s: a plugin made it SOP instance %s", self.described(), sop_instance)
-            self._command_uid = self.affected_sop_instance_uid
             self.sop_instance_uid = sop_instance
         # File Meta Information names the instance of the data set (PS3.10 section 7.1)
         prefix = file_prefix(self.sop_class_uid, sop_instance or self.sop_instance_uid, self.transfer_syntax_uid)
