@@ -117,7 +117,7 @@ def _explain(line: CommandLine, plugins: Plugins) -> int:
             if not explained:
                 code = 1
     except BrokenPipeError:
-        # whoever read the output has seen enough, as `| head` does: what is buffered has nowhere to go
+        # the reader has seen enough, as `| head` does: what is buffered has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 

@@ -147,7 +147,7 @@ def stored(instance: Instance, location: str, outcome: StoredOutcome) -> None:
 def not_stored(instance: Instance, outcome: NotStoredOutcome) -> None:
     """Learn that an instance was refused or discarded (notification).
 
-    Called: in a worker, before the response is sent, whoever decided it: a plugin, a failure, `--ignore`, the disk. Not
+    Called: in a worker, before the response is sent, whatever the cause: a plugin, a failure, `--ignore`, the disk. Not
     for a data set that could not be received or understood: hooks cannot be given an instance then. Be quick.
     """
 

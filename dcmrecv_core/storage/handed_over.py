@@ -63,7 +63,7 @@ class HandedOver(NamedTuple):
             log.warning("cannot remove %s, which is removed later: %s", self._note, error)
 
     def remove(self) -> None:
-        """Nobody needs it any longer. Raises nothing."""
+        """Remove the file: no process needs it any longer. Raises nothing."""
         try:
             os.unlink(self.hidden, dir_fd=self.place.fd)
         except FileNotFoundError:

@@ -246,7 +246,7 @@ class HiddenFiles:
             self._tokens.purge()
 
     def _clear(self, directory: Directory, name: str) -> None:
-        """Nobody works with it any longer. Raises nothing."""
+        """Remove a file that no process works with any longer, or settle it if it was handed over. Raises nothing."""
         if not name.endswith(OLD):
             remove(directory, name)
         elif self._directories is not None:

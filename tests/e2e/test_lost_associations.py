@@ -69,7 +69,7 @@ def test_a_killed_worker(receiver: Receiver) -> None:
 
 
 def test_a_plugin_that_crashes_each_time(receiver: Receiver) -> None:
-    """In `receive`, and then when it is told of that: nobody is told twice."""
+    """In `receive`, and then when it is told of that: none is told twice."""
     with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])], calling="CRASHES") as association:
         association.send(b"".join(store()))
         until(lambda: len(ends(receiver)) == 1, "somebody tells", log=lambda: receiver.log)

@@ -115,7 +115,7 @@ def test_each_service(ours: Start, syntax: str, max_pdu: int) -> None:
         assert ask(association, "N_CREATE", None)[0].Status == 0
 
 
-def test_a_request_that_nobody_serves_or_that_fails(ours: Start) -> None:
+def test_a_request_that_no_plugin_serves_or_that_fails(ours: Start) -> None:
     receiver = ours("--plugin", "echoing.py", files={"echoing.py": ECHOING})
     with asking(receiver) as association:
         assert ask(association, "N_DELETE", "1.9").Status == 0x0211

@@ -64,7 +64,7 @@ class WorkerProcess:
 class Pool:
     """At most `limit` workers. `main` runs in each of them, in its own process, with all signals blocked. `reassign`
     gets each hand-over whose worker ended before taking it. With `tells_lost`, an idle worker is told of each
-    association that was lost with its worker; if the receiver stops before, nobody is."""
+    association that was lost with its worker; if the receiver stops before, none is."""
 
     def __init__(
         self,

@@ -235,7 +235,7 @@ def test_an_older_file_is_no_conflict(tmp_path: Path, engine: Engine, find: Find
 
 
 def test_two_writers_at_once(tmp_path: Path) -> None:
-    """Feeder and rescan: whoever comes first owns the study, and the other one's instance is a conflict."""
+    """Feeder and rescan: the first one owns the study, and the other one's instance is a conflict."""
     url = sqlite_url(tmp_path)
     engines = connect(url), connect(url)
     rounds = 20

@@ -107,7 +107,7 @@ def unmentioned(before: dict[str, str], now: dict[str, str], fragments: str) -> 
 
 
 def named_but_not_public() -> list[str]:
-    """The receiver's own classes and types that a public signature or docstring names, but nobody can import."""
+    """The receiver's own classes and types that a public signature or docstring names, but that cannot be imported."""
     own = {
         name
         for module in [*sys.modules.values()]

@@ -382,7 +382,7 @@ def test_locations_are_for_the_plugin_that_knows_them(tmp_path: Path) -> None:
         settings.open_location(f"{tmp_path}/x")
 
 
-def test_locations_that_nobody_knows(tmp_path: Path) -> None:
+def test_unknown_locations(tmp_path: Path) -> None:
     settings = in_background(output_directory=str(tmp_path))
     with pytest.raises(LookupError, match="no plugin can open s3://b/x"):
         settings.open_location("s3://b/x")

@@ -107,7 +107,7 @@ def test_replaced_and_kept_apart(tmp_path: Path, kind: Capabilities) -> None:
     assert store(place, OTHER) == (marked(OTHER), "new")
     with (tmp_path / "a.dcm").open("rb") as reader:
         assert store(place, OURS, b"new") == ("a.dcm", "replaced")
-        assert reader.read() == whole(OURS), "whoever reads the old file keeps it"
+        assert reader.read() == whole(OURS), "a reader of the old file keeps it"
     assert store(place, OTHER, b"new") == (marked(OTHER), "replaced")
     assert store(place, OTHER, b"new") == (marked(OTHER), "kept")
     assert files(tmp_path) == {"a.dcm": whole(OURS, b"new"), marked(OTHER): whole(OTHER, b"new")}
@@ -172,7 +172,7 @@ def test_its_own_names_are_taken_too(tmp_path: Path, before_exchange: Callable[.
     place = publisher(tmp_path)
     store(place, OURS)
     (tmp_path / marked(OTHER)).write_bytes(whole(THIRD))
-    (tmp_path / marked(OTHER, 8)).write_bytes(whole(OTHER, b"older or newer: nobody knows"))
+    (tmp_path / marked(OTHER, 8)).write_bytes(whole(OTHER, b"older or newer: unknown"))
     (tmp_path / "theirs").write_bytes(whole(OTHER))
     before = files(tmp_path)
     before_exchange(lambda: os.replace(tmp_path / "theirs", tmp_path / "a.dcm"))

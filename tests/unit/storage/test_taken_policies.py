@@ -1,5 +1,5 @@
 """What becomes of an instance whose name is taken: by equal content, by another of the same instance, by another
-instance, by what is no DICOM file; whoever has said what."""
+instance, by what is no DICOM file; and each source of the policy."""
 
 from __future__ import annotations
 

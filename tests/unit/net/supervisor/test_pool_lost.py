@@ -115,7 +115,7 @@ def test_a_worker_that_ends_before_it_reads_passes_it_on(drivers: list[Driver]) 
     assert driver.said.startswith(b"ended;")
 
 
-def test_without_a_plugin_nobody_is_told(drivers: list[Driver]) -> None:
+def test_without_a_plugin_no_worker_is_told(drivers: list[Driver]) -> None:
     driver = Driver(tells=False)
     drivers.append(driver)
     driver.lose()

@@ -222,7 +222,7 @@ def test_a_data_set_that_cannot_be_understood(make: Make, data: bytes) -> None:
     [(number, status, _)] = answers(play(worker, action(data + bytes(len(data) % 2)), RELEASE).sent)
     assert (number, status) == (7, 0x0110)
     worker = make(lambda association, request: Response(0))
-    assert answers(play(worker, action(data), RELEASE).sent) == [(7, 0, b"")], "nobody looked"
+    assert answers(play(worker, action(data), RELEASE).sent) == [(7, 0, b"")], "no plugin has looked"
 
 
 def test_a_data_set_that_is_too_large(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What an instance tells of its message: when it came, its number, and the C-MOVE behind it."""
+"""What an instance tells of its message: when it came, its number, and the C-MOVE that caused it."""
 
 from __future__ import annotations
 
