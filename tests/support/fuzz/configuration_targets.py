@@ -20,29 +20,6 @@ from dcmrecv_core.logs.properties import Properties, expand
 from dcmrecv_core.storage.directories import split_path
 from support.data.layout_instance import sample
 
-PROFILE = r"""# a profile with everything
-[[TransferSyntaxes]]
-[A]
-TransferSyntax1 = LocalEndianExplicit
-TransferSyntax2 = 1.2.840.10008.1.2
-[B-2]
-TransferSyntax1 = =JPEGBaseline
-[[PresentationContexts]]
-[PC]
-PresentationContext1 = CTImageStorage\A
-PresentationContext2 = 1.2.3.4\ b- 2
-[[SCPSCURoleSelection]]
-[R]
-Role1 = CTImageStorage\Both
-[[ExtendedNegotiation]]
-[E]
-ExtendedNegotiation1 = CTImageStorage\0102fF
-[[Profiles]]
-[Def]
-PresentationContexts = PC
-SCPSCURoleSelection = R
-ExtendedNegotiation = E
-"""
 SETTINGS = r"""
 port = 104
 output_directory = "out"

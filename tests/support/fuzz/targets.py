@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from support import association_profile
 from support.fuzz.configuration_targets import (
     LAYOUTS,
     LOG_CONFIG,
-    PROFILE,
     SETTINGS,
     fuzz_layout,
     fuzz_log_config,
@@ -50,7 +50,7 @@ TARGETS = (
     Target("command", fuzz_command, command_seeds),
     Target("data_set", fuzz_data_set, data_set_seeds, (*DELIMITERS, b"SQ\0\0", b"UN\0\0", b"OB\0\0", b"LO", b"UI")),
     Target("values", fuzz_values, data_set_seeds, (*DELIMITERS, *_words("DS IS DA AT FD PN US UN UC LO"))),
-    Target("profile", fuzz_profile, _texts(PROFILE), _words("[[ ]] [ ] = \\ # A PC Role2 SCP BOTH")),
+    Target("profile", fuzz_profile, _texts(association_profile.BASE), _words("[[ ]] [ ] = \\ # A PC Role2 SCP BOTH")),
     Target("settings", fuzz_settings, _texts(SETTINGS), _words("[[ ]] [ ] { } = ' \" ''' true 1e400 nan 0x -1 , .")),
     Target("layout", fuzz_layout, _texts(*LAYOUTS), _words('{ } {{ }} : | [ ] [*] [0:] / % %Y :d :uid :+1 " , . ..')),
     Target("log_config", fuzz_log_config, _texts(LOG_CONFIG), _words("${ } % %q %D{ - . %-9.9m = log4cplus. 99999999")),
