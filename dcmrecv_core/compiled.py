@@ -1,27 +1,27 @@
-"""The compiled parts of the receive path, where they are installed: `pip install dcmrecv[compiled]`.
+"""Are the compiled parts of the receive path there, and wanted?
 
 They handle the regular cases, which are nearly all, and leave the others to the code in Python; they add nothing but
-speed. `DCMRECV_PURE=1` in the environment keeps them out.
+speed. Building a wheel compiles them where there is a C compiler. `DCMRECV_PURE=1` in the environment keeps them out.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+from importlib import import_module
 
-__all__ = ["AVAILABLE", "DISTRIBUTIONS", "dataset", "messages"]
+PARTS = ("dcmrecv_core.dataset.regular_walk", "dcmrecv_core.proto.regular_requests")
 
-INTERFACE = 2
-"""The version that the parts must state: those of another release may take or return something else."""
 
-try:
-    if os.environ.get("DCMRECV_PURE"):
-        raise ImportError("DCMRECV_PURE is set")
-    import dcmrecv_compiled
-    from dcmrecv_compiled import dataset, messages
+def _are_there() -> bool:
+    if os.environ.get("DCMRECV_PURE") or sys.maxsize < 1 << 32:  # lengths of 32 bits are added to offsets in them
+        return False
+    try:
+        for part in PARTS:
+            import_module(part)
+    except ImportError:
+        return False
+    return True
 
-    AVAILABLE = dcmrecv_compiled.INTERFACE == INTERFACE
-except ImportError:
-    AVAILABLE = False
 
-DISTRIBUTIONS = ("dcmrecv-compiled",) if AVAILABLE else ()
-"""For `--version`."""
+AVAILABLE = _are_there()

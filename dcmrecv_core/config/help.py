@@ -55,7 +55,7 @@ def version_text() -> str:
     lines = [
         "External libraries used:",
         f"- {ssl.OPENSSL_VERSION}",
-        *(f"- {name} {version(name)}" for name in (*compiled.DISTRIBUTIONS, "pluggy", "pydicom", "pynetdicom")),
+        *(f"- {name} {version(name)}" for name in ("pluggy", "pydicom", "pynetdicom")),
     ]
     return _HEADER + _host_text() + "\n".join(lines) + "\n"
 
@@ -72,11 +72,12 @@ def _host_text() -> str:
     import platform
     import sys
 
+    parts = "compiled" if compiled.AVAILABLE else "pure Python"
     lines = [
         "",
         f"Host type: {platform.system()} {platform.machine()}",
         f"Character encoding: {sys.getfilesystemencoding()}",
-        f"Build options: {platform.python_implementation()} {platform.python_version()}",
+        f"Build options: {platform.python_implementation()} {platform.python_version()}, {parts}",
         "",
     ]
     return "".join(f"{line}\n" for line in lines)

@@ -10,13 +10,16 @@ from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import LONG_VRS, SHORT_VRS, Encoding, sequence_tags
 from dcmrecv_core.dataset.sources import MemorySource
 
+if compiled.AVAILABLE:
+    from dcmrecv_core.dataset import regular_walk
+
 
 def fill(index: DataSetIndex, encoding: Encoding) -> bool:
     """Fill the index with one run, if the whole data set is in memory and needs no warning; else return False."""
     source = index.source
     if not compiled.AVAILABLE or not isinstance(source, MemorySource):
         return False
-    elements = compiled.dataset.walk(source.view, _header_format(encoding), encoding.encapsulated, walker.MAX_ELEMENTS)
+    elements = regular_walk.walk(source.view, _header_format(encoding), encoding.encapsulated, walker.MAX_ELEMENTS)
     if elements is None:
         return False
     index.add_run(0, elements)
@@ -26,6 +29,6 @@ def fill(index: DataSetIndex, encoding: Encoding) -> bool:
 
 
 @cache
-def _header_format(encoding: Encoding) -> compiled.dataset.HeaderFormat:
+def _header_format(encoding: Encoding) -> regular_walk.HeaderFormat:
     sequences = frozenset() if encoding.explicit else sequence_tags()
-    return compiled.dataset.HeaderFormat(encoding.explicit, encoding.little, SHORT_VRS, LONG_VRS, sequences)
+    return regular_walk.HeaderFormat(encoding.explicit, encoding.little, SHORT_VRS, LONG_VRS, sequences)

@@ -7,6 +7,9 @@ from dcmrecv_core.proto import events
 from dcmrecv_core.proto.buffer import ReceiveBuffer
 from dcmrecv_core.proto.dimse import Command, CommandField, command_text
 
+if compiled.AVAILABLE:
+    from dcmrecv_core.proto import regular_requests
+
 Request = tuple[events.StoreRequested, events.DataReceived]
 
 
@@ -33,9 +36,9 @@ class RequestCollector:
             self._piecemeal = False
             return None
         buffer = self._buffer
-        found = compiled.messages.gather(buffer.memory, buffer.start, buffer.end, self._max_pdu, contexts)
+        found = regular_requests.gather(buffer.memory, buffer.start, buffer.end, self._max_pdu, contexts)
         if not isinstance(found, tuple):
-            self.collecting = found is compiled.messages.INCOMPLETE and buffer.end - buffer.start < self._room
+            self.collecting = found is regular_requests.INCOMPLETE and buffer.end - buffer.start < self._room
             return None
         context_id, message_id, sop_class, sop_instance, originator, command, data_set, buffer.start = found
         encoded = bytes(buffer.view[command])

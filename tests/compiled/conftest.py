@@ -9,4 +9,4 @@ from dcmrecv_core import compiled
 
 @pytest.fixture(autouse=True)
 def compiled_parts() -> None:
-    assert compiled.AVAILABLE, "dcmrecv-compiled is not installed, or of another release"
+    assert compiled.AVAILABLE, "the compiled parts were not built"

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from dcmrecv_compiled import messages
+from dcmrecv_core.proto import regular_requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,7 +138,7 @@ def test_what_is_not_regular_is_not_moved() -> None:
     stream = bytearray(pdus.store(1, bytes(1000)) + pdu(P_DATA, pdv(3, 3, b"no command")))
     for start in range(6, len(stream)):
         before = bytes(stream)
-        found = messages.gather(stream, start, len(stream), 16384, CONTEXTS)
+        found = regular_requests.gather(stream, start, len(stream), 16384, CONTEXTS)
         assert not isinstance(found, tuple) and bytes(stream) == before
 
 
@@ -146,7 +146,7 @@ def test_what_is_not_regular_is_not_moved() -> None:
 def test_bounds_of_the_buffer_are_kept(start: int, end: int) -> None:
     stream = pdus.store(1, bytes(100))
     with pytest.raises(IndexError):
-        messages.gather(bytearray(stream[:-10]), start, end, 16384, CONTEXTS)
+        regular_requests.gather(bytearray(stream[:-10]), start, end, 16384, CONTEXTS)
 
 
 def test_the_acceptor_without_the_parts_collects_nothing() -> None:
@@ -161,10 +161,10 @@ def test_many_fragments_come_piecemeal(count: int) -> None:
     """Each receive reads all fragments again: there is a maximum, so that one byte cannot cost much."""
     stream = pdu(P_DATA, pdv(3, 3, command_set(pdus.STORE_RQ)))
     stream += pdu(P_DATA, b"".join(pdv(3, 0, b"") for _ in range(count - 1)))
-    found = messages.gather(bytearray(stream), 0, len(stream), 16384, CONTEXTS)
-    assert found is messages.INCOMPLETE
+    found = regular_requests.gather(bytearray(stream), 0, len(stream), 16384, CONTEXTS)
+    assert found is regular_requests.INCOMPLETE
     stream += pdu(P_DATA, pdv(3, 2, b"data"))
-    assert isinstance(messages.gather(bytearray(stream), 0, len(stream), 16384, CONTEXTS), tuple) == (count <= 512)
+    assert isinstance(regular_requests.gather(bytearray(stream), 0, len(stream), 16384, CONTEXTS), tuple) == (count <= 512)
     assert conversed(REQUEST + stream, []) == in_python(lambda: conversed(REQUEST + stream, []))
 
 

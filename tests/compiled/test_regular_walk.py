@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from dcmrecv_compiled import dataset
+from dcmrecv_core.dataset import regular_walk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,8 +110,8 @@ def test_as_many_elements_as_an_index_keeps(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_elements_are_read_from_the_data_again() -> None:
     data = encode(SMALL, IMPLICIT_LITTLE)
-    header_format = dataset.HeaderFormat(False, True, (), (), [0x00081140, 0x00400275])
-    elements = dataset.walk(data, header_format, False, 100)
+    header_format = regular_walk.HeaderFormat(False, True, (), (), [0x00081140, 0x00400275])
+    elements = regular_walk.walk(data, header_format, False, 100)
     assert elements is not None and len(elements) == len(SMALL)
     assert (elements.first, elements.last) == (SMALL[0].tag, SMALL[-1].tag)
     assert [element[0] for element in elements.values()] == [node.tag for node in SMALL]
