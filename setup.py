@@ -4,15 +4,11 @@ They are optional: where they cannot be compiled, the build goes on, and the pro
 """
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import setup
 
-PARTS = {
-    "dcmrecv_core.dataset.regular_walk": "dcmrecv_core/dataset/regular_walk.pyx",
-    "dcmrecv_core.proto.regular_requests": "dcmrecv_core/proto/regular_requests.pyx",
-}
+PARTS = ["dcmrecv_core/dataset/regular_walk.pyx", "dcmrecv_core/proto/regular_requests.pyx"]
 
-setup(
-    ext_modules=cythonize(
-        [Extension(name, [source], optional=True) for name, source in PARTS.items()], build_dir="build/cython"
-    )
-)
+extensions = cythonize(PARTS, build_dir="build/cython")
+for extension in extensions:
+    extension.optional = True
+setup(ext_modules=extensions)

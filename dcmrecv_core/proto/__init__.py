@@ -120,9 +120,9 @@ A length that a peer declares is checked when its header is read, before anythin
 The compiled collector
 ----------------------
 
-With the package dcmrecv-compiled a regular C-STORE request (one command PDV, data set PDVs on the same context, even
-lengths) stays in the buffer until all of it has arrived, and is then read in one step. `next_event` returns the same
-two events as without it, `StoreRequested` and `DataReceived`, the second with the whole data set in one piece. A
+With the compiled part `regular_requests` a regular C-STORE request (one command PDV, data set PDVs on the same context,
+even lengths) stays in the buffer until all of it has arrived, and is then read in one step. `next_event` returns the
+same two events as without it, `StoreRequested` and `DataReceived`, the second with the whole data set in one piece. A
 request that is not regular, or does not fit into 15/16 of the buffer, is left to `message`, which is slower and handles
 every case; so only one place decides on refusals.
 

@@ -6,12 +6,11 @@ import random
 from typing import Any
 
 import pytest
-from dcmrecv_core.proto import regular_requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.api.verdicts import SupportedContext
-from dcmrecv_core.proto import events
+from dcmrecv_core.proto import events, regular_requests
 from dcmrecv_core.proto.acceptor import Acceptor
 from support.fuzz.mutants import next_input
 from support.protocol import pdus
@@ -164,7 +163,9 @@ def test_many_fragments_come_piecemeal(count: int) -> None:
     found = regular_requests.gather(bytearray(stream), 0, len(stream), 16384, CONTEXTS)
     assert found is regular_requests.INCOMPLETE
     stream += pdu(P_DATA, pdv(3, 2, b"data"))
-    assert isinstance(regular_requests.gather(bytearray(stream), 0, len(stream), 16384, CONTEXTS), tuple) == (count <= 512)
+    assert isinstance(regular_requests.gather(bytearray(stream), 0, len(stream), 16384, CONTEXTS), tuple) == (
+        count <= 512
+    )
     assert conversed(REQUEST + stream, []) == in_python(lambda: conversed(REQUEST + stream, []))
 
 

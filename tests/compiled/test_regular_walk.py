@@ -7,11 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from dcmrecv_core.dataset import regular_walk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.dataset import compiled_walk
+from dcmrecv_core.dataset import compiled_walk, regular_walk
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
 from dcmrecv_core.dataset.sources import MemorySource

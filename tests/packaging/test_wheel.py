@@ -3,6 +3,7 @@ page."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -50,10 +51,36 @@ def test_holds_every_source_file_and_nothing_else(wheel: zipfile.ZipFile) -> Non
         f"{package.name}/{path.relative_to(package)}"
         for package in (ROOT / "dcmrecv_core", ROOT / "plugins" / "dcmrecv_builtin")
         for path in package.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".pyx", ".so")
     }
-    assert {name for name in wheel.namelist() if not re.match(r"[^/]+\.(?:dist-info|data)/", name)} == sources
+    found = {name for name in wheel.namelist() if not re.match(r"[^/]+\.(?:dist-info|data)/", name)}
+    assert {name for name in found if not name.endswith(".so")} == sources
     assert {"dcmrecv_core/py.typed", "dcmrecv_core/settings/uids.tsv"} <= sources
+
+
+COMPILED = {"dcmrecv_core/dataset/regular_walk", "dcmrecv_core/proto/regular_requests"}
+
+
+def compiled_parts(wheel: zipfile.ZipFile) -> set[str]:
+    return {name.split(".")[0] for name in wheel.namelist() if name.endswith(".so")}
+
+
+def test_holds_the_compiled_parts(wheel: zipfile.ZipFile) -> None:
+    assert compiled_parts(wheel) == COMPILED
+
+
+def test_builds_without_a_compiler(distributions: Path, wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    [sdist] = distributions.glob("*.tar.gz")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, sdist],
+        check=True,
+        env=os.environ | {"CC": "/bin/false"},
+        timeout=50,
+    )
+    [path] = tmp_path.glob("*.whl")
+    pure = zipfile.ZipFile(path)
+    assert not compiled_parts(pure)
+    assert set(pure.namelist()) == {name for name in wheel.namelist() if not name.endswith(".so")}
 
 
 def test_brings_the_man_page_and_no_other_data(wheel: zipfile.ZipFile) -> None:
