@@ -1,6 +1,7 @@
 """Measures receivers, prints how ours compares, and writes docs/performance.md with its plots.
 
     python tests/bench/bench.py [--only TEXT ...] [--rounds N] [--quick] [--directory DIRECTORY] [--ours PROGRAM]
+                                [--dcm4che DIRECTORY]
 
 All rows of a workload are measured in turn, round after round, so that disturbances affect all of them. Names of
 instances are never used again, because overwriting is different work. Only a complete run writes the page.
@@ -9,7 +10,6 @@ instances are never used again, because overwriting is different work. Only a co
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import tempfile
@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from pynetdicom import StoragePresentationContexts
 
 from support.bench import places, report
-from support.bench.contenders import Running, Site, missing, running, split
-from support.bench.limits import commits
-from support.bench.load import Failed, Load, in_processes
+from support.bench.contenders import Programs, Running, Site, missing, running, split
+from support.bench.limits import compile_limits
+from support.bench.load import Failed, Load
 from support.bench.machine import description
-from support.bench.measure import Row, Sample, peak_memory, sample, summary
+from support.bench.measure import Row, Sample, peak_memory, sample
 from support.bench.series import JPEG_2000, SERIES
 from support.bench.workloads import WORKLOADS, Workload
 from support.paths import DOCS
@@ -42,8 +42,8 @@ QUICK_SECONDS = 0.3
 class Bench:
     """Measures workloads one after the other below `directory`."""
 
-    def __init__(self, ours: Path, directory: Path, rounds: int | None, is_quick: bool) -> None:
-        self._ours = ours
+    def __init__(self, programs: Programs, directory: Path, rounds: int | None, is_quick: bool) -> None:
+        self._programs = programs
         self._directory = directory
         self._rounds = rounds
         self._is_quick = is_quick
@@ -52,13 +52,13 @@ class Bench:
 
     def measure(self, workload: Workload) -> None:
         """Raises load.Failed if a receiver does not store an instance."""
-        names = [name for name in workload.rows if not missing(name)]
+        names = [name for name in workload.rows if not missing(name, self._programs)]
         rounds = self._rounds or (1 if self._is_quick else workload.rounds)
         ways = self._loads if workload.series else self._starts
         self.rows |= {(workload.name, row.name): row for row in ways(workload, names, rounds)}
 
     def _starts(self, workload: Workload, names: Sequence[str], rounds: int) -> list[Row]:
-        site = Site(self._ours, self._directory, CLASSES, SYNTAXES, workload.pdu, 0)
+        site = Site(self._programs, self._directory, CLASSES, SYNTAXES, workload.pdu, 0)
         seconds: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
             for name in names:
@@ -70,17 +70,17 @@ class Bench:
     def _loads(self, workload: Workload, names: Sequence[str], rounds: int) -> list[Row]:
         load = self._load(workload)
         [(request, _), *_] = load.series.requests(load.max_pdu)
-        site = Site(self._ours, self._directory, CLASSES, SYNTAXES, workload.pdu, len(request))
+        site = Site(self._programs, self._directory, CLASSES, SYNTAXES, workload.pdu, len(request))
         memory = dict.fromkeys(names, 0.0)
         samples: dict[str, list[Sample]] = {name: [] for name in names}
         with ExitStack() as stack:
-            receivers = {name: stack.enter_context(running(name, site)) for name in names if name != "commits"}
+            receivers = {name: stack.enter_context(running(name, site)) for name in names}
             for name, receiver in receivers.items():
                 memory[name] = self._warm_up(name, receiver, load)
             for number in range(rounds):
                 for name in (*names[number % len(names) :], *names[: number % len(names)]):
-                    samples[name].append(self._sample(name, receivers.get(name), load, bytes(request)))
-                    if workload.clear and name in receivers:
+                    samples[name].append(sample(receivers[name], load, self._serials(load.instances)))
+                    if workload.clear:
                         places.empty(receivers[name].out)
         for receiver in receivers.values():
             places.empty(receiver.out)
@@ -110,15 +110,6 @@ class Bench:
             raise Failed(f"{name}: of {sent} confirmed instances {receiver.stored()} are stored")
         return memory
 
-    def _sample(self, name: str, receiver: Running | None, load: Load, request: bytes) -> Sample:
-        if receiver is not None:
-            return sample(receiver, load, self._serials(load.instances))
-        place = places.fresh(self._directory)
-        os.sync()
-        share = load.instances // load.associations
-        result = in_processes(load.associations, lambda _: commits(str(place), request, share, load.seconds))
-        return summary(result, load.series.size, 0)
-
     def _serials(self, count: int) -> int:
         first, self._serial = self._serial, self._serial + count
         return first
@@ -145,12 +136,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a fifth of the instances, one round")
     parser.add_argument("--directory", help="store below it (default: TMPDIR)")
     parser.add_argument("--ours", type=Path, default=Path(sys.executable).with_name("dcmrecv"), help="our program")
+    parser.add_argument("--dcm4che", type=Path, default=Path("/opt/dcm4che"), help="where dcm4che is unpacked")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # end the receivers, too
     chosen = [each for each in WORKLOADS if any(text in each.name for text in options.only or [""])]
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as place:
         places.spread(Path(place))
-        bench = Bench(options.ours, Path(place), options.rounds, options.quick)
+        programs = Programs(options.ours, compile_limits(Path(place)), options.dcm4che)
+        absent = dict.fromkeys(row.split()[0] for each in chosen for row in each.rows if missing(row, programs))
+        if absent:
+            print(f"not installed, so left out: {', '.join(absent)}\n", flush=True)
+        bench = Bench(programs, Path(place), options.rounds, options.quick)
         begin = time.monotonic()
         for workload in chosen:
             bench.measure(workload)

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.bench import places
+from support.paths import TESTS
 
 HERE = Path(__file__).parent
-_SYSTEM = "/usr/local/bin:/usr/bin:/bin:/usr/sbin"  # our own dcmrecv may come first in PATH
+_CARGO = Path.home() / ".cargo" / "bin"
+_SYSTEM = f"/usr/local/bin:/usr/bin:/bin:/usr/sbin:{_CARGO}"  # our own dcmrecv may come first in PATH
 _START_SECONDS = 20.0
 
 
@@ -38,8 +40,8 @@ _DCMTK = "-dhl -xf {profile} bench -pdu {pdu} -od {out}"
 _OURS = f"{{ours}} --no-fsync {_DCMTK} {{extra}} {{port}}"
 
 CONTENDERS = {
-    "ours": Contender("this receiver with `--no-fsync` and the compiled parts", _OURS),
-    "pure": Contender("the same without the compiled parts", _OURS, (("DCMRECV_PURE", "1"),)),
+    "ours": Contender("this receiver as installed, with `--no-fsync`", _OURS),
+    "pure": Contender("the same without its compiled parts", _OURS, (("DCMRECV_PURE", "1"),)),
     "dcmrecv": Contender("DCMTK dcmrecv with TCP_NODELAY=1", f"dcmrecv {_DCMTK} {{extra}} {{port}}", _NO_DELAY),
     "dcmrecv-shipped": Contender(
         "DCMTK dcmrecv as shipped, with Nagle's delay", f"dcmrecv {_DCMTK} {{extra}} {{port}}"
@@ -50,24 +52,40 @@ CONTENDERS = {
     "pynetdicom": Contender(
         "`python -m pynetdicom storescp`", "{python} -m pynetdicom storescp -q -pdu {pdu} -od {out} {extra} {port}"
     ),
-    "orthanc": Contender("Orthanc with its own index, with TCP_NODELAY=1", "Orthanc {orthanc}", _NO_DELAY),
-    "null": Contender(
-        "limit: reads and answers, nothing else", "{python} {here}/limits.py null {length} {port}", is_limit=True
+    "dicom-rs": Contender(
+        "dicom-rs `dicom-storescp`, a thread for each association",
+        "dicom-storescp --promiscuous --max-pdu-length {pdu} -o {out} {extra} -p {port}",
     ),
-    "copy": Contender(
-        "limit: socket to file, nothing else", "{python} {here}/limits.py copy {length} {out} {port}", is_limit=True
+    "dcm4che": Contender(
+        "dcm4che `storescp`", "{dcm4che}/bin/storescp -b {port} --accept-unknown --tcp-delay --directory {out} {extra}"
+    ),
+    "orthanc": Contender("Orthanc with its own index, with TCP_NODELAY=1", "Orthanc {orthanc}", _NO_DELAY),
+    "null": Contender("limit in C: reads and answers", "{limits} null {length} {port}", is_limit=True),
+    "copy": Contender("limit in C: socket to file", "{limits} copy {length} {port} {out}", is_limit=True),
+    "durable": Contender(
+        "limit in C: the same, file and directory flushed", "{limits} durable {length} {port} {out}", is_limit=True
     ),
     "pass": Contender(
-        "limit: accept, pass on to a process, answer", "{python} {here}/limits.py pass {length} {port}", is_limit=True
+        "limit: accept, pass on to a process, answer",
+        "{python} -m support.bench.passing {length} {port}",
+        (("PYTHONPATH", str(TESTS)),),
+        is_limit=True,
     ),
-    "commits": Contender("limit: the system calls that make a file safe, without any network", "", is_limit=True),
 }
+
+
+class Programs(NamedTuple):
+    """Where the programs are that are not found by their names; `dcm4che` is the directory that was unpacked."""
+
+    ours: Path
+    limits: Path
+    dcm4che: Path
 
 
 class Site(NamedTuple):
     """What all receivers of a workload have in common; `length` is that of a request."""
 
-    ours: Path
+    programs: Programs
     directory: Path
     contexts: tuple[str, ...]
     syntaxes: tuple[str, ...]
@@ -95,10 +113,10 @@ def split(row: str) -> tuple[Contender, str]:
     return CONTENDERS[name], extra
 
 
-def missing(row: str) -> str:
+def missing(row: str, programs: Programs) -> str:
     """The program that is needed but not installed; "" if none is missing."""
-    program = split(row)[0].command.partition(" ")[0]
-    return "" if not program or program.startswith("{") or shutil.which(program, path=_SYSTEM) else program
+    program = split(row)[0].command.partition(" ")[0].format(**programs._asdict(), python=sys.executable)
+    return "" if shutil.which(program, path=_SYSTEM) else program
 
 
 @contextmanager
@@ -118,7 +136,7 @@ def _start(row: str, site: Site, directory: Path) -> Running:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     filled = {
-        "ours": site.ours,
+        **site.programs._asdict(),
         "python": sys.executable,
         "here": HERE,
         "extra": extra.replace("{here}", str(HERE)),

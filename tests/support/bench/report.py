@@ -25,7 +25,7 @@ _COLOURS = {
     "dcmrecv": "#c4521b",
     "storescp": "#6a4c93",
     "copy": "#8a8a8a",
-    "commits": "#8a8a8a",
+    "durable": "#8a8a8a",
 }
 
 
@@ -69,9 +69,11 @@ def _values(target: Target, rows: Rows) -> list[float]:
 _COMPARISONS: dict[str, Callable[[Sample, Sample], float]] = {
     "rate": lambda mine, theirs: mine.rate / theirs.rate,
     "time": lambda mine, theirs: theirs.rate / mine.rate,
+    "p99": lambda mine, theirs: mine.p99 / theirs.p99,
+    "cpu": lambda mine, theirs: mine.cpu / theirs.cpu,
     "cost": lambda mine, theirs: mine.p50 - theirs.p50,  # with means it would be lost in the noise of the disk
 }
-_UNITS = {"rate": "x", "time": "x the time", "cost": " ms", "memory": " MB", "seconds": " s"}
+_UNITS = {"rate": "x", "time": "x the time", "p99": "x", "cpu": "x", "cost": " ms", "memory": " MB", "seconds": " s"}
 
 
 def targets_table(found: Sequence[Verdict]) -> str:
@@ -119,7 +121,7 @@ def plots(rows: Rows) -> dict[str, str]:
     """File names and contents; a plot is left out if one of its rows is missing."""
     by_size = _lines(rows, _SIZES, ("ours", "dcmrecv", "copy"), lambda row: row.median().bandwidth)
     across = _lines(rows, _ASSOCIATIONS, ("ours", "dcmrecv", "storescp", "copy"), lambda row: row.median().rate)
-    durable = _lines(rows, _ASSOCIATIONS, ("ours --fsync", "commits"), lambda row: row.median().rate)
+    durable = _lines(rows, _ASSOCIATIONS, ("ours --fsync", "durable"), lambda row: row.median().rate)
     sizes = {size: name for name, size in _SIZES.items()}
     counts = {float(number): str(number) for number in _ASSOCIATIONS.values()}
     drawn = {
