@@ -19,7 +19,7 @@ from dcmrecv_core.receive import replacement
 from dcmrecv_core.settings.uids import modality_prefix
 from dcmrecv_core.storage.content import FileContent, Piece, source_of
 from dcmrecv_core.storage.directories import split_path
-from dcmrecv_core.storage.part10 import MAGIC_LENGTH, file_prefix
+from dcmrecv_core.storage.file_meta import MAGIC_LENGTH, file_prefix
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

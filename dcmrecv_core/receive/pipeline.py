@@ -24,9 +24,9 @@ from dcmrecv_core.dataset.walker import MAX_ELEMENTS
 from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids, described
 from dcmrecv_core.storage.content import FileContent, FileRange
 from dcmrecv_core.storage.directories import escaped_path, storage_error
+from dcmrecv_core.storage.file_meta import file_prefix
 from dcmrecv_core.storage.hidden import Tokens
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
-from dcmrecv_core.storage.part10 import file_prefix
 from dcmrecv_core.storage.publish import Publisher
 from dcmrecv_core.storage.spool import Spool
 from dcmrecv_core.storage.taken import DUPLICATE_SOP_INSTANCE, How
@@ -87,6 +87,7 @@ class InstanceReceiver:
             settings.output_directory or ".",
             settings.working_directory,
             fsync=settings.fsync,
+            strict_fsync=settings.strict_fsync,
             capabilities=capabilities,
             tokens=Tokens.of(settings),
             extension=settings.filename_extension,

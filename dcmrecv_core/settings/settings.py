@@ -81,6 +81,7 @@ class Settings:
     storage_mode: StorageMode = "normal"
     ignore: bool = False
     fsync: bool = True
+    strict_fsync: bool = False
     strict: bool = False
 
     config_file: tuple[str, str] | None = None

@@ -16,6 +16,7 @@ from pathlib import PurePath
 
 from dcmrecv_core.api.errors import HookFailure, StorageError
 from dcmrecv_core.api.names import check_filename, escape, split_directory
+from dcmrecv_core.storage.mounts import one_flush_suffices
 
 _OPEN_DIRECTORIES = 32
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -66,11 +67,12 @@ class Directory:
     has dropped it meanwhile.
 
     `path` is for messages and results; `full_path` does not depend on the current directory, which a plugin may change.
-    `flushed` is true once its ancestors are durable. `on_other_mount`: it is not on the output directory's file system
+    `flushed` is true once its ancestors are durable; `one_flush` if a new file and its name in here then need one flush
+    only. `on_other_mount`: it is not on the output directory's file system
     or mount, so files cannot be linked or renamed from there to here.
     """
 
-    __slots__ = ("entry", "fd", "flushed", "full_path", "identity", "on_other_mount", "parent", "path")
+    __slots__ = ("entry", "fd", "flushed", "full_path", "identity", "on_other_mount", "one_flush", "parent", "path")
 
     def __init__(self, path: str, full_path: str, fd: int, parent: Directory | None) -> None:
         self.fd = fd
@@ -81,6 +83,7 @@ class Directory:
         self.entry = self.identity if parent is None else _identity(os.lstat(full_path))
         """The entry of its name in its parent: itself, or the link that was followed."""
         self.flushed = False
+        self.one_flush = False
         self.on_other_mount: bool = parent is not None and (
             parent.on_other_mount or parent.identity[0] != self.identity[0]
         )
@@ -107,13 +110,16 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 class Directories:
-    """Opens and creates directories below `root`, which is relative to `start`; keeps those last used open."""
+    """Opens and creates directories below `root`, which is relative to `start`; keeps those last used open. With
+    `strict_fsync` file and name are always flushed one after the other."""
 
-    def __init__(self, root: str, start: str = "") -> None:
+    def __init__(self, root: str, start: str = "", *, strict_fsync: bool = False) -> None:
         self.root = root
         """The output directory as the user named it, for messages and results."""
         self.full_path = os.path.join(start, root)
         """The output directory, independent of the current directory, which a plugin may change."""
+        self._strict = strict_fsync
+        self._one_flush: dict[int, bool] = {}  # by device
         self._open: OrderedDict[tuple[str, ...], Directory] = OrderedDict()
         self._is_new = False
         """The output directory was missing and has been made again: its own name may not be on disk yet."""
@@ -152,6 +158,11 @@ class Directories:
             _flush_above(self.full_path)
             self._is_new = False
         directory.flushed = True
+        if not self._strict:
+            device = directory.identity[0]
+            if device not in self._one_flush:
+                self._one_flush[device] = one_flush_suffices(directory.fd)
+            directory.one_flush = self._one_flush[device]
 
     def _enter(self, parts: tuple[str, ...]) -> Directory:
         if parts:

@@ -22,7 +22,7 @@ from dcmrecv_core.api.errors import StatusError
 from dcmrecv_core.storage.directories import Directories, Directory
 from dcmrecv_core.storage.existing import Existing, find_existing
 from dcmrecv_core.storage.other_names import marked
-from dcmrecv_core.storage.renaming import rename_noreplace
+from dcmrecv_core.storage.system_calls import rename_noreplace
 
 log = logging.getLogger("dcmrecv.receive")
 

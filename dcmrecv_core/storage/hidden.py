@@ -29,6 +29,7 @@ from dcmrecv_core.api.errors import StatusError
 from dcmrecv_core.api.names import RESERVED
 from dcmrecv_core.storage.directories import Directories, Directory
 from dcmrecv_core.storage.handed_over import AT, OLD, HandedOver
+from dcmrecv_core.storage.mounts import locks_count
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
@@ -51,24 +52,6 @@ _HIDDEN = re.compile(
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z")
 _EXISTING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_LOCAL = re.compile(
-    "bcachefs|btrfs|exfat|ext[234]|f2fs|hfsplus|jfs|msdos|nilfs2|ntfs3|overlay|ramfs|reiserfs|tmpfs|ubifs|vfat|xfs|zfs"
-)
-
-
-def locks_count(fd: int) -> bool:
-    """Whether a lock on the file system of `fd` is seen by every process that can reach it. That is known of local file
-    systems only: network file systems and FUSE may keep locks within one host or one mount."""
-    try:
-        mount = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{fd}").read_bytes(), re.MULTILINE)
-        for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-            # proc(5): mount id, ..., mount point, options, optional fields, "-", type, source, options
-            if mount and line.split(maxsplit=1)[0] == mount[1]:
-                kind = line.partition(b" - ")[2].split()[0]
-                return _LOCAL.fullmatch(kind.decode(errors="replace")) is not None
-    except OSError:
-        pass  # without /proc nothing is known
-    return False
 
 
 def is_locked(fd: int) -> bool:

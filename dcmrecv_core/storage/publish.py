@@ -1,6 +1,7 @@
 """From bytes to a file under its name: whole or not at all, and durable before it is confirmed.
 
-The order is fixed: write, flush the file, publish the name, flush the directory. A flush that failed is never tried
+The order is fixed: write, flush the file, publish the name, flush the directory. Where one journal keeps the order, a
+new file needs one flush: write the data out, publish the name, flush the file. A flush that failed is never tried
 again, because the kernel may have dropped the pages by then.
 """
 
@@ -17,7 +18,7 @@ from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.storage.directories import Directories, Directory, storage_error
 from dcmrecv_core.storage.existing import Comparable
 from dcmrecv_core.storage.hidden import HiddenFiles, Place, Tokens
-from dcmrecv_core.storage.renaming import NO_NOCLOBBER
+from dcmrecv_core.storage.system_calls import NO_NOCLOBBER
 from dcmrecv_core.storage.taken import NewFile, Published, TakenName
 from dcmrecv_core.storage.temporary import (
     NO_TMPFILE,
@@ -46,7 +47,8 @@ class Content(Comparable, Protocol):
 
 
 class Publisher:
-    """Puts files below one output directory: atomically, without overwriting if asked, durable with `fsync`.
+    """Puts files below one output directory: atomically, without overwriting if asked, durable with `fsync`, by two
+    flushes everywhere with `strict_fsync`.
 
     `extension` is that of `-fe`, `on_duplicate` that of `--on-duplicate`; `tokens` are those of the receiver's state
     directory, None if it owns none.
@@ -58,12 +60,13 @@ class Publisher:
         start: str = "",
         *,
         fsync: bool,
+        strict_fsync: bool = False,
         capabilities: Capabilities,
         tokens: Tokens | None = None,
         extension: str = "",
         on_duplicate: OnExists | None = None,
     ) -> None:
-        self.directories = Directories(root, start)
+        self.directories = Directories(root, start, strict_fsync=strict_fsync)
         self.fsync = fsync
         self.extension = extension
         self.on_exists: OnExists = on_duplicate or "replace-same"
@@ -155,7 +158,10 @@ class Publisher:
     def _give_name(
         self, temporary: Temporary, directory: Directory, name: str, content: Content, new: NewFile
     ) -> Published:
-        if self.fsync:
+        one_flush = self.fsync and directory.one_flush
+        if one_flush:
+            temporary.write_out()
+        elif self.fsync:
             temporary.flush()
         try:
             temporary.link(directory, name)  # nearly all names are free; if not, this fails
@@ -165,8 +171,10 @@ class Publisher:
             if error.errno not in NO_NOCLOBBER:
                 raise
         else:
-            self.make_new_durable(directory, name, temporary)
+            self.make_new_durable(directory, name, temporary, one_flush=one_flush)
             return f"{directory.path}/{name}", "new"
+        if one_flush:
+            temporary.flush()
         return TakenName(self, directory, name, Draft(self, directory, content, temporary).file, new).store()
 
     def open_file(self, directory: Directory) -> Temporary:
@@ -190,12 +198,18 @@ class Publisher:
         if self.fsync:
             self.directories.make_durable(directory)
 
-    def make_new_durable(self, directory: Directory, name: str, temporary: Temporary) -> None:
-        """The same after `temporary` has got a free name. If it fails, that name is removed: the sender gets a failure
-        and sends again, and the file must not stay as if it had been stored."""
+    def make_new_durable(
+        self, directory: Directory, name: str, temporary: Temporary, *, one_flush: bool = False
+    ) -> None:
+        """The same after `temporary` has got a free name; with `one_flush` its data are written out, but not flushed.
+        If it fails, that name is removed: the sender gets a failure and sends again, and the file must not stay as if
+        it had been stored."""
         if self.fsync:
             try:
-                self.directories.make_durable(directory)
+                if one_flush:
+                    temporary.flush()
+                else:
+                    self.directories.make_durable(directory)
             except OSError:
                 _unlink(directory, name, temporary.fd)
                 raise

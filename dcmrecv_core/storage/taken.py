@@ -23,7 +23,7 @@ from dcmrecv_core.storage.existing import Comparable, Existing, find_existing, i
 from dcmrecv_core.storage.handed_over import HandedOver
 from dcmrecv_core.storage.hidden import Place
 from dcmrecv_core.storage.other_names import CERTAIN, MAX_ATTEMPTS, marked, numbered
-from dcmrecv_core.storage.renaming import NO_EXCHANGE, NO_NOCLOBBER, rename_exchange
+from dcmrecv_core.storage.system_calls import NO_EXCHANGE, NO_NOCLOBBER, rename_exchange
 from dcmrecv_core.storage.temporary import Temporary
 
 log = logging.getLogger("dcmrecv.receive")

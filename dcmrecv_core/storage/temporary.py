@@ -17,7 +17,7 @@ from dcmrecv_core.api.names import RESERVED
 from dcmrecv_core.storage.directories import Directories, Directory
 from dcmrecv_core.storage.handed_over import OLD, HandedOver, old_name
 from dcmrecv_core.storage.hidden import HiddenFiles, Place, Tokens, is_locked, remove
-from dcmrecv_core.storage.renaming import rename_exchange, rename_noreplace
+from dcmrecv_core.storage.system_calls import rename_exchange, rename_noreplace, write_out
 
 log = logging.getLogger("dcmrecv.receive")
 
@@ -55,6 +55,14 @@ class Temporary:
             raise OSError(errno.EIO, "A flush failed before")
         try:
             os.fsync(self.fd)
+        except OSError:
+            self.lost = True
+            raise
+
+    def write_out(self) -> None:
+        """Write its data to the device, without making them durable; raises OSError as `flush`."""
+        try:
+            write_out(self.fd)
         except OSError:
             self.lost = True
             raise

@@ -20,7 +20,7 @@ from dcmrecv_core.hooks.limits import HookTimer
 from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.receive.replacement import whole
 from dcmrecv_core.storage.content import FileContent
-from dcmrecv_core.storage.part10 import file_prefix
+from dcmrecv_core.storage.file_meta import file_prefix
 from dcmrecv_core.storage.publish import Publisher
 from dcmrecv_core.storage.temporary import Capabilities
 

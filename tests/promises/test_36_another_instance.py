@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dcmrecv_core.storage.renaming import rename_exchange
+from dcmrecv_core.storage.system_calls import rename_exchange
 from support.data.datasets import element, identification, pixel_data
 from support.data.stored_files import stored_file
 from support.programs.receivers import Receiver, Start

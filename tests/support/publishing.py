@@ -32,8 +32,11 @@ def stored(data: bytes = b"new") -> bytes:
     return b"prefix " + data
 
 
-def publisher(root: Path, *, fsync: bool = True, capabilities: Capabilities | None = None) -> Publisher:
-    return Publisher(str(root), fsync=fsync, capabilities=capabilities or Capabilities())
+def publisher(
+    root: Path, *, fsync: bool = True, strict_fsync: bool = True, capabilities: Capabilities | None = None
+) -> Publisher:
+    """`strict_fsync`: the same flushes on every file system."""
+    return Publisher(str(root), fsync=fsync, strict_fsync=strict_fsync, capabilities=capabilities or Capabilities())
 
 
 def names(root: Path) -> list[str]:

@@ -236,6 +236,11 @@ _OUTPUT = Section(
             flag("--fsync", "confirm an instance when it is safe on disk (default)", fsync=True),
             flag("--no-fsync", "confirm it when its file is complete", fsync=False),
         ),
+        flag(
+            "--strict-fsync",
+            "flush file and directory separately even where the\nfile system's journal makes one flush enough",
+            strict_fsync=True,
+        ),
     ),
 )
 

@@ -210,6 +210,7 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--fsync"], {}),
     (["--no-fsync"], {"fsync": False}),
     (["--no-fsync", "--fsync"], {}),
+    (["--strict-fsync"], {"strict_fsync": True}),
     (["--strict"], {"strict": True}),
     (["--bind", "127.0.0.1"], {"bind": "127.0.0.1"}),
     (["-i6"], {"ip_version": "ipv6"}),

@@ -20,7 +20,7 @@ from dcmrecv_core.api.model import Instance
 from dcmrecv_core.hooks.tracing import Call
 from dcmrecv_core.inspection.explain import explain
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.storage.part10 import file_prefix
+from dcmrecv_core.storage.file_meta import file_prefix
 from support.data.datasets import Node
 from support.plugins import hooks, load, raising
 from support.receiving import INSTANCE, UNKNOWN, in_syntax

@@ -9,7 +9,7 @@ import pytest
 
 from dcmrecv_core.storage.content import FileContent
 from dcmrecv_core.storage.existing import find_existing
-from dcmrecv_core.storage.part10 import file_prefix
+from dcmrecv_core.storage.file_meta import file_prefix
 from support.data.datasets import identification, pixel_data
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE
 

@@ -15,9 +15,9 @@ from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.storage import handed_over, temporary
 from dcmrecv_core.storage.content import FileContent
 from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.file_meta import file_prefix
 from dcmrecv_core.storage.handed_over import HandedOver
 from dcmrecv_core.storage.hidden import HiddenFiles, Tokens
-from dcmrecv_core.storage.part10 import file_prefix
 from dcmrecv_core.storage.temporary import TEMPORARY_PARTS
 from support.data.datasets import instance_of
 from support.publishing import Calls, Mount, names, publisher

@@ -18,7 +18,7 @@ import pytest
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage import hidden
 from dcmrecv_core.storage.directories import Directories
-from dcmrecv_core.storage.hidden import RENEWED_EVERY, HiddenFiles, Tokens, locks_count
+from dcmrecv_core.storage.hidden import RENEWED_EVERY, HiddenFiles, Tokens
 from dcmrecv_core.storage.temporary import TEMPORARY_PARTS, open_hidden
 from support.publishing import HIDDEN, Calls, Mount, content, names, publisher
 
@@ -349,30 +349,3 @@ def test_a_hidden_file_is_locked_by_its_owner(output: Path) -> None:
     assert sweep(output) == [path.name]
     temporary.close()
     assert sweep(output) == []
-
-
-# Where locks count
-
-
-def test_local_file_systems(tmp_path: Path, mount: Mount) -> None:
-    fd = os.open(mount(tmp_path / "a b", "-t", "tmpfs", "tmpfs"), os.O_RDONLY)
-    assert locks_count(fd)
-    os.close(fd)
-
-
-def test_a_file_system_of_the_kernel_that_keeps_no_files() -> None:
-    fd = os.open("/proc", os.O_RDONLY)
-    assert not locks_count(fd)
-    os.close(fd)
-
-
-def test_without_proc_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fd = os.open(tmp_path, os.O_RDONLY)
-    Calls(monkeypatch)
-
-    def fail(path: Path) -> bytes:
-        raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
-
-    monkeypatch.setattr(Path, "read_bytes", fail)
-    assert not locks_count(fd)
-    os.close(fd)

@@ -14,9 +14,9 @@ import pytest
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.storage import handed_over, taken, temporary
 from dcmrecv_core.storage.content import FileContent
+from dcmrecv_core.storage.file_meta import file_prefix
 from dcmrecv_core.storage.handed_over import OLD, HandedOver
 from dcmrecv_core.storage.hidden import HiddenFiles
-from dcmrecv_core.storage.part10 import file_prefix
 from dcmrecv_core.storage.publish import Publisher
 from dcmrecv_core.storage.temporary import Capabilities
 from support.data.datasets import instance_of

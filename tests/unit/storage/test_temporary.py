@@ -15,7 +15,7 @@ import pytest
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.storage.directories import Directories, Directory
 from dcmrecv_core.storage.hidden import HiddenFiles, Tokens
-from dcmrecv_core.storage.renaming import rename_noreplace
+from dcmrecv_core.storage.system_calls import rename_noreplace
 from dcmrecv_core.storage.temporary import PROBE_NAME, Capabilities, Temporary, open_hidden
 from support.publishing import HIDDEN, Calls, names, publisher, spooled, without_links, without_renameat2
 

@@ -34,6 +34,7 @@ OURS = {
     "--recycle-after",
     "--fsync",
     "--no-fsync",
+    "--strict-fsync",
     "--strict",
     "--bind",
     "--ipv4",
