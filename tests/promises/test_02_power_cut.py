@@ -15,12 +15,12 @@ import pytest
 
 from dcmrecv_core.testing import until
 from support.programs.receivers import Start
-from support.promises.disk_image import Image, unmount
+from support.promises.disk_image import KINDS, Image, unmount
 from support.promises.other_receivers import Peer
 from support.promises.power_cut import Disk, Entry, File, Name, events
 from support.promises.promises import promise
 from support.promises.senders import Sender, check, is_complete, sending
-from support.promises.strace import FLUSHING, NAMING, Call, parse, traced
+from support.promises.strace import FLUSHING, NAMING, WRITING_OUT, Call, parse, traced
 from support.promises.ways_to_disk import FILES, WAYS, Way, connect
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT
@@ -30,7 +30,7 @@ pytestmark = promise(2)
 
 def losses(calls: list[Call]) -> tuple[int, list[str]]:
     """How many states of acknowledged instances a power cut may leave, and the losses in some of them."""
-    disk = Disk()
+    disk = Disk(has_journal=any(call.name == WRITING_OUT for call in calls))
     given: dict[int, tuple[Name, int]] = {}
     acknowledged: dict[Name, int] = {}
     found: list[tuple[Call, Name, Entry, int]] = []
@@ -53,7 +53,7 @@ def losses(calls: list[Call]) -> tuple[int, list[str]]:
                     given[call.pid] = ((directory, file), entries[-1].number)
         for name, number in acknowledged.items():
             for entry in disk.entries[name]:
-                certain = entry.content.certain if isinstance(entry.content, File) else 0
+                certain = disk.certain(entry.content) if isinstance(entry.content, File) else 0
                 found.append((call, name, entry, certain))
                 if entry.number < number:
                     wrong.append(f"{name} is missing or old at {call}")
@@ -109,43 +109,45 @@ def test_the_model_finds_what_is_not_flushed(ours: Start, directory: Path, lost:
 
 
 @pytest.fixture
-def image(directory: Path) -> Iterator[Callable[[Path], Image]]:
-    """`image(place)`: a file system mounted there until the test is over."""
+def image(directory: Path) -> Iterator[Callable[..., Image]]:
+    """`image(place, kind)`: a file system mounted there until the test is over."""
     places: list[Path] = []
 
-    def make(place: Path) -> Image:
+    def make(place: Path, kind: str = "ext4, ordered") -> Image:
         places.append(place)
-        return Image(directory / "disk.img", place)
+        return Image(kind, directory / "disk.img", place)
 
     yield make
     for place in places:
         unmount(place)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_image_file(
     ours: Start,
     directory: Path,
-    image: Callable[[Path], Image],
+    image: Callable[..., Image],
     count: Callable[[int, int], int],
     figure: Callable[[str], None],
+    kind: str,
 ) -> None:
-    disk = image(directory / "ours0" / "out")
+    disk = image(directory / "ours0" / "out", kind)
     receiver = ours("-pm")
     assert receiver.output == disk.place
     chance = random.Random(2)
     everybody: list[Sender] = []
     acknowledged = 0
-    cuts = count(1, 25)
+    cuts = count(1, 20)
     for _ in range(cuts):
         with sending(receiver.port, 4, first=len(everybody)) as senders:
             everybody += senders
             time.sleep(chance.uniform(0, 0.2))
             with disk.after_power_cut(receiver) as found:
                 acknowledged, _ = check(everybody, found)
-    figure(f"{cuts} power cuts: 0 of {acknowledged} lost")
+    figure(f"{kind}, {cuts} power cuts: 0 of {acknowledged} lost")
 
 
-def test_image_file_of_others(peer: Peer, image: Callable[[Path], Image]) -> None:
+def test_image_file_of_others(peer: Peer, image: Callable[..., Image]) -> None:
     disk = image(peer.receiver.output)
     with sending(peer.receiver.port, 1) as [sender]:
         until(lambda: len(sender.acknowledged) >= 20, "20 instances are stored")

@@ -9,22 +9,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from support.programs.receivers import Receiver, run
+
+KINDS = {
+    "ext4, ordered": ("mkfs.ext4", "commit=300,data=ordered"),
+    "ext4, writeback": ("mkfs.ext4", "commit=300,data=writeback"),
+    "ext4, journal": ("mkfs.ext4", "commit=300,data=journal"),
+    "xfs": ("mkfs.xfs", "nouuid"),
+    "btrfs": ("mkfs.btrfs", "commit=300"),
+}
+"""Program and mount options. ext4 and btrfs commit only on request; XFS lets its copy be mounted beside it."""
 
 
 class Image:
-    """An ext4 that commits its journal only on request, mounted at `place`."""
+    """A file system of a kind of KINDS, mounted at `place`."""
 
-    def __init__(self, file: Path, place: Path) -> None:
+    def __init__(self, kind: str, file: Path, place: Path) -> None:
         self.place = place
         self._file = file
+        program, self._options = KINDS[kind]
         with file.open("wb") as image:
             image.truncate(512 << 20)
-        subprocess.run(["/usr/sbin/mkfs.ext4", "-q", file], check=True, timeout=30)
-        _mount(file, place)
-        (place / "lost+found").rmdir()
+        subprocess.run([f"/usr/sbin/{program}", "-q", file], check=True, timeout=30)
+        self._mount(file, place)
+        for found in place.iterdir():
+            found.rmdir()  # lost+found
 
     @contextmanager
     def after_power_cut(self, receiver: Receiver) -> Iterator[Path]:
@@ -35,7 +44,7 @@ class Image:
         copy, place = self._file.with_suffix(".copy"), self._file.with_suffix(".mounted")
         try:
             subprocess.run(["cp", "--sparse=always", self._file, copy], check=True, timeout=30)
-            _mount(copy, place)
+            self._mount(copy, place)
             try:
                 yield place
             finally:
@@ -44,12 +53,10 @@ class Image:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
 
-
-def _mount(file: Path, place: Path) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    done = run("mount", "-o", "loop,commit=300", file, place)
-    if done.returncode:
-        pytest.skip(f"image files cannot be mounted here: {done.stderr.strip()}")
+    def _mount(self, file: Path, place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        done = run("mount", "-o", f"loop,{self._options}", file, place)
+        assert done.returncode == 0, f"this test mounts image files, as root: {done.stderr.strip()}"
 
 
 def unmount(place: Path) -> None:

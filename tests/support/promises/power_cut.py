@@ -3,6 +3,9 @@
 Each change of a directory (a name is given, replaced, removed) and the data of each file are lost or kept
 independently, in any order: a file system with more guarantees has fewer states. A flush of a file makes certain what
 was written to it before; a flush of a directory, the changes in it that were complete before.
+
+With one journal, all changes of directories become certain in their order, those before a flush with it. The journal
+may be written at any moment, and never before data that were written out when the change was made.
 """
 
 from __future__ import annotations
@@ -11,14 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from support.promises.strace import FLUSHING, NAMING, REMOVING, WRITING, Call
+from support.promises.strace import FLUSHING, NAMING, REMOVING, WRITING, WRITING_OUT, Call
 
 
 @dataclass(eq=False)
 class File:
-    """Bytes written, and how many of them are certain."""
+    """Bytes written, how many of them are written out to the device, and how many are certain."""
 
     written: int = 0
+    written_out: int = 0
     certain: int = 0
 
 
@@ -35,8 +39,10 @@ Name = tuple[str, str]
 
 @dataclass
 class Disk:
-    """`entries`: what may be found under each name after a power cut now: the certain entry, then newer ones."""
+    """`entries`: what may be found under each name after a power cut now: the certain entry, then newer ones.
+    `has_journal`: the file system has one journal for all."""
 
+    has_journal: bool = False
     entries: dict[Name, list[Entry]] = field(default_factory=dict)
     _files: dict[str, File] = field(default_factory=dict)
     _descriptors: dict[tuple[int, str], File] = field(default_factory=dict)
@@ -44,10 +50,18 @@ class Disk:
 
     def begin(self, call: Call) -> None:
         """A flush makes certain what is written when it begins."""
-        if call.name in FLUSHING and not call.error:
+        if call.name in (*FLUSHING, WRITING_OUT) and not call.error:
             file = self._files.get(call.path)
-            names = {name: found[-1].number for name, found in self.entries.items() if name[0] == call.path}
+            names = {
+                name: found[-1].number
+                for name, found in self.entries.items()
+                if self.has_journal or name[0] == call.path
+            }
             self._flushes[call.begun] = (file.written if file else 0, names)
+
+    def certain(self, file: File) -> int:
+        """How many bytes it has wherever its name is found."""
+        return max(file.certain, file.written_out) if self.has_journal else file.certain
 
     def end(self, call: Call) -> None:
         """The call has taken effect."""
@@ -67,6 +81,9 @@ class Disk:
             self._give_name(call)
         elif call.name in REMOVING:
             self._change((call.path, call.arguments.split(", ")[1].strip('"')), None)
+        elif call.name == WRITING_OUT and call.path in self._files:
+            file = self._files[call.path]
+            file.written_out = max(file.written_out, self._flushes.pop(call.begun)[0])
         elif call.name in FLUSHING:
             self._flush(call)
 

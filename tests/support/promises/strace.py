@@ -15,12 +15,13 @@ from support.programs.receivers import system_program
 
 COMMIT_PATH = (
     *("open", "openat", "mkdir", "mkdirat", "write", "writev", "pwrite64", "pwritev", "ftruncate", "sendfile"),
-    *("fsync", "fdatasync", "close", "link", "linkat", "rename", "renameat", "renameat2"),
+    *("fsync", "fdatasync", "sync_file_range", "close", "link", "linkat", "rename", "renameat", "renameat2"),
 )
 """The system calls that write, flush and name files."""
 
 WRITING = ("write", "writev", "pwrite64", "pwritev", "sendfile")
 FLUSHING = ("fsync", "fdatasync")
+WRITING_OUT = "sync_file_range"
 NAMING = ("linkat", "renameat", "renameat2")
 SENDING = ("sendto", "sendmsg", "write", "writev")
 REMOVING = ("unlink", "unlinkat")
