@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.programs.fixtures import certificates, config, directory, original, ours, program, started
+from support.promises.disk_image import Image, unmount
 from support.promises.other_receivers import PEERS, Peer, start_peer
 from support.promises.promises import PROMISES
 from support.promises.results import Outcome, outcomes
@@ -49,6 +50,20 @@ def count(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """`figure("0 of 40 lost")` records a measurement; the figures of a promise are listed, equal ones once."""
     return lambda text: request.node.user_properties.append(("figure", text))
+
+
+@pytest.fixture
+def image(directory: Path) -> Iterator[Callable[..., Image]]:
+    """`image(place, kind)`: a file system mounted there until the test is over."""
+    places: list[Path] = []
+
+    def make(place: Path, kind: str = "ext4, ordered") -> Image:
+        places.append(place)
+        return Image(kind, directory / "disk.img", place)
+
+    yield make
+    for place in places:
+        unmount(place)
 
 
 @pytest.fixture(params=PEERS)

@@ -15,7 +15,7 @@ import pytest
 
 from dcmrecv_core.testing import until
 from support.programs.receivers import Start
-from support.promises.disk_image import KINDS, Image, unmount
+from support.promises.disk_image import KINDS, Image
 from support.promises.other_receivers import Peer
 from support.promises.power_cut import Disk, Entry, File, Name, events
 from support.promises.promises import promise
@@ -77,9 +77,9 @@ def store_all(association: RawAssociation, way: Way, often: int) -> list[int | N
     return [association.store(CT, *way.instance(number)) for number in range(1, often + 1)]
 
 
-def record(ours: Start, trace: Path, way: Way, often: int) -> list[Call]:
+def record(ours: Start, trace: Path, way: Way, often: int, option: str = "--strict-fsync") -> list[Call]:
     """The calls of two workers that store the same instances at the same time."""
-    receiver = ours("-pm", *way.arguments, files=FILES)
+    receiver = ours("-pm", option, *way.arguments, files=FILES)
     (first, one), (second, other) = connect(receiver, way), connect(receiver, way)
     with first, second, ThreadPoolExecutor(2) as pool, traced([one, other], trace):
         runs = [pool.submit(store_all, association, way, often) for association in (first, second)]
@@ -89,14 +89,22 @@ def record(ours: Start, trace: Path, way: Way, often: int) -> list[Call]:
     return calls
 
 
+@pytest.mark.parametrize("option", ["--fsync", "--strict-fsync"])
 @pytest.mark.parametrize("way", WAYS)
 def test_no_state_loses_anything(
-    ours: Start, directory: Path, count: Callable[[int, int], int], figure: Callable[[str], None], way: str
+    ours: Start,
+    directory: Path,
+    image: Callable[..., Image],
+    count: Callable[[int, int], int],
+    figure: Callable[[str], None],
+    way: str,
+    option: str,
 ) -> None:
-    calls = record(ours, directory / "trace", WAYS[way], count(8, 40))
+    image(directory / "ours0" / "out")
+    calls = record(ours, directory / "trace", WAYS[way], count(6, 40), option)
     states, wrong = losses(calls)
     assert wrong == []
-    figure(f"{way}: 0 of {states} states")
+    figure(f"{way}, {option}: 0 of {states} states")
 
 
 @pytest.mark.parametrize("lost", ["file", "directory", "new directory"])
@@ -106,20 +114,6 @@ def test_the_model_finds_what_is_not_flushed(ours: Start, directory: Path, lost:
     lossy = [call for call in calls if call.name not in FLUSHING or kinds[lost] not in call.arguments]
     assert len(lossy) < len(calls)
     assert losses(lossy)[1] != []
-
-
-@pytest.fixture
-def image(directory: Path) -> Iterator[Callable[..., Image]]:
-    """`image(place, kind)`: a file system mounted there until the test is over."""
-    places: list[Path] = []
-
-    def make(place: Path, kind: str = "ext4, ordered") -> Image:
-        places.append(place)
-        return Image(kind, directory / "disk.img", place)
-
-    yield make
-    for place in places:
-        unmount(place)
 
 
 @pytest.mark.parametrize("kind", KINDS)

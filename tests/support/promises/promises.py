@@ -14,7 +14,8 @@ GROUPS: dict[str, range] = {
 }
 
 PROMISES: dict[int, str] = {
-    1: "Success is answered only after the file is flushed, published under its name, and the directory flushed.",
+    1: "Success is answered only after the file is flushed, published under its name, and the directory flushed; or, "
+    "where a journal makes that enough, its data written out, published, and the file flushed.",
     2: "Whatever moment the power fails at, and whatever was not flushed yet being lost: no acknowledged instance is "
     "missing or torn.",
     3: "No partial file is ever visible under a final name.",
