@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 _CARGO = Path.home() / ".cargo" / "bin"
 _SYSTEM = f"/usr/local/bin:/usr/bin:/bin:/usr/sbin:{_CARGO}"  # our own dcmrecv may come first in PATH
 _START_SECONDS = 20.0
+_PORTS_TRIED = 3
 
 
 class Contender(NamedTuple):
@@ -122,11 +123,18 @@ def missing(row: str, programs: Programs) -> str:
 @contextmanager
 def running(row: str, site: Site) -> Iterator[Running]:
     """Start the receiver of a row in a directory of its own below `site.directory`; SIGTERM ends it."""
-    receiver = _start(row, site, places.fresh(site.directory))
+    receiver = _started(row, site)
     try:
         yield receiver
     finally:
         _end(receiver.process)
+
+
+def _started(row: str, site: Site) -> Running:
+    for _ in range(_PORTS_TRIED - 1):
+        with suppress(ConnectionRefusedError):  # another program took the port that was free
+            return _start(row, site, places.fresh(site.directory))
+    return _start(row, site, places.fresh(site.directory))
 
 
 def _start(row: str, site: Site, directory: Path) -> Running:
