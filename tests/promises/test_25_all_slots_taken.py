@@ -1,5 +1,6 @@
 """Peers take all four slots and stay; ten others must get an answer: service when a slot becomes free, else RJ 2/3/2.
-The test allows half a second more than the promised second, for a busy machine."""
+Then 390 come at once from three addresses, more than may wait, each with a request. The test allows half a second more
+than the promised second, for a busy machine."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ pytestmark = promise(25)
 
 CONTEXTS = [(CT, [EXPLICIT_LE])]
 SLOTS = 4
+CROWD = 390
 WITHIN = 1.0
 MARGIN = 0.5
 LOCAL_LIMIT = bytes([0, 2, 3, 2])
@@ -47,6 +49,27 @@ def test_rejected_in_time(ours: Start, figure: Callable[[str], None]) -> None:
     slowest = max(seconds for _, _, seconds in answers)
     assert slowest < WITHIN + MARGIN
     figure(f"rejected (2/3/2) after {slowest:.2f} s at most")
+
+
+def test_more_than_may_wait(ours: Start, figure: Callable[[str], None]) -> None:
+    """At most 256 requests wait for a slot, and 128 of one address; each of the others gets its answer at once."""
+    receiver = ours("-q", "-pm", "--max-associations", SLOTS, "--max-per-peer", SLOTS)
+    sources = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(SLOTS):
+            stack.enter_context(RawAssociation(receiver.port, CONTEXTS))
+        crowd = [
+            stack.enter_context(RawAssociation(receiver.port, timeout=PATIENCE, source=sources[number % 3]))
+            for number in range(CROWD)
+        ]
+        start = time.monotonic()
+        for association in crowd:
+            association.send(associate_rq(CONTEXTS))
+        answers = [association.read_pdu() for association in crowd]
+        seconds = time.monotonic() - start
+    assert answers == CROWD * [(ASSOCIATE_RJ, LOCAL_LIMIT)]
+    assert seconds < WITHIN + MARGIN
+    figure(f"{CROWD} at once: all rejected after {seconds:.2f} s")
 
 
 def test_served_if_a_slot_falls_free(ours: Start, figure: Callable[[str], None]) -> None:

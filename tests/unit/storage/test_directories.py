@@ -101,6 +101,25 @@ def test_links_are_followed_if_ours(tmp_path: Path, owner: int, relative: bool) 
         assert same(directories.get(("a", "b")).fd, elsewhere / "b")
 
 
+def test_a_link_planted_between_mkdir_and_open_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, elsewhere, make = tmp_path / "out", tmp_path / "elsewhere", os.mkdir
+    root.mkdir()
+    elsewhere.mkdir()
+    directories = Directories(str(root))
+    directories.get(())
+
+    def make_and_plant(name: str, mode: int, *, dir_fd: int) -> None:
+        make(name, mode, dir_fd=dir_fd)
+        (root / name).rmdir()
+        (root / name).symlink_to(elsewhere)
+        os.lchown(root / name, OTHER_USER, -1)
+
+    monkeypatch.setattr(os, "mkdir", make_and_plant)
+    with pytest.raises(StorageError):
+        directories.get(("a", "b"))
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_a_link_planted_later_is_not_followed(tmp_path: Path) -> None:
     root = tmp_path / "out"
     directories = Directories(str(root))
