@@ -1,5 +1,6 @@
 """Sixteen senders repeatedly store different data sets under one SOP Instance UID at the same moment, small ones and
-ones too large for memory, with unnamed files (O_TMPFILE) and without. The file must always be exactly one of the acknowledged ones.
+ones too large for memory, with unnamed files (O_TMPFILE) and without. The file must always be exactly one of the
+acknowledged ones.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """strace, attached to a worker, makes each system call of a store in turn fail with EIO, ENOSPC and EDQUOT: for small,
-large and repeated instances, in new directories, and where the file system has no unnamed files. Then no call fails, but
-each writes or copies only half of what it was given: the rest must follow.
+large and repeated instances, in new directories, and where the file system has no unnamed files. Then no call fails,
+but each writes or copies only half of what it was given: the rest must follow.
 
 Two failures do no harm and are answered with Success: a descriptor that cannot be closed after everything was flushed
 and has its name, and a log line that cannot be written. If the directory cannot be flushed after a file was replaced,
@@ -40,7 +40,7 @@ def worker_started(settings):
     os.writev = lambda fd, buffers: write(fd, half(b"".join(buffers)))
     os.pwrite = lambda fd, data, offset: pwrite(fd, half(data), offset)
     os.pwritev = lambda fd, buffers, offset, flags=0: pwrite(fd, half(b"".join(buffers)), offset)
-    os.sendfile = lambda target, source, offset, count: sendfile(target, source, offset, (count + 1) // 2)
+    os.sendfile = lambda to, fd, offset, count: sendfile(to, fd, offset, (count + 1) // 2)
 
 @hookimpl
 def receive(instance):
@@ -48,7 +48,7 @@ def receive(instance):
         instance.save_copy(f"copies/{instance.sop_instance_uid}")
 """
 }
-"""A plugin in whose worker each call writes only half of what it was given, as calls on a disk that is nearly full may."""
+"""A plugin: each call writes only half of what it was given, as a call on a disk that is nearly full may."""
 
 HALVES = 8
 """Writes, at least, that a small instance then needs; else the plugin would not prove anything."""

@@ -59,7 +59,7 @@ def test_more_than_may_wait(ours: Start, figure: Callable[[str], None]) -> None:
         for _ in range(SLOTS):
             stack.enter_context(RawAssociation(receiver.port, CONTEXTS))
         crowd = [
-            stack.enter_context(RawAssociation(receiver.port, timeout=PATIENCE, source=sources[number % 3]))
+            stack.enter_context(RawAssociation(receiver.port, timeout=3, source=sources[number % 3]))
             for number in range(CROWD)
         ]
         start = time.monotonic()

@@ -77,7 +77,7 @@ def worker_started(settings):
     os.mkdir = and_plant
 """
 }
-"""A plugin that lets a stranger be quick: right after the receiver has made a directory, the stranger's link is there."""
+"""A plugin that lets a stranger be quick: as soon as the receiver has made a directory, a link is in its place."""
 
 FOREIGN = {name: plant for name, plant in PLANTS.items() if name not in ("hard link", "directory")}
 OPTIONS = {

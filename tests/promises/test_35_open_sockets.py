@@ -59,7 +59,7 @@ def test_open(
     with contextlib.ExitStack() as stack:
         for _ in range(OPEN):
             end(stack.enter_context(RawAssociation(receiver.port)))
-        seconds = [echo_seconds(receiver.port) for _ in range(5)]
+        seconds = [echo_seconds(receiver.port, timeout=2 * WITHIN) for _ in range(5)]
     assert max(seconds) < WITHIN
     figure(f"{end.__name__}: C-ECHO after {1000 * max(seconds):.0f} ms at most")
 
