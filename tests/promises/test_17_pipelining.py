@@ -1,6 +1,6 @@
 """A sender with a small receive buffer sends 64 C-STOREs before it reads the first answer; answers are cut into
-fragments of two bytes, and the receiver's send buffer is as small as the kernel lets it be. The instances have 500 000 bytes each, in the full
-run 4 MiB. So neither the answers nor the instances fit into the buffers of the two sockets."""
+fragments of two bytes, and the receiver's send buffer is as small as the kernel lets it be. The instances have 500 000
+bytes each, in the full run 4 MiB. So neither the answers nor the instances fit into the buffers of the two sockets."""
 
 from __future__ import annotations
 
