@@ -67,7 +67,7 @@ def test_an_unknown_action(program: Path, directory: Path, action: str) -> None:
 
 
 @pytest.mark.parametrize("end", [b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0"], ids=["item", "sequence"])
-def test_a_patient_id_after_a_stray_delimiter(ours: Start, end: bytes) -> None:
+def test_fault_3_a_patient_id_after_a_stray_delimiter(ours: Start, end: bytes) -> None:
     """A sequence with a length and yet a delimiter, then the patient: names and bytes are unchanged."""
     patient_id = b"\x10\0\x20\0LO\2\0P1"
     sequence = b"\x08\0\x40\x11SQ\0\0\0\0\0\0"

@@ -166,7 +166,7 @@ def check(case: Case, done: list[tuple[str, int]], place: Path) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("naming", NAMINGS)
-def test_nothing_acknowledged_is_replaced_by_another_instance(
+def test_fault_2_nothing_acknowledged_is_replaced_by_another_instance(
     ours: Start, naming: str, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
     options = ("-pm", "--no-fsync", *NAMINGS[naming], "--max-per-peer", "16", "--max-associations", "16")

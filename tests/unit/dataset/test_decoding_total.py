@@ -115,7 +115,7 @@ class Read(FakeInstance):
 
 @settings(max_examples=250, deadline=None)
 @given(ANY_SET, ANY_VALUE, st.sampled_from([EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE]))
-def test_all_values_can_be_read(character_set: bytes, value: bytes, encoding: Encoding) -> None:
+def test_fault_7_all_values_can_be_read(character_set: bytes, value: bytes, encoding: Encoding) -> None:
     """By `get`, in the header and its items, and by a layout. pytest makes an error of each warning."""
     index = walk(nodes_of(character_set, value), encoding)
     for element in index.elements:

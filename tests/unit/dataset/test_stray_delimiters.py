@@ -67,7 +67,7 @@ def with_stray(
 
 @BOTH_ENDS
 @ALL_ENCODINGS
-def test_elements_after_it_are_seen(encoding: Encoding, end: int) -> None:
+def test_fault_3_elements_after_it_are_seen(encoding: Encoding, end: int) -> None:
     data = with_stray(encoding, end)
     place = data.index(item(end, 0, encoding))
     index = walk(data, encoding)
@@ -290,7 +290,9 @@ def anonymise(instance: Instance) -> None:
 @pytest.mark.parametrize("memory", [None, 500, 16], ids=["in memory", "spooled", "spooled at once"])
 @BOTH_ENDS
 @SYNTAXES
-def test_a_new_header_has_nothing_of_the_old_one(tmp_path: Path, syntax: str, end: int, memory: int | None) -> None:
+def test_fault_3_a_new_header_has_nothing_of_the_old_one(
+    tmp_path: Path, syntax: str, end: int, memory: int | None
+) -> None:
     data = in_syntax(syntax, lambda encoding: with_stray(encoding, end))
     _, outcome = in_receive(receiver(tmp_path, memory=memory), data, anonymise, syntax=syntax)
     assert outcome.status == 0xB000

@@ -286,7 +286,7 @@ def test_a_verdict_not_to_store_is_final(verdict: object, earlier: object) -> No
 
 
 @pytest.mark.parametrize("later", [None, Warn(0xB006, "second")])
-def test_after_a_warning_the_others_are_asked(later: object) -> None:
+def test_fault_5_after_a_warning_the_others_are_asked(later: object) -> None:
     asked = []
     plugins = load(
         hooks(receive=lambda: asked.append("last")),
@@ -341,7 +341,7 @@ def test_every_notification_is_called_even_if_others_fail(caplog: pytest.LogCapt
 # Writers
 
 
-def test_several_writers_are_named() -> None:
+def test_fault_5_several_writers_are_named() -> None:
     def writer() -> object:
         return hooks(write=lambda: None)
 

@@ -237,7 +237,7 @@ def test_a_warning_stores(tmp_path: Path) -> None:
 
 
 @SIZES
-def test_a_warning_does_not_keep_names_in_the_data(tmp_path: Path, memory: int | None) -> None:
+def test_fault_5_a_warning_does_not_keep_names_in_the_data(tmp_path: Path, memory: int | None) -> None:
     """The plugin that warns is asked before the one that takes the patient's name away."""
 
     def hide_name(instance: Instance) -> None:
