@@ -1,5 +1,5 @@
 """SIGTERM while four senders store and one is in the middle of 4 MiB, which the receiver has read so far. That one
-goes on after the signal for 5 s, in later rounds for a tenth of a second, and gets Success; the acknowledged
+goes on after the signal for 4 s, in later rounds for a tenth of a second, and gets Success; the acknowledged
 instances of the others are compared."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = promise(33)
 UID = "1.2.9.9"
 HALF = 2 << 20
 PIECES = 50
-LONG, SHORT = 5.0, 0.1
+LONG, SHORT = 4.0, 0.1
 """Seconds for the other half: less than the 7 that a peer has to finish its instance, and none to speak of."""
 
 WITHIN = 9.0
