@@ -5,82 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmread
-from pydicom.uid import UID
 from pynetdicom import AE, build_context
 
-from support.data.samples import TEST_FILES
-from support.programs.receivers import Receiver, Start, dcmtk
+from support.programs.receivers import Start, dcmtk
+from support.programs.sent_copies import OPTIONS, UNCOMPRESSED, Copies, check, make_copies
 from support.uids import BIG_ENDIAN, EXPLICIT_LE, IMPLICIT_LE
 
 pytestmark = [pytest.mark.dcmtk, pytest.mark.filterwarnings("ignore::UserWarning:pydicom")]
 
-OPTIONS = {
-    "CT_small.dcm": "-x=",
-    "rtdose_1frame.dcm": "-x=",
-    "ExplVR_BigEnd.dcm": "-x=",
-    "image_dfl.dcm": "-xd",
-    "SC_rgb_small_odd_jpeg.dcm": "-xy",
-    "JPGExtended.dcm": "-xx",
-    "SC_rgb_jpeg_gdcm.dcm": "-xs",
-    "MR_small_jpeg_ls_lossless.dcm": "-xt",
-    "JPEGLSNearLossless_08.dcm": "-xu",
-    "MR_small_jp2klossless.dcm": "-xv",
-    "JPEG2000.dcm": "-xw",
-    "SC_rgb_rle.dcm": "-xr",
-}
-"""A file of pydicom for each transfer syntax that it has files in and DCMTK proposes, with the option of storescu."""
-
-UNCOMPRESSED = (IMPLICIT_LE, BIG_ENDIAN, EXPLICIT_LE)
-
-Files = dict[Path, Dataset]
-
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    """Copies with a SOP Instance UID each: some of pydicom's have the same one."""
-    copies = {}
-    for number, name in enumerate(OPTIONS):
-        dataset = dcmread(next(TEST_FILES.rglob(name)))
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.4.{number}")
-        dataset.save_as(tmp_path / name)
-        copies[tmp_path / name] = dataset
-    syntaxes = {dataset.file_meta.TransferSyntaxUID for dataset in copies.values()}
-    assert len(syntaxes) == len(OPTIONS)
-    return copies
+def files(tmp_path: Path) -> Copies:
+    return make_copies(tmp_path)
 
 
-def check(receiver: Receiver, files: Files, *unchanged: str) -> None:
-    """All of `files` are there: compressed ones and `unchanged` transfer syntaxes as they were, uncompressed ones in
-    explicit VR little endian."""
-    stored = {}
-    for name in receiver.files():
-        path = receiver.output / name
-        dataset = dcmread(path)
-        dataset.decode()
-        stored[dataset.SOPInstanceUID] = dataset
-        for program, *arguments in (("dcmdump", path), ("dcmconv", "+t=", path, receiver.output.with_name("again"))):
-            done = dcmtk(program, *arguments)
-            assert (done.returncode, "E: " in done.stderr) == (0, False), done.stderr
-    assert stored.keys() == {sent.SOPInstanceUID for sent in files.values()}
-    for sent in files.values():
-        found = stored[sent.SOPInstanceUID]
-        syntax = sent.file_meta.TransferSyntaxUID
-        changes = syntax in UNCOMPRESSED and syntax not in unchanged
-        assert found.file_meta.TransferSyntaxUID == (EXPLICIT_LE if changes else syntax)
-        assert found.get("PatientName") == sent.get("PatientName")
-        if syntax != BIG_ENDIAN:
-            assert found.PixelData == sent.PixelData
-
-
-def test_dcmsend(ours: Start, files: Files) -> None:
+def test_dcmsend(ours: Start, files: Copies) -> None:
     receiver = ours("-pm")
     done = dcmtk("dcmsend", "-dn", "+ma", "localhost", receiver.port, *files)
     assert done.returncode == 0, done.stdout + done.stderr
     check(receiver, files)
 
 
-def test_storescu_with_the_option_for_each_transfer_syntax(ours: Start, files: Files) -> None:
+def test_storescu_with_the_option_for_each_transfer_syntax(ours: Start, files: Copies) -> None:
     """It proposes implicit VR in a context of its own, and uses that for files that have it."""
     receiver = ours("-pm")
     for path in files:
@@ -102,7 +48,7 @@ PresentationContexts = Contexts
 """
 
 
-def test_storescu_with_profiles(ours: Start, files: Files, tmp_path: Path) -> None:
+def test_storescu_with_profiles(ours: Start, files: Copies, tmp_path: Path) -> None:
     """All in one context, first those that are chosen last."""
     receiver = ours("-pm")
     for path, dataset in files.items():
@@ -114,7 +60,7 @@ def test_storescu_with_profiles(ours: Start, files: Files, tmp_path: Path) -> No
     check(receiver, files)
 
 
-def test_pynetdicom(ours: Start, files: Files) -> None:
+def test_pynetdicom(ours: Start, files: Copies) -> None:
     """A context for each class with pynetdicom's own list, implicit VR first; and for what it does not convert."""
     receiver = ours("-pm")
     pairs = dict.fromkeys((sent.SOPClassUID, sent.file_meta.TransferSyntaxUID) for sent in files.values())
