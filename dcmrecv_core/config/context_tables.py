@@ -56,6 +56,8 @@ def _read_table(place: Place, table: dict[str, Any]) -> Iterable[SupportedContex
         (place / "role").refuse(role, f"one of {', '.join(Role.__members__)}", Role.__members__)
     if extended is not None and not (isinstance(extended, str) and _EXTENDED.fullmatch(extended)):
         (place / "extended").refuse(extended, f"1 to {MAX_EXTENDED} bytes in hexadecimal")
+    if extended is not None and ANY_CLASS in classes:
+        (place / "extended").fail(f'application information belongs to one SOP class, not to "{ANY_CLASS}"')
     return [
         SupportedContext(uid, syntaxes, role and Role[role], None if extended is None else bytes.fromhex(extended))
         for uid in classes

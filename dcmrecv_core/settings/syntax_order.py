@@ -1,4 +1,4 @@
-"""The order in which transfer syntaxes are accepted where nobody listed them: what more programs can read comes first.
+"""The order in which transfer syntaxes are chosen where any is accepted: what more programs can read comes first.
 
 Explicit VR says what an element is even if no dictionary has it, so implicit VR comes later; big endian is retired.
 Last come syntaxes of which a stored file may be useless: private and unknown ones, MIME and XML, which do not encode

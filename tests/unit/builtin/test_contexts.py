@@ -27,8 +27,8 @@ def test_the_wildcard_is_the_one_of_the_file() -> None:
 
 def test_the_wildcard_stands_for_each_storage_class_that_is_proposed() -> None:
     listed = SupportedContext(MR, (EXPLICIT_LE,))
-    wildcard = SupportedContext(ANY_CLASS, (JPEG, EXPLICIT_LE), Role.SCU, b"e")
-    expected = [SupportedContext(uid, (JPEG, EXPLICIT_LE), Role.SCU, b"e") for uid in (VERIFICATION, CT, PRIVATE_CLASS)]
+    wildcard = SupportedContext(ANY_CLASS, (JPEG, EXPLICIT_LE), Role.SCU)
+    expected = [SupportedContext(uid, (JPEG, EXPLICIT_LE), Role.SCU) for uid in (VERIFICATION, CT, PRIVATE_CLASS)]
     assert negotiate(listed, wildcard) == (listed, *expected)
     assert negotiate(wildcard, listed) == (*expected, listed)
 

@@ -254,6 +254,10 @@ REFUSED = {
     "plugins as a list": ('plugins = ["a"]', "plugins = ['a']: tables [plugins.NAME] (the plugins to load: plugin ="),
     "long values": (f'bind = ["{"x" * 1000}"]', "x...: a string expected"),
     "contexts as a table": ("[contexts]", "contexts = {}: an array of tables ([[contexts]]) expected"),
+    "extended negotiation of all classes": (
+        '[[contexts]]\nabstract_syntax = "*"\nextended = "01"',
+        'contexts[1].extended: application information belongs to one SOP class, not to "*"',
+    ),
     "class to prefer": (
         'prefer = ["CTImageStorage"]',
         "prefer = ['CTImageStorage']: an array of names or UIDs of transfer syntaxes expected",
@@ -530,7 +534,7 @@ CONTEXT = st.builds(
     st.none() | st.lists(UIDS, min_size=1, max_size=3).map(tuple),
     st.none() | st.sampled_from(Role),
     st.none() | st.binary(min_size=1, max_size=5),
-)
+).filter(lambda context: context.abstract_syntax != "*" or context.extended is None)
 
 
 def _values_of(name: str) -> st.SearchStrategy[Any]:
