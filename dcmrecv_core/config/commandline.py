@@ -122,6 +122,11 @@ def merged(from_file: Iterable[str], given: Sequence[str]) -> tuple[str, ...]:
     return (*(value for value in from_file if value not in given), *given)
 
 
+def preferred(from_file: Iterable[str], given: Iterable[str]) -> tuple[str, ...]:
+    """The same for a list of which the first counts most: the command line's come first."""
+    return tuple(dict.fromkeys((*given, *from_file)))
+
+
 def _early_values(tokens: Sequence[str], key: str) -> list[str]:
     found = []
     rest = iter(tokens)
@@ -289,7 +294,8 @@ def _settings(
         values.update(option.sets)
         if option.repeatable:
             given = [option.convert(texts) for other, texts in scan.options if other is option]
-            values[option.key] = merged(values.get(option.key, ()), given)
+            before = values.get(option.key, ())
+            values[option.key] = preferred(before, given) if option.key == "prefer" else merged(before, given)
         elif option.key:
             values[option.key] = option.convert(effective[option.long][1])
         if option.long in ("--verbose-pc", "--trace-hooks"):

@@ -25,6 +25,7 @@ _KIND_TEXTS = {
     "size": "bytes, or with K, M, G",
     "level": "string constant",
     "choice": "string constant",
+    "transfer-syntax": "name or UID",
 }
 
 

@@ -14,6 +14,7 @@ from dcmrecv_core.config.options.option import LARGEST_INTEGER, LARGEST_SIZE, Op
 from dcmrecv_core.config.options.table import OPTIONS, PORT
 from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.logs.records import LEVELS
+from dcmrecv_core.settings import uids
 from dcmrecv_core.settings.settings import Settings
 
 PLUGIN_LIST = "plugin"
@@ -57,7 +58,7 @@ class Key:
                 place.fail(f"{self.allowed} expected")
             place.refuse(value, self.allowed, self.choices)
         if isinstance(value, list):
-            return tuple(value)
+            return tuple(map(_uid, value) if self.has_syntaxes else value)
         if isinstance(value, str) and self.is_size:
             value = scan_size(value)
         if self.zero_is_none and value == 0:
@@ -66,12 +67,19 @@ class Key:
 
     def written(self, value: Any) -> Any:
         """How a file says the value of the field; None if it says nothing then."""
+        if self.has_syntaxes:
+            return [uids.name_of(uid) or uid for uid in value]
         return 0 if value is None and self.zero_is_none else value
 
     @property
     def zero_is_none(self) -> bool:
         """Whether 0 stands for no limit."""
         return any(value.zero_is_none for option in self.options for value in option.values)
+
+    @property
+    def has_syntaxes(self) -> bool:
+        """Whether it lists transfer syntaxes, which a file may say by name."""
+        return any(value.kind == "transfer-syntax" for option in self.options for value in option.values)
 
     @property
     def is_size(self) -> bool:
@@ -81,6 +89,11 @@ class Key:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and "\0" not in value
+
+
+def _uid(value: Any) -> str | None:
+    """The UID of a transfer syntax."""
+    return uids.find_syntax(value, transfer=True) if isinstance(value, str) else None
 
 
 def _is_number(value: Any) -> bool:
@@ -123,6 +136,9 @@ def _of_options(name: str, options: tuple[Option, ...]) -> tuple[str, Check, tup
         if all(isinstance(value, bool) for value in values):
             return "true or false", lambda value: isinstance(value, bool), ()
         return _one_of(values)
+    if valued.repeatable and valued.values[0].kind == "transfer-syntax":
+        words = "an array of names or UIDs of transfer syntaxes"
+        return words, lambda items: isinstance(items, list) and all(map(_uid, items)), ()
     if valued.repeatable:
         return "an array of strings", lambda items: isinstance(items, list) and all(map(_is_text, items)), ()
     if valued.secret:

@@ -85,6 +85,8 @@ class Settings:
 
     config_file: tuple[str, str] | None = None
     promiscuous: bool = False
+    prefer: tuple[str, ...] = ()
+    """UIDs of transfer syntaxes that are accepted before all others, in this order."""
     contexts: tuple[SupportedContext, ...] = ()
     plugins: tuple[str, ...] = ()
     plugin_options: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)  # may hold secrets

@@ -14,6 +14,7 @@ from dcmrecv_core import cli
 from dcmrecv_core.net.supervisor import supervisor
 from dcmrecv_core.settings import contexts
 from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.settings.syntax_order import rank
 from dcmrecv_core.storage import temporary
 from dcmrecv_core.storage.temporary import Capabilities
 from support.uids import CT, EXPLICIT_LE, FIND, IMPLICIT_LE, VERIFICATION
@@ -218,3 +219,11 @@ def test_standard_storage_prefers_uncompressed_little_endian() -> None:
         assert syntaxes[:2] == (EXPLICIT_LE, IMPLICIT_LE)
         assert "1.2.840.10008.1.2.4.90" in syntaxes
         assert len(set(syntaxes)) == len(syntaxes)
+
+
+def test_fault_17_standard_storage_has_what_few_can_read_last() -> None:
+    for context in contexts.standard_storage():
+        assert context.transfer_syntaxes is not None
+        ranks = [rank(syntax) for syntax in context.transfer_syntaxes[2:]]
+        assert ranks == sorted(ranks)
+        assert ranks[0] == rank(EXPLICIT_LE)

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from dcmrecv_core.api.errors import CommandLineError
 from dcmrecv_core.logs.records import LEVELS
+from dcmrecv_core.settings.uids import find_syntax
 
-Kind = Literal["string", "integer", "size", "level", "choice"]
+Kind = Literal["string", "integer", "size", "level", "choice", "transfer-syntax"]
 Action = Literal["run", "help", "version", "list-plugins", "explain", "dump-settings", "new-plugin", "list-ciphers"]
 
 LARGEST_INTEGER = 2**31 - 1
@@ -87,6 +88,12 @@ class Option:
             if text.lower() not in LEVELS:
                 raise CommandLineError("Invalid log level for --log-level option")
             return text.lower()
+        if value.kind == "transfer-syntax":
+            uid = find_syntax(text, transfer=True)
+            if uid is None:
+                expected = "name or UID of a transfer syntax expected"
+                raise CommandLineError(f"Invalid value for option {self.long} ({text}): {expected}")
+            return uid
         if value.kind == "choice":
             if text not in value.choices:
                 allowed = f"one of {', '.join(value.choices)} expected"

@@ -115,6 +115,12 @@ _NETWORK = Section(
             "accept Verification and every SOP class that may be\nstored, in any transfer syntax",
             promiscuous=True,
         ),
+        valued(
+            "--prefer",
+            "choose transfer syntax s before all others, wherever\nit is proposed and accepted (repeatable)",
+            Value("syntax", "transfer-syntax"),
+            repeatable=True,
+        ),
     ),
     Group(
         "application entity title",

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import LocalProtocolError
@@ -80,7 +81,7 @@ class Shared:
         self.proposals = ProposalCache()
         self.proposed_contexts = IdentityCache(negotiation.proposed_contexts)
         self.joined: IdentityCache[Contexts, Contexts, Contexts] = IdentityCache(operator.add)
-        self.negotiate = IdentityCache(negotiation.negotiate)
+        self.negotiate = IdentityCache(partial(negotiation.negotiate, preferred=settings.prefer))
         self.serves = plugins.implements("serve")
         self.tells_accepted = plugins.implements("association_accepted")
 

@@ -19,11 +19,8 @@ from support.data.datasets import ENCODINGS, SMALL, Node, encode, header, item
 from support.data.generated_nodes import nodes, spoil
 from support.data.samples import data_set_files, data_set_of
 from support.data.scan_results import outcome
-from support.fuzz.dataset_targets import BY_FIRST_BYTE, NESTED, data_set_seeds
-from support.fuzz.mutants import next_input
+from support.fuzz.dataset_targets import NESTED
 from support.without_compiled import in_python
-
-SEEDS = data_set_seeds()
 
 
 def taken(data: bytes, encoding: Encoding) -> bool:
@@ -57,13 +54,6 @@ def test_made_data_sets_are_regular(nodes: list[Node], encoding: Encoding) -> No
     assert taken(data, encoding)
     for end in range(len(data)):
         check(data[:end], encoding)
-
-
-@settings(max_examples=1500, deadline=None)
-@given(seed=st.integers(0, 2**32))
-def test_any_data_have_the_same_outcome(seed: int) -> None:
-    data = next_input(random.Random(seed), SEEDS)
-    check(data[1:], BY_FIRST_BYTE[data[0] % len(BY_FIRST_BYTE)])
 
 
 @settings(max_examples=300, deadline=None)

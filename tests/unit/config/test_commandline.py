@@ -19,6 +19,7 @@ from dcmrecv_core.config.options.option import flatten
 from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.config.options.tls import TLS
 from dcmrecv_core.settings.settings import Settings
+from support.uids import JPEG
 
 
 def read(*arguments: str, plugins: PluginOptionRegistry | None = None) -> CommandLine:
@@ -196,6 +197,7 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["-pm"], {"promiscuous": True}),
     (["-v", "--trace-hooks"], {"log_level": "info", "trace_hooks": True}),
     (["--promiscuous"], {"promiscuous": True}),
+    (["--prefer", "JPEGBaseline", "--prefer", "1.2.3", "--prefer", JPEG], {"prefer": (JPEG, "1.2.3")}),
     (["--max-associations", "1"], {"max_associations": 1}),
     (["--max-per-peer", "4"], {"max_per_peer": 4}),
     (["--max-request", "64k"], {"max_request": 64 << 10}),
@@ -230,6 +232,13 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
 @pytest.mark.parametrize(("arguments", "changed"), OURS, ids=[" ".join(row[0]) for row in OURS])
 def test_options_that_the_parity_tests_leave_out(arguments: list[str], changed: dict[str, Any]) -> None:
     assert read("80", *arguments).settings == Settings(port=80, **changed)
+
+
+@pytest.mark.parametrize("text", ["JPEGBaselin", "CTImageStorage", "", "1.2.x", "1" * 65])
+def test_prefer_takes_transfer_syntaxes(text: str) -> None:
+    expected = f"^Invalid value for option --prefer \\({text}\\): name or UID of a transfer syntax expected$"
+    with pytest.raises(CommandLineError, match=expected):
+        read("80", "--prefer", text)
 
 
 def test_limits_of_our_numbers() -> None:

@@ -23,6 +23,7 @@ OURS = {
     "--to",
     "--json",
     "--promiscuous",
+    "--prefer",
     "--max-associations",
     "--max-per-peer",
     "--max-request",
