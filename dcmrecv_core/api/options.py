@@ -60,9 +60,9 @@ class PluginOption:
             secret = self.secret
             failure: CommandLineError | PluginError
             if isinstance(error, ValueError):
-                failure = CommandLineError(
-                    f"Invalid value for option {self.long}" + ("" if secret else f" ({text}): {described(error)}")
-                )
+                said = f"{self.allowed} expected" if self.type in (int, float) else described(error)
+                shown = "" if secret else f" ({text})" + f": {said}" * bool(said)
+                failure = CommandLineError(f"Invalid value for option {self.long}{shown}")
             else:
                 what = f"its value: {type(error).__name__}" if secret else f"{text!r}: {described(error, repr)}"
                 failure = PluginError(f"option {self.long} cannot convert {what}", plugin=self.plugin)

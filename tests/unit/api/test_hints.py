@@ -19,6 +19,9 @@ NAMES = ("PatientID", "PatientName", "PatientSex", "Modality", "")
         ("PatientNmae", ("PatientName", "Modality"), "did you mean PatientName?"),
         ("prot", ("root", "port", "mode"), "did you mean root or port?"),
         ("aaab", ("aaac", "aaad", "aaae", "aaaf"), "did you mean aaaf or aaae or aaad?"),
+        ("--output-dir", ("--state-dir", "--output-directory", "--no-subdir"), "did you mean --output-directory?"),
+        ("-t", ("-ta", "-td", "-v"), "did you mean -ta or -td?"),
+        ("Pat", ("PatA", "PatB", "PatC", "PatD"), "did you mean PatD or PatC or PatB?"),
         ("Rows", NAMES, ""),
         ("", NAMES, ""),
         ("x", (), ""),
@@ -29,7 +32,7 @@ def test_similar_names(name: str, known: tuple[str, ...], hint: str) -> None:
 
 
 def test_among_many_names_one_has_to_be_more_similar() -> None:
-    assert did_you_mean("Modal", ["Modality"], similarity=0.9) == ""
+    assert did_you_mean("Modalyt", ["Modality"], similarity=0.95) == ""
     assert did_you_mean("modality", ["Modality"], similarity=1) == "did you mean Modality?"
 
 
