@@ -92,7 +92,7 @@ def expand(argv: Iterable[str]) -> list[str]:
             with open(arg[1:], "rb") as file:
                 content = os.fsdecode(file.read())
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            reason = error.strerror if isinstance(error, OSError) else str(error)
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
             raise CommandLineError(f"Cannot open command file '{arg[1:]}'", hint=reason) from error
         tokens += _file_tokens(content)
     return tokens

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ def explain(
     *,
     sender: tuple[str, str, str] = ("", "", ""),
     as_json: bool,
-) -> Iterator[tuple[str, bool]]:
+) -> Generator[tuple[str, bool]]:
     """For each file the text to print, and whether it could be explained; as JSON, one line for each file.
 
     `sender` are the calling title, the address and the called title that plugins see, "" for the default.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +82,50 @@ def test_prints_and_ends(capfd: pytest.CaptureFixture[str], served: list[Setting
     assert out.endswith("\n")
     assert err == ""
     assert served == []
+
+
+PRINTING = {
+    "--help": 0,
+    "--version": 0,
+    "--list-ciphers": 0,
+    "--dump-settings": 0,
+    "--list-plugins": 0,
+    "--list-plugins --json": 0,
+    "--new-plugin seen": 0,
+    "--explain absent": 1,
+    "--foo": 1,
+}
+
+
+@pytest.mark.parametrize(("stderr_too", "unbuffered"), [(False, ""), (False, "1"), (True, "")])
+@pytest.mark.parametrize("options", PRINTING)
+def test_fault_23_a_reader_that_has_seen_enough(
+    tmp_path: Path, options: str, stderr_too: bool, unbuffered: str
+) -> None:
+    """As `| head -1` or `2>&1 | head -1`: no traceback, and the exit code that it has otherwise."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "dcmrecv_core", *options.split()],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=closed,
+            stderr=closed if stderr_too else subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    assert b"Traceback" not in (done.stderr or b"")
+    assert b"BrokenPipe" not in (done.stderr or b"")
+    assert done.returncode == PRINTING[options]
+
+
+def test_standard_output_that_is_full() -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "dcmrecv_core", "--version"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("\nerror: cannot write to standard output: No space left on device\n")
 
 
 def test_lists_plugins_that_are_named(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
@@ -172,7 +218,18 @@ def test_an_output_directory_that_is_not_writable(
 ) -> None:
     monkeypatch.setattr(cli.os, "access", lambda path, mode: not mode & os.W_OK)  # root may write everywhere
     assert run() == 45
-    assert capfd.readouterr().err.endswith("F: cannot specify output directory: Directory is not writable\n")
+    assert "\nF: cannot specify output directory: Directory is not writable\nF:   at " in capfd.readouterr().err
+
+
+def test_fault_24_an_output_directory_that_is_a_file(
+    tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").touch()
+    assert run("-pm", "-od", "taken") == 45
+    assert capfd.readouterr().err == (
+        "F: cannot specify output directory: Directory does not exist\n"
+        f"F:   at {tmp_path}/taken: it is a file, not a directory\n"
+    )
 
 
 def test_an_output_directory_on_a_failing_disk(
