@@ -40,7 +40,7 @@ from dcmrecv_core.api.verdicts import (
     is_failure,
 )
 from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
-from dcmrecv_core.hooks.places import place_of
+from dcmrecv_core.hooks.places import place_of, reason_of
 from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
@@ -131,8 +131,8 @@ def _guard_start(
                 raise failure from error
             except (Exception, SystemExit) as error:
                 log.debug("plugin %s: %s", plugin, hook, exc_info=True)
-                text = f"{type(error).__name__}: {described(error)}"
-                raise PluginError(text, plugin=plugin, hook=hook, place=place_of(error, module)) from error
+                place = place_of(error, module)
+                raise PluginError(reason_of(error, place), plugin=plugin, hook=hook, place=place) from error
 
     return guarded
 

@@ -18,7 +18,7 @@ from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import PluginError, described
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.version import __version__
-from dcmrecv_core.hooks.places import place_of
+from dcmrecv_core.hooks.places import place_of, reason_of
 from dcmrecv_core.hooks.promises import REQUIRED, check_api
 
 if TYPE_CHECKING:
@@ -174,11 +174,17 @@ def _load(spec: str, module: str, load: Any) -> Any:
 
 
 def _not_loaded(spec: str, module: str, error: BaseException) -> PluginError:
-    text = f"cannot be loaded: {type(error).__name__}: {described(error, _message)}"
-    return PluginError(text, plugin=spec, place=place_of(error, module))
+    place = place_of(error, module)
+    return PluginError(f"cannot be loaded: {reason_of(error, place, _message)}", plugin=spec, place=place)
 
 
-def _message(error: object) -> str:
+def _message(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{described(error)} (is it installed for {sys.executable}?)"
+    return described(error, _text)
+
+
+def _text(error: object) -> str:
     return str(error.msg if isinstance(error, SyntaxError) else error)  # else with a shorter form of its place
 
 
