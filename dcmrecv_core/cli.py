@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from dcmrecv_core import process
-from dcmrecv_core.api.errors import OutputDirectoryError, StartError, StatusError
+from dcmrecv_core.api.errors import HookFailure, OutputDirectoryError, PluginError, StartError, StatusError
 from dcmrecv_core.config import help
 from dcmrecv_core.config.association_profiles import AssociationConfigurationError
 from dcmrecv_core.config.configuration import Configuration
@@ -115,12 +115,16 @@ def _explain(line: CommandLine, plugins: Plugins) -> int:
     check_output_directory(settings.working_directory, settings.output_directory)
     code = 0
     explanations = explain(settings, plugins, calls, line.files, sender=line.sender, as_json=line.json)
-    with closing(explanations):
-        for text, explained in explanations:
-            if not explained:
-                code = 1
-            if not _print(text):
-                break
+    try:
+        with closing(explanations):
+            for text, explained in explanations:
+                if not explained:
+                    code = 1
+                if not _print(text):
+                    break
+    except HookFailure as failure:
+        reason = f"{failure.text}, so no worker could start"
+        raise PluginError(reason, plugin=failure.plugin, hook=failure.hook) from failure
     return code
 
 

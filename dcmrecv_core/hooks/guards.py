@@ -40,7 +40,7 @@ from dcmrecv_core.api.verdicts import (
     is_failure,
 )
 from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
-from dcmrecv_core.hooks.places import place_of, reason_of
+from dcmrecv_core.hooks.places import place_of, reason_of, traceback_of
 from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
@@ -255,7 +255,8 @@ def _refuses(error: StatusError) -> bool:
 
 def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException, place: str) -> None:
     at = f" at {place}" if place else ""
-    log.error("plugin %s: %s: %s%s%s", plugin, hook, described(error, repr), at, _subject(args), exc_info=error)
+    shown = (type(error), error, traceback_of(error))
+    log.error("plugin %s: %s: %s%s%s", plugin, hook, described(error, repr), at, _subject(args), exc_info=shown)
 
 
 def _subject(args: tuple[Any, ...]) -> str:

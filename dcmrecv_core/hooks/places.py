@@ -52,6 +52,16 @@ def reason_of(error: BaseException, place: str, text: Callable[[BaseException], 
     return "; caused by ".join(parts)
 
 
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """The traceback of `error` without the receiver's frames before the plugin's; all of it if there are no others."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        if str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0] != "dcmrecv_core":
+            return traceback
+        traceback = traceback.tb_next
+    return error.__traceback__
+
+
 def running() -> Running:
     """The hook that is running, and the innermost line of its plugin."""
     places: list[tuple[str, str]] = []

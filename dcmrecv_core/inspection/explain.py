@@ -31,7 +31,7 @@ from dcmrecv_core.inspection.explanation import (
     as_text,
     shown,
 )
-from dcmrecv_core.inspection.replacements import differences, elements_of
+from dcmrecv_core.inspection.replacements import NO_DIFFERENCE, differences, elements_of
 from dcmrecv_core.proto import negotiation
 from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception, outcome_of
@@ -222,7 +222,8 @@ class Explainer:
             def _replace(self, *args: Any, **named: Any) -> None:
                 before = elements_of(self)
                 super()._replace(*args, **named)
-                replaced[len(calls)] = replaced.get(len(calls), ()) + differences(before, elements_of(self))
+                found = differences(before, elements_of(self)) or (NO_DIFFERENCE,)
+                replaced[len(calls)] = replaced.get(len(calls), ()) + found
 
         instance.__class__ = Watched
         return self._receive_hook(instance)
@@ -233,7 +234,7 @@ class Explainer:
             Step(
                 call.hook,
                 call.plugin,
-                shown(call.result, uid),
+                shown(call.result, uid, replaced=place in self._replaced),
                 round(call.microseconds, 1),
                 self._replaced.get(place, ()),
             )

@@ -156,6 +156,20 @@ def test_explains(tmp_path: Path, run: Run, served: list[Settings], capfd: pytes
     assert served == []
 
 
+def test_fault_23_explain_names_a_plugin_that_cannot_start(
+    tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "late.py").write_text(IMPORT + "@hookimpl\ndef worker_started(): import missing_library\n")
+    assert cli.main(["--plugin", "late", "--explain", "none"]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    said = """ModuleNotFoundError("No module named 'missing_library'")"""
+    assert f"E: plugin late: worker_started: {said} at {tmp_path}/late.py:3" in lines
+    assert lines[-1] == "F: plugin late: worker_started: failed, so no worker could start"
+    assert "dcmrecv_core" not in err
+
+
 @pytest.mark.parametrize("arguments", [["--foo"], ["-ta", "0"], ["--plugin", "nowhere.naming"]], ids=" ".join)
 def test_command_lines_that_cannot_be_read(
     run: Run, served: list[Settings], capfd: pytest.CaptureFixture[str], arguments: list[str]
