@@ -106,7 +106,8 @@ def test_choices(read: Any) -> None:
 @pytest.mark.parametrize(
     ("tokens", "text"),
     [
-        (["--colour", "blue"], r"Invalid value for option --colour \(blue\): one of red, green expected"),
+        (["--colour", "blue"], r"Invalid value for option --colour \(blue\): one of red, green expected$"),
+        (["--colour", "Gren"], r"Invalid value for option --colour \(Gren\): one of .*; did you mean green\?$"),
         (["--number", "3"], r"Invalid value for option --number \(3\): one of 0, 1, 2 expected"),
         (["--levels", "study", "--levels", "x"], r"Invalid value for option --levels \(x\): one of study, series"),
         (

@@ -330,6 +330,7 @@ def test_fault_23_an_import_that_fails_in_a_hook_is_named(caplog: pytest.LogCapt
     place = f"{__file__}:{receive.__code__.co_firstlineno + 1}"
     said = f"""plugin site: receive: ModuleNotFoundError("No module named 'site_missing'") at {place}"""
     assert [record.getMessage() for record in caplog.records] == [said]
+    assert "dcmrecv_core" not in caplog.text, "frames of the receiver"
 
 
 def test_errors_say_whose_they_are() -> None:
