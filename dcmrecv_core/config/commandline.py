@@ -255,7 +255,7 @@ def _is_title(title: str) -> bool:
 
 def _new_plugin(scan: _Scan) -> tuple[str, ...]:
     if len(scan.parameters) > 1:
-        raise _too_many(scan.parameters, "one directory")
+        raise _too_many(scan.parameters, "directory")
     names = [texts[0] for option, texts in scan.options if isinstance(option, Option) and option.action == "new-plugin"]
     return (names[-1], *scan.parameters)
 
@@ -268,11 +268,13 @@ def _check_parameter_count(parameters: list[str], action: Action, port_optional:
     if not parameters and not port_optional and action == "run":
         raise CommandLineError("Missing parameter port", hint=_PORT_HINT)
     if len(parameters) > 1:
-        raise _too_many(parameters, "one port")
+        raise _too_many(parameters, "port")
 
 
 def _too_many(parameters: list[str], allowed: str) -> CommandLineError:
-    return CommandLineError("Too many parameters", hint=f"give {allowed}, not {' '.join(map(repr, parameters))}")
+    # they are not shown: a part of a password may be among them
+    hint = f"give one {allowed}, not {len(parameters)} parameters; a value with blanks needs quotes"
+    return CommandLineError("Too many parameters", hint=hint)
 
 
 def _check_logging(effective: Mapping[str, tuple[Option, tuple[str, ...]]]) -> None:

@@ -126,6 +126,7 @@ def _guard_start(
                 # an error of a built-in plugin is about the user's options, and says so
                 if built_in or (isinstance(error, PluginError) and error.plugin):
                     raise
+                log.debug("plugin %s: %s", plugin, hook, exc_info=True)  # the text says what, not where
                 failure = PluginError(described(error), plugin=plugin, hook=hook)
                 failure.exit_code = error.exit_code
                 raise failure from error
