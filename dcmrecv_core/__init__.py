@@ -28,6 +28,7 @@ from dcmrecv_core.api.errors import (
     StatusError,
     StorageError,
 )
+from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.hookspecs import hookimpl
 from dcmrecv_core.api.model import Association, Instance, ProposedContext, RawElement, TagLike, UserIdentity
 from dcmrecv_core.api.names import escape, escape_directory
@@ -97,6 +98,7 @@ __all__ = [
     "Warn",
     "__version__",
     "codecs_of",
+    "did_you_mean",
     "escape",
     "escape_directory",
     "hookimpl",

@@ -1,4 +1,7 @@
-"""What the program does to its own process: standard streams, a quiet end by Ctrl-C, an end despite threads."""
+"""What the program does to its own process: standard streams, a quiet end by Ctrl-C, an end despite threads.
+
+What it prints goes through `write_out` and `write_error`, which do not mind a reader that has seen enough.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
+from typing import TextIO
 
 
 def prepare() -> None:
@@ -23,6 +28,34 @@ def prepare() -> None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def write_out(text: str) -> bool:
+    """Write `text` to standard output; False if its reader has closed it, as `| head -1` does.
+
+    Raises OSError if it cannot be written for another reason, for example on a full disk.
+    """
+    try:
+        _write(sys.stdout, text)
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def write_error(text: str) -> None:
+    """Write `text` to standard error, if it can be written."""
+    with suppress(OSError):
+        _write(sys.stderr, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        # what is buffered has nowhere to go: Python would try again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise
 
 
 def end_despite_threads(code: int) -> None:

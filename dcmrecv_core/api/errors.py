@@ -37,11 +37,16 @@ class StartError(DcmrecvError):
 class CommandLineError(StartError):
     """A command line that cannot be read (exit code 1).
 
-    `quiet`: `-q` or a log level hides its text. `arguments`: the text that `--arguments` prints before it.
+    The text is DCMTK's where DCMTK has one; `hint` says what is allowed instead, "" if the text does. `quiet`: `-q` or
+    a log level hides both. `arguments`: the text that `--arguments` prints before them.
     """
 
     quiet: bool = False
     arguments: str = ""
+
+    def __init__(self, text: str, *, hint: str = "") -> None:
+        super().__init__(text)
+        self.hint = hint
 
 
 class PluginError(StartError):

@@ -13,7 +13,6 @@ from typing import Any
 from dcmrecv_core.config.options.option import LARGEST_INTEGER, LARGEST_SIZE, Option, Value, scan_size, size_text
 from dcmrecv_core.config.options.table import OPTIONS, PORT
 from dcmrecv_core.config.toml_place import Place
-from dcmrecv_core.logs.records import LEVELS
 from dcmrecv_core.settings import uids
 from dcmrecv_core.settings.settings import Settings
 
@@ -106,18 +105,15 @@ def _one_of(choices: Iterable[str]) -> tuple[str, Check, tuple[str, ...]]:
 
 
 def _of_value(value: Value) -> tuple[str, Check, tuple[str, ...]]:
-    if value.kind == "level":
-        return _one_of(LEVELS)
-    if value.kind == "choice":
-        return _one_of(value.choices)
+    if value.names:
+        return _one_of(value.names)
     if value.kind == "string":
         return "a string", _is_text, ()
     minimum = 0 if value.minimum is None else value.minimum
     if value.kind == "size":
         return _size_from(minimum, value.maximum)
     maximum = LARGEST_INTEGER if value.maximum is None else value.maximum
-    words = f"an integer from {minimum}" + (f" to {value.maximum}" if value.maximum else "")
-    return words, lambda number: type(number) is int and minimum <= number <= maximum, ()
+    return value.allowed, lambda number: type(number) is int and minimum <= number <= maximum, ()
 
 
 def _size_from(minimum: int, maximum: int | None) -> tuple[str, Check, tuple[str, ...]]:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from pydicom import charset, config
-from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_dict, private_dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
@@ -25,6 +25,7 @@ from pydicom.filewriter import correct_ambiguous_vr_element
 from pydicom.hooks import hooks, raw_element_value, raw_element_vr
 from pydicom.tag import BaseTag
 
+from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.model import TagLike
 from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
@@ -159,7 +160,7 @@ def tag_of(index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
     if isinstance(element, str):
         tag = tag_for_keyword(element)
         if tag is None:
-            raise KeyError(element)
+            raise KeyError(unknown_keyword(element))
         return tag
     creator, number = element
     group = number >> 16
@@ -168,6 +169,13 @@ def tag_of(index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
         if owner in index and _creator(index, encoding, owner) == creator.strip():
             return group << 16 | block << 8 | number & 0xFF
     return -1
+
+
+@lru_cache(maxsize=64)  # a plugin may ask again for each instance, and there are 5000 keywords to compare with
+def unknown_keyword(keyword: str) -> str:
+    """The text of an error about a keyword that the dictionary does not know."""
+    hint = did_you_mean(keyword, keyword_dict, similarity=0.75)
+    return f"there is no element {keyword}" + ("; " + hint) * bool(hint)
 
 
 def _creator(index: DataSetIndex, encoding: Encoding, tag: int) -> str:

@@ -8,9 +8,17 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import threading
 import traceback
 
+from dcmrecv_core.hooks.places import running
+
 log = logging.getLogger("dcmrecv.plugins")
+
+_FORKED = (
+    "has forked this worker; each copy ends at once, which is not reported again. "
+    "Use subprocess, multiprocessing.get_context('spawn') or the hook background"
+)
 
 RESERVE = 32 << 20
 """Bytes above the limit, to answer and to end properly with when plugin code has used up the memory."""
@@ -102,10 +110,21 @@ class PluginLimits:
 def forbid_copies() -> None:
     """From now on a fork of this process ends at once in the copy, which would otherwise go on with the connection and
     everything else that belongs to us. Programs can be started all the same (`subprocess`)."""
-    os.register_at_fork(after_in_child=lambda: os._exit(1), after_in_parent=_warn)
+    os.register_at_fork(after_in_child=lambda: os._exit(1), after_in_parent=_ForkReport())
 
 
-def _warn() -> None:
-    log.error(
-        "a plugin has forked this worker; the copy was ended (subprocess, or multiprocessing's spawn, can be used)"
-    )
+class _ForkReport:
+    """Reports the first fork of each hook. A pool of `multiprocessing` forks again and again, in a thread of its own:
+    a fork outside of all hooks is reported only if no other one was."""
+
+    def __init__(self) -> None:
+        self._reported: set[tuple[str, str]] = set()
+
+    def __call__(self) -> None:
+        plugin, hook, place = running()
+        if (plugin, hook) in self._reported or (not plugin and self._reported):
+            return
+        self._reported.add((plugin, hook))
+        who = f"plugin {plugin}: {hook}" if plugin else f"thread {threading.current_thread().name} of a plugin"
+        at = f" ({place})" if place else ""
+        log.error("%s: %s%s", who, _FORKED, at)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ from dcmrecv_core.inspection.explanation import (
     as_text,
     shown,
 )
-from dcmrecv_core.inspection.replacements import differences, elements_of
+from dcmrecv_core.inspection.replacements import NO_DIFFERENCE, differences, elements_of
 from dcmrecv_core.proto import negotiation
 from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception, outcome_of
@@ -64,7 +64,7 @@ def explain(
     *,
     sender: tuple[str, str, str] = ("", "", ""),
     as_json: bool,
-) -> Iterator[tuple[str, bool]]:
+) -> Generator[tuple[str, bool]]:
     """For each file the text to print, and whether it could be explained; as JSON, one line for each file.
 
     `sender` are the calling title, the address and the called title that plugins see, "" for the default.
@@ -222,7 +222,8 @@ class Explainer:
             def _replace(self, *args: Any, **named: Any) -> None:
                 before = elements_of(self)
                 super()._replace(*args, **named)
-                replaced[len(calls)] = replaced.get(len(calls), ()) + differences(before, elements_of(self))
+                found = differences(before, elements_of(self)) or (NO_DIFFERENCE,)
+                replaced[len(calls)] = replaced.get(len(calls), ()) + found
 
         instance.__class__ = Watched
         return self._receive_hook(instance)
@@ -233,7 +234,7 @@ class Explainer:
             Step(
                 call.hook,
                 call.plugin,
-                shown(call.result, uid),
+                shown(call.result, uid, replaced=place in self._replaced),
                 round(call.microseconds, 1),
                 self._replaced.get(place, ()),
             )

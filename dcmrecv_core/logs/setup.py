@@ -10,6 +10,7 @@ from peers as an argument, or through `escape_controls`.
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 import warnings
@@ -157,9 +158,11 @@ def _check_properties(config: Properties) -> None:
 def _parse(path: str, content: bytes) -> dict[str, Any] | RawConfigParser | Properties | None:
     if not path.endswith((".toml", ".json")):
         config = Properties.parse(content)
-        is_ini = not any(key.startswith(PREFIX) for key in config) and _begins_with_section(content)
-        return _parse_ini(content.decode()) if is_ini else config
-    text = content.decode()
+        is_ini = not any(key.startswith(PREFIX) for key in config) and _begins_with_section(
+            content.removeprefix(codecs.BOM_UTF8)
+        )
+        return _parse_ini(content.decode("utf-8-sig")) if is_ini else config
+    text = content.decode("utf-8-sig")
     if not text.strip():
         return None
     if path.endswith(".toml"):

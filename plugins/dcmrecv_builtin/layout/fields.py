@@ -13,10 +13,9 @@ import re
 import secrets
 from collections.abc import Callable, MutableSequence
 from datetime import datetime
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcmrecv_core import Instance, name_of
+from dcmrecv_core import Instance, did_you_mean, name_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -233,10 +232,7 @@ def _vr(tag: int) -> str:
 
 
 def _hint(name: str) -> str:
-    from pydicom._dicom_dict import DicomDictionary
+    from pydicom.datadict import keyword_dict
 
-    keywords = {row[4].lower(): row[4] for row in DicomDictionary.values() if row[4]}
-    keywords.update({value: value for value in VALUES})
-    exact = [name.lower()] if name.lower() in keywords else []
-    near = exact or get_close_matches(name.lower(), keywords, n=3, cutoff=0.75)
-    return f"; did you mean {' or '.join(keywords[one] for one in near)}?" if near else ""
+    hint = did_you_mean(name, (*keyword_dict, *VALUES), similarity=0.75)
+    return f"; {hint}" if hint else ""

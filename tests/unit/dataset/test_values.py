@@ -111,11 +111,20 @@ def test_absent_and_empty_give_the_default() -> None:
     assert value(nodes, "Rows") == 0
 
 
-def test_unknown_keyword() -> None:
+@pytest.mark.parametrize(
+    ("keyword", "said"),
+    [
+        ("PatientId", "there is no element PatientId; did you mean PatientID?"),
+        ("SeriesDat", "there is no element SeriesDat; did you mean SeriesDate?"),
+        ("Zzz", "there is no element Zzz"),
+    ],
+)
+def test_fault_24_a_keyword_like_the_unknown_one_is_named(keyword: str, said: str) -> None:
     index = walk(encode(SMALL, EXPLICIT_LITTLE))
     for ask in (get_value, get_raw):
-        with pytest.raises(KeyError, match="PatientNmae"):
-            ask(index, EXPLICIT_LITTLE, "PatientNmae")
+        with pytest.raises(KeyError) as caught:
+            ask(index, EXPLICIT_LITTLE, keyword)
+        assert caught.value.args == (said,)
 
 
 ODD = {

@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from dcmrecv_core.hooks.limits import HookTimeout, HookTimer
 from support.paths import ROOT
 
 
-def run(code: str) -> subprocess.CompletedProcess[str]:
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, env=env)
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
 
 
 def test_memory_has_a_limit_and_a_reserve() -> None:
@@ -68,7 +71,66 @@ subprocess.run(["true"], check=True)
 """
     )
     assert (done.returncode, done.stdout) == (0, "here\n"), done.stderr
-    assert "a plugin has forked this worker" in done.stderr
+    assert "has forked this worker" in done.stderr
+
+
+IN_A_HOOK = """
+import os, sys, threading, multiprocessing
+from dcmrecv_core import hookimpl
+from dcmrecv_core.hooks.limits import forbid_copies
+from dcmrecv_core.hooks.loader import Found
+from dcmrecv_core.hooks.plugins import Plugins
+
+forks = threading.Semaphore(0)
+
+def forks_often():
+    for _ in range(5):
+        os.waitpid(os.fork(), 0)
+
+def pools():
+    with multiprocessing.get_context("fork").Pool(2):
+        for _ in range(10):  # its thread replaces each copy that ends
+            assert forks.acquire(timeout=20)
+
+def in_a_thread():
+    thread = threading.Thread(target=forks_often, name="Sender")
+    thread.start()
+    thread.join()
+
+class Site:
+    @hookimpl
+    def receive(self, instance):
+        globals()[sys.argv[1]]()
+    @hookimpl
+    def worker_stopping(self):
+        globals()[sys.argv[1]]()
+
+plugins = Plugins()
+plugins.add(Found("site", Site(), "test"), named=True)
+forbid_copies()
+os.register_at_fork(after_in_parent=forks.release)
+plugins.receive(None)
+plugins.receive(None)
+plugins.worker_stopping()
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "lines"),
+    [
+        ("forks_often", ["plugin site: receive: has forked", "plugin site: worker_stopping: has forked"]),
+        ("pools", ["plugin site: receive: has forked", "plugin site: worker_stopping: has forked"]),
+        ("in_a_thread", ["thread Sender of a plugin: has forked"]),
+    ],
+)
+def test_fault_23_forks_are_reported_once_for_each_hook(what: str, lines: list[str]) -> None:
+    done = run(IN_A_HOOK, what)
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert len(said) == len(lines), said
+    for line, beginning in zip(said, lines, strict=True):
+        assert line.startswith(beginning)
+        assert "Use subprocess, multiprocessing.get_context('spawn') or the hook background" in line
 
 
 def count_ticks(timer: HookTimer) -> int:

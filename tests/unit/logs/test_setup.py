@@ -217,8 +217,21 @@ args = ("out.log",)
 def test_log_config(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    assert_usable(name, CONFIGURATIONS[name].encode(), tmp_path, monkeypatch, capfd)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_fault_24_a_byte_order_mark_in_a_log_config(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert_usable(name, CONFIGURATIONS[name].strip().encode("utf-8-sig"), tmp_path, monkeypatch, capfd)
+
+
+def assert_usable(
+    name: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    Path(name).write_text(CONFIGURATIONS[name])
+    Path(name).write_bytes(content)
     setup(log_config=name, verbose_pc=True)
     log.info("from %s", "A\nB")
     log.debug("not this")
