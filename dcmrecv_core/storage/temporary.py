@@ -26,7 +26,8 @@ from dcmrecv_core.storage.renaming import rename_exchange, rename_noreplace
 log = logging.getLogger("dcmrecv.receive")
 
 TEMPORARY_PARTS = (RESERVED, "tmp")
-"""The directory of hidden files below the output directory; on another file system they are beside their target."""
+"""The directory of hidden files below the output directory; on another file system, and in a directory that gives its
+files another group or ACL, they are beside their target."""
 
 PROBE_NAME = f"{RESERVED}-probe.tmp"
 """The name of the file that a start makes in the output directory to try it. It is always the same, so if a start is
