@@ -128,9 +128,9 @@ def _text(raw: RawDataElement, encoding: str | MutableSequence[str] | None) -> s
 
 
 def _has_one_value(tag: BaseTag) -> bool:
-    """Whether the element is defined to have one value (value multiplicity, PS3.6 section 6)."""
+    """Whether the element is defined to have one value (value multiplicity, PS3.6 section 6); a private creator has."""
     try:
-        return dictionary_VM(tag) == "1"
+        return tag.is_private_creator or dictionary_VM(tag) == "1"
     except KeyError:
         return False
 
