@@ -58,16 +58,6 @@ class Temporary:
         self._place = place
         self._hidden = hidden
 
-    def flush(self) -> None:
-        """fsync; raises OSError, and once it has failed, each time."""
-        if self.lost:
-            raise OSError(errno.EIO, "A flush failed before")
-        try:
-            os.fsync(self.fd)
-        except OSError:
-            self.lost = True
-            raise
-
     def made_in(self, directory: Directory) -> Directory:
         """The directory of its hidden name; `directory` if it was made without one."""
         return directory if self._place is None else self._place.directory
@@ -88,6 +78,16 @@ class Temporary:
         except OSError:
             return False
         return True
+
+    def flush(self) -> None:
+        """fsync; raises OSError, and once it has failed, each time."""
+        if self.lost:
+            raise OSError(errno.EIO, "A flush failed before")
+        try:
+            os.fsync(self.fd)
+        except OSError:
+            self.lost = True
+            raise
 
     def link(self, directory: Directory, name: str) -> None:
         """Give it the name if that is free (else FileExistsError); readers see no file or the whole file.
