@@ -73,14 +73,15 @@ class Publisher:
         self._hidden = HiddenFiles(tokens, self.directories)
         self._last: Directory | None = None
         self._spare: Temporary | None = None  # in that directory
-        self._spooled_in: Directory | None = None
+        self._spool_is_of: Directory | None = None
+        """The directory whose group, mode and ACL the file of `open_spool` has; None if nobody knows."""
 
     def open_spool(self) -> Temporary:
         """A temporary file on the output directory's file system, to receive into; raises StorageError."""
         try:
             root = self.directories.get(())
             temporary = self.open_file(root)
-            self._spooled_in = temporary.made_in(root)
+            self._spool_is_of = temporary.made_in(root)
             return temporary
         except OSError as error:
             raise storage_error(error, "Cannot create file") from error
@@ -177,16 +178,18 @@ class Publisher:
     def suits(self, temporary: Temporary, directory: Directory) -> bool:
         """Whether the file of `open_spool` can get a name in `directory`: links lead there, and it has, or now gets,
         what files made there have: group, mode and ACL. Raises OSError."""
-        made_in = self._spooled_in
-        if directory.on_other_mount or made_in is None:
+        like = self._spool_is_of
+        if directory.on_other_mount or like is None:
             return False
-        if made_in is directory or inherited_from(made_in) == inherited_from(directory):
+        if like is directory or inherited_from(like) == inherited_from(directory):
             return True
         made_there = self.open_file(directory)
         try:
-            return temporary.resemble(made_there)
+            resembles = temporary.resemble(made_there)
         finally:
             made_there.close()
+        self._spool_is_of = directory if resembles else None
+        return resembles
 
     def open_file(self, directory: Directory) -> Temporary:
         """A temporary file that can get a name in `directory`, with the group, the mode and the ACL of files that are

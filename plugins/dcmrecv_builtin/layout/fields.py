@@ -178,8 +178,6 @@ def _one(value: Any) -> str:
 def _without_empty_ends(name: str) -> str:
     """A person name without the delimiters of components and groups that are empty to its end: a sender may leave them
     out (PS3.5 section 6.2.1)."""
-    if name[-1:] not in ("=", "^") and "^=" not in name:
-        return name
     return "=".join(group.rstrip("^ ") for group in name.split("=")).rstrip("=")
 
 

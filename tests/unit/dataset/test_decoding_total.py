@@ -274,6 +274,7 @@ def test_fault_11_a_backslash_separates_several_values() -> None:
         (b"Miller^Richard^^=Mi^", "Miller^Richard=Mi"),
         (b"Miller^Richard", "Miller^Richard"),
         (b"Miller^^=^^=Mi", "Miller==Mi"),
+        (b"Miller^ =Mi^ ^", "Miller=Mi"),
         (b"==", "UNKNOWN"),
         (b"^^", "UNKNOWN"),
     ],

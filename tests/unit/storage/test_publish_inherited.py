@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.api.errors import NameTakenError
 from dcmrecv_core.api.verdicts import OnExists
 from dcmrecv_core.storage.publish import Publisher
 from dcmrecv_core.storage.temporary import TEMPORARY_PARTS, Capabilities
@@ -101,6 +102,25 @@ def test_where_that_is_not_permitted_it_is_copied(
         assert given(target / name) == made_in(target)
         assert (target / name).read_bytes() == stored(b"large")
     assert names(tmp_path) == ["target/a", "target/b", "target/made"]
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_a_name_in_a_second_directory(tmp_path: Path, calls: Calls, permitted: bool) -> None:
+    """The first was taken when the file had what that directory gives, or a part of it."""
+    for name in ("shared", "plain"):
+        (tmp_path / name).mkdir()
+    give_group(tmp_path / "shared")
+    give_acl(tmp_path / "shared")
+    (tmp_path / "shared" / "a").touch()
+    place = publisher(tmp_path)
+    if not permitted:
+        calls.fail("setxattr", errno.EPERM)
+    data, file = spooled(place, b"large")
+    with pytest.raises(NameTakenError):
+        place.publish(("shared",), "a", "refuse", data)
+    place.publish(("plain",), "a", "refuse", data)
+    file.close()
+    assert given(tmp_path / "plain" / "a") == made_in(tmp_path / "plain")
 
 
 def test_hidden_files_are_made_where_they_belong(tmp_path: Path, calls: Calls) -> None:
