@@ -54,6 +54,7 @@ from dcmrecv_core.api.verdicts import (
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.dataset.character_sets import codecs_of
+from dcmrecv_core.dataset.values import decode_text
 from dcmrecv_core.receive.stored_files import open_stored, remove_stored
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
@@ -98,6 +99,7 @@ __all__ = [
     "Warn",
     "__version__",
     "codecs_of",
+    "decode_text",
     "did_you_mean",
     "escape",
     "escape_directory",

@@ -3,7 +3,8 @@
 What the sender wrote is passed on even if it breaks the rules of its VR. pydicom's validation of values that it reads,
 and its log, are switched off for the process (a plugin may switch them on again), because they would write patient data
 and unescaped control characters to stderr. A value that cannot be converted is returned as bytes, and
-`character_sets.py` says what a Specific Character Set means. Both hold for all that pydicom reads in this process,
+`character_sets.py` says what a Specific Character Set means, and what becomes of bytes that it does not have. If an
+element has one value, a backslash in it separates nothing. All this holds for whatever pydicom reads in this process,
 because pydicom itself reads the items of a sequence.
 """
 
@@ -12,22 +13,25 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import MutableSequence
-from functools import lru_cache
+from collections.abc import Callable, MutableSequence
+from functools import lru_cache, partial
 from typing import Any
 
 from pydicom import charset, config
-from pydicom.datadict import dictionary_VR, keyword_dict, private_dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_dict, private_dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import correct_ambiguous_vr_element
 from pydicom.hooks import hooks, raw_element_value, raw_element_vr
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
+from pydicom.uid import UID
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, PN_DELIMS, TEXT_VR_DELIMS, PersonName
 
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.model import TagLike
-from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of
+from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of, decode, encode_text, has_stand_ins
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.dataset.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
 from dcmrecv_core.dataset.raw_values import raw_value, split_header
@@ -38,8 +42,24 @@ _LONGEST_CHARACTER_SETS = 1024  # limits the cache; all defined terms together h
 _LONGEST_CREATOR = 1024  # a creator has 64 characters at most; a longer value is none
 _COMMAND, _FILE_META = 0x0000, 0x0002  # groups that do not belong to a data set
 _CERTAIN_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
+_SEPARATED_VRS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("AE", "CS", "LO", "SH", "UC"), str),
+    "PN": PersonName,
+    "UI": UID,
+}
+"""Texts in which a backslash separates values, and their types; a date or number with one is none."""
 
 _codecs_of = lru_cache(maxsize=64)(codecs_of)
+
+
+class _Encoders(dict[str, Callable[..., bytes]]):
+    """pydicom's table of encoders, each of which writes a stand-in of `decode` as the byte for which it stands."""
+
+    def __contains__(self, codec: object) -> bool:
+        return True  # pydicom takes Python's codec itself otherwise
+
+    def __missing__(self, codec: str) -> Callable[..., bytes]:
+        return partial(encode_text, lambda text, errors: text.encode(codec, errors))
 
 
 class _Terms(dict[str, str]):
@@ -73,14 +93,47 @@ def _convert_any(
         elif raw.value and raw.value.isascii() and b"\x1b" not in raw.value:
             raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
         else:
+            readable, codecs = raw, encoding
+            if raw.value and data["VR"] in CUSTOMIZABLE_CHARSET_VR:
+                readable, codecs = _decodable(raw, encoding)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
+                raw_element_value(readable, data, encoding=codecs, ds=ds, **kwargs)
+        if isinstance(data.get("value"), MultiValue) and data["VR"] in _SEPARATED_VRS and _has_one_value(raw.tag):
+            data["value"] = _whole_value(raw, data["VR"], encoding)
     except MemoryError:
         raise  # the worker has to end
     except Exception:
         # Converters let any exception through: ValueError, struct.error, OverflowError, RecursionError ...
         data["VR"], data["value"] = "OB", raw.value
+
+
+def _decodable(
+    raw: RawDataElement, encoding: str | MutableSequence[str] | None
+) -> tuple[RawDataElement, str | MutableSequence[str] | None]:
+    """A text with bytes that its character set does not have in UTF-8, where each has a character that stands for it;
+    any other text as it is."""
+    text = _text(raw, encoding)
+    return (raw._replace(value=text.encode()), ["UTF8"]) if has_stand_ins(text) else (raw, encoding)
+
+
+def _whole_value(raw: RawDataElement, vr: str, encoding: str | MutableSequence[str] | None) -> Any:
+    """A text with backslashes as one value."""
+    text = _text(raw, encoding if vr in CUSTOMIZABLE_CHARSET_VR else None)
+    return _SEPARATED_VRS[vr](text.rstrip(" \0=" if vr == "PN" else " \0"))
+
+
+def _text(raw: RawDataElement, encoding: str | MutableSequence[str] | None) -> str:
+    encodings = [encoding] if isinstance(encoding, str) else list(encoding or [DEFAULT])
+    return decode(raw.value or b"", encodings, TEXT_VR_DELIMS)
+
+
+def _has_one_value(tag: BaseTag) -> bool:
+    """Whether the element is defined to have one value (value multiplicity, PS3.6 section 6); a private creator has."""
+    try:
+        return tag.is_private_creator or dictionary_VM(tag) == "1"
+    except KeyError:
+        return False
 
 
 def _look_up(
@@ -109,6 +162,9 @@ if hooks.raw_element_value is raw_element_value:
 if hooks.raw_element_vr is raw_element_vr:
     hooks.register_callback("raw_element_vr", _look_up)
 charset.python_encoding = _Terms(charset.python_encoding)
+charset.custom_encoders = _Encoders(
+    {codec: partial(encode_text, encoder) for codec, encoder in charset.custom_encoders.items()}
+)
 
 
 def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default: Any) -> Any:
@@ -146,6 +202,11 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
     dataset = Dataset(elements)
     dataset.set_original_encoding(implicit, encoding.little, character_sets)
     return dataset
+
+
+def decode_text(value: bytes, specific_character_set: str | bytes, vr: str) -> str:
+    """As `values.decode_text`."""
+    return decode(value, codecs_of(specific_character_set), PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS)
 
 
 def read_file_meta(data: bytes) -> FileMetaDataset:

@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import StatusError, StorageError
@@ -37,7 +38,7 @@ from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception, outcome_of
 from dcmrecv_core.settings.context_hints import hint_for
 from dcmrecv_core.settings.contexts import default_contexts
-from dcmrecv_core.storage.directories import storage_error
+from dcmrecv_core.storage.directories import escaped_path, storage_error
 from dcmrecv_core.storage.existing import find_existing
 from dcmrecv_core.storage.file_meta import FileMeta, read_file_meta
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
@@ -234,7 +235,7 @@ class Explainer:
             Step(
                 call.hook,
                 call.plugin,
-                shown(call.result, uid, replaced=place in self._replaced),
+                shown(call.result, uid, replaced=place in self._replaced) + _becomes(call),
                 round(call.microseconds, 1),
                 self._replaced.get(place, ()),
             )
@@ -301,6 +302,17 @@ class Explainer:
         self._collect(explanation)
         explanation.steps.append(Step("write", writer, "not called", None))
         return outcome_of(verdict, instance, path)
+
+
+def _becomes(call: Call) -> str:
+    """What the receiver makes of a directory that is not the work of `escape_directory`; "" if it stays."""
+    if call.hook != "choose_subdir" or not isinstance(call.result, str | PurePath):
+        return ""
+    try:
+        directory = "/".join(escaped_path(call.result, "")[0])
+    except StatusError:
+        return ""  # its own result says so
+    return f", which becomes {directory}" if directory != str(call.result) else ""
 
 
 def _keep_last_attempt(calls: list[Call]) -> None:

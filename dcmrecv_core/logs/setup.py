@@ -13,6 +13,7 @@ from __future__ import annotations
 import codecs
 import logging
 import os
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
@@ -120,7 +121,18 @@ def _log_warning(
     line: str | None = None,
 ) -> None:
     """Warnings of libraries have text from peers in them; `logging.captureWarnings` would pass it on as the format."""
-    logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
+    level = logging.DEBUG if _is_by_pydicom() else logging.WARNING
+    logging.getLogger("py.warnings").log(level, "%s: %s", category.__name__, message)
+
+
+def _is_by_pydicom() -> bool:
+    """Whether pydicom makes the warning that is being shown: those quote values, so they may have patient data.
+
+    `filename` does not tell: it is often that of pydicom's caller."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__") == "warnings":
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__")).startswith("pydicom.")
 
 
 def read_config(path: str) -> dict[str, Any] | RawConfigParser | Properties:

@@ -134,7 +134,7 @@ class Reception:
         self._spooled_prefix = b""
         self._fault: StatusError | None = None
         self._path = ""  # until it is chosen
-        self._unsaid: list[tuple[int, str]] = []
+        self._unsaid: list[tuple[int, str, str]] = []
         self._instance: ReceivedInstance | None = None
         self.message_id = 0
         self.move_originator: tuple[str, int] | None = None
@@ -250,7 +250,7 @@ class Reception:
             self._remark(logging.WARNING, f"unfit file name, stored as {filename}")
         self._path = "/".join((self._receiver.publisher.directories.root, *parts, filename))
         if self._unsaid:
-            self._say()
+            self._say(values=not instance.replaced)
         instance.chosen = (self._path, parts, filename)
         if self._receiver.debugs:
             log.debug("generated filename for received object: %s", self._path)
@@ -321,17 +321,17 @@ class Reception:
             text = f"{name} in data set differs from command"
             if self._receiver.settings.strict:
                 raise StatusError(DOES_NOT_MATCH, text, (tag,))
-            self._remark(logging.WARNING, f"{text}: {ours or 'absent'}")
+            self._remark(logging.WARNING, text, f": {ours or 'absent'}")
 
-    def _remark(self, level: int, text: str) -> None:
-        """To be logged when it is known where the instance goes."""
-        self.remarks.append(text)
-        self._unsaid.append((level, text))
+    def _remark(self, level: int, text: str, value: str = "") -> None:
+        """To be logged when it is known where the instance goes. `value` is appended if it is stored as it was sent."""
+        self.remarks.append(text + value)
+        self._unsaid.append((level, text, value))
 
-    def _say(self) -> None:
+    def _say(self, *, values: bool = False) -> None:
         where = f" ({self._path})" if self._path else ""
-        for level, text in self._unsaid:
-            log.log(level, "%s: %s%s", self._described(), text, where)
+        for level, text, value in self._unsaid:
+            log.log(level, "%s: %s%s%s", self._described(), text, value if values else "", where)
         self._unsaid.clear()
 
     def _described(self) -> str:

@@ -63,6 +63,36 @@ def test_a_uid_that_a_plugin_has_changed_is_the_index_s(tmp_path: Path) -> None:
     assert told.sop_instance_uid == found.sop_instance_uid == "2.25.4711"
 
 
+def test_what_a_plugin_has_removed_is_not_in_the_index(tmp_path: Path) -> None:
+    """By the hook and from the file; wherever it was in the data set."""
+    sent = sample_dataset(
+        SOPInstanceUID="1.2.3.1966",
+        StudyInstanceUID="1.2.4.1966",
+        SeriesInstanceUID="1.2.5.1966",
+        SpecificCharacterSet="ISO_IR 192",
+        **dict.fromkeys(("PatientID", "PatientName", "StudyDescription", "SeriesDescription"), b"1966\xfc\\1966"),
+        **dict.fromkeys(("PatientBirthDate", "StudyDate", "SeriesDate"), "19660203"),
+        **dict.fromkeys(("AccessionNumber", "StudyID", "IssuerOfPatientID", "BodyPartExamined"), "1966"),
+        ReferringPhysicianName="1966",
+    )
+    instance = fake_instance(sent, output_directory=tmp_path, in_receive=True)
+    assert record_of(instance, "image.dcm", 0).to_line().count(b"1966") > 10
+    header = instance.copy_header()
+    kept = {"SOPClassUID", "Modality"}
+    for element in list(header):
+        if element.keyword not in kept:
+            del header[element.tag]
+    header.PatientID = "pseudonym"
+    header.SOPInstanceUID = "2.25.1"
+    instance.replace_header(header, keep_unseen=False)
+    location = instance.save("image.dcm")
+    told, found = record_of(instance, location, 0), record_of_file(Path(location))
+    assert found is not None
+    for record in (told, found):
+        assert "1966" not in record.to_line().decode()
+        assert "1966" not in str(rows_of(record))
+
+
 def test_rescan_finds_dicom_files(tmp_path: Path, find: Find) -> None:
     store(tmp_path, "a", SOPInstanceUID="1.1")
     store(tmp_path, "deep/er/b", SOPInstanceUID="1.2", SeriesInstanceUID="1.9", Modality="MR")

@@ -117,7 +117,8 @@ def _plain(tag: int, vr: str) -> Getter:
             return None
         value = element.value
         if element.vr in vrs and value.isascii() and b"\\" not in value and b"\x1b" not in value:
-            return value.decode("ascii").strip(" \0") or None
+            text = value.decode("ascii").strip(" \0")
+            return (_without_empty_ends(text) if vr == "PN" else text) or None
         return _text(instance.get(tag), 0)
 
     return get
@@ -169,7 +170,14 @@ def _one(value: Any) -> str:
     if value is None:
         return ""
     text = value.decode("ascii", "surrogateescape") if isinstance(value, bytes) else str(value)
-    return text.strip(" \0")
+    text = text.strip(" \0")
+    return _without_empty_ends(text) if hasattr(value, "family_name") else text
+
+
+def _without_empty_ends(name: str) -> str:
+    """A person name without the delimiters of components and groups that are empty to its end: a sender may leave them
+    out (PS3.5 section 6.2.1)."""
+    return "=".join(group.rstrip("^ ") for group in name.split("=")).rstrip("=")
 
 
 def _steps(name: str) -> list[Step]:

@@ -159,7 +159,7 @@ def test_odd_values_are_returned_without_a_word(
         (b"\\ISO 2022 IR 87", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", "Yamada^Tarou=山田^太郎"),
         (b"NO SUCH SET", b"Doe", "Doe"),
         (b"I\0O_IR 100", b"Doe", "Doe"),
-        (b"ISO_IR 192", b"Doe\xff", "Doe�"),
+        (b"ISO_IR 192", b"Doe\xff", "Doe\uefff"),
     ],
 )
 def test_character_sets(

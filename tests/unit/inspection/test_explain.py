@@ -14,7 +14,19 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import Accept, Also, Discard, Name, Refuse, Reject, RejectReason, SupportedContext, Warn
+from dcmrecv_core import (
+    Accept,
+    Also,
+    Discard,
+    Name,
+    Refuse,
+    Reject,
+    RejectReason,
+    SupportedContext,
+    Warn,
+    escape,
+    escape_directory,
+)
 from dcmrecv_core.api.errors import HookFailure
 from dcmrecv_core.api.model import Instance
 from dcmrecv_core.hooks.tracing import Call
@@ -93,6 +105,16 @@ def test_a_character_set_that_is_none(one: Explain, output: Path, tmp_path: Path
     found = one(path=path, layout="{PatientName}/{SOPInstanceUID}")
     assert found["path"] == f"{output}/{'Müller^Jörg'.encode().decode('latin-1')}/{INSTANCE}".replace("\x83", "_")
     assert found["outcome"] == "stored"
+
+
+def test_fault_11_a_directory_is_shown_as_it_becomes(one: Explain, output: Path) -> None:
+    """Joined with `/`, escaped texts are a plain one, which the receiver escapes again."""
+    found = one(hooks(choose_subdir=lambda: f"{escape('P/1')}/x"))
+    assert found["path"].startswith(f"{output}/P_1~3fe61286~fd19e913/x/")
+    assert said(found, "choose_subdir") == [("plugin0", "P_1~3fe61286/x, which becomes P_1~3fe61286~fd19e913/x")]
+    found = one(hooks(choose_subdir=lambda: escape_directory(["P/1", "x"])))
+    assert found["path"].startswith(f"{output}/P_1~3fe61286/x/")
+    assert said(found, "choose_subdir") == [("plugin0", "P_1~3fe61286/x")]
 
 
 def test_the_whole_way(one: Explain, output: Path) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import config
+from pydicom.valuerep import validate_value
 
 from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.dataset import decoding  # noqa: F401  # switches the log of pydicom off
 from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.settings.settings import Settings
 
@@ -157,6 +160,19 @@ def test_a_wrong_log_call_raises_nothing(capfd: pytest.CaptureFixture[str]) -> N
     setup()
     log.warning("%d", "x")
     assert "--- Logging error ---" in capfd.readouterr().err
+
+
+def test_fault_12_warnings_of_pydicom_are_for_debugging(capfd: pytest.CaptureFixture[str]) -> None:
+    """They quote values of a data set."""
+    for level, shown in (("info", False), ("debug", True)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            setup(log_level=level)
+            validate_value("DA", "Doe^Jane", config.WARN)
+            warnings.warn("of a plugin", stacklevel=1)
+        written = capfd.readouterr().err
+        assert "W: UserWarning: of a plugin" in written
+        assert ("D: UserWarning: Invalid value for VR DA: 'Doe^Jane'" in written) == ("Jane" in written) == shown
 
 
 def test_warnings_are_log_lines(capfd: pytest.CaptureFixture[str]) -> None:
