@@ -29,9 +29,9 @@ from dcmrecv_core.dataset.encodings import (
     Encoding,
 )
 from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
+from dcmrecv_core.dataset.mended_values import mended_value
 from dcmrecv_core.dataset.scan import DataSetIndex, scan
 from dcmrecv_core.dataset.sources import FileSource, MemorySource
-from dcmrecv_core.dataset.stray_delimiters import value_without_strays
 from support.data.datasets import ENCODINGS, ITEM, ITEM_END, SEQUENCE_END, Node, deflate, encode, header, item
 from support.data.generated_nodes import nodes, spoil
 from support.data.scan_results import compare
@@ -67,7 +67,7 @@ def with_stray(
 
 @BOTH_ENDS
 @ALL_ENCODINGS
-def test_elements_after_it_are_seen(encoding: Encoding, end: int) -> None:
+def test_fault_3_elements_after_a_stray_delimiter_are_seen(encoding: Encoding, end: int) -> None:
     data = with_stray(encoding, end)
     place = data.index(item(end, 0, encoding))
     index = walk(data, encoding)
@@ -97,7 +97,7 @@ def test_the_head_alone_goes_on_as_well() -> None:
 
 @BOTH_ENDS
 @pytest.mark.parametrize("cut", [1, 1000])
-def test_pixel_data_that_are_cut_off_after_it(cut: int, end: int) -> None:
+def test_fault_3_pixel_data_that_are_cut_off_after_it(cut: int, end: int) -> None:
     with pytest.raises(DataSetError, match=r"\(7FE0,0010\) at \d+: Value runs past the end"):
         walk(with_stray(end=end)[:-cut])
 
@@ -112,7 +112,7 @@ def test_rubbish_after_it(encoding: Encoding, end: int) -> None:
 def test_fragments_that_end_too_early_after_it() -> None:
     data = with_stray(pixel_data=FRAGMENTS)
     assert walk(data, ENCAPSULATED_LITTLE).get(0x7FE00010)
-    with pytest.raises(DataSetError, match="Pixel data without delimiter"):
+    with pytest.raises(DataSetError, match="Fragments without delimiter"):
         walk(data[:-8], ENCAPSULATED_LITTLE)
 
 
@@ -156,7 +156,7 @@ def test_it_has_no_value_whatever_its_length_says() -> None:
 def test_an_item_outside_of_sequences_is_refused(length: int) -> None:
     """The header of its sequence is missing: it is not told where the item's elements end and others begin."""
     data = encode(SOP, EXPLICIT_LITTLE) + item(ITEM, length, EXPLICIT_LITTLE) + encode(PATIENT, EXPLICIT_LITTLE)
-    with pytest.raises(DataSetError, match=r"\(FFFE,E000\) where an element is due"):
+    with pytest.raises(DataSetError, match=r"\(FFFE,E000\) instead of an element"):
         walk(data)
 
 
@@ -206,7 +206,7 @@ def test_after_an_empty_sequence_in_an_item(encoding: Encoding, undefined: bool)
 def test_an_item_delimiter_in_an_item_of_undefined_length_ends_it() -> None:
     """Were it stray, what follows would show that an item is not due there."""
     text = encode([Node(0x00400007, "LO", b"ab")], EXPLICIT_LITTLE)
-    with pytest.raises(DataSetError, match="where an item is due"):
+    with pytest.raises(DataSetError, match="instead of an item"):
         walk(in_items(text + END_OF_ITEM + text, EXPLICIT_LITTLE, undefined=True))
 
 
@@ -246,7 +246,7 @@ def test_every_element_is_had_as_if_there_were_none(made: list[Node], chance: Ra
     assert bool(index.warnings) == bool(spoilt.strays)
     assert not index.obstacle
     for tag, element in index.elements.items():
-        assert value_without_strays(index, encoding, element) == raw_values.raw_value(sound, sound.elements[tag])
+        assert mended_value(index, encoding, element) == raw_values.raw_value(sound, sound.elements[tag])
         got, expected = (values.get_value(each, encoding, tag) for each in (index, sound))
         assert told(got) == told(expected)
     outcomes = [index.elements]
@@ -290,7 +290,9 @@ def anonymise(instance: Instance) -> None:
 @pytest.mark.parametrize("memory", [None, 500, 16], ids=["in memory", "spooled", "spooled at once"])
 @BOTH_ENDS
 @SYNTAXES
-def test_a_new_header_has_nothing_of_the_old_one(tmp_path: Path, syntax: str, end: int, memory: int | None) -> None:
+def test_fault_3_a_new_header_has_nothing_of_the_old_one(
+    tmp_path: Path, syntax: str, end: int, memory: int | None
+) -> None:
     data = in_syntax(syntax, lambda encoding: with_stray(encoding, end))
     _, outcome = in_receive(receiver(tmp_path, memory=memory), data, anonymise, syntax=syntax)
     assert outcome.status == 0xB000

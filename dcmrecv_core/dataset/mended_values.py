@@ -1,38 +1,44 @@
-"""Removes delimiters that end nothing from sequences, because pydicom stops at some of them and fails at others.
+"""Sequences without what pydicom misreads: it stops at some stray delimiters, and takes unknown VRs for others.
 
-The walker skips a stray delimiter and goes on with the next element or item. pydicom has to give hooks the same
-elements, so the eight bytes are cut out, and the lengths of the items and sequences around them are reduced.
+The walker skips a stray delimiter, and goes on with the next element or item. It knows where an element with an unknown
+VR ends. pydicom has to give hooks the same elements, so here delimiters are cut out, the lengths of the items and
+sequences around them are reduced, and unknown VRs become those that pydicom reads in the same way.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from dcmrecv_core.dataset.elements import DataSetIndex, Element
+from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH, Encoding, HeaderFormat
+from dcmrecv_core.dataset.odd_places import ITEMS_HEAD, format_of_items
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.walker import Walker
 
 _DELIMITER_LENGTH = 8
+_SHORT_HEADER = 8
+_VR = 4  # where it is in a header
 _LENGTH_FIELD = 4  # directly before the value of an item, and of a sequence in any VR
 
 
-def value_without_strays(index: DataSetIndex, encoding: Encoding, element: Element) -> bytes:
-    """As `raw_values.raw_value`, without stray delimiters in the sequences of this element. `encoding` is the one that
-    `index` was scanned in. Raises OSError if the source cannot be read."""
+def mended_value(index: DataSetIndex, encoding: Encoding, element: Element) -> bytes:
+    """As `raw_values.raw_value`, for pydicom. `encoding` is the one that `index` was scanned in. Raises OSError if the
+    source cannot be read."""
     length = element.end - element.offset
     data = bytes(index.source.window(element.offset, length)[:length])
-    finder = _StrayFinder(data, Encoding(explicit=bool(element.vr), little=encoding.little))
+    finder = _Finder(data, Encoding(explicit=bool(element.vr), little=encoding.little))
     finder.walk()
-    cleaned = _without(data, finder)
-    end = len(cleaned) - _DELIMITER_LENGTH if element.length == UNDEFINED_LENGTH else len(cleaned)
-    return cleaned[element.value_offset - element.offset : end]
+    mended = _mended(data, finder)
+    end = len(mended) - _DELIMITER_LENGTH if element.length == UNDEFINED_LENGTH else len(mended)
+    return mended[element.value_offset - element.offset : end]
 
 
-def _without(data: bytes, finder: _StrayFinder) -> bytes:
-    if not finder.strays_at:
+def _mended(data: bytes, finder: _Finder) -> bytes:
+    if not finder.strays_at and not finder.vrs:
         return data
     patched = bytearray(data)
+    for at, vr in finder.vrs:
+        patched[at + _VR : at + _VR + len(vr)] = vr
     for at, order, count in finder.lengths:
         field = slice(at, at + _LENGTH_FIELD)
         reduced = int.from_bytes(patched[field], order) - count * _DELIMITER_LENGTH
@@ -41,10 +47,10 @@ def _without(data: bytes, finder: _StrayFinder) -> bytes:
     return b"".join(patched[start:end] for start, end in zip(starts, [*finder.strays_at, len(data)], strict=True))
 
 
-class _StrayFinder(Walker):
-    """Walks through one element again, and notes its stray delimiters and the length fields that count them."""
+class _Finder(Walker):
+    """Walks through one element again, and notes its unknown VRs, stray delimiters and the lengths that count them."""
 
-    __slots__ = ("_open", "lengths", "strays_at")
+    __slots__ = ("_open", "lengths", "strays_at", "vrs")
 
     def __init__(self, data: bytes, encoding: Encoding) -> None:
         super().__init__(DataSetIndex(MemorySource(memoryview(data))), encoding, whole=True)
@@ -52,6 +58,8 @@ class _StrayFinder(Walker):
         """Offsets, ascending."""
         self.lengths: list[tuple[int, Literal["little", "big"], int]] = []
         """Length fields: offset, byte order, how many stray delimiters they count."""
+        self.vrs: list[tuple[int, bytes]] = []
+        """Headers of elements in items, by offset, and the VRs that they get."""
         self._open: list[tuple[int, int]] = []  # of each open value: where it begins, stray delimiters before it
 
     def _skip_file_header(self) -> int:
@@ -83,3 +91,21 @@ class _StrayFinder(Walker):
 
     def _stray(self, tag: int, position: int) -> None:
         self.strays_at.append(position)
+
+    def _unknown_vr(self, tag: int, position: int, available: int) -> Element | None:
+        element = super()._unknown_vr(tag, position, available)
+        if element is not None and self.frames:
+            self.vrs.append((position, self._readable_vr(element)))
+        return element
+
+    def _readable_vr(self, element: Element) -> bytes:
+        """A VR with which pydicom finds the end of the value: it takes unknown ones, of two capitals, for short."""
+        if element.value_offset == element.offset + _SHORT_HEADER:
+            return b"ZZ"
+        if element.length != UNDEFINED_LENGTH:
+            return b"UN"
+        if element.tag in PIXEL_DATA_TAGS:
+            return b"OB"
+        head = self._bytes_at(element.value_offset, ITEMS_HEAD, element.offset)
+        items = format_of_items(head, self.format)
+        return b"OB" if items is None else b"SQ" if items.explicit else b"UN"
