@@ -2,11 +2,12 @@
 
 `scan` refuses, with `DataSetError`: no data, or only delimiters; data that end inside a header, a value, or a sequence
 that needs a delimiter; lengths that overrun the enclosing item; a VR that is not text, unless an element or the end
-follows; something else where a further item is due; deflated data that do not inflate, or that have more than `MAX_INFLATED_STEPS` elements; sequences more than
-`MAX_DEPTH` deep. It accepts with a warning whatever is unusual but says clearly where each element begins and ends,
-because in doubt the sender's data win: odd lengths, unknown VRs, disorder, repeated elements, stray delimiters,
-implicit VR in items of explicit data, sequences of defined length without items, pixel data of the other form, filler
-after the last element, and a whole file (preamble, File Meta Information) instead of a data set.
+follows; something else where a further item is due; deflated data that do not inflate, or that have more than
+`MAX_INFLATED_STEPS` elements; sequences more than `MAX_DEPTH` deep. It accepts with a warning whatever is unusual but
+says clearly where each element begins and ends, because in doubt the sender's data win: odd lengths, unknown VRs,
+disorder, repeated elements, stray delimiters, implicit VR in items of explicit data, sequences of defined length
+without items, pixel data of the other form, filler after the last element, and a whole file (preamble, File Meta
+Information) instead of a data set.
 
 A delimiter that ends nothing is skipped. It counts as eight bytes whatever its length says, because it has no value
 (PS3.5 section 7.5). In an item of undefined length only a sequence delimiter can be such a stray one. An item where an
