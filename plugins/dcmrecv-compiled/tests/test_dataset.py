@@ -15,6 +15,7 @@ from dcmrecv_core.dataset import compiled_walk
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
 from dcmrecv_core.dataset.sources import MemorySource
+from support.corpus import cases
 from support.data.datasets import ENCODINGS, SMALL, Node, encode, header, item
 from support.data.generated_nodes import nodes, spoil
 from support.data.samples import data_set_files, data_set_of
@@ -57,6 +58,23 @@ def test_made_data_sets_are_regular(nodes: list[Node], encoding: Encoding) -> No
     assert taken(data, encoding)
     for end in range(len(data)):
         check(data[:end], encoding)
+
+
+ODD = {case.title: case for case in cases() if case.file == "datasets" and case.data}
+
+
+@pytest.mark.parametrize("title", ODD)
+def test_fault_18_odd_data_sets_have_the_same_outcome(title: str) -> None:
+    """Unknown VRs, sequences without items, filler: all of the corpus, in the right encoding and in others."""
+    for encoding in BY_FIRST_BYTE:
+        check(ODD[title].data, encoding)
+
+
+def test_what_needs_a_warning_is_left_to_python() -> None:
+    pairs = [(case.data, encoding) for case in ODD.values() for encoding in BY_FIRST_BYTE[:4]]
+    warned = [pair for pair in pairs if in_python(lambda pair=pair: outcome(*pair, None))[-1] != ([], ())]
+    assert len(warned) > 200
+    assert not [data for data, encoding in warned if taken(data, encoding)]
 
 
 @settings(max_examples=1500, deadline=None)
