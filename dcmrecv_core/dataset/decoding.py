@@ -102,7 +102,10 @@ def _look_up(
     **kwargs: Any,
 ) -> None:
     """As pydicom's hook `raw_element_vr`, without its warning about elements that are not in the dictionary. An unknown
-    VR is as good as UN."""
+    VR is as good as UN, and any is CS in Specific Character Set: pydicom reads nothing of an item with another one."""
+    if raw.tag == _SPECIFIC_CHARACTER_SET:
+        data["VR"] = "CS"
+        return
     if raw.VR is not None and raw.VR not in _CERTAIN_VRS:
         raw = raw._replace(VR="UN")
     if raw.VR is not None or raw.tag.is_private or not raw.tag.element:
@@ -130,7 +133,7 @@ def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default
     found = index.get(tag)
     if found is None or not found.length:
         return default
-    vr = found.vr
+    vr = "CS" if tag == _SPECIFIC_CHARACTER_SET else found.vr
     if vr not in _CERTAIN_VRS:
         vr = _look_up_vr(index, encoding, found)
     if " or " in vr:
@@ -204,7 +207,7 @@ def _look_up_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> st
         block = tag.element >> 8  # below 10H there are no blocks: an element would be its own creator
         return private_dictionary_VR(tag, _creator(index, encoding, tag.group << 16 | block) if block >= 0x10 else "")
     except KeyError:
-        return "UL" if tag.element == 0 else "UN"
+        return "UL" if tag.element == 0 and not element.vr else "UN"
 
 
 def _format_of_items(index: DataSetIndex, encoding: Encoding, element: Element) -> HeaderFormat | None:

@@ -1,8 +1,9 @@
-"""Sequences without what pydicom misreads: it stops at some stray delimiters, and takes unknown VRs for others.
+"""Sequences without what pydicom misreads: it stops at some stray delimiters, takes the length of an item's delimiter
+for a VR, unknown VRs for others, and pixel data of VR UN or SQ for sequences.
 
 The walker skips a stray delimiter, and goes on with the next element or item. It knows where an element with an unknown
-VR ends. pydicom has to give hooks the same elements, so here delimiters are cut out, the lengths of the items and
-sequences around them are reduced, and unknown VRs become those that pydicom reads in the same way.
+VR ends. pydicom has to give hooks the same elements, so here stray delimiters are cut out, the lengths of the items and
+sequences around them are reduced, and VRs become those that pydicom reads in the same way.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dcmrecv_core.dataset.walker import Walker
 _DELIMITER_LENGTH = 8
 _SHORT_HEADER = 8
 _VR = 4  # where it is in a header
+_ITEM_LENGTH = 4  # where it is in an item or a delimiter
 _LENGTH_FIELD = 4  # directly before the value of an item, and of a sequence in any VR
 
 
@@ -34,11 +36,11 @@ def mended_value(index: DataSetIndex, encoding: Encoding, element: Element) -> b
 
 
 def _mended(data: bytes, finder: _Finder) -> bytes:
-    if not finder.strays_at and not finder.vrs:
+    if not finder.strays_at and not finder.patches:
         return data
     patched = bytearray(data)
-    for at, vr in finder.vrs:
-        patched[at + _VR : at + _VR + len(vr)] = vr
+    for at, patch in finder.patches:
+        patched[at : at + len(patch)] = patch
     for at, order, count in finder.lengths:
         field = slice(at, at + _LENGTH_FIELD)
         reduced = int.from_bytes(patched[field], order) - count * _DELIMITER_LENGTH
@@ -48,9 +50,9 @@ def _mended(data: bytes, finder: _Finder) -> bytes:
 
 
 class _Finder(Walker):
-    """Walks through one element again, and notes its unknown VRs, stray delimiters and the lengths that count them."""
+    """Walks through one element again, and notes where pydicom would misread it."""
 
-    __slots__ = ("_open", "lengths", "strays_at", "vrs")
+    __slots__ = ("_open", "lengths", "patches", "strays_at")
 
     def __init__(self, data: bytes, encoding: Encoding) -> None:
         super().__init__(DataSetIndex(MemorySource(memoryview(data))), encoding, whole=True)
@@ -58,8 +60,8 @@ class _Finder(Walker):
         """Offsets, ascending."""
         self.lengths: list[tuple[int, Literal["little", "big"], int]] = []
         """Length fields: offset, byte order, how many stray delimiters they count."""
-        self.vrs: list[tuple[int, bytes]] = []
-        """Headers of elements in items, by offset, and the VRs that they get."""
+        self.patches: list[tuple[int, bytes]] = []
+        """In items: what the VRs and lengths at these offsets have to be."""
         self._open: list[tuple[int, int]] = []  # of each open value: where it begins, stray delimiters before it
 
     def _skip_file_header(self) -> int:
@@ -92,10 +94,17 @@ class _Finder(Walker):
     def _stray(self, tag: int, position: int) -> None:
         self.strays_at.append(position)
 
+    def _end_with_length(self, tag: int, position: int) -> None:
+        self.patches.append((position + _ITEM_LENGTH, bytes(_LENGTH_FIELD)))
+
+    def _odd_pixel_data(self, element: Element) -> None:
+        if self.frames:
+            self.patches.append((element.offset + _VR, b"OB"))
+
     def _unknown_vr(self, tag: int, position: int, available: int) -> Element | None:
         element = super()._unknown_vr(tag, position, available)
         if element is not None and self.frames:
-            self.vrs.append((position, self._readable_vr(element)))
+            self.patches.append((position + _VR, self._readable_vr(element)))
         return element
 
     def _readable_vr(self, element: Element) -> bytes:

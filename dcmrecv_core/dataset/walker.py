@@ -386,8 +386,8 @@ class Walker(OddPlaces):
         pixel_data = element.tag in PIXEL_DATA_TAGS
         items: HeaderFormat | None = None
         if pixel_data:
-            if element.vr == "UN":
-                self._warn(f"{name(element.tag)} at {element.offset}: Encapsulated pixel data with VR UN", element.tag)
+            if element.vr in ("UN", "SQ"):
+                self._odd_pixel_data(element)
         elif element.vr in ("SQ", ""):
             items = self.format
         elif element.vr == "UN":
@@ -397,6 +397,12 @@ class Walker(OddPlaces):
         if items is not None:
             return self._enter_sequence(element, None, items)
         return self._keep(element._replace(end=self._skip_fragments(element)))
+
+    def _odd_pixel_data(self, element: Element) -> None:
+        """Fragments with the VR of a sequence, or UN, which pydicom takes for one."""
+        self.index.misread = True
+        text = f"Encapsulated pixel data with VR {element.vr}"
+        self._warn(f"{name(element.tag)} at {element.offset}: {text}", element.tag)
 
     def _skip_fragments(self, element: Element) -> int:
         """Walk over encapsulated pixel data (PS3.5 A.4); returns the offset after their delimiter."""
@@ -445,6 +451,8 @@ class Walker(OddPlaces):
             else:
                 raise self._fault_at(position, "Item runs past the end", f"its length is {length}")
         elif tag == SEQUENCE_END and self.delimited:
+            if length:
+                self._end_with_length(tag, position)
             self._leave(after)
         elif tag in ENDS:
             self._stray(tag, position)
@@ -460,12 +468,20 @@ class Walker(OddPlaces):
         none is left for the sequence: a fault.)
         """
         if tag == ITEM_END and self.delimited:
+            at = position - self.base
+            if any(self.window[at + 4 : at + 8]):
+                self._end_with_length(tag, position)
             self._leave(position + 8)
         elif tag in ENDS:
             self._stray(tag, position)
         else:
             raise self._fault_at(position, f"{name(tag)} instead of an element")
         return position + 8
+
+    def _end_with_length(self, tag: int, position: int) -> None:
+        """A delimiter in its place that states a length. It has no value all the same (PS3.5 section 7.5)."""
+        self.index.misread = True
+        self._warn(f"In {name(self.owner)} at {position}: Delimiter {name(tag)} with a length", self.owner)
 
     def _stray(self, tag: int, position: int) -> None:
         """A delimiter that ends nothing. It has no value (PS3.5 section 7.5), so the next element or item follows its

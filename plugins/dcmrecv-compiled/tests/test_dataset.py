@@ -22,6 +22,7 @@ from support.data.samples import data_set_files, data_set_of
 from support.data.scan_results import outcome
 from support.fuzz.dataset_targets import BY_FIRST_BYTE, NESTED, data_set_seeds
 from support.fuzz.mutants import next_input
+from support.fuzz.odd_data_sets import odd, seeds
 from support.without_compiled import in_python
 
 SEEDS = data_set_seeds()
@@ -82,6 +83,16 @@ def test_what_needs_a_warning_is_left_to_python() -> None:
 def test_any_data_have_the_same_outcome(seed: int) -> None:
     data = next_input(random.Random(seed), SEEDS)
     check(data[1:], BY_FIRST_BYTE[data[0] % len(BY_FIRST_BYTE)])
+
+
+@settings(max_examples=500, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_odd_real_data_sets_have_the_same_outcome(seed: int) -> None:
+    chance = random.Random(seed)
+    sound = chance.choice(seeds())
+    encoding = encoding_of(sound.syntax)
+    assert encoding is not None
+    check(odd(chance, sound), encoding)
 
 
 @settings(max_examples=300, deadline=None)
