@@ -115,6 +115,15 @@ def test_a_stray_delimiter_at_any_place(encoding: Encoding, tag: int) -> None:
     assert not taken(data + stray, encoding)
 
 
+@pytest.mark.parametrize("tag", [0xFFFEE00D, 0xFFFEE0DD])
+@pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
+def test_fault_18_a_delimiter_with_a_length_is_left_to_python(encoding: Encoding, tag: int) -> None:
+    data = encode(SMALL, encoding)
+    odd = data.replace(item(tag, 0, encoding), item(tag, 4, encoding))
+    assert odd != data and not taken(odd, encoding)
+    check(odd, encoding)
+
+
 def test_sequences_too_deep_are_left_to_python() -> None:
     data = encode([Node(0x00081155, "UI", b"1.2\0")], EXPLICIT_LITTLE)
     depths = []

@@ -29,6 +29,7 @@ a sequence."""
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 
+_TEXTS = (None, "AE", "CS", "LO", "LT", "SH", "ST", "UC", "UN", "UT")
 _DELIMITERS = 0xFFFE
 
 _NOT_COMPARED = ("A whole DICOM file", "File Meta Information", "and more")
@@ -95,21 +96,21 @@ def disagreements(
             said.append(f"{tag:08X} at {offset}: {ours[offset]}")
         elif offset not in reading.spared and comparable:
             said += _differences(tag, reading.dataset, get(tag), header)
-    first = {element.value_offset for element in ours.values() if not _is_repeated(element.tag, index)}
-    unseen = first - set(reading.elements.values())
-    said += [f"{ours[at].tag:08X} at {at}: pydicom does not see it" for at in unseen if at < reading.first_odd]
+    unseen = index.elements.keys() - reading.elements.keys()
+    said += [f"{tag:08X}: pydicom does not see it" for tag in unseen if index.elements[tag].offset < reading.first_odd]
     return said
 
 
-def readable_elements(index: DataSetIndex, data: bytes, encoding: Encoding) -> dict[int, bytes]:
-    """The bytes of single values that pydicom reads well in data without repeated elements; nothing if it raises."""
+def readable_texts(index: DataSetIndex, data: bytes, encoding: Encoding) -> dict[int, tuple[str, bytes]]:
+    """VR and bytes of texts that pydicom reads well in data without repeated elements; nothing if it raises."""
     reading = None
     with suppress(Exception):
         reading = pydicoms(index, data, encoding)
     if reading is None or any(text.endswith("Repeated") for text in index.warnings):
         return {}
     found = {tag: reading.dataset.get_item(tag) for tag, offset in reading.elements.items() if offset < reading.end}
-    return {tag: raw.value for tag, raw in found.items() if isinstance(raw, RawDataElement) and raw.value}
+    raws = {tag: raw for tag, raw in found.items() if isinstance(raw, RawDataElement) and raw.value}
+    return {tag: (raw.VR or "UN", raw.value) for tag, raw in raws.items() if raw.VR in _TEXTS}
 
 
 def _offset(element: RawDataElement | DataElement) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from dcmrecv_core import Instance
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, encoding_of
 from support.data.datasets import Node, deflate, encode
-from support.fuzz.agreement import disagreements, readable_elements
+from support.fuzz.agreement import disagreements, readable_texts
 from support.fuzz.odd_data_sets import Seed
 from support.plugins import hooks
 from support.receiving import receiver, send, stored_data
@@ -54,10 +54,9 @@ class OddReceptions:
         encoding = encoding_of(instance.transfer_syntax_uid)
         assert encoding is not None
         self._said = disagreements(instance.get, instance.header, index, self._data, encoding)
-        read = readable_elements(index, self._data, encoding)
+        read = readable_texts(index, self._data, encoding)
         if _PATIENT_ID in read:
-            character_set = [Node(_CHARACTER_SET, "CS", read[_CHARACTER_SET])] if _CHARACTER_SET in read else []
-            self._patient = [*character_set, Node(_PATIENT_ID, "LO", read[_PATIENT_ID])]
+            self._patient = [Node(tag, *read[tag]) for tag in (_CHARACTER_SET, _PATIENT_ID) if tag in read]
 
 
 def directory(location: str | None) -> str:

@@ -1,5 +1,5 @@
 """Item and sequence delimiters that end nothing: skipped with a warning; what follows them is checked, seen and
-replaced as if they were not there."""
+replaced as if they were not there. And what else pydicom would misread in sequences."""
 
 from __future__ import annotations
 
@@ -270,6 +270,64 @@ def test_what_data_sets_have_in_common_changes_nothing(series: list[list[Node]],
     for made in [*series, *series]:
         spoilt = spoil(made, EXPLICIT_LITTLE, chance)
         compare([spoilt.sound, spoilt.sound, spoilt.data, spoilt.data], EXPLICIT_LITTLE, known)
+
+
+# What else pydicom misreads in items
+
+
+@ALL_ENCODINGS
+@pytest.mark.parametrize(
+    "length", [4, UNDEFINED_LENGTH, 0x0000_4E55, 0x554E_0000], ids=["4", "undefined", "UN", "UN in big endian"]
+)
+@BOTH_ENDS
+def test_fault_18_a_delimiter_in_its_place_with_a_length(encoding: Encoding, end: int, length: int) -> None:
+    """It has no value all the same; pydicom takes the length for a VR, and may read on in another place."""
+    text = Node(0x00400007, "LO", b"ab")
+    data = in_items(encode([text], encoding), encoding, undefined=True)
+    index = walk(data.replace(item(end, 0, encoding), item(end, length, encoding)), encoding)
+    assert list(index.elements) == [0x00080016, 0x00080018, REQUESTS, 0x00400300, 0x7FE00010]
+    assert [warning.partition(": ")[2] for warning in index.warnings] == [
+        f"Delimiter (FFFE,{end & 0xFFFF:04X}) with a length"
+    ]
+    for sequence in (values.get_value(index, encoding, REQUESTS), values.read_header(index, encoding)[REQUESTS].value):
+        [only] = sequence
+        assert only[text.tag].value == "ab"
+
+
+@pytest.mark.parametrize("vr", ["UN", "SQ", "OB", "OW", "ox"])
+def test_fault_18_encapsulated_pixel_data_of_any_vr_in_an_item(vr: str) -> None:
+    """As of an icon."""
+    after = Node(0x7FE00011, "LO", b"ab")
+    icon = encode([FRAGMENTS], EXPLICIT_LITTLE)
+    content = icon[:4] + vr.encode() + icon[6:] + encode([after], EXPLICIT_LITTLE)
+    index = walk(in_items(content, EXPLICIT_LITTLE, undefined=False))
+    for sequence in (
+        values.get_value(index, EXPLICIT_LITTLE, REQUESTS),
+        values.read_header(index, EXPLICIT_LITTLE)[REQUESTS].value,
+    ):
+        [only] = sequence
+        assert only[after.tag].value == "ab"
+        assert only[0x7FE00010].value == icon[12:-8]
+
+
+@ALL_ENCODINGS
+@pytest.mark.parametrize("vr", ["PN", "UN", "US", "OB", "DS"])
+def test_fault_18_a_character_set_of_another_vr_in_an_item(encoding: Encoding, vr: str) -> None:
+    """pydicom would read nothing of the item."""
+    content = encode([Node(0x00080005, vr, b"ISO_IR 192"), Node(0x00400007, "LO", "\u00fc".encode())], encoding)
+    index = walk(in_items(content, encoding, undefined=True), encoding)
+    for sequence in (values.get_value(index, encoding, REQUESTS), values.read_header(index, encoding)[REQUESTS].value):
+        [only] = sequence
+        assert [(element.tag, element.value) for element in only] == [
+            (0x00080005, "ISO_IR 192"),
+            (0x00400007, "\u00fc"),
+        ]
+
+
+def test_a_group_length_of_vr_un_is_bytes_in_both() -> None:
+    index = walk(encode([Node(0x00100000, "UN", b"abcdefgh"), *PATIENT], EXPLICIT_LITTLE))
+    assert values.get_value(index, EXPLICIT_LITTLE, 0x00100000) == b"abcdefgh"
+    assert values.read_header(index, EXPLICIT_LITTLE)[0x00100000].value == b"abcdefgh"
 
 
 # Through the receiver
