@@ -278,6 +278,7 @@ FILLERS = {
     "blanks": b" " * 12,
     "many blanks": b" " * 50_000,
     "two blanks": b"  ",
+    "one blank": b" ",
     "line end": b"\r\n",
 }
 
@@ -391,6 +392,19 @@ def test_fault_18_warnings_before_a_fault_are_logged(tmp_path: Path, caplog: pyt
     at = data.index(encode([PIXEL_DATA], EXPLICIT_LITTLE)[:8])
     assert "Unknown VR bytes 0000" in warning
     assert error.endswith(f"(7FE0,0010) at {at}: Value runs past the end; its length is 256, but 246 bytes follow")
+
+
+@pytest.mark.parametrize("filler", FILLERS.values(), ids=FILLERS)
+@pytest.mark.parametrize("pixel_data", [[PIXEL_DATA], []], ids=["pixel data", "no pixel data"])
+def test_fault_18_a_new_header_before_filler(tmp_path: Path, filler: bytes, pixel_data: list[Node]) -> None:
+    """Filler is nothing that a header could have shown. It stays, except for a single byte after an odd size."""
+    odd = [Node(0x00100030, "DA", b"1970010")] if len(filler) % 2 else []  # a single byte may be cut off
+    data = encode([*SOP, *PATIENT, *odd, *pixel_data], EXPLICIT_LITTLE) + filler
+    _, outcome = in_receive(receiver(tmp_path), data, anonymise)
+    assert outcome.status == 0xB000
+    stored = stored_data(outcome.location)
+    assert b"Doe" not in stored
+    assert stored.endswith(encode(pixel_data, EXPLICIT_LITTLE) + (filler if len(filler) > 1 else b""))
 
 
 @pytest.mark.parametrize("odd", ODDITIES.values(), ids=ODDITIES)
