@@ -55,7 +55,7 @@ from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.dataset.values import decode_text
-from dcmrecv_core.receive.stored_files import open_stored, remove_stored
+from dcmrecv_core.receive.stored_files import open_stored, read_elements, remove_stored
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
 __all__ = [
@@ -109,6 +109,7 @@ __all__ = [
     "modality_prefix",
     "name_of",
     "open_stored",
+    "read_elements",
     "remove_stored",
     "uid_of",
 ]

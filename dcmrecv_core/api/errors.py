@@ -156,10 +156,15 @@ class StorageError(StatusError):
 
 
 class DataSetError(StatusError):
-    """The data set cannot be understood in its transfer syntax (status C000)."""
+    """The data set cannot be understood in its transfer syntax (status C000).
 
-    def __init__(self, comment: str, elements: tuple[int, ...] = ()) -> None:
+    `hint`: what may be the cause, for the log. `warnings`: what was odd before the place where the check ended.
+    """
+
+    def __init__(self, comment: str, elements: tuple[int, ...] = (), *, hint: str = "") -> None:
         super().__init__(0xC000, comment, elements)
+        self.hint = hint
+        self.warnings: tuple[str, ...] = ()
 
 
 class NameTakenError(StatusError):

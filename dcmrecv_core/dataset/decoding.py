@@ -33,9 +33,18 @@ from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.model import TagLike
 from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of, decode, encode_text, has_stand_ins
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
-from dcmrecv_core.dataset.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
+from dcmrecv_core.dataset.encodings import (
+    IMPLICIT_HEADERS,
+    LONG_VRS,
+    SHORT_VRS,
+    UNDEFINED_LENGTH,
+    Encoding,
+    HeaderFormat,
+    header_format_of,
+)
+from dcmrecv_core.dataset.mended_values import mended_value
+from dcmrecv_core.dataset.odd_places import ITEMS_HEAD, begins_with_item, format_of_items
 from dcmrecv_core.dataset.raw_values import raw_value, split_header
-from dcmrecv_core.dataset.stray_delimiters import value_without_strays
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _LONGEST_CHARACTER_SETS = 1024  # limits the cache; all defined terms together have 200 characters
@@ -86,7 +95,9 @@ def _convert_any(
     if isinstance(encoding, list) and len(encoding) > 1:
         encoding = list(dict.fromkeys(encoding))  # pydicom tries each: an item may name one a thousand times
     try:
-        if " or " in data["VR"] and ds is not None:
+        if data["VR"] == "SQ" and raw.value and not begins_with_item(raw.value, raw.is_little_endian):
+            data["VR"], data["value"] = "OB", raw.value  # pydicom would take any bytes for an item
+        elif " or " in data["VR"] and ds is not None:
             unresolved = DataElement(raw.tag, data["VR"], raw.value, already_converted=True)
             resolved = correct_ambiguous_vr_element(unresolved, ds, raw.is_little_endian)
             data["VR"], data["value"] = resolved.VR, resolved.value
@@ -144,7 +155,13 @@ def _look_up(
     ds: Dataset | None = None,
     **kwargs: Any,
 ) -> None:
-    """As pydicom's hook `raw_element_vr`, without its warning about elements that are not in the dictionary."""
+    """As pydicom's hook `raw_element_vr`, without its warning about elements that are not in the dictionary. An unknown
+    VR is as good as UN, and any is CS in Specific Character Set: pydicom reads nothing of an item with another one."""
+    if raw.tag == _SPECIFIC_CHARACTER_SET:
+        data["VR"] = "CS"
+        return
+    if raw.VR is not None and raw.VR not in _CERTAIN_VRS:
+        raw = raw._replace(VR="UN")
     if raw.VR is not None or raw.tag.is_private or not raw.tag.element:
         raw_element_vr(raw, data, encoding=encoding, ds=ds, **kwargs)
         return
@@ -173,7 +190,7 @@ def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default
     found = index.get(tag)
     if found is None or not found.length:
         return default
-    vr = found.vr
+    vr = "CS" if tag == _SPECIFIC_CHARACTER_SET else found.vr
     if vr not in _CERTAIN_VRS:
         vr = _look_up_vr(index, encoding, found)
     if " or " in vr:
@@ -195,9 +212,9 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
             continue
         implicit = not element.vr
         is_plain = element.vr in _CERTAIN_VRS and element.length != UNDEFINED_LENGTH
-        raw = _raw(index, encoding, element, element.vr if is_plain else _declared_vr(element))
+        raw = _raw(index, encoding, element, element.vr if is_plain else _declared_vr(index, encoding, element))
         # pydicom would write a raw value back unchanged, but this one is not in the encoding of the data set.
-        own_encoding = element.vr == "UN" and _holds_items(element)
+        own_encoding = raw.is_implicit_VR and bool(element.vr)
         elements[raw.tag] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw
     dataset = Dataset(elements)
     dataset.set_original_encoding(implicit, encoding.little, character_sets)
@@ -249,7 +266,7 @@ def _creator(index: DataSetIndex, encoding: Encoding, tag: int) -> str:
 def _look_up_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> str:
     """The VR of an element that has none (implicit VR), or UN, or an unknown one (PS3.5 section 6.2.2)."""
     tag = BaseTag(element.tag)
-    if _holds_items(element):
+    if _format_of_items(index, encoding, element) is not None:
         return "SQ"
     try:
         if not tag.is_private:
@@ -259,17 +276,22 @@ def _look_up_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> st
         block = tag.element >> 8  # below 10H there are no blocks: an element would be its own creator
         return private_dictionary_VR(tag, _creator(index, encoding, tag.group << 16 | block) if block >= 0x10 else "")
     except KeyError:
-        return "UL" if tag.element == 0 else "UN"
+        return "UL" if tag.element == 0 and not element.vr else "UN"
 
 
-def _holds_items(element: Element) -> bool:
-    """Whether an element without a VR, or of UN, is a sequence: only those and pixel data have undefined length."""
-    return element.length == UNDEFINED_LENGTH and element.vr in ("", "UN") and element.tag not in PIXEL_DATA_TAGS
+def _format_of_items(index: DataSetIndex, encoding: Encoding, element: Element) -> HeaderFormat | None:
+    """How items are encoded in an element without a VR, of UN or of an unknown VR; None if it is no sequence."""
+    if element.length != UNDEFINED_LENGTH or element.vr in _CERTAIN_VRS or element.tag in PIXEL_DATA_TAGS:
+        return None
+    if element.vr in ("", "UN"):
+        return IMPLICIT_HEADERS  # PS3.5 section 6.2.2
+    own = header_format_of(Encoding(explicit=True, little=encoding.little))
+    return format_of_items(raw_value(index, element, ITEMS_HEAD), own)
 
 
-def _declared_vr(element: Element) -> str | None:
+def _declared_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> str | None:
     """The VR that pydicom is told was read; None makes it look up the element."""
-    if _holds_items(element):
+    if _format_of_items(index, encoding, element) is not None:
         return "SQ"
     if element.vr:
         return element.vr if element.vr in _CERTAIN_VRS else "UN"
@@ -277,14 +299,12 @@ def _declared_vr(element: Element) -> str | None:
 
 
 def _raw(index: DataSetIndex, encoding: Encoding, element: Element, vr: str | None) -> RawDataElement:
-    # UN of undefined length is in implicit VR little endian whatever the data set is in (PS3.5 section 6.2.2).
-    implicit = not element.vr or (element.vr == "UN" and element.length == UNDEFINED_LENGTH)
-    clean = not index.strays_in_sequences
+    implicit = not element.vr or _format_of_items(index, encoding, element) is IMPLICIT_HEADERS
     return RawDataElement(
         BaseTag(element.tag),
         vr,
         element.length,
-        raw_value(index, element) if clean else value_without_strays(index, encoding, element),
+        mended_value(index, encoding, element) if index.misread else raw_value(index, element),
         element.value_offset,
         implicit,
         implicit or encoding.little or element.tag >> 16 == _FILE_META,

@@ -183,6 +183,8 @@ class Reception:
             self.discard()
 
     def _refuse(self, failure: StatusError) -> Outcome:
+        if self._unsaid:
+            self._say()
         self._log_failure(failure)
         outcome = Outcome(failure.status, failure.comment, failure.elements)
         if self._instance is not None:
@@ -199,6 +201,8 @@ class Reception:
             log.error("  from %s", self._described())
         elif self._path:
             log.error("%s: cannot store it as %s: %s", self._described(), self._path, failure.comment)
+        elif isinstance(failure, DataSetError) and failure.hint:
+            log.error("%s: %s; %s", self._described(), failure.comment, failure.hint)
         else:
             log.error("%s: %s", self._described(), failure.comment)
 
@@ -293,11 +297,16 @@ class Reception:
             if not self._spool.size:
                 raise DataSetError("No data set")
             return None
-        index = scan(self._spool.source(), self._encoding, whole=True, known=self._receiver.header_runs)
-        if index.warnings and self._receiver.settings.strict:
-            raise StatusError(DOES_NOT_MATCH, index.warnings[0], index.offending)
+        try:
+            index = scan(self._spool.source(), self._encoding, whole=True, known=self._receiver.header_runs)
+        except DataSetError as error:
+            for warning in error.warnings:
+                self._remark(logging.WARNING, warning)
+            raise
         for warning in index.warnings:
             self._remark(logging.WARNING, warning)
+        if index.warnings and self._receiver.settings.strict:
+            raise StatusError(DOES_NOT_MATCH, index.warnings[0], index.offending)
         if index.overflow:
             self._remark(logging.WARNING, f"more than {MAX_ELEMENTS} elements, hooks do not see the rest")
         return index

@@ -348,7 +348,8 @@ FAULTS = (
         differs=f"{STATUS}; the fault is described in our own words",
         ours=(
             *STORING,
-            "E: RAWSCU@127.0.0.1, SOP instance 1.2.3.4: (7FE0,0010) at 82: Value runs past the end",
+            "E: RAWSCU@127.0.0.1, SOP instance 1.2.3.4: (7FE0,0010) at 82: Value runs past the end; "
+            "its length is 512, but 502 bytes follow",
             NO_DATA_SET,
             NOT_STORED,
             "I: Sending C-STORE Response (Error: CannotUnderstand)",

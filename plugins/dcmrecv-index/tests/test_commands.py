@@ -52,6 +52,30 @@ def test_a_file_gives_the_same_record_as_the_hook(tmp_path: Path) -> None:
     assert rows_of(found) == rows_of(told)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "09000110 5858 0000 ffffffff feff00e0 ffffffff feff0de000000000 feffdde000000000",
+        "0900 0110 0000 0400 41424344",
+        "0900 0110 5351 0000 04000000 4e4f4e45",
+        "feff 0de0 0000 0000",
+        "feff dde0 0400 0000",
+    ],
+    ids=["VR of the future", "no VR", "no items", "item delimiter", "delimiter with a length"],
+)
+def test_fault_18_a_file_with_an_odd_place_gives_the_same_record(tmp_path: Path, odd: str) -> None:
+    """The patient comes after it."""
+    instance = fake_instance(sample_dataset(PatientName="Doe^Jane", PatientID="P1"), output_directory=tmp_path)
+    path = Path(instance.save("x"))
+    content = path.read_bytes()
+    place = content.index(b"\x10\0\x10\0PN")
+    path.write_bytes(content[:place] + bytes.fromhex(odd) + content[place:])
+    found = record_of_file(path)
+    assert found is not None
+    assert found.elements == record_of(instance, str(path), 0).elements
+    assert (found.elements["PatientID"], found.elements["PatientName"]) == ("P1", "Doe^Jane")
+
+
 def test_a_uid_that_a_plugin_has_changed_is_the_index_s(tmp_path: Path) -> None:
     instance = fake_instance(sample_dataset(SOPInstanceUID="1.2.3"), output_directory=tmp_path, in_receive=True)
     header = instance.copy_header()
