@@ -50,6 +50,12 @@ class SignalFlags:
         self.raised.difference_update(numbers)
         return found
 
+    def ignore(self) -> None:
+        """The receiver has ended: one more signal must not turn exit code 0 into a death by that signal. (Python
+        restores the default action of a signal that has a handler while it shuts down.)"""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
     def close_in_child(self) -> None:
         """In a child: close the copies of both sockets. All signals are blocked until it has its own handlers."""
         if self._socket is not None:

@@ -119,6 +119,7 @@ class Supervisor:
                 log.warning("still running after the grace period; killing them")
                 self._kill()
                 break
+        self._signals.ignore()
         if self._pool.lacks_state:
             self._complain()
         return 0
