@@ -170,9 +170,10 @@ def _guard_notification(
     call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
 ) -> Callable[..., Any]:
     timer = limits.timer
+    number = limits.number(plugin, hook)
 
     def guarded(*args: Any) -> None:
-        timer.start()
+        timer.start(number)
         try:
             call(*args)
             timer.stop()
@@ -208,11 +209,12 @@ def _guard_decision(
     call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool, module: str | None
 ) -> Callable[..., Any]:
     timer = limits.timer
+    number = limits.number(plugin, hook)
     # the results of built-in ones need no check, which would cost time for each instance
     check = None if built_in and hook in INSTANCE_HOOKS else CHECKS.get(hook, _check_nothing)
 
     def guarded(*args: Any) -> Any:
-        timer.start()
+        timer.start(number)
         try:
             result = call(*args)
             if check is not None and result is not None:

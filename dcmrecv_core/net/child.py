@@ -56,6 +56,16 @@ def _end_with(parent: int) -> bool:
     return os.getppid() == parent
 
 
+def state_of(pid: int) -> str:
+    """What a child does, by the letter of /proc: T it is stopped, D it waits for a disk, R it runs or waits for a
+    processor, S it waits for something else; "" if that is not known."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1].decode()
+    except OSError:
+        return ""
+
+
 def reap_ended() -> Iterator[tuple[int, int]]:
     """Reap the children that have ended: process id and exit code of each (minus the signal's number if killed)."""
     while True:

@@ -101,6 +101,7 @@ class Supervisor:
             self._run_worker,
             self._reassign,
             tells_lost=plugins.implements("association_ended"),
+            hook_name=plugins.limits.hook_name,
         )
         self._background = Background(plugins.order("background"), self._run_background, GRACE)
         self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)

@@ -124,7 +124,7 @@ def run_worker(
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
     receiver = InstanceReceiver(settings, plugins, capabilities)
-    shared = Shared(settings, plugins, receiver, worker.should_stop, heartbeat.record)
+    shared = Shared(settings, plugins, receiver, worker.should_stop, heartbeat.record, heartbeat.under_way)
 
     def on_tick(now: float) -> None:
         receiver.publisher.renew(now)
