@@ -381,7 +381,8 @@ def test_a_worker_that_waits_for_a_disk_or_a_processor_has_more_time(
         driver.turn(0.2)
         driver.until(lambda: bool(driver.reassigned), "another one may serve")
         driver.reassigned[0].sock.close()
-    os.kill(pid, signal.SIGCONT)
+    else:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_handover_that_was_taken_while_the_supervisor_was_busy_costs_no_worker(start: Start) -> None:
