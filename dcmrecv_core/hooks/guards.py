@@ -180,7 +180,7 @@ def _guard_notification(
         except BaseException as error:
             timer.stop()
             place = place_of(error, module)
-            limits.memory.release(error)
+            limits.notice(error)
             _log_failure(plugin, hook, args, error, place)
 
     return guarded
@@ -198,7 +198,7 @@ def _guard_background(
             raise
         except BaseException as error:
             place = place_of(error, module)
-            limits.memory.release(error)
+            limits.notice(error)
             _log_failure(plugin, hook, args, error, place)
             raise HookFailure("failed", plugin=plugin, hook=hook) from error
 
@@ -224,7 +224,7 @@ def _guard_decision(
         except BaseException as error:
             timer.stop()
             place = place_of(error, module)
-            limits.memory.release(error)
+            limits.notice(error)
             _fail(plugin, hook, args, error, place, built_in)
 
     return guarded

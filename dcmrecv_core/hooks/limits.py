@@ -10,6 +10,8 @@ import os
 import resource
 import traceback
 
+from dcmrecv_core.hooks.descriptors import DescriptorGuard
+
 log = logging.getLogger("dcmrecv.plugins")
 
 RESERVE = 32 << 20
@@ -103,7 +105,13 @@ class PluginLimits:
     def __init__(self) -> None:
         self.timer = HookTimer()
         self.memory = MemoryGuard()
+        self.descriptors = DescriptorGuard()
         self._hooks: list[tuple[str, str]] = []
+
+    def notice(self, error: BaseException) -> None:
+        """A hook has raised `error`, perhaps because memory or descriptors have run out."""
+        self.memory.release(error)
+        self.descriptors.notice(error)
 
     def number(self, plugin: str, hook: str) -> int:
         """The number, from 1 to `MAX_NUMBER`, of a plugin's hook; the same at each reload."""

@@ -14,6 +14,9 @@ log = logging.getLogger("dcmrecv.net")
 LACKS_STATE = 78
 """Exit code of a worker (EX_CONFIG of sysexits.h): a plugin needs the state directory, which is another receiver's."""
 
+OUT_OF_DESCRIPTORS = 71
+"""The same (EX_OSERR): it has no free file descriptor, and has said so."""
+
 _PR_SET_PDEATHSIG = 1
 
 

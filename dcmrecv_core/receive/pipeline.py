@@ -184,6 +184,7 @@ class Reception:
 
     def _refuse(self, failure: StatusError) -> Outcome:
         self._log_failure(failure)
+        self._receiver.plugins.limits.descriptors.refused(failure)
         outcome = Outcome(failure.status, failure.comment, failure.elements)
         if self._instance is not None:
             self._tell_not_stored(self._instance, outcome, outcome.comment, failure.plugin or CORE)

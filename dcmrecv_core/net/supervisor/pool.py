@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dcmrecv_core.net.child import LACKS_STATE, fork, state_of
+from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS, fork, state_of
 from dcmrecv_core.net.handover import IDLE, REQUEST_READ, TAKEN, Handover, HandoverSender, LostAssociation
 from dcmrecv_core.net.heartbeat import Heartbeat, HeartbeatBoard
 
@@ -52,8 +52,8 @@ class WorkerProcess:
     """The supervisor's record of one worker.
 
     `started`: it has been idle once; `idle_since`: when it last became idle; `handover_sender`: a hand-over that it has
-    not taken yet, since `handed_over_at`; `address`: that of the peer it serves; `handshaking`: in a TLS handshake; `outdated`: its settings
-    are older than the last reload.
+    not taken yet, since `handed_over_at`; `address`: that of the peer it serves; `handshaking`: in a TLS handshake;
+    `outdated`: its settings are older than the last reload.
     """
 
     pid: int
@@ -295,6 +295,8 @@ class Pool:
             return
         if code == LACKS_STATE:
             self.lacks_state = True
+        elif code == OUT_OF_DESCRIPTORS:
+            self._delay_next_fork(now)  # its successors may do no better
         elif code:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             log.error("worker %d %s", pid, f"{how}{doing}")

@@ -313,7 +313,10 @@ class Session:
         return True
 
     def _stop(self) -> None:
-        self._abort(Ended.STOPPED, "the receiver is told to end")
+        if self._shared.plugins.limits.descriptors.ran_out:
+            self._abort(Ended.FAILED, "no file descriptor is free")
+        else:
+            self._abort(Ended.STOPPED, "the receiver is told to end")
 
     def _abort(self, ended: Ended, why: str, lost: str = NOT_RECEIVED) -> None:
         if self._acceptor.collecting:

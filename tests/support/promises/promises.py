@@ -61,8 +61,8 @@ PROMISES: dict[int, str] = {
     36: "An acknowledged instance is never replaced by another SOP instance unless an option or a plugin said so.",
     37: "Two receivers in two containers with one host name store into one directory, and either is started and killed "
     "at any moment: nothing acknowledged is wrong, torn or missing.",
-    41: "SIGTERM ends the receiver after any flood of other signals; when the supervisor is killed, its workers are gone "
-    "within 5 s, even from C code.",
+    41: "SIGTERM ends the receiver after any flood of other signals; when the supervisor is killed, its workers are "
+    "gone within 5 s, even from C code.",
 }
 
 

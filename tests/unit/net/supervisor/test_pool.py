@@ -72,6 +72,13 @@ def ends_at_once(control: socket.socket, heartbeat: Heartbeat) -> int:
     return 1
 
 
+def lacks_descriptors(control: socket.socket, heartbeat: Heartbeat) -> int:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    control.send(IDLE)
+    control.recv(1)
+    return child.OUT_OF_DESCRIPTORS
+
+
 def raises(control: socket.socket, heartbeat: Heartbeat) -> int:
     raise SystemExit("out of order")
 
@@ -420,6 +427,23 @@ def test_no_forks_without_a_pause(start: Start, main: Callable[[socket.socket, H
         assert len(driver.children) == forks
         driver.now += 0.02
         pause *= 2
+
+
+def test_fault_16_workers_without_descriptors_are_replaced_after_a_pause(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = start(lacks_descriptors, limit=1)
+    for forks in range(1, 4):
+        driver.settle()
+        assert len(driver.children) == forks
+        assert driver.assign() is not None
+        driver.until_gone()
+        driver.reassigned.pop().sock.close()
+        driver.now += FIRST_PAUSE - 0.01
+        driver.pool.grow(driver.now)
+        assert len(driver.children) == forks
+        driver.now += 0.02
+    assert caplog.records == [], "each worker has said it"
 
 
 def test_a_worker_that_starts_ends_the_pause(start: Start) -> None:
