@@ -1,6 +1,6 @@
 """400 signals of each kind reach a supervisor that is busy, then SIGTERM: it must end with exit code 0. So must an idle
-one at which four threads throw signals without a pause, and its workers beside it are thrown at too. A supervisor is
-killed (SIGKILL) while one worker and one background process are inside C code that keeps the interpreter's lock.
+one at which threads throw signals without a pause, at its workers too. A supervisor is killed (SIGKILL) while one
+worker and one background process are inside C code that keeps the interpreter's lock.
 """
 
 from __future__ import annotations
