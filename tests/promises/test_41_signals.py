@@ -1,5 +1,5 @@
 """400 signals of each kind reach a supervisor that is busy, then SIGTERM: it must end with exit code 0. So must an idle
-one at which threads throw signals without a pause, at its workers too. A supervisor is killed (SIGKILL) while one
+one at which threads throw signals without a pause, at its children too. A supervisor is killed (SIGKILL) while one
 worker and one background process are inside C code that keeps the interpreter's lock.
 """
 
@@ -56,6 +56,19 @@ def configure(settings):
             pass
 """
 
+WAITS = """\
+import pathlib, time
+from dcmrecv_core import hookimpl
+
+@hookimpl
+def background():
+    try:
+        pathlib.Path("waits").touch()
+        time.sleep(600)
+    finally:
+        pathlib.Path("cleaned").touch()
+"""
+
 IN_C_CODE = """\
 import itertools, os, pathlib
 from dcmrecv_core import hookimpl
@@ -110,16 +123,16 @@ def test_fault_15_sigterm_after_a_flood(ours: Start, kind: str, figure: Callable
 
 @contextmanager
 def thrown_at(receiver: Receiver) -> Iterator[None]:
-    """Supervisor and workers get signals from four threads, without a pause."""
+    """The supervisor and all its children get signals from threads, without a pause."""
     over = threading.Event()
-    workers = receiver.workers()
+    children = [os.pidfd_open(pid) for pid in receiver.workers()]  # a number may soon be another process's
 
     def throw(number: int) -> None:
         while not over.is_set():
             with suppress(ProcessLookupError):
                 receiver.process.send_signal(number)
-                for worker in workers:
-                    os.kill(worker, number)
+                for child in children:
+                    signal.pidfd_send_signal(child, number)
 
     threads = [threading.Thread(target=throw, args=(number,)) for number in KINDS.values() if number != signal.SIGALRM]
     for thread in threads:
@@ -130,10 +143,13 @@ def thrown_at(receiver: Receiver) -> Iterator[None]:
         over.set()
         for thread in threads:
             thread.join()
+        for child in children:
+            os.close(child)
 
 
 def test_sigterm_in_a_flood(ours: Start, figure: Callable[[str], None]) -> None:
-    receiver = ours("-pm")
+    receiver = ours("-pm", "--plugin", "waits", files={"waits.py": WAITS})
+    until((receiver.directory / "waits").exists, "the background process works")
     with thrown_at(receiver):
         with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])], timeout=20) as association:
             assert association.store(CT, "1.2.3", instance_of(CT, "1.2.3")) == 0
@@ -141,6 +157,8 @@ def test_sigterm_in_a_flood(ours: Start, figure: Callable[[str], None]) -> None:
         begin = time.monotonic()
         receiver.process.send_signal(signal.SIGTERM)
         assert receiver.process.wait(GRACE) == 0, receiver.log
+    assert (receiver.directory / "cleaned").exists()
+    assert "killed" not in receiver.log
     figure(f"in a flood: ended after {time.monotonic() - begin:.1f} s")
 
 

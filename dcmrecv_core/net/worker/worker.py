@@ -43,7 +43,7 @@ STOP_GRACE = 7.0
 than the supervisor's grace, so that a stalled peer gets an A-ABORT and temporary files are removed."""
 
 ORPHAN_GRACE = 1.0
-"""The same when the supervisor has died."""
+"""The same when the supervisor has died and the kernel has not killed the worker (`child.fork`)."""
 
 _FORCED_EXIT = 0.9  # seconds after the grace, for a hook that does not return
 
