@@ -1,4 +1,5 @@
-"""What the program does to its own process: standard streams, a quiet end by Ctrl-C, an end despite threads.
+"""What the program does to its own process: standard streams, stray signals, a quiet end by Ctrl-C, an end despite
+threads.
 
 What it prints goes through `write_out` and `write_error`, which do not mind a reader that has seen enough.
 """
@@ -6,6 +7,7 @@ What it prints goes through `write_out` and `write_error`, which do not mind a r
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -13,10 +15,19 @@ import threading
 from contextlib import suppress
 from typing import TextIO
 
+_STRAY_NAMES = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPOLL", "SIGPWR", "SIGSTKFLT")
+STRAY = frozenset(
+    number
+    for number in signal.valid_signals()
+    if number >= getattr(signal, "SIGRTMIN", math.inf) or signal.Signals(number).name in _STRAY_NAMES
+)
+"""Signals that mean nothing to the receiver and would end it: log rotation sends SIGUSR1 to many services, a wrong
+process number in a script any of them. SIGQUIT still ends it, with a core dump."""
+
 
 def prepare() -> None:
-    """Open the standard streams that the caller has closed, and let Ctrl-C end the process without a traceback until
-    the supervisor handles it."""
+    """Open the standard streams that the caller has closed, ignore stray signals, and let Ctrl-C end the process
+    without a traceback until the supervisor handles it."""
     for fd in range(3):
         try:
             os.fstat(fd)
@@ -26,6 +37,9 @@ def prepare() -> None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
+    for number in STRAY:
+        if signal.getsignal(number) is signal.SIG_DFL:  # a plugin may have a use for one, later
+            signal.signal(number, signal.SIG_IGN)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

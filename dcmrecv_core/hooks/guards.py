@@ -171,16 +171,17 @@ def _guard_notification(
     call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
 ) -> Callable[..., Any]:
     timer = limits.timer
+    number = limits.number(plugin, hook)
 
     def guarded(*args: Any) -> None:
-        timer.start()
+        timer.start(number)
         try:
             call(*args)
             timer.stop()
         except BaseException as error:
             timer.stop()
             place = place_of(error, module)
-            limits.memory.release(error)
+            limits.notice(error)
             _log_failure(plugin, hook, args, error, place)
 
     return guarded
@@ -198,7 +199,7 @@ def _guard_background(
             raise
         except BaseException as error:
             place = place_of(error, module)
-            limits.memory.release(error)
+            limits.notice(error)
             _log_failure(plugin, hook, args, error, place)
             raise HookFailure("failed", plugin=plugin, hook=hook) from error
 
@@ -209,11 +210,12 @@ def _guard_decision(
     call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool, module: str | None
 ) -> Callable[..., Any]:
     timer = limits.timer
+    number = limits.number(plugin, hook)
     # the results of built-in ones need no check, which would cost time for each instance
     check = None if built_in and hook in INSTANCE_HOOKS else CHECKS.get(hook, _check_nothing)
 
     def guarded(*args: Any) -> Any:
-        timer.start()
+        timer.start(number)
         try:
             result = call(*args)
             if check is not None and result is not None:
@@ -223,7 +225,7 @@ def _guard_decision(
         except BaseException as error:
             timer.stop()
             place = place_of(error, module)
-            limits.memory.release(error)
+            limits.notice(error)
             _fail(plugin, hook, args, error, place, built_in)
 
     return guarded

@@ -1,4 +1,4 @@
-"""Shared memory with a slot for each worker: the time of its last heartbeat, and whether plugin code is running.
+"""Shared memory with a slot for each worker: the time of its last heartbeat, which hook is running, what is under way.
 
 The worker writes its slot each second, the supervisor reads it; neither makes a system call for that.
 """
@@ -8,24 +8,29 @@ from __future__ import annotations
 import mmap
 import struct
 
+from dcmrecv_core.net import under_way
 from dcmrecv_core.net.record import AssociationRecord, RecordBoard
+from dcmrecv_core.net.under_way import UnderWay
 
-_SLOT = 16
+_HEAD = 16
+_SLOT = _HEAD + under_way.SIZE
 _BEAT = struct.Struct("=d")
 _BEAT_OFFSET = 8
-_OVERDUE = 2
+_OVERDUE = 128
+"""A bit of the flag; the others have the number of the hook."""
 
 
 class Heartbeat:
-    """A slot of a `HeartbeatBoard`. `flag` (one byte) is set to 1 when a hook begins and to 0 when it ends. `record`
-    has the association that the worker serves."""
+    """A slot of a `HeartbeatBoard`. `flag` (one byte) is set to the hook's number (`PluginLimits.number`) when a hook
+    begins and to 0 when it ends. `record` has the association that the worker serves, `under_way` names it."""
 
-    __slots__ = ("_view", "flag", "record")
+    __slots__ = ("_view", "flag", "record", "under_way")
 
     def __init__(self, view: memoryview, record: AssociationRecord | None = None) -> None:
         self._view = view
         self.record = record or AssociationRecord()
         self.flag = view[:1]
+        self.under_way = UnderWay(view[_HEAD:])
 
     def beat(self, now: float) -> None:
         """Record that the interpreter runs at `now` (monotonic seconds)."""
@@ -38,17 +43,22 @@ class Heartbeat:
         return beat
 
     @property
+    def hook(self) -> int:
+        """The number of the running hook, 0 for none."""
+        return self.flag[0] & ~_OVERDUE
+
+    @property
     def in_hook(self) -> bool:
         return bool(self.flag[0])
 
     @property
     def overdue(self) -> bool:
         """Whether `HookTimeout` was raised in the running hook."""
-        return self.flag[0] == _OVERDUE
+        return bool(self.flag[0] & _OVERDUE)
 
     def mark_overdue(self) -> None:
         """`HookTimeout` is raised in the running hook now. The end of the hook clears this, as it is the same byte."""
-        self.flag[0] = _OVERDUE
+        self.flag[0] |= _OVERDUE
 
 
 class HeartbeatBoard:
@@ -65,6 +75,7 @@ class HeartbeatBoard:
         record = None if self._records is None else self._records.record(number)
         heartbeat = Heartbeat(self._memory[number * _SLOT : (number + 1) * _SLOT], record)
         heartbeat.flag[0] = 0
+        heartbeat.under_way.clear()
         heartbeat.beat(now)
         return number, heartbeat
 

@@ -186,6 +186,7 @@ class Reception:
         if self._unsaid:
             self._say()
         self._log_failure(failure)
+        self._receiver.plugins.limits.descriptors.refused(failure)
         outcome = Outcome(failure.status, failure.comment, failure.elements)
         if self._instance is not None:
             self._tell_not_stored(self._instance, outcome, outcome.comment, failure.plugin or CORE)

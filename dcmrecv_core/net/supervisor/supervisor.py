@@ -24,6 +24,7 @@ from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
 from dcmrecv_core.net.supervisor.notify import Notifier
 from dcmrecv_core.net.supervisor.pool import Pool
 from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
+from dcmrecv_core.net.supervisor.signals import SignalFlags
 from dcmrecv_core.net.tls import client_hello
 from dcmrecv_core.net.worker.worker import run_worker
 from dcmrecv_core.proto import pdu
@@ -86,7 +87,7 @@ class Supervisor:
         self._capabilities = capabilities
         self._selector = selectors.DefaultSelector()
         self._waiting: deque[WaitingRequest] = deque()
-        self._signals: socket.socket | None = None
+        self._signals = SignalFlags()
         self._stop_deadline: float | None = None
         self._notifier = Notifier()
         self._ready_sent = False
@@ -100,6 +101,7 @@ class Supervisor:
             self._run_worker,
             self._reassign,
             tells_lost=plugins.implements("association_ended"),
+            hook_name=plugins.limits.hook_name,
         )
         self._background = Background(plugins.order("background"), self._run_background, GRACE)
         self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)
@@ -107,7 +109,7 @@ class Supervisor:
     def run(self) -> int:
         """Serve; returns the exit code (0). Raises StateDirectoryError if no worker can start, because a plugin
         needs the state directory and that is another receiver's."""
-        self._listen_to_signals()
+        self._signals.listen(self._selector)
         import dcmrecv_core.dataset.decoding  # noqa: F401  # loads pydicom once, for all workers
 
         gc.freeze()  # the collector leaves these objects alone, so the workers keep sharing their memory
@@ -118,6 +120,7 @@ class Supervisor:
                 log.warning("still running after the grace period; killing them")
                 self._kill()
                 break
+        self._signals.ignore()
         if self._pool.lacks_state:
             self._complain()
         return 0
@@ -126,6 +129,8 @@ class Supervisor:
         self._pool.wake_on_worker_messages(bool(self._waiting))
         ready = self._selector.select(self._timeout(time.monotonic()))
         self._pool.hear_workers(time.monotonic())
+        if self._signals.raised:
+            self._handle_signals(time.monotonic())
         for key, _events in ready:
             if self._selector.get_map().get(key.fd) is key:  # not closed earlier in this turn
                 key.data(key.fileobj, time.monotonic())
@@ -221,37 +226,23 @@ class Supervisor:
             waiting.handover.sock.close()
         if self._state is not None:
             self._state.close_in_child()
-        if self._signals is not None:
-            os.close(signal.set_wakeup_fd(-1))
-            self._signals.close()
+        self._signals.close_in_child()
 
-    def _listen_to_signals(self) -> None:
-        """Handlers do nothing: Python writes each signal's number to a socket pair that the loop reads."""
-        self._signals, wakeup = socket.socketpair()
-        self._signals.setblocking(False)
-        wakeup.setblocking(False)
-        signal.set_wakeup_fd(wakeup.detach(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, lambda *_: None)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
-
-    def _on_signals(self, sock: socket.socket, now: float) -> None:
-        for number in sock.recv(256):
-            if number == signal.SIGCHLD:
-                for pid, code in child.reap_ended():
-                    self._pool.child_ended(pid, code, now)
-                    self._background.child_ended(pid, code, now)
-                if self._pool.lacks_state and self._stop_deadline is None:
-                    self._stop("no worker can start", now)
-            elif number == signal.SIGHUP:
-                if self._stop_deadline is None:
-                    self._reload.begin()
-            elif self._stop_deadline is None:
-                self._stop(signal.Signals(number).name, now)
-            else:
+    def _handle_signals(self, now: float) -> None:
+        """The end goes before all else, so that a flood of other signals cannot hold it up."""
+        if (number := self._signals.take(signal.SIGTERM, signal.SIGINT)) is not None:
+            if self._stop_deadline is not None:
                 self._kill()
                 os._exit(0)
+            self._stop(signal.Signals(number).name, now)
+        if self._signals.take(signal.SIGHUP) and self._stop_deadline is None:
+            self._reload.begin()
+        if self._signals.take(signal.SIGCHLD):
+            for pid, code in child.reap_ended():
+                self._pool.child_ended(pid, code, now)
+                self._background.child_ended(pid, code, now)
+            if self._pool.lacks_state and self._stop_deadline is None:
+                self._stop("no worker can start", now)
 
     def _apply_settings(self, settings: Settings, capabilities: Capabilities, tls: ssl.SSLContext | None) -> None:
         """Use new settings for new associations; running ones keep the old settings."""

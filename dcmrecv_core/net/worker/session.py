@@ -22,6 +22,7 @@ from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VE
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.record import AssociationRecord
+from dcmrecv_core.net.under_way import UnderWay
 from dcmrecv_core.net.worker.association_log import (
     CANNOT_UNDERSTAND,
     NO_DATA,
@@ -67,8 +68,10 @@ class Shared:
         receiver: InstanceReceiver,
         should_stop: Callable[[bool], bool],
         record: AssociationRecord | None = None,
+        under_way: UnderWay | None = None,
     ) -> None:
         self.record = record or AssociationRecord()
+        self.under_way = under_way or UnderWay()
         self.running: Session | None = None
         self.settings = settings
         self.plugins = plugins
@@ -108,6 +111,8 @@ class Session:
         self._shared = shared
         self._progress_timeout = shared.settings.progress_timeout
         self._association_log = shared.association_log
+        self._uid_under_way = shared.under_way.uid
+        self._begin_instance = shared.under_way.begin_instance
         self._acceptor = Acceptor(
             shared.memory,
             max_pdu=shared.settings.max_pdu,
@@ -175,6 +180,7 @@ class Session:
                 self._association,
                 Summary(*self.counts, seconds, self._ended or Ended.FAILED),
             )
+        self._shared.under_way.clear()
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
@@ -308,7 +314,10 @@ class Session:
         return True
 
     def _stop(self) -> None:
-        self._abort(Ended.STOPPED, "the receiver is told to end")
+        if self._shared.plugins.limits.descriptors.ran_out:
+            self._abort(Ended.FAILED, "no file descriptor is free")
+        else:
+            self._abort(Ended.STOPPED, "the receiver is told to end")
 
     def _abort(self, ended: Ended, why: str, lost: str = NOT_RECEIVED) -> None:
         if self._acceptor.collecting:
@@ -326,6 +335,7 @@ class Session:
             self._reception.discard()
             self._association_log.data_set_lost(self._store, why)
             self._reception = self._store = None
+            self._uid_under_way[0] = 0
 
     # Association
 
@@ -350,6 +360,7 @@ class Session:
             implementation_version_name=user.implementation_version_name,
         )
         self._shared.record.open(association, self._started)
+        self._shared.under_way.begin_association(association.calling_ae_title)
         self._association_log.requested(self._handover, request)
         said = self._shared.plugins.negotiate(association)
         if isinstance(said, Reject):
@@ -432,6 +443,7 @@ class Session:
         if self._association_log.logs_info:
             self._association_log.store_received(command)
         self._store = event
+        self._begin_instance(command.sop_instance_uid.encode())
         self._reception = self._shared.receiver.begin(
             self._association,
             command.sop_class_uid,
@@ -454,6 +466,7 @@ class Session:
             self._bytes += size
             outcome = self._reception.finish()
             store, self._store, self._reception = self._store, None, None
+            self._uid_under_way[0] = 0
             self._count(outcome)
             if association_log.logs_info or outcome.status == CANNOT_UNDERSTAND:
                 association_log.store_answered(store, outcome, size)

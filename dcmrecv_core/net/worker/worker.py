@@ -17,9 +17,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import HookFailure, StateDirectoryError
+from dcmrecv_core.hooks.descriptors import describe_descriptors
 from dcmrecv_core.hooks.limits import HookTimeout, HookTimer, forbid_copies
 from dcmrecv_core.net import record
-from dcmrecv_core.net.child import LACKS_STATE
+from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS
 from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, LostAssociation, receive, set_receive_timeout
 from dcmrecv_core.net.worker.session import Session, Shared
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import ssl
     from types import FrameType
 
+    from dcmrecv_core.hooks.limits import PluginLimits
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.net.heartbeat import Heartbeat
     from dcmrecv_core.settings.settings import Settings
@@ -41,7 +43,7 @@ STOP_GRACE = 7.0
 than the supervisor's grace, so that a stalled peer gets an A-ABORT and temporary files are removed."""
 
 ORPHAN_GRACE = 1.0
-"""The same when the supervisor has died."""
+"""The same when the supervisor has died and the kernel has not killed the worker (`child.fork`)."""
 
 _FORCED_EXIT = 0.9  # seconds after the grace, for a hook that does not return
 
@@ -56,6 +58,7 @@ class Worker:
         self._timer = timer
         self._parent = os.getppid()
         self._orphaned = False
+        self._ticked_at = -math.inf
         self.stopping = False
         self.give_up_at = math.inf
         self.on_tick: Callable[[float], None] = lambda now: None
@@ -80,6 +83,10 @@ class Worker:
             return False
         return between_instances or time.monotonic() > self.give_up_at
 
+    def give_up(self) -> None:
+        """End after the current instance: this process can store nothing any more."""
+        self.stopping = True
+
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop_within(STOP_GRACE)
 
@@ -96,6 +103,9 @@ class Worker:
         elif now > self.give_up_at + _FORCED_EXIT:
             os._exit(1)
         self.on_tick(now)
+        if now - self._ticked_at < _TICK / 2:
+            return  # a stray SIGALRM, which must not use up the time of a hook
+        self._ticked_at = now
         try:
             self._timer.tick()
         except HookTimeout:
@@ -124,24 +134,33 @@ def run_worker(
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
     receiver = InstanceReceiver(settings, plugins, capabilities)
-    shared = Shared(settings, plugins, receiver, worker.should_stop, heartbeat.record)
+    shared = Shared(settings, plugins, receiver, worker.should_stop, heartbeat.record, heartbeat.under_way)
 
     def on_tick(now: float) -> None:
         receiver.publisher.renew(now)
         shared.count_progress()
 
     worker.on_tick = on_tick
+    limits.descriptors.on_useless = worker.give_up
     set_receive_timeout(control)
     try:
         # the random part keeps workers from ending at the same time
         for _ in range(settings.recycle_after + random.randrange(max(settings.recycle_after // 4, 1))):
-            handover = None if worker.stopping or limits.memory.ran_out else _next(control, worker)
+            useless = limits.memory.ran_out or limits.descriptors.ran_out
+            handover = None if worker.stopping or useless else _next(control, worker, limits)
             if handover is None:
                 break
             if isinstance(handover, LostAssociation):
                 _tell(handover, plugins)
             else:
                 _serve(handover, shared, control, tls)
+        if limits.descriptors.ran_out:
+            log.error(
+                "worker %d has no free file descriptor (%s) and is replaced: probably a plugin does not close them",
+                os.getpid(),
+                describe_descriptors(),
+            )
+            return OUT_OF_DESCRIPTORS
     finally:
         plugins.worker_stopping()
         receiver.publisher.close()
@@ -149,7 +168,7 @@ def run_worker(
     return 0
 
 
-def _next(control: socket.socket, worker: Worker) -> Handover | LostAssociation | None:
+def _next(control: socket.socket, worker: Worker, limits: PluginLimits) -> Handover | LostAssociation | None:
     """The next association, or one that another worker has lost; None when the worker has to end."""
     try:
         control.send(IDLE)
@@ -159,7 +178,8 @@ def _next(control: socket.socket, worker: Worker) -> Handover | LostAssociation 
             except BlockingIOError:
                 continue  # no association within CALL_TIMEOUT
     except OSError as error:
-        log.info("no more associations from the supervisor: %s", error.strerror or error)
+        if not limits.descriptors.notice(error):  # that has its own line
+            log.info("no more associations from the supervisor: %s", error.strerror or error)
     return None
 
 

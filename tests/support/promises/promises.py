@@ -10,7 +10,7 @@ GROUPS: dict[str, range] = {
     "Protocol": range(12, 21),
     "Resources": range(21, 29),
     "Security and operation": range(29, 36),
-    "Kept data": range(36, 40),
+    "Kept data": range(36, 42),
 }
 
 PROMISES: dict[int, str] = {
@@ -65,6 +65,8 @@ PROMISES: dict[int, str] = {
     "in what is stored, in the name of the file, or in the log at the default level.",
     39: "Files have the group, the mode and the ACL that their directory gives, whatever their size and the file "
     "system.",
+    41: "SIGTERM ends the receiver after any flood of other signals; when the supervisor is killed, its workers are "
+    "gone within 5 s, even from C code.",
 }
 
 

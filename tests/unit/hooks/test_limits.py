@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from dcmrecv_core.hooks.limits import HookTimeout, HookTimer
+from dcmrecv_core.hooks.limits import MAX_NUMBER, HookTimeout, HookTimer, PluginLimits
 from support.paths import ROOT
 
 
@@ -147,21 +147,21 @@ def test_the_timer_counts_from_the_start_of_a_hook() -> None:
     own.limit = 3
     assert count_ticks(own) == 0, "no hook runs"
     for _ in range(2):
-        own.start()
+        own.start(1)
         assert own.flag[0] == 1
         assert count_ticks(own) == 4
         assert count_ticks(own) == 4, "a hook that swallows it gets another one"
         own.stop()
         assert own.flag[0] == 0
     own.limit = None
-    own.start()
+    own.start(1)
     assert count_ticks(own) == 0, "no limit"
 
 
 def test_the_cores_own_work_is_not_counted() -> None:
     own = HookTimer()
     own.limit = 1
-    own.start()
+    own.start(1)
     was_running = own.suspend()
     assert own.flag[0] == 0, "the supervisor does not end the worker either"
     assert count_ticks(own) == 0
@@ -171,3 +171,17 @@ def test_the_cores_own_work_is_not_counted() -> None:
     own.stop()
     own.resume(own.suspend())
     assert (own.running, own.flag[0]) == (False, 0)
+
+
+def test_hooks_have_numbers_for_the_log() -> None:
+    limits = PluginLimits()
+    assert [limits.number("site", "receive"), limits.number("site", "stored"), limits.number("site", "receive")] == [
+        1,
+        2,
+        1,
+    ]
+    assert limits.hook_name(2) == "hook stored of plugin site"
+    for number in range(200):
+        assert limits.number(f"plugin{number}", "receive") <= MAX_NUMBER
+    assert limits.hook_name(MAX_NUMBER - 1) == "hook receive of plugin plugin123"
+    assert limits.hook_name(MAX_NUMBER) == limits.hook_name(0) == "a plugin hook"

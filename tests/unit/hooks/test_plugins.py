@@ -412,6 +412,6 @@ def test_wrong_answers_about_locations(hook: str, result: object, error: type[Ex
 
 def test_the_time_of_locations_does_not_count() -> None:
     plugins = load(hooks(open_location=lambda: io.BytesIO() if not plugins.limits.timer.running else None))
-    plugins.limits.timer.start()
+    plugins.limits.timer.start(1)
     assert plugins.open_location("s3://b/x").read() == b""
     assert plugins.limits.timer.running

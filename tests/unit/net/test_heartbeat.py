@@ -19,7 +19,9 @@ def test_heartbeat_crosses_processes() -> None:
         os._exit(0)
     os.waitpid(pid, 0)
     assert (heartbeat.last, heartbeat.in_hook, heartbeat.overdue) == (123456.75, True, False)
+    heartbeat.flag[0] = 127
     heartbeat.mark_overdue()
+    assert heartbeat.hook == 127
     assert (heartbeat.in_hook, heartbeat.overdue) == (True, True)
     heartbeat.flag[0] = 0
     assert (heartbeat.in_hook, heartbeat.overdue) == (False, False), "the end of a hook is the end of its being overdue"

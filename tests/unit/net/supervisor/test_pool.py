@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import selectors
 import signal
@@ -16,7 +17,17 @@ from dcmrecv_core.net import child
 from dcmrecv_core.net.handover import IDLE, Handover, receive
 from dcmrecv_core.net.heartbeat import Heartbeat
 from dcmrecv_core.net.supervisor import pool as pool_module
-from dcmrecv_core.net.supervisor.pool import FIRST_PAUSE, LONGEST_PAUSE, SHRINK_SECONDS, SPARE, STUCK_SECONDS, Pool
+from dcmrecv_core.net.supervisor.pool import (
+    BUSY_TAKE_SECONDS,
+    FIRST_PAUSE,
+    FRESH_SECONDS,
+    LONGEST_PAUSE,
+    SHRINK_SECONDS,
+    SPARE,
+    STUCK_SECONDS,
+    TAKE_SECONDS,
+    Pool,
+)
 
 # The test runner may have threads; forking is safe as long as the child runs our code only
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -35,6 +46,8 @@ def obedient(control: socket.socket, heartbeat: Heartbeat) -> int:
             if handover.request == b"hook":
                 heartbeat.flag[0] = 1
             elif handover.request == b"overdue":
+                heartbeat.under_way.begin_association("SENDER")
+                heartbeat.under_way.begin_instance(b"1.2.3")
                 heartbeat.flag[0] = 1
                 heartbeat.mark_overdue()
             elif handover.request == b"overdue once":
@@ -59,6 +72,13 @@ def ends_at_once(control: socket.socket, heartbeat: Heartbeat) -> int:
     return 1
 
 
+def lacks_descriptors(control: socket.socket, heartbeat: Heartbeat) -> int:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    control.send(IDLE)
+    control.recv(1)
+    return child.OUT_OF_DESCRIPTORS
+
+
 def raises(control: socket.socket, heartbeat: Heartbeat) -> int:
     raise SystemExit("out of order")
 
@@ -78,7 +98,9 @@ class Driver:
         """Let `seconds` pass, then handle what is ready within a moment of real time."""
         self.now += seconds
         self.pool.wake_on_worker_messages(waiting=True)
-        for key, _ in self.selector.select(0.02):
+        ready = self.selector.select(0.02)
+        self.pool.hear_workers(self.now)
+        for key, _ in ready:
             if self.selector.get_map().get(key.fd) is key:
                 key.data(key.fileobj, self.now)
         for pid, code in child.reap_ended():
@@ -247,7 +269,8 @@ def test_dead_workers_are_replaced(start: Start, caplog: pytest.LogCaptureFixtur
     driver.settle()
     assert driver.idle == SPARE
     assert not set(victims) & {worker.pid for worker in driver.pool._workers.values()}
-    assert {record.args for record in caplog.records} == {(pid, "was killed by signal 9") for pid in victims}
+    how = "was killed by signal 9 (10.0.0.1)" if busy else "was killed by signal 9"
+    assert {record.args for record in caplog.records} == {(pid, how) for pid in victims}
     for handover in driver.reassigned:  # perhaps killed before taking it
         handover.sock.shutdown(socket.SHUT_RDWR)  # the new workers have copies of this socket
         handover.sock.close()
@@ -304,6 +327,84 @@ def test_a_handover_that_was_taken_is_not_reassigned(start: Start) -> None:
     assert driver.reassigned == []
 
 
+def stop(pid: int) -> None:
+    """Stop a worker (SIGSTOP), and wait until it has stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize("all_stopped", [False, True])
+def test_fault_16_a_stopped_worker_is_killed_before_another_one_gets_its_handover(
+    start: Start, caplog: pytest.LogCaptureFixture, all_stopped: bool
+) -> None:
+    driver = start()
+    driver.settle()
+    driver.turn()
+    victims = [worker.pid for worker in reversed(driver.pool._idle)][: SPARE if all_stopped else 1]
+    for pid in victims:
+        stop(pid)
+    peer = driver.assign()
+    assert peer is not None
+    driver.turn(TAKE_SECONDS - 0.01)
+    assert driver.reassigned == []
+    assert all(map(exists, victims))
+    driver.turn(0.02)
+    driver.until(lambda: not any(map(exists, victims)), "those that are stopped end")
+    [handover] = driver.reassigned
+    assert driver.idle == SPARE - len(victims)
+    driver.settle()
+    assert driver.pool.assign(handover)
+    assert int(peer.recv(100)) not in victims
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if "does not answer" in line] == [
+        f"worker {pid} does not answer; killing it" for pid in victims
+    ]
+
+
+def test_idle_workers_with_a_recent_heartbeat_are_asked_first(start: Start) -> None:
+    driver = start()
+    driver.settle()
+    first, last = driver.pool._idle
+    driver.turn(FRESH_SECONDS)
+    first.heartbeat.beat(driver.now)
+    assert driver.serve()[1] == first.pid
+    assert driver.serve()[1] == last.pid, "it answers all the same"
+
+
+@pytest.mark.parametrize(("state", "limit"), [("D", math.inf), ("R", BUSY_TAKE_SECONDS)])
+def test_a_worker_that_waits_for_a_disk_or_a_processor_has_more_time(
+    start: Start, monkeypatch: pytest.MonkeyPatch, state: str, limit: float
+) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    driver.turn()
+    [pid] = driver.children
+    stop(pid)
+    monkeypatch.setattr(pool_module, "state_of", lambda pid: state)
+    assert driver.assign() is not None
+    driver.turn(min(limit, 10 * BUSY_TAKE_SECONDS) - 0.1)
+    assert driver.reassigned == []
+    if limit < math.inf:
+        driver.turn(0.2)
+        driver.until(lambda: bool(driver.reassigned), "another one may serve")
+        driver.reassigned[0].sock.close()
+    else:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_handover_that_was_taken_while_the_supervisor_was_busy_costs_no_worker(start: Start) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    driver.turn()
+    _, pid = driver.serve()
+    driver.now += 10 * TAKE_SECONDS
+    driver.pool.tick(driver.now)
+    driver.turn(10 * TAKE_SECONDS)
+    assert driver.reassigned == []
+    assert driver.children == [pid]
+    assert exists(pid)
+
+
 def test_slow_starts_do_not_make_it_grow(start: Start) -> None:
     driver = start(never_ready)
     for _ in range(5):
@@ -326,6 +427,23 @@ def test_no_forks_without_a_pause(start: Start, main: Callable[[socket.socket, H
         assert len(driver.children) == forks
         driver.now += 0.02
         pause *= 2
+
+
+def test_fault_16_workers_without_descriptors_are_replaced_after_a_pause(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = start(lacks_descriptors, limit=1)
+    for forks in range(1, 4):
+        driver.settle()
+        assert len(driver.children) == forks
+        assert driver.assign() is not None
+        driver.until_gone()
+        driver.reassigned.pop().sock.close()
+        driver.now += FIRST_PAUSE - 0.01
+        driver.pool.grow(driver.now)
+        assert len(driver.children) == forks
+        driver.now += 0.02
+    assert caplog.records == [], "each worker has said it"
 
 
 def test_a_worker_that_starts_ends_the_pause(start: Start) -> None:
@@ -385,7 +503,8 @@ def test_a_hook_that_ignores_its_timeout_gets_its_worker_killed(start: Start, ca
     driver.until(lambda: len(driver.pool) == 1 and not exists(pid), "its end is seen")
     driver.turn(10 * HOOK_SECONDS)
     assert len(driver.pool) == 1, "the overdue hook has ended"
-    assert [record.args for record in caplog.records] == [(pid,), (pid, "was killed by signal 9")]
+    where = " in hook 1 (SENDER@10.0.0.1, SOP instance 1.2.3)"
+    assert [record.args for record in caplog.records] == [(pid, where), (pid, f"was killed by signal 9{where}")]
     driver.finish(other)
 
 

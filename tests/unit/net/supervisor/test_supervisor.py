@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import socket
@@ -368,6 +369,54 @@ def test_hooks_that_never_return(start: Start) -> None:
         echo_within_a_second(receiver)
         assert other.store(CT, "1.6", instance_of(CT, "1.6")) == 0
     assert receiver.files() == ["CT.1.4", "CT.1.5", "CT.1.6"]
+
+
+@pytest.mark.parametrize(("most", "stopped"), [(10, 1), (10, 2), (1, 1)])
+def test_fault_16_a_stopped_idle_worker_gets_no_association(start: Start, most: int, stopped: int) -> None:
+    receiver = start("--max-associations", most)
+    victims = sorted(receiver.workers())[:stopped]
+    for pid in victims:
+        os.kill(pid, signal.SIGSTOP)
+    with contextlib.ExitStack() as stack:
+        begin = time.monotonic()
+        for _ in range(min(most, 2)):  # one of them would get a stopped worker
+            association = stack.enter_context(RawAssociation(receiver.port, CONTEXTS, timeout=10))
+            assert association.store(CT, INSTANCE, DATA) == 0
+        assert time.monotonic() - begin < 2.5
+        if stopped == min(most, pool.SPARE):  # one has been idle; the other one may have been starting
+            until(lambda: not all(map(is_alive, victims)), "it is killed")
+            assert re.search(rf"worker ({'|'.join(map(str, victims))}) does not answer; killing it", receiver.log)
+
+
+DEADLY = (
+    IMPORT
+    + """
+@hookimpl
+def receive(instance):
+    uid = instance.sop_instance_uid
+    if uid == "1.1": os.kill(os.getpid(), signal.SIGSEGV)
+    if uid == "1.2":
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True: pass
+"""
+)
+
+
+def test_fault_23_the_line_about_a_killed_worker_names_hook_plugin_peer_and_instance(start: Start) -> None:
+    files = {"deadly.py": DEADLY, "dcmrecv.toml": "hook_seconds = 1\n"}
+    receiver = start("--settings", "dcmrecv.toml", "--plugin", "deadly", files=files)
+    for uid, how in (("1.1", "was killed by signal 11"), ("1.2", "is stuck")):
+        where = f"in hook receive of plugin deadly (RAWSCU@127.0.0.1, SOP instance {uid})"
+        with RawAssociation(receiver.port, CONTEXTS, timeout=10) as association:
+            victim = receiver.worker_serving(association.local_port)
+            association.request(store_rq(CT, uid), instance_of(CT, uid))
+            receiver.wait_for_log(f"E: worker {victim} {how} {where}")
+            assert association.read_pdu() == (0, b"")
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        assert association.store(CT, "1.3", instance_of(CT, "1.3")) == 0
+        victim = receiver.worker_serving(association.local_port)
+        os.kill(victim, signal.SIGKILL)
+        receiver.wait_for_log(f"E: worker {victim} was killed by signal 9 (RAWSCU@127.0.0.1)\n")
 
 
 def test_systemd_is_told_ready_when_a_worker_can_serve(program: Path) -> None:
