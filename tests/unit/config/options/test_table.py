@@ -44,6 +44,7 @@ OURS = {
     "--on-duplicate",
     "--settings",
     "--dump-settings",
+    "--log-format",
 }
 
 

@@ -72,7 +72,7 @@ def test_a_whole_client_hello_is_admitted_unread(desk: Desk) -> None:
     assert handover.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
 
 
-@pytest.mark.parametrize("said", [b"", b"\x16", HELLO[:-1]])
+@pytest.mark.parametrize("said", [b"\x16", HELLO[:-1]])
 def test_a_peer_that_closes_is_dropped(desk: Desk, said: bytes, caplog: pytest.LogCaptureFixture) -> None:
     desk.say(said)
     desk.turn()
