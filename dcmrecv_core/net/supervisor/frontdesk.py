@@ -165,7 +165,7 @@ class FrontDesk:
             if connection.closing:
                 self._drop(connection)
             else:
-                log_incomplete_request(connection.address, "DUL network read timeout", _brought(connection))
+                _log_incomplete(connection, "DUL network read timeout")
                 self._begin_close(connection, now, b"")
         return min((connection.deadline - now for connection in self._pending.values()), default=None)
 
@@ -187,7 +187,7 @@ class FrontDesk:
             self._keep(connection)
             return
         except OSError as error:
-            log_incomplete_request(connection.address, error.strerror or str(error), _brought(connection))
+            _log_incomplete(connection, error.strerror or str(error))
             self._drop(connection)
             return
         except RemoteProtocolError as error:
@@ -275,6 +275,10 @@ class FrontDesk:
     def _drop(self, connection: PendingConnection) -> None:
         self._unregister(connection)
         connection.sock.close()
+
+
+def _log_incomplete(connection: PendingConnection, why: str) -> None:
+    log_incomplete_request(connection.address, why, _brought(connection), tls=connection.tls)
 
 
 def _brought(connection: PendingConnection) -> bytes | bytearray:

@@ -34,12 +34,12 @@ def log_failed_request(address: str, why: str, detail: str = "") -> None:
     log.error(text, why, address, detail and f": {detail}", extra={EXTRA: {"peer": address}})
 
 
-def log_incomplete_request(address: str, why: str, data: bytes | bytearray) -> None:
-    """A connection ended, because of `why` in DCMTK's words, when it had brought `data`. DCMTK logs one without a byte
-    as an empty request."""
+def log_incomplete_request(address: str, why: str, data: bytes | bytearray, *, tls: bool = False) -> None:
+    """A connection ended, because of `why` in DCMTK's words, when it had brought `data`, with `tls` instead of a whole
+    ClientHello. DCMTK logs one without a byte as an empty request."""
     if not data:
         log.debug("connection with %s ended without a byte: %s", address, why)
-    elif not log_other_protocol(address, data):
+    elif not (log_other_than_tls if tls else log_other_protocol)(address, data):
         log_failed_request(address, why)
 
 
