@@ -62,9 +62,9 @@ def test_dropped_records_are_said_in_json() -> None:
         handler = ConsoleHandler(writing)
         handler.setFormatter(JsonFormatter())
         for _ in range(3000):
-            handler.handle(logging.makeLogRecord({"levelno": logging.INFO, "msg": "x" * 100}))
+            handler.handle(logging.makeLogRecord({"name": "a", "levelno": logging.INFO, "msg": "x" * 100}))
         kept = os.read(reading, 1 << 20).count(b"\n")
-        handler.handle(logging.makeLogRecord({"levelno": logging.INFO, "msg": "again"}))
+        handler.handle(logging.makeLogRecord({"name": "a", "levelno": logging.INFO, "msg": "again"}))
         entries = list(map(json.loads, os.read(reading, 1 << 20).splitlines()))
     finally:
         os.close(reading)
