@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from dcmrecv_core.logs.records import EscapedLogRecord, escape_controls
@@ -16,7 +16,7 @@ from dcmrecv_core.logs.records import EscapedLogRecord, escape_controls
 FIELDS: Final = ("peer", "calling", "called", "association", "instance")
 """Address, AE titles, the association's `id` as hooks see it, the SOP Instance UID that is under way."""
 
-EXTRA: Final = "dcmrecv"
+EXTRA: Final = "dcmrecv_served"
 """Where a process that serves nothing, as the supervisor, names a peer: `log.warning(..., extra={EXTRA: {...}})`."""
 
 
@@ -29,7 +29,8 @@ class ServedRecord(EscapedLogRecord):
 
     __slots__ = ("served",)
 
-    served: Mapping[str, str]
+    served: tuple[str, ...]
+    """The values of FIELDS."""
 
 
 class Serving:
@@ -63,17 +64,15 @@ class Serving:
 
     def _record(self, *arguments: Any, **more: Any) -> logging.LogRecord:
         record = ServedRecord(*arguments, **more)
-        values = (self._peer, self._calling, self._called, self._association, self._instance())
-        record.served = {name: escape_controls(value) for name, value in zip(FIELDS, values, strict=True) if value}
+        record.served = (self._peer, self._calling, self._called, self._association, self._instance())
         return record
 
 
 def served_of(record: logging.LogRecord) -> dict[str, str]:
     """The fields that are known, safe to be written."""
-    fields = dict(getattr(record, "served", ()))
-    for name, value in record.__dict__.get(EXTRA, {}).items():
-        fields[name] = escape_controls(value)
-    return fields
+    fields = dict(zip(FIELDS, getattr(record, "served", ()), strict=False))
+    fields.update(record.__dict__.get(EXTRA, {}))
+    return {name: escape_controls(value) for name, value in fields.items() if value}
 
 
 class ServedFilter(logging.Filter):

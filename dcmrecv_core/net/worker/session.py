@@ -251,9 +251,10 @@ class Session:
         while acceptor.artim:
             while acceptor.next_event() is not None:
                 continue  # events of before the end
-            self._output += acceptor.data_to_send()
-            if self._output:
+            answer = acceptor.data_to_send()
+            if answer:
                 self._association_log.more_after_end()
+            self._output += answer
             self._send()
             left = deadline - time.monotonic()
             if left <= 0 or not connection.wait_readable(left):
