@@ -56,10 +56,13 @@ def log_failure(association: Association, sop_instance_uid: str, failure: Status
         level = logging.INFO  # the guard of the hook has said it, with the place in the plugin
     elif isinstance(failure, NameTakenError):
         level = logging.WARNING
-    text = "C-STORE %s from %s: refused with status %04X: %s%s"
+    by = ""
+    if failure.plugin and not isinstance(failure, HookFailure):  # its comment names the plugin
+        by = f" by plugin {failure.plugin}"
+    text = "C-STORE %s from %s: refused with status %04X%s: %s%s"
     details = [detail for detail in (path and f"file {path}", _hint(failure, cause)) if detail]
     told = f" ({'; '.join(details)})" if details else ""
-    log.log(level, text, sop_instance_uid, sender_of(association), failure.status, failure.comment, told)
+    log.log(level, text, sop_instance_uid, sender_of(association), failure.status, by, failure.comment, told)
 
 
 def _hint(failure: StatusError, cause: BaseException | None) -> str:
