@@ -70,9 +70,9 @@ class Serving:
 
 def served_of(record: logging.LogRecord) -> dict[str, str]:
     """The fields that are known, safe to be written."""
-    fields = dict(zip(FIELDS, getattr(record, "served", ()), strict=False))
-    fields.update(record.__dict__.get(EXTRA, {}))
-    return {name: escape_controls(value) for name, value in fields.items() if value}
+    fields = dict(record.__dict__.get(EXTRA, ()))
+    fields.update((name, value) for name, value in zip(FIELDS, getattr(record, "served", ()), strict=False) if value)
+    return {name: escape_controls(value) for name, value in fields.items()}
 
 
 class ServedFilter(logging.Filter):

@@ -85,7 +85,7 @@ def test_fault_21_a_wrong_title_is_explained(ours: Start) -> None:
     receiver = ours("-pm", "--plugin", "./rejecting.py", files={"rejecting.py": REJECTING})
     rejected(receiver, associate_rq(CONTEXTS, **TITLES))
     assert only_line(receiver) == (
-        f"W: Association from {WHO}: rejected (1/1/3), calling ae title not recognized, by plugin rejecting: see its "
+        f"W: Association from {WHO}: rejected (1/1/3), calling AE title not recognized, by plugin rejecting: see its "
         "options"
     )
 

@@ -388,7 +388,8 @@ class Session:
             source, reason = said.reason.value
             by = self._shared.plugins.rejected_by
             why = said.reason.name.lower().replace("_", " ")
-            detail = f"{why}, by plugin {by}: see its options" if by else f"{why}, because a plugin failed"
+            cause = f"by plugin {by}: see its options" if by else "because a plugin failed"
+            detail = f"{why.replace(' ae ', ' AE ')}, {cause}"
             self._reject(Rejection(2 if said.transient else 1, source, reason), why, detail, said=not by)
             return
         supported = self._shared.fallback if said.contexts is None else said.contexts

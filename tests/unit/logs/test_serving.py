@@ -73,10 +73,10 @@ def test_a_plugin_may_use_the_same_names(serving: Serving, name: str) -> None:
 
 def test_the_supervisor_names_a_peer(serving: Serving) -> None:
     serving.end()
-    assert served_of(logged("text", extra={EXTRA: {"peer": "::1", "calling": "A\nB"}})) == {
-        "peer": "::1",
-        "calling": "A\\nB",
-    }
+    extra = {EXTRA: {"peer": "::1", "calling": "A\nB"}}
+    assert served_of(logged("text", extra=extra)) == {"peer": "::1", "calling": "A\\nB"}
+    serve(serving)
+    assert served_of(logged("text", extra=extra)) == KNOWN, "a worker knows better"
 
 
 def test_patterns(serving: Serving) -> None:

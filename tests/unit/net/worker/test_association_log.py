@@ -73,7 +73,7 @@ def test_one_that_ends_in_time_is_not(make: Make, caplog: pytest.LogCaptureFixtu
         (
             Reject(RejectReason.CALLED_AE_TITLE_NOT_RECOGNIZED),
             logging.WARNING,
-            "(1/1/7), called ae title not recognized, by plugin recorder: see its options",
+            "(1/1/7), called AE title not recognized, by plugin recorder: see its options",
         ),
         ((SupportedContext("1.2.3", None),), logging.WARNING, "(1/1/1), none of its presentation contexts is accepted"),
         ("nonsense", logging.INFO, "(2/1/1), no reason, because a plugin failed"),
