@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import socket
 import ssl
 import struct
@@ -241,6 +243,43 @@ def test_fault_21_json_and_patterns_name_the_sender(ours: Start) -> None:
     receiver = ours("-pm", "-lc", "log.cfg", files={"log.cfg": config})
     assert refused(receiver, instance_of(CT, "1.2.3")) == 0
     assert "\nCT1|ARCHIVE|127.0.0.1|1.2.3|Sending C-STORE Response (Success)\n" in receiver.log
+
+
+ENDED = """\
+import logging
+from dcmrecv_core import hookimpl
+log = logging.getLogger("mysite")
+
+@hookimpl
+def association_ended(association, summary):
+    log.warning("%s", summary.ended.name)
+
+@hookimpl
+def worker_stopping():
+    log.warning("STOPPING")
+"""
+
+
+def test_fault_21_a_record_names_nobody_else(ours: Start) -> None:
+    """An association that was lost with its worker is told by another one; a worker without one has no sender."""
+    receiver = ours("-pm", "--log-format", "json", "--plugin", "./ended.py", files={"ended.py": ENDED})
+
+    def said(message: str) -> list[dict[str, str]]:
+        entries = map(json.loads, receiver.log.splitlines())
+        return [entry for entry in entries if (entry["logger"], entry["message"]) == ("mysite", message)]
+
+    with RawAssociation(receiver.port, CONTEXTS, **TITLES) as association:
+        os.kill(receiver.worker_serving(association.local_port), signal.SIGKILL)
+        [lost] = until(lambda: said("LOST"), "the lost association")
+    with RawAssociation(receiver.port, CONTEXTS, calling="CT2") as association:
+        association.release()
+    [released] = until(lambda: said("RELEASED"), "the other one")
+    receiver.stop()
+    assert (lost["calling"], lost["called"], lost["peer"]) == ("CT1", "ARCHIVE", "127.0.0.1")
+    assert (released["calling"], released["called"]) == ("CT2", "ANY")
+    assert lost["association"] != released["association"]
+    assert said("STOPPING")
+    assert not any(entry.keys() & {"peer", "calling", "association"} for entry in said("STOPPING"))
 
 
 # Connections that bring no association
