@@ -6,6 +6,7 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from dcmrecv_core.api.errors import TlsError
 from dcmrecv_core.net.tls.context import reason_of
 from dcmrecv_core.settings.tls_profiles import PROFILES
 
@@ -63,7 +64,7 @@ def _serves(context: ssl.SSLContext, hello: bytes, profile: str) -> bool:
     """Whether the handshake goes beyond our answer to the ClientHello."""
     incoming = ssl.MemoryBIO()
     incoming.write(hello)
-    with suppress(ssl.SSLError):
+    with suppress(ssl.SSLError, TlsError):  # TlsError: this OpenSSL has no suite of the profile
         PROFILES[profile].apply(context, ())
         try:
             context.wrap_bio(incoming, ssl.MemoryBIO(), server_side=True).do_handshake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from dcmrecv_core.net.tls.context import ContextMaker
 from dcmrecv_core.net.tls.refusals import explained
 from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.settings.tls_profiles import PROFILES
 from support.programs.certificates import Certificates
 
 
@@ -77,3 +79,11 @@ def test_fault_20_other_reasons(certificates: Certificates, text: str, said: str
     context, settings = made(certificates)
     told = explained(reason(text), context, b"", settings)
     assert told.startswith(said) and bool(told) == bool(said)
+
+
+def test_a_profile_that_openssl_cannot_offer_serves_nobody(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROFILES, "null", dataclasses.replace(PROFILES["null"], suites=()))
+    context, settings = made(certificates)
+    assert explained(reason("no shared cipher"), context, hello("NULL-SHA"), settings).endswith("nor of any other")
