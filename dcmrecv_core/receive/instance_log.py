@@ -1,4 +1,4 @@
-"""The own log line of each instance: whose, which one, what became of it, why, and where to look."""
+"""The log line of each instance that is not stored: whose, which one, why, and where to look."""
 
 from __future__ import annotations
 
@@ -26,11 +26,6 @@ _SYSTEM_HINTS = {
     errno.EISDIR: "a directory has this name",
     errno.ENOTDIR: "a file is where a directory should be",
 }
-
-
-def log_stored(association: Association, sop_instance_uid: str, how: str, size: int) -> None:
-    """An instance with a data set of `size` bytes was stored, or is there already, as `how` says."""
-    log.info("C-STORE %s from %s: %s, %d bytes", sop_instance_uid, sender_of(association), how, size)
 
 
 def log_discarded(association: Association, sop_instance_uid: str, plugin: str, reason: str) -> None:

@@ -260,7 +260,7 @@ def worker_stopping():
 """
 
 
-def test_fault_21_a_record_names_nobody_else(ours: Start) -> None:
+def test_fault_21_a_record_names_no_other_sender(ours: Start) -> None:
     """An association that was lost with its worker is told by another one; a worker without one has no sender."""
     receiver = ours("-pm", "--log-format", "json", "--plugin", "./ended.py", files={"ended.py": ENDED})
 

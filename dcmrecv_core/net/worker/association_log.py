@@ -22,7 +22,6 @@ from dcmrecv_core.proto.acceptor import WRONG_VERSION
 from dcmrecv_core.proto.dimse import Command, Status
 from dcmrecv_core.proto.message import ContextNotAcceptedError
 from dcmrecv_core.proto.pdu import Rejection
-from dcmrecv_core.receive.instance_log import log_stored
 from dcmrecv_core.settings.context_hints import hint_for, log_lines, shown
 
 if TYPE_CHECKING:
@@ -245,17 +244,16 @@ class AssociationLog:
         text = "C-STORE %s from %s: not received, %s when %d bytes had arrived"
         log.error(text, store.command.sop_instance_uid, self._serving.sender, how or why, size)
 
-    def store_answered(
-        self, store: StoreRequested, outcome: Outcome, size: int, association: Association | None
-    ) -> None:
+    def store_answered(self, store: StoreRequested, outcome: Outcome, size: int) -> None:
         """A C-STORE gets its response; its data set had `size` bytes."""
         if outcome.status == CANNOT_UNDERSTAND and size:
             log.error(_NO_DATA_SET, NOT_RECEIVED)
             log.error(_NOT_STORED, store.context_id)
         if outcome.location is not None and not outcome.dropped:
             log.info("Stored received object to file: %s", outcome.location)
-        if outcome.location is not None and association is not None:
-            log_stored(association, store.command.sop_instance_uid, _how_stored(outcome), size)
+        if outcome.location is not None:
+            uid, sender = store.command.sop_instance_uid, self._serving.sender
+            log.info("C-STORE %s from %s: %s, %d bytes", uid, sender, _how_stored(outcome), size)
         if not self.logs_debug:
             log.info("Sending C-STORE Response (%s)", message_dumps.status_name(outcome.status))
             return

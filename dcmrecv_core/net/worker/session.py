@@ -502,7 +502,7 @@ class Session:
             self._reception = None
             self._count(outcome)
             if association_log.logs_info or outcome.status == CANNOT_UNDERSTAND:
-                association_log.store_answered(store, outcome, size, self._association)
+                association_log.store_answered(store, outcome, size)
             self._store = None
             self._acceptor.respond(store.context_id, store.command, outcome.status, outcome.comment, outcome.elements)
             self._send()

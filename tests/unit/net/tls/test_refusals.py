@@ -81,9 +81,7 @@ def test_fault_20_other_reasons(certificates: Certificates, text: str, said: str
     assert told.startswith(said) and bool(told) == bool(said)
 
 
-def test_a_profile_that_openssl_cannot_offer_serves_nobody(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_profile_without_a_suite_is_not_proposed(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PROFILES, "null", dataclasses.replace(PROFILES["null"], suites=()))
     context, settings = made(certificates)
     assert explained(reason("no shared cipher"), context, hello("NULL-SHA"), settings).endswith("nor of any other")
