@@ -22,6 +22,7 @@ from dcmrecv_core.logs import names
 from dcmrecv_core.logs.console import ConsoleHandler
 from dcmrecv_core.logs.properties import PREFIX, Properties
 from dcmrecv_core.logs.records import LEVELS, TRACE, EscapedLogRecord, LineFormatter
+from dcmrecv_core.logs.serving import ServedFilter
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
@@ -37,6 +38,8 @@ class LogSettings(Protocol):
     def log_level(self) -> str: ...
     @property
     def log_config(self) -> str | None: ...
+    @property
+    def log_format(self) -> str: ...
     @property
     def verbose_pc(self) -> bool: ...
     @property
@@ -70,9 +73,11 @@ class LogWiring:
             root.removeHandler(handler)
         if settings.log_config is None:
             console = ConsoleHandler()
-            console.setFormatter(LineFormatter())
+            console.setFormatter(_formatter(settings.log_format))
             root.addHandler(console)
             root.setLevel(LEVELS[settings.log_level])
+        elif settings.log_format != "text":
+            raise CommandLineError("--log-format not allowed with --log-config, which says the format itself")
         else:
             self._configure(read_config(settings.log_config), settings.working_directory)
         if not logging.getLogger("dcmrecv").isEnabledFor(logging.INFO):
@@ -94,6 +99,8 @@ class LogWiring:
             for logger in _loggers():
                 level, propagate, handlers = before.get(logger, (logging.NOTSET, True, []))
                 added = [handler for handler in logger.handlers if handler not in handlers]
+                for handler in added:
+                    handler.addFilter(ServedFilter())
                 if added or (level, propagate) != (logger.level, logger.propagate):
                     self._changed[logger] = (level, propagate, added)
 
@@ -110,6 +117,14 @@ class LogWiring:
             logger.setLevel(level)
             logger.propagate = propagate
         self._changed.clear()
+
+
+def _formatter(name: str) -> logging.Formatter:
+    if name == "json":
+        from dcmrecv_core.logs.json_lines import JsonFormatter
+
+        return JsonFormatter()
+    return LineFormatter()
 
 
 def _log_warning(

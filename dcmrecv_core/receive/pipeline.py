@@ -22,6 +22,7 @@ from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.walker import MAX_ELEMENTS
 from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids, described
+from dcmrecv_core.receive.instance_log import DOES_NOT_MATCH, log_discarded, log_failure, log_refusal
 from dcmrecv_core.storage.content import FileContent, FileRange
 from dcmrecv_core.storage.directories import escaped_path, storage_error
 from dcmrecv_core.storage.hidden import Tokens
@@ -46,7 +47,6 @@ CORE = "dcmrecv"
 
 SUCCESS = 0x0000
 COERCED = 0xB000
-DOES_NOT_MATCH = 0xA900
 _SOP_CLASS_UID = 0x00080016
 _SOP_INSTANCE_UID = 0x00080018
 
@@ -81,6 +81,7 @@ class InstanceReceiver:
         self.settings = settings
         self.plugins = plugins
         self.timer = plugins.limits.timer
+        self.infos = log.isEnabledFor(logging.INFO)
         self.debugs = log.isEnabledFor(logging.DEBUG)
         self.bit_preserving = settings.storage_mode == "bit-preserving"
         self.publisher = Publisher(
@@ -185,7 +186,7 @@ class Reception:
     def _refuse(self, failure: StatusError) -> Outcome:
         if self._unsaid:
             self._say()
-        self._log_failure(failure)
+        log_failure(self._association, self._sop_instance_uid, failure, self._path)
         self._receiver.plugins.limits.descriptors.refused(failure)
         outcome = Outcome(failure.status, failure.comment, failure.elements)
         if self._instance is not None:
@@ -195,24 +196,13 @@ class Reception:
     def _tell_not_stored(self, instance: ReceivedInstance, outcome: Outcome, comment: str, by: str) -> None:
         self._receiver.plugins.not_stored(instance, NotStoredOutcome(outcome.status, comment, by))
 
-    def _log_failure(self, failure: StatusError) -> None:
-        cause = failure.__cause__
-        if self._path and isinstance(cause, OSError):
-            log.error("cannot store received object: %s: %s", self._path, cause.strerror or cause)  # dcmrecv's line
-            log.error("  from %s", self._described())
-        elif self._path:
-            log.error("%s: cannot store it as %s: %s", self._described(), self._path, failure.comment)
-        elif isinstance(failure, DataSetError) and failure.hint:
-            log.error("%s: %s; %s", self._described(), failure.comment, failure.hint)
-        else:
-            log.error("%s: %s", self._described(), failure.comment)
-
     def discard(self) -> None:
         """Drop the received data; nothing stays on disk."""
         try:
             self._spool.close()
         except OSError as error:
-            log.warning("cannot close a spooled data set: %s", error)  # all that matters has been flushed
+            # all that matters has been flushed
+            log.warning("%s: cannot close a spooled data set: %s", self._described(), error)
         if self._temporary is not None:
             self._temporary.close()
             self._temporary = None
@@ -267,11 +257,12 @@ class Reception:
         if isinstance(verdict, Refuse | Discard):
             outcome = outcome_of(verdict, instance)
             if isinstance(verdict, Refuse):
-                log.info("%s: refused: %s", self._described(), verdict.comment)
                 reason = verdict.comment
+                log_refusal(self._association, self._sop_instance_uid, plugins.judged_by, verdict.status, reason)
             else:
-                log.debug("%s: not stored: %s", self._described(), verdict.reason)
                 reason = verdict.reason
+                if self._receiver.infos:
+                    log_discarded(self._association, self._sop_instance_uid, plugins.judged_by, reason)
             self._tell_not_stored(instance, outcome, reason, plugins.judged_by)
             return outcome
         location = self.store(instance)

@@ -93,6 +93,7 @@ class Settings:
 
     log_level: str = "warn"
     log_config: str | None = None
+    log_format: str = "text"
     verbose_pc: bool = False
     trace_hooks: bool = False
 

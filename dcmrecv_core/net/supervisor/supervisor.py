@@ -26,6 +26,7 @@ from dcmrecv_core.net.supervisor.pool import Pool
 from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
 from dcmrecv_core.net.supervisor.signals import SignalFlags
 from dcmrecv_core.net.tls import client_hello
+from dcmrecv_core.net.worker.request_log import log_local_limit
 from dcmrecv_core.net.worker.worker import run_worker
 from dcmrecv_core.proto import pdu
 
@@ -199,7 +200,7 @@ class Supervisor:
 
     def _refuse(self, handover: Handover, now: float) -> None:
         option = "--max-per-peer" if self._is_at_peer_limit(handover.address) else "--max-associations"
-        log.warning("Refusing Association from %s (local limit exceeded): see %s", handover.address, option)
+        log_local_limit(handover, option, waits_for_ever=self._settings.dimse_timeout is None)
         if handover.tls_deadline is None:
             answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
         else:
@@ -258,7 +259,6 @@ class Supervisor:
         desk.request_seconds = float(settings.acse_timeout)
         desk.max_request = settings.max_request
         desk.tls = self._tls is not None
-        desk.disable_host_lookup = settings.disable_host_lookup
 
     def _complain(self) -> None:
         """Say whose the state directory is that `worker_started` of a plugin needs; raises StateDirectoryError."""

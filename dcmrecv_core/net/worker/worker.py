@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from dcmrecv_core.api.errors import HookFailure, StateDirectoryError
 from dcmrecv_core.hooks.descriptors import describe_descriptors
 from dcmrecv_core.hooks.limits import HookTimeout, HookTimer, forbid_copies
+from dcmrecv_core.logs.serving import Serving
 from dcmrecv_core.net import record
 from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS
 from dcmrecv_core.net.connection import Connection, PlainConnection
@@ -123,6 +124,8 @@ def run_worker(
 ) -> int:
     """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
     limits = plugins.limits
+    serving = Serving()
+    serving.attach()
     worker = Worker(heartbeat, limits.timer)
     worker.arm(settings.hook_seconds)
     limits.memory.limit(settings.worker_memory)
@@ -134,7 +137,7 @@ def run_worker(
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
     receiver = InstanceReceiver(settings, plugins, capabilities)
-    shared = Shared(settings, plugins, receiver, worker.should_stop, heartbeat.record, heartbeat.under_way)
+    shared = Shared(settings, plugins, receiver, worker.should_stop, heartbeat.record, heartbeat.under_way, serving)
 
     def on_tick(now: float) -> None:
         receiver.publisher.renew(now)
@@ -151,9 +154,10 @@ def run_worker(
             if handover is None:
                 break
             if isinstance(handover, LostAssociation):
-                _tell(handover, plugins)
+                _tell(handover, plugins, serving)
             else:
                 _serve(handover, shared, control, tls)
+            serving.end()
         if limits.descriptors.ran_out:
             log.error(
                 "worker %d has no free file descriptor (%s) and is replaced: probably a plugin does not close them",
@@ -183,17 +187,20 @@ def _next(control: socket.socket, worker: Worker, limits: PluginLimits) -> Hando
     return None
 
 
-def _tell(lost: LostAssociation, plugins: Plugins) -> None:
+def _tell(lost: LostAssociation, plugins: Plugins, serving: Serving) -> None:
     """Tell the plugins of an association whose worker has ended."""
     try:
         association, summary = record.decode(lost.data)
     except Exception as error:  # the worker had damaged its memory, whatever that makes of it
         log.error("an association was lost, and its record cannot be read: %s", error)
         return
+    serving.begin(association.peer_address)
+    serving.request(association.calling_ae_title, association.called_ae_title, association.id)
     plugins.association_ended(association, summary)
 
 
 def _serve(handover: Handover, shared: Shared, control: socket.socket, tls: ssl.SSLContext | None) -> None:
+    shared.serving.begin(handover.address)
     connection = _connect(handover, shared, tls)
     if connection is None:
         return
@@ -207,7 +214,7 @@ def _connect(handover: Handover, shared: Shared, tls: ssl.SSLContext | None) -> 
     if handover.tls_deadline is not None and tls is not None:
         from dcmrecv_core.net.worker import tls_admission  # loads OpenSSL
 
-        return tls_admission.admit(handover, tls, shared.settings.max_request, lambda: shared.should_stop(True))
+        return tls_admission.admit(handover, tls, shared.settings, lambda: shared.should_stop(True))
     try:
         if handover.tls_deadline is None:
             return PlainConnection(handover.sock)

@@ -196,6 +196,7 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--layout", "{PatientID}/x"], {"layout": "{PatientID}/x"}),
     (["--on-duplicate", "rename"], {"on_duplicate": "rename"}),
     (["-pm"], {"promiscuous": True}),
+    (["--log-format", "json"], {"log_format": "json"}),
     (["-v", "--trace-hooks"], {"log_level": "info", "trace_hooks": True}),
     (["--promiscuous"], {"promiscuous": True}),
     (["--prefer", "JPEGBaseline", "--prefer", "1.2.3", "--prefer", JPEG], {"prefer": (JPEG, "1.2.3")}),

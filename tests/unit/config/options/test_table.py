@@ -45,6 +45,7 @@ OURS = {
     "--on-duplicate",
     "--settings",
     "--dump-settings",
+    "--log-format",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import ssl
@@ -23,7 +24,7 @@ from support.protocol.pdus import associate_rq, pdu
 from support.uids import IMPLICIT_LE, VERIFICATION
 
 REQUEST = associate_rq([(VERIFICATION, [IMPLICIT_LE])])
-LIMIT = 1 << 20
+SETTINGS = Settings(max_request=1 << 20)
 Client = Callable[[ssl.SSLSocket], object]
 
 
@@ -84,7 +85,7 @@ def meet(context: ssl.SSLContext, certificates: Certificates) -> Iterator[Meet]:
             ours = listener.accept()[0]
         peers.append(Peer(theirs, certificates, act))
         handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + seconds)
-        connection = secure.admit(handover, context, LIMIT, should_stop)
+        connection = secure.admit(handover, context, SETTINGS, should_stop)
         if connection is None:
             peers[-1].join()
         else:
@@ -120,9 +121,9 @@ def test_a_request_is_read_to_its_end_and_not_a_byte_more(meet: Meet, pieces: in
     ("said", "line", "answer"),
     [
         (b"", "", b""),
-        (REQUEST[:5], "", b""),
+        (REQUEST[:5], "DUL network closed", b""),
         (REQUEST[:-1], "DUL network closed", b""),
-        (b"GET / HTTP/1.1\r\n", "Unrecognized PDU type: 47", b"\x07"),
+        (b"GET / HTTP/1.1\r\n", "HTTP instead of DICOM", b"\x07"),
         (pdu(7, bytes(4)), "", b""),
         (b"\1\0\xff\xff\xff\xff", "", b"\x07"),
     ],
@@ -144,19 +145,21 @@ def test_failures_after_the_handshake(
 
 @pytest.mark.parametrize("stop", [False, True], ids=["deadline", "stopped"])
 def test_a_silent_peer_is_dropped(meet: Meet, caplog: pytest.LogCaptureFixture, stop: bool) -> None:
-    """At the deadline with a line; at once, without one, when the receiver is told to stop."""
+    """At the deadline with a line for those who look for faults; at once when the receiver is told to stop."""
+    caplog.set_level(logging.DEBUG)
     shaken = threading.Event()
     seconds = 20.0 if stop else 1.0
     connection, _, _ = meet(lambda secured: shaken.set(), seconds, lambda: stop and shaken.is_set())
     assert connection is None
-    assert ("DUL network read timeout" in caplog.text) is not stop
+    assert ("ended without a byte: DUL network read timeout" in caplog.text) is not stop
+    assert {record.levelno for record in caplog.records} <= {logging.DEBUG}
 
 
 def test_a_stop_during_the_handshake(context: ssl.SSLContext) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
-        assert secure.admit(handover, context, LIMIT, lambda: True) is None
+        assert secure.admit(handover, context, SETTINGS, lambda: True) is None
         assert ours.fileno() == -1
 
 
@@ -165,15 +168,17 @@ def test_a_stop_during_the_handshake(context: ssl.SSLContext) -> None:
 def test_a_connection_that_ended_before_the_handshake(
     context: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         theirs = socket.create_connection(listener.getsockname())
         ours = listener.accept()[0]
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     theirs.close()
     handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
-    assert secure.admit(handover, context, LIMIT, lambda: False) is None
+    assert secure.admit(handover, context, SETTINGS, lambda: False) is None
     assert ours.fileno() == -1
-    assert "TLS error: " in caplog.text
+    assert "ended without a byte: TLS error: " in caplog.text
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}
 
 
 def test_an_invalid_handshake(context: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
@@ -181,7 +186,7 @@ def test_an_invalid_handshake(context: ssl.SSLContext, caplog: pytest.LogCapture
     with theirs:
         theirs.sendall(b"\x16\x03\x01\x00\x05hello")
         handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
-        assert secure.admit(handover, context, LIMIT, lambda: False) is None
+        assert secure.admit(handover, context, SETTINGS, lambda: False) is None
     assert "TLS error: " in caplog.text
 
 
