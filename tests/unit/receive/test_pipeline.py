@@ -492,7 +492,7 @@ def test_the_log_names_sender_and_instance_of_what_is_no_data_set(
     assert send(receiver(tmp_path), data_set()[:-5]).status == 0xC000
     [text] = caplog.messages
     assert text.startswith(f"{LINE} refused with status C000: (7FE0,0010) at ")
-    assert text.endswith(" (the sender's data set is broken; --bit-preserving stores it unchecked)")
+    assert text.endswith("; the sender's data set is broken; --bit-preserving stores it unchecked)")
 
 
 def test_what_is_odd_is_logged_though_it_is_refused_then(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
