@@ -8,7 +8,7 @@ What parent and worker share:
 
     child         forks; a child cannot return into the parent's code
     handover      passes a connection and its A-ASSOCIATE-RQ from the parent to a worker
-    heartbeat     shared memory in which a worker shows that it is alive, without a system call
+    admission     shared memory in which a worker shows that it is alive and whom it serves, without a system call
     record        shared memory in which a worker keeps its association, for another one to tell of it
     connection    a plain TCP connection with the calls that a session needs
     hostnames     host names for the log, looked up in a background thread

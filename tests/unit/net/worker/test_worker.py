@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from dcmrecv_core.hooks.limits import HookTimer
-from dcmrecv_core.net.heartbeat import HeartbeatBoard
+from dcmrecv_core.net.admission import AdmissionTable
 from dcmrecv_core.net.supervisor.supervisor import GRACE
 from dcmrecv_core.net.worker import worker as worker_module
 from dcmrecv_core.net.worker.worker import ORPHAN_GRACE, STOP_GRACE, Worker
@@ -24,7 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def worker() -> Worker:
-    return Worker(HeartbeatBoard(1).take(0.0)[1], HookTimer())
+    return Worker(AdmissionTable(1).take(0.0)[1], HookTimer())
 
 
 def test_sigterm_leaves_the_instance_a_grace_that_ends_before_the_supervisors(worker: Worker, clock: Clock) -> None:
