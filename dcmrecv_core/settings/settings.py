@@ -45,10 +45,11 @@ class Settings:
 
     max_associations: int = 64
     max_per_peer: int | None = None
-    """None is half of `max_associations`; see `associations_per_peer`."""
+    idle_eviction: int | None = 60
     max_request: int = 1 << 20
     min_free: int | None = None
     progress_timeout: int = 60
+    min_rate: int | None = 64
     max_instance: int | None = None
     hook_seconds: float = 30.0
     worker_memory: int = 1 << 30
@@ -108,11 +109,6 @@ class Settings:
 
     state_owner: str = field(default="", compare=False)
     """The other receiver that holds it, in words."""
-
-    @property
-    def associations_per_peer(self) -> int:
-        """`--max-per-peer`: how many associations one address may have at a time."""
-        return self.max_per_peer or max(self.max_associations // 2, 1)
 
     @property
     def state_directory(self) -> Path:

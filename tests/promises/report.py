@@ -69,7 +69,7 @@ def page(run: dict[str, Any]) -> str:
     parts = [HEAD, f"The last run, with {counts}: {kept} of {len(PROMISES)} promises kept ({machine}).\n"]
     for group, numbers in GROUPS.items():
         parts.append(f"## {group}\n")
-        parts += [section(number, results.get(str(number), {})) for number in numbers]
+        parts += [section(number, results.get(str(number), {})) for number in numbers if number in PROMISES]
     return "\n".join(parts)
 
 

@@ -86,7 +86,7 @@ def store_all_the_while(port: int, over: threading.Event) -> list[int | None]:
 def test_good_senders_are_not_affected(
     ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
-    receiver = ours("-pm", "--no-fsync", "-ta", 5, "--max-per-peer", 64)
+    receiver = ours("-pm", "--no-fsync", "-ta", 5)
     often, over = count(400, 20_000), threading.Event()
     with chaos(receiver.port, seed=28) as port, ThreadPoolExecutor(AT_ONCE + 2) as pool:
         good = [pool.submit(store_all_the_while, receiver.port, over) for _ in range(2)]

@@ -55,7 +55,7 @@ def not_asked(association: RawAssociation) -> None:
 def test_open(
     ours: Start, figure: Callable[[str], None], config: object, end: Callable[[RawAssociation], None]
 ) -> None:
-    receiver = ours("-q", "-xf", config, "default", "--max-associations", 4, "--max-per-peer", 4)
+    receiver = ours("-q", "-xf", config, "default", "--max-associations", 4)
     with contextlib.ExitStack() as stack:
         for _ in range(OPEN):
             end(stack.enter_context(RawAssociation(receiver.port)))

@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from dcmrecv_core.api.errors import RemoteProtocolError
+from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.connection import LINGER
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor.listener import plain_address
@@ -31,7 +32,7 @@ MAX_PENDING = 512
 """Half-open connections; when there are more, the oldest is dropped."""
 
 MAX_PENDING_PER_PEER = 256
-"""The same for one address, so that a flood from one address leaves room for others."""
+"""The same for one peer (`peer_key`), so that a flood from one address leaves room for others."""
 
 MAX_PENDING_BYTES = 32 << 20
 """Bytes of all incomplete requests; when there are more, the longest is dropped. Most have less than a kilobyte."""
@@ -51,11 +52,24 @@ class PendingConnection:
     bytes have arrived.
     """
 
-    __slots__ = ("address", "closing", "counted", "data", "deadline", "low_water", "port", "sock", "tls", "wanted")
+    __slots__ = (
+        "address",
+        "closing",
+        "counted",
+        "data",
+        "deadline",
+        "low_water",
+        "peer",
+        "port",
+        "sock",
+        "tls",
+        "wanted",
+    )
 
     def __init__(self, sock: socket.socket, address: str, port: int, deadline: float, tls: bool = False) -> None:
         self.sock = sock
         self.address = address
+        self.peer = peer_key(address)
         self.port = port
         self.deadline = deadline
         self.data = bytearray()
@@ -87,7 +101,7 @@ class FrontDesk:
         self.tls = False
         self._admit = admit
         self._pending: OrderedDict[int, PendingConnection] = OrderedDict()
-        self._per_peer: Counter[str] = Counter()
+        self._per_peer: Counter[bytes] = Counter()
         self._bytes = 0
         self._accepting = False
         self._resume_at = 0.0
@@ -224,8 +238,8 @@ class FrontDesk:
     def _keep(self, connection: PendingConnection) -> None:
         """Keep an incomplete request; drop another one if there are too many, or too many bytes of them."""
         if connection.sock.fileno() not in self._pending:
-            if self._per_peer[connection.address] >= MAX_PENDING_PER_PEER:
-                self._drop(next(other for other in self._pending.values() if other.address == connection.address))
+            if self._per_peer[connection.peer] >= MAX_PENDING_PER_PEER:
+                self._drop(next(other for other in self._pending.values() if other.peer == connection.peer))
             elif len(self._pending) >= MAX_PENDING:
                 self._drop(next(iter(self._pending.values())))
             self._register(connection)
@@ -259,7 +273,7 @@ class FrontDesk:
 
     def _register(self, connection: PendingConnection) -> PendingConnection:
         self._pending[connection.sock.fileno()] = connection
-        self._per_peer[connection.address] += 1
+        self._per_peer[connection.peer] += 1
         self._selector.register(connection.sock, selectors.EVENT_READ, self.on_readable)
         return connection
 
@@ -268,9 +282,9 @@ class FrontDesk:
             return  # its request was complete at once
         self._selector.unregister(connection.sock)
         self._bytes -= connection.counted
-        self._per_peer[connection.address] -= 1
-        if not self._per_peer[connection.address]:
-            del self._per_peer[connection.address]
+        self._per_peer[connection.peer] -= 1
+        if not self._per_peer[connection.peer]:
+            del self._per_peer[connection.peer]
 
     def _drop(self, connection: PendingConnection) -> None:
         self._unregister(connection)

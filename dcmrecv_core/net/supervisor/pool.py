@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Place, Slot, peer_key
 from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS, fork, state_of
-from dcmrecv_core.net.handover import IDLE, REQUEST_READ, TAKEN, Handover, HandoverSender, LostAssociation
-from dcmrecv_core.net.heartbeat import Heartbeat, HeartbeatBoard
+from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, HandoverSender, LostAssociation
 
 log = logging.getLogger("dcmrecv.net")
 
@@ -44,7 +44,7 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 16.0
 """Seconds without a fork after a worker could not be started, doubled with each failure."""
 
-WorkerMain = Callable[[socket.socket, Heartbeat], int]
+WorkerMain = Callable[[socket.socket, Slot], int]
 
 
 @dataclass(slots=True, eq=False)
@@ -52,14 +52,14 @@ class WorkerProcess:
     """The supervisor's record of one worker.
 
     `started`: it has been idle once; `idle_since`: when it last became idle; `handover_sender`: a hand-over that it has
-    not taken yet, since `handed_over_at`; `address`: that of the peer it serves; `handshaking`: in a TLS handshake;
-    `outdated`: its settings are older than the last reload.
+    not taken yet, since `handed_over_at`; `associations`: how many it was given, the last one with a peer of `address`,
+    over TLS if `handshake`; `outdated`: its settings are older than the last reload.
     """
 
     pid: int
     control: socket.socket
-    slot: int
-    heartbeat: Heartbeat
+    slot_number: int
+    slot: Slot
     idle_since: float
     hook_seconds: float
     started: bool = False
@@ -67,8 +67,9 @@ class WorkerProcess:
     outdated: bool = False
     handover_sender: HandoverSender | None = None
     handed_over_at: float = math.inf
+    associations: int = 0
     address: str = ""
-    handshaking: bool = False
+    handshake: bool = False
     overdue_since: float | None = None
 
 
@@ -76,7 +77,7 @@ class Pool:
     """At most `limit` workers. `main` runs in each of them, in its own process, with all signals blocked. `reassign`
     gets each hand-over whose worker ended before taking it. With `tells_lost`, an idle worker is told of each
     association that was lost with its worker; if the receiver stops before, none is. `hook_name` names the hook of a
-    number (`Heartbeat.hook`) for the log."""
+    number (`Slot.hook`) for the log."""
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class Pool:
         self._main = main
         self._reassign = reassign
         self._hook_name = hook_name
-        self._board = HeartbeatBoard(limit, records=tells_lost)
+        self._table = AdmissionTable(limit, records=tells_lost)
         self._workers: dict[int, WorkerProcess] = {}
         self._idle: deque[WorkerProcess] = deque()
         self._lost: deque[LostAssociation] = deque()
@@ -129,31 +130,46 @@ class Pool:
                 self._delay_next_fork(now)
                 return
 
-    def count_serving(self, address: str) -> int:
-        """Number of workers that serve this peer."""
-        return sum(worker.address == address for worker in self._workers.values())
+    @property
+    def busy(self) -> int:
+        """Number of workers that are not idle. No more have an association."""
+        return len(self._workers) - len(self._idle)
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether there may be more workers."""
+        return len(self._workers) < self._limit
+
+    def places(self) -> list[Place]:
+        """All associations, those included that are being handed over."""
+        places = []
+        for worker in self._workers.values():
+            place = worker.slot.place
+            if place.number < worker.associations:  # the worker has not begun it
+                activity = Activity.HANDSHAKE if worker.handshake else Activity.SERVING
+                places.append(Place(worker.slot, activity, worker.associations, 0.0, 0.0, peer_key(worker.address)))
+            elif place.activity is not Activity.IDLE:
+                places.append(place)
+        return places
 
     def assign(self, handover: Handover) -> bool:
-        """Hand an association to an idle worker; False without one, or if half of all workers are in TLS handshakes."""
-        with_tls = handover.tls_deadline is not None
-        if with_tls and sum(worker.handshaking for worker in self._workers.values()) >= max(self._limit // 2, 1):
-            return False
+        """Hand an association to an idle worker; False without one."""
         while self._idle:
             worker = self._pop_idle()
             worker.handover_sender = HandoverSender(handover)
             worker.handed_over_at = self._now
+            worker.associations += 1
             worker.address = handover.address
-            worker.handshaking = with_tls
+            worker.handshake = handover.tls_deadline is not None
             if self._continue_handover(worker):
                 return True
-            worker.handover_sender = None
-            worker.address = ""
-            worker.handshaking = False
+            worker.handover_sender = None  # it has ended, and is removed soon
+            worker.associations -= 1
         return False
 
     def _pop_idle(self) -> WorkerProcess:
         """The last worker to become idle, for its memory is warm, of those that had a heartbeat lately."""
-        fresh = (worker for worker in reversed(self._idle) if self._now - worker.heartbeat.last < FRESH_SECONDS)
+        fresh = (worker for worker in reversed(self._idle) if self._now - worker.slot.last_beat < FRESH_SECONDS)
         worker = next(fresh, self._idle[-1])
         self._idle.remove(worker)
         worker.idle = False
@@ -201,10 +217,6 @@ class Pool:
         if TAKEN in message and worker.handover_sender is not None:
             self._to_close.append(worker.handover_sender)
             worker.handover_sender = None
-        if REQUEST_READ in message or IDLE in message:
-            worker.handshaking = False
-        if IDLE in message:
-            worker.address = ""
         if not message:
             self._remove(worker, now)
         elif IDLE not in message:
@@ -313,22 +325,22 @@ class Pool:
 
     def _fork(self, now: float) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        slot, heartbeat = self._board.take(now)
+        number, slot = self._table.take(now)
 
         def main() -> int:
             ours.close()
-            return self._main(theirs, heartbeat)
+            return self._main(theirs, slot)
 
         try:
             pid = fork(main)
         except OSError:
-            self._board.give_back(slot)
+            self._table.give_back(number)
             ours.close()
             theirs.close()
             raise
         theirs.close()
         ours.setblocking(False)
-        worker = self._workers[ours.fileno()] = WorkerProcess(pid, ours, slot, heartbeat, now, self._hook_seconds)
+        worker = self._workers[ours.fileno()] = WorkerProcess(pid, ours, number, slot, now, self._hook_seconds)
         self._controls.register(ours, selectors.EVENT_READ, worker)
 
     def _continue_handover(self, worker: WorkerProcess) -> bool:
@@ -343,9 +355,9 @@ class Pool:
         return sender is None or sender.has_begun
 
     def _is_stuck(self, worker: WorkerProcess, now: float) -> bool:
-        heartbeat = worker.heartbeat
+        slot = worker.slot
         # without a beat for so long, the plugin runs native code, in which no exception can be raised
-        overdue = heartbeat.in_hook and (heartbeat.overdue or now - heartbeat.last > worker.hook_seconds)
+        overdue = slot.in_hook and (slot.overdue or now - slot.last_beat > worker.hook_seconds)
         if not overdue:
             worker.overdue_since = None
             return False
@@ -355,9 +367,10 @@ class Pool:
 
     def _doing(self, worker: WorkerProcess) -> str:
         """In which hook a worker is, for which peer and instance, for the log."""
-        hook = worker.heartbeat.hook
-        where = f" in {self._hook_name(hook)}" if hook else ""
-        return f"{where}{worker.heartbeat.under_way.describe(worker.address)}"
+        slot = worker.slot
+        where = f" in {self._hook_name(slot.hook)}" if slot.hook else ""
+        is_idle = slot.place.activity is Activity.IDLE and slot.number == worker.associations
+        return f"{where}{slot.under_way.describe('' if is_idle else worker.address)}"
 
     def _tell_to_end(self, worker: WorkerProcess) -> None:
         worker.idle = False
@@ -370,10 +383,10 @@ class Pool:
         self._unreaped[worker.pid] = self._doing(worker)
         self._controls.unregister(worker.control)
         worker.control.close()
-        lost = worker.heartbeat.record.take(now)
+        lost = worker.slot.record.take(now)
         if lost is not None:
             self._lost.append(LostAssociation(lost))
-        self._board.give_back(worker.slot)
+        self._table.give_back(worker.slot_number)
         if not worker.started:
             self._delay_next_fork(now)  # it ended while starting: do not fork again at once
         untaken = None if worker.handover_sender is None else worker.handover_sender.handover

@@ -20,13 +20,11 @@ from dcmrecv_core.api.outcomes import Ended, Summary
 from dcmrecv_core.api.verdicts import Reject, RejectReason, SupportedContext
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmrecv_core.logs.serving import Serving
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Slot
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, Connection
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.record import AssociationRecord
-from dcmrecv_core.net.under_way import UnderWay
 from dcmrecv_core.net.worker.association_log import (
     CANNOT_UNDERSTAND,
-    NO_DATA,
     NOT_RECEIVED,
     PEER_GONE,
     PEER_RELEASES,
@@ -34,6 +32,7 @@ from dcmrecv_core.net.worker.association_log import (
     nothing_acceptable,
 )
 from dcmrecv_core.net.worker.caches import MAX_CACHED_REQUEST, IdentityCache, ProposalCache
+from dcmrecv_core.net.worker.deadlines import PeerDeadlines
 from dcmrecv_core.net.worker.service import ServiceReception
 from dcmrecv_core.net.worker.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
@@ -73,13 +72,13 @@ class Shared:
         plugins: Plugins,
         receiver: InstanceReceiver,
         should_stop: Callable[[bool], bool],
-        record: AssociationRecord | None = None,
-        under_way: UnderWay | None = None,
+        slot: Slot | None = None,
         serving: Serving | None = None,
     ) -> None:
         self.serving = serving or Serving()
-        self.record = record or AssociationRecord()
-        self.under_way = under_way or UnderWay()
+        self.slot = slot or AdmissionTable(1).take(0.0)[1]
+        self.record = self.slot.record
+        self.under_way = self.slot.under_way
         self.running: Session | None = None
         self.settings = settings
         self.plugins = plugins
@@ -118,6 +117,7 @@ class Session:
         self._handover = handover
         self._shared = shared
         self._progress_timeout = shared.settings.progress_timeout
+        self._deadlines = PeerDeadlines(shared.settings, shared.slot)
         self._association_log = shared.association_log
         self._uid_under_way = shared.under_way.uid
         self._begin_instance = shared.under_way.begin_instance
@@ -138,7 +138,6 @@ class Session:
         self._output = bytearray()
         self._started = 0.0
         self._stored = self._refused = self._discarded = self._bytes = 0
-        self._quiet_since: float | None = None  # when the peer last sent or accepted a byte
         self._ended: Ended | None = None
         self._how = ""  # it ended, in words
         self._idle_told = False
@@ -181,6 +180,7 @@ class Session:
             self._send()
             self._acceptor.artim_expired()  # it may be broken itself: read nothing more
         finally:
+            self._shared.slot.become(Activity.ENDING)
             self._drop_reception()
             self._shared.receiver.publisher.idle()
             summary = Summary(*self.counts, time.monotonic() - started, self._ended or Ended.FAILED)
@@ -273,40 +273,63 @@ class Session:
 
     def _receive(self) -> None:
         """Read, waiting at most `CALL_TIMEOUT`."""
-        if self._output:
-            readable, writable = self._connection.wait()
-            if not readable:
-                if not writable:
-                    self._on_quiet()
-                return
+        if self._output and not self._wait_for_peer():
+            return
         if self._acceptor.mid_message:
-            self._connection.acknowledge()
-        count = self._connection.receive_into(self._acceptor.get_buffer())
+            count = self._receive_inside()
+        else:
+            count = self._connection.receive_into(self._acceptor.get_buffer())
         if count is None:
             self._on_quiet()
         elif count:
-            self._quiet_since = None
+            if self._deadlines.quiet_since is not None:
+                self._deadlines.end_of_quiet()
             self._acceptor.buffer_updated(count)
         else:
             self._acceptor.receive_eof()
 
+    def _wait_for_peer(self) -> bool:
+        """While it leaves responses unread: wait until it reads or sends; returns whether it has sent something."""
+        began = time.monotonic()
+        readable, writable = self._connection.wait()
+        self._deadlines.after_wait_inside(time.monotonic() - began, 0)
+        if writable:
+            self._deadlines.quiet_since = None
+        elif not readable:
+            self._on_quiet()
+        return readable
+
+    def _receive_inside(self) -> int | None:
+        """Read inside a message, where the peer must not be too slow."""
+        connection = self._connection
+        connection.acknowledge()
+        before = connection.waited
+        count = connection.receive_into(self._acceptor.get_buffer())
+        if exceeded := self._deadlines.after_wait_inside(connection.waited - before, count or 0):
+            self._abort(Ended.FAILED, *exceeded)
+        return count
+
     def _on_quiet(self) -> None:
         """For another CALL_TIMEOUT seconds nothing was received or sent."""
-        now = time.monotonic()
-        if self._quiet_since is None:
-            self._quiet_since = now - CALL_TIMEOUT
+        deadlines, connection, now = self._deadlines, self._connection, time.monotonic()
+        if deadlines.quiet_since is None:
+            deadlines.quiet_since = now - CALL_TIMEOUT
         if self._acceptor.collecting:
             self._acceptor.read_piecemeal()
             return
-        quiet = now - self._quiet_since
-        limit = self._shared.settings.dimse_timeout
-        if limit is not None and quiet >= limit:
-            self._abort(Ended.FAILED, f"nothing received for {limit} s (--dimse-timeout)", NO_DATA)
-        elif quiet >= self._progress_timeout and (self._acceptor.mid_message or self._output):
-            self._abort(Ended.FAILED, f"no progress for {self._progress_timeout} s inside a message")
+        inside = bool(self._acceptor.mid_message or self._output or connection.mid_record)
+        if exceeded := deadlines.after_quiet(now, inside=inside):
+            self._abort(Ended.FAILED, *exceeded)
         elif self._shared.should_stop(self._reception is None and self._service is None):
             self._stop()
-        elif limit is None and quiet >= IDLE_NOTICE and not self._idle_told:
+        elif not inside and (exceeded := deadlines.eviction(now)) and not connection.wait_readable(0):
+            self._abort(Ended.FAILED, *exceeded)
+        else:
+            self._tell_idle(now - deadlines.quiet_since)
+
+    def _tell_idle(self, quiet: float) -> None:
+        """Say once of a peer without a message that nothing ends its association."""
+        if quiet >= IDLE_NOTICE and self._shared.settings.dimse_timeout is None and not self._idle_told:
             self._idle_told = True
             self._association_log.idle(quiet)
 
@@ -315,7 +338,7 @@ class Session:
         output = self._output
         output += self._acceptor.data_to_send()
         while output and self._send_some():
-            self._quiet_since = None
+            continue
         if len(output) > MAX_PENDING_OUTPUT and not self._ended and not self._flush():
             self._abort(Ended.FAILED, "the peer does not read our responses")
 

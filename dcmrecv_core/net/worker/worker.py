@@ -21,6 +21,7 @@ from dcmrecv_core.hooks.descriptors import describe_descriptors
 from dcmrecv_core.hooks.limits import HookTimeout, HookTimer, forbid_copies
 from dcmrecv_core.logs.serving import Serving
 from dcmrecv_core.net import record
+from dcmrecv_core.net.admission import Activity
 from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS
 from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, LostAssociation, receive, set_receive_timeout
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from dcmrecv_core.hooks.limits import PluginLimits
     from dcmrecv_core.hooks.plugins import Plugins
-    from dcmrecv_core.net.heartbeat import Heartbeat
+    from dcmrecv_core.net.admission import Slot
     from dcmrecv_core.settings.settings import Settings
     from dcmrecv_core.storage.temporary import Capabilities
 
@@ -54,8 +55,8 @@ _TICK = 1.0
 class Worker:
     """The state that signal handlers touch: stop flag, parent, heartbeat, hook timer."""
 
-    def __init__(self, heartbeat: Heartbeat, timer: HookTimer) -> None:
-        self._heartbeat = heartbeat
+    def __init__(self, slot: Slot, timer: HookTimer) -> None:
+        self._slot = slot
         self._timer = timer
         self._parent = os.getppid()
         self._orphaned = False
@@ -73,8 +74,8 @@ class Worker:
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGALRM, self._on_tick)
         self._timer.limit = hook_seconds
-        self._timer.flag = self._heartbeat.flag
-        self._heartbeat.beat(time.monotonic())
+        self._timer.flag = self._slot.flag
+        self._slot.beat(time.monotonic())
         signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
@@ -97,7 +98,7 @@ class Worker:
 
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        self._heartbeat.beat(now)
+        self._slot.beat(now)
         if not self._orphaned and os.getppid() != self._parent:
             self._orphaned = True
             self._stop_within(ORPHAN_GRACE)
@@ -110,13 +111,13 @@ class Worker:
         try:
             self._timer.tick()
         except HookTimeout:
-            self._heartbeat.mark_overdue()
+            self._slot.mark_overdue()
             raise
 
 
 def run_worker(
     control: socket.socket,
-    heartbeat: Heartbeat,
+    slot: Slot,
     settings: Settings,
     plugins: Plugins,
     capabilities: Capabilities,
@@ -126,7 +127,7 @@ def run_worker(
     limits = plugins.limits
     serving = Serving()
     serving.attach()
-    worker = Worker(heartbeat, limits.timer)
+    worker = Worker(slot, limits.timer)
     worker.arm(settings.hook_seconds)
     limits.memory.limit(settings.worker_memory)
     forbid_copies()
@@ -137,7 +138,7 @@ def run_worker(
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
     receiver = InstanceReceiver(settings, plugins, capabilities)
-    shared = Shared(settings, plugins, receiver, worker.should_stop, heartbeat.record, heartbeat.under_way, serving)
+    shared = Shared(settings, plugins, receiver, worker.should_stop, slot, serving)
 
     def on_tick(now: float) -> None:
         receiver.publisher.renew(now)
@@ -200,21 +201,25 @@ def _tell(lost: LostAssociation, plugins: Plugins, serving: Serving) -> None:
 
 
 def _serve(handover: Handover, shared: Shared, control: socket.socket, tls: ssl.SSLContext | None) -> None:
+    slot = shared.slot
+    slot.begin(handover.address, time.monotonic(), handshake=handover.tls_deadline is not None)
     shared.serving.begin(handover.address)
     connection = _connect(handover, shared, tls)
-    if connection is None:
-        return
-    if handover.tls_deadline is not None:
-        with suppress(OSError):  # the supervisor has ended, which the tick notices
-            control.send(REQUEST_READ)
-    Session(connection, handover, shared).run()
+    if connection is not None:
+        if handover.tls_deadline is not None:
+            slot.become(Activity.SERVING)
+            with suppress(OSError):  # the supervisor has ended, which the tick notices
+                control.send(REQUEST_READ)
+        Session(connection, handover, shared).run()
+    slot.become(Activity.IDLE)
 
 
 def _connect(handover: Handover, shared: Shared, tls: ssl.SSLContext | None) -> Connection | None:
     if handover.tls_deadline is not None and tls is not None:
         from dcmrecv_core.net.worker import tls_admission  # loads OpenSSL
 
-        return tls_admission.admit(handover, tls, shared.settings, lambda: shared.should_stop(True))
+        settings, slot = shared.settings, shared.slot
+        return tls_admission.admit(handover, tls, settings, lambda: shared.should_stop(True), slot)
     try:
         if handover.tls_deadline is None:
             return PlainConnection(handover.sock)

@@ -65,6 +65,9 @@ PROMISES: dict[int, str] = {
     "in what is stored, in the name of the file, or in the log at the default level.",
     39: "Files have the group, the mode and the ACL that their directory gives, whatever their size and the file "
     "system.",
+    40: "One address (IPv6: a /64) never keeps another one out, neither with silent TLS handshakes nor with "
+    "associations that are silent or dribble: another sender is served within 2 s, or 2 s after `--idle-eviction` is "
+    "over. A single gateway may have all places but two, and a sender that pauses is not cut while places are free.",
     41: "SIGTERM ends the receiver after any flood of other signals; when the supervisor is killed, its workers are "
     "gone within 5 s, even from C code.",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from dcmrecv_core.net.heartbeat import HeartbeatBoard
+from dcmrecv_core.net.admission import AdmissionTable
 from dcmrecv_core.net.under_way import UnderWay
 
 ADDRESS = "10.0.0.1"
@@ -36,7 +36,7 @@ def test_long_and_odd_values() -> None:
 
 
 def test_it_crosses_processes_and_a_new_worker_begins_without() -> None:
-    board = HeartbeatBoard(2)
+    board = AdmissionTable(2)
     _, other = board.take(1.0)
     number, heartbeat = board.take(1.0)
     pid = os.fork()

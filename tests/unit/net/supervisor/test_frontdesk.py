@@ -207,6 +207,14 @@ def test_the_oldest_connection_of_an_address_is_dropped_at_its_limit(
     assert not is_closed(other)
 
 
+def test_addresses_of_one_ipv6_network_count_as_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontdesk, "MAX_PENDING_PER_PEER", 2)
+    other = desk.connect(address="fd00:0:0:1::1")
+    peers = [desk.connect(address=f"fd00::{number}") for number in range(1, 4)]
+    assert [is_closed(peer) for peer in peers] == [True, False, False]
+    assert not is_closed(other)
+
+
 def test_the_oldest_connection_is_dropped_at_the_limit(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frontdesk, "MAX_PENDING", 3)
     peers = [desk.connect(address=f"10.0.0.{number}") for number in range(5)]

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dcmrecv_core.net import child
+from dcmrecv_core.net.admission import Activity, Place, Slot, peer_key
 from dcmrecv_core.net.handover import IDLE, Handover, receive
-from dcmrecv_core.net.heartbeat import Heartbeat
 from dcmrecv_core.net.supervisor import pool as pool_module
 from dcmrecv_core.net.supervisor.pool import (
     BUSY_TAKE_SECONDS,
@@ -36,7 +36,7 @@ HOOK_SECONDS = 30.0
 LIMIT = 5
 
 
-def obedient(control: socket.socket, heartbeat: Heartbeat) -> int:
+def obedient(control: socket.socket, slot: Slot) -> int:
     """Says its pid to each peer, then does what the request says until the peer closes."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -44,16 +44,16 @@ def obedient(control: socket.socket, heartbeat: Heartbeat) -> int:
     while (handover := receive(control)) is not None:
         with handover.sock as peer:
             if handover.request == b"hook":
-                heartbeat.flag[0] = 1
+                slot.flag[0] = 1
             elif handover.request == b"overdue":
-                heartbeat.under_way.begin_association("SENDER")
-                heartbeat.under_way.begin_instance(b"1.2.3")
-                heartbeat.flag[0] = 1
-                heartbeat.mark_overdue()
+                slot.under_way.begin_association("SENDER")
+                slot.under_way.begin_instance(b"1.2.3")
+                slot.flag[0] = 1
+                slot.mark_overdue()
             elif handover.request == b"overdue once":
-                heartbeat.flag[0] = 1
-                heartbeat.mark_overdue()
-                heartbeat.flag[0] = 0
+                slot.flag[0] = 1
+                slot.mark_overdue()
+                slot.flag[0] = 0
             peer.sendall(b"%d\n" % os.getpid())
             while peer.recv(100):
                 pass
@@ -63,30 +63,30 @@ def obedient(control: socket.socket, heartbeat: Heartbeat) -> int:
     return 0
 
 
-def never_ready(control: socket.socket, heartbeat: Heartbeat) -> int:
+def never_ready(control: socket.socket, slot: Slot) -> int:
     control.recv(1)
     return 0
 
 
-def ends_at_once(control: socket.socket, heartbeat: Heartbeat) -> int:
+def ends_at_once(control: socket.socket, slot: Slot) -> int:
     return 1
 
 
-def lacks_descriptors(control: socket.socket, heartbeat: Heartbeat) -> int:
+def lacks_descriptors(control: socket.socket, slot: Slot) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     control.send(IDLE)
     control.recv(1)
     return child.OUT_OF_DESCRIPTORS
 
 
-def raises(control: socket.socket, heartbeat: Heartbeat) -> int:
+def raises(control: socket.socket, slot: Slot) -> int:
     raise SystemExit("out of order")
 
 
 class Driver:
     """A pool with a simulated clock; `turn` does what the supervisor's loop does."""
 
-    def __init__(self, main: Callable[[socket.socket, Heartbeat], int], limit: int = LIMIT) -> None:
+    def __init__(self, main: Callable[[socket.socket, Slot], int], limit: int = LIMIT) -> None:
         self.now = 1000.0
         self.reassigned: list[Handover] = []
         self.selector = selectors.DefaultSelector()
@@ -178,7 +178,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         drivers[-1].children.append(pid)
         return pid
 
-    def make(main: Callable[[socket.socket, Heartbeat], int] = obedient, **options: int) -> Driver:
+    def make(main: Callable[[socket.socket, Slot], int] = obedient, **options: int) -> Driver:
         drivers.append(Driver(main, **options))
         return drivers[-1]
 
@@ -316,6 +316,36 @@ def test_a_handover_that_its_worker_did_not_take_is_reassigned(start: Start, siz
     handover.sock.close()
 
 
+def test_places_are_those_of_the_table_and_of_handovers(start: Start) -> None:
+    driver = start(limit=2)
+    driver.settle()
+    assert driver.pool.places() == []
+    assert (driver.pool.busy, driver.pool.can_grow) == (0, False)
+    peer, _ = driver.serve()
+    [worker] = (worker for worker in driver.pool._workers.values() if not worker.idle)
+    key = peer_key("10.0.0.1")
+    assert driver.pool.places() == [Place(worker.slot, Activity.SERVING, 1, 0.0, 0.0, key)], "handed over"
+    worker.slot.begin("10.0.0.1", 5.0, handshake=False)  # as the worker does
+    worker.slot.wait_since(7.0)
+    assert driver.pool.places() == [Place(worker.slot, Activity.SERVING, 1, 5.0, 7.0, key)]
+    worker.slot.become(Activity.ENDING)
+    assert [place.activity for place in driver.pool.places()] == [Activity.ENDING]
+    worker.slot.become(Activity.IDLE)
+    assert driver.pool.places() == [], "although its message was not read"
+    assert driver.pool.busy == 1
+    driver.finish(peer)
+
+
+def test_a_handover_over_tls_is_a_handshake(start: Start) -> None:
+    driver = start(limit=2)
+    driver.settle()
+    ours, peer = socket.socketpair()
+    driver.peers.append(peer)
+    assert driver.pool.assign(Handover(ours, b"", "10.0.0.1", 1, tls_deadline=5.0))
+    assert [place.activity for place in driver.pool.places()] == [Activity.HANDSHAKE]
+    driver.until(lambda: ours.fileno() == -1, "it is taken")
+
+
 def test_a_handover_that_was_taken_is_not_reassigned(start: Start) -> None:
     driver = start(limit=1)
     driver.settle()
@@ -415,7 +445,7 @@ def test_slow_starts_do_not_make_it_grow(start: Start) -> None:
 
 
 @pytest.mark.parametrize("main", [ends_at_once, raises])
-def test_no_forks_without_a_pause(start: Start, main: Callable[[socket.socket, Heartbeat], int]) -> None:
+def test_no_forks_without_a_pause(start: Start, main: Callable[[socket.socket, Slot], int]) -> None:
     driver = start(main)
     pause, forks = FIRST_PAUSE, 0
     while pause < 4 * LONGEST_PAUSE:
@@ -447,9 +477,7 @@ def test_fault_16_workers_without_descriptors_are_replaced_after_a_pause(
 
 
 def test_a_worker_that_starts_ends_the_pause(start: Start) -> None:
-    driver = start(
-        lambda control, heartbeat: ends_at_once(control, heartbeat) if fail else obedient(control, heartbeat)
-    )
+    driver = start(lambda control, slot: ends_at_once(control, slot) if fail else obedient(control, slot))
     fail = True
     for _ in range(3):
         driver.pool.grow(driver.now)
@@ -478,7 +506,7 @@ def test_fork_that_fails_is_tried_again_later(start: Start, monkeypatch: pytest.
 
 
 def test_children_start_with_all_signals_blocked(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    def tell(control: socket.socket, heartbeat: Heartbeat) -> int:
+    def tell(control: socket.socket, slot: Slot) -> int:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         return 7 if {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM} <= blocked else 8
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import select
 import signal
 import socket
 import struct
@@ -21,8 +20,9 @@ from typing import Any
 import pytest
 
 from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.net.admission import AdmissionTable
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.supervisor import frontdesk, pool, supervisor
+from dcmrecv_core.net.supervisor import frontdesk, pool, supervisor, waiting
 from dcmrecv_core.net.supervisor.reload import SettingsSource
 from dcmrecv_core.net.supervisor.supervisor import Supervisor
 from dcmrecv_core.settings.settings import Settings
@@ -453,8 +453,8 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Supe
     made = Supervisor(Settings(), Plugins(), [listener], Capabilities(), source)
     yield made, listener.getsockname()[1]
     made._desk.close()
-    for waiting in made._waiting:
-        waiting.handover.sock.close()
+    for request in made._waiting:
+        request.handover.sock.close()
     made._selector.close()
 
 
@@ -476,7 +476,7 @@ def test_the_number_of_waiting_requests_is_bounded(
     loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, port = loop
-    monkeypatch.setattr(supervisor, "MAX_WAITING", 2)
+    monkeypatch.setattr(waiting, "MAX_WAITING", 2)
     monkeypatch.setattr(supervisor, "WAIT_FOR_WORKER", 0.2)
     rejected = pdu(ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
     with contextlib.ExitStack() as stack:
@@ -492,43 +492,40 @@ def test_the_number_of_waiting_requests_is_bounded(
         assert 0.2 <= time.monotonic() - begin < 0.7
 
 
-def test_bytes_of_waiting_requests_are_bounded(loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _ = loop
-    monkeypatch.setattr(supervisor, "MAX_WAITING_BYTES", 100)
-    with contextlib.ExitStack() as stack:
-        for size, waiting, refused in ((60, 1, False), (60, 1, True), (40, 2, False)):
-            ours, peer = socket.socketpair()
-            stack.enter_context(peer)
-            made._admit(Handover(ours, bytes(size), "10.0.0.1", 1))
-            assert len(made._waiting) == waiting
-            assert bool(select.select([peer], [], [], 0)[0]) == refused
-
-
-def test_waiting_requests_of_one_address_are_bounded(
-    loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made, _ = loop
-    monkeypatch.setattr(supervisor, "MAX_WAITING_PER_PEER", 1)
-    with contextlib.ExitStack() as stack:
-        for address, waiting, refused in (("10.0.0.1", 1, False), ("10.0.0.1", 1, True), ("10.0.0.2", 2, False)):
-            ours, peer = socket.socketpair()
-            stack.enter_context(peer)
-            made._admit(Handover(ours, REQUEST, address, 1))
-            assert len(made._waiting) == waiting
-            assert bool(select.select([peer], [], [], 0)[0]) == refused
-
-
 def test_a_request_that_its_worker_did_not_take_waits_once_for_another_worker(loop: tuple[Supervisor, int]) -> None:
     made, _ = loop
     ours, peer = socket.socketpair()
     with ours, peer:
         handover = Handover(ours, REQUEST, "10.0.0.1", 1)
         made._reassign(handover)
-        assert [waiting.handover for waiting in made._waiting] == [handover]
-        made._waiting.clear()
+        [request] = made._waiting
+        assert request.handover is handover
+        made._waiting.remove(request)
         made._reassign(handover)
         assert not made._waiting
         assert peer.recv(1) == b""
+
+
+def test_an_idle_association_is_asked_to_end_as_long_as_its_place_is_needed(
+    loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _ = loop
+    slot = AdmissionTable(1).take(0.0)[1]
+    now = time.monotonic()
+    slot.begin("10.0.0.1", now - 100, handshake=False)
+    slot.wait_since(now - 61)
+    monkeypatch.setattr(made, "_shares", waiting.Shares(1, None))
+    monkeypatch.setattr(made._pool, "places", lambda: [slot.place])
+    monkeypatch.setattr(supervisor.Pool, "can_grow", False)
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        made._admit(Handover(ours, REQUEST, "10.0.0.2", 1))
+        made._do_periodic_work(now)
+        assert slot.newcomer == "10.0.0.2"
+        [request] = made._waiting
+        made._waiting.remove(request)
+        made._do_periodic_work(now)
+        assert slot.newcomer == "", "its peer was served elsewhere, or has given up"
 
 
 def said(peer: socket.socket) -> bytes:
