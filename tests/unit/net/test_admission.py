@@ -26,8 +26,9 @@ def test_a_heartbeat_crosses_processes() -> None:
         os._exit(0)
     os.waitpid(pid, 0)
     assert (slot.last_beat, slot.in_hook, slot.overdue) == (123456.75, True, False)
+    slot.flag[0] = 127
     slot.mark_overdue()
-    assert (slot.in_hook, slot.overdue) == (True, True)
+    assert (slot.hook, slot.in_hook, slot.overdue) == (127, True, True)
     slot.flag[0] = 0
     assert (slot.in_hook, slot.overdue) == (False, False), "the end of a hook is the end of its being overdue"
     assert (other.last_beat, other.in_hook) == (1.0, False)

@@ -396,7 +396,7 @@ def test_idle_workers_with_a_recent_heartbeat_are_asked_first(start: Start) -> N
     driver.settle()
     first, last = driver.pool._idle
     driver.turn(FRESH_SECONDS)
-    first.heartbeat.beat(driver.now)
+    first.slot.beat(driver.now)
     assert driver.serve()[1] == first.pid
     assert driver.serve()[1] == last.pid, "it answers all the same"
 
