@@ -348,34 +348,10 @@ def test_files_that_cannot_be_read() -> None:
             read(path)
 
 
-@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-def test_fault_24_a_byte_order_mark_is_left_out(line_end: str) -> None:
-    text = f'bind = "192.0.2.1"{line_end}port = 104{line_end}'
-    Path("marked.toml").write_bytes(text.encode("utf-8-sig"))
-    assert read("marked.toml").values == {"bind": "192.0.2.1", "port": 104}
-
-
 def test_fault_24_a_byte_order_mark_is_no_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("secret.txt").write_bytes("LETMEIN\n".encode("utf-8-sig"))
     file = 'plugin = ["./site_a.py"]\n[plugins.site_a]\npassword = { file = "secret.txt" }'
     assert settings_of("1", file=file).plugin_options["site_a"]["password"] == "LETMEIN"
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("port = 104".encode("utf-16"), "is UTF-16 or no text at all: save it as UTF-8"),
-        ("port = 104".encode("utf-16-le"), "is UTF-16 or no text at all: save it as UTF-8"),
-        ("port = 104".encode("utf-32"), "is UTF-16 or no text at all: save it as UTF-8"),
-        (b'# one\n\nbind = "\xe9"', "is not UTF-8 (byte E9 in line 3): save it as UTF-8"),
-        (b"\xef\xbb\xbfport = ", "is not TOML: Invalid value (at end of document)"),
-    ],
-)
-def test_fault_24_files_that_are_not_utf_8_say_so(content: bytes, said: str) -> None:
-    Path("other.toml").write_bytes(content)
-    with pytest.raises(ConfigurationError) as caught:
-        read("other.toml")
-    assert str(caught.value) == f"other.toml: {said}"
 
 
 def test_the_program_ends_with_66(capfd: pytest.CaptureFixture[str]) -> None:

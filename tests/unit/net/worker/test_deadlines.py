@@ -144,7 +144,10 @@ def test_fault_14_a_silent_association_makes_room(make: Make, caplog: pytest.Log
     assert read_pdus(connection.sent)[-1] == (ABORT, bytes((0, 0, 2, 0)))
     assert worker.summary.seconds == pytest.approx(70, abs=2 * CALL_TIMEOUT)
     assert worker.summary.ended == Ended.FAILED
-    assert "aborting association with RAWSCU (10.0.0.1) to ANY: no message for 70 s, and 10.0.0.2 needs its place" in caplog.text
+    assert (
+        "aborting association with RAWSCU (10.0.0.1) to ANY: no message for 70 s, and 10.0.0.2 needs its place"
+        in caplog.text
+    )
     assert worker.shared.slot.place.activity is Activity.ENDING
 
 
