@@ -25,7 +25,7 @@ from dcmrecv_core.net.supervisor.pool import (
     STUCK_SECONDS,
     TAKE_SECONDS,
 )
-from support.protocol.pool_driver import HOOK_SECONDS, LIMIT, Driver, obedient
+from support.protocol.pool_driver import HOOK_SECONDS, LIMIT, Driver, exists, obedient
 
 # The test runner may have threads; forking is safe as long as the child runs our code only
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
