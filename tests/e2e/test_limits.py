@@ -46,7 +46,9 @@ def test_one_peer_leaves_room_for_others(ours: Start, options: tuple[str, ...], 
         assert time.monotonic() - begin < 0.5, "no other peer waits for it"
         held[0].release()
         assert answer(receiver)[0] == ASSOCIATE_AC
-    assert f"W: Refusing Association from 127.0.0.1 (local limit exceeded): see {helps}\n" in receiver.log
+    assert (
+        f"W: Refusing Association from RAWSCU (127.0.0.1) to ANY (local limit exceeded): see {helps};" in receiver.log
+    )
 
 
 def test_a_peer_at_its_limit_delays_no_other(ours: Start) -> None:
@@ -124,7 +126,7 @@ def test_fault_14_a_silent_association_makes_room(ours: Start) -> None:
     with RawAssociation(receiver.port, CONTEXTS) as silent:
         seconds_until_served(receiver.port, OTHER, patience=5)
         assert silent.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
-    assert "W: aborting association with 127.0.0.1: no message for " in receiver.log
+    assert "W: aborting association with RAWSCU (127.0.0.1) to ANY: no message for " in receiver.log
     assert f", and {OTHER} needs its place (--idle-eviction)\n" in receiver.log
 
 

@@ -141,7 +141,7 @@ def test_fault_21_a_broken_data_set_is_explained(ours: Start) -> None:
     assert refused(receiver, instance_of(CT, "1.2.3")[:-4]) == 0xC000
     own = receiver.log.splitlines()[0]
     assert own.startswith(f"E: C-STORE 1.2.3 from {WHO}: refused with status C000: (7FE0,0010) at ")
-    assert own.endswith("(the sender's data set is broken; --bit-preserving stores it unchecked)")
+    assert own.endswith("; the sender's data set is broken; --bit-preserving stores it unchecked)")
 
 
 def test_fault_21_too_little_space_is_explained(ours: Start) -> None:
@@ -157,8 +157,8 @@ def test_fault_21_a_limit_is_explained(ours: Start) -> None:
     with RawAssociation(receiver.port, CONTEXTS):
         rejected(receiver, associate_rq(CONTEXTS, **TITLES))
     assert only_line(receiver) == (
-        f"W: Refusing Association from {WHO} (local limit exceeded): see --max-per-peer; peers that leave "
-        "associations open are ended by --dimse-timeout only"
+        f"W: Refusing Association from {WHO} (local limit exceeded): see --max-per-peer; --dimse-timeout ends "
+        "associations that peers leave open"
     )
 
 

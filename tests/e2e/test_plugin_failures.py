@@ -202,7 +202,7 @@ def test_fault_16_an_association_that_can_store_nothing_more_is_aborted(ours: St
         for uid in ("1.1.1", "1.2.1"):
             assert association.store(CT, uid, instance_of(CT, uid)) == OUT_OF_RESOURCES
         assert association.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
-    receiver.wait_for_log("aborting association with 127.0.0.1: no file descriptor is free")
+    receiver.wait_for_log("aborting association with RAWSCU (127.0.0.1) to ANY: no file descriptor is free")
     receiver.wait_for_log(LINE)
 
 

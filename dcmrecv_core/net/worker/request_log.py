@@ -71,7 +71,7 @@ def log_local_limit(handover: Handover, option: str, *, waits_for_ever: bool) ->
     associations that peers leave open."""
     calling, called = titles_of(handover.request)
     who = sender(calling, handover.address, called)
-    hint = "; peers that leave associations open are ended by --dimse-timeout only" if waits_for_ever else ""
+    hint = "; --dimse-timeout ends associations that peers leave open" if waits_for_ever else ""
     known = {"peer": handover.address, "calling": calling, "called": called}
     text = "Refusing Association from %s (local limit exceeded): see %s%s"
     log.warning(text, who, option, hint, extra={EXTRA: {name: value for name, value in known.items() if value}})
