@@ -28,6 +28,7 @@ from dcmrecv_core.api.errors import (
     StatusError,
     StorageError,
 )
+from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.hookspecs import hookimpl
 from dcmrecv_core.api.model import Association, Instance, ProposedContext, RawElement, TagLike, UserIdentity
 from dcmrecv_core.api.names import escape, escape_directory
@@ -53,7 +54,8 @@ from dcmrecv_core.api.verdicts import (
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.dataset.character_sets import codecs_of
-from dcmrecv_core.receive.stored_files import open_stored, remove_stored
+from dcmrecv_core.dataset.values import decode_text
+from dcmrecv_core.receive.stored_files import open_stored, read_elements, remove_stored
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
 __all__ = [
@@ -97,6 +99,8 @@ __all__ = [
     "Warn",
     "__version__",
     "codecs_of",
+    "decode_text",
+    "did_you_mean",
     "escape",
     "escape_directory",
     "hookimpl",
@@ -105,6 +109,7 @@ __all__ = [
     "modality_prefix",
     "name_of",
     "open_stored",
+    "read_elements",
     "remove_stored",
     "uid_of",
 ]

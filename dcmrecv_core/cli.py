@@ -8,17 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from dcmrecv_core import process
-from dcmrecv_core.api.errors import (
-    CommandLineError,
-    ConfigurationError,
-    OutputDirectoryError,
-    PluginError,
-    StartError,
-    StatusError,
-)
+from dcmrecv_core.api.errors import HookFailure, OutputDirectoryError, PluginError, StartError, StatusError
 from dcmrecv_core.config import help
 from dcmrecv_core.config.association_profiles import AssociationConfigurationError
 from dcmrecv_core.config.configuration import Configuration
@@ -57,34 +51,15 @@ def _main(program: str, arguments: list[str]) -> int:
     try:
         configuration = Configuration(program, arguments, port_optional=bool(inherited_count()))
         plugins, line = configuration.plugins, configuration.line
-        if line.action == "help":
-            sys.stdout.write(help.help_text(configuration.options))
-            return 0
-        if line.action == "version":
-            sys.stdout.write(help.version_text())
-            return 0
-        if line.action == "list-ciphers":
-            sys.stdout.write(help.ciphers_text())
-            return 0
-        if line.action == "new-plugin":
-            from dcmrecv_core.hooks import new_plugin as plugin_kit
-
-            sys.stdout.write(plugin_kit.create(*line.new_plugin))
-            return 0
-        if line.action == "list-plugins":
-            return _list_plugins(line, plugins)
-        if line.action == "dump-settings":
-            from dcmrecv_core.config.settings_dump import check, dump
-
-            check(line.settings)
-            sys.stdout.write(dump(line, configuration.options))
+        if line.action not in ("run", "explain"):
+            _print(_text(configuration))
             return 0
         log_wiring = LogWiring()
         log_wiring.apply(line.settings)
-    except (CommandLineError, PluginError, ConfigurationError) as error:
-        sys.stderr.write(help.error_text(error))
+    except StartError as error:
+        process.write_error(help.error_text(error))
         return error.exit_code
-    sys.stderr.write(line.arguments)
+    process.write_error(line.arguments)
     try:
         return _explain(line, plugins) if line.action == "explain" else _run(configuration, log_wiring)
     except StartError as error:
@@ -92,33 +67,64 @@ def _main(program: str, arguments: list[str]) -> int:
         return error.exit_code
 
 
-def _list_plugins(line: CommandLine, plugins: Plugins) -> int:
+def _print(text: str) -> bool:
+    """False if the reader has seen enough. Raises StartError if the text cannot be written."""
+    try:
+        return process.write_out(text)
+    except OSError as error:
+        raise StartError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def _text(configuration: Configuration) -> str:
+    """What an action that only prints has to print. Raises StartError."""
+    line = configuration.line
+    if line.action == "help":
+        return help.help_text(configuration.options)
+    if line.action == "version":
+        return help.version_text()
+    if line.action == "list-ciphers":
+        return help.ciphers_text()
+    if line.action == "new-plugin":
+        from dcmrecv_core.hooks import new_plugin as plugin_kit
+
+        return plugin_kit.create(*line.new_plugin)
+    if line.action == "list-plugins":
+        return _list_plugins(line, configuration.plugins)
+    from dcmrecv_core.config.settings_dump import check, dump
+
+    check(line.settings)
+    return dump(line, configuration.options)
+
+
+def _list_plugins(line: CommandLine, plugins: Plugins) -> str:
     from dcmrecv_core.inspection import list_plugins as plugin_list
 
     plugins.add_builtins(line.settings)
     show = plugin_list.as_json if line.json else plugin_list.as_text
-    sys.stdout.write(show(line.settings, plugins))
-    return 0
+    return show(line.settings, plugins)
 
 
 def _explain(line: CommandLine, plugins: Plugins) -> int:
     from dcmrecv_core.inspection.explain import explain
+    from dcmrecv_core.storage.directories import check_output_directory
 
     settings = line.settings
     calls: list[Call] = []
     plugins.add_builtins(settings, calls.append)
     plugins.configure(settings)
-    _check_access(os.path.join(settings.working_directory, settings.output_directory or "."))
+    check_output_directory(settings.working_directory, settings.output_directory)
     code = 0
+    explanations = explain(settings, plugins, calls, line.files, sender=line.sender, as_json=line.json)
     try:
-        for text, explained in explain(settings, plugins, calls, line.files, sender=line.sender, as_json=line.json):
-            sys.stdout.write(text)
-            sys.stdout.flush()
-            if not explained:
-                code = 1
-    except BrokenPipeError:
-        # the reader has seen enough, as `| head` does: what is buffered has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with closing(explanations):
+            for text, explained in explanations:
+                if not explained:
+                    code = 1
+                if not _print(text):
+                    break
+    except HookFailure as failure:
+        reason = f"{failure.text}, so no worker could start"
+        raise PluginError(reason, plugin=failure.plugin, hook=failure.hook) from failure
     return code
 
 
@@ -179,12 +185,11 @@ def _say_what_is_accepted(settings: Settings, plugins: Plugins) -> None:
 
 def _check_output_directory(settings: Settings) -> Capabilities:
     """What the file system of the output directory can do; raises OutputDirectoryError (exit code 45)."""
-    from dcmrecv_core.storage.directories import Directories
+    from dcmrecv_core.storage.directories import Directories, check_output_directory
     from dcmrecv_core.storage.hidden import Tokens
     from dcmrecv_core.storage.temporary import Capabilities
 
-    directory = os.path.join(settings.working_directory, settings.output_directory or ".")
-    _check_access(directory)
+    directory = check_output_directory(settings.working_directory, settings.output_directory)
     try:
         capabilities = Capabilities.probe(Directories(directory), Tokens.of(settings))
     except (OSError, StatusError) as error:
@@ -198,13 +203,6 @@ def _check_output_directory(settings: Settings) -> Capabilities:
             f"which is needed for {in_need}"
         )
     return capabilities
-
-
-def _check_access(directory: str) -> None:
-    if not os.path.isdir(directory) or not os.access(directory, os.R_OK | os.X_OK):
-        raise OutputDirectoryError("cannot specify output directory: Directory does not exist")
-    if not os.access(directory, os.W_OK):
-        raise OutputDirectoryError("cannot specify output directory: Directory is not writable")
 
 
 def _log_start_error(error: StartError) -> None:

@@ -11,6 +11,7 @@
     outcomes    what notification hooks are told: StoredOutcome, NotStoredOutcome, Summary
     services    DIMSE-N services of plugins: Request and Response
     names       text from the network -> a file name that stays in its directory (`escape`)
+    hints       what a misspelt name may mean (`did_you_mean`)
     errors      every error that is raised on purpose, by what it turns into: exit code, A-ABORT, status
 
 The lowest floor: nothing here imports another room.

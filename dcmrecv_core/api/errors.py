@@ -37,11 +37,16 @@ class StartError(DcmrecvError):
 class CommandLineError(StartError):
     """A command line that cannot be read (exit code 1).
 
-    `quiet`: `-q` or a log level hides its text. `arguments`: the text that `--arguments` prints before it.
+    The text is DCMTK's where DCMTK has one; `hint` says what is allowed instead, "" if the text does. `quiet`: `-q` or
+    a log level hides both. `arguments`: the text that `--arguments` prints before them.
     """
 
     quiet: bool = False
     arguments: str = ""
+
+    def __init__(self, text: str, *, hint: str = "") -> None:
+        super().__init__(text)
+        self.hint = hint
 
 
 class PluginError(StartError):
@@ -151,10 +156,15 @@ class StorageError(StatusError):
 
 
 class DataSetError(StatusError):
-    """The data set cannot be understood in its transfer syntax (status C000)."""
+    """The data set cannot be understood in its transfer syntax (status C000).
 
-    def __init__(self, comment: str, elements: tuple[int, ...] = ()) -> None:
+    `hint`: what may be the cause, for the log. `warnings`: what was odd before the place where the check ended.
+    """
+
+    def __init__(self, comment: str, elements: tuple[int, ...] = (), *, hint: str = "") -> None:
         super().__init__(0xC000, comment, elements)
+        self.hint = hint
+        self.warnings: tuple[str, ...] = ()
 
 
 class NameTakenError(StatusError):

@@ -192,8 +192,9 @@ def background(settings: PluginSettings) -> None:
     2 s, up to 60 s if it goes on; after a minute of work the next pause is 1 s again.
 
     At the end of the receiver SIGTERM raises a SystemExit in it, so that `finally` and `with` clean up (`except
-    Exception` does not stop it); 8 s later it is killed. The same happens when the supervisor dies, and at a reload,
-    after which all are called with the new settings. Workers end at the same time, so the queue may grow meanwhile;
-    what remains in the queue is processed at the next start. SIGINT and SIGHUP are ignored; SIGTERM, SIGALRM and the
-    interval timer belong to the receiver.
+    Exception` does not stop it); 8 s later it is killed. The same happens at a reload, after which all are called with
+    the new settings. When the supervisor is killed, so is this process, at once. Workers end at the same time, so the
+    queue may grow meanwhile; what remains in the queue is processed at the next start. SIGINT, SIGHUP and signals
+    without a meaning for the receiver (SIGUSR1) are ignored; SIGTERM, SIGALRM and the interval timer belong to the
+    receiver.
     """

@@ -22,8 +22,9 @@ _LONGEST_EXTENSION = MAX_COMPONENT - _SUFFIX_LENGTH - 4  # room for any one char
 
 # "needs a change": something unfit, our own suffix (else an honest name could equal an escaped one), our own names
 _PORTABLE = re.compile(r"[^A-Za-z0-9 \-.:@_]")
-_UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f/\\"*<>?|\ud800-\udfff]')
-_WINDOWS = re.compile(r'[\x00-\x1f\x7f-\x9f/\\"*<>?|:\ud800-\udfff]')
+# the last range stands for bytes that a character set does not have
+_UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f/\\"*<>?|\ud800-\udfff\uef00-\uefff]')
+_WINDOWS = re.compile(r'[\x00-\x1f\x7f-\x9f/\\"*<>?|:\ud800-\udfff\uef00-\uefff]')
 # names of devices on Windows, with any extension
 _DEVICE = re.compile(
     r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(?:\.|\Z)", re.IGNORECASE
@@ -55,10 +56,11 @@ _ESCAPED = (_Escaped, _EscapedDirectory)
 def escape(text: str, extension: str = "", *, portable: bool = False, windows: bool = False) -> str:
     """`text` and `extension` as one path component: unfit characters replaced, cut at 255 bytes, injective in `text`.
 
-    Unfit are control characters, both slashes, `"*<>?|` and what UTF-8 cannot express; with `windows` also what Windows
-    does not allow: `:`, dots and blanks at the end, names of devices (`CON`, `nul.txt`, `COM1` ...); with `portable`
-    everything but ASCII letters, digits, blank and `-.:@_` (the set that DCMTK keeps). `.`, `..` and the empty text
-    are unfit as a whole. The hash stands before the extension, which is always limited to DCMTK's set.
+    Unfit are control characters, both slashes, `"*<>?|`, what UTF-8 cannot express, and U+EF00 to U+EFFF (see
+    `decode_text`); with `windows` also what Windows does not allow: `:`, dots and blanks at the end, names of devices
+    (`CON`, `nul.txt`, `COM1` ...); with `portable` everything but ASCII letters, digits, blank and `-.:@_` (the set
+    that DCMTK keeps). `.`, `..` and the empty text are unfit as a whole. The hash stands before the extension, which
+    is always limited to DCMTK's set.
     Raises ValueError if the extension leaves no room for a name.
     """
     unfit = _PORTABLE if portable else _WINDOWS if windows else _UNFIT

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dcmrecv_core.api.errors import CommandLineError, PluginError, described
+from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.option_tables import Table, table_of
 
 
@@ -49,7 +50,9 @@ class PluginOption:
         converted = text if self.repeatable else self._convert(text)
         if self.choices and converted not in self.choices:
             shown = "" if self.secret else f" ({text})"
-            raise CommandLineError(f"Invalid value for option {self.long}{shown}: {self._one_of} expected")
+            near = "" if self.secret else did_you_mean(text, map(str, self.choices))
+            wanted = f"{self._one_of} expected" + f"; {near}" * bool(near)
+            raise CommandLineError(f"Invalid value for option {self.long}{shown}: {wanted}")
         return [converted] if self.repeatable else converted
 
     def _convert(self, text: str) -> Any:
@@ -60,9 +63,9 @@ class PluginOption:
             secret = self.secret
             failure: CommandLineError | PluginError
             if isinstance(error, ValueError):
-                failure = CommandLineError(
-                    f"Invalid value for option {self.long}" + ("" if secret else f" ({text}): {described(error)}")
-                )
+                said = f"{self.allowed} expected" if self.type in (int, float) else described(error)
+                shown = "" if secret else f" ({text})" + f": {said}" * bool(said)
+                failure = CommandLineError(f"Invalid value for option {self.long}{shown}")
             else:
                 what = f"its value: {type(error).__name__}" if secret else f"{text!r}: {described(error, repr)}"
                 failure = PluginError(f"option {self.long} cannot convert {what}", plugin=self.plugin)

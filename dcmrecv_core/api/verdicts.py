@@ -81,9 +81,11 @@ class Reject:
 class SupportedContext:
     """Result of `negotiate`: an abstract syntax that this receiver accepts.
 
-    `transfer_syntaxes` in the order we prefer them (any iterable of UIDs will do); `None` accepts all that
-    are proposed, in the proposer's order. `role` is answered only if the peer asked for role selection; `extended` is
-    the application information returned for the SOP class (PS3.7 D.3.3.5). Raises TypeError for anything else.
+    `transfer_syntaxes` in the order we prefer them (any iterable of UIDs will do); `None` accepts all that are
+    proposed: Explicit VR Little Endian, deflated and compressed ones in the proposer's order, then Implicit VR Little
+    Endian, then Explicit VR Big Endian, then all others. `--prefer` comes before either order. `role` is answered only
+    if the peer asked for role selection; `extended` is the application information returned for the SOP class
+    (PS3.7 D.3.3.5). Raises TypeError for anything else.
     """
 
     abstract_syntax: str

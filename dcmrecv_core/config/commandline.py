@@ -18,7 +18,9 @@ from types import MappingProxyType
 from typing import Any
 
 from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
+from dcmrecv_core.config.options import storescp
 from dcmrecv_core.config.options import tls as tls_options
 from dcmrecv_core.config.options.option import Action, Option, range_fault, scan_integer
 from dcmrecv_core.config.options.table import BY_NAME, OPTIONS, PORT
@@ -29,6 +31,8 @@ from dcmrecv_core.settings.settings import Settings
 
 _ENDING_ACTIONS: tuple[Action, ...] = ("help", "version", "list-ciphers")
 _INSPECTING_ACTIONS: tuple[Action, ...] = ("list-plugins", "explain", "dump-settings")
+
+_PORT_HINT = f"give a TCP port, {PORT.allowed}"
 
 # A token ends at white space or after a closing quote; an opening quote inside a token only hides white space.
 _FILE_TOKEN = re.compile(r"""([^ \t\r\n"']*)(?:"([^"]*)("?)|'([^']*)('?))|[^ \t\r\n"']+""")
@@ -88,7 +92,8 @@ def expand(argv: Iterable[str]) -> list[str]:
             with open(arg[1:], "rb") as file:
                 content = os.fsdecode(file.read())
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            raise CommandLineError(f"Cannot open command file '{arg[1:]}'") from error
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
+            raise CommandLineError(f"Cannot open command file '{arg[1:]}'", hint=reason) from error
         tokens += _file_tokens(content)
     return tokens
 
@@ -120,6 +125,11 @@ def find_settings(tokens: Sequence[str]) -> str | None:
 def merged(from_file: Iterable[str], given: Sequence[str]) -> tuple[str, ...]:
     """The values of a repeatable option: those of the settings file first, so that the command line's come later."""
     return (*(value for value in from_file if value not in given), *given)
+
+
+def preferred(from_file: Iterable[str], given: Iterable[str]) -> tuple[str, ...]:
+    """The same for a list of which the first counts most: the command line's come first."""
+    return tuple(dict.fromkeys((*given, *from_file)))
 
 
 def _early_values(tokens: Sequence[str], key: str) -> list[str]:
@@ -191,7 +201,7 @@ def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
             continue
         option = BY_NAME.get(token) or plugin_options.find(token)
         if option is None:
-            raise CommandLineError(f"Unknown option {token}")
+            raise CommandLineError(f"Unknown option {token}", hint=_hint(token, plugin_options))
         if isinstance(option, PluginOption) and option.table is not None:
             raise CommandLineError(
                 f"Option {option.long} has no place on a command line: write {header(option)} into a settings file "
@@ -199,10 +209,28 @@ def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
             )
         texts = tuple(text for _, text in zip(range(option.arity), rest, strict=False))
         if len(texts) < option.arity:
-            raise CommandLineError(f"Missing value for option {option.long}")
+            raise CommandLineError(f"Missing value for option {option.long}", hint=f"give {_values(option)} after it")
         scan.options.append((option, texts))
         scan.tokens += (option.long, *(("***",) if option.secret else texts))
     return scan
+
+
+def _hint(token: str, plugin_options: PluginOptionRegistry) -> str:
+    """What somebody may have meant by an unknown option."""
+    if token in storescp.NAMES:
+        return "it is an option of storescp; docs/migrating.md, 'Options of storescp', says what takes its place"
+    names = (*BY_NAME, *(option.long for option in plugin_options))
+    before, equals, _ = token.partition("=")
+    if equals and before in names:
+        return f"a value is a word of its own: {before} VALUE"
+    return did_you_mean(token, names) or "--help lists all options, those of a plugin if --plugin names it"
+
+
+def _values(option: Option | PluginOption) -> str:
+    """What follows an option, in words."""
+    if isinstance(option, PluginOption):
+        return option.value or ""
+    return " and ".join(value.allowed for value in option.values)
 
 
 def _sender(effective: Mapping[str, tuple[Option, tuple[str, ...]]], action: Action) -> tuple[str, str, str]:
@@ -232,7 +260,7 @@ def _is_title(title: str) -> bool:
 
 def _new_plugin(scan: _Scan) -> tuple[str, ...]:
     if len(scan.parameters) > 1:
-        raise CommandLineError("Too many parameters")
+        raise _too_many(scan.parameters, "directory")
     names = [texts[0] for option, texts in scan.options if isinstance(option, Option) and option.action == "new-plugin"]
     return (names[-1], *scan.parameters)
 
@@ -243,9 +271,15 @@ def _check_parameter_count(parameters: list[str], action: Action, port_optional:
             raise CommandLineError("Missing parameter file")
         return
     if not parameters and not port_optional and action == "run":
-        raise CommandLineError("Missing parameter port")
+        raise CommandLineError("Missing parameter port", hint=_PORT_HINT)
     if len(parameters) > 1:
-        raise CommandLineError("Too many parameters")
+        raise _too_many(parameters, "port")
+
+
+def _too_many(parameters: list[str], allowed: str) -> CommandLineError:
+    # they are not shown: a part of a password may be among them
+    hint = f"give one {allowed}, not {len(parameters)} parameters; a value with blanks needs quotes"
+    return CommandLineError("Too many parameters", hint=hint)
 
 
 def _check_logging(effective: Mapping[str, tuple[Option, tuple[str, ...]]]) -> None:
@@ -289,7 +323,8 @@ def _settings(
         values.update(option.sets)
         if option.repeatable:
             given = [option.convert(texts) for other, texts in scan.options if other is option]
-            values[option.key] = merged(values.get(option.key, ()), given)
+            before = values.get(option.key, ())
+            values[option.key] = preferred(before, given) if option.key == "prefer" else merged(before, given)
         elif option.key:
             values[option.key] = option.convert(effective[option.long][1])
         if option.long in ("--verbose-pc", "--trace-hooks"):
@@ -303,7 +338,7 @@ def _check_verbose(name: str, values: Mapping[str, Any]) -> None:
     # What a --log-config file enables is known only when it is in force: LogWiring checks that.
     level = LEVELS[values.get("log_level", Settings().log_level)]
     if level > LEVELS["info"] and "log_config" not in values:
-        raise CommandLineError(f"{name} only allowed with verbose mode")
+        raise CommandLineError(f"{name} only allowed with verbose mode", hint="add -v, -d or -ll info")
 
 
 def _given(scan: _Scan, file_plugins: Mapping[str, Mapping[str, Given]]) -> dict[str, dict[str, Given]]:
@@ -336,9 +371,9 @@ def _plugin_values(
 def _port(text: str) -> int:
     number = scan_integer(text, signed=True)
     if number is None:
-        raise CommandLineError(f"Invalid parameter value {text}")
+        raise CommandLineError(f"Invalid parameter value {text}", hint=_PORT_HINT)
     # DCMTK reads into an unsigned number, where -1 is a very large one
     fault = "overflow" if number < 0 else range_fault(number, PORT.minimum, PORT.maximum)
     if fault:
-        raise CommandLineError(f"Invalid parameter value {text} ({fault})")
+        raise CommandLineError(f"Invalid parameter value {text} ({fault})", hint=_PORT_HINT)
     return number

@@ -1,8 +1,8 @@
 """`[[contexts]]`: presentation contexts as tables of a settings file.
 
     [[contexts]]
-    abstract_syntaxes = ["CTImageStorage", "MRImageStorage"]    # or abstract_syntax = "..."; names or UIDs
-    transfer_syntaxes = ["LittleEndianExplicit"]                # in our order; left out: any, in the proposer's order
+    abstract_syntaxes = ["CTImageStorage", "MRImageStorage"]    # or abstract_syntax = "..."; names or UIDs, or "*"
+    transfer_syntaxes = ["LittleEndianExplicit"]                # in our order; left out: any
     role = "SCU"                                                # optional: SCU, SCP or BOTH
     extended = "0102"                                           # optional: hexadecimal application information
 
@@ -20,12 +20,13 @@ from dcmrecv_core.api.verdicts import Role, SupportedContext
 from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.settings import uids
 
-MAX_UID = 64
 MAX_EXTENDED = 1024
 """Bytes of application information, as in association profiles."""
 
+ANY_CLASS = "*"
+"""Stands for Verification and every SOP class that may be stored, as `-pm` accepts them."""
+
 _KEYS = ("abstract_syntax", "abstract_syntaxes", "transfer_syntaxes", "role", "extended")
-_UID = re.compile(rf"[0-9.]{{1,{MAX_UID}}}")
 _EXTENDED = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{1,{MAX_EXTENDED}}}")
 
 
@@ -55,6 +56,8 @@ def _read_table(place: Place, table: dict[str, Any]) -> Iterable[SupportedContex
         (place / "role").refuse(role, f"one of {', '.join(Role.__members__)}", Role.__members__)
     if extended is not None and not (isinstance(extended, str) and _EXTENDED.fullmatch(extended)):
         (place / "extended").refuse(extended, f"1 to {MAX_EXTENDED} bytes in hexadecimal")
+    if extended is not None and ANY_CLASS in classes:
+        (place / "extended").fail(f'application information belongs to one SOP class, not to "{ANY_CLASS}"')
     return [
         SupportedContext(uid, syntaxes, role and Role[role], None if extended is None else bytes.fromhex(extended))
         for uid in classes
@@ -68,18 +71,13 @@ def _read_uids(place: Place, value: object, *, transfer: bool) -> list[str]:
 
 
 def _read_uid(place: Place, value: object, *, transfer: bool) -> str:
-    if isinstance(value, str):
-        uid = uids.uid_of(value)
-        if uid is not None and _is_transfer_syntax(uid) == transfer:
-            return uid
-        if _UID.fullmatch(value):
-            return value
-    names = [name for name in uids.names() if _is_transfer_syntax(uids.uid_of(name)) == transfer]
-    place.refuse(value, f"name or UID of {'a transfer' if transfer else 'an abstract'} syntax", names)
-
-
-def _is_transfer_syntax(uid: str | None) -> bool:
-    return uid in uids.transfer_syntaxes()
+    if value == ANY_CLASS and not transfer:
+        return ANY_CLASS
+    uid = uids.find_syntax(value, transfer=transfer) if isinstance(value, str) else None
+    if uid is None:
+        allowed = "name or UID of a transfer syntax" if transfer else "name or UID of an abstract syntax"
+        place.refuse(value, allowed, uids.syntax_names(transfer=transfer))
+    return uid
 
 
 def tables(contexts: Iterable[SupportedContext]) -> list[dict[str, Any]]:
@@ -103,4 +101,4 @@ def _rest(context: SupportedContext) -> tuple[tuple[str, ...] | None, Role | Non
 
 
 def _name(uid: str, *, transfer: bool) -> str:
-    return (uids.name_of(uid) if _is_transfer_syntax(uid) == transfer else None) or uid
+    return (uids.name_of(uid) if (uid in uids.transfer_syntaxes()) == transfer else None) or uid

@@ -25,6 +25,7 @@ _KIND_TEXTS = {
     "size": "bytes, or with K, M, G",
     "level": "string constant",
     "choice": "string constant",
+    "transfer-syntax": "name or UID",
 }
 
 
@@ -85,9 +86,11 @@ def _host_text() -> str:
 
 def error_text(error: StartError) -> str:
     """The text on stderr for a command line, or plugins, that cannot be used; "" if `-q` hides it."""
+    text = f"{_HEADER}error: {error}\n"
     if not isinstance(error, CommandLineError):
-        return f"{_HEADER}error: {error}\n"
-    return error.arguments + ("" if error.quiet else f"{_HEADER}error: {error}\n")
+        return text
+    hint = f"hint: {error.hint}\n" if error.hint else ""
+    return error.arguments + ("" if error.quiet else text + hint)
 
 
 def _names(option: Option) -> str:

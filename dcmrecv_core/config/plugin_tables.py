@@ -53,7 +53,8 @@ def _read_one(place: Place, option: PluginOption, table: Table, value: object, f
     try:
         return table.make(**values), may_show
     except Exception as error:  # the plugin's own check, which may quote what must not be shown
-        place.fail("refused by the plugin" + ("" if table.has_secret else f": {described(error)}"))
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        place.fail("refused by the plugin" + ("" if table.has_secret else f": {kind}{described(error)}"))
 
 
 def _convert(place: Place, field: TableField, value: object) -> Any:

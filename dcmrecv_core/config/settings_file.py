@@ -7,6 +7,7 @@ what is allowed. Relative paths in it mean the working directory, as on the comm
 
 from __future__ import annotations
 
+import codecs
 import os
 import tomllib
 from collections.abc import Collection, Mapping
@@ -51,10 +52,11 @@ def read(path: str) -> SettingsFile:
     place = Place(path)
     try:
         with open(path, "rb") as file:
-            document = tomllib.load(file)
+            text = _text(place, file.read())
+        document = tomllib.loads(text)
     except OSError as error:
         place.fail(f"cannot be read: {error.strerror}")
-    except (ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, a NUL in the path
+    except (ValueError, RecursionError) as error:  # ValueError: not TOML, a NUL in the path
         place.fail(f"is not TOML: {error}")
     tables = document.pop(PLUGIN_TABLES, {})
     if not isinstance(tables, dict):
@@ -69,6 +71,17 @@ def read(path: str) -> SettingsFile:
             secret = _fetch(place / name, value) if key.secret and isinstance(value, dict) else value
             values[key.field] = key.read(place / name, secret)
     return SettingsFile(place, values, tables)
+
+
+def _text(place: Place, content: bytes) -> str:
+    """UTF-8, as TOML is; a byte order mark, which editors of Windows put first, is left out."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
+        place.fail("is UTF-16 or no text at all: save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        place.fail(f"is not UTF-8 (byte {error.object[error.start]:02X} in line {line}): save it as UTF-8")
 
 
 def _plugin_table(place: Place, plugin: str, table: object, declared: PluginOptionRegistry) -> dict[str, Given]:
@@ -108,7 +121,7 @@ def _fetch(place: Place, reference: dict[str, Any]) -> str:
             return secret
         case {"file": str(path), **rest} if not rest:
             try:
-                with open(path, encoding="utf-8") as file:
+                with open(path, encoding="utf-8-sig") as file:
                     return file.read().removesuffix("\n")
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"

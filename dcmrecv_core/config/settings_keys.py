@@ -13,7 +13,7 @@ from typing import Any
 from dcmrecv_core.config.options.option import LARGEST_INTEGER, LARGEST_SIZE, Option, Value, scan_size, size_text
 from dcmrecv_core.config.options.table import OPTIONS, PORT
 from dcmrecv_core.config.toml_place import Place
-from dcmrecv_core.logs.records import LEVELS
+from dcmrecv_core.settings import uids
 from dcmrecv_core.settings.settings import Settings
 
 PLUGIN_LIST = "plugin"
@@ -57,7 +57,7 @@ class Key:
                 place.fail(f"{self.allowed} expected")
             place.refuse(value, self.allowed, self.choices)
         if isinstance(value, list):
-            return tuple(value)
+            return tuple(map(_uid, value) if self.has_syntaxes else value)
         if isinstance(value, str) and self.is_size:
             value = scan_size(value)
         if self.zero_is_none and value == 0:
@@ -66,12 +66,19 @@ class Key:
 
     def written(self, value: Any) -> Any:
         """How a file says the value of the field; None if it says nothing then."""
+        if self.has_syntaxes:
+            return [uids.name_of(uid) or uid for uid in value]
         return 0 if value is None and self.zero_is_none else value
 
     @property
     def zero_is_none(self) -> bool:
         """Whether 0 stands for no limit."""
         return any(value.zero_is_none for option in self.options for value in option.values)
+
+    @property
+    def has_syntaxes(self) -> bool:
+        """Whether it lists transfer syntaxes, which a file may say by name."""
+        return any(value.kind == "transfer-syntax" for option in self.options for value in option.values)
 
     @property
     def is_size(self) -> bool:
@@ -81,6 +88,11 @@ class Key:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and "\0" not in value
+
+
+def _uid(value: Any) -> str | None:
+    """The UID of a transfer syntax."""
+    return uids.find_syntax(value, transfer=True) if isinstance(value, str) else None
 
 
 def _is_number(value: Any) -> bool:
@@ -93,18 +105,15 @@ def _one_of(choices: Iterable[str]) -> tuple[str, Check, tuple[str, ...]]:
 
 
 def _of_value(value: Value) -> tuple[str, Check, tuple[str, ...]]:
-    if value.kind == "level":
-        return _one_of(LEVELS)
-    if value.kind == "choice":
-        return _one_of(value.choices)
+    if value.names:
+        return _one_of(value.names)
     if value.kind == "string":
         return "a string", _is_text, ()
     minimum = 0 if value.minimum is None else value.minimum
     if value.kind == "size":
         return _size_from(minimum, value.maximum)
     maximum = LARGEST_INTEGER if value.maximum is None else value.maximum
-    words = f"an integer from {minimum}" + (f" to {value.maximum}" if value.maximum else "")
-    return words, lambda number: type(number) is int and minimum <= number <= maximum, ()
+    return value.allowed, lambda number: type(number) is int and minimum <= number <= maximum, ()
 
 
 def _size_from(minimum: int, maximum: int | None) -> tuple[str, Check, tuple[str, ...]]:
@@ -123,6 +132,9 @@ def _of_options(name: str, options: tuple[Option, ...]) -> tuple[str, Check, tup
         if all(isinstance(value, bool) for value in values):
             return "true or false", lambda value: isinstance(value, bool), ()
         return _one_of(values)
+    if valued.repeatable and valued.values[0].kind == "transfer-syntax":
+        words = "an array of names or UIDs of transfer syntaxes"
+        return words, lambda items: isinstance(items, list) and all(map(_uid, items)), ()
     if valued.repeatable:
         return "an array of strings", lambda items: isinstance(items, list) and all(map(_is_text, items)), ()
     if valued.secret:

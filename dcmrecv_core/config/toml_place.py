@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import NoReturn
 
 from dcmrecv_core.api.errors import ConfigurationError
+from dcmrecv_core.api.hints import did_you_mean
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_VALUE = 100
@@ -39,16 +39,15 @@ class Place:
         shown = _shown(value)
         if len(shown) > _LONGEST_VALUE:
             shown = shown[:_LONGEST_VALUE] + "..."
-        hint = f"; did you mean {_near(value, known)}?" if isinstance(value, str) and _near(value, known) else ""
-        raise ConfigurationError(f"{self.file}: {self.key} = {shown}: {allowed} expected{hint}")
+        hint = did_you_mean(value, known) if isinstance(value, str) else ""
+        raise ConfigurationError(f"{self.file}: {self.key} = {shown}: {allowed} expected{'; ' * bool(hint)}{hint}")
 
     def check_keys(self, table: Iterable[str], known: Iterable[str], what: str = "key") -> None:
         """Raises ConfigurationError for a name in `table` that is not among the `known` ones."""
         names = list(known)
         for name in table:
             if name not in names:
-                near = _near(name, names)
-                hint = f"did you mean {near}?" if near else f"there is {', '.join(names) or 'none'}"
+                hint = did_you_mean(name, names) or f"there is {', '.join(names) or 'none'}"
                 (self / name).fail(f"no such {what}; {hint}")
 
 
@@ -57,7 +56,3 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"[{', '.join(map(_shown, value))}]" if isinstance(value, list) else repr(value)
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    return " or ".join(get_close_matches(name, known))

@@ -7,13 +7,14 @@
       compiled_walk   walks a regular data set in memory, by the compiled part if it is installed
       walker          walks all others, from element to element
         header_runs     headers that a data set has in common with earlier ones, recognised all at once
+        odd_places      unknown VRs, sequences without items, filler: what is clear all the same; how faults are told
       elements        the result: elements and their index
     values          one element, or the header, from the index
       raw_values        bytes and UIDs, without pydicom
       decoding          bytes -> values, by pydicom, which is loaded only when it is needed
       read_only         a pydicom Dataset that refuses to be changed: the header that hooks see
       character_sets    the codecs for a Specific Character Set: the standard's terms only
-      stray_delimiters  sequences without the delimiters at which pydicom stops
+      mended_values     sequences without what pydicom misreads
 
 Nothing here changes or writes data, or knows where an instance came from.
 """

@@ -1,12 +1,20 @@
-"""Which Python codecs a Specific Character Set (0008,0005) means (PS3.3 C.12.1.1.2).
+"""Which Python codecs a Specific Character Set (0008,0005) means (PS3.3 C.12.1.1.2), and text in it.
 
 Only character sets of the standard count. A sender's value is never looked up among Python's codecs, because some of
 those (`hex`, `idna`, `undefined`) are not character sets and fail in other ways.
+
+Bytes that a character set does not have become characters of Unicode's Private Use Area, one for each byte. U+FFFD
+would make equal texts of different values. Lone surrogates, as of Python's `surrogateescape`, cannot be encoded, so
+every plugin that writes a text to a database would have to expect them.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
+import warnings
+from collections.abc import Callable, Collection
+from itertools import zip_longest
 
 DEFAULT = "iso8859"
 """The default repertoire, ISO-IR 6. It has no characters above 7FH, but senders use bytes from 80H on; as Latin-1 they
@@ -58,6 +66,11 @@ _PARTS_OF_ISO_8859 = {1: 100, 2: 101, 3: 109, 4: 110, 5: 144, 6: 127, 7: 126, 8:
 _LONGEST_TERM = 16  # the longest defined one, ISO 2022 IR 149, has 15 characters
 _MOST_TERMS = 32  # more than are defined
 
+_FIRST_STAND_IN = 0xEF00
+_STAND_INS = re.compile("([\uef00-\uefff]+)")
+_PARTS = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")  # of a text with code extensions (PS3.5 section 6.1.2.5)
+_ERRORS = "dcmrecv.stand_ins"
+
 
 def codecs_of(specific_character_set: str | bytes) -> list[str]:
     """The Python codecs for text under this value of Specific Character Set, as pydicom's `decode_bytes` takes them.
@@ -81,6 +94,65 @@ def codec_of(term: str) -> str:
     if codec is None and len(term) <= _LONGEST_TERM:
         codec = _TERMS.get(_corrected(term.upper()))
     return codec or DEFAULT
+
+
+def decode(value: bytes, encodings: list[str], delimiters: Collection[int]) -> str:
+    """The text of a value, with the codecs of `codecs_of`; one of the `delimiters` ends a code extension. A byte that
+    cannot be decoded becomes the character U+EF00 plus its number. Raises nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pydicom warns when it replaces what it cannot decode
+        text = _decode_strictly(value, encodings, delimiters)
+        if text is not None:
+            return text
+        parts = []
+        for part in _PARTS.findall(value):
+            text = _decode_strictly(part, encodings, delimiters)
+            if text is None:
+                # the escape character by itself: a codec that knows escape sequences would look for one
+                is_escape = part.startswith(b"\x1b")
+                text = "\x1b" * is_escape + part[is_escape:].decode(encodings[0], _ERRORS)
+            parts.append(text)
+    return "".join(parts)
+
+
+def has_stand_ins(text: str) -> bool:
+    """Whether a character of `text` stands for a byte that its character set does not have."""
+    return _STAND_INS.search(text) is not None
+
+
+def encode_text(encoder: Callable[[str, str], bytes], value: str, errors: str = "strict") -> bytes:
+    """`value` as `encoder` encodes it, but each stand-in as the byte for which it stands."""
+    if not has_stand_ins(value):
+        return encoder(value, errors)
+    runs = _STAND_INS.split(value)
+    encoded = [encoder(run, errors) if run else b"" for run in runs[::2]]
+    bytes_between = [bytes(ord(character) - _FIRST_STAND_IN for character in run) for run in runs[1::2]]
+    return b"".join(map(b"".join, zip_longest(encoded, bytes_between, fillvalue=b"")))
+
+
+def _decode_strictly(value: bytes, encodings: list[str], delimiters: Collection[int]) -> str | None:
+    """The text; None if it cannot be decoded. A character that looks like a stand-in becomes some itself."""
+    from pydicom.charset import decode_bytes
+
+    try:
+        text = decode_bytes(value, encodings, set(delimiters))
+    except (ValueError, LookupError, Warning):
+        return None
+    return _STAND_INS.sub(lambda match: _stand_ins(match[0].encode()), text)
+
+
+def _stand_ins(data: bytes) -> str:
+    return "".join(chr(_FIRST_STAND_IN + byte) for byte in data)
+
+
+def _replace_undecodable(error: UnicodeError) -> tuple[str, int]:
+    """As an error handler of a codec."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return _stand_ins(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_ERRORS, _replace_undecodable)
 
 
 def _corrected(term: str) -> str:

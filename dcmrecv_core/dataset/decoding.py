@@ -3,7 +3,8 @@
 What the sender wrote is passed on even if it breaks the rules of its VR. pydicom's validation of values that it reads,
 and its log, are switched off for the process (a plugin may switch them on again), because they would write patient data
 and unescaped control characters to stderr. A value that cannot be converted is returned as bytes, and
-`character_sets.py` says what a Specific Character Set means. Both hold for all that pydicom reads in this process,
+`character_sets.py` says what a Specific Character Set means, and what becomes of bytes that it does not have. If an
+element has one value, a backslash in it separates nothing. All this holds for whatever pydicom reads in this process,
 because pydicom itself reads the items of a sequence.
 """
 
@@ -12,33 +13,62 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import MutableSequence
-from functools import lru_cache
+from collections.abc import Callable, MutableSequence
+from functools import lru_cache, partial
 from typing import Any
 
 from pydicom import charset, config
-from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_dict, private_dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import correct_ambiguous_vr_element
 from pydicom.hooks import hooks, raw_element_value, raw_element_vr
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
+from pydicom.uid import UID
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, PN_DELIMS, TEXT_VR_DELIMS, PersonName
 
+from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.model import TagLike
-from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of
+from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of, decode, encode_text, has_stand_ins
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
-from dcmrecv_core.dataset.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH, Encoding
+from dcmrecv_core.dataset.encodings import (
+    IMPLICIT_HEADERS,
+    LONG_VRS,
+    SHORT_VRS,
+    UNDEFINED_LENGTH,
+    Encoding,
+    HeaderFormat,
+    header_format_of,
+)
+from dcmrecv_core.dataset.mended_values import mended_value
+from dcmrecv_core.dataset.odd_places import ITEMS_HEAD, begins_with_item, format_of_items
 from dcmrecv_core.dataset.raw_values import raw_value, split_header
-from dcmrecv_core.dataset.stray_delimiters import value_without_strays
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _LONGEST_CHARACTER_SETS = 1024  # limits the cache; all defined terms together have 200 characters
 _LONGEST_CREATOR = 1024  # a creator has 64 characters at most; a longer value is none
 _COMMAND, _FILE_META = 0x0000, 0x0002  # groups that do not belong to a data set
 _CERTAIN_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
+_SEPARATED_VRS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("AE", "CS", "LO", "SH", "UC"), str),
+    "PN": PersonName,
+    "UI": UID,
+}
+"""Texts in which a backslash separates values, and their types; a date or number with one is none."""
 
 _codecs_of = lru_cache(maxsize=64)(codecs_of)
+
+
+class _Encoders(dict[str, Callable[..., bytes]]):
+    """pydicom's table of encoders, each of which writes a stand-in of `decode` as the byte for which it stands."""
+
+    def __contains__(self, codec: object) -> bool:
+        return True  # pydicom takes Python's codec itself otherwise
+
+    def __missing__(self, codec: str) -> Callable[..., bytes]:
+        return partial(encode_text, lambda text, errors: text.encode(codec, errors))
 
 
 class _Terms(dict[str, str]):
@@ -65,21 +95,56 @@ def _convert_any(
     if isinstance(encoding, list) and len(encoding) > 1:
         encoding = list(dict.fromkeys(encoding))  # pydicom tries each: an item may name one a thousand times
     try:
-        if " or " in data["VR"] and ds is not None:
+        if data["VR"] == "SQ" and raw.value and not begins_with_item(raw.value, raw.is_little_endian):
+            data["VR"], data["value"] = "OB", raw.value  # pydicom would take any bytes for an item
+        elif " or " in data["VR"] and ds is not None:
             unresolved = DataElement(raw.tag, data["VR"], raw.value, already_converted=True)
             resolved = correct_ambiguous_vr_element(unresolved, ds, raw.is_little_endian)
             data["VR"], data["value"] = resolved.VR, resolved.value
         elif raw.value and raw.value.isascii() and b"\x1b" not in raw.value:
             raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
         else:
+            readable, codecs = raw, encoding
+            if raw.value and data["VR"] in CUSTOMIZABLE_CHARSET_VR:
+                readable, codecs = _decodable(raw, encoding)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
+                raw_element_value(readable, data, encoding=codecs, ds=ds, **kwargs)
+        if isinstance(data.get("value"), MultiValue) and data["VR"] in _SEPARATED_VRS and _has_one_value(raw.tag):
+            data["value"] = _whole_value(raw, data["VR"], encoding)
     except MemoryError:
         raise  # the worker has to end
     except Exception:
         # Converters let any exception through: ValueError, struct.error, OverflowError, RecursionError ...
         data["VR"], data["value"] = "OB", raw.value
+
+
+def _decodable(
+    raw: RawDataElement, encoding: str | MutableSequence[str] | None
+) -> tuple[RawDataElement, str | MutableSequence[str] | None]:
+    """A text with bytes that its character set does not have in UTF-8, where each has a character that stands for it;
+    any other text as it is."""
+    text = _text(raw, encoding)
+    return (raw._replace(value=text.encode()), ["UTF8"]) if has_stand_ins(text) else (raw, encoding)
+
+
+def _whole_value(raw: RawDataElement, vr: str, encoding: str | MutableSequence[str] | None) -> Any:
+    """A text with backslashes as one value."""
+    text = _text(raw, encoding if vr in CUSTOMIZABLE_CHARSET_VR else None)
+    return _SEPARATED_VRS[vr](text.rstrip(" \0=" if vr == "PN" else " \0"))
+
+
+def _text(raw: RawDataElement, encoding: str | MutableSequence[str] | None) -> str:
+    encodings = [encoding] if isinstance(encoding, str) else list(encoding or [DEFAULT])
+    return decode(raw.value or b"", encodings, TEXT_VR_DELIMS)
+
+
+def _has_one_value(tag: BaseTag) -> bool:
+    """Whether the element is defined to have one value (value multiplicity, PS3.6 section 6); a private creator has."""
+    try:
+        return tag.is_private_creator or dictionary_VM(tag) == "1"
+    except KeyError:
+        return False
 
 
 def _look_up(
@@ -90,7 +155,13 @@ def _look_up(
     ds: Dataset | None = None,
     **kwargs: Any,
 ) -> None:
-    """As pydicom's hook `raw_element_vr`, without its warning about elements that are not in the dictionary."""
+    """As pydicom's hook `raw_element_vr`, without its warning about elements that are not in the dictionary. An unknown
+    VR is as good as UN, and any is CS in Specific Character Set: pydicom reads nothing of an item with another one."""
+    if raw.tag == _SPECIFIC_CHARACTER_SET:
+        data["VR"] = "CS"
+        return
+    if raw.VR is not None and raw.VR not in _CERTAIN_VRS:
+        raw = raw._replace(VR="UN")
     if raw.VR is not None or raw.tag.is_private or not raw.tag.element:
         raw_element_vr(raw, data, encoding=encoding, ds=ds, **kwargs)
         return
@@ -108,6 +179,9 @@ if hooks.raw_element_value is raw_element_value:
 if hooks.raw_element_vr is raw_element_vr:
     hooks.register_callback("raw_element_vr", _look_up)
 charset.python_encoding = _Terms(charset.python_encoding)
+charset.custom_encoders = _Encoders(
+    {codec: partial(encode_text, encoder) for codec, encoder in charset.custom_encoders.items()}
+)
 
 
 def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default: Any) -> Any:
@@ -116,7 +190,7 @@ def get_value(index: DataSetIndex, encoding: Encoding, element: TagLike, default
     found = index.get(tag)
     if found is None or not found.length:
         return default
-    vr = found.vr
+    vr = "CS" if tag == _SPECIFIC_CHARACTER_SET else found.vr
     if vr not in _CERTAIN_VRS:
         vr = _look_up_vr(index, encoding, found)
     if " or " in vr:
@@ -138,13 +212,18 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
             continue
         implicit = not element.vr
         is_plain = element.vr in _CERTAIN_VRS and element.length != UNDEFINED_LENGTH
-        raw = _raw(index, encoding, element, element.vr if is_plain else _declared_vr(element))
+        raw = _raw(index, encoding, element, element.vr if is_plain else _declared_vr(index, encoding, element))
         # pydicom would write a raw value back unchanged, but this one is not in the encoding of the data set.
-        own_encoding = element.vr == "UN" and _holds_items(element)
+        own_encoding = raw.is_implicit_VR and bool(element.vr)
         elements[raw.tag] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw
     dataset = Dataset(elements)
     dataset.set_original_encoding(implicit, encoding.little, character_sets)
     return dataset
+
+
+def decode_text(value: bytes, specific_character_set: str | bytes, vr: str) -> str:
+    """As `values.decode_text`."""
+    return decode(value, codecs_of(specific_character_set), PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS)
 
 
 def read_file_meta(data: bytes) -> FileMetaDataset:
@@ -159,7 +238,7 @@ def tag_of(index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
     if isinstance(element, str):
         tag = tag_for_keyword(element)
         if tag is None:
-            raise KeyError(element)
+            raise KeyError(unknown_keyword(element))
         return tag
     creator, number = element
     group = number >> 16
@@ -168,6 +247,13 @@ def tag_of(index: DataSetIndex, encoding: Encoding, element: TagLike) -> int:
         if owner in index and _creator(index, encoding, owner) == creator.strip():
             return group << 16 | block << 8 | number & 0xFF
     return -1
+
+
+@lru_cache(maxsize=64)  # a plugin may ask again for each instance, and there are 5000 keywords to compare with
+def unknown_keyword(keyword: str) -> str:
+    """The text of an error about a keyword that the dictionary does not know."""
+    hint = did_you_mean(keyword, keyword_dict, similarity=0.75)
+    return f"there is no element {keyword}" + ("; " + hint) * bool(hint)
 
 
 def _creator(index: DataSetIndex, encoding: Encoding, tag: int) -> str:
@@ -180,7 +266,7 @@ def _creator(index: DataSetIndex, encoding: Encoding, tag: int) -> str:
 def _look_up_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> str:
     """The VR of an element that has none (implicit VR), or UN, or an unknown one (PS3.5 section 6.2.2)."""
     tag = BaseTag(element.tag)
-    if _holds_items(element):
+    if _format_of_items(index, encoding, element) is not None:
         return "SQ"
     try:
         if not tag.is_private:
@@ -190,17 +276,22 @@ def _look_up_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> st
         block = tag.element >> 8  # below 10H there are no blocks: an element would be its own creator
         return private_dictionary_VR(tag, _creator(index, encoding, tag.group << 16 | block) if block >= 0x10 else "")
     except KeyError:
-        return "UL" if tag.element == 0 else "UN"
+        return "UL" if tag.element == 0 and not element.vr else "UN"
 
 
-def _holds_items(element: Element) -> bool:
-    """Whether an element without a VR, or of UN, is a sequence: only those and pixel data have undefined length."""
-    return element.length == UNDEFINED_LENGTH and element.vr in ("", "UN") and element.tag not in PIXEL_DATA_TAGS
+def _format_of_items(index: DataSetIndex, encoding: Encoding, element: Element) -> HeaderFormat | None:
+    """How items are encoded in an element without a VR, of UN or of an unknown VR; None if it is no sequence."""
+    if element.length != UNDEFINED_LENGTH or element.vr in _CERTAIN_VRS or element.tag in PIXEL_DATA_TAGS:
+        return None
+    if element.vr in ("", "UN"):
+        return IMPLICIT_HEADERS  # PS3.5 section 6.2.2
+    own = header_format_of(Encoding(explicit=True, little=encoding.little))
+    return format_of_items(raw_value(index, element, ITEMS_HEAD), own)
 
 
-def _declared_vr(element: Element) -> str | None:
+def _declared_vr(index: DataSetIndex, encoding: Encoding, element: Element) -> str | None:
     """The VR that pydicom is told was read; None makes it look up the element."""
-    if _holds_items(element):
+    if _format_of_items(index, encoding, element) is not None:
         return "SQ"
     if element.vr:
         return element.vr if element.vr in _CERTAIN_VRS else "UN"
@@ -208,14 +299,12 @@ def _declared_vr(element: Element) -> str | None:
 
 
 def _raw(index: DataSetIndex, encoding: Encoding, element: Element, vr: str | None) -> RawDataElement:
-    # UN of undefined length is in implicit VR little endian whatever the data set is in (PS3.5 section 6.2.2).
-    implicit = not element.vr or (element.vr == "UN" and element.length == UNDEFINED_LENGTH)
-    clean = not index.strays_in_sequences
+    implicit = not element.vr or _format_of_items(index, encoding, element) is IMPLICIT_HEADERS
     return RawDataElement(
         BaseTag(element.tag),
         vr,
         element.length,
-        raw_value(index, element) if clean else value_without_strays(index, encoding, element),
+        mended_value(index, encoding, element) if index.misread else raw_value(index, element),
         element.value_offset,
         implicit,
         implicit or encoding.little or element.tag >> 16 == _FILE_META,

@@ -92,13 +92,13 @@ class DataSetIndex:
         "count_in_runs",
         "found",
         "has_pixel_data",
+        "misread",
         "obstacle",
         "offending",
         "overflow",
         "pixel_offset",
         "runs",
         "source",
-        "strays_in_sequences",
         "warnings",
     )
 
@@ -117,8 +117,8 @@ class DataSetIndex:
         """The tag that the first warning is about, if it is about one."""
         self.has_pixel_data = False
         """Whether there are pixel data (`PIXEL_DATA_TAGS`) at top level."""
-        self.strays_in_sequences = False
-        """Some delimiters within sequences end nothing (see `stray_delimiters.py`)."""
+        self.misread = False
+        """pydicom would misread something: stray delimiters in sequences, or unknown VRs (see `mended_values.py`)."""
         self.overflow = False
         """There are more elements than an index keeps."""
         self.obstacle = ""

@@ -14,9 +14,12 @@ from collections.abc import Set, ValuesView
 from copy import deepcopy
 from typing import Any, NoReturn, cast
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+
+from dcmrecv_core.dataset.decoding import unknown_keyword
 
 _HINT = (
     "instance.header is read-only: change a copy (header = instance.copy_header()), "
@@ -24,6 +27,11 @@ _HINT = (
 )
 
 _set = object.__setattr__  # pydicom's own looks the name up in its dictionary, each time
+
+
+def _is_misspelt(name: str) -> bool:
+    """Whether it looks like a keyword, and is none."""
+    return name[:1].isupper() and tag_for_keyword(name) is None
 
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
@@ -86,6 +94,14 @@ class ReadOnlyDataset(Dataset):
             _refuse()
         _set(self, name, value)
 
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            if _is_misspelt(name):
+                raise AttributeError(unknown_keyword(name), name=name, obj=self) from error
+            raise
+
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
             return read_only(super().__getitem__(key))
@@ -96,6 +112,10 @@ class ReadOnlyDataset(Dataset):
         _set(self, "__class__", Dataset)
         try:
             element = Dataset.__getitem__(self, key)
+        except KeyError as error:
+            if isinstance(key, str) and _is_misspelt(key):
+                raise KeyError(unknown_keyword(key)) from error
+            raise
         finally:
             _set(self, "__class__", ReadOnlyDataset)
         _freeze(element)

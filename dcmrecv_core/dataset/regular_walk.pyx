@@ -329,6 +329,8 @@ cdef class Walk:
                 return False
             self.enter(length == UNDEFINED, at + length, False)
         elif tag == (SEQUENCE_END if self.now.in_sequence else ITEM_END) and self.now.delimited:
+            if self.format.u32(self.data, at + 4):
+                return False
             self.leave()
         else:
             return False

@@ -1,12 +1,13 @@
 """Is this a data set in its transfer syntax, and where are its elements?
 
 `scan` refuses, with `DataSetError`: no data, or only delimiters; data that end inside a header, a value, or a sequence
-that needs a delimiter; lengths that overrun the enclosing item; a VR that is not text; something else where an item is
-due; deflated data that do not inflate, or that have more than `MAX_INFLATED_STEPS` elements; sequences more than
-`MAX_DEPTH` deep. It accepts with a warning whatever is unusual but says clearly where each element begins and ends,
-because in doubt the sender's data win: odd lengths, unknown VRs, disorder, repeated elements, stray delimiters,
-implicit VR in items of explicit data, pixel data of the other form, zeros after the last element, and a whole file
-(preamble, File Meta Information) instead of a data set.
+that needs a delimiter; lengths that overrun the enclosing item; a VR that is not text, unless an element or the end
+follows; something else where a further item is due; deflated data that do not inflate, or that have more than
+`MAX_INFLATED_STEPS` elements; sequences more than `MAX_DEPTH` deep. It accepts with a warning whatever is unusual but
+says clearly where each element begins and ends, because in doubt the sender's data win: odd lengths, unknown VRs,
+disorder, repeated elements, stray delimiters, implicit VR in items of explicit data, sequences of defined length
+without items, pixel data of the other form, filler after the last element, and a whole file (preamble, File Meta
+Information) instead of a data set.
 
 A delimiter that ends nothing is skipped. It counts as eight bytes whatever its length says, because it has no value
 (PS3.5 section 7.5). In an item of undefined length only a sequence delimiter can be such a stray one. An item where an
@@ -46,6 +47,7 @@ def scan(source: ByteSource, encoding: Encoding, *, whole: bool, known: KnownHea
         walker.walk()
     except DataSetError as error:
         if whole:
+            error.warnings = tuple(index.warnings)
             raise
         index.warnings.append(error.comment)
     if not walker.pixel_data_seen:

@@ -18,6 +18,7 @@ UNKNOWN_SIZE = 1 << 62
 
 _FILE_WINDOW = 16 * 1024
 _INFLATED_WINDOW = 256 * 1024
+_FILLERS = (b"\0", b"\xff", b" ")
 _DEFLATED_CHUNK = 16 * 1024  # small: zlib copies what it has not consumed yet at each step
 
 
@@ -150,10 +151,28 @@ class InflatedSource:
         return b""
 
 
-def only_zeros(source: ByteSource, position: int) -> bool:
-    """Whether only zeros follow. Raises OSError, DataSetError."""
+def only(byte: bytes, source: ByteSource, position: int) -> bool:
+    """Whether only this byte follows, or nothing. Raises OSError, DataSetError."""
     while chunk := bytes(source.window(position, 1)[:65536]):
-        if chunk.strip(b"\0"):
+        if chunk.strip(byte):
             return False
         position += len(chunk)
     return True
+
+
+def filler_length(source: ByteSource, position: int, *, little: bool = True) -> int:
+    """How many bytes follow, if they are nothing but filler: all 00H, all FFH, all blanks, or one line end; else 0.
+    Raises OSError, DataSetError.
+
+    A single byte is no filler if it may be the first one of a header that is cut off (20H of group 0020H, or 00H in big
+    endian), as an odd length of the data set shows.
+    """
+    first = bytes(source.window(position, 3)[:3])
+    if first == b"\r\n":
+        return 2
+    byte = first[:1]
+    if byte not in _FILLERS or not only(byte, source, position):
+        return 0
+    count = source.size - position
+    may_be_cut_off = count == 1 and source.size % 2 and not (little and byte == b"\0")
+    return 0 if may_be_cut_off else count

@@ -55,6 +55,18 @@ def read_only_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
     return read_only.read_only(decoding.read_header(index, encoding))
 
 
+def decode_text(value: bytes, specific_character_set: str | bytes = "", *, vr: str = "LO") -> str:
+    """The text of a value under this Specific Character Set (0008,0005), as `Instance.get` reads it; backslashes and
+    padding stay.
+
+    A byte that the character set does not have becomes the character U+EF00 plus its number, so different values stay
+    different. `vr` matters for code extensions: in a person name (PN) they end at `^`. Raises nothing.
+    """
+    from dcmrecv_core.dataset import decoding
+
+    return decoding.decode_text(value, specific_character_set, vr)
+
+
 def read_file_meta(data: bytes) -> FileMetaDataset:
     """File Meta Information (PS3.10 section 7.1), from its first element on."""
     from dcmrecv_core.dataset import decoding

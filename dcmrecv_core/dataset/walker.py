@@ -25,7 +25,25 @@ from dcmrecv_core.dataset.encodings import (
     sequence_tags,
 )
 from dcmrecv_core.dataset.header_runs import MAX_KEPT, HeaderFields, KnownHeaderRuns
-from dcmrecv_core.dataset.sources import InflatedSource, only_zeros
+from dcmrecv_core.dataset.odd_places import (
+    ENDS,
+    FILLER_TAGS,
+    ITEM,
+    ITEM_END,
+    ITEMS_HEAD,
+    LONGEST_HEADER,
+    SEQUENCE_END,
+    OddPlaces,
+    State,
+    begins_data_set,
+    begins_with_item,
+    fault,
+    fault_in,
+    format_of_items,
+    is_text,
+    name,
+)
+from dcmrecv_core.dataset.sources import InflatedSource, filler_length
 
 MAX_DEPTH = 128
 """Sequences within sequences. The deepest real objects (structured reports) have about 20 levels. pydicom decodes them
@@ -38,63 +56,37 @@ MAX_INFLATED_STEPS = 2_000_000
 """Elements, items, delimiters and fragments of a deflated data set: 100 KB can hold ten million of them. Large real
 objects have some hundred thousand; two million take seconds. Data that are not deflated took the sender as long."""
 
-MAX_WARNINGS = 20
-
-_ITEM = 0xFFFEE000
-_ITEM_END = 0xFFFEE00D
-_SEQUENCE_END = 0xFFFEE0DD
-_ENDS = (_ITEM_END, _SEQUENCE_END)
 _DELIMITERS = 0xFFFE0000
 _FIRST_BYTE = 0xFE  # of a delimiter, or FFH in big endian
 _PIXEL_DATA = 0x7FE00010
 _FIRST_PIXEL_DATA = min(PIXEL_DATA_TAGS)
 _AFTER_FILE_META = 0x00030000
 _KNOWN_VRS = frozenset(vr.encode() for vr in SHORT_VRS | LONG_VRS)
-_LONGEST_HEADER = 12
+_CUT_OFF = "the data set may be cut off"
 _NO_RUNS: Mapping[HeaderFields, HeaderRun] = {}
 
 
-def _fault(tag: int, offset: int, text: str) -> DataSetError:
-    return DataSetError(f"{_name(tag)} at {offset}: {text}", (tag,))
-
-
-def _name(tag: int) -> str:
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-
-
-_State = tuple[bool, bool, int, int, int, HeaderFormat]
-
-
-class Walker:
+class Walker(OddPlaces):
     """One walk, from the start of a data set to its end or, unless `whole`, to the pixel data.
 
     The first six attributes describe the value that is being walked; those of outer values are in `frames`.
     """
 
     __slots__ = (
-        "base",
         "ceiling",
         "delimited",
         "done",
         "encapsulated",
-        "format",
         "found",
-        "frames",
         "fresh",
         "in_sequence",
-        "index",
         "inner",
         "known",
-        "last",
-        "limit",
-        "owner",
         "pending",
         "reached",
-        "source",
         "steps",
         "strays",
         "whole",
-        "window",
     )
 
     def __init__(
@@ -106,7 +98,7 @@ class Walker:
         self.last = 0  # the highest tag so far
         self.owner = 0  # tag of the sequence that it belongs to
         self.format = header_format_of(encoding)
-        self.frames: list[_State] = []
+        self.frames: list[State] = []
 
         self.index = index
         self.found = index.found
@@ -144,13 +136,13 @@ class Walker:
                 if len(self.index) >= MAX_ELEMENTS and self.last not in self.index:
                     self._overflow()
             if not next(steps, False):
-                raise self._too_many_steps(position)
+                raise self._fault_at(position, f"More than {MAX_INFLATED_STEPS} steps")
             available = self._load(position)
             begin, nested = position, bool(self.frames)
             if available <= 0:
                 self._end_of_value(position, available)
             elif available < 8:
-                self._end_of_data(position, available)
+                self._filler(position, "Element header cut off")
             elif self.in_sequence:
                 position = self._item(position)
             else:
@@ -161,9 +153,6 @@ class Walker:
         if isinstance(self.source, InflatedSource) and self.source.trailing > 1:
             self._warn(f"{self.source.trailing} bytes after the deflated stream")
 
-    def _too_many_steps(self, position: int) -> DataSetError:
-        return _fault(self.last or self.owner, position, f"More than {MAX_INFLATED_STEPS} steps")
-
     def _skip_file_header(self) -> int:
         """Walk over what belongs to a file, not to a data set: preamble and File Meta Information (PS3.10 section 7.1),
         which is always explicit VR little endian. Returns where the data set begins."""
@@ -171,7 +160,9 @@ class Walker:
             raise DataSetError("There is no data set")
         head = self.source.window(0, 138)
         position = 0
-        if head[128:134] == b"DICM\x02\x00" and not self._is_element(head):  # else it is part of a value
+        if head[128:134] == b"DICM\x02\x00" and not begins_data_set(
+            head, self.format.little
+        ):  # else it is part of a value
             self._warn("A whole DICOM file was sent as data set")
             position = 132
         if head[position : position + 2] != b"\x02\x00" or bytes(head[position + 4 : position + 6]) not in _KNOWN_VRS:
@@ -183,11 +174,6 @@ class Walker:
             position = after
         self.format, self.ceiling = data_set_format, _FIRST_PIXEL_DATA
         return position
-
-    def _is_element(self, head: bytes | memoryview) -> bool:
-        """Whether a data set begins here, with a group of the standard. Preambles are zeros or the magic letters of
-        another file format."""
-        return 0 < int.from_bytes(head[:2], "little" if self.format.little else "big") < 0x4000
 
     def _check_format(self, position: int) -> int:
         """Some senders use implicit VR where the transfer syntax says explicit, or the reverse. The first element shows
@@ -205,7 +191,7 @@ class Walker:
             self._warn("Explicit VR, against the transfer syntax")
             self._obstacle("explicit VR, against the transfer syntax")
             self.format = EXPLICIT_HEADERS
-        elif self.format.explicit and not _is_text(vr) and IMPLICIT_HEADERS.item(self.window, at)[2] <= available - 8:
+        elif self.format.explicit and not is_text(vr) and self._may_be_implicit(position):
             self._warn("Implicit VR, against the transfer syntax")
             self._obstacle("implicit VR, against the transfer syntax")
             self.format = IMPLICIT_HEADERS
@@ -215,7 +201,7 @@ class Walker:
         """Walk over stray delimiters; returns where the first element begins."""
         while self._load(position) >= 8 and next(self.steps, False):
             group, number, _ = self.format.item(self.window, position - self.base)
-            if (tag := group << 16 | number) not in _ENDS:
+            if (tag := group << 16 | number) not in ENDS:
                 break
             self._stray(tag, position)
             position += 8
@@ -319,7 +305,7 @@ class Walker:
 
     def _note_inner(self, position: int, length: int) -> None:
         """A step within a sequence passed `length` bytes, which should be one header."""
-        if length > _LONGEST_HEADER:
+        if length > LONGEST_HEADER:
             self._forget()  # nested pixel data
         elif self.known is not None:
             self.inner.append((position, length))
@@ -338,7 +324,7 @@ class Walker:
 
     def _bounds(self, position: int) -> tuple[int, dict[int, PlainElement] | None, int]:
         """Limits for plain elements: where a header may begin, where to keep elements, the first tag not to take."""
-        stop = min(self.limit - 7, self.base + len(self.window) - _LONGEST_HEADER + 1)
+        stop = min(self.limit - 7, self.base + len(self.window) - LONGEST_HEADER + 1)
         if self.frames:
             return stop, None, _DELIMITERS
         room = MAX_ELEMENTS - len(self.index)
@@ -348,23 +334,15 @@ class Walker:
 
     # The careful part
 
-    def _load(self, position: int) -> int:
-        """Make the next header readable; returns how many bytes are left, negative if a value ran past the end."""
-        if position + _LONGEST_HEADER > self.base + len(self.window):
-            self.window = self.source.window(position, _LONGEST_HEADER)
-            self.base = position
-        return min(self.limit, self.source.size) - position
-
     def _element(self, position: int, available: int) -> int:
         """One element that is not plain; returns where to go on: after it or, for a sequence, inside."""
         at = position - self.base
         group, number, *_ = self.format.header(self.window, at)
         tag = group << 16 | number
+        if tag in FILLER_TAGS and len(set(self.window[at : at + 8])) == 1:
+            return self._filler(position, "No element")
         if tag >= _DELIMITERS:
             return self._delimiter(tag, position)
-        if not tag and not any(self.window[at : at + 8]):
-            self._end_of_data(position, available)
-            return position
         element = self._explicit_element(tag, position, available) if self.format.explicit else None
         if element is None:
             length = self.format.item(self.window, at)[2]
@@ -377,11 +355,15 @@ class Walker:
         if element.length == UNDEFINED_LENGTH:
             return self._undefined_length(element)
         if element.end > self.limit:
-            raise _fault(tag, position, "Value runs past the end")
+            rest = self.limit - element.value_offset
+            hint = f"its length is {element.length}, but {rest} bytes follow"
+            raise fault(tag, position, "Value runs past the end", hint)
         if element.length & 1:
-            self._warn(f"{_name(tag)} at {position}: Odd length {element.length}", tag)
+            self._warn(f"{name(tag)} at {position}: Odd length {element.length}", tag)
         if element.length and (element.vr == "SQ" or (not element.vr and tag in sequence_tags())):
-            return self._enter_sequence(element, element.end, self.format)
+            if begins_with_item(self._bytes_at(element.value_offset, 4, position), self.format.little):
+                return self._enter_sequence(element, element.end, self.format)
+            self._warn(f"{name(tag)} at {position}: Sequence without items, its value is not understood", tag)
         return self._keep(element)
 
     def _explicit_element(self, tag: int, position: int, available: int) -> Element | None:
@@ -391,35 +373,36 @@ class Walker:
         _, _, code, length = format.header(self.window, at)
         vr = format.known.get(code)
         long = vr in LONG_VRS
-        if long and available < _LONGEST_HEADER:
-            raise _fault(tag, position, "Data end inside an element header")
+        if long and available < LONGEST_HEADER:
+            raise fault(tag, position, "Data end inside an element header")
         if vr is None:
-            text = bytes(self.window[at + 4 : at + 6])
-            if not _is_text(text):
-                if not self.frames or self.last:
-                    raise _fault(tag, position, f"invalid VR bytes {text.hex()}")
-                self._warn(f"{_name(tag)} at {position}: Item in implicit VR", tag)
-                self.format = IMPLICIT_HEADERS
-                return None
-            vr = text.decode("ascii")
-            # Future VRs have the long form (PS3.5 section 7.1.2); other text may be a misspelt short VR.
-            if not length and available >= _LONGEST_HEADER:
-                length32 = format.length32(self.window, at + 8)[0]
-                long = length32 != UNDEFINED_LENGTH and position + _LONGEST_HEADER + length32 <= self.limit
-            self._warn(f"{_name(tag)} at {position}: Unknown VR, length taken as {32 if long else 16} bits", tag)
+            return self._unknown_vr(tag, position, available)
         if long:
             length = format.length32(self.window, at + 8)[0]
-        value = position + (_LONGEST_HEADER if long else 8)
+        value = position + (LONGEST_HEADER if long else 8)
         return Element(tag, vr, position, value, length, value + length)
 
     def _undefined_length(self, element: Element) -> int:
         pixel_data = element.tag in PIXEL_DATA_TAGS
-        if element.vr in ("SQ", "UN", "") and not pixel_data:
-            # The items of a UN element of undefined length are in implicit VR little endian (PS3.5 section 6.2.2).
-            return self._enter_sequence(element, None, IMPLICIT_HEADERS if element.vr == "UN" else self.format)
-        if pixel_data and element.vr == "UN":
-            self._warn(f"{_name(element.tag)} at {element.offset}: Encapsulated pixel data with VR UN", element.tag)
+        items: HeaderFormat | None = None
+        if pixel_data:
+            if element.vr in ("UN", "SQ"):
+                self._odd_pixel_data(element)
+        elif element.vr in ("SQ", ""):
+            items = self.format
+        elif element.vr == "UN":
+            items = IMPLICIT_HEADERS  # PS3.5 section 6.2.2
+        elif element.vr not in LONG_VRS:
+            items = format_of_items(self._bytes_at(element.value_offset, ITEMS_HEAD, element.offset), self.format)
+        if items is not None:
+            return self._enter_sequence(element, None, items)
         return self._keep(element._replace(end=self._skip_fragments(element)))
+
+    def _odd_pixel_data(self, element: Element) -> None:
+        """Fragments with the VR of a sequence, or UN, which pydicom takes for one."""
+        self.index.misread = True
+        text = f"Encapsulated pixel data with VR {element.vr}"
+        self._warn(f"{name(element.tag)} at {element.offset}: {text}", element.tag)
 
     def _skip_fragments(self, element: Element) -> int:
         """Walk over encapsulated pixel data (PS3.5 A.4); returns the offset after their delimiter."""
@@ -427,7 +410,7 @@ class Walker:
         item = self.format.item
         while self._load(position) >= 8:
             if not next(self.steps, False):
-                raise self._too_many_steps(position)
+                raise fault_in(element.tag, position, f"More than {MAX_INFLATED_STEPS} steps")
             window, base, limit = self.window, self.base, self.limit
             stop = min(limit, base + len(window)) - 7
             for _ in self.steps:
@@ -437,17 +420,19 @@ class Walker:
                 if group != 0xFFFE or number != 0xE000 or length == UNDEFINED_LENGTH:
                     if group == 0xFFFE and number == 0xE0DD:
                         return position + 8
-                    raise _fault(element.tag, position, "No pixel data fragment")
+                    raise fault_in(
+                        element.tag, position, "No fragment", "pixel data of undefined length consist of items"
+                    )
                 if length & 1:
-                    self._warn(f"{_name(element.tag)} at {position}: Fragment of odd length {length}", element.tag)
+                    self._warn(f"{name(element.tag)} at {position}: Fragment of odd length {length}", element.tag)
                 position += 8 + length
                 if position > limit:
-                    raise _fault(element.tag, position - length - 8, "Fragment runs past the end")
-        raise _fault(element.tag, position, "Pixel data without delimiter")
+                    raise fault_in(element.tag, position - length - 8, "Fragment runs past the end")
+        raise fault_in(element.tag, position, "Fragments without delimiter", _CUT_OFF)
 
     def _enter_sequence(self, element: Element, end: int | None, format: HeaderFormat) -> int:
         if len(self.frames) >= 2 * MAX_DEPTH:
-            raise _fault(element.tag, element.offset, f"Sequences more than {MAX_DEPTH} deep")
+            raise fault(element.tag, element.offset, f"Sequences more than {MAX_DEPTH} deep")
         if not self.frames:
             self.pending = element
         self._enter(element.tag, end, format, in_sequence=True)
@@ -458,19 +443,21 @@ class Walker:
         group, number, length = self.format.item(self.window, position - self.base)
         tag = group << 16 | number
         after = position + 8
-        if tag == _ITEM:
+        if tag == ITEM:
             if length == UNDEFINED_LENGTH:
                 self._enter(self.owner, None, self.format, in_sequence=False)
             elif after + length <= self.limit:
                 self._enter(self.owner, after + length, self.format, in_sequence=False)
             else:
-                raise _fault(self.owner, position, "Item runs past the end")
-        elif tag == _SEQUENCE_END and self.delimited:
+                raise self._fault_at(position, "Item runs past the end", f"its length is {length}")
+        elif tag == SEQUENCE_END and self.delimited:
+            if length:
+                self._end_with_length(tag, position)
             self._leave(after)
-        elif tag in _ENDS:
+        elif tag in ENDS:
             self._stray(tag, position)
         else:
-            raise _fault(self.owner, position, f"{_name(tag)} where an item is due")
+            raise self._fault_at(position, f"{name(tag)} instead of an item")
         return after
 
     def _delimiter(self, tag: int, position: int) -> int:
@@ -480,52 +467,64 @@ class Walker:
         stray in every item. (If the item's own delimiter is really missing before it, a later one ends the item, and
         none is left for the sequence: a fault.)
         """
-        if tag == _ITEM_END and self.delimited:
+        if tag == ITEM_END and self.delimited:
+            at = position - self.base
+            if any(self.window[at + 4 : at + 8]):
+                self._end_with_length(tag, position)
             self._leave(position + 8)
-        elif tag in _ENDS:
+        elif tag in ENDS:
             self._stray(tag, position)
         else:
-            raise _fault(self.owner or tag, position, f"{_name(tag)} where an element is due")
+            raise self._fault_at(position, f"{name(tag)} instead of an element")
         return position + 8
+
+    def _end_with_length(self, tag: int, position: int) -> None:
+        """A delimiter in its place that states a length. It has no value all the same (PS3.5 section 7.5)."""
+        self.index.misread = True
+        self._warn(f"In {name(self.owner)} at {position}: Delimiter {name(tag)} with a length", self.owner)
 
     def _stray(self, tag: int, position: int) -> None:
         """A delimiter that ends nothing. It has no value (PS3.5 section 7.5), so the next element or item follows its
         eight bytes, whatever its length says. Of many the first of each kind is reported."""
         if self.frames:
-            self.index.strays_in_sequences = True
+            self.index.misread = True
         if tag in self.strays:
             return
         self.strays += (tag,)
         if self.frames:
-            self._warn(f"{_name(self.owner)} at {position}: Stray delimiter {_name(tag)}", self.owner)
+            self._warn(f"In {name(self.owner)} at {position}: Stray delimiter {name(tag)}", self.owner)
         else:
-            self._warn(f"Stray delimiter {_name(tag)} at {position}", tag)
+            self._warn(f"Stray delimiter {name(tag)} at {position}", tag)
 
     def _end_of_value(self, position: int, available: int) -> None:
         """The value being walked has no more bytes."""
         if available < 0:
-            raise _fault(self.last, self.source.size, "Value runs past the end")
+            last = self.index.get(self.last)
+            if not self.frames and last is not None and last.end == position:
+                raise fault(last.tag, last.offset, "Value runs past the end", _CUT_OFF)
+            raise self._fault_at(self.source.size, "Value runs past the end", _CUT_OFF)
         if not self.frames:
             if not len(self.index):
                 raise DataSetError("There is no data set")
             self.done = True
         elif self.delimited:
-            raise _fault(self.owner, position, "Sequence without delimiter")
+            raise self._fault_at(position, "Sequence without delimiter", _CUT_OFF)
         elif position < self.limit:
-            raise _fault(self.owner, position, "Data end inside a sequence")
+            raise self._fault_at(position, "Data end inside a sequence", _CUT_OFF)
         else:
             self._leave(position)
 
-    def _end_of_data(self, position: int, available: int) -> None:
-        """Less than a header is left, or a header of zeros: padding if only zeros follow, else a fault."""
-        # A big endian header that is cut off may begin with zeros, a little endian one does not.
-        little = self.format.little or available >= 8
-        if self.frames or not len(self.index) or not little or not only_zeros(self.source, position):
-            raise _fault(
-                self.last, position, "No element header follows" if available >= 8 else "Element header cut off"
-            )
-        self._warn(f"Zeros at {position}, after the last element")
+    def _filler(self, position: int, text: str) -> int:
+        """No element begins here: that is the end of the walk if only filler follows, else a fault with this text."""
+        count = (
+            0 if self.frames or not len(self.index) else filler_length(self.source, position, little=self.format.little)
+        )
+        if not count:
+            raise self._fault_at(position, text, _CUT_OFF)
+        what = "1 byte that is no element" if count == 1 else f"{count} bytes that are no elements"
+        self._warn(f"After the last element at {position}: {what}")
         self.done = True
+        return position
 
     def _enter(self, owner: int, end: int | None, format: HeaderFormat, *, in_sequence: bool) -> None:
         """Enter a sequence or item; `end` is None if a delimiter will end it."""
@@ -546,7 +545,7 @@ class Walker:
     def _keep(self, element: Element) -> int:
         if not self.frames:
             if element.tag in self.index:
-                self._obstacle(f"{_name(element.tag)} occurs twice")
+                self._obstacle(f"{name(element.tag)} occurs twice")
             elif len(self.index) < MAX_ELEMENTS or element.tag in PIXEL_DATA_TAGS:
                 self.found[element.tag] = element
                 self.fresh.append(element)
@@ -573,7 +572,7 @@ class Walker:
             self.last = tag
         else:
             repeated = tag == self.last or (tag in self.index and not self.frames)
-            self._warn(f"{_name(tag)} at {position}: {'Repeated' if repeated else 'Out of order'}", tag)
+            self._warn(f"{name(tag)} at {position}: {'Repeated' if repeated else 'Out of order'}", tag)
 
     def _overflow(self) -> None:
         self.index.overflow = True
@@ -586,14 +585,4 @@ class Walker:
 
     def _warn(self, text: str, *offending: int) -> None:
         self._forget()
-        warnings = self.index.warnings
-        if not warnings:
-            self.index.offending = offending
-        if len(warnings) < MAX_WARNINGS:
-            warnings.append(text)
-        elif len(warnings) == MAX_WARNINGS:
-            warnings.append("and more")
-
-
-def _is_text(vr: bytes) -> bool:
-    return 0x20 <= vr[0] < 0x7F and 0x20 <= vr[1] < 0x7F
+        super()._warn(text, *offending)

@@ -5,7 +5,8 @@
     plugins       `Plugins`: registers them in order; one typed method for each hook. All callers use this
       guards        around each implementation: its time, the type of its result, its name when it fails
         limits        what plugin code may use: time, memory, no forks; `Plugins` owns one `PluginLimits`
-        places        the file and the line of the plugin's code that failed
+          descriptors   whether a process has no free file descriptor left
+        places        the file and the line of the plugin's code that failed or is running, and what caused it
       tracing       result and time of each call (`--trace-hooks`, `--explain`)
     new_plugin    `--new-plugin`: the files in templates/plugin/ -> the package of a new plugin
 

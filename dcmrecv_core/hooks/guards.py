@@ -40,7 +40,7 @@ from dcmrecv_core.api.verdicts import (
     is_failure,
 )
 from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
-from dcmrecv_core.hooks.places import place_of
+from dcmrecv_core.hooks.places import place_of, reason_of, traceback_of
 from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
@@ -126,13 +126,14 @@ def _guard_start(
                 # an error of a built-in plugin is about the user's options, and says so
                 if built_in or (isinstance(error, PluginError) and error.plugin):
                     raise
+                log.debug("plugin %s: %s", plugin, hook, exc_info=True)  # the text says what, not where
                 failure = PluginError(described(error), plugin=plugin, hook=hook)
                 failure.exit_code = error.exit_code
                 raise failure from error
             except (Exception, SystemExit) as error:
                 log.debug("plugin %s: %s", plugin, hook, exc_info=True)
-                text = f"{type(error).__name__}: {described(error)}"
-                raise PluginError(text, plugin=plugin, hook=hook, place=place_of(error, module)) from error
+                place = place_of(error, module)
+                raise PluginError(reason_of(error, place), plugin=plugin, hook=hook, place=place) from error
 
     return guarded
 
@@ -170,16 +171,17 @@ def _guard_notification(
     call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
 ) -> Callable[..., Any]:
     timer = limits.timer
+    number = limits.number(plugin, hook)
 
     def guarded(*args: Any) -> None:
-        timer.start()
+        timer.start(number)
         try:
             call(*args)
             timer.stop()
         except BaseException as error:
             timer.stop()
             place = place_of(error, module)
-            limits.memory.release(error)
+            limits.notice(error)
             _log_failure(plugin, hook, args, error, place)
 
     return guarded
@@ -197,7 +199,7 @@ def _guard_background(
             raise
         except BaseException as error:
             place = place_of(error, module)
-            limits.memory.release(error)
+            limits.notice(error)
             _log_failure(plugin, hook, args, error, place)
             raise HookFailure("failed", plugin=plugin, hook=hook) from error
 
@@ -208,11 +210,12 @@ def _guard_decision(
     call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool, module: str | None
 ) -> Callable[..., Any]:
     timer = limits.timer
+    number = limits.number(plugin, hook)
     # the results of built-in ones need no check, which would cost time for each instance
     check = None if built_in and hook in INSTANCE_HOOKS else CHECKS.get(hook, _check_nothing)
 
     def guarded(*args: Any) -> Any:
-        timer.start()
+        timer.start(number)
         try:
             result = call(*args)
             if check is not None and result is not None:
@@ -222,7 +225,7 @@ def _guard_decision(
         except BaseException as error:
             timer.stop()
             place = place_of(error, module)
-            limits.memory.release(error)
+            limits.notice(error)
             _fail(plugin, hook, args, error, place, built_in)
 
     return guarded
@@ -255,7 +258,8 @@ def _refuses(error: StatusError) -> bool:
 
 def _log_failure(plugin: str, hook: str, args: tuple[Any, ...], error: BaseException, place: str) -> None:
     at = f" at {place}" if place else ""
-    log.error("plugin %s: %s: %s%s%s", plugin, hook, described(error, repr), at, _subject(args), exc_info=error)
+    shown = (type(error), error, traceback_of(error))
+    log.error("plugin %s: %s: %s%s%s", plugin, hook, described(error, repr), at, _subject(args), exc_info=shown)
 
 
 def _subject(args: tuple[Any, ...]) -> str:

@@ -8,9 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import threading
 import traceback
 
+from dcmrecv_core.hooks.descriptors import DescriptorGuard
+from dcmrecv_core.hooks.places import running
+
 log = logging.getLogger("dcmrecv.plugins")
+
+_FORKED = (
+    "has forked this worker; each copy ends at once, which is not reported again. "
+    "Use subprocess, multiprocessing.get_context('spawn') or the hook background"
+)
 
 RESERVE = 32 << 20
 """Bytes above the limit, to answer and to end properly with when plugin code has used up the memory."""
@@ -24,24 +33,26 @@ class HookTimer:
     """Counts the ticks (about one a second) that the running hook has lasted; `tick` raises in it when it is over.
 
     A call costs two attribute writes and no system call: the worker's one interval timer drives all of them. `flag` is
-    the byte by which the supervisor sees that plugin code is running, so that it can end a worker that does not yield.
+    the byte by which the supervisor sees which plugin code is running, so that it can end a worker that does not yield.
+    `running` is the number of the hook that runs, 0 for none.
     """
 
     __slots__ = ("_ticks", "flag", "limit", "running")
 
     def __init__(self) -> None:
         self.limit: float | None = None
-        self.running = False
+        self.running = 0
         self.flag: bytearray | memoryview = bytearray(1)
         self._ticks = 0
 
-    def start(self) -> None:
+    def start(self, number: int) -> None:
+        """The hook of this number (`PluginLimits.number`) begins."""
         self._ticks = 0
-        self.running = True
-        self.flag[0] = 1
+        self.running = number
+        self.flag[0] = number
 
     def stop(self) -> None:
-        self.running = False
+        self.running = 0
         self.flag[0] = 0
 
     def tick(self) -> None:
@@ -52,14 +63,14 @@ class HookTimer:
                 self._ticks = 0  # a hook that swallows it gets the next one a limit later
                 raise HookTimeout(f"longer than {self.limit:g} seconds")
 
-    def suspend(self) -> bool:
+    def suspend(self) -> int:
         """Before the core's own work in a hook's name (`Instance.save`): a slow disk is not the plugin's fault. Returns
         the argument for `resume`."""
-        was_running, self.running = self.running, False
+        was_running, self.running = self.running, 0
         self.flag[0] = 0
         return was_running
 
-    def resume(self, was_running: bool) -> None:
+    def resume(self, was_running: int) -> None:
         """That work is done."""
         self.running = was_running
         self.flag[0] = was_running
@@ -91,21 +102,56 @@ class MemoryGuard:
         traceback.clear_frames(error.__traceback__)
 
 
+MAX_NUMBER = 127
+"""Of a hook, in the flag of a `HookTimer`; all further ones share it."""
+
+
 class PluginLimits:
     """The limits that the plugins of one receiver share. One timer is enough: workers are single-threaded."""
 
     def __init__(self) -> None:
         self.timer = HookTimer()
         self.memory = MemoryGuard()
+        self.descriptors = DescriptorGuard()
+        self._hooks: list[tuple[str, str]] = []
+
+    def notice(self, error: BaseException) -> None:
+        """A hook has raised `error`, perhaps because memory or descriptors have run out."""
+        self.memory.release(error)
+        self.descriptors.notice(error)
+
+    def number(self, plugin: str, hook: str) -> int:
+        """The number, from 1 to `MAX_NUMBER`, of a plugin's hook; the same at each reload."""
+        if (plugin, hook) not in self._hooks:
+            self._hooks.append((plugin, hook))
+        return min(self._hooks.index((plugin, hook)) + 1, MAX_NUMBER)
+
+    def hook_name(self, number: int) -> str:
+        """`hook receive of plugin mysite`, for the log."""
+        if not 0 < number < MAX_NUMBER or number > len(self._hooks):
+            return "a plugin hook"
+        plugin, hook = self._hooks[number - 1]
+        return f"hook {hook} of plugin {plugin}"
 
 
 def forbid_copies() -> None:
     """From now on a fork of this process ends at once in the copy, which would otherwise go on with the connection and
     everything else that belongs to us. Programs can be started all the same (`subprocess`)."""
-    os.register_at_fork(after_in_child=lambda: os._exit(1), after_in_parent=_warn)
+    os.register_at_fork(after_in_child=lambda: os._exit(1), after_in_parent=_ForkReport())
 
 
-def _warn() -> None:
-    log.error(
-        "a plugin has forked this worker; the copy was ended (subprocess, or multiprocessing's spawn, can be used)"
-    )
+class _ForkReport:
+    """Reports the first fork of each hook. A pool of `multiprocessing` forks again and again, in a thread of its own:
+    a fork outside of all hooks is reported only if no other one was."""
+
+    def __init__(self) -> None:
+        self._reported: set[tuple[str, str]] = set()
+
+    def __call__(self) -> None:
+        plugin, hook, place = running()
+        if (plugin, hook) in self._reported or (not plugin and self._reported):
+            return
+        self._reported.add((plugin, hook))
+        who = f"plugin {plugin}: {hook}" if plugin else f"thread {threading.current_thread().name} of a plugin"
+        at = f" ({place})" if place else ""
+        log.error("%s: %s%s", who, _FORKED, at)

@@ -10,15 +10,15 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from types import BuiltinFunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import PluginError, described
+from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.version import __version__
-from dcmrecv_core.hooks.places import place_of
+from dcmrecv_core.hooks.places import place_of, reason_of
 from dcmrecv_core.hooks.promises import REQUIRED, check_api
 
 if TYPE_CHECKING:
@@ -174,19 +174,24 @@ def _load(spec: str, module: str, load: Any) -> Any:
 
 
 def _not_loaded(spec: str, module: str, error: BaseException) -> PluginError:
-    text = f"cannot be loaded: {type(error).__name__}: {described(error, _message)}"
-    return PluginError(text, plugin=spec, place=place_of(error, module))
+    place = place_of(error, module)
+    return PluginError(f"cannot be loaded: {reason_of(error, place, _message)}", plugin=spec, place=place)
 
 
-def _message(error: object) -> str:
+def _message(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{described(error)} (is it installed for {sys.executable}?)"
+    return described(error, _text)
+
+
+def _text(error: object) -> str:
     return str(error.msg if isinstance(error, SyntaxError) else error)  # else with a shorter form of its place
 
 
 def _unknown(spec: str) -> str:
     names = [entry.name for entry in entry_points()]
-    near = get_close_matches(spec, names)
-    hint = f"; did you mean {' or '.join(near)}?" if near else f"; installed: {', '.join(names) or 'none'}"
-    return f"neither an installed plugin nor a module nor a file{hint}"
+    hint = did_you_mean(spec, names) or f"installed: {', '.join(names) or 'none'}"
+    return f"neither an installed plugin nor a module nor a file; {hint}"
 
 
 def check(found: Found) -> dict[str, Any]:
@@ -251,8 +256,7 @@ def _check_function(plugin: str, name: str, function: Any, marked: dict[str, Any
 def _problem(hook: str, function: Any, marked: dict[str, Any]) -> str:
     """Why `function` cannot implement `hook`; "" if it can."""
     if hook not in HOOKS:
-        near = get_close_matches(hook, HOOKS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"hooks are {', '.join(HOOKS)}"
+        hint = did_you_mean(hook, HOOKS) or f"hooks are {', '.join(HOOKS)}"
         return f"there is no such hook; {hint}"
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return "is async; hooks are plain functions"

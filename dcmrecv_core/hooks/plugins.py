@@ -99,7 +99,9 @@ class Plugins:
     def _resolve(self) -> None:
         """Look up once which implementations are called at each stage, in pluggy's order: its own relay takes 3
         microseconds a call to find that out, and to see that there are no wrappers, which are refused."""
-        self._negotiate = self._implementations("negotiate")
+        self._negotiators = tuple(zip(self.order("negotiate"), self._implementations("negotiate"), strict=True))
+        self.rejected_by = ""
+        """The plugin that has rejected the last association for which `negotiate` returned that; "" if one failed."""
         self._serve = self._implementations("serve")
         judges = self._implementations("receive")
         self.receive: Callable[[Instance], ReceiveResult] = judges[0] if len(judges) == 1 else self._judge
@@ -225,16 +227,18 @@ class Plugins:
     def negotiate(self, association: Association) -> Negotiated | Reject:
         """All answers together; a Reject if any plugin rejects or fails."""
         try:
-            answers = [answer for call in self._negotiate if (answer := call(association)) is not None]
+            answers = [(name, answer) for name, call in self._negotiators if (answer := call(association)) is not None]
         except HookFailure:
+            self.rejected_by = ""
             return Reject(RejectReason.NO_REASON, transient=True)
         if not answers:
             return _NO_OPINION
         instead: list[tuple[SupportedContext, ...]] = []
         also: list[tuple[SupportedContext, ...]] = []
         identity_response = None
-        for answer in answers:
+        for name, answer in answers:
             if isinstance(answer, Reject):
+                self.rejected_by = name
                 return answer
             if isinstance(answer, Also):
                 also.append(answer.contexts)

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import StatusError, StorageError
@@ -31,13 +32,13 @@ from dcmrecv_core.inspection.explanation import (
     as_text,
     shown,
 )
-from dcmrecv_core.inspection.replacements import differences, elements_of
+from dcmrecv_core.inspection.replacements import NO_DIFFERENCE, differences, elements_of
 from dcmrecv_core.proto import negotiation
 from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception, outcome_of
 from dcmrecv_core.settings.context_hints import hint_for
 from dcmrecv_core.settings.contexts import default_contexts
-from dcmrecv_core.storage.directories import storage_error
+from dcmrecv_core.storage.directories import escaped_path, storage_error
 from dcmrecv_core.storage.existing import find_existing
 from dcmrecv_core.storage.file_meta import FileMeta, read_file_meta
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
@@ -64,7 +65,7 @@ def explain(
     *,
     sender: tuple[str, str, str] = ("", "", ""),
     as_json: bool,
-) -> Iterator[tuple[str, bool]]:
+) -> Generator[tuple[str, bool]]:
     """For each file the text to print, and whether it could be explained; as JSON, one line for each file.
 
     `sender` are the calling title, the address and the called title that plugins see, "" for the default.
@@ -222,7 +223,8 @@ class Explainer:
             def _replace(self, *args: Any, **named: Any) -> None:
                 before = elements_of(self)
                 super()._replace(*args, **named)
-                replaced[len(calls)] = replaced.get(len(calls), ()) + differences(before, elements_of(self))
+                found = differences(before, elements_of(self)) or (NO_DIFFERENCE,)
+                replaced[len(calls)] = replaced.get(len(calls), ()) + found
 
         instance.__class__ = Watched
         return self._receive_hook(instance)
@@ -233,7 +235,7 @@ class Explainer:
             Step(
                 call.hook,
                 call.plugin,
-                shown(call.result, uid),
+                shown(call.result, uid, replaced=place in self._replaced) + _becomes(call),
                 round(call.microseconds, 1),
                 self._replaced.get(place, ()),
             )
@@ -300,6 +302,17 @@ class Explainer:
         self._collect(explanation)
         explanation.steps.append(Step("write", writer, "not called", None))
         return outcome_of(verdict, instance, path)
+
+
+def _becomes(call: Call) -> str:
+    """What the receiver makes of a directory that is not the work of `escape_directory`; "" if it stays."""
+    if call.hook != "choose_subdir" or not isinstance(call.result, str | PurePath):
+        return ""
+    try:
+        directory = "/".join(escaped_path(call.result, "")[0])
+    except StatusError:
+        return ""  # its own result says so
+    return f", which becomes {directory}" if directory != str(call.result) else ""
 
 
 def _keep_last_attempt(calls: list[Call]) -> None:

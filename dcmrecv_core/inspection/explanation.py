@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dcmrecv_core.api.verdicts import Discard, Name, Refuse, Reject, Warn
+from dcmrecv_core.api.verdicts import Accept, Also, Discard, Name, Refuse, Reject, SupportedContext, Warn
 from dcmrecv_core.logs.records import escape_controls
 from dcmrecv_core.receive.pipeline import Outcome
 from dcmrecv_core.settings.uids import name_of
@@ -22,6 +22,9 @@ BY_DEFAULT = "default"
 """What has accepted a context for which no plugin had an opinion, as in JSON."""
 
 NO_OPINION = "no opinion"
+REPLACED = "replaced"
+"""The result of a plugin that only replaced data."""
+
 _COLUMN = 17
 _ACCEPTED: dict[tuple[str, ...], str] = {
     (BY_STORAGE_PLUGIN,): "yes (default for a storage plugin)",
@@ -109,11 +112,12 @@ class Explanation:
             self.outcome = "discarded" if outcome.discarded else "refused"
 
 
-def shown(result: Any, sop_class_uid: str) -> str:
-    """The result of a hook in full; of presentation contexts only how many, and how many are for this class."""
+def shown(result: Any, sop_class_uid: str, *, replaced: bool = False) -> str:
+    """The result of a hook in full; of presentation contexts only how many, and how many are for this class.
+    `replaced`: the call has replaced data."""
     match result:
         case None:
-            return NO_OPINION
+            return REPLACED if replaced else NO_OPINION
         case BaseException():
             return f"{type(result).__name__}: {result}"
         case Refuse() | Warn():
@@ -124,10 +128,18 @@ def shown(result: Any, sop_class_uid: str) -> str:
             return f"Reject {result.reason.name}"
         case Name():
             return result.text if result.on_exists is None else f"{result.text}, on_exists={result.on_exists}"
+        case Also():
+            return f"also {_contexts(result.contexts, sop_class_uid)}"
+        case Accept():
+            return _contexts(result.contexts, sop_class_uid)
         case tuple():
-            matching = sum(context.abstract_syntax == sop_class_uid for context in result)
-            return f"contexts: {len(result)}, of this class: {matching}"
+            return _contexts(result, sop_class_uid)
     return str(result) or '""'
+
+
+def _contexts(contexts: tuple[SupportedContext, ...], sop_class_uid: str) -> str:
+    matching = sum(context.abstract_syntax == sop_class_uid for context in contexts)
+    return f"contexts: {len(contexts)}, of this class: {matching}"
 
 
 def as_text(explanation: Explanation) -> str:
@@ -175,8 +187,8 @@ def _step(step: Step) -> Iterator[tuple[str, str]]:
     time = "" if step.microseconds is None else f" ({step.microseconds:.1f} us)"
     result = step.result
     if step.replaced:
-        replaced = f"replaced: {', '.join(step.replaced)}"
-        result = replaced if result == NO_OPINION else f"{result}, {replaced}"
+        replaced = f"{REPLACED}: {', '.join(step.replaced)}"
+        result = replaced if result == REPLACED else f"{result}, {replaced}"
     yield step.hook, f"{step.plugin}: {result}{time}"
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 _LONGEST = 1 << 20
 """Bytes of each value that are compared; of longer ones also their length."""
 
+NO_DIFFERENCE = "no element differs"
+"""What is said of a replacement without differences, as far as values are compared."""
+
 Elements = dict[int, tuple[int, bytes]]
 """By tag: the length of an element in the data set, and a hash of its value."""
 

@@ -3,6 +3,8 @@
     setup             entry point: settings -> handlers and levels, at the start and at each reload
       records           shared by all: levels, escaping of control characters, DCMTK's lines
       console           standard output and error, without waiting for their reader
+      serving           what a worker serves, attached to its records
+      json_lines        a record -> a JSON object, with `--log-format json`
       properties        `--log-config FILE` in log4cplus' format -> keys and values, ${...} expanded
       log4cplus         keys and values -> loggers: levels, appenders, additivity
         names             DCMTK's names for our loggers
@@ -12,5 +14,5 @@
           filters           which records an appender takes
           layouts           a record -> text
 
-Without `--log-config` only setup, records, console, names and properties are loaded.
+Without `--log-config` only setup, records, console, serving, names and properties are loaded.
 """

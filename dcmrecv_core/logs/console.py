@@ -53,7 +53,7 @@ class ConsoleHandler(BytesHandler):
     def __init__(self, fd: int = STDERR) -> None:
         super().__init__()
         self._console = Console(fd)
-        self._stream = b"stdout" if fd == STDOUT else b"stderr"
+        self._stream = "stdout" if fd == STDOUT else "stderr"
         self._dropped = 0
         self._cut = False
 
@@ -62,7 +62,7 @@ class ConsoleHandler(BytesHandler):
         if data is None:
             return
         if self._dropped:
-            data = b"W: %d log records dropped: %b was not read in time\n%b" % (self._dropped, self._stream, data)
+            data = (self.encoded(self._said_of_dropped()) or b"") + data
         if self._cut:
             data = b"\n" + data
         try:
@@ -75,6 +75,10 @@ class ConsoleHandler(BytesHandler):
             self._cut = not is_whole
             self._dropped = 0
         self._dropped += not is_whole
+
+    def _said_of_dropped(self) -> logging.LogRecord:
+        text = f"{self._dropped} log records dropped: {self._stream} was not read in time"
+        return logging.makeLogRecord({"name": "dcmrecv", "levelno": logging.WARNING, "msg": text})
 
 
 def complain(text: str, level: str = "ERROR") -> None:

@@ -16,6 +16,7 @@ from dcmrecv_core.logs.console import complain
 from dcmrecv_core.logs.names import dcmtk_name
 from dcmrecv_core.logs.properties import Properties
 from dcmrecv_core.logs.records import LogLayout, escape_controls_by_line, level_name
+from dcmrecv_core.logs.serving import served_of
 
 Piece = Callable[[logging.LogRecord], str]
 """One part of a line; the message is `record.message`."""
@@ -173,6 +174,8 @@ def _piece(letter: str, option: str) -> Piece | None:
             return _constant(_full_host_name())
         case "i":
             return lambda record: str(os.getpid())
+        case "X":
+            return lambda record: served_of(record).get(option, "")
     return _SIMPLE.get(letter)
 
 
@@ -189,8 +192,7 @@ _SIMPLE: Final[dict[str, Piece]] = {
     "L": lambda record: str(record.lineno),
     "l": lambda record: f"{record.pathname}:{record.lineno}",
     "M": lambda record: record.funcName or "",
-    "x": lambda record: "",  # nested and mapped contexts, which DCMTK does not set either
-    "X": lambda record: "",
+    "x": lambda record: "",  # nested contexts, which DCMTK does not set either
 }
 _since_start: Final = _SIMPLE["r"]
 

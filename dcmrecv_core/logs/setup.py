@@ -10,8 +10,10 @@ from peers as an argument, or through `escape_controls`.
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
@@ -20,6 +22,7 @@ from dcmrecv_core.logs import names
 from dcmrecv_core.logs.console import ConsoleHandler
 from dcmrecv_core.logs.properties import PREFIX, Properties
 from dcmrecv_core.logs.records import LEVELS, TRACE, EscapedLogRecord, LineFormatter
+from dcmrecv_core.logs.serving import ServedFilter
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
@@ -35,6 +38,8 @@ class LogSettings(Protocol):
     def log_level(self) -> str: ...
     @property
     def log_config(self) -> str | None: ...
+    @property
+    def log_format(self) -> str: ...
     @property
     def verbose_pc(self) -> bool: ...
     @property
@@ -68,9 +73,11 @@ class LogWiring:
             root.removeHandler(handler)
         if settings.log_config is None:
             console = ConsoleHandler()
-            console.setFormatter(LineFormatter())
+            console.setFormatter(_formatter(settings.log_format))
             root.addHandler(console)
             root.setLevel(LEVELS[settings.log_level])
+        elif settings.log_format != "text":
+            raise CommandLineError("--log-format not allowed with --log-config, which says the format itself")
         else:
             self._configure(read_config(settings.log_config), settings.working_directory)
         if not logging.getLogger("dcmrecv").isEnabledFor(logging.INFO):
@@ -92,6 +99,8 @@ class LogWiring:
             for logger in _loggers():
                 level, propagate, handlers = before.get(logger, (logging.NOTSET, True, []))
                 added = [handler for handler in logger.handlers if handler not in handlers]
+                for handler in added:
+                    handler.addFilter(ServedFilter())
                 if added or (level, propagate) != (logger.level, logger.propagate):
                     self._changed[logger] = (level, propagate, added)
 
@@ -110,6 +119,14 @@ class LogWiring:
         self._changed.clear()
 
 
+def _formatter(name: str) -> logging.Formatter:
+    if name == "json":
+        from dcmrecv_core.logs.json_lines import JsonFormatter
+
+        return JsonFormatter()
+    return LineFormatter()
+
+
 def _log_warning(
     message: Warning | str,
     category: type[Warning],
@@ -119,7 +136,18 @@ def _log_warning(
     line: str | None = None,
 ) -> None:
     """Warnings of libraries have text from peers in them; `logging.captureWarnings` would pass it on as the format."""
-    logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
+    level = logging.DEBUG if _is_by_pydicom() else logging.WARNING
+    logging.getLogger("py.warnings").log(level, "%s: %s", category.__name__, message)
+
+
+def _is_by_pydicom() -> bool:
+    """Whether pydicom makes the warning that is being shown: those quote values, so they may have patient data.
+
+    `filename` does not tell: it is often that of pydicom's caller."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__") == "warnings":
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__")).startswith("pydicom.")
 
 
 def read_config(path: str) -> dict[str, Any] | RawConfigParser | Properties:
@@ -157,9 +185,11 @@ def _check_properties(config: Properties) -> None:
 def _parse(path: str, content: bytes) -> dict[str, Any] | RawConfigParser | Properties | None:
     if not path.endswith((".toml", ".json")):
         config = Properties.parse(content)
-        is_ini = not any(key.startswith(PREFIX) for key in config) and _begins_with_section(content)
-        return _parse_ini(content.decode()) if is_ini else config
-    text = content.decode()
+        is_ini = not any(key.startswith(PREFIX) for key in config) and _begins_with_section(
+            content.removeprefix(codecs.BOM_UTF8)
+        )
+        return _parse_ini(content.decode("utf-8-sig")) if is_ini else config
+    text = content.decode("utf-8-sig")
     if not text.strip():
         return None
     if path.endswith(".toml"):

@@ -6,9 +6,10 @@
 
 What parent and worker share:
 
-    child         forks; a child cannot return into the parent's code
+    child         forks; a child cannot return into the parent's code, and ends with it
     handover      passes a connection and its A-ASSOCIATE-RQ from the parent to a worker
-    heartbeat     shared memory in which a worker shows that it is alive, without a system call
+    admission     shared memory in which a worker shows that it is alive and whom it serves, without a system call
+    under_way     a part of it: peer and instance, for the log line about a worker that was killed
     record        shared memory in which a worker keeps its association, for another one to tell of it
     connection    a plain TCP connection with the calls that a session needs
     hostnames     host names for the log, looked up in a background thread

@@ -31,10 +31,13 @@ _TIMEVAL = struct.Struct("@ll")
 class Connection(Protocol):
     """The calls that a session needs, the same for plain TCP and TLS.
 
-    `peer_subject` is the subject of the peer's certificate, None without a certificate.
+    `peer_subject` is the subject of the peer's certificate, None without a certificate. `waited`: seconds that calls of
+    `receive_into` have waited, in all. `mid_record`: a TLS record has begun, and not ended.
     """
 
     peer_subject: str | None
+    waited: float
+    mid_record: bool
 
     def receive_into(self, view: memoryview) -> int | None:
         """Read: number of bytes, 0 at the end of the stream, None if none arrived in time. Raises OSError."""
@@ -62,8 +65,10 @@ class PlainConnection:
     """TCP without TLS."""
 
     peer_subject: str | None = None
+    mid_record = False
 
     def __init__(self, sock: socket.socket) -> None:
+        self.waited = 0.0
         self._sock = sock
         sock.setblocking(True)
         patience = _TIMEVAL.pack(0, int(CALL_TIMEOUT * 1e6))
@@ -83,7 +88,9 @@ class PlainConnection:
         except BlockingIOError:
             return None
         finally:
-            self._busy_reads = BUSY_READS if time.monotonic() - began < SHORT_WAIT else 0
+            waited = time.monotonic() - began
+            self.waited += waited
+            self._busy_reads = BUSY_READS if waited < SHORT_WAIT else 0
 
     def acknowledge(self) -> None:
         # A sender that uses Nagle's algorithm (every DCMTK tool as shipped) sends a PDU's header and keeps the rest

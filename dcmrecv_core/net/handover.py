@@ -22,7 +22,7 @@ _TIMEVAL = struct.Struct("@ll")
 IDLE = b"I"
 """A worker sends this when it is ready for an association."""
 REQUEST_READ = b"R"
-"""A worker sends this when it has read the association request over TLS."""
+"""A worker sends this when it has read the association request over TLS: another handshake may begin."""
 TAKEN = b"T"
 """A worker sends this when a hand-over has arrived. Until then the supervisor keeps a copy, for another worker."""
 _FIRST_READ = 16384

@@ -11,6 +11,7 @@
       dimse         command sets decoded, responses encoded
       services      those of DIMSE-N requests
       events        the events that the acceptor returns to its caller
+      first_bytes   other protocols that reach a DICOM port by mistake
 
 Theory of operation
 ===================

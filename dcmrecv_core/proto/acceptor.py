@@ -306,7 +306,9 @@ class Acceptor:
     # Events
 
     def _on_unexpected(self, event: StateEvent) -> None:
-        self._fail(RemoteProtocolError(f"unexpected {event.name}", reason=UNEXPECTED_PDU), event)
+        name = event.name.replace("_", "-")
+        text = f"unexpected {name if event is StateEvent.P_DATA_TF else f'A-{name}'}"
+        self._fail(RemoteProtocolError(text, reason=UNEXPECTED_PDU), event)
 
     def _on_request(self, body: bytes) -> None:
         request = self._decode(body)

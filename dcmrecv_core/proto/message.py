@@ -22,6 +22,14 @@ _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 """The characters of PS3.5 section 9.1. It also forbids leading zeros, but these are harmless."""
 
 
+class ContextNotAcceptedError(RemoteProtocolError):
+    """A message on a presentation context that was refused, or never proposed."""
+
+    def __init__(self, context_id: int) -> None:
+        super().__init__(f"presentation context {context_id} was not accepted", reason=6)
+        self.context_id = context_id
+
+
 class MessageReader:
     """Reads P-DATA-TF from `buffer`. `contexts` are the accepted ones: (abstract, transfer syntax) by id."""
 
@@ -162,7 +170,7 @@ class MessageReader:
             if context_id != self._context_id:
                 raise RemoteProtocolError(f"message changes to presentation context {context_id}", reason=6)
         elif context_id not in self.contexts:
-            raise RemoteProtocolError(f"presentation context {context_id} was not accepted", reason=6)
+            raise ContextNotAcceptedError(context_id)
         self._context_id = context_id
 
     def _add_command(self, data: memoryview) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from dcmrecv_core.api.model import ProposedContext
 from dcmrecv_core.api.verdicts import Role, SupportedContext
 from dcmrecv_core.proto.associate import ContextResult, RequestedContext
+from dcmrecv_core.settings.syntax_order import rank
 
 ACCEPTED = 0
 NO_REASON = 2
@@ -54,7 +55,7 @@ def proposed_contexts(
 @dataclass(slots=True)
 class AcceptedSyntaxes:
     """The transfer syntaxes that all sources together accept for an abstract syntax: those `listed`, in this order;
-    then, with `any_syntax`, every other one, in the order of the proposal."""
+    then, with `any_syntax`, every other one, by its rank and in the order of the proposal."""
 
     listed: dict[str, None]
     any_syntax: bool
@@ -80,10 +81,13 @@ def merge(supported: Sequence[SupportedContext]) -> dict[str, AcceptedSyntaxes]:
     return merged
 
 
-def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[SupportedContext]) -> Answer:
+def negotiate(
+    proposed: Sequence[ProposedContext], supported: Sequence[SupportedContext], preferred: Sequence[str] = ()
+) -> Answer:
     """Decide on each proposed context on its own (PS3.8 section 7.1.1.13).
 
-    The transfer syntax is the first of ours that is proposed; otherwise, if any is accepted, the first proposed.
+    The transfer syntax is the first of the `preferred` ones that is proposed and accepted; else the first of ours that
+    is proposed; else, if any is accepted, the first proposed of the lowest `rank`.
     """
     ours = merge(supported)
     results: list[ContextResult] = []
@@ -96,7 +100,7 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
         if entry is None:
             results.append(ContextResult(context.context_id, ABSTRACT_SYNTAX_NOT_SUPPORTED, PLACEHOLDER))
             continue
-        transfer_syntax = _choose(entry, context)
+        transfer_syntax = _choose(entry, context.transfer_syntaxes, preferred)
         if transfer_syntax is None:
             results.append(ContextResult(context.context_id, TRANSFER_SYNTAXES_NOT_SUPPORTED, PLACEHOLDER))
             continue
@@ -117,10 +121,14 @@ def negotiate(proposed: Sequence[ProposedContext], supported: Sequence[Supported
     return Answer(tuple(results), accepted, roles, extended, refused)
 
 
-def _choose(entry: AcceptedSyntaxes, context: ProposedContext) -> str | None:
-    proposed = context.transfer_syntaxes
-    otherwise = proposed[0] if entry.any_syntax else None
-    return next((syntax for syntax in entry.listed if syntax in proposed), otherwise)
+def _choose(entry: AcceptedSyntaxes, proposed: tuple[str, ...], preferred: Sequence[str]) -> str | None:
+    for syntax in preferred:
+        if syntax in proposed and (entry.any_syntax or syntax in entry.listed):
+            return syntax
+    for syntax in entry.listed:
+        if syntax in proposed:
+            return syntax
+    return min(proposed, key=rank) if entry.any_syntax else None
 
 
 def _answer_role(ours: Role | None, asked: tuple[bool, bool]) -> tuple[bool, bool] | None:

@@ -22,6 +22,7 @@ from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.walker import MAX_ELEMENTS
 from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids, described
+from dcmrecv_core.receive.instance_log import DOES_NOT_MATCH, log_discarded, log_failure, log_refusal
 from dcmrecv_core.storage.content import FileContent, FileRange
 from dcmrecv_core.storage.directories import escaped_path, storage_error
 from dcmrecv_core.storage.file_meta import file_prefix
@@ -46,7 +47,6 @@ CORE = "dcmrecv"
 
 SUCCESS = 0x0000
 COERCED = 0xB000
-DOES_NOT_MATCH = 0xA900
 _SOP_CLASS_UID = 0x00080016
 _SOP_INSTANCE_UID = 0x00080018
 
@@ -81,6 +81,7 @@ class InstanceReceiver:
         self.settings = settings
         self.plugins = plugins
         self.timer = plugins.limits.timer
+        self.infos = log.isEnabledFor(logging.INFO)
         self.debugs = log.isEnabledFor(logging.DEBUG)
         self.bit_preserving = settings.storage_mode == "bit-preserving"
         self.publisher = Publisher(
@@ -135,7 +136,7 @@ class Reception:
         self._spooled_prefix = b""
         self._fault: StatusError | None = None
         self._path = ""  # until it is chosen
-        self._unsaid: list[tuple[int, str]] = []
+        self._unsaid: list[tuple[int, str, str]] = []
         self._instance: ReceivedInstance | None = None
         self.message_id = 0
         self.move_originator: tuple[str, int] | None = None
@@ -184,7 +185,10 @@ class Reception:
             self.discard()
 
     def _refuse(self, failure: StatusError) -> Outcome:
-        self._log_failure(failure)
+        if self._unsaid:
+            self._say()
+        log_failure(self._association, self._sop_instance_uid, failure, self._path)
+        self._receiver.plugins.limits.descriptors.refused(failure)
         outcome = Outcome(failure.status, failure.comment, failure.elements)
         if self._instance is not None:
             self._tell_not_stored(self._instance, outcome, outcome.comment, failure.plugin or CORE)
@@ -193,22 +197,13 @@ class Reception:
     def _tell_not_stored(self, instance: ReceivedInstance, outcome: Outcome, comment: str, by: str) -> None:
         self._receiver.plugins.not_stored(instance, NotStoredOutcome(outcome.status, comment, by))
 
-    def _log_failure(self, failure: StatusError) -> None:
-        cause = failure.__cause__
-        if self._path and isinstance(cause, OSError):
-            log.error("cannot store received object: %s: %s", self._path, cause.strerror or cause)  # dcmrecv's line
-            log.error("  from %s", self._described())
-        elif self._path:
-            log.error("%s: cannot store it as %s: %s", self._described(), self._path, failure.comment)
-        else:
-            log.error("%s: %s", self._described(), failure.comment)
-
     def discard(self) -> None:
         """Drop the received data; nothing stays on disk."""
         try:
             self._spool.close()
         except OSError as error:
-            log.warning("cannot close a spooled data set: %s", error)  # all that matters has been flushed
+            # all that matters has been flushed
+            log.warning("%s: cannot close a spooled data set: %s", self._described(), error)
         if self._temporary is not None:
             self._temporary.close()
             self._temporary = None
@@ -251,7 +246,7 @@ class Reception:
             self._remark(logging.WARNING, f"unfit file name, stored as {filename}")
         self._path = "/".join((self._receiver.publisher.directories.root, *parts, filename))
         if self._unsaid:
-            self._say()
+            self._say(values=not instance.replaced)
         instance.chosen = (self._path, parts, filename)
         if self._receiver.debugs:
             log.debug("generated filename for received object: %s", self._path)
@@ -263,11 +258,12 @@ class Reception:
         if isinstance(verdict, Refuse | Discard):
             outcome = outcome_of(verdict, instance)
             if isinstance(verdict, Refuse):
-                log.info("%s: refused: %s", self._described(), verdict.comment)
                 reason = verdict.comment
+                log_refusal(self._association, self._sop_instance_uid, plugins.judged_by, verdict.status, reason)
             else:
-                log.debug("%s: not stored: %s", self._described(), verdict.reason)
                 reason = verdict.reason
+                if self._receiver.infos:
+                    log_discarded(self._association, self._sop_instance_uid, plugins.judged_by, reason)
             self._tell_not_stored(instance, outcome, reason, plugins.judged_by)
             return outcome
         location = self.store(instance)
@@ -294,11 +290,16 @@ class Reception:
             if not self._spool.size:
                 raise DataSetError("No data set")
             return None
-        index = scan(self._spool.source(), self._encoding, whole=True, known=self._receiver.header_runs)
-        if index.warnings and self._receiver.settings.strict:
-            raise StatusError(DOES_NOT_MATCH, index.warnings[0], index.offending)
+        try:
+            index = scan(self._spool.source(), self._encoding, whole=True, known=self._receiver.header_runs)
+        except DataSetError as error:
+            for warning in error.warnings:
+                self._remark(logging.WARNING, warning)
+            raise
         for warning in index.warnings:
             self._remark(logging.WARNING, warning)
+        if index.warnings and self._receiver.settings.strict:
+            raise StatusError(DOES_NOT_MATCH, index.warnings[0], index.offending)
         if index.overflow:
             self._remark(logging.WARNING, f"more than {MAX_ELEMENTS} elements, hooks do not see the rest")
         return index
@@ -322,17 +323,17 @@ class Reception:
             text = f"{name} in data set differs from command"
             if self._receiver.settings.strict:
                 raise StatusError(DOES_NOT_MATCH, text, (tag,))
-            self._remark(logging.WARNING, f"{text}: {ours or 'absent'}")
+            self._remark(logging.WARNING, text, f": {ours or 'absent'}")
 
-    def _remark(self, level: int, text: str) -> None:
-        """To be logged when it is known where the instance goes."""
-        self.remarks.append(text)
-        self._unsaid.append((level, text))
+    def _remark(self, level: int, text: str, value: str = "") -> None:
+        """To be logged when it is known where the instance goes. `value` is appended if it is stored as it was sent."""
+        self.remarks.append(text + value)
+        self._unsaid.append((level, text, value))
 
-    def _say(self) -> None:
+    def _say(self, *, values: bool = False) -> None:
         where = f" ({self._path})" if self._path else ""
-        for level, text in self._unsaid:
-            log.log(level, "%s: %s%s", self._described(), text, where)
+        for level, text, value in self._unsaid:
+            log.log(level, "%s: %s%s%s", self._described(), text, value if values else "", where)
         self._unsaid.clear()
 
     def _described(self) -> str:

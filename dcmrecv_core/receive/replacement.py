@@ -203,13 +203,16 @@ def _tail(
 ) -> list[tuple[int, Received]]:
     """What stays of the pixel data and of what follows them, with its tags. With `intact`, nothing will be put in
     between."""
-    begin, size = index.pixel_offset, index.source.size
+    begin = index.pixel_offset
     elements = [element for element in (*index.elements.values(), *unseen.repeated) if element.offset >= begin]
+    end, last = index.source.size, max((element.end for element in elements), default=begin)
+    if end == last + 1 and not unseen.gaps:
+        end = last  # a single byte made an odd size even; after a new header it might not
     stays = [each for each in elements if each.tag in PIXEL_DATA_TAGS or (keep_unseen and each.tag not in dataset)]
     if keep_unseen is False:
         stays = [each for each in stays if each not in unseen.repeated]
-    elif intact and len(stays) == len(elements) and begin < size:
-        return [(_FIRST_PIXEL_DATA_TAG, Received(begin, size))]
+    elif intact and len(stays) == len(elements) and begin < end:
+        return [(_FIRST_PIXEL_DATA_TAG, Received(begin, end))]
     received = [(each.tag, Received(each.offset, each.end)) for each in stays]
     if keep_unseen:
         received += [(_LAST_TAG, Received(*gap)) for gap in unseen.gaps]

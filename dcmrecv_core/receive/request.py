@@ -52,8 +52,8 @@ def decode(data: bytes, transfer_syntax_uid: str) -> Dataset:
         index = scan(MemorySource(memoryview(data)), encoding, whole=True)  # refuses what would confuse pydicom
     except DataSetError as error:
         raise StatusError(PROCESSING_FAILURE, error.comment, error.elements) from error
-    if index.strays_in_sequences:
-        raise StatusError(PROCESSING_FAILURE, "A delimiter in a sequence ends nothing")  # pydicom would stop there
+    if index.misread:
+        raise StatusError(PROCESSING_FAILURE, "A sequence has stray delimiters or unknown VRs")  # pydicom misreads them
     return _read(_inflated(data) if encoding.deflated else data, encoding)
 
 

@@ -1,15 +1,23 @@
-"""A file that was stored, found again by its location: contained in the output directory, as when it was stored."""
+"""A file that was stored: found again by its location, contained in the output directory as when it was stored; and its
+elements."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from typing import BinaryIO
 
-from dcmrecv_core.api.errors import HookFailure
+from dcmrecv_core.api.errors import DataSetError, HookFailure
+from dcmrecv_core.api.model import RawElement
 from dcmrecv_core.api.names import check_filename, split_directory
+from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, encoding_of
+from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.dataset.sources import FileSource
+from dcmrecv_core.dataset.values import get_raw
 from dcmrecv_core.storage.directories import DIRECTORY_FLAGS, open_directory
+from dcmrecv_core.storage.file_meta import find_file_meta
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -33,6 +41,28 @@ def open_stored(location: str, root: str, start: str = "") -> BinaryIO | None:
         os.close(fd)
         raise OSError(errno.EINVAL, "Not a regular file", location)
     return os.fdopen(fd, "rb")
+
+
+def read_elements(file: BinaryIO, tags: Iterable[int], limit: int) -> dict[int, RawElement]:
+    """The top-level elements with these tags that a DICOM file has before its pixel data, by tag, as `Instance.raw`
+    gives them: as received, at most `limit` bytes of each value.
+
+    The data set is read as far as it can be understood, in the same way as when it was received; one in an unknown
+    encoding as implicit VR. `file` has a descriptor. Raises ValueError if it is not a DICOM file, or if no element can
+    be read; OSError.
+    """
+    fd = file.fileno()
+    meta = find_file_meta(fd)
+    encoding = encoding_of(meta.transfer_syntax_uid) or IMPLICIT_LITTLE
+    size = max(0, os.fstat(fd).st_size - meta.offset)
+    try:
+        index = scan(FileSource(fd, meta.offset, size), encoding, whole=False)
+        found = {tag: get_raw(index, encoding, tag, limit) for tag in tags}
+    except DataSetError as error:  # deflated data break off within a value
+        raise ValueError(error.comment) from error
+    if not len(index):
+        raise ValueError(index.warnings[-1])
+    return {tag: element for tag, element in found.items() if element is not None}
 
 
 def remove_stored(location: str, root: str, start: str = "") -> bool | None:

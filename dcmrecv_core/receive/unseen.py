@@ -12,7 +12,7 @@ from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset import walker
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.dataset.raw_values import split_header
-from dcmrecv_core.dataset.sources import only_zeros
+from dcmrecv_core.dataset.sources import filler_length
 from dcmrecv_core.dataset.walker import Walker
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _gaps(index: DataSetIndex, elements: list[Element]) -> list[Gap]:
         if element.offset > position:
             gaps.append(Gap(position, element.offset))
         position = max(position, element.end)
-    if position < source.size and not only_zeros(source, position):
+    if position < source.size and not filler_length(source, position):
         gaps.append(Gap(position, source.size))
     return [gap for gap in gaps if not _is_nothing(index, gap)]
 

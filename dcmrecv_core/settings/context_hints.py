@@ -18,6 +18,9 @@ MAX_CLASSES = 8
 MAX_SYNTAXES = 8
 """Of one class. `-pm` is the better answer to more."""
 
+MAX_SHOWN = 4
+"""Classes, and syntaxes of each, in one line."""
+
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
@@ -47,18 +50,30 @@ def hint_for(refused: Sequence[ProposedContext]) -> Hint:
     return Hint(_asconfig(groups), _toml(groups), left_out)
 
 
-def log_lines(refused: Sequence[ProposedContext]) -> list[str]:
+def log_lines(refused: Sequence[ProposedContext], sender: str) -> list[str]:
     """The same for the log."""
     hint = hint_for(refused)
     if not hint.toml:
         return []
     more = f", but {hint.left_out} of them" if hint.left_out else ""
     return [
-        f"{len(refused)} presentation contexts refused; a profile (-xf) that accepts them{more}:",
+        f"{len(refused)} presentation contexts of {sender} refused; a profile (-xf) that accepts them{more}:",
         *(f"  {line}" for line in hint.asconfig),
         "or, in the settings file (--settings):",
         *(f"  {line}" for line in hint.toml),
     ]
+
+
+def shown(contexts: Sequence[ProposedContext]) -> str:
+    """Contexts in one line: `CTImageStorage (JPEGBaseline, JPEG2000), MRImageStorage (...)`, the first few of them."""
+    classes: dict[str, dict[str, None]] = {}
+    for context in contexts:
+        classes.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(context.transfer_syntaxes))
+    return _listed([f"{_name(uid)} ({_listed(list(map(_name, syntaxes)))})" for uid, syntaxes in classes.items()])
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join((*texts[:MAX_SHOWN], *["..."] * (len(texts) > MAX_SHOWN)))
 
 
 def _can_be_accepted(uid: str, syntaxes: tuple[str, ...]) -> bool:

@@ -4,11 +4,11 @@ that stores, all standard storage SOP classes as well."""
 from __future__ import annotations
 
 from dcmrecv_core.api.verdicts import SupportedContext
+from dcmrecv_core.settings.syntax_order import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, rank
 from dcmrecv_core.settings.uids import storage_sop_classes, transfer_syntaxes
 
 VERIFICATION = "1.2.840.10008.1.1"
-IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
-_PREFERRED = ("1.2.840.10008.1.2.1", IMPLICIT_LITTLE_ENDIAN)
+_UNCOMPRESSED = (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)
 
 
 def default_contexts(*, stores: bool) -> tuple[SupportedContext, ...]:
@@ -23,6 +23,6 @@ def verification_only() -> tuple[SupportedContext, ...]:
 
 def standard_storage() -> tuple[SupportedContext, ...]:
     """Verification and all storage SOP classes in all known transfer syntaxes, uncompressed little endian first."""
-    syntaxes = tuple(dict.fromkeys((*_PREFERRED, *transfer_syntaxes())))
+    syntaxes = tuple(dict.fromkeys((*_UNCOMPRESSED, *sorted(transfer_syntaxes(), key=rank))))
     classes = dict.fromkeys((VERIFICATION, *storage_sop_classes()))
     return tuple(SupportedContext(uid, syntaxes) for uid in classes)

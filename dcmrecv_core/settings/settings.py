@@ -45,10 +45,11 @@ class Settings:
 
     max_associations: int = 64
     max_per_peer: int | None = None
-    """None is half of `max_associations`; see `associations_per_peer`."""
+    idle_eviction: int | None = 60
     max_request: int = 1 << 20
     min_free: int | None = None
     progress_timeout: int = 60
+    min_rate: int | None = 64
     max_instance: int | None = None
     hook_seconds: float = 30.0
     worker_memory: int = 1 << 30
@@ -86,12 +87,15 @@ class Settings:
 
     config_file: tuple[str, str] | None = None
     promiscuous: bool = False
+    prefer: tuple[str, ...] = ()
+    """UIDs of transfer syntaxes that are accepted before all others, in this order."""
     contexts: tuple[SupportedContext, ...] = ()
     plugins: tuple[str, ...] = ()
     plugin_options: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)  # may hold secrets
 
     log_level: str = "warn"
     log_config: str | None = None
+    log_format: str = "text"
     verbose_pc: bool = False
     trace_hooks: bool = False
 
@@ -106,11 +110,6 @@ class Settings:
 
     state_owner: str = field(default="", compare=False)
     """The other receiver that holds it, in words."""
-
-    @property
-    def associations_per_peer(self) -> int:
-        """`--max-per-peer`: how many associations one address may have at a time."""
-        return self.max_per_peer or max(self.max_associations // 2, 1)
 
     @property
     def state_directory(self) -> Path:

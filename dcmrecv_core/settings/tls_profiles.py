@@ -116,7 +116,9 @@ class Profile:
         try:
             context.set_ciphers(":".join((*suites, f"@SECLEVEL={self.security_level}")))
         except ssl.SSLError as error:
-            raise TlsError(f"000b:0003 No ciphersuite of the {self.title} is available: {error.reason}") from error
+            # an error of Python's module `ssl` itself has no reason
+            reason = getattr(error, "reason", None) or error
+            raise TlsError(f"000b:0003 No ciphersuite of the {self.title} is available: {reason}") from error
         _set_versions(context, self.oldest, self.newest)
 
 

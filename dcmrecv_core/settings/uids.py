@@ -9,9 +9,13 @@ by name; so "PA" also stands for photoacoustic images.
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
+
+MAX_UID = 64
+_UID = re.compile(rf"[0-9.]{{1,{MAX_UID}}}")
 
 
 class _Table(NamedTuple):
@@ -52,6 +56,19 @@ def name_of(uid: str) -> str | None:
 def names() -> tuple[str, ...]:
     """Every name that `uid_of` knows."""
     return tuple(_table().uid_by_name)
+
+
+def find_syntax(text: str, *, transfer: bool) -> str | None:
+    """The UID of a transfer syntax, or else of an abstract one, that `text` names or is; None if it is neither."""
+    uid = uid_of(text)
+    if uid is not None and (uid in transfer_syntaxes()) == transfer:
+        return uid
+    return text if _UID.fullmatch(text) else None
+
+
+def syntax_names(*, transfer: bool) -> tuple[str, ...]:
+    """The names that `find_syntax` knows."""
+    return tuple(name for name in names() if (uid_of(name) in transfer_syntaxes()) == transfer)
 
 
 @lru_cache(maxsize=64)  # asked for each instance

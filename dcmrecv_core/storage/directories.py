@@ -14,12 +14,40 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import PurePath
 
-from dcmrecv_core.api.errors import HookFailure, StorageError
+from dcmrecv_core.api.errors import HookFailure, OutputDirectoryError, StorageError
 from dcmrecv_core.api.names import check_filename, escape, split_directory
 from dcmrecv_core.storage.mounts import one_flush_suffices
 
 _OPEN_DIRECTORIES = 32
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def check_output_directory(start: str, given: str | None) -> str:
+    """The path of the output directory `given`, which is relative to `start`; None is `start` itself.
+
+    Raises OutputDirectoryError with DCMTK's text, and in a second line which path that is and what is wrong with it.
+    """
+    directory = os.path.join(start, given or ".")
+    wrong, why = "", ""
+    try:
+        if not stat.S_ISDIR(os.stat(directory).st_mode):
+            wrong, why = "does not exist", "it is a file, not a directory"
+        elif not os.access(directory, os.R_OK | os.X_OK):
+            wrong, why = "does not exist", f"it is there, but user {os.geteuid()} may not read it"
+        elif not os.access(directory, os.W_OK):
+            read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+            what = "its file system is mounted read-only" if read_only else f"user {os.geteuid()} may not write in it"
+            wrong, why = "is not writable", what
+    except FileNotFoundError:
+        wrong = "does not exist"
+    except OSError as error:
+        wrong, why = "does not exist", error.strerror or ""
+    if not wrong:
+        return directory
+    text = f"cannot specify output directory: Directory {wrong}"
+    if why or not os.path.isabs(given or ""):
+        text += f"\n  at {os.path.normpath(directory)}" + f": {why}" * bool(why)
+    raise OutputDirectoryError(text)
 
 
 def storage_error(error: OSError, what: str) -> StorageError:

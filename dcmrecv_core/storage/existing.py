@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset.encodings import encoding_of
 from dcmrecv_core.dataset.scan import scan
-from dcmrecv_core.dataset.sources import FileSource, only_zeros
+from dcmrecv_core.dataset.sources import FileSource, only
 from dcmrecv_core.storage.directories import storage_error
 from dcmrecv_core.storage.file_meta import meta_values
 
@@ -183,7 +183,7 @@ class Existing:
             theirs = theirs.rstrip(b"\0")
             if not ours.startswith(theirs):
                 return False
-            if not only_zeros(FileSource(self._fd, 0, self.status.st_size), offset + len(theirs)):
+            if not only(b"\0", FileSource(self._fd, 0, self.status.st_size), offset + len(theirs)):
                 return False
             ours = ours[len(theirs) :]
             while ours:

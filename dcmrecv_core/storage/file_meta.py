@@ -78,12 +78,18 @@ class FileMeta(NamedTuple):
 
 
 def read_file_meta(fd: int) -> FileMeta:
-    """Raises ValueError, with the reason, if it is not a DICOM file; OSError."""
+    """Raises ValueError, with the reason, if it is not a DICOM file or names not all of them; OSError."""
+    meta = find_file_meta(fd)
+    for text, (number, name) in zip(meta[:3], _NEEDED.items(), strict=True):
+        if not text:
+            raise ValueError(f"no {name} (0002,{number:04X})")
+    return meta
+
+
+def find_file_meta(fd: int) -> FileMeta:
+    """As `read_file_meta`, with "" for what is not there."""
     values, offset = meta_values(os.pread(fd, _LIMIT, 0))
     texts = {number: values.get(number, b"").partition(b"\0")[0].strip(b" ").decode("latin-1") for number in _NEEDED}
-    for number, name in _NEEDED.items():
-        if not texts[number]:
-            raise ValueError(f"no {name} (0002,{number:04X})")
     return FileMeta(texts[2], texts[3], texts[0x10], offset)
 
 

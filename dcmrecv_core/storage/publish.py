@@ -25,6 +25,7 @@ from dcmrecv_core.storage.temporary import (
     TEMPORARY_PARTS,
     Capabilities,
     Temporary,
+    inherited_from,
     open_hidden,
     open_unnamed,
 )
@@ -75,11 +76,16 @@ class Publisher:
         self._hidden = HiddenFiles(tokens, self.directories)
         self._last: Directory | None = None
         self._spare: Temporary | None = None  # in that directory
+        self._spool_is_of: Directory | None = None
+        """The directory whose group, mode and ACL the file of `open_spool` has; None if nobody knows."""
 
     def open_spool(self) -> Temporary:
         """A temporary file on the output directory's file system, to receive into; raises StorageError."""
         try:
-            return self.open_file(self.directories.get(()))
+            root = self.directories.get(())
+            temporary = self.open_file(root)
+            self._spool_is_of = temporary.made_in(root)
+            return temporary
         except OSError as error:
             raise storage_error(error, "Cannot create file") from error
 
@@ -146,7 +152,7 @@ class Publisher:
             finally:
                 draft.close()
         temporary = content.file()
-        if temporary is not None and not directory.on_other_mount:
+        if temporary is not None and self.suits(temporary, directory):
             return self._give_name(temporary, directory, name, content, new)
         temporary = self.open_file(directory)
         try:
@@ -177,8 +183,25 @@ class Publisher:
             temporary.flush()
         return TakenName(self, directory, name, Draft(self, directory, content, temporary).file, new).store()
 
+    def suits(self, temporary: Temporary, directory: Directory) -> bool:
+        """Whether the file of `open_spool` can get a name in `directory`: links lead there, and it has, or now gets,
+        what files made there have: group, mode and ACL. Raises OSError."""
+        like = self._spool_is_of
+        if directory.on_other_mount or like is None:
+            return False
+        if like is directory or inherited_from(like) == inherited_from(directory):
+            return True
+        made_there = self.open_file(directory)
+        try:
+            resembles = temporary.resemble(made_there)
+        finally:
+            made_there.close()
+        self._spool_is_of = directory if resembles else None
+        return resembles
+
     def open_file(self, directory: Directory) -> Temporary:
-        """A temporary file that can get a name in `directory`; raises OSError."""
+        """A temporary file that can get a name in `directory`, with the group, the mode and the ACL of files that are
+        made there; raises OSError."""
         spare, self._spare = self._spare, None
         if spare is not None:
             if directory is self._last:
@@ -191,7 +214,10 @@ class Publisher:
             except OSError as error:
                 if error.errno not in NO_TMPFILE:
                     raise
-        return open_hidden(self.place_for(directory))
+        place = self.place_for(directory)
+        if place.directory is not directory and inherited_from(place.directory) != inherited_from(directory):
+            place = self._hidden.place(directory)
+        return open_hidden(place)
 
     def make_durable(self, directory: Directory) -> None:
         """Flush the directory, and those above it if needed; raises OSError."""
@@ -238,7 +264,7 @@ class Draft:
         temporary = self._file
         if temporary is None:
             temporary = self._content.file()
-            if temporary is None or self._directory.on_other_mount:
+            if temporary is None or not self._publisher.suits(temporary, self._directory):
                 temporary = self._file = self._publisher.open_file(self._directory)
                 self._is_own = True
                 self._content.write_to(temporary.fd)

@@ -222,7 +222,8 @@ class TakenName:
         if handed_over is None:
             temporary.replace(place, self._directory, name)
         if self._new.unconditional:
-            log.warning("file already exists, overwriting: %s", path)  # dcmrecv's line
+            # the first line is DCMTK dcmrecv's
+            log.warning("file already exists, overwriting: %s\n  by %s", path, self._new.who())
         else:
             log.warning("file already exists, overwriting: %s (%s)", path, self._new.who())
         is_predecessor = handed_over is not None and self._is_predecessor(handed_over, existing, name)

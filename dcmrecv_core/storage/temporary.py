@@ -4,6 +4,9 @@ Where the file system has O_TMPFILE and linkat, the file is unnamed, and a kille
 is a hidden file (see `hidden`). A file gets its name by its descriptor if possible. If the hidden name has to be used,
 it is first compared with the descriptor: another process may have removed or replaced the file, whose content will be
 confirmed to the sender.
+
+A file that was made in another directory than the one of its name gets what that directory gives to its files: group,
+mode and ACL.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 from contextlib import suppress
 
 from dcmrecv_core.api.names import RESERVED
@@ -22,7 +26,8 @@ from dcmrecv_core.storage.system_calls import rename_exchange, rename_noreplace,
 log = logging.getLogger("dcmrecv.receive")
 
 TEMPORARY_PARTS = (RESERVED, "tmp")
-"""The directory of hidden files below the output directory; on another file system they are beside their target."""
+"""The directory of hidden files below the output directory; on another file system, and in a directory that gives its
+files another group or ACL, they are beside their target."""
 
 PROBE_NAME = f"{RESERVED}-probe.tmp"
 """The name of the file that a start makes in the output directory to try it. It is always the same, so if a start is
@@ -30,6 +35,10 @@ killed at that moment, the next one finds the file without reading millions of e
 
 NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 """Errors of open where O_TMPFILE is missing."""
+
+_ACCESS_ACL = "system.posix_acl_access"
+_DEFAULT_ACL = "system.posix_acl_default"
+"""The extended attributes of POSIX ACLs (Linux acl(5)): of a file, and of a directory for the files made in it."""
 
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 _NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -48,6 +57,27 @@ class Temporary:
         """A flush failed: its content is not reliable, even if a later flush succeeds."""
         self._place = place
         self._hidden = hidden
+
+    def made_in(self, directory: Directory) -> Directory:
+        """The directory of its hidden name; `directory` if it was made without one."""
+        return directory if self._place is None else self._place.directory
+
+    def resemble(self, other: Temporary) -> bool:
+        """Take over the group, the ACL and the mode of another file; returns False if that is not permitted."""
+        ours, theirs = os.fstat(self.fd), os.fstat(other.fd)
+        acl = _acl(other.fd, _ACCESS_ACL)
+        try:
+            if ours.st_gid != theirs.st_gid:
+                os.fchown(self.fd, -1, theirs.st_gid)
+            if acl:
+                os.setxattr(self.fd, _ACCESS_ACL, acl)
+            elif _acl(self.fd, _ACCESS_ACL):
+                os.removexattr(self.fd, _ACCESS_ACL)
+            if os.fstat(self.fd).st_mode != theirs.st_mode:
+                os.fchmod(self.fd, stat.S_IMODE(theirs.st_mode))
+        except OSError:
+            return False
+        return True
 
     def flush(self) -> None:
         """fsync; raises OSError, and once it has failed, each time."""
@@ -218,6 +248,23 @@ def open_hidden(place: Place) -> Temporary:
         with suppress(OSError):
             is_locked(fd)  # takes the lock, which shows others that the file is needed
     return Temporary(fd, place, hidden)
+
+
+def inherited_from(directory: Directory) -> tuple[int, int, bytes]:
+    """What decides the group, the mode and the ACL of files that are made in a directory: its own group, whether it has
+    the setgid bit, and its default ACL. Raises OSError."""
+    status = os.fstat(directory.fd)
+    return status.st_gid, status.st_mode & stat.S_ISGID, _acl(directory.fd, _DEFAULT_ACL)
+
+
+def _acl(fd: int, name: str) -> bytes:
+    """An ACL; empty if there is none, or no ACLs on this file system."""
+    try:
+        return os.getxattr(fd, name)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return b""
+        raise
 
 
 def _stale() -> OSError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from dcmrecv_core import compiled
@@ -10,3 +12,9 @@ from dcmrecv_core import compiled
 @pytest.fixture(autouse=True)
 def compiled_parts() -> None:
     assert compiled.AVAILABLE, "the compiled parts were not built"
+
+
+@pytest.fixture
+def seconds() -> float:
+    """For each fuzz target."""
+    return float(os.environ.get("FUZZ_SECONDS", "3"))

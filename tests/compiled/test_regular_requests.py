@@ -12,40 +12,15 @@ from hypothesis import strategies as st
 from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.proto import events, regular_requests
 from dcmrecv_core.proto.acceptor import Acceptor
-from support.fuzz.mutants import next_input
+from support.fuzz.differential_targets import conversed
 from support.protocol import pdus
 from support.protocol.acceptor_runs import Run, make
-from support.protocol.pdus import P_DATA, command_set, packed, pdu, pdv
-from support.protocol.sample_conversation import CONVERSATION, REQUEST
+from support.protocol.pdus import P_DATA, command_set, pdu, pdv
+from support.protocol.sample_conversation import REQUEST
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR
 from support.without_compiled import in_python
 
 CONTEXTS = {3: (CT, EXPLICIT_LE)}
-SEEDS = [
-    CONVERSATION,
-    REQUEST + pdus.store(2, bytes(300)) + pdus.store(3, bytes(3000)) + pdus.release_rq(),
-    REQUEST + packed(random.Random(1), 3, pdus.store_rq(message_id=4), bytes(2000), 300) + pdus.store(5, b""),
-]
-
-
-def conversed(stream: bytes, cuts: list[int], **options: Any) -> tuple[Any, ...]:
-    """The outcome of a stream that comes in pieces and then ends."""
-    run = Run(**options)
-    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        run.feed(stream[start:end])
-    return run.eof().outcome
-
-
-@settings(max_examples=400, deadline=None)
-@given(seed=st.integers(0, 2**32), strict=st.booleans(), size=st.sampled_from([16, 400, 4096, 1 << 16]))
-def test_any_stream_has_the_same_outcome(seed: int, strict: bool, size: int) -> None:
-    rng = random.Random(seed)
-    stream = next_input(rng, SEEDS)
-    if rng.randrange(3):
-        stream = REQUEST + stream[len(REQUEST) :]
-    cuts = sorted(rng.randint(0, len(stream)) for _ in range(rng.choice((0, 1, 5, 40))))
-    options = {"size": size, "strict": strict}
-    assert conversed(stream, cuts, **options) == in_python(lambda: conversed(stream, cuts, **options))
 
 
 @settings(max_examples=200, deadline=None)

@@ -15,7 +15,7 @@ from support.docs.transcripts import Session, steps_of
 ELSEWHERE = {
     "hooks.md": {"python"},  # test_hooks_page.py
     "inspection.md": {"python", "console"},  # tests/docs/test_inspection_page.py
-    "logging.md": {"properties", "toml", "json"},  # test_logging_page.py
+    "logging.md": {"properties", "toml", "json", "text"},  # test_logging_page.py
     "settings.md": {"text"},  # tests/docs/test_settings_page.py
 }
 AT_MOST_NOT_RUN = 11

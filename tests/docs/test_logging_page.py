@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.logs import appenders, files, filters, layouts
+from dcmrecv_core.logs.json_lines import JsonFormatter
+from dcmrecv_core.logs.serving import FIELDS, Serving
 from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.settings.settings import Settings
 from support.docs.blocks import PAGES, blocks_of
@@ -43,7 +46,20 @@ def test_examples(
 
 
 def test_every_example_is_executed() -> None:
-    assert EXAMPLES.keys() == LINES.keys()
+    assert EXAMPLES.keys() == LINES.keys() | {"text"}
+
+
+@pytest.mark.usefixtures("logging_as_before")
+def test_json_line() -> None:
+    serving = Serving()
+    serving.attach()
+    serving.begin("10.0.0.5", lambda: "1.2.3")
+    serving.request("CT1", "ARCHIVE", "0123456789abcdef")
+    record = logging.makeLogRecord({"name": "dcmrecv.net", "levelno": logging.INFO, "process": 4711, "msg": "..."})
+    made, shown = json.loads(JsonFormatter().format(record)), json.loads(EXAMPLES["text"])
+    assert len(made.pop("time")) == len(shown.pop("time"))
+    assert made == shown
+    assert set(shown) > set(FIELDS)
 
 
 def test_conversions() -> None:

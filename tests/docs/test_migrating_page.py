@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.api.errors import StartError
+from dcmrecv_core.config.options import storescp
 from dcmrecv_core.config.options.table import BY_NAME
 from support.docs.blocks import PAGES
 
@@ -48,6 +49,10 @@ def test_every_option_of_storescp() -> None:
 @pytest.mark.parametrize("names", rows(FROM_DCMRECV), ids=" ".join)
 def test_there_is_such_an_option(names: tuple[str, ...]) -> None:
     assert {BY_NAME[name].long for name in names} == {names[-1]}
+
+
+def test_fault_24_options_of_storescp_that_the_command_line_points_to() -> None:
+    assert {name for names in rows(FROM_STORESCP) for name in names} - BY_NAME.keys() == storescp.NAMES
 
 
 def test_exit_codes() -> None:

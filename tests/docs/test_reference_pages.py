@@ -17,6 +17,9 @@ from dcmrecv_core.hooks.plugins import hooks_of
 from dcmrecv_core.inspection.list_plugins import _selected_by
 from dcmrecv_core.proto.dimse import Status
 from support.docs.blocks import PAGES
+from support.protocol import pdus
+from support.protocol.acceptor_runs import run
+from support.uids import IMPLICIT_LE, VERIFICATION
 
 CLASSES = [
     name
@@ -97,6 +100,40 @@ def test_statuses() -> None:
     assert {int(status, 16) for status, _ in rows} >= {status.value for status in Status}
     for status, stored in rows:
         assert is_failure(int(status, 16)) <= (stored == "no"), status
+
+
+REQUEST, ECHO = pdus.request(), pdus.command_set(pdus.echo_rq())
+EVEN = pdus.request([pdus.context(2, VERIFICATION, IMPLICIT_LE)])
+
+
+def sent_as(*pdvs: bytes) -> bytes:
+    return REQUEST + pdus.pdu(pdus.P_DATA, b"".join(pdvs))
+
+
+ABORTED = {
+    "a PDU of an unknown type": REQUEST + pdus.pdu(0x08, bytes(4)),
+    "a PDU at the wrong time, such as a second association request": REQUEST + REQUEST,
+    "a data set without a command, a command within a data set, a response": sent_as(pdus.pdv(3, 2, b"")),
+    "a P-DATA-TF PDU longer than `--max-pdu`": sent_as(pdus.pdv(1, 3, ECHO), pdus.pdv(1, 0, bytes(16384))),
+    "a PDV that does not fit into its PDU": sent_as(b"\0\0\0\xff\1\3", ECHO),
+    "a message on a presentation context that was not accepted": REQUEST + pdus.message(5, pdus.echo_rq()),
+    "a command set with bytes after its last element, or that ends within an element": sent_as(
+        pdus.pdv(1, 3, ECHO + b"junk")
+    ),
+    "a command set without Command Field or Message ID": REQUEST + pdus.message(1, {0x0002: VERIFICATION}),
+    "an association request that cannot be read": pdus.pdu(pdus.ASSOCIATE_RQ, bytes(70)),
+    "a presentation context with an even id, with `--strict`": EVEN,
+}
+"""What each row of the page is an example of."""
+
+
+def test_fault_19_what_aborts_an_association() -> None:
+    text = sections("statuses.md")["Why an association is aborted"]
+    rows = {said: (int(a), int(b)) for said, a, b in re.findall(r"^\| (.+?) \| (\d), (\d) \|", text, re.MULTILINE)}
+    assert rows.keys() - ABORTED.keys() == {"nothing, until a time is over; or the receiver is stopped"}
+    for said, stream in ABORTED.items():
+        assert run(stream, strict="--strict" in said).log[-1] == ("failed", *rows[said]), said
+    assert run(EVEN).log[-1][0] == "requested"
 
 
 def test_exit_codes() -> None:

@@ -62,12 +62,11 @@ def test_a_malformed_pattern_ends_the_start(program: Path, directory: Path) -> N
 def test_an_unknown_action(program: Path, directory: Path, action: str) -> None:
     ended = run(program, "--on-duplicate", action, 11112, cwd=directory)
     assert ended.returncode == 1
-    allowed = "one of replace-same, overwrite, rename, keep, refuse expected"
-    assert f"Invalid value for option --on-duplicate ({action}): {allowed}" in ended.stderr
+    assert f"Invalid value for option --on-duplicate ({action})\nhint: give one of replace-same, " in ended.stderr
 
 
 @pytest.mark.parametrize("end", [b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0"], ids=["item", "sequence"])
-def test_a_patient_id_after_a_stray_delimiter(ours: Start, end: bytes) -> None:
+def test_fault_3_a_patient_id_after_a_stray_delimiter(ours: Start, end: bytes) -> None:
     """A sequence with a length and yet a delimiter, then the patient: names and bytes are unchanged."""
     patient_id = b"\x10\0\x20\0LO\2\0P1"
     sequence = b"\x08\0\x40\x11SQ\0\0\0\0\0\0"

@@ -10,6 +10,7 @@ import pytest
 
 from support.data.datasets import identification, pixel_data
 from support.programs.receivers import Receiver, Start
+from support.promises.crowds import dribbling, seconds_until_served
 from support.protocol.pdus import ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq, status_of, store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
@@ -28,11 +29,14 @@ def answer(receiver: Receiver, source: str = "127.0.0.1") -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("options", "share"),
-    [(("--max-associations", "6"), 3), (("--max-associations", "6", "--max-per-peer", "1"), 1)],
-    ids=["half of all", "as said"],
+    ("options", "share", "helps"),
+    [
+        (("--max-associations", "6"), 4, "--max-associations"),
+        (("--max-associations", "6", "--max-per-peer", "1"), 1, "--max-per-peer"),
+    ],
+    ids=["all but two", "as said"],
 )
-def test_one_peer_leaves_room_for_others(ours: Start, options: tuple[str, ...], share: int) -> None:
+def test_one_peer_leaves_room_for_others(ours: Start, options: tuple[str, ...], share: int, helps: str) -> None:
     receiver = ours("-pm", *options)
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(RawAssociation(receiver.port, CONTEXTS)) for _ in range(share)]
@@ -42,7 +46,9 @@ def test_one_peer_leaves_room_for_others(ours: Start, options: tuple[str, ...], 
         assert time.monotonic() - begin < 0.5, "no other peer waits for it"
         held[0].release()
         assert answer(receiver)[0] == ASSOCIATE_AC
-    assert "(local limit exceeded): see --max-per-peer" in receiver.log
+    assert (
+        f"W: Refusing Association from RAWSCU (127.0.0.1) to ANY (local limit exceeded): see {helps};" in receiver.log
+    )
 
 
 def test_a_peer_at_its_limit_delays_no_other(ours: Start) -> None:
@@ -104,3 +110,29 @@ def test_between_messages_a_peer_may_be_quiet(ours: Start) -> None:
             association.socket.recv(1)
         assert association.echo(context_id=3) == 0
         association.release()
+
+
+def test_fault_14_a_byte_now_and_then_is_no_progress(ours: Start) -> None:
+    receiver = ours("-pm", "--progress-timeout", "3")
+    with RawAssociation(receiver.port, CONTEXTS) as association, dribbling([association]):
+        begin = time.monotonic()
+        assert association.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
+        assert 2.5 < time.monotonic() - begin < 8
+    assert "less than 64 bytes a second for 3 s inside messages (--min-rate)" in receiver.log
+
+
+def test_fault_14_a_silent_association_makes_room(ours: Start) -> None:
+    receiver = ours("-pm", "--max-associations", "1", "--idle-eviction", "1")
+    with RawAssociation(receiver.port, CONTEXTS) as silent:
+        seconds_until_served(receiver.port, OTHER, patience=5)
+        assert silent.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
+    assert "W: aborting association with RAWSCU (127.0.0.1) to ANY: no message for " in receiver.log
+    assert f", and {OTHER} needs its place (--idle-eviction)\n" in receiver.log
+
+
+def test_without_eviction_a_silent_association_stays(ours: Start) -> None:
+    receiver = ours("-pm", "--max-associations", "1", "--idle-eviction", "0")
+    with RawAssociation(receiver.port, CONTEXTS) as silent:
+        assert [answer(receiver, OTHER) for _ in range(3)] == 3 * [LOCAL_LIMIT]
+        assert silent.echo(context_id=3) == 0
+        silent.release()

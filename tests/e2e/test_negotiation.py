@@ -17,9 +17,11 @@ from support.uids import (
     FIND,
     IMPLICIT_LE,
     JPEG,
+    JPIP,
     MR,
     PRIVATE_CLASS,
     PRIVATE_SYNTAX,
+    RLE,
     VERIFICATION,
 )
 
@@ -63,14 +65,54 @@ def test_own_profile(ours: Start, original: Start, config: Path) -> None:
 
 
 def test_promiscuous(ours: Start) -> None:
-    """Every storage class and transfer syntax, known or not, in the proposer's order; no other service."""
+    """Every storage class and transfer syntax, known or not; no other service."""
     with RawAssociation(ours("-pm").port, PROPOSAL) as association:
         expected = {2 * number + 1: (ACCEPTED, syntaxes[0]) for number, (_, syntaxes) in enumerate(PROPOSAL)}
+        expected[1] = (ACCEPTED, EXPLICIT_LE)
         find = 2 * [abstract for abstract, _ in PROPOSAL].index(FIND) + 1
         del expected[find]
         assert association.accepted.pop(find)[0] == NO_ABSTRACT_SYNTAX
         assert association.accepted == expected
         association.release()
+
+
+LAST = [PRIVATE_SYNTAX, JPIP, BIG_ENDIAN, IMPLICIT_LE]
+"""Each of them is chosen before those to the left of it; the first two have the same rank."""
+
+
+def test_fault_17_promiscuous_chooses_what_more_programs_can_read(ours: Start) -> None:
+    port = ours("-pm").port
+    assert chosen(port, [*LAST, RLE, JPEG]) == RLE
+    assert [chosen(port, LAST[:count]) for count in (1, 2, 3, 4)] == [PRIVATE_SYNTAX, PRIVATE_SYNTAX, *LAST[2:]]
+
+
+def test_preferred_transfer_syntaxes(ours: Start) -> None:
+    port = ours("-pm", "--prefer", "RLELossless", "--prefer", BIG_ENDIAN).port
+    assert chosen(port, [*LAST, JPEG, RLE]) == RLE
+    assert chosen(port, [*LAST, JPEG]) == BIG_ENDIAN
+
+
+ALL_CLASSES = """
+[[contexts]]
+abstract_syntax = "*"
+transfer_syntaxes = ["RLELossless", "LittleEndianImplicit"]
+"""
+
+
+def test_transfer_syntaxes_of_all_classes(ours: Start) -> None:
+    port = ours("--settings", "all.toml", files={"all.toml": ALL_CLASSES}).port
+    assert chosen(port, [*LAST, JPEG, RLE]) == RLE
+    assert chosen(port, [*LAST, JPEG]) == IMPLICIT_LE
+    assert chosen(port, [IMPLICIT_LE], FIND) is None
+    assert chosen(port, [JPEG]) is None
+
+
+def chosen(port: int, syntaxes: list[str], abstract_syntax: str = CT) -> str | None:
+    """The transfer syntax accepted for one context, beside Verification."""
+    with RawAssociation(port, [(VERIFICATION, [IMPLICIT_LE]), (abstract_syntax, syntaxes)]) as association:
+        association.release()
+        result, syntax = association.accepted[3]
+        return syntax if result == ACCEPTED else None
 
 
 @pytest.mark.dcmtk

@@ -9,12 +9,13 @@ import pytest
 
 from support.data.datasets import instance_of
 from support.programs.environment import write_files
-from support.programs.receivers import Start, run
-from support.protocol.pdus import store_rq
+from support.programs.receivers import Start, run, system_program
+from support.protocol.pdus import ABORT, store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
 
 PROCESSING_FAILURE = 0x0110
+OUT_OF_RESOURCES = 0xA700
 INSTANCE = "1.2.3.4"
 DATA = instance_of(CT, INSTANCE)
 IMPORT = "from dcmrecv_core import hookimpl\n"
@@ -155,3 +156,87 @@ def test_loaded_twice(program: Path, directory: Path) -> None:
 
 def test_unknown_plugin(program: Path, directory: Path) -> None:
     assert "nowhere.naming" in refused(program, directory, "--plugin", "nowhere.naming")
+
+
+LEAKY = """\
+import os
+from dcmrecv_core import hookimpl
+
+LEAKED = []
+
+@hookimpl
+def receive(instance):
+    if instance.sop_instance_uid.startswith("1.1."):
+        try:
+            while True:
+                LEAKED.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            pass
+"""
+LINE = "has no free file descriptor ("
+
+
+def test_fault_16_a_worker_without_descriptors_is_replaced(ours: Start) -> None:
+    limited = [system_program("prlimit"), "--nofile=100"]
+    receiver = ours("-pm", "--plugin", "leaky", "--max-associations", "1", files={"leaky.py": LEAKY}, prefix=limited)
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        assert association.store(CT, "1.2.1", instance_of(CT, "1.2.1")) == 0
+        worker = receiver.worker_serving(association.local_port)
+        assert association.store(CT, "1.1.1", instance_of(CT, "1.1.1")) == OUT_OF_RESOURCES
+        association.release()
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        assert association.store(CT, "1.2.2", instance_of(CT, "1.2.2")) == 0
+        association.release()
+    assert worker not in receiver.workers()
+    [line] = [line for line in receiver.log.splitlines() if LINE in line]
+    assert line.startswith(f"E: worker {worker} {LINE}")
+    assert "limit 100: " in line
+    assert line.endswith(" and is replaced: probably a plugin does not close them")
+    assert receiver.files() == ["CT.1.2.1", "CT.1.2.2"]
+
+
+def test_fault_16_an_association_that_can_store_nothing_more_is_aborted(ours: Start) -> None:
+    limited = [system_program("prlimit"), "--nofile=100"]
+    receiver = ours("-pm", "--plugin", "leaky", files={"leaky.py": LEAKY}, prefix=limited)
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        for uid in ("1.1.1", "1.2.1"):
+            assert association.store(CT, uid, instance_of(CT, uid)) == OUT_OF_RESOURCES
+        assert association.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
+    receiver.wait_for_log("aborting association with RAWSCU (127.0.0.1) to ANY: no file descriptor is free")
+    receiver.wait_for_log(LINE)
+
+
+IDLE_LEAK = """\
+import os
+from dcmrecv_core import hookimpl
+
+LEAKED = []
+
+def leak():
+    try:
+        while True:
+            LEAKED.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        os.rename("leak", "leaked")
+
+@hookimpl
+def worker_started(settings):
+    try:
+        os.rename("first", "leak")
+    except OSError:
+        return
+    leak()
+"""
+
+
+def test_fault_16_a_worker_that_cannot_take_a_connection_is_replaced(ours: Start) -> None:
+    limited = [system_program("prlimit"), "--nofile=100"]
+    files = {"leaky.py": IDLE_LEAK, "first": ""}
+    receiver = ours("-pm", "--plugin", "leaky", "--max-associations", "1", files=files, prefix=limited)
+    [worker] = receiver.workers()
+    assert (receiver.directory / "leaked").exists()
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        assert association.store(CT, "1.2.1", instance_of(CT, "1.2.1")) == 0
+        association.release()
+    assert worker not in receiver.workers()
+    assert f"E: worker {worker} {LINE}all 100 are open)" in receiver.log

@@ -89,6 +89,7 @@ FAILING = (
     ),
 )
 STOPS = "Ours finishes the instances that are being received, so stopping is not a failure."
+STRAY = "Ours ignores signals that mean nothing to it, because a service must not end by a stray one."
 SIGNALS = (
     Signalled(rule="SIGTERM", signal=signal.SIGTERM, differs=STOPS, ours=0, theirs=-signal.SIGTERM),
     Signalled(rule="SIGINT", signal=signal.SIGINT, differs=STOPS, ours=0, theirs=-signal.SIGINT),
@@ -100,6 +101,10 @@ SIGNALS = (
         theirs=-signal.SIGHUP,
     ),
     Signalled(rule="SIGPIPE", signal=signal.SIGPIPE),
+    *(
+        Signalled(rule=number.name, signal=number, differs=STRAY, ours=GOES_ON, theirs=-number)
+        for number in (signal.SIGUSR1, signal.SIGALRM, signal.SIGRTMIN)
+    ),
 )
 ROWS: tuple[Row, ...] = FAILING + SIGNALS
 

@@ -15,6 +15,7 @@ import pytest
 from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.parity.both_programs import run_both
+from support.parity.conversations import OWN
 from support.parity.rules import Row, by_rule, compare
 from support.programs.receivers import Receiver, Start
 from support.protocol.raw_sender import RawAssociation
@@ -304,4 +305,4 @@ def _send(receiver: Receiver) -> None:
 
 def _lines(text: str) -> list[str]:
     stamped = (_STAMP.sub("", line) for line in text.splitlines())
-    return [line for line in stamped if not line.startswith(("DEBUG", "TRACE"))]
+    return [line for line in stamped if not line.startswith(("DEBUG", "TRACE")) and not OWN.search(line)]

@@ -43,6 +43,11 @@ def item(value: bytes, length: int | None = None) -> bytes:
     return implicit(0xFFFEE000, value, length)
 
 
+def undefined(tag: int, vr: bytes, value: bytes) -> bytes:
+    """A long header with any bytes as VR; the value includes its delimiter."""
+    return pack("<HH2sxxI", tag >> 16, tag & 0xFFFF, vr, UNDEFINED) + value
+
+
 ITEM_END, SEQUENCE_END = implicit(0xFFFEE00D, b""), implicit(0xFFFEE0DD, b"")
 
 
@@ -78,6 +83,7 @@ def deflated_by_default(data: bytes) -> bytes:
 
 INSIDE = element(0x00400007, "LO", b"inside")
 IMPLICIT_INSIDE = implicit(0x00400007, b"inside")
+IMPLICIT_ITEMS = item(IMPLICIT_INSIDE + ITEM_END, UNDEFINED) + SEQUENCE_END
 NAME = element(0x00100010, "PN", b"Doe^Jane")
 ONLY_UIDS = identification(CT, INSTANCE, None).removesuffix(NAME)
 PATIENT_ID, STUDY_ID = element(0x00100020, "LO", b"ab"), element(0x00200010, "SH", b"1 ")
@@ -133,6 +139,13 @@ def cut_short(rule: str, data: bytes, theirs: bytes, **details: object) -> OddDa
     """A truncated data set of which DCMTK dcmrecv stores a part, with Success."""
     differs = "DCMTK dcmrecv stores what it could read and answers Success; ours answers C000: data are missing."
     return _row(rule, data, details, differs, CANNOT_UNDERSTAND, (0, theirs))
+
+
+def no_elements(rule: str, data: bytes, theirs: bytes) -> OddDataSet:
+    """Bytes after the last element that are neither elements nor filler."""
+    what = "drops them or makes an element of them, and answers Success"
+    differs = f"DCMTK dcmrecv {what}; ours answers C000, because they may be a part of what is missing."
+    return _row(rule, data, {}, differs, CANNOT_UNDERSTAND, (0, theirs))
 
 
 def _row(
@@ -269,6 +282,29 @@ ROWS = (
         "writes the VR as UN",
     ),
     changed(
+        "an unknown VR of undefined length with items in implicit VR",
+        undefined(SEQUENCE, b"XX", IMPLICIT_ITEMS),
+        HEAD + sequence(INSIDE),
+        "makes an SQ of it and encodes the items explicitly",
+    ),
+    readable(
+        "an unknown VR of undefined length with items in explicit VR",
+        undefined(SEQUENCE, b"XX", item(INSIDE + ITEM_END, UNDEFINED) + SEQUENCE_END),
+    ),
+    changed(
+        "a VR of two NULs",
+        b"\x20\0\x10\0\0\0\4\0abcd" + SAMPLES,
+        HEAD + element(0x00200010, "UN", b"abcd") + SAMPLES,
+        LOSES_VR,
+    ),
+    changed(
+        "a VR of control characters",
+        b"\x20\0\x10\0\1\2\4\0abcd" + SAMPLES,
+        HEAD + element(0x00200010, "UN", b"abcd") + SAMPLES,
+        LOSES_VR,
+    ),
+    refused("a VR of two NULs, then no element", b"\x20\0\x10\0\0\0\1\0abcd" + SAMPLES),
+    changed(
         "reserved bytes that are not zero",
         b"\xe0\x7f\x10\0OW\x34\x12\4\0\0\0abcd",
         HEAD + element(0x7FE00010, "OW", b"abcd"),
@@ -315,7 +351,50 @@ ROWS = (
         "items in explicit VR in a UN without a length",
         element(SEQUENCE, "UN", item(INSIDE + ITEM_END, UNDEFINED) + SEQUENCE_END, UNDEFINED),
     ),
+    readable("a sequence with a length that holds text", element(SEQUENCE, "SQ", b"not items!")),
+    readable(
+        "a sequence with a length that holds an item in big endian",
+        element(SEQUENCE, "SQ", b"\xff\xfe\xe0\0\0\0\0\4abcd"),
+    ),
+    readable(
+        "long text in a sequence in implicit VR",
+        implicit(SEQUENCE, b"an anonymizer of headers"),
+        transfer_syntax=IMPLICIT_LE,
+    ),
+    changed(
+        "short text in a sequence in implicit VR",
+        implicit(SEQUENCE, b"NONE"),
+        IMPLICIT_HEAD + implicit(SEQUENCE, SEQUENCE_END, UNDEFINED),
+        "drops the text",
+        transfer_syntax=IMPLICIT_LE,
+    ),
     # the end
+    changed(
+        "eight bytes FF after the last element",
+        SAMPLES + b"\xff" * 8,
+        HEAD + SAMPLES + element(0xFFFFFFFF, "UN", b""),
+        "makes an element of them",
+    ),
+    changed(
+        "eight blanks after the last element",
+        SAMPLES + b" " * 8,
+        HEAD + SAMPLES + element(0x20202020, "UN", b""),
+        "makes an element of them",
+    ),
+    readable("a hundred blanks after the last element", SAMPLES + b" " * 100),
+    changed("a line end after the last element", SAMPLES + b"\r\n", HEAD + SAMPLES, "drops it"),
+    changed(
+        "eight zeros after the last element",
+        SAMPLES + bytes(8),
+        element(0, "UL", bytes(4)) + HEAD + SAMPLES,
+        "makes a group length of them, in front",
+    ),
+    no_elements("two line ends after the last element", SAMPLES + b"\r\n\r\n", HEAD + SAMPLES),
+    no_elements(
+        "eight other bytes after the last element",
+        SAMPLES + b"\xaa" * 8,
+        HEAD + SAMPLES + element(0xAAAAAAAA, "UN", b""),
+    ),
     refused("the end inside a value", pixel_data()[:-10]),
     cut_short("the end inside a tag", SAMPLES + b"\x28\0", HEAD + SAMPLES),
     cut_short("the end inside a length", SAMPLES + b"\xe0\x7f\x10\0OW\0\0", HEAD + SAMPLES),
@@ -343,6 +422,13 @@ ROWS = (
     changed(
         "encapsulated pixel data as words",
         encapsulated("OW"),
+        HEAD + encapsulated("OB"),
+        "makes the VR OB",
+        transfer_syntax=JPEG,
+    ),
+    changed(
+        "encapsulated pixel data of an unknown VR",
+        undefined(0x7FE00010, b"ox", item(b"") + item(b"\xff\xd8\xff\xd9") + SEQUENCE_END),
         HEAD + encapsulated("OB"),
         "makes the VR OB",
         transfer_syntax=JPEG,

@@ -17,7 +17,7 @@ from support.programs.receivers import Receiver, dcmtk, system_program
 
 TLS = ("+tls", "server.key", "server.pem")
 LATER = "Ours names the fault in the words of DCMTK 3.7."
-REASON = re.compile(r"^E: Could not receive association request: (.*)$", re.MULTILINE)
+REASON = re.compile(r"^(?:E: Could not receive association request|W: connection from .* refused): (.*)$", re.MULTILINE)
 UNKNOWN_SUITE = "F: 000b:0003 Unknown or invalid ciphersuite: "
 ILLEGAL_CALL = ("F: 0001:0007 Illegal call, perhaps wrong parameters",)
 
@@ -90,7 +90,13 @@ HANDSHAKES: tuple[Handshake, ...] = (
     Handshake(rule="no certificate where one is required", tool="echoscu", arguments=("+tla",)),
     Handshake(rule="a certificate of an unknown authority", tool="echoscu", arguments=("+tls", "unknown")),
     Handshake(rule="a certificate that has expired", tool="echoscu", arguments=("+tls", "expired")),
-    Handshake(rule="a sender without TLS on the TLS port", tool="echoscu"),
+    Handshake(
+        rule="a sender without TLS on the TLS port",
+        tool="echoscu",
+        differs="ours says what it is, and whose",
+        ours="DICOM without TLS on a port with TLS (--enable-tls); use TLS in the sender, or a port without it",
+        theirs="TLS error: wrong version number",
+    ),
     Handshake(rule="TLS 1.1 under the default profile", tool="openssl", arguments=("-tls1_1",)),
     Handshake(rule="no suite in common", tool="openssl", arguments=("-tls1_2", "-cipher", "AES256-SHA")),
 )

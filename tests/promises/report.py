@@ -27,7 +27,7 @@ HEAD = """\
 
 What the receiver promises, how each promise is tested, and what the last full run measured. The tests are in
 `tests/promises`, one module a promise, named after its number; `tox -e promises` runs them with reduced counts,
-`tox -e endurance` with full ones, and writes this page. For some promises the test itself is tested: a
+`tox -e endurance` with full ones, and writes this page. For each promise the test itself is tested: a
 patch from `tests/promises/faults` breaks the receiver, and the test must fail.
 
 Where possible, the same is done to other receivers, and their results stand beside ours. No other receiver makes these
@@ -69,7 +69,7 @@ def page(run: dict[str, Any]) -> str:
     parts = [HEAD, f"The last run, with {counts}: {kept} of {len(PROMISES)} promises kept ({machine}).\n"]
     for group, numbers in GROUPS.items():
         parts.append(f"## {group}\n")
-        parts += [section(number, results.get(str(number), {})) for number in numbers]
+        parts += [section(number, results.get(str(number), {})) for number in numbers if number in PROMISES]
     return "\n".join(parts)
 
 

@@ -1,5 +1,6 @@
 """Sixteen senders repeatedly store different data sets under one SOP Instance UID at the same moment, small ones and
-ones too large for memory. The file must always be exactly one of the acknowledged ones.
+ones too large for memory, with unnamed files (O_TMPFILE) and without. The file must always be exactly one of the
+acknowledged ones.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import pytest
+
 from support.data.datasets import identification, pixel_data
 from support.data.stored_files import stored_file
 from support.programs.receivers import Start
 from support.promises.promises import promise
-from support.promises.ways_to_disk import CONTEXTS
+from support.promises.ways_to_disk import CONTEXTS, FILES, HIDDEN
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT
 
@@ -28,8 +31,11 @@ def data_of(uid: str, sender: int) -> bytes:
     return identification(CT, uid, b"%08d" % sender) + pixel_data(size + 256 * sender)
 
 
-def test_one_of_the_acknowledged(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
-    receiver = ours("-pm")
+@pytest.mark.parametrize("options", [(), HIDDEN], ids=["unnamed files", "hidden files"])
+def test_one_of_the_acknowledged(
+    ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None], options: tuple[str, ...]
+) -> None:
+    receiver = ours("-pm", *options, files=FILES)
     rounds = count(10, 100)
     together = Barrier(SENDERS, timeout=20)
 

@@ -15,7 +15,7 @@ from support.data.datasets import identification, pixel_data
 from support.programs.receivers import Receiver, Start, system_program
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise
-from support.promises.volumes import empty, fill, mounted, remount, use_up_inodes
+from support.promises.volumes import all_but, empty, fill, mounted, remount, use_up_inodes
 from support.protocol.pdus import status_of, store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
@@ -28,7 +28,10 @@ CONTEXTS = [(CT, [EXPLICIT_LE]), (VERIFICATION, [IMPLICIT_LE])]
 ERROR_COMMENT = 0x0902
 OUT_OF_RESOURCES = 0xA700
 INVALID_INSTANCE = 0x0117
-SMALL, LARGE = 2 << 10, 3 << 19
+PAGE = 4096
+SMALL, LARGE = 2 * PAGE, 3 << 19
+"""A small one does not fit into one page: a disk with one page left takes its beginning, and then nothing more."""
+
 PERMISSIONS_COUNT = ("--bounding-set", "-dac_override,-dac_read_search")
 """For setpriv: modes of files and directories apply to root, too."""
 
@@ -56,6 +59,8 @@ A_DIRECTORY_EACH = ("--layout", "{SOPInstanceUID}/file")
 
 FAULTS = {
     "full": Fault(fill, empty),
+    "nearly full": Fault(lambda output: all_but(output, PAGE), empty),
+    "nearly full, bit preserving": Fault(lambda output: all_but(output, PAGE), empty, ("+B",)),
     "full, bit preserving": Fault(fill, empty, ("+B",)),
     "no inodes": Fault(use_up_inodes, empty),
     "no inodes for a directory": Fault(use_up_inodes, empty, A_DIRECTORY_EACH),

@@ -64,6 +64,35 @@ def test_below_the_limit_peers_are_rejected_until_there_is_room(
     figure(f"rejected {rounds} of {rounds} times, after {1000 * slowest:.0f} ms at most; served again at once")
 
 
+RESERVED = {
+    "reserved.py": """\
+import os
+from dcmrecv_core import hookimpl
+
+statvfs = os.statvfs
+
+def with_all_reserved(path):
+    fields = list(statvfs(path))
+    fields[4] = 0  # f_bavail; f_bfree stays
+    return os.statvfs_result(fields)
+
+os.statvfs = with_all_reserved
+
+@hookimpl
+def worker_started(settings):
+    pass
+"""
+}
+"""A plugin: what is free on the disk is reserved for root, as ext4 does with 5 %; a memory file system cannot."""
+
+
+def test_space_reserved_for_root_is_not_free(ours: Start, directory: Path) -> None:
+    (directory / "disk").mkdir()
+    with mounted(directory / "disk", "8m"):
+        receiver = ours("-pm", "-od", directory / "disk", "--min-free", "4M", "--plugin", "reserved", files=RESERVED)
+        assert answer(receiver)[:2] == (ASSOCIATE_RJ, CONGESTION)
+
+
 def test_without_a_limit_the_disk_is_filled_to_its_end(ours: Start, directory: Path) -> None:
     output = directory / "disk"
     output.mkdir()

@@ -3,13 +3,18 @@ in both storage modes; the SHA-256 of the stored data set is compared with that 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from support.data.samples import Sample, made_samples, pydicom_samples
 from support.data.stored_files import stored_file
+from support.fuzz.odd_data_sets import odd, seeds
+from support.fuzz.odd_receptions import OddReceptions
 from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise
@@ -61,6 +66,22 @@ def test_stored_is_sent(ours: Start, mode: str, figure: Callable[[str], None]) -
     assert set(differing) == broken
     syntaxes = len({sample.transfer_syntax for sample in samples()})
     figure(f"{len(samples())} data sets in {syntaxes} transfer syntaxes and 2 modes, 0 changed, 2 broken ones refused")
+
+
+@pytest.mark.parametrize("memory", [None, 500], ids=["in memory", "spooled"])
+def test_fault_18_what_odd_senders_send(
+    tmp_path: Path, memory: int | None, count: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
+    """Real data sets with delimiters, VRs, lengths, elements and character sets exchanged: after Success they are
+    stored as sent, and hooks and layouts see every element that pydicom reads."""
+    chance, receptions, number = Random(15), OddReceptions(tmp_path, memory), count(400, 20_000)
+    statuses = Counter[int]()
+    for _ in range(number):
+        seed = chance.choice(seeds())
+        deflated = seed.syntax == EXPLICIT_LE and chance.random() < 0.3
+        statuses[receptions.status_of(seed, odd(chance, seed), deflated=deflated)] += 1
+    assert set(statuses) == {0, CANNOT_UNDERSTAND} and min(statuses.values()) > number / 4
+    figure(f"{2 * number} odd data sets, 0 changed, 0 elements unseen")
 
 
 def test_peer(peer: Peer) -> None:

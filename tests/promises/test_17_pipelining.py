@@ -1,5 +1,6 @@
 """A sender with a small receive buffer sends 64 C-STOREs before it reads the first answer; answers are cut into
-fragments of two bytes. In the full run the instances have 4 MiB each, so that no buffer holds them."""
+fragments of two bytes, and the receiver's send buffer is as small as the kernel lets it be. The instances have 500 000
+bytes each, in the full run 4 MiB. So neither the answers nor the instances fit into the buffers of the two sockets."""
 
 from __future__ import annotations
 
@@ -20,6 +21,25 @@ pytestmark = promise(17)
 
 INSTANCES = 64
 
+SMALL_BUFFER = {
+    "small_buffer.py": """\
+import os, socket, stat
+from dcmrecv_core import hookimpl
+
+@hookimpl
+def negotiate(association):
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not stat.S_ISSOCK(os.stat(int(name)).st_mode):
+                continue
+        except OSError:  # the descriptor of the list
+            continue
+        with socket.socket(fileno=os.dup(int(name))) as sock:
+            if sock.family == socket.AF_INET:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+"""
+}
+
 
 def instance(number: int, size: int) -> bytes:
     return identification(CT, f"1.2.3.{number}") + element(0x7FE00010, "OW", bytes([number]) * size)
@@ -31,7 +51,7 @@ class SenderThatDoesNotRead(RawAssociation):
 
     def __init__(self, port: int) -> None:
         self.socket = socket.socket()
-        self.socket.settimeout(40)
+        self.socket.settimeout(8)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.connect(("127.0.0.1", port))
 
@@ -56,8 +76,8 @@ def pipelined(receiver: Receiver, size: int, max_pdu: int = 16384) -> list[tuple
 def test_sender_that_does_not_read(
     ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
-    size = count(100_000, 4 << 20)
-    receiver = ours("-pm", "--no-fsync")
+    size = count(500_000, 4 << 20)
+    receiver = ours("-pm", "--no-fsync", "--plugin", "small_buffer", files=SMALL_BUFFER)
     said = pipelined(receiver, size, max_pdu=8)
     assert said == [(number, 0) for number in range(INSTANCES)]
     assert len(receiver.files()) == INSTANCES

@@ -1,10 +1,13 @@
 """A sender stores some instances, then leaves at a random byte of the next: it closes, closes one side, resets, aborts
 or releases. Complete instances must be stored, and answered as long as the sender reads; there must be no other file.
+Another sender sends several instances at once and is gone before the first answer: all of them must be stored.
 """
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -98,15 +101,43 @@ def test_nothing_but_what_is_complete(
         if way in ("abort", "release"):
             at = boundary(sent, min(at, len(sent) - 20_000))
         interrupt(receiver, way, complete, sent[:at])
-        check_files(receiver, number, complete)
+        check_files(receiver, complete)
     residue = list((receiver.output / ".dcmrecv" / "tmp").rglob("*"))
     assert residue == []
     figure(f"{rounds} interrupted associations in each of 2 modes, nothing lost, nothing left over")
 
 
-def check_files(receiver: Receiver, number: int, complete: list[str]) -> None:
-    names = sorted(f"CT.{uid}" for uid in complete)
-    assert until(lambda: receiver.files() == names, f"{names} in round {number}", log=lambda: str(receiver.files()))
+@pytest.mark.parametrize("mode", ["-B", "+B"])
+def test_a_sender_that_is_gone_before_the_answers(ours: Start, mode: str) -> None:
+    """The first answer meets a closed socket, so the next cannot be sent: all that was sent before is stored."""
+    receiver = ours("-pm", "--no-fsync", mode)
+    uids = [f"1.2.3.{number}" for number in range(20)]
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        assert association.store(CT, "1.2.3", instance("1.2.3", 1000)) == 0
+        worker = receiver.worker_serving(association.local_port)
+        os.kill(worker, signal.SIGSTOP)  # it answers nothing before everything has come, and the end
+        try:
+            for uid in uids:
+                association.send(message(uid, 1000))
+            association.socket.close()
+        finally:
+            os.kill(worker, signal.SIGCONT)
+    wait_for_files(receiver, ["1.2.3", *uids])
+
+
+def wait_for_files(receiver: Receiver, uids: list[str]) -> None:
+    """After a reset the connection is gone before its worker has stored what it has read."""
+    names = sorted(f"CT.{uid}" for uid in uids)
+    until(
+        lambda: receiver.files() == names,
+        f"{names} are stored, and nothing else",
+        10,
+        log=lambda: str(receiver.files()),
+    )
+
+
+def check_files(receiver: Receiver, complete: list[str]) -> None:
+    wait_for_files(receiver, complete)
     for uid in complete:
         path: Path = receiver.output / f"CT.{uid}"
         assert stored_file(path).data == instance(uid, 1000)

@@ -5,17 +5,15 @@ every 20 ms."""
 from __future__ import annotations
 
 import struct
-import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import cache
 
 import pytest
 
 from support.data.datasets import identification, instance_of, pixel_data_header
 from support.programs.receivers import Start
-from support.promises.processes import MEGABYTE, proportional_set_size
+from support.promises.processes import MEGABYTE, watched
 from support.promises.promises import promise
 from support.protocol.pdus import status_of, store_rq
 from support.protocol.raw_sender import RawAssociation
@@ -57,25 +55,6 @@ def deflated(megabytes: int) -> tuple[bytes, ...]:
     parts = [compressor.compress(head), *(compressor.compress(BLOCK) for _ in range(megabytes)), compressor.flush()]
     data = b"".join(parts)
     return (data + bytes(len(data) % 2),)
-
-
-@contextmanager
-def watched(pid: int) -> Iterator[list[int]]:
-    """Samples of the process's PSS until the body ends."""
-    sizes = [proportional_set_size(pid)]
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.02):
-            sizes.append(proportional_set_size(pid))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield sizes
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("mode", ["-B", "+B"])

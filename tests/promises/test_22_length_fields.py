@@ -43,7 +43,7 @@ def test_claims(ours: Start, figure: Callable[[str], None], claim: str) -> None:
     contexts = [(CT, [EXPLICIT_LE])] if established else []
     seconds, growth = [], []
     for _ in range(TRIES):
-        with RawAssociation(receiver.port, contexts) as association:
+        with RawAssociation(receiver.port, contexts, timeout=LONGEST) as association:
             pid = receiver.worker_serving(association.local_port) if established else receiver.process.pid
             before = own_memory(pid)
             start = time.monotonic()

@@ -24,7 +24,7 @@ REQUEST = associate_rq([(CT, [EXPLICIT_LE])])
 def test_idle(ours: Start, figure: Callable[[str], None], said: bytes) -> None:
     receiver = ours("-q", "-pm")
     with idle_connections(receiver.port, IDLE, said):
-        seconds = [echo_seconds(receiver.port) for _ in range(5)]
+        seconds = [echo_seconds(receiver.port, timeout=2 * WITHIN) for _ in range(5)]
     assert max(seconds) < WITHIN
     figure(f"{1000 * max(seconds):.0f} ms at most beside {IDLE}")
 

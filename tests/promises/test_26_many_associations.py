@@ -1,4 +1,5 @@
-"""Associations end one after the other: released, aborted, cut off in a data set, rejected. Memory and descriptors of
+"""Associations end one after the other: released, aborted, cut off in a data set, rejected; others end before they
+begin: without a byte, within the request. Memory and descriptors of
 the supervisor, and of each worker while it lives, are compared after a fifth of the associations and from then on."""
 
 from __future__ import annotations
@@ -56,7 +57,17 @@ def never_asked(port: int) -> None:
         association.send(b"GET / HTTP/1.1\r\n\r\n")
 
 
-ENDINGS = (released, released, aborted, cut_off, rejected, never_asked)
+def silent(port: int) -> None:
+    with RawAssociation(port):
+        pass
+
+
+def cut_off_request(port: int) -> None:
+    with RawAssociation(port) as association:
+        association.send(associate_rq(CONTEXTS)[:100])
+
+
+ENDINGS = (released, released, aborted, cut_off, rejected, never_asked, silent, cut_off_request)
 
 
 def held(receiver: Receiver) -> dict[int, tuple[int, int]]:

@@ -1,5 +1,6 @@
-"""Mutants of a valid conversation are sent through a proxy that splits, delays, dribbles, resets and half-closes
-connections, while other senders store directly. The receiver's log shows dead workers and internal errors."""
+"""Mutants of a valid conversation, a quarter of them changed only where a PDU begins, are sent through a proxy that
+splits, delays, dribbles, resets and half-closes connections, while other senders store directly. The receiver's log
+shows dead workers and internal errors."""
 
 from __future__ import annotations
 
@@ -26,6 +27,9 @@ from support.uids import CT, EXPLICIT_LE
 pytestmark = [promise(28), pytest.mark.timeout(1200)]
 
 AT_ONCE = 12
+HEADS = 12
+"""Bytes of the header of a P-DATA-TF and of its first PDV (PS3.8 9.3.5)."""
+
 UNHEARD = 0.2
 """Seconds that a mutant's sender waits for an answer before it goes."""
 
@@ -36,14 +40,28 @@ SIGNS = ("was killed by signal", "ended with exit code", "internal error", "Trac
 
 
 def mutants(seed: int, often: int) -> list[bytes]:
-    """Half of them change only what follows the request."""
+    """A quarter change only what follows the request, another quarter only the headers of one PDU after it."""
     chance = random.Random(seed)
     made = []
     for _ in range(often):
         sound = chance.choice(SOUND)
-        kept = len(REQUEST) if chance.random() < 0.5 else 0
-        made.append(sound[:kept] + mutated(chance, sound[kept:]))
+        start, end = 0, len(sound)
+        match chance.randrange(4):
+            case 0:
+                start = len(REQUEST)
+            case 1:
+                start = chance.choice(begins(sound)[1:])
+                end = start + HEADS
+        made.append(sound[:start] + mutated(chance, sound[start:end]) + sound[end:])
     return made
+
+
+def begins(stream: bytes) -> list[int]:
+    """Where PDUs begin."""
+    found = [0]
+    while (end := found[-1] + 6 + int.from_bytes(stream[found[-1] + 2 : found[-1] + 6], "big")) < len(stream):
+        found.append(end)
+    return found
 
 
 def throw(port: int, data: bytes) -> None:
@@ -68,7 +86,7 @@ def store_all_the_while(port: int, over: threading.Event) -> list[int | None]:
 def test_good_senders_are_not_affected(
     ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
-    receiver = ours("-pm", "--no-fsync", "-ta", 5, "--max-per-peer", 64)
+    receiver = ours("-pm", "--no-fsync", "-ta", 5)
     often, over = count(400, 20_000), threading.Event()
     with chaos(receiver.port, seed=28) as port, ThreadPoolExecutor(AT_ONCE + 2) as pool:
         good = [pool.submit(store_all_the_while, receiver.port, over) for _ in range(2)]

@@ -65,8 +65,8 @@ def data_uid(value: bytes) -> bytes:
 
 
 def person_name(value: bytes) -> bytes:
-    """Empty component groups at the end may be left out (PS3.5 section 6.2.1.2)."""
-    return b"\\".join(part.strip(b" \0=") for part in value.split(b"\\"))
+    """Empty components and component groups at the end may be left out (PS3.5 sections 6.2.1.1 and 6.2.1.2)."""
+    return b"=".join(group.rstrip(b" \0^") for group in value.split(b"=")).strip(b" \0=")
 
 
 class Field(NamedTuple):

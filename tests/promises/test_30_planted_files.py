@@ -1,5 +1,6 @@
 """Links, FIFOs, sockets and directories are planted under the names of files, of directories and of the receiver's own
-state, by another user; one plants them while instances are being stored. Their targets must not change.
+state, by another user; one plants them while instances are being stored, and in the moment between making a directory
+and opening it. Their targets must not change.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from support.data.datasets import instance_of
 from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise
+from support.promises.ways_to_disk import FILES
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
 
@@ -56,6 +58,27 @@ PLANTS: dict[str, Plant] = {
     "socket": bound_socket,
     "directory": lambda at, outside: at.mkdir(),
 }
+PLANTER = {
+    "planter.py": """\
+import os
+from dcmrecv_core import hookimpl
+
+mkdir = os.mkdir
+
+def and_plant(name, mode=0o777, *, dir_fd=None):
+    mkdir(name, mode, dir_fd=dir_fd)
+    if name == os.environ["PLANTED"]:
+        os.rmdir(name, dir_fd=dir_fd)
+        os.symlink(os.environ["OUTSIDE"], name, dir_fd=dir_fd)
+        os.chown(name, 12345, 12345, dir_fd=dir_fd, follow_symlinks=False)
+
+@hookimpl
+def worker_started(settings):
+    os.mkdir = and_plant
+"""
+}
+"""A plugin that lets a stranger be quick: as soon as the receiver has made a directory, a link is in its place."""
+
 FOREIGN = {name: plant for name, plant in PLANTS.items() if name not in ("hard link", "directory")}
 OPTIONS = {
     "": 0,
@@ -158,6 +181,34 @@ def test_the_same_instance_under_a_foreign_link(ours: Start, outside: Path) -> N
     os.rename(receiver.output / "data", outside / "data")
     foreign_link(lambda outside: outside / "data")(receiver.output / "data", outside)
     assert store(receiver) == 0x0110
+
+
+@pytest.mark.parametrize(
+    ("made", "options"),
+    [
+        ("data", ("+ssd",)),
+        ("b", ("--layout", "a/b/{SOPInstanceUID}")),
+        ("a", ("--layout", "a/b/{SOPInstanceUID}")),
+        ("tmp", ("--plugin", "without_unnamed")),
+    ],
+    ids=["first directory", "last directory", "directory above", "state directory"],
+)
+def test_planted_between_making_and_opening(
+    ours: Start, outside: Path, monkeypatch: pytest.MonkeyPatch, made: str, options: tuple[str, ...]
+) -> None:
+    """No other user can be so quick each time, but one who tries all the time is, in one of a thousand."""
+    monkeypatch.setenv("PLANTED", made)
+    monkeypatch.setenv("OUTSIDE", str(outside))
+    receiver = ours("-pm", "--plugin", "planter", *options, files=PLANTER | FILES)
+    shutil.rmtree(receiver.output / ".dcmrecv" / "tmp", ignore_errors=True)  # the start has made it
+    with RawAssociation(receiver.port, CONTEXTS, timeout=5) as association:
+        assert association.store(CT, "1.2.3", DATA) in (0x0110, 0xA700)
+        [planted] = [path for path in receiver.output.rglob(made) if path.is_symlink()]
+        association.release()
+    assert planted.lstat().st_uid == STRANGER
+    assert unharmed(outside)
+    planted.unlink()
+    assert receiver.files() == []
 
 
 def test_planted_while_storing(ours: Start, outside: Path, count: Callable[[int, int], int]) -> None:

@@ -113,7 +113,7 @@ def senders(certificates: Certificates, revoked: Pair) -> Iterator[Sender]:
     yield Sender("somebody else's", shows(certificates.stolen()), "TLS error: bad signature")
     yield Sender("TLS 1.1", with_context(old_version(client())), "TLS error: unsupported protocol")
     yield Sender("no common suite", with_context(other_suite(client())), "TLS error: no shared cipher")
-    yield Sender("no TLS", with_context(None), "TLS error: wrong version number")
+    yield Sender("no TLS", with_context(None), "DICOM without TLS on a port with TLS")
     hello = client_hello()
     yield Sender("silent after its ClientHello", says(hello), LATE)
     yield Sender("half a ClientHello", says(hello[: len(hello) // 2]), LATE)

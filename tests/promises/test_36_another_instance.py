@@ -166,10 +166,10 @@ def check(case: Case, done: list[tuple[str, int]], place: Path) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("naming", NAMINGS)
-def test_nothing_acknowledged_is_replaced_by_another_instance(
+def test_fault_2_nothing_acknowledged_is_replaced_by_another_instance(
     ours: Start, naming: str, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
-    options = ("-pm", "--no-fsync", *NAMINGS[naming], "--max-per-peer", "16", "--max-associations", "16")
+    options = ("-pm", "--no-fsync", *NAMINGS[naming], "--max-associations", "18")
     first = ours(*options, files=PLUGINS)
     receivers = [first, ours(*options, "-od", first.output, files=PLUGINS)]
     kinds = [KINDS["readable"], KINDS["without its UID"], KINDS["all equal"]]

@@ -59,7 +59,7 @@ def finish(association: RawAssociation, rest: bytes) -> int | None:
     return status_of(association.response())
 
 
-def test_same_numbers_in_both(pair: Pair, directory: Path, figure: Callable[[str], None]) -> None:
+def test_fault_1_same_numbers_in_both(pair: Pair, directory: Path, figure: Callable[[str], None]) -> None:
     """The second starts while the first receives, then receives as well; each acknowledges its own instances."""
     with ExitStack() as stack:
         halves = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from dcmrecv_core import cli
 from dcmrecv_core.net.supervisor import supervisor
 from dcmrecv_core.settings import contexts
 from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.settings.syntax_order import rank
 from dcmrecv_core.storage import temporary
 from dcmrecv_core.storage.temporary import Capabilities
 from support.uids import CT, EXPLICIT_LE, FIND, IMPLICIT_LE, VERIFICATION
@@ -82,6 +85,50 @@ def test_prints_and_ends(capfd: pytest.CaptureFixture[str], served: list[Setting
     assert served == []
 
 
+PRINTING = {
+    "--help": 0,
+    "--version": 0,
+    "--list-ciphers": 0,
+    "--dump-settings": 0,
+    "--list-plugins": 0,
+    "--list-plugins --json": 0,
+    "--new-plugin seen": 0,
+    "--explain absent": 1,
+    "--foo": 1,
+}
+
+
+@pytest.mark.parametrize(("stderr_too", "unbuffered"), [(False, ""), (False, "1"), (True, "")])
+@pytest.mark.parametrize("options", PRINTING)
+def test_fault_23_a_reader_that_has_seen_enough(
+    tmp_path: Path, options: str, stderr_too: bool, unbuffered: str
+) -> None:
+    """As `| head -1` or `2>&1 | head -1`: no traceback, and the exit code that it has otherwise."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "dcmrecv_core", *options.split()],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=closed,
+            stderr=closed if stderr_too else subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    assert b"Traceback" not in (done.stderr or b"")
+    assert b"BrokenPipe" not in (done.stderr or b"")
+    assert done.returncode == PRINTING[options]
+
+
+def test_standard_output_that_is_full() -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "dcmrecv_core", "--version"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("\nerror: cannot write to standard output: No space left on device\n")
+
+
 def test_lists_plugins_that_are_named(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "listed.py").write_text(IMPORT + "@hookimpl\ndef stored(instance, location): pass\n")
     assert cli.main(["--list-plugins", "--plugin", "listed"]) == 0
@@ -108,6 +155,20 @@ def test_explains(tmp_path: Path, run: Run, served: list[Settings], capfd: pytes
     assert cli.main(["--explain", "none", "other"]) == 1
     assert capfd.readouterr().out == "none: No such file or directory\nother: No such file or directory\n"
     assert served == []
+
+
+def test_fault_23_explain_names_a_plugin_that_cannot_start(
+    tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "late.py").write_text(IMPORT + "@hookimpl\ndef worker_started(): import missing_library\n")
+    assert cli.main(["--plugin", "late", "--explain", "none"]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    said = """ModuleNotFoundError("No module named 'missing_library'")"""
+    assert f"E: plugin late: worker_started: {said} at {tmp_path}/late.py:3" in lines
+    assert lines[-1] == "F: plugin late: worker_started: failed, so no worker could start"
+    assert "dcmrecv_core" not in err
 
 
 @pytest.mark.parametrize("arguments", [["--foo"], ["-ta", "0"], ["--plugin", "nowhere.naming"]], ids=" ".join)
@@ -172,7 +233,18 @@ def test_an_output_directory_that_is_not_writable(
 ) -> None:
     monkeypatch.setattr(cli.os, "access", lambda path, mode: not mode & os.W_OK)  # root may write everywhere
     assert run() == 45
-    assert capfd.readouterr().err.endswith("F: cannot specify output directory: Directory is not writable\n")
+    assert "\nF: cannot specify output directory: Directory is not writable\nF:   at " in capfd.readouterr().err
+
+
+def test_fault_24_an_output_directory_that_is_a_file(
+    tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").touch()
+    assert run("-pm", "-od", "taken") == 45
+    assert capfd.readouterr().err == (
+        "F: cannot specify output directory: Directory does not exist\n"
+        f"F:   at {tmp_path}/taken: it is a file, not a directory\n"
+    )
 
 
 def test_an_output_directory_on_a_failing_disk(
@@ -218,3 +290,11 @@ def test_standard_storage_prefers_uncompressed_little_endian() -> None:
         assert syntaxes[:2] == (EXPLICIT_LE, IMPLICIT_LE)
         assert "1.2.840.10008.1.2.4.90" in syntaxes
         assert len(set(syntaxes)) == len(syntaxes)
+
+
+def test_fault_17_standard_storage_has_what_few_can_read_last() -> None:
+    for context in contexts.standard_storage():
+        assert context.transfer_syntaxes is not None
+        ranks = [rank(syntax) for syntax in context.transfer_syntaxes[2:]]
+        assert ranks == sorted(ranks)
+        assert ranks[0] == rank(EXPLICIT_LE)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import dcmrecv_core
+from dcmrecv_core.process import STRAY
 
 SOURCES = Path(dcmrecv_core.__file__).parent.parent
 PROGRAM = (
@@ -44,3 +45,17 @@ def test_ctrl_c_while_it_starts_says_nothing(tmp_path: Path) -> None:
     done = run(tmp_path, "--plugin", "./interrupted.py", "11112")
     assert done.returncode == -signal.SIGINT
     assert done.stderr == ""
+
+
+def test_fault_15_stray_signals_are_ignored_unless_a_plugin_has_a_use_for_one(tmp_path: Path) -> None:
+    (tmp_path / "stray.py").write_text(
+        "import signal\nfrom dcmrecv_core.process import STRAY\n"
+        "for number in STRAY:\n    signal.raise_signal(number)\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('a use for it'))\nsignal.raise_signal(signal.SIGUSR1)\n"
+    )
+    done = run(tmp_path, "--plugin", "./stray.py", "11112")
+    assert done.returncode == 1
+    assert "implements no hook" in done.stderr
+    assert done.stdout == "a use for it\n"
+    assert {signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGRTMIN, signal.SIGRTMAX} <= STRAY
+    assert not STRAY & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGSEGV, signal.SIGABRT}

@@ -21,8 +21,14 @@ LIMITS = Section(
         ),
         valued(
             "--max-per-peer",
-            "serve up to n associations per peer address\n(default: half of --max-associations)",
+            "serve up to n associations per peer address\n(default: no limit, but two places stay for others)",
             Value("number", "integer", 1, 1024),
+        ),
+        valued(
+            "--idle-eviction",
+            "abort an association that waits so long for its next\nmessage if another peer needs its place (0: never)",
+            Value("seconds", "integer", 0, zero_is_none=True),
+            default="60",
         ),
         valued(
             "--max-request",
@@ -44,6 +50,12 @@ LIMITS = Section(
             "abort after this long without progress inside a message",
             Value("seconds", "integer", 1),
             default="60",
+        ),
+        valued(
+            "--min-rate",
+            "abort if fewer bytes a second arrive inside messages,\naveraged over --progress-timeout (0: never)",
+            Value("bytes", "size", 0, zero_is_none=True),
+            default="64",
         ),
         valued(
             "--max-instance",

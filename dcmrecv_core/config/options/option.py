@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.logs.records import LEVELS
+from dcmrecv_core.settings.uids import find_syntax
 
-Kind = Literal["string", "integer", "size", "level", "choice"]
+Kind = Literal["string", "integer", "size", "level", "choice", "transfer-syntax"]
 Action = Literal["run", "help", "version", "list-plugins", "explain", "dump-settings", "new-plugin", "list-ciphers"]
 
 LARGEST_INTEGER = 2**31 - 1
@@ -44,6 +46,24 @@ class Value:
     def shown(self, number: int | None) -> str:
         """One of its limits in words."""
         return size_text(number) if self.kind == "size" and number is not None else str(number)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All values of a kind that has a closed set of them."""
+        return tuple(LEVELS) if self.kind == "level" else self.choices
+
+    @property
+    def allowed(self) -> str:
+        """What may stand on a command line for it, in words."""
+        if self.names:
+            return f"one of {', '.join(self.names)}"
+        if self.kind == "string":
+            return self.name
+        if self.kind == "transfer-syntax":
+            return "the name or UID of a transfer syntax"
+        limits = f"from {self.shown(self.minimum or 0)}"
+        limits += "" if self.maximum is None else f" to {self.shown(self.maximum)}"
+        return f"an integer {limits}" if self.kind == "integer" else f"bytes like 4096, 500M or 2G, {limits}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +103,29 @@ class Option:
     def _convert(self, value: Value, text: str) -> str | int | None:
         if value.kind == "string":
             return text
-        if value.kind == "level":
-            if text.lower() not in LEVELS:
-                raise CommandLineError("Invalid log level for --log-level option")
-            return text.lower()
-        if value.kind == "choice":
-            if text not in value.choices:
-                allowed = f"one of {', '.join(value.choices)} expected"
-                raise CommandLineError(f"Invalid value for option {self.long} ({text}): {allowed}")
-            return text
+        hint = f"give {value.allowed}"
+        if value.names:
+            chosen = text.lower() if value.kind == "level" else text
+            if chosen in value.names:
+                return chosen
+            near = did_you_mean(text, value.names)
+            raise CommandLineError(
+                "Invalid log level for --log-level option"
+                if value.kind == "level"
+                else f"Invalid value for option {self.long} ({text})",
+                hint=f"{hint}; {near}" if near else hint,
+            )
+        if value.kind == "transfer-syntax":
+            uid = find_syntax(text, transfer=True)
+            if uid is None:
+                raise CommandLineError(f"Invalid value for option {self.long} ({text})", hint=hint)
+            return uid
         number = scan_size(text) if value.kind == "size" else scan_integer(text)
         if number is None:
-            raise CommandLineError(f"Invalid value for option {self.long}" + (f" ({text})" if text else ""))
+            raise CommandLineError(f"Invalid value for option {self.long}" + (f" ({text})" if text else ""), hint=hint)
         fault = range_fault(number, value.minimum, value.maximum)
         if fault:
-            raise CommandLineError(f"Invalid value for option {self.long} ({fault}: {text})")
+            raise CommandLineError(f"Invalid value for option {self.long} ({fault}: {text})", hint=hint)
         return None if value.zero_is_none and number == 0 else number
 
 

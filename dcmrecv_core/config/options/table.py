@@ -35,6 +35,12 @@ _GENERAL = Section(
             "configure logging by file f: log4cplus properties, or\nPython's logging.config (.toml, .json, ini)",
             Value("filename"),
         ),
+        valued(
+            "--log-format",
+            "on standard error: text, or json, which is one object\na line with time, level, sender and instance",
+            Value("format", "choice", choices=("text", "json")),
+            default="text",
+        ),
         flag(
             "--verbose-pc +v",
             "log the presentation contexts of each association\n(only with -v, -d or log level info)",
@@ -114,6 +120,12 @@ _NETWORK = Section(
             "--promiscuous -pm",
             "accept Verification and every SOP class that may be\nstored, in any transfer syntax",
             promiscuous=True,
+        ),
+        valued(
+            "--prefer",
+            "choose transfer syntax s before all others, wherever\nit is proposed and accepted (repeatable)",
+            Value("syntax", "transfer-syntax"),
+            repeatable=True,
         ),
     ),
     Group(

@@ -2,9 +2,12 @@
 
     ownership    locks the state directory, so that only one receiver uses it
     listener     the listening sockets: bound here, or handed over by systemd
-    supervisor   the loop: signals, requests that wait for a worker, start and stop
+    supervisor   the loop: start and stop
+      signals      the signals since the last turn, one flag each
       frontdesk    accepts connections and reads each A-ASSOCIATE-RQ, under one deadline
       pool         forks, watches and replaces workers; hands a complete request to an idle one
+      waiting      requests that wait for a place, and who gets the next one
+      eviction     which associations have to make room for them
       background   runs a child process for each plugin with the hook `background`
       reload       SIGHUP: a forked probe checks the new settings, then the supervisor applies them
       notify       tells systemd READY, STOPPING and WATCHDOG

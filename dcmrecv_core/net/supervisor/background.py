@@ -188,7 +188,8 @@ class _Process:
 def run_background(plugin: str, settings: Settings, plugins: Plugins, grace: float) -> int:
     """Run the `background` hook of `plugin`; returns the process's exit code.
 
-    Called with all signals blocked. When its supervisor dies, the hook has `grace` seconds to end.
+    Called with all signals blocked. If the kernel does not kill it when its supervisor dies, the hook has `grace`
+    seconds to end.
     """
     process = _Process(grace)
     try:

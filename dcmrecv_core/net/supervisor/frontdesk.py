@@ -13,13 +13,18 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from dcmrecv_core.api.errors import RemoteProtocolError
+from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.connection import LINGER
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.hostnames import name_without_lookup
 from dcmrecv_core.net.supervisor.listener import plain_address
-from dcmrecv_core.net.tls.client_hello import HEADER_LENGTH, is_handshake, wanted_length
-from dcmrecv_core.net.worker.association_log import log_connection_only, log_failed_request
-from dcmrecv_core.proto import pdu
+from dcmrecv_core.net.tls.client_hello import HEADER_LENGTH, wanted_length
+from dcmrecv_core.net.worker.request_log import (
+    log_failed_request,
+    log_incomplete_request,
+    log_other_protocol,
+    log_other_than_tls,
+)
+from dcmrecv_core.proto import first_bytes, pdu
 
 log = logging.getLogger("dcmrecv.net")
 
@@ -27,7 +32,7 @@ MAX_PENDING = 512
 """Half-open connections; when there are more, the oldest is dropped."""
 
 MAX_PENDING_PER_PEER = 256
-"""The same for one address, so that a flood from one address leaves room for others."""
+"""The same for one peer (`peer_key`), so that a flood from one address leaves room for others."""
 
 MAX_PENDING_BYTES = 32 << 20
 """Bytes of all incomplete requests; when there are more, the longest is dropped. Most have less than a kilobyte."""
@@ -35,7 +40,6 @@ MAX_PENDING_BYTES = 32 << 20
 ACCEPT_PAUSE = 0.5
 """Seconds until the next try to accept after the system refused, usually because no descriptor was free."""
 
-_TLS_UNEXPECTED = "a TLS handshake, but TLS is not enabled here (--enable-tls)"
 _ACCEPTS_PER_WAKE = 64
 _CHUNK = 65536
 
@@ -48,11 +52,24 @@ class PendingConnection:
     bytes have arrived.
     """
 
-    __slots__ = ("address", "closing", "counted", "data", "deadline", "low_water", "port", "sock", "tls", "wanted")
+    __slots__ = (
+        "address",
+        "closing",
+        "counted",
+        "data",
+        "deadline",
+        "low_water",
+        "peer",
+        "port",
+        "sock",
+        "tls",
+        "wanted",
+    )
 
     def __init__(self, sock: socket.socket, address: str, port: int, deadline: float, tls: bool = False) -> None:
         self.sock = sock
         self.address = address
+        self.peer = peer_key(address)
         self.port = port
         self.deadline = deadline
         self.data = bytearray()
@@ -67,7 +84,7 @@ class FrontDesk:
     """All half-open connections. `admit` gets each complete request; loop and clock are the supervisor's.
 
     For new connections: a request has to be complete within `request_seconds` and may have `max_request` bytes after
-    its header; with `tls` they use TLS. `disable_host_lookup` is `-dhl`.
+    its header; with `tls` they use TLS.
     """
 
     def __init__(
@@ -82,10 +99,9 @@ class FrontDesk:
         self.request_seconds = seconds
         self.max_request = pdu.MAX_REQUEST_LENGTH
         self.tls = False
-        self.disable_host_lookup = False
         self._admit = admit
         self._pending: OrderedDict[int, PendingConnection] = OrderedDict()
-        self._per_peer: Counter[str] = Counter()
+        self._per_peer: Counter[bytes] = Counter()
         self._bytes = 0
         self._accepting = False
         self._resume_at = 0.0
@@ -163,7 +179,7 @@ class FrontDesk:
             if connection.closing:
                 self._drop(connection)
             else:
-                log_failed_request(connection.address, "DUL network read timeout")
+                _log_incomplete(connection, "DUL network read timeout")
                 self._begin_close(connection, now, b"")
         return min((connection.deadline - now for connection in self._pending.values()), default=None)
 
@@ -177,13 +193,7 @@ class FrontDesk:
             while len(data) < connection.wanted:
                 chunk = connection.sock.recv(min(connection.wanted - len(data), _CHUNK), socket.MSG_DONTWAIT)
                 if not chunk:
-                    if len(data) < pdu.HEADER_LENGTH:
-                        address = connection.address
-                        log_connection_only(address if self.disable_host_lookup else name_without_lookup(address))
-                    else:
-                        log_failed_request(connection.address, "DUL network closed")
-                    self._drop(connection)
-                    return
+                    raise ConnectionError("DUL network closed")
                 data += chunk
                 if len(data) == pdu.HEADER_LENGTH:
                     connection.wanted += pdu.check_request_header(bytes(data), self.max_request)
@@ -191,12 +201,13 @@ class FrontDesk:
             self._keep(connection)
             return
         except OSError as error:
-            log_failed_request(connection.address, error.strerror or str(error))
+            _log_incomplete(connection, error.strerror or str(error))
             self._drop(connection)
             return
         except RemoteProtocolError as error:
-            detail = _TLS_UNEXPECTED if not connection.tls and is_handshake(data) else error.detail
-            log_failed_request(connection.address, str(error), detail)
+            is_foreign = log_other_than_tls if connection.tls else log_other_protocol
+            if not is_foreign(connection.address, _brought(connection)):
+                log_failed_request(connection.address, str(error), error.detail)
             silent = connection.tls or isinstance(error, pdu.PeerAborted)
             self._keep(connection)
             self._begin_close(connection, now, b"" if silent else pdu.encode_abort(error.source, error.reason))
@@ -209,7 +220,9 @@ class FrontDesk:
         the kernel wait until all of it has arrived, or the connection has ended."""
         flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
         head = connection.sock.recv(max(connection.low_water, HEADER_LENGTH), flags) if connection.low_water else b""
-        if connection.low_water and len(head) < connection.low_water:
+        if connection.low_water and not head:
+            raise ConnectionError("DUL network closed")
+        if len(head) < connection.low_water:
             raise RemoteProtocolError("TLS error: unexpected eof while reading")
         wanted = wanted_length(head)
         if wanted == connection.low_water:
@@ -225,8 +238,8 @@ class FrontDesk:
     def _keep(self, connection: PendingConnection) -> None:
         """Keep an incomplete request; drop another one if there are too many, or too many bytes of them."""
         if connection.sock.fileno() not in self._pending:
-            if self._per_peer[connection.address] >= MAX_PENDING_PER_PEER:
-                self._drop(next(other for other in self._pending.values() if other.address == connection.address))
+            if self._per_peer[connection.peer] >= MAX_PENDING_PER_PEER:
+                self._drop(next(other for other in self._pending.values() if other.peer == connection.peer))
             elif len(self._pending) >= MAX_PENDING:
                 self._drop(next(iter(self._pending.values())))
             self._register(connection)
@@ -260,7 +273,7 @@ class FrontDesk:
 
     def _register(self, connection: PendingConnection) -> PendingConnection:
         self._pending[connection.sock.fileno()] = connection
-        self._per_peer[connection.address] += 1
+        self._per_peer[connection.peer] += 1
         self._selector.register(connection.sock, selectors.EVENT_READ, self.on_readable)
         return connection
 
@@ -269,10 +282,24 @@ class FrontDesk:
             return  # its request was complete at once
         self._selector.unregister(connection.sock)
         self._bytes -= connection.counted
-        self._per_peer[connection.address] -= 1
-        if not self._per_peer[connection.address]:
-            del self._per_peer[connection.address]
+        self._per_peer[connection.peer] -= 1
+        if not self._per_peer[connection.peer]:
+            del self._per_peer[connection.peer]
 
     def _drop(self, connection: PendingConnection) -> None:
         self._unregister(connection)
         connection.sock.close()
+
+
+def _log_incomplete(connection: PendingConnection, why: str) -> None:
+    log_incomplete_request(connection.address, why, _brought(connection), tls=connection.tls)
+
+
+def _brought(connection: PendingConnection) -> bytes | bytearray:
+    """What has arrived; with TLS no more than is needed to say what it is, which stays unread."""
+    if not connection.tls:
+        return connection.data
+    try:
+        return connection.sock.recv(first_bytes.MOST, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return b""

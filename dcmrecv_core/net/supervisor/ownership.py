@@ -121,7 +121,7 @@ class StateDirectory:
             return
         os.close(lock.processes)
         with suppress(OSError):  # no fork: the files stay, unlocked
-            pid = fork(lambda: _remove_files(lock))
+            pid = fork(lambda: _remove_files(lock), outlives_parent=True)
             end = time.monotonic() + END_SECONDS
             while not os.waitpid(pid, os.WNOHANG)[0] and time.monotonic() < end:
                 time.sleep(0.002)

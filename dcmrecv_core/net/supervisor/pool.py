@@ -1,12 +1,13 @@
 """The pool of workers: forked in advance, one association at a time each, replaced when they end.
 
 Nothing here blocks. A worker has ended when its end of the control pair closes or when it is reaped. It is killed when
-it is stuck in plugin code, but never because a disk hangs.
+it is stuck in plugin code or takes no hand-over, but never because a disk hangs.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import selectors
 import signal
@@ -15,9 +16,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dcmrecv_core.net.child import LACKS_STATE, fork
-from dcmrecv_core.net.handover import IDLE, REQUEST_READ, TAKEN, Handover, HandoverSender, LostAssociation
-from dcmrecv_core.net.heartbeat import Heartbeat, HeartbeatBoard
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Place, Slot, peer_key
+from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS, fork, state_of
+from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, HandoverSender, LostAssociation
 
 log = logging.getLogger("dcmrecv.net")
 
@@ -30,11 +31,20 @@ SHRINK_SECONDS = 30.0
 STUCK_SECONDS = 2.0
 """A hook that runs on so long after its time limit gets its worker killed."""
 
+TAKE_SECONDS = 0.5
+"""An idle worker that has not taken a hand-over after so long does not answer: it is killed, and another one serves."""
+
+BUSY_TAKE_SECONDS = 5.0
+"""The same for one that the system does not let run, or that runs in circles."""
+
+FRESH_SECONDS = 1.5
+"""Idle workers whose last heartbeat is older are asked last; there is one each second."""
+
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 16.0
 """Seconds without a fork after a worker could not be started, doubled with each failure."""
 
-WorkerMain = Callable[[socket.socket, Heartbeat], int]
+WorkerMain = Callable[[socket.socket, Slot], int]
 
 
 @dataclass(slots=True, eq=False)
@@ -42,29 +52,32 @@ class WorkerProcess:
     """The supervisor's record of one worker.
 
     `started`: it has been idle once; `idle_since`: when it last became idle; `handover_sender`: a hand-over that it has
-    not taken yet; `address`: that of the peer it serves; `handshaking`: in a TLS handshake; `outdated`: its settings
-    are older than the last reload.
+    not taken yet, since `handed_over_at`; `associations`: how many it was given, the last one with a peer of `address`,
+    over TLS if `handshake`; `outdated`: its settings are older than the last reload.
     """
 
     pid: int
     control: socket.socket
-    slot: int
-    heartbeat: Heartbeat
+    slot_number: int
+    slot: Slot
     idle_since: float
     hook_seconds: float
     started: bool = False
     idle: bool = False
     outdated: bool = False
     handover_sender: HandoverSender | None = None
+    handed_over_at: float = math.inf
+    associations: int = 0
     address: str = ""
-    handshaking: bool = False
+    handshake: bool = False
     overdue_since: float | None = None
 
 
 class Pool:
     """At most `limit` workers. `main` runs in each of them, in its own process, with all signals blocked. `reassign`
     gets each hand-over whose worker ended before taking it. With `tells_lost`, an idle worker is told of each
-    association that was lost with its worker; if the receiver stops before, none is."""
+    association that was lost with its worker; if the receiver stops before, none is. `hook_name` names the hook of a
+    number (`Slot.hook`) for the log."""
 
     def __init__(
         self,
@@ -75,6 +88,7 @@ class Pool:
         reassign: Callable[[Handover], None],
         *,
         tells_lost: bool = False,
+        hook_name: Callable[[int], str] = "hook {}".format,
     ) -> None:
         self._selector = selector
         self._controls = selectors.DefaultSelector()
@@ -83,12 +97,14 @@ class Pool:
         self._hook_seconds = hook_seconds
         self._main = main
         self._reassign = reassign
-        self._board = HeartbeatBoard(limit, records=tells_lost)
+        self._hook_name = hook_name
+        self._table = AdmissionTable(limit, records=tells_lost)
         self._workers: dict[int, WorkerProcess] = {}
         self._idle: deque[WorkerProcess] = deque()
         self._lost: deque[LostAssociation] = deque()
         self._to_close: list[HandoverSender] = []
-        self._unreaped: set[int] = set()  # process ids of ended workers whose exit code is not known
+        self._unreaped: dict[int, str] = {}  # ended workers whose exit code is not known, and what each was doing
+        self._now = math.inf  # the time of this turn of the loop
         self._pause = FIRST_PAUSE
         self._next_fork_at = 0.0
         self._stopping = False
@@ -114,30 +130,54 @@ class Pool:
                 self._delay_next_fork(now)
                 return
 
-    def count_serving(self, address: str) -> int:
-        """Number of workers that serve this peer."""
-        return sum(worker.address == address for worker in self._workers.values())
+    @property
+    def busy(self) -> int:
+        """Number of workers that are not idle. No more have an association."""
+        return len(self._workers) - len(self._idle)
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether there may be more workers."""
+        return len(self._workers) < self._limit
+
+    def places(self) -> list[Place]:
+        """All associations, those included that are being handed over."""
+        places = []
+        for worker in self._workers.values():
+            place = worker.slot.place
+            if place.number < worker.associations:  # the worker has not begun it
+                activity = Activity.HANDSHAKE if worker.handshake else Activity.SERVING
+                places.append(Place(worker.slot, activity, worker.associations, 0.0, 0.0, peer_key(worker.address)))
+            elif place.activity is not Activity.IDLE:
+                places.append(place)
+        return places
 
     def assign(self, handover: Handover) -> bool:
-        """Hand an association to an idle worker; False without one, or if half of all workers are in TLS handshakes."""
-        with_tls = handover.tls_deadline is not None
-        if with_tls and sum(worker.handshaking for worker in self._workers.values()) >= max(self._limit // 2, 1):
-            return False
+        """Hand an association to an idle worker; False without one."""
         while self._idle:
-            worker = self._idle.pop()  # the last one to become idle: its memory is warm
-            worker.idle = False
+            worker = self._pop_idle()
             worker.handover_sender = HandoverSender(handover)
+            worker.handed_over_at = self._now
+            worker.associations += 1
             worker.address = handover.address
-            worker.handshaking = with_tls
+            worker.handshake = handover.tls_deadline is not None
             if self._continue_handover(worker):
                 return True
-            worker.handover_sender = None
-            worker.address = ""
-            worker.handshaking = False
+            worker.handover_sender = None  # it has ended, and is removed soon
+            worker.associations -= 1
         return False
+
+    def _pop_idle(self) -> WorkerProcess:
+        """The last worker to become idle, for its memory is warm, of those that had a heartbeat lately."""
+        fresh = (worker for worker in reversed(self._idle) if self._now - worker.slot.last_beat < FRESH_SECONDS)
+        worker = next(fresh, self._idle[-1])
+        self._idle.remove(worker)
+        worker.idle = False
+        return worker
 
     def hear_workers(self, now: float) -> None:
         """Read messages of workers, and notice those that have ended."""
+        self._now = now
         for key, _events in self._controls.select(0):
             self._hear_worker(key.data, now)
 
@@ -177,10 +217,6 @@ class Pool:
         if TAKEN in message and worker.handover_sender is not None:
             self._to_close.append(worker.handover_sender)
             worker.handover_sender = None
-        if REQUEST_READ in message or IDLE in message:
-            worker.handshaking = False
-        if IDLE in message:
-            worker.address = ""
         if not message:
             self._remove(worker, now)
         elif IDLE not in message:
@@ -200,22 +236,46 @@ class Pool:
     def _tell_lost(self) -> None:
         """Give each lost association to an idle worker."""
         while self._lost and self._idle:
-            worker = self._idle.pop()
-            worker.idle = False
+            worker = self._pop_idle()
             worker.handover_sender = HandoverSender(self._lost.popleft())
+            worker.handed_over_at = self._now
             self._continue_handover(worker)
 
     def tick(self, now: float) -> None:
-        """Close hand-overs that were taken, kill workers that are stuck in a hook, end workers that were idle long."""
+        """Close hand-overs that were taken, kill workers that are stuck in a hook or take no hand-over, end workers
+        that were idle long."""
         while self._to_close:
             self._to_close.pop().close()
-        for worker in self._workers.values():
+        for worker in list(self._workers.values()):
             if not worker.idle and self._is_stuck(worker, now):
-                log.error("worker %d is stuck in a plugin hook; killing it", worker.pid)
+                log.error("worker %d is stuck%s; killing it", worker.pid, self._doing(worker))
                 os.kill(worker.pid, signal.SIGKILL)
                 worker.overdue_since = None
+            elif worker.handover_sender is not None and self._takes_nothing(worker, now):
+                self._kill_unanswering(worker)
+                for other in [other for other in self._idle if state_of(other.pid) == "T"]:
+                    self._kill_unanswering(other)
         while len(self._idle) > SPARE and now - self._idle[0].idle_since > SHRINK_SECONDS:
             self._tell_to_end(self._idle.popleft())
+
+    def _takes_nothing(self, worker: WorkerProcess, now: float) -> bool:
+        """Whether a worker does not answer a hand-over, so that it has to be killed before another one gets that."""
+        if now - worker.handed_over_at < TAKE_SECONDS:
+            return False
+        self._hear_worker(worker, now)  # it may have taken it while the supervisor was busy
+        if worker.handover_sender is None or worker.control.fileno() not in self._workers:
+            return False
+        state = state_of(worker.pid)
+        return state != "D" and (state != "R" or now - worker.handed_over_at >= BUSY_TAKE_SECONDS)
+
+    def _kill_unanswering(self, worker: WorkerProcess) -> None:
+        """It ends before its hand-over goes to another one, so no connection is ever served twice."""
+        log.error("worker %d does not answer; killing it", worker.pid)
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.handed_over_at = math.inf
+        if worker.idle:
+            worker.idle = False
+            self._idle.remove(worker)
 
     def replace_all(self, hook_seconds: float) -> None:
         """After a reload: end each worker when it is idle. New ones get the new settings, as they are forked later."""
@@ -242,14 +302,16 @@ class Pool:
             self._hear_worker(worker, now)  # it may have taken its hand-over before
             if worker.control.fileno() in self._workers:
                 self._remove(worker, now)
-        if pid not in self._unreaped:
+        doing = self._unreaped.pop(pid, None)
+        if doing is None:
             return
-        self._unreaped.discard(pid)
         if code == LACKS_STATE:
             self.lacks_state = True
+        elif code == OUT_OF_DESCRIPTORS:
+            self._delay_next_fork(now)  # its successors may do no better
         elif code:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            log.error("worker %d %s", pid, how)
+            log.error("worker %d %s", pid, f"{how}{doing}")
 
     def close_in_child(self) -> None:
         """In a child: close the copies of the supervisor's sockets."""
@@ -263,22 +325,22 @@ class Pool:
 
     def _fork(self, now: float) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        slot, heartbeat = self._board.take(now)
+        number, slot = self._table.take(now)
 
         def main() -> int:
             ours.close()
-            return self._main(theirs, heartbeat)
+            return self._main(theirs, slot)
 
         try:
             pid = fork(main)
         except OSError:
-            self._board.give_back(slot)
+            self._table.give_back(number)
             ours.close()
             theirs.close()
             raise
         theirs.close()
         ours.setblocking(False)
-        worker = self._workers[ours.fileno()] = WorkerProcess(pid, ours, slot, heartbeat, now, self._hook_seconds)
+        worker = self._workers[ours.fileno()] = WorkerProcess(pid, ours, number, slot, now, self._hook_seconds)
         self._controls.register(ours, selectors.EVENT_READ, worker)
 
     def _continue_handover(self, worker: WorkerProcess) -> bool:
@@ -293,15 +355,22 @@ class Pool:
         return sender is None or sender.has_begun
 
     def _is_stuck(self, worker: WorkerProcess, now: float) -> bool:
-        heartbeat = worker.heartbeat
+        slot = worker.slot
         # without a beat for so long, the plugin runs native code, in which no exception can be raised
-        overdue = heartbeat.in_hook and (heartbeat.overdue or now - heartbeat.last > worker.hook_seconds)
+        overdue = slot.in_hook and (slot.overdue or now - slot.last_beat > worker.hook_seconds)
         if not overdue:
             worker.overdue_since = None
             return False
         if worker.overdue_since is None:
             worker.overdue_since = now
         return now - worker.overdue_since >= STUCK_SECONDS
+
+    def _doing(self, worker: WorkerProcess) -> str:
+        """In which hook a worker is, for which peer and instance, for the log."""
+        slot = worker.slot
+        where = f" in {self._hook_name(slot.hook)}" if slot.hook else ""
+        is_idle = slot.place.activity is Activity.IDLE and slot.number == worker.associations
+        return f"{where}{slot.under_way.describe('' if is_idle else worker.address)}"
 
     def _tell_to_end(self, worker: WorkerProcess) -> None:
         worker.idle = False
@@ -311,13 +380,13 @@ class Pool:
         if worker.idle:
             self._idle.remove(worker)
         del self._workers[worker.control.fileno()]
-        self._unreaped.add(worker.pid)
+        self._unreaped[worker.pid] = self._doing(worker)
         self._controls.unregister(worker.control)
         worker.control.close()
-        lost = worker.heartbeat.record.take(now)
+        lost = worker.slot.record.take(now)
         if lost is not None:
             self._lost.append(LostAssociation(lost))
-        self._board.give_back(worker.slot)
+        self._table.give_back(worker.slot_number)
         if not worker.started:
             self._delay_next_fork(now)  # it ended while starting: do not fork again at once
         untaken = None if worker.handover_sender is None else worker.handover_sender.handover

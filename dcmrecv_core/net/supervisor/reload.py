@@ -182,4 +182,7 @@ class Reload:
 
 
 def _log_refusal(reason: str) -> None:
-    log.error("settings not reloaded, nothing has changed: %s", reason)
+    first, *more = reason.splitlines() or [""]
+    log.error("settings not reloaded, nothing has changed: %s", first)
+    for line in more:  # the place of the fault
+        log.error("%s", line)

@@ -12,19 +12,22 @@ import selectors
 import signal
 import socket
 import time
-from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError
 from dcmrecv_core.net import child
+from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor.background import Background, run_background
+from dcmrecv_core.net.supervisor.eviction import Eviction, Evictions
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
 from dcmrecv_core.net.supervisor.notify import Notifier
 from dcmrecv_core.net.supervisor.pool import Pool
 from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
+from dcmrecv_core.net.supervisor.signals import SignalFlags
+from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequest, WaitingRequests
 from dcmrecv_core.net.tls import client_hello
+from dcmrecv_core.net.worker.request_log import log_local_limit
 from dcmrecv_core.net.worker.worker import run_worker
 from dcmrecv_core.proto import pdu
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     import ssl
 
     from dcmrecv_core.hooks.plugins import Plugins
-    from dcmrecv_core.net.heartbeat import Heartbeat
+    from dcmrecv_core.net.admission import Slot
     from dcmrecv_core.net.supervisor.ownership import StateDirectory
     from dcmrecv_core.settings.settings import Settings
     from dcmrecv_core.storage.temporary import Capabilities
@@ -42,28 +45,16 @@ log = logging.getLogger("dcmrecv.net")
 WAIT_FOR_WORKER = 0.9
 """Seconds that a complete request waits for a worker before RJ 2/3/2: the peer has an answer within a second."""
 
-MAX_WAITING = 256
-"""Complete requests that may wait; more are refused at once, because each costs a descriptor and memory."""
-
-MAX_WAITING_PER_PEER = 128
-"""The same for one address, so that a flood from one address leaves room for others."""
-
 GRACE = 8.0
 """Seconds after SIGTERM in which workers finish the instance they are receiving, and `background` cleans up."""
 
-MAX_WAITING_BYTES = 16 << 20
-"""Bytes of all waiting requests; most have less than a kilobyte."""
-
 _TICK = 0.5
+_TICK_WAITING = 0.1
+"""Seconds between two looks at the table while requests wait: an association may have become idle for long enough."""
+
 _TRANSIENT = 2
 _PROVIDER_PRESENTATION = 3
 _LOCAL_LIMIT = 2
-
-
-@dataclass(slots=True)
-class WaitingRequest:
-    handover: Handover
-    deadline: float
 
 
 class Supervisor:
@@ -85,21 +76,25 @@ class Supervisor:
         self._plugins = plugins
         self._capabilities = capabilities
         self._selector = selectors.DefaultSelector()
-        self._waiting: deque[WaitingRequest] = deque()
-        self._signals: socket.socket | None = None
+        self._waiting = WaitingRequests()
+        self._evicted: set[Slot] = set()  # slots in which an association is asked to end
+        self._next_eviction = 0.0
+        self._signals = SignalFlags()
         self._stop_deadline: float | None = None
         self._notifier = Notifier()
         self._ready_sent = False
         self._next_watchdog = 0.0
         self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
+        self._places = settings.max_associations  # a reload does not change it
         self._configure_desk()
         self._pool = Pool(
             self._selector,
-            settings.max_associations,
+            self._places,
             settings.hook_seconds,
             self._run_worker,
             self._reassign,
             tells_lost=plugins.implements("association_ended"),
+            hook_name=plugins.limits.hook_name,
         )
         self._background = Background(plugins.order("background"), self._run_background, GRACE)
         self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)
@@ -107,7 +102,7 @@ class Supervisor:
     def run(self) -> int:
         """Serve; returns the exit code (0). Raises StateDirectoryError if no worker can start, because a plugin
         needs the state directory and that is another receiver's."""
-        self._listen_to_signals()
+        self._signals.listen(self._selector)
         import dcmrecv_core.dataset.decoding  # noqa: F401  # loads pydicom once, for all workers
 
         gc.freeze()  # the collector leaves these objects alone, so the workers keep sharing their memory
@@ -118,6 +113,7 @@ class Supervisor:
                 log.warning("still running after the grace period; killing them")
                 self._kill()
                 break
+        self._signals.ignore()
         if self._pool.lacks_state:
             self._complain()
         return 0
@@ -126,6 +122,8 @@ class Supervisor:
         self._pool.wake_on_worker_messages(bool(self._waiting))
         ready = self._selector.select(self._timeout(time.monotonic()))
         self._pool.hear_workers(time.monotonic())
+        if self._signals.raised:
+            self._handle_signals(time.monotonic())
         for key, _events in ready:
             if self._selector.get_map().get(key.fd) is key:  # not closed earlier in this turn
                 key.data(key.fileobj, time.monotonic())
@@ -136,15 +134,16 @@ class Supervisor:
         if self._stop_deadline is not None:
             return _TICK
         desk_left = self._desk.tick(now)
-        waiting_left = self._waiting[0].deadline - now if self._waiting else None
+        first_deadline = self._waiting.first_deadline()
+        waiting_left = None if first_deadline is None else min(first_deadline - now, _TICK_WAITING)
         return max(0.0, min(left for left in (_TICK, desk_left, waiting_left) if left is not None))
 
     def _do_periodic_work(self, now: float) -> None:
         self._pool.tick(now)
-        self._pool.grow(now, self._assign_waiting())
+        self._pool.grow(now, self._assign_waiting(now))
         self._background.tick(now)
-        while self._waiting and self._waiting[0].deadline <= now:
-            self._refuse(self._waiting.popleft().handover, now)
+        for waiting in (*self._waiting.take_surplus(), *self._waiting.take_expired(now)):
+            self._refuse(waiting.handover, now)
         if not self._ready_sent and self._pool.is_ready:
             self._ready_sent = True
             self._notifier.ready("listening")
@@ -154,35 +153,44 @@ class Supervisor:
 
     def _admit(self, handover: Handover) -> None:
         """A request is complete: hand it to an idle worker, or let it wait for one."""
-        now = time.monotonic()
-        if not self._waiting and not self._is_at_peer_limit(handover.address) and self._pool.assign(handover):
-            return
-        waiting_bytes = sum(len(waiting.handover.request) for waiting in self._waiting)
-        of_peer = sum(waiting.handover.address == handover.address for waiting in self._waiting)
-        if (
-            len(self._waiting) < MAX_WAITING
-            and of_peer < MAX_WAITING_PER_PEER
-            and waiting_bytes + len(handover.request) <= MAX_WAITING_BYTES
-        ):
-            self._waiting.append(WaitingRequest(handover, now + WAIT_FOR_WORKER))
-        else:
-            self._refuse(handover, now)
+        if self._waiting or not self._may_have_place(handover) or not self._pool.assign(handover):
+            self._waiting.add(handover, time.monotonic() + WAIT_FOR_WORKER)
 
-    def _is_at_peer_limit(self, address: str) -> bool:
-        """Whether a peer has the maximum number of associations for one address."""
-        return self._pool.count_serving(address) >= self._settings.associations_per_peer
+    def _may_have_place(self, handover: Handover) -> bool:
+        handshake = handover.tls_deadline is not None
+        if self._shares.is_far(self._pool.busy, handshake):
+            return True
+        return self._shares.permit(peer_key(handover.address), handshake, Census(self._pool.places()))
 
-    def _assign_waiting(self) -> int:
-        """Hand waiting requests to idle workers; returns how many could be served if there were more workers."""
-        without_worker = 0
-        for waiting in list(self._waiting):
-            if self._is_at_peer_limit(waiting.handover.address):
-                continue
+    def _assign_waiting(self, now: float) -> int:
+        """Hand waiting requests to idle workers, and let idle associations end for the others; returns how many could
+        be served if there were more workers."""
+        if not self._waiting:
+            self._evict([])
+            return 0
+        # with all workers busy, each turn only hands on what has become free
+        looks_further = self._pool.can_grow or now >= self._next_eviction
+        places = self._pool.places()
+        short: list[WaitingRequest] = []
+        for waiting in self._waiting.in_turn(Census(places), self._shares):
             if self._pool.assign(waiting.handover):
                 self._waiting.remove(waiting)
+            elif looks_further:
+                short.append(waiting)
             else:
-                without_worker += 1
-        return without_worker
+                return 0
+        self._next_eviction = now + _TICK_WAITING
+        self._evict(Evictions(places, self._shares, now, self._settings.idle_eviction).choose(short, self._waiting))
+        return len(short)
+
+    def _evict(self, evictions: list[Eviction]) -> None:
+        """Ask these associations to end, and no others any more."""
+        slots = {eviction.place.slot for eviction in evictions}
+        for slot in self._evicted - slots:
+            slot.evict(0, "")
+        for eviction in evictions:
+            eviction.place.slot.evict(eviction.place.number, eviction.newcomer.handover.address)
+        self._evicted = slots
 
     def _reassign(self, handover: Handover) -> None:
         """Its worker ended before taking it: try another one. Only once, as the request may be the cause."""
@@ -193,18 +201,20 @@ class Supervisor:
             handover.sock.close()
 
     def _refuse(self, handover: Handover, now: float) -> None:
-        option = "--max-per-peer" if self._is_at_peer_limit(handover.address) else "--max-associations"
-        log.warning("Refusing Association from %s (local limit exceeded): see %s", handover.address, option)
+        limit = self._settings.max_per_peer
+        is_at_limit = limit is not None and Census(self._pool.places()).held[peer_key(handover.address)] >= limit
+        option = "--max-per-peer" if is_at_limit else "--max-associations"
+        log_local_limit(handover, option, waits_for_ever=self._settings.dimse_timeout is None)
         if handover.tls_deadline is None:
             answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
         else:
             answer = client_hello.REFUSAL
         self._desk.refuse(handover, now, answer)
 
-    def _run_worker(self, control: socket.socket, heartbeat: Heartbeat) -> int:
+    def _run_worker(self, control: socket.socket, slot: Slot) -> int:
         """In the forked worker."""
         self._close_in_child()
-        return run_worker(control, heartbeat, self._settings, self._plugins, self._capabilities, self._tls)
+        return run_worker(control, slot, self._settings, self._plugins, self._capabilities, self._tls)
 
     def _run_background(self, plugin: str) -> int:
         """In the forked child of a plugin."""
@@ -221,37 +231,23 @@ class Supervisor:
             waiting.handover.sock.close()
         if self._state is not None:
             self._state.close_in_child()
-        if self._signals is not None:
-            os.close(signal.set_wakeup_fd(-1))
-            self._signals.close()
+        self._signals.close_in_child()
 
-    def _listen_to_signals(self) -> None:
-        """Handlers do nothing: Python writes each signal's number to a socket pair that the loop reads."""
-        self._signals, wakeup = socket.socketpair()
-        self._signals.setblocking(False)
-        wakeup.setblocking(False)
-        signal.set_wakeup_fd(wakeup.detach(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, lambda *_: None)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
-
-    def _on_signals(self, sock: socket.socket, now: float) -> None:
-        for number in sock.recv(256):
-            if number == signal.SIGCHLD:
-                for pid, code in child.reap_ended():
-                    self._pool.child_ended(pid, code, now)
-                    self._background.child_ended(pid, code, now)
-                if self._pool.lacks_state and self._stop_deadline is None:
-                    self._stop("no worker can start", now)
-            elif number == signal.SIGHUP:
-                if self._stop_deadline is None:
-                    self._reload.begin()
-            elif self._stop_deadline is None:
-                self._stop(signal.Signals(number).name, now)
-            else:
+    def _handle_signals(self, now: float) -> None:
+        """The end goes before all else, so that a flood of other signals cannot hold it up."""
+        if (number := self._signals.take(signal.SIGTERM, signal.SIGINT)) is not None:
+            if self._stop_deadline is not None:
                 self._kill()
                 os._exit(0)
+            self._stop(signal.Signals(number).name, now)
+        if self._signals.take(signal.SIGHUP) and self._stop_deadline is None:
+            self._reload.begin()
+        if self._signals.take(signal.SIGCHLD):
+            for pid, code in child.reap_ended():
+                self._pool.child_ended(pid, code, now)
+                self._background.child_ended(pid, code, now)
+            if self._pool.lacks_state and self._stop_deadline is None:
+                self._stop("no worker can start", now)
 
     def _apply_settings(self, settings: Settings, capabilities: Capabilities, tls: ssl.SSLContext | None) -> None:
         """Use new settings for new associations; running ones keep the old settings."""
@@ -267,7 +263,7 @@ class Supervisor:
         desk.request_seconds = float(settings.acse_timeout)
         desk.max_request = settings.max_request
         desk.tls = self._tls is not None
-        desk.disable_host_lookup = settings.disable_host_lookup
+        self._shares = Shares(self._places, settings.max_per_peer)
 
     def _complain(self) -> None:
         """Say whose the state directory is that `worker_started` of a plugin needs; raises StateDirectoryError."""
@@ -290,6 +286,6 @@ class Supervisor:
         self._desk.close()
         for waiting in self._waiting:
             waiting.handover.sock.close()
-        self._waiting.clear()
+        self._waiting = WaitingRequests()
         self._pool.stop()
         self._background.stop()

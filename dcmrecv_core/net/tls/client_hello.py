@@ -11,7 +11,7 @@ HEADER_LENGTH = 5
 _HANDSHAKE = 22
 _MAJOR_VERSION = 3
 _LONGEST = 1 << 14
-_HTTP = (b"GET ", b"POST", b"HEAD", b"PUT ")
+LONGEST_RECORD = HEADER_LENGTH + _LONGEST
 
 
 def is_handshake(head: bytes | bytearray) -> bool:
@@ -25,7 +25,7 @@ def wanted_length(head: bytes) -> int:
     Raises RemoteProtocolError with OpenSSL's text if this is not TLS.
     """
     if not is_handshake(head):
-        raise RemoteProtocolError("TLS error: http request" if head[:4] in _HTTP else "TLS error: wrong version number")
+        raise RemoteProtocolError("TLS error: wrong version number", detail="neither TLS nor DICOM")
     if len(head) < HEADER_LENGTH:
         return HEADER_LENGTH
     length = int.from_bytes(head[3:5])

@@ -11,6 +11,9 @@ from contextlib import suppress
 
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, close, poll
 
+HANDSHAKE_WAIT = 0.1
+"""Seconds until `should_stop` is asked again in a handshake: somebody may wait for its place."""
+
 _LARGEST_RECORD = 16384
 _SHORT_NAMES = {
     "commonName": "CN",
@@ -35,15 +38,19 @@ class TlsConnection:
     peer_subject: str | None = None
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        self.waited = 0.0
+        self.mid_record = False
         sock.setblocking(False)
         self._sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         self._receive = self._sock.recv_into
 
-    def shake_hands(self, deadline: float, should_stop: Callable[[], bool]) -> None:
+    def shake_hands(self, deadline: float, should_stop: Callable[[float], bool]) -> None:
         """Negotiate until the monotonic time `deadline`.
 
-        Raises TimeoutError when that has passed or `should_stop` returns True, and OSError (`ssl.SSLError`) otherwise.
+        `should_stop` is asked before each wait, with the time since when the peer has sent nothing. Raises TimeoutError
+        when the deadline has passed or `should_stop` returns True, and OSError (`ssl.SSLError`) otherwise.
         """
+        silent_since = time.monotonic()
         while True:
             try:
                 self._sock.do_handshake()
@@ -53,23 +60,34 @@ class TlsConnection:
             except ssl.SSLWantWriteError:
                 events = select.POLLOUT
             left = deadline - time.monotonic()
-            if left <= 0 or should_stop():
+            if left <= 0 or should_stop(silent_since):
                 raise TimeoutError
-            poll(self._sock, events, min(left, CALL_TIMEOUT))
+            if poll(self._sock, events, min(left, HANDSHAKE_WAIT)):
+                silent_since = time.monotonic()
         certificate = self._sock.getpeercert()
         if certificate:
             self.peer_subject = subject_text(certificate["subject"])
 
     def receive_into(self, view: memoryview) -> int | None:
-        deadline = None
+        began = None
         while True:
             try:
-                return self._receive(view)
+                count = self._receive(view)
             except ssl.SSLWantReadError:  # no whole record yet
                 now = time.monotonic()
-                deadline = now + CALL_TIMEOUT if deadline is None else deadline
-                if now >= deadline or not poll(self._sock, select.POLLIN, deadline - now):
-                    return None
+                if began is None:
+                    began = now
+                else:
+                    self.mid_record = True  # the socket was readable, so OpenSSL has the beginning of one
+                left = began + CALL_TIMEOUT - now
+                if left > 0 and poll(self._sock, select.POLLIN, left):
+                    continue
+                count = None
+            if count is not None and self.mid_record:
+                self.mid_record = False
+            if began is not None:
+                self.waited += time.monotonic() - began
+            return count
 
     def acknowledge(self) -> None:
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

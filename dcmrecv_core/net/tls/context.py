@@ -29,6 +29,7 @@ _LONGEST_SEED = 1 << 16
 _VERIFY_MODES = {"require": ssl.CERT_REQUIRED, "verify": ssl.CERT_OPTIONAL, "ignore": ssl.CERT_NONE}
 _CRL_FLAGS = {None: 0, "leaf": ssl.VERIFY_CRL_CHECK_LEAF, "chain": ssl.VERIFY_CRL_CHECK_CHAIN}
 _MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+_REHASHED = re.compile(r"[0-9a-f]{8}\.r?[0-9]+")
 _PLACE_IN_PYTHON = re.compile(r"^\[\w+\] |:? \(_ssl\.c:\d+\)$")
 
 
@@ -76,8 +77,10 @@ class ContextMaker:
         is_der = settings.tls_format == "der"
         for name in settings.tls_ca_files:
             _trust(context, os.path.join(directory, name), name, "certificate", "CERTIFICATE" if is_der else None)
-        for name in settings.tls_ca_directories:
-            _trust_directory(context, os.path.join(directory, name), is_der=is_der)
+        directories = [
+            _trust_directory(context, os.path.join(directory, name), name, is_der=is_der)
+            for name in settings.tls_ca_directories
+        ]
         for name in settings.tls_crl_files:
             _trust(context, os.path.join(directory, name), name, "CRL", "X509 CRL" if is_der else None)
         context.verify_flags |= _CRL_FLAGS[settings.tls_crl_check or ("leaf" if settings.tls_crl_files else None)]
@@ -86,6 +89,8 @@ class ContextMaker:
         _load_key(context, directory, key, certificate, password, is_der=is_der)
         profile.apply(context, settings.tls_ciphers)
         _load_dh_parameters(context, directory, settings.tls_dh_file)
+        if not any(directories):
+            _warn_of_what_is_missing(context)
         return context
 
 
@@ -120,15 +125,38 @@ def _refuse_certificates(path: str, der_label: str | None) -> None:
         raise OSError(errno.EINVAL, "certificates among the revocation lists")
 
 
-def _trust_directory(context: ssl.SSLContext, path: str, *, is_der: bool) -> None:
-    if not is_der:
-        context.load_verify_locations(capath=path)  # OpenSSL searches it at each handshake
-        return
+def _trust_directory(context: ssl.SSLContext, path: str, shown: str, *, is_der: bool) -> bool:
+    """Whether OpenSSL will search the directory at each handshake; files in DER are read now."""
     try:
-        for file in sorted(Path(path).iterdir()):
-            _trust(context, str(file), str(file), "certificate", "CERTIFICATE")
+        files = sorted(Path(path).iterdir())
     except OSError as error:
         _log_reason(error)
+        log.warning("unable to read certificate directory '%s', ignoring", shown)
+        return False
+    if is_der:
+        for file in files:
+            _trust(context, str(file), str(file), "certificate", "CERTIFICATE")
+        return False
+    context.load_verify_locations(capath=path)
+    if not any(_REHASHED.fullmatch(file.name) for file in files):
+        log.warning("no certificate in directory '%s' will be found: name them by openssl rehash", shown)
+    return True
+
+
+def _warn_of_what_is_missing(context: ssl.SSLContext) -> None:
+    """DCMTK goes on without a file that it cannot read, and refuses every sender."""
+    if context.verify_mode == ssl.CERT_NONE:
+        return
+    whom = "every sender" if context.verify_mode == ssl.CERT_REQUIRED else "every sender that has a certificate"
+    found = context.cert_store_stats()
+    if not found["x509"]:
+        log.warning(
+            "%s will be refused, because no certificate is trusted: see --add-cert-file, --add-cert-dir and "
+            "--ignore-peer-cert",
+            whom,
+        )
+    elif not found["crl"] and context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF:
+        log.warning("%s will be refused, because there is no revocation list: see --add-crl-file", whom)
 
 
 def _load_key(

@@ -56,7 +56,8 @@ class ServiceReception:
             return Answer(Response(error.status, comment=error.comment), elements=error.elements)
         except MemoryError as error:
             self._plugins.limits.memory.release(error)
-            log.error("%s: out of memory in a DIMSE-N request", self._association.peer_address)
+            peer = self._association
+            log.error("%s@%s: out of memory in a DIMSE-N request", peer.calling_ae_title, peer.peer_address)
             return Answer(Response(service_request.RESOURCE_LIMITATION, comment="Out of memory"))
 
     def _ask(self) -> Answer:

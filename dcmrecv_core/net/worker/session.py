@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import LocalProtocolError
@@ -18,24 +19,27 @@ from dcmrecv_core.api.model import Association
 from dcmrecv_core.api.outcomes import Ended, Summary
 from dcmrecv_core.api.verdicts import Reject, RejectReason, SupportedContext
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dcmrecv_core.logs.serving import Serving
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Slot
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, Connection
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.record import AssociationRecord
 from dcmrecv_core.net.worker.association_log import (
     CANNOT_UNDERSTAND,
-    NO_DATA,
     NOT_RECEIVED,
     PEER_GONE,
     PEER_RELEASES,
     AssociationLog,
+    nothing_acceptable,
 )
 from dcmrecv_core.net.worker.caches import MAX_CACHED_REQUEST, IdentityCache, ProposalCache
+from dcmrecv_core.net.worker.deadlines import PeerDeadlines
 from dcmrecv_core.net.worker.service import ServiceReception
 from dcmrecv_core.net.worker.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
 from dcmrecv_core.proto.dimse import CommandField
+from dcmrecv_core.proto.first_bytes import titles_of
 from dcmrecv_core.proto.pdu import Rejection
 from dcmrecv_core.settings.contexts import default_contexts
 
@@ -52,6 +56,9 @@ MAX_PENDING_OUTPUT = 1 << 20
 
 Contexts = tuple[SupportedContext, ...]
 
+IDLE_NOTICE = 600.0
+"""Seconds without a message after which an association is reported that no --dimse-timeout ends."""
+
 _NO_ACCEPTABLE_CONTEXT = Rejection(1, 1, 1)
 _CONGESTION = Rejection(2, 3, 1)
 
@@ -65,22 +72,26 @@ class Shared:
         plugins: Plugins,
         receiver: InstanceReceiver,
         should_stop: Callable[[bool], bool],
-        record: AssociationRecord | None = None,
+        slot: Slot | None = None,
+        serving: Serving | None = None,
     ) -> None:
-        self.record = record or AssociationRecord()
+        self.serving = serving or Serving()
+        self.slot = slot or AdmissionTable(1).take(0.0)[1]
+        self.record = self.slot.record
+        self.under_way = self.slot.under_way
         self.running: Session | None = None
         self.settings = settings
         self.plugins = plugins
         self.receiver = receiver
         self.should_stop = should_stop
-        self.association_log = AssociationLog(settings)
+        self.association_log = AssociationLog(settings, self.serving)
         self.memory = bytearray(RECEIVE_BUFFER)
         self.space = FreeSpace(receiver.publisher.directories.full_path, settings.min_free)
         self.fallback = default_contexts(stores=plugins.names_storage())
         self.proposals = ProposalCache()
         self.proposed_contexts = IdentityCache(negotiation.proposed_contexts)
         self.joined: IdentityCache[Contexts, Contexts, Contexts] = IdentityCache(operator.add)
-        self.negotiate = IdentityCache(negotiation.negotiate)
+        self.negotiate = IdentityCache(partial(negotiation.negotiate, preferred=settings.prefer))
         self.serves = plugins.implements("serve")
         self.tells_accepted = plugins.implements("association_accepted")
 
@@ -106,7 +117,10 @@ class Session:
         self._handover = handover
         self._shared = shared
         self._progress_timeout = shared.settings.progress_timeout
+        self._deadlines = PeerDeadlines(shared.settings, shared.slot)
         self._association_log = shared.association_log
+        self._uid_under_way = shared.under_way.uid
+        self._begin_instance = shared.under_way.begin_instance
         self._acceptor = Acceptor(
             shared.memory,
             max_pdu=shared.settings.max_pdu,
@@ -124,8 +138,9 @@ class Session:
         self._output = bytearray()
         self._started = 0.0
         self._stored = self._refused = self._discarded = self._bytes = 0
-        self._quiet_since: float | None = None  # when the peer last sent or accepted a byte
         self._ended: Ended | None = None
+        self._how = ""  # it ended, in words
+        self._idle_told = False
         self._handlers: dict[type, Callable[..., None]] = {
             events.DataReceived: self._on_data,
             events.StoreRequested: self._on_store,
@@ -145,40 +160,53 @@ class Session:
         """Serve the association; returns when its connection is closed. An internal error ends this one only."""
         self._started = started = time.monotonic()
         self._shared.running = self
+        self._shared.serving.begin(self._handover.address, self._sop_instance_uid)
         try:
             self._association_log.request_bytes(self._handover.request)
             self._acceptor.receive_request(self._handover.request)
             self._serve()
         except OSError as error:
+            within = " within a message" * self._is_mid_message
             self._handle_partial_request()
+            self._how = f"connection lost{within} ({error.strerror or error})"
             self._drop_reception(PEER_GONE)
-            self._association_log.closed(self._handover, f"lost: {error.strerror or error}")
+            self._association_log.closed()
             self._ended = Ended.CLOSED
         except Exception as error:
             self._shared.plugins.limits.memory.release(error)
-            log.critical("internal error in an association with %s", self._handover.address, exc_info=True)
+            sender = self._shared.serving.sender
+            log.critical("internal error in an association with %s", sender, exc_info=True)
             self._abort(Ended.FAILED, "internal error")
             self._send()
             self._acceptor.artim_expired()  # it may be broken itself: read nothing more
         finally:
+            self._shared.slot.become(Activity.ENDING)
             self._drop_reception()
             self._shared.receiver.publisher.idle()
-            seconds = time.monotonic() - started
+            summary = Summary(*self.counts, time.monotonic() - started, self._ended or Ended.FAILED)
             if self._association is not None:
-                self._association_log.ended()
+                if self._ended is not Ended.REJECTED:
+                    self._association_log.ended(self._how, summary)
+                self._association_log.terminated()
             self._close()
             self._shared.running = None
             self._shared.record.close()
         if self._association is not None:
-            self._shared.plugins.association_ended(
-                self._association,
-                Summary(*self.counts, seconds, self._ended or Ended.FAILED),
-            )
+            self._shared.plugins.association_ended(self._association, summary)
+        self._shared.under_way.clear()
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
         """Instances stored, refused, discarded; bytes of data sets."""
         return self._stored, self._refused, self._discarded, self._bytes
+
+    @property
+    def _is_mid_message(self) -> bool:
+        return self._acceptor.mid_message or self._reception is not None or self._service is not None
+
+    def _sop_instance_uid(self) -> str:
+        """That of the C-STORE under way."""
+        return "" if self._store is None else self._store.command.sop_instance_uid
 
     # The loop
 
@@ -214,7 +242,7 @@ class Session:
                 self._handlers[type(event)](event)
         except Exception as error:
             self._shared.plugins.limits.memory.release(error)
-            log.error("%s: cannot read an incomplete request: %s", self._handover.address, error)
+            log.error("%s: cannot read an incomplete request: %s", self._shared.serving.sender, error)
 
     def _close(self) -> None:
         """Let the peer close first; until then another request or an invalid PDU gets an A-ABORT (PS3.8 AA-7)."""
@@ -230,6 +258,10 @@ class Session:
         while acceptor.artim:
             while acceptor.next_event() is not None:
                 continue  # events of before the end
+            answer = acceptor.data_to_send()
+            if answer:
+                self._association_log.more_after_end()
+            self._output += answer
             self._send()
             left = deadline - time.monotonic()
             if left <= 0 or not connection.wait_readable(left):
@@ -241,46 +273,72 @@ class Session:
 
     def _receive(self) -> None:
         """Read, waiting at most `CALL_TIMEOUT`."""
-        if self._output:
-            readable, writable = self._connection.wait()
-            if not readable:
-                if not writable:
-                    self._on_quiet()
-                return
+        if self._output and not self._wait_for_peer():
+            return
         if self._acceptor.mid_message:
-            self._connection.acknowledge()
-        count = self._connection.receive_into(self._acceptor.get_buffer())
+            count = self._receive_inside()
+        else:
+            count = self._connection.receive_into(self._acceptor.get_buffer())
         if count is None:
             self._on_quiet()
         elif count:
-            self._quiet_since = None
+            if self._deadlines.quiet_since is not None:
+                self._deadlines.end_of_quiet()
             self._acceptor.buffer_updated(count)
         else:
             self._acceptor.receive_eof()
 
+    def _wait_for_peer(self) -> bool:
+        """While it leaves responses unread: wait until it reads or sends; returns whether it has sent something."""
+        began = time.monotonic()
+        readable, writable = self._connection.wait()
+        self._deadlines.after_wait_inside(time.monotonic() - began, 0)
+        if writable:
+            self._deadlines.quiet_since = None
+        elif not readable:
+            self._on_quiet()
+        return readable
+
+    def _receive_inside(self) -> int | None:
+        """Read inside a message, where the peer must not be too slow."""
+        connection = self._connection
+        connection.acknowledge()
+        before = connection.waited
+        count = connection.receive_into(self._acceptor.get_buffer())
+        if exceeded := self._deadlines.after_wait_inside(connection.waited - before, count or 0):
+            self._abort(Ended.FAILED, *exceeded)
+        return count
+
     def _on_quiet(self) -> None:
         """For another CALL_TIMEOUT seconds nothing was received or sent."""
-        now = time.monotonic()
-        if self._quiet_since is None:
-            self._quiet_since = now - CALL_TIMEOUT
+        deadlines, connection, now = self._deadlines, self._connection, time.monotonic()
+        if deadlines.quiet_since is None:
+            deadlines.quiet_since = now - CALL_TIMEOUT
         if self._acceptor.collecting:
             self._acceptor.read_piecemeal()
             return
-        quiet = now - self._quiet_since
-        limit = self._shared.settings.dimse_timeout
-        if limit is not None and quiet >= limit:
-            self._abort(Ended.FAILED, f"nothing received for {limit} s (--dimse-timeout)", NO_DATA)
-        elif quiet >= self._progress_timeout and (self._acceptor.mid_message or self._output):
-            self._abort(Ended.FAILED, f"no progress for {self._progress_timeout} s inside a message")
+        inside = bool(self._acceptor.mid_message or self._output or connection.mid_record)
+        if exceeded := deadlines.after_quiet(now, inside=inside):
+            self._abort(Ended.FAILED, *exceeded)
         elif self._shared.should_stop(self._reception is None and self._service is None):
             self._stop()
+        elif not inside and (exceeded := deadlines.eviction(now)) and not connection.wait_readable(0):
+            self._abort(Ended.FAILED, *exceeded)
+        else:
+            self._tell_idle(now - deadlines.quiet_since)
+
+    def _tell_idle(self, quiet: float) -> None:
+        """Say once of a peer without a message that nothing ends its association."""
+        if quiet >= IDLE_NOTICE and self._shared.settings.dimse_timeout is None and not self._idle_told:
+            self._idle_told = True
+            self._association_log.idle(quiet)
 
     def _send(self) -> None:
         """Send without waiting: a peer that pipelines may read nothing before it has sent all its requests."""
         output = self._output
         output += self._acceptor.data_to_send()
         while output and self._send_some():
-            self._quiet_since = None
+            continue
         if len(output) > MAX_PENDING_OUTPUT and not self._ended and not self._flush():
             self._abort(Ended.FAILED, "the peer does not read our responses")
 
@@ -307,13 +365,17 @@ class Session:
         return True
 
     def _stop(self) -> None:
-        self._abort(Ended.STOPPED, "the receiver is told to end")
+        if self._shared.plugins.limits.descriptors.ran_out:
+            self._abort(Ended.FAILED, "no file descriptor is free")
+        else:
+            self._abort(Ended.STOPPED, "the receiver is told to end")
 
     def _abort(self, ended: Ended, why: str, lost: str = NOT_RECEIVED) -> None:
         if self._acceptor.collecting:
             self._handle_partial_request()
-        log.warning("aborting association with %s: %s", self._handover.address, why)
+        self._association_log.aborting(why)
         self._ended = ended
+        self._how = f"aborted by us ({why})"
         self._drop_reception(lost)
         self._acceptor.abort()
 
@@ -322,23 +384,27 @@ class Session:
             self._association_log.service_lost(self._service.event, why)
             self._service = None
         if self._reception is not None and self._store is not None:
+            size = self._reception.size
             self._reception.discard()
-            self._association_log.data_set_lost(self._store, why)
+            self._association_log.data_set_lost(self._store, why, self._how, size)
             self._reception = self._store = None
+            self._uid_under_way[0] = 0
 
     # Association
 
     def _on_associate(self, event: events.AssociateRequested) -> None:
         request = event.request
+        titles = request.calling_ae_title, request.called_ae_title
+        self._shared.serving.request(*titles)
         if self._shared.space.is_low():
             self._association_log.requested(self._handover, request)
-            self._reject(_CONGESTION, "temporary congestion")
+            self._reject(_CONGESTION, "temporary congestion", self._shared.space.shortage)
             return
         user = request.user
         proposed = self._shared.proposed_contexts(request.contexts, user.roles, user.extended)
         association = self._association = Association(
-            calling_ae_title=request.calling_ae_title,
-            called_ae_title=request.called_ae_title,
+            calling_ae_title=titles[0],
+            called_ae_title=titles[1],
             peer_address=self._handover.address,
             peer_port=self._handover.port,
             id=secrets.token_hex(8),
@@ -348,12 +414,18 @@ class Session:
             implementation_class_uid=user.implementation_class_uid,
             implementation_version_name=user.implementation_version_name,
         )
+        self._shared.serving.request(*titles, association.id)
         self._shared.record.open(association, self._started)
+        self._shared.under_way.begin_association(association.calling_ae_title)
         self._association_log.requested(self._handover, request)
         said = self._shared.plugins.negotiate(association)
         if isinstance(said, Reject):
             source, reason = said.reason.value
-            self._reject(Rejection(2 if said.transient else 1, source, reason), said.reason.name.lower())
+            by = self._shared.plugins.rejected_by
+            why = said.reason.name.lower().replace("_", " ")
+            cause = f"by plugin {by}: see its options" if by else "because a plugin failed"
+            detail = f"{why.replace(' ae ', ' AE ')}, {cause}"
+            self._reject(Rejection(2 if said.transient else 1, source, reason), why, detail, said=not by)
             return
         supported = self._shared.fallback if said.contexts is None else said.contexts
         if said.also:
@@ -362,52 +434,61 @@ class Session:
         self._association_log.negotiated(answer)
         if not answer.accepted:
             self._association_log.nothing_acceptable(request, answer, supported)
-            self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts")
+            self._reject(_NO_ACCEPTABLE_CONTEXT, "no acceptable presentation contexts", nothing_acceptable(proposed))
             return
         asks = user.user_identity is not None and user.user_identity.response_requested
         try:
             self._acceptor.accept(answer, identity_response=(said.identity_response or b"") if asks else None)
         except LocalProtocolError as error:  # each plugin's answer fits, all together do not
-            log.error("%s", error)
-            self._reject(Rejection(2, *RejectReason.NO_REASON.value), "the answer does not fit")
+            detail = f"what the plugins answer together does not fit into an A-ASSOCIATE-AC: {error}"
+            self._reject(Rejection(2, *RejectReason.NO_REASON.value), "the answer does not fit", detail)
             return
         self._association_log.acknowledged(request, answer, supported)
         if self._shared.tells_accepted:
             self._send()
             self._shared.plugins.association_accepted(association)
 
-    def _reject(self, rejection: Rejection, why: str) -> None:
-        self._association_log.refused(why.replace("_", " "), rejection)
+    def _reject(self, rejection: Rejection, why: str, detail: str, *, said: bool = False) -> None:
+        self._association_log.refused(why, rejection, detail, said=said)
         self._ended = Ended.REJECTED
         self._acceptor.reject(rejection)
 
     def _on_rejected(self, event: events.Rejected) -> None:
+        request = event.request
+        self._shared.serving.request(request.calling_ae_title, request.called_ae_title)
         self._association_log.refused_by_protocol(self._handover, event.request, event.rejection)
         self._ended = Ended.REJECTED
 
     def _on_released(self, event: events.Released) -> None:
+        self._how = "released" + " within a message" * event.mid_message
         self._drop_reception(PEER_RELEASES)
         self._association_log.released()
         self._ended = Ended.RELEASED
 
     def _on_aborted(self, event: events.Aborted) -> None:
+        within = " within a message" * self._is_mid_message
+        self._how = f"aborted by the peer{within} (source {event.source}, reason {event.reason})"
         self._drop_reception(PEER_GONE)
         self._association_log.aborted(event.source, event.reason)
         self._ended = Ended.ABORTED
 
     def _on_closed(self, event: events.Closed) -> None:
+        self._how = "connection closed by the peer" + " within a message" * event.mid_message
         self._drop_reception(PEER_GONE)
-        how = "closed within a message" if event.mid_message else "closed"
-        self._association_log.closed(self._handover, how)
+        self._association_log.closed()
         self._ended = Ended.CLOSED
 
     def _on_failed(self, event: events.Failed) -> None:
+        self._how = f"aborted by us ({event.error})"
         self._drop_reception()
-        self._association_log.failed(self._handover, event.error, requesting=self._association is None)
+        if self._association is None:
+            self._shared.serving.request(*titles_of(self._handover.request))
+        self._association_log.failed(event.error, self._association)
         self._ended = Ended.FAILED
 
     def _on_notice(self, event: events.Notice) -> None:
-        log.warning("%s: %s", self._handover.address, event.text)
+        uid = self._sop_instance_uid()
+        log.warning("%s%s: %s", self._shared.serving.sender, uid and f", SOP instance {uid}", event.text)
 
     # Messages
 
@@ -431,6 +512,7 @@ class Session:
         if self._association_log.logs_info:
             self._association_log.store_received(command)
         self._store = event
+        self._begin_instance(command.sop_instance_uid.encode())
         self._reception = self._shared.receiver.begin(
             self._association,
             command.sop_class_uid,
@@ -441,21 +523,24 @@ class Session:
         )
 
     def _on_data(self, event: events.DataReceived) -> None:
-        if self._reception is None or self._store is None:
+        reception, store = self._reception, self._store
+        if reception is None or store is None:
             self._on_service_data(event)
             return
         association_log = self._association_log
         if association_log.logs_debug:
-            association_log.data_received(self._store, event)
-        self._reception.write(event.fragments, last=event.last)
+            association_log.data_received(store, event)
+        reception.write(event.fragments, last=event.last)
         if event.last:
-            size = self._reception.size
+            size = reception.size
             self._bytes += size
-            outcome = self._reception.finish()
-            store, self._store, self._reception = self._store, None, None
+            outcome = reception.finish()
+            self._reception = None
+            self._uid_under_way[0] = 0
             self._count(outcome)
             if association_log.logs_info or outcome.status == CANNOT_UNDERSTAND:
                 association_log.store_answered(store, outcome, size)
+            self._store = None
             self._acceptor.respond(store.context_id, store.command, outcome.status, outcome.comment, outcome.elements)
             self._send()
             if self._stored > 1:  # probably a series
@@ -487,9 +572,12 @@ class Session:
         self._send()
 
     def _count(self, outcome: Outcome) -> None:
-        if outcome.location is not None:
-            self._stored += 1
-        elif outcome.discarded:
+        if outcome.location is None:
+            if outcome.discarded:
+                self._discarded += 1
+            else:
+                self._refused += 1
+        elif outcome.dropped:
             self._discarded += 1
         else:
-            self._refused += 1
+            self._stored += 1

@@ -20,6 +20,8 @@ class FreeSpace:
         self._minimum = minimum
         self._free: int | None = None
         self._thread: threading.Thread | None = None
+        self.shortage = ""
+        """Why `is_low` was true the last time."""
 
     def is_low(self) -> bool:
         """Whether less than the minimum is free now; False if that is unknown."""
@@ -36,7 +38,7 @@ class FreeSpace:
         self._thread = None
         low = self._free is not None and self._free < self._minimum
         if low:
-            log.warning("%s has %d bytes free, less than --min-free", self._directory, self._free)
+            self.shortage = f"{self._directory} has {self._free} bytes free, less than --min-free"
         return low
 
     def _read_free(self) -> None:

@@ -4,75 +4,129 @@ Without TLS the front desk reads the request."""
 
 from __future__ import annotations
 
+import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.net.connection import Connection
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.tls.connection import TlsConnection
+from dcmrecv_core.net.tls.client_hello import LONGEST_RECORD
+from dcmrecv_core.net.tls.connection import HANDSHAKE_WAIT, TlsConnection
 from dcmrecv_core.net.tls.context import reason_of
-from dcmrecv_core.net.worker.association_log import log_connection_only, log_failed_request
+from dcmrecv_core.net.tls.refusals import explained
+from dcmrecv_core.net.worker.request_log import log_failed_request, log_incomplete_request, log_other_protocol
 from dcmrecv_core.proto import pdu
+
+if TYPE_CHECKING:
+    from dcmrecv_core.net.admission import Slot
+    from dcmrecv_core.settings.settings import Settings
+
+log = logging.getLogger("dcmrecv.net")
 
 _CHUNK = 65536
 
 
+class _Patience:
+    """Whether to wait on for a peer that is silent; `newcomer` is the address of the one that needs its place."""
+
+    def __init__(self, slot: Slot, should_stop: Callable[[], bool]) -> None:
+        self._slot = slot
+        self._should_stop = should_stop
+        self._silent_since = 0.0
+        self.newcomer = ""
+
+    def is_over(self, silent_since: float) -> bool:
+        if silent_since == self._silent_since:  # else it has just sent something
+            self.newcomer = self._slot.newcomer
+        self._silent_since = silent_since
+        self._slot.wait_since(silent_since)
+        return bool(self.newcomer) or self._should_stop()
+
+
 def admit(
-    handover: Handover, context: ssl.SSLContext, max_request: int, should_stop: Callable[[], bool]
+    handover: Handover, context: ssl.SSLContext, settings: Settings, should_stop: Callable[[], bool], slot: Slot
 ) -> TlsConnection | None:
-    """Shake hands and read the association request into `handover`.
+    """Shake hands and read the association request into `handover`. `slot` shows the supervisor since when the peer is
+    silent.
 
     If that fails, log why, close the connection and return None.
     """
+    address = handover.address
     try:
+        hello = _client_hello(handover.sock)
         connection = TlsConnection(handover.sock, context)
     except OSError as error:
         handover.sock.close()
-        log_failed_request(handover.address, f"TLS error: {reason_of(error)}")
+        log_incomplete_request(address, f"TLS error: {reason_of(error)}", b"")
         return None
     deadline = handover.tls_deadline or 0.0
+    patience = _Patience(slot, should_stop)
+    request: bytearray | None = None
     try:
-        connection.shake_hands(deadline, should_stop)
-        handover.request = _read_request(connection, deadline, max_request, should_stop)
+        connection.shake_hands(deadline, patience.is_over)
+        request = bytearray()
+        _read_request(connection, request, deadline, settings.max_request, patience.is_over)
+        handover.request = bytes(request)
         return connection
-    except EOFError as error:
-        if error.args[0] < pdu.HEADER_LENGTH:
-            log_connection_only(handover.address)
-        else:
-            log_failed_request(handover.address, "DUL network closed")
     except TimeoutError:
+        if patience.newcomer:
+            why = "silent in its TLS handshake, and %s needs its place (--max-associations)"
+            log.warning(f"Refusing Association from %s: {why}", handover.address, patience.newcomer)
+            connection.finish(0)
+            return None
         if not should_stop():
-            log_failed_request(handover.address, "DUL network read timeout")
+            if request is None:
+                log_failed_request(address, "DUL network read timeout", "in the TLS handshake")
+            else:
+                log_incomplete_request(address, "DUL network read timeout", request)
     except RemoteProtocolError as error:
-        log_failed_request(handover.address, str(error), error.detail)
+        if not log_other_protocol(address, request or b""):
+            log_failed_request(address, str(error), error.detail)
         with suppress(OSError):  # closed already
             if not isinstance(error, pdu.PeerAborted):
                 connection.send(pdu.encode_abort(error.source, error.reason))
     except OSError as error:
-        detail = getattr(error, "verify_message", "")
-        log_failed_request(handover.address, f"TLS error: {reason_of(error)}", detail)
+        if request is None or isinstance(error, ssl.SSLError):
+            log_failed_request(address, f"TLS error: {reason_of(error)}", explained(error, context, hello, settings))
+        else:
+            log_incomplete_request(address, error.strerror or str(error), request)
     connection.finish()
     return None
 
 
-def _read_request(connection: Connection, deadline: float, max_request: int, should_stop: Callable[[], bool]) -> bytes:
-    """Read the A-ASSOCIATE-RQ and not a byte more. Raises EOFError(bytes read) if the peer closes before its end."""
-    data = bytearray()
+def _client_hello(sock: socket.socket) -> bytes:
+    """The first record, still unread: it says what the peer offers."""
+    try:
+        return sock.recv(LONGEST_RECORD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return b""
+
+
+def _read_request(
+    connection: Connection, data: bytearray, deadline: float, max_request: int, should_stop: Callable[[float], bool]
+) -> None:
+    """Read the A-ASSOCIATE-RQ into `data`, and not a byte more. Raises ConnectionError if the peer closes before its
+    end."""
     wanted = pdu.HEADER_LENGTH
     chunk = bytearray(_CHUNK)
+    silent_since = time.monotonic()
     while len(data) < wanted:
-        if time.monotonic() >= deadline or should_stop():
+        if time.monotonic() >= deadline or should_stop(silent_since):
             raise TimeoutError
+        if not connection.wait_readable(HANDSHAKE_WAIT):
+            continue
         with memoryview(chunk) as view, view[: wanted - len(data)] as room:
             count = connection.receive_into(room)
         if count is None:
             continue
         if not count:
-            raise EOFError(len(data))
+            raise ConnectionError("DUL network closed")
+        silent_since = time.monotonic()
         data += chunk[:count]
         if len(data) == pdu.HEADER_LENGTH:
             wanted += pdu.check_request_header(bytes(data), max_request)
-    return bytes(data)

@@ -17,9 +17,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import HookFailure, StateDirectoryError
+from dcmrecv_core.hooks.descriptors import describe_descriptors
 from dcmrecv_core.hooks.limits import HookTimeout, HookTimer, forbid_copies
+from dcmrecv_core.logs.serving import Serving
 from dcmrecv_core.net import record
-from dcmrecv_core.net.child import LACKS_STATE
+from dcmrecv_core.net.admission import Activity
+from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS
 from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, LostAssociation, receive, set_receive_timeout
 from dcmrecv_core.net.worker.session import Session, Shared
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
     import ssl
     from types import FrameType
 
+    from dcmrecv_core.hooks.limits import PluginLimits
     from dcmrecv_core.hooks.plugins import Plugins
-    from dcmrecv_core.net.heartbeat import Heartbeat
+    from dcmrecv_core.net.admission import Slot
     from dcmrecv_core.settings.settings import Settings
     from dcmrecv_core.storage.temporary import Capabilities
 
@@ -41,7 +45,7 @@ STOP_GRACE = 7.0
 than the supervisor's grace, so that a stalled peer gets an A-ABORT and temporary files are removed."""
 
 ORPHAN_GRACE = 1.0
-"""The same when the supervisor has died."""
+"""The same when the supervisor has died and the kernel has not killed the worker (`child.fork`)."""
 
 _FORCED_EXIT = 0.9  # seconds after the grace, for a hook that does not return
 
@@ -51,11 +55,12 @@ _TICK = 1.0
 class Worker:
     """The state that signal handlers touch: stop flag, parent, heartbeat, hook timer."""
 
-    def __init__(self, heartbeat: Heartbeat, timer: HookTimer) -> None:
-        self._heartbeat = heartbeat
+    def __init__(self, slot: Slot, timer: HookTimer) -> None:
+        self._slot = slot
         self._timer = timer
         self._parent = os.getppid()
         self._orphaned = False
+        self._ticked_at = -math.inf
         self.stopping = False
         self.give_up_at = math.inf
         self.on_tick: Callable[[float], None] = lambda now: None
@@ -69,8 +74,8 @@ class Worker:
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGALRM, self._on_tick)
         self._timer.limit = hook_seconds
-        self._timer.flag = self._heartbeat.flag
-        self._heartbeat.beat(time.monotonic())
+        self._timer.flag = self._slot.flag
+        self._slot.beat(time.monotonic())
         signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
@@ -79,6 +84,10 @@ class Worker:
         if not self.stopping:
             return False
         return between_instances or time.monotonic() > self.give_up_at
+
+    def give_up(self) -> None:
+        """End after the current instance: this process can store nothing any more."""
+        self.stopping = True
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop_within(STOP_GRACE)
@@ -89,23 +98,26 @@ class Worker:
 
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        self._heartbeat.beat(now)
+        self._slot.beat(now)
         if not self._orphaned and os.getppid() != self._parent:
             self._orphaned = True
             self._stop_within(ORPHAN_GRACE)
         elif now > self.give_up_at + _FORCED_EXIT:
             os._exit(1)
         self.on_tick(now)
+        if now - self._ticked_at < _TICK / 2:
+            return  # a stray SIGALRM, which must not use up the time of a hook
+        self._ticked_at = now
         try:
             self._timer.tick()
         except HookTimeout:
-            self._heartbeat.mark_overdue()
+            self._slot.mark_overdue()
             raise
 
 
 def run_worker(
     control: socket.socket,
-    heartbeat: Heartbeat,
+    slot: Slot,
     settings: Settings,
     plugins: Plugins,
     capabilities: Capabilities,
@@ -113,7 +125,9 @@ def run_worker(
 ) -> int:
     """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
     limits = plugins.limits
-    worker = Worker(heartbeat, limits.timer)
+    serving = Serving()
+    serving.attach()
+    worker = Worker(slot, limits.timer)
     worker.arm(settings.hook_seconds)
     limits.memory.limit(settings.worker_memory)
     forbid_copies()
@@ -124,24 +138,34 @@ def run_worker(
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
     receiver = InstanceReceiver(settings, plugins, capabilities)
-    shared = Shared(settings, plugins, receiver, worker.should_stop, heartbeat.record)
+    shared = Shared(settings, plugins, receiver, worker.should_stop, slot, serving)
 
     def on_tick(now: float) -> None:
         receiver.publisher.renew(now)
         shared.count_progress()
 
     worker.on_tick = on_tick
+    limits.descriptors.on_useless = worker.give_up
     set_receive_timeout(control)
     try:
         # the random part keeps workers from ending at the same time
         for _ in range(settings.recycle_after + random.randrange(max(settings.recycle_after // 4, 1))):
-            handover = None if worker.stopping or limits.memory.ran_out else _next(control, worker)
+            useless = limits.memory.ran_out or limits.descriptors.ran_out
+            handover = None if worker.stopping or useless else _next(control, worker, limits)
             if handover is None:
                 break
             if isinstance(handover, LostAssociation):
-                _tell(handover, plugins)
+                _tell(handover, plugins, serving)
             else:
                 _serve(handover, shared, control, tls)
+            serving.end()
+        if limits.descriptors.ran_out:
+            log.error(
+                "worker %d has no free file descriptor (%s) and is replaced: probably a plugin does not close them",
+                os.getpid(),
+                describe_descriptors(),
+            )
+            return OUT_OF_DESCRIPTORS
     finally:
         plugins.worker_stopping()
         receiver.publisher.close()
@@ -149,7 +173,7 @@ def run_worker(
     return 0
 
 
-def _next(control: socket.socket, worker: Worker) -> Handover | LostAssociation | None:
+def _next(control: socket.socket, worker: Worker, limits: PluginLimits) -> Handover | LostAssociation | None:
     """The next association, or one that another worker has lost; None when the worker has to end."""
     try:
         control.send(IDLE)
@@ -159,35 +183,43 @@ def _next(control: socket.socket, worker: Worker) -> Handover | LostAssociation 
             except BlockingIOError:
                 continue  # no association within CALL_TIMEOUT
     except OSError as error:
-        log.info("no more associations from the supervisor: %s", error.strerror or error)
+        if not limits.descriptors.notice(error):  # that has its own line
+            log.info("no more associations from the supervisor: %s", error.strerror or error)
     return None
 
 
-def _tell(lost: LostAssociation, plugins: Plugins) -> None:
+def _tell(lost: LostAssociation, plugins: Plugins, serving: Serving) -> None:
     """Tell the plugins of an association whose worker has ended."""
     try:
         association, summary = record.decode(lost.data)
     except Exception as error:  # the worker had damaged its memory, whatever that makes of it
         log.error("an association was lost, and its record cannot be read: %s", error)
         return
+    serving.begin(association.peer_address)
+    serving.request(association.calling_ae_title, association.called_ae_title, association.id)
     plugins.association_ended(association, summary)
 
 
 def _serve(handover: Handover, shared: Shared, control: socket.socket, tls: ssl.SSLContext | None) -> None:
+    slot = shared.slot
+    slot.begin(handover.address, time.monotonic(), handshake=handover.tls_deadline is not None)
+    shared.serving.begin(handover.address)
     connection = _connect(handover, shared, tls)
-    if connection is None:
-        return
-    if handover.tls_deadline is not None:
-        with suppress(OSError):  # the supervisor has ended, which the tick notices
-            control.send(REQUEST_READ)
-    Session(connection, handover, shared).run()
+    if connection is not None:
+        if handover.tls_deadline is not None:
+            slot.become(Activity.SERVING)
+            with suppress(OSError):  # the supervisor has ended, which the tick notices
+                control.send(REQUEST_READ)
+        Session(connection, handover, shared).run()
+    slot.become(Activity.IDLE)
 
 
 def _connect(handover: Handover, shared: Shared, tls: ssl.SSLContext | None) -> Connection | None:
     if handover.tls_deadline is not None and tls is not None:
         from dcmrecv_core.net.worker import tls_admission  # loads OpenSSL
 
-        return tls_admission.admit(handover, tls, shared.settings.max_request, lambda: shared.should_stop(True))
+        settings, slot = shared.settings, shared.slot
+        return tls_admission.admit(handover, tls, settings, lambda: shared.should_stop(True), slot)
     try:
         if handover.tls_deadline is None:
             return PlainConnection(handover.sock)

@@ -52,6 +52,30 @@ def test_a_file_gives_the_same_record_as_the_hook(tmp_path: Path) -> None:
     assert rows_of(found) == rows_of(told)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "09000110 5858 0000 ffffffff feff00e0 ffffffff feff0de000000000 feffdde000000000",
+        "0900 0110 0000 0400 41424344",
+        "0900 0110 5351 0000 04000000 4e4f4e45",
+        "feff 0de0 0000 0000",
+        "feff dde0 0400 0000",
+    ],
+    ids=["VR of the future", "no VR", "no items", "item delimiter", "delimiter with a length"],
+)
+def test_fault_18_a_file_with_an_odd_place_gives_the_same_record(tmp_path: Path, odd: str) -> None:
+    """The patient comes after it."""
+    instance = fake_instance(sample_dataset(PatientName="Doe^Jane", PatientID="P1"), output_directory=tmp_path)
+    path = Path(instance.save("x"))
+    content = path.read_bytes()
+    place = content.index(b"\x10\0\x10\0PN")
+    path.write_bytes(content[:place] + bytes.fromhex(odd) + content[place:])
+    found = record_of_file(path)
+    assert found is not None
+    assert found.elements == record_of(instance, str(path), 0).elements
+    assert (found.elements["PatientID"], found.elements["PatientName"]) == ("P1", "Doe^Jane")
+
+
 def test_a_uid_that_a_plugin_has_changed_is_the_index_s(tmp_path: Path) -> None:
     instance = fake_instance(sample_dataset(SOPInstanceUID="1.2.3"), output_directory=tmp_path, in_receive=True)
     header = instance.copy_header()
@@ -61,6 +85,36 @@ def test_a_uid_that_a_plugin_has_changed_is_the_index_s(tmp_path: Path) -> None:
     told, found = record_of(instance, location, 0), record_of_file(Path(location))
     assert found is not None
     assert told.sop_instance_uid == found.sop_instance_uid == "2.25.4711"
+
+
+def test_what_a_plugin_has_removed_is_not_in_the_index(tmp_path: Path) -> None:
+    """By the hook and from the file; wherever it was in the data set."""
+    sent = sample_dataset(
+        SOPInstanceUID="1.2.3.1966",
+        StudyInstanceUID="1.2.4.1966",
+        SeriesInstanceUID="1.2.5.1966",
+        SpecificCharacterSet="ISO_IR 192",
+        **dict.fromkeys(("PatientID", "PatientName", "StudyDescription", "SeriesDescription"), b"1966\xfc\\1966"),
+        **dict.fromkeys(("PatientBirthDate", "StudyDate", "SeriesDate"), "19660203"),
+        **dict.fromkeys(("AccessionNumber", "StudyID", "IssuerOfPatientID", "BodyPartExamined"), "1966"),
+        ReferringPhysicianName="1966",
+    )
+    instance = fake_instance(sent, output_directory=tmp_path, in_receive=True)
+    assert record_of(instance, "image.dcm", 0).to_line().count(b"1966") > 10
+    header = instance.copy_header()
+    kept = {"SOPClassUID", "Modality"}
+    for element in list(header):
+        if element.keyword not in kept:
+            del header[element.tag]
+    header.PatientID = "pseudonym"
+    header.SOPInstanceUID = "2.25.1"
+    instance.replace_header(header, keep_unseen=False)
+    location = instance.save("image.dcm")
+    told, found = record_of(instance, location, 0), record_of_file(Path(location))
+    assert found is not None
+    for record in (told, found):
+        assert "1966" not in record.to_line().decode()
+        assert "1966" not in str(rows_of(record))
 
 
 def test_rescan_finds_dicom_files(tmp_path: Path, find: Find) -> None:

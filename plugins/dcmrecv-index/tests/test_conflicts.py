@@ -67,7 +67,7 @@ def owners(engine: Engine) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("issuer", ["", "elsewhere"])
-def test_a_stray_instance_does_not_move_a_study(
+def test_fault_8_a_stray_instance_does_not_move_a_study(
     engine: Engine, write: Write, find: Find, caplog: pytest.LogCaptureFixture, together: bool, issuer: str
 ) -> None:
     """Nor does the same ID of another issuer."""
@@ -98,7 +98,7 @@ def test_a_stray_instance_does_not_move_a_study(
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_the_first_one_owns_it_whatever_the_clock_says(engine: Engine, write: Write, together: bool) -> None:
+def test_fault_8_the_first_one_owns_it_whatever_the_clock_says(engine: Engine, write: Write, together: bool) -> None:
     write(STRAY, replace(FIRST, received=50), record("1.4"), together=together)
     assert owners(engine) == [("1.8", "B", "Bob's")]
     with engine.connect() as connection:

@@ -45,7 +45,7 @@ def test_the_queue_is_empty_afterwards(engine: Engine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("received", [200, 50], ids=["clock goes on", "clock was set back"])
 @pytest.mark.parametrize("together", [True, False])
-def test_a_corrected_instance_replaces_the_one_before_it(
+def test_fault_8_a_corrected_instance_replaces_the_one_before_it(
     engine: Engine, tmp_path: Path, received: int, together: bool
 ) -> None:
     elements = {"PatientID": "4711", "PatientName": "Smith"}

@@ -65,7 +65,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("failing")
 @pytest.mark.parametrize("place", [0, 1, 4, 7, 8])
-def test_a_record_that_cannot_be_decoded(
+def test_fault_7_a_record_that_cannot_be_decoded(
     engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture, place: int
 ) -> None:
     records = [replace(RECORD, sop_instance_uid=f"1.{number}") for number in range(8)]
@@ -168,7 +168,7 @@ def test_what_concerns_one_record_only(error: Exception, is_poison: bool) -> Non
 
 
 @pytest.mark.parametrize("character_set", NO_CHARACTER_SETS, ids=lambda value: repr(value[:20]))
-def test_character_sets_that_are_none(
+def test_fault_7_character_sets_that_are_none(
     engine: Engine, tmp_path: Path, character_set: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The default repertoire is meant, and bytes that it does not have stay apart."""
@@ -203,7 +203,9 @@ def broken_file(directory: Path) -> Path:
 
 
 @pytest.mark.usefixtures("failing")
-def test_a_rescan_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_fault_7_a_rescan_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     for uid in ("1.1", POISON, "1.3"):
         fake_instance(sample_dataset(SOPInstanceUID=uid), output_directory=tmp_path).save(uid)
     broken = broken_file(tmp_path)

@@ -44,6 +44,13 @@ def test_character_sets(character_set: str | list[str], name: str) -> None:
     assert rows(SpecificCharacterSet=character_set, PatientName=name).patient["patient_name"] == name
 
 
+def test_fault_10_bytes_without_a_character_keep_patients_apart() -> None:
+    sent = (b"M\xfcller", b"M\xf6ller", "M\u00fcller".encode())
+    found = {rows(SpecificCharacterSet="ISO_IR 192", PatientID=value).patient["patient_id"] for value in sent}
+    assert len(found) == len(sent)
+    "".join(found).encode()
+
+
 def test_nothing_but_what_the_command_says() -> None:
     record = Record("1.2.3", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2", "/x", 0, 1, {})
     patient, study, series, instance = rows_of(record)

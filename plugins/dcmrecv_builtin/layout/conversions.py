@@ -8,10 +8,11 @@ from bisect import bisect_right
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from difflib import get_close_matches
 from functools import lru_cache
 from urllib.parse import quote
 from uuid import UUID
+
+from dcmrecv_core import did_you_mean
 
 Conversion = Callable[[str], str | None]
 
@@ -179,10 +180,6 @@ def _uuid(text: str) -> UUID:
 
 
 def _unknown(spec: str) -> str:
-    near = get_close_matches(spec, WORDS, n=1)
-    hint = (
-        f"did you mean {near[0]}?"
-        if near
-        else f"there are {', '.join(WORDS)}, hashN, 04d, 06.2f, +1, 0=few,5=many, [0:8] and %Y"
-    )
+    others = "hashN, 04d, 06.2f, +1, 0=few,5=many, [0:8] and %Y"
+    hint = did_you_mean(spec, WORDS) or f"there are {', '.join(WORDS)}, {others}"
     return f"unknown conversion {spec!r}; {hint}" if spec else "a conversion is missing after ':'"

@@ -13,10 +13,9 @@ import re
 import secrets
 from collections.abc import Callable, MutableSequence
 from datetime import datetime
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcmrecv_core import Instance, name_of
+from dcmrecv_core import Instance, did_you_mean, name_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -118,7 +117,8 @@ def _plain(tag: int, vr: str) -> Getter:
             return None
         value = element.value
         if element.vr in vrs and value.isascii() and b"\\" not in value and b"\x1b" not in value:
-            return value.decode("ascii").strip(" \0") or None
+            text = value.decode("ascii").strip(" \0")
+            return (_without_empty_ends(text) if vr == "PN" else text) or None
         return _text(instance.get(tag), 0)
 
     return get
@@ -170,7 +170,14 @@ def _one(value: Any) -> str:
     if value is None:
         return ""
     text = value.decode("ascii", "surrogateescape") if isinstance(value, bytes) else str(value)
-    return text.strip(" \0")
+    text = text.strip(" \0")
+    return _without_empty_ends(text) if hasattr(value, "family_name") else text
+
+
+def _without_empty_ends(name: str) -> str:
+    """A person name without the delimiters of components and groups that are empty to its end: a sender may leave them
+    out (PS3.5 section 6.2.1)."""
+    return "=".join(group.rstrip("^ ") for group in name.split("=")).rstrip("=")
 
 
 def _steps(name: str) -> list[Step]:
@@ -233,10 +240,7 @@ def _vr(tag: int) -> str:
 
 
 def _hint(name: str) -> str:
-    from pydicom._dicom_dict import DicomDictionary
+    from pydicom.datadict import keyword_dict
 
-    keywords = {row[4].lower(): row[4] for row in DicomDictionary.values() if row[4]}
-    keywords.update({value: value for value in VALUES})
-    exact = [name.lower()] if name.lower() in keywords else []
-    near = exact or get_close_matches(name.lower(), keywords, n=3, cutoff=0.75)
-    return f"; did you mean {' or '.join(keywords[one] for one in near)}?" if near else ""
+    hint = did_you_mean(name, (*keyword_dict, *VALUES), similarity=0.75)
+    return f"; {hint}" if hint else ""

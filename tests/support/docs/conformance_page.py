@@ -17,6 +17,8 @@ PARAMETERS = (
     "--acse-timeout",
     "--dimse-timeout",
     "--progress-timeout",
+    "--min-rate",
+    "--idle-eviction",
     "--max-pdu",
     "--max-request",
     "--max-instance",

@@ -20,6 +20,7 @@ from dcmrecv_core.dataset.sources import MemorySource
 from support.data.datasets import ENCODINGS, ITEM, ITEM_END, SEQUENCE_END, SMALL, Node, deflate, encode, header, item
 from support.data.samples import data_set_files, data_set_of
 from support.data.scan_results import outcome
+from support.fuzz.agreement import disagreements
 from support.uids import BIG_ENDIAN, EXPLICIT_LE, IMPLICIT_LE
 
 BY_FIRST_BYTE = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG, ENCAPSULATED_LITTLE, DEFLATED_LITTLE)
@@ -66,6 +67,18 @@ def fuzz_values(data: bytes) -> None:
     values.read_header(index, encoding)
 
 
+def fuzz_agreement(data: bytes) -> None:
+    """pydicom reads the same in what the walker accepts, up to places where pydicom is known to be wrong."""
+    encoding, data = BY_FIRST_BYTE[(data or b"\0")[0] % 4], data[1:]
+    try:
+        index = scan(MemorySource(memoryview(data)), encoding, whole=True)
+    except DataSetError:
+        return
+    header = values.read_header(index, encoding)
+    differ = disagreements(lambda tag: values.get_value(index, encoding, tag), header, index, data, encoding)
+    assert not differ, differ[0]
+
+
 def data_set_seeds() -> list[bytes]:
     plain = [
         bytes([number]) + encode(nodes, encoding)
@@ -75,7 +88,15 @@ def data_set_seeds() -> list[bytes]:
     encapsulated = b"\3" + encode(NESTED, EXPLICIT_LITTLE)
     file = b"\0" + bytes(128) + b"DICM" + bytes.fromhex("02000200") + b"UI" + bytes.fromhex("0400312e3200")
     deflated = b"\4" + deflate(encode(SMALL, EXPLICIT_LITTLE))
-    return [*plain, *_with_stray_delimiters(), encapsulated, file + plain[0][1:], deflated, *_real()]
+    return [
+        *plain,
+        *_with_stray_delimiters(),
+        *_with_odd_places(),
+        encapsulated,
+        file + plain[0][1:],
+        deflated,
+        *_real(),
+    ]
 
 
 def _with_stray_delimiters() -> list[bytes]:
@@ -88,6 +109,31 @@ def _with_stray_delimiters() -> list[bytes]:
             value = ends + item(ITEM, len(inside), encoding) + inside + ends
             sequence = header(0x00081140, "SQ", len(value), encoding) + value
             made.append(bytes([number]) + encode(SMALL[:3], encoding) + sequence + ends + encode(SMALL[4:], encoding))
+    return made
+
+
+def _with_odd_places() -> list[bytes]:
+    """Unknown VRs with items, with other items and of 16 bits; a sequence without items; filler. At top level and in an
+    item."""
+    made = []
+    for number, encoding in enumerate(ENCODINGS.values()):
+        future = encode([Node(0x00091001, "UN", [[Node(0x00400007, "LO", b"Head")]], undefined=True)], encoding)
+        fragments = encode([Node(0x00091002, "OB", (b"", b"abcd"))], encoding)
+        short = encode([Node(0x00091003, "LO", b"ab")], encoding)
+        no_items = encode([Node(0x00091199, "SQ", b"no items"), Node(0x00081140, "SQ", b"NONE")], encoding)
+        if encoding.explicit:
+            future, fragments, short = (
+                part[:4] + vr + part[6:] for part, vr in ((future, b"XX"), (fragments, b"ox"), (short, b"\0\0"))
+            )
+        else:
+            fragments = b""
+        odd = future + fragments + short + no_items
+        value = item(ITEM, len(odd), encoding) + odd
+        nested = header(0x00081140, "SQ", len(value), encoding) + value
+        for content in (odd, nested):
+            made.append(
+                bytes([number]) + encode(SMALL[:3], encoding) + content + encode(SMALL[4:], encoding) + b"\xff" * 8
+            )
     return made
 
 

@@ -15,7 +15,7 @@ from support.fuzz.configuration_targets import (
     fuzz_profile,
     fuzz_settings,
 )
-from support.fuzz.dataset_targets import data_set_seeds, fuzz_data_set, fuzz_values
+from support.fuzz.dataset_targets import data_set_seeds, fuzz_agreement, fuzz_data_set, fuzz_values
 from support.fuzz.protocol_targets import command_seeds, fuzz_command, fuzz_pdus, pdu_seeds
 from support.paths import TESTS
 
@@ -50,6 +50,7 @@ TARGETS = (
     Target("command", fuzz_command, command_seeds),
     Target("data_set", fuzz_data_set, data_set_seeds, (*DELIMITERS, b"SQ\0\0", b"UN\0\0", b"OB\0\0", b"LO", b"UI")),
     Target("values", fuzz_values, data_set_seeds, (*DELIMITERS, *_words("DS IS DA AT FD PN US UN UC LO"))),
+    Target("agreement", fuzz_agreement, data_set_seeds, (*DELIMITERS, *_words("SQ UN OB OW LO ox XX ??"), b"\0\0")),
     Target("profile", fuzz_profile, _texts(association_profile.BASE), _words("[[ ]] [ ] = \\ # A PC Role2 SCP BOTH")),
     Target("settings", fuzz_settings, _texts(SETTINGS), _words("[[ ]] [ ] { } = ' \" ''' true 1e400 nan 0x -1 , .")),
     Target("layout", fuzz_layout, _texts(*LAYOUTS), _words('{ } {{ }} : | [ ] [*] [0:] / % %Y :d :uid :+1 " , . ..')),

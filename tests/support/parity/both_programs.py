@@ -13,7 +13,8 @@ from support.programs.original import DCMRECV, Ended, without_version
 
 _CALLING = re.compile(r"^I: calling '.*?' with", re.MULTILINE)
 _DEBUG = re.compile(r"^D: .*\n", re.MULTILINE)
-_PLACE = re.compile(r"^E:   at .*\n", re.MULTILINE)
+_PLACE = re.compile(r"^[EF]:   at .*\n", re.MULTILINE)
+_HINT = re.compile(r"^hint: .*\n", re.MULTILINE)
 
 
 class Outcomes(NamedTuple):
@@ -35,7 +36,7 @@ def run_both(
     """Run both in fresh copies of a directory with `files`; `prefix` is a program that runs them.
 
     Their output is returned without what must differ (version line, name in `--arguments`) and lines of level debug,
-    which are compared elsewhere; unless `keep_places`, also without our line with the place of a fault in a file.
+    which are compared elsewhere, and our hints; unless `keep_places`, also without our line with the place of a fault.
     """
     directory.chmod(0o755)  # for the user that the prefix changes to
     return Outcomes(
@@ -53,5 +54,5 @@ def _run(command: Sequence[str], home: Path, files: Mapping[str, str], keep_plac
     done = subprocess.run([os.fsencode(word) for word in command], cwd=home, capture_output=True, timeout=20)
     stdout, stderr = (stream.decode(errors="surrogateescape") for stream in (done.stdout, done.stderr))
     text = _CALLING.sub("I: calling 'dcmrecv' with", without_version(stderr))
-    text = _DEBUG.sub("", text)
+    text = _HINT.sub("", _DEBUG.sub("", text))
     return Ended(done.returncode, stdout, text if keep_places else _PLACE.sub("", text))

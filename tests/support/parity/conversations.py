@@ -108,6 +108,9 @@ _INSIDE = re.compile(
 )
 """Lines of each program at -d about its own internals, beside the events and dumps that are compared."""
 
+OWN = re.compile(r"(Association from |connection from |[CN]-[A-Z-]+ .*from |  by ).+(@| \()")
+"""Lines of ours that name the sender, beside a line of DCMTK dcmrecv that does not."""
+
 _NATURE = (
     (re.compile(r"^(.: Our Implementation [^:]*:) .*"), r"\1"),
     (re.compile(r"^D: \$dcm(tk|recv): .*"), "D: version"),

@@ -45,16 +45,18 @@ class Chaos:
         with suppress(OSError):
             from_target, to_target = await asyncio.open_connection("127.0.0.1", self._target)
             back = asyncio.create_task(self._answers(from_target, writer))
-            with suppress(OSError):
-                await self._forward(way, last, reader, to_target)
-            if way == "reset":
-                to_target.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                to_target.transport.abort()
-            else:
+            try:
                 with suppress(OSError):
-                    to_target.write_eof()
-            await back
-            to_target.close()
+                    await self._forward(way, last, reader, to_target)
+                if way == "reset":
+                    to_target.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    to_target.transport.abort()
+                else:
+                    with suppress(OSError):
+                        to_target.write_eof()
+                await back
+            finally:
+                to_target.close()
 
     async def _forward(self, way: str, last: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Until the sender's end, or until `last` bytes if the connection is to break."""
@@ -108,3 +110,4 @@ async def _end(server: asyncio.Server) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)  # closed connections let go of their sockets in the next turn

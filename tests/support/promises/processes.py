@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from support.programs.receivers import Receiver
@@ -14,6 +17,25 @@ def proportional_set_size(pid: int) -> int:
     """PSS in bytes: private memory and the process's part of shared memory."""
     [kilobytes] = re.findall(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     return int(kilobytes) * 1024
+
+
+@contextmanager
+def watched(pid: int) -> Iterator[list[int]]:
+    """Samples of the process's PSS until the body ends, one each 20 ms."""
+    sizes = [proportional_set_size(pid)]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            sizes.append(proportional_set_size(pid))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield sizes
+    finally:
+        over.set()
+        thread.join()
 
 
 def own_memory(pid: int) -> int:

@@ -10,7 +10,7 @@ GROUPS: dict[str, range] = {
     "Protocol": range(12, 21),
     "Resources": range(21, 29),
     "Security and operation": range(29, 36),
-    "Kept data": range(36, 38),
+    "Kept data": range(36, 42),
 }
 
 PROMISES: dict[int, str] = {
@@ -62,6 +62,15 @@ PROMISES: dict[int, str] = {
     36: "An acknowledged instance is never replaced by another SOP instance unless an option or a plugin said so.",
     37: "Two receivers in two containers with one host name store into one directory, and either is started and killed "
     "at any moment: nothing acknowledged is wrong, torn or missing.",
+    38: "De-identified means it: no value that a plugin replaced or removed, wherever it was in the data set, is found "
+    "in what is stored, in the name of the file, or in the log at the default level.",
+    39: "Files have the group, the mode and the ACL that their directory gives, whatever their size and the file "
+    "system.",
+    40: "One address (IPv6: a /64) never keeps another one out, neither with silent TLS handshakes nor with "
+    "associations that are silent or dribble: another sender is served within 2 s, or 2 s after `--idle-eviction` is "
+    "over. A single gateway may have all places but two, and a sender that pauses is not cut while places are free.",
+    41: "SIGTERM ends the receiver after any flood of other signals; when the supervisor is killed, its workers are "
+    "gone within 5 s, even from C code.",
 }
 
 

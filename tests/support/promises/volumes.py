@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,13 @@ def fill(directory: Path) -> None:
                 pass
         except OSError:
             return
+
+
+def all_but(directory: Path, left: int) -> None:
+    """Write until so many bytes fit, and no more. `empty` undoes it."""
+    fill(directory)
+    filler = directory / "filler"
+    os.truncate(filler, filler.stat().st_size - left)
 
 
 def use_up_inodes(directory: Path) -> None:

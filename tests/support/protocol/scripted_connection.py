@@ -39,6 +39,8 @@ class FakeConnection:
         self.send_error: OSError | None = None
         self.closed = False
         self.acknowledged = 0
+        self.waited = 0.0
+        self.mid_record = False
 
     @property
     def sent(self) -> bytes:
@@ -50,6 +52,7 @@ class FakeConnection:
         step = self.script.popleft() if self.script else None
         if step is None:
             self.clock.wait()
+            self.waited += CALL_TIMEOUT
             return None
         if isinstance(step, OSError):
             raise step

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dcmrecv_builtin.layout import LayoutPlugin
-from dcmrecv_core import PluginError
+from dcmrecv_core import PluginError, Refuse
+from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.settings.settings import Settings
+from support.data.datasets import Node, encode
 from support.data.layout_instance import sample
+from support.paths import DOCS
+from support.plugins import hooks
+from support.receiving import INSTANCE, receiver, send
+from support.uids import CT
 
 
 @pytest.fixture
@@ -65,3 +74,57 @@ def test_a_pattern_that_does_not_tell_instances_apart(
 ) -> None:
     layout.configure(Settings(layout=pattern, on_duplicate=on_duplicate).own("layout"))
     assert [text.rpartition(": ")[2] for text in caplog.messages] == ([consequence] if consequence else [])
+
+
+SECRETS = ("Secret", "Hidden", "19010203")
+
+
+def of_a_patient(comment: bytes = b"") -> bytes:
+    """A data set with oddities that are logged."""
+    nodes = [
+        Node(0x00080005, "CS", b"ISO_IR 192"),
+        Node(0x00080016, "UI", CT.encode() + b"\0"),
+        Node(0x00080018, "UI", INSTANCE.encode() + b"\0"),
+        Node(0x00100010, "PN", b"Secret^\xfcA"),
+        Node(0x00100020, "LO", b"Hidden\\a/b\x1b"),
+        Node(0x00100030, "DA", b"19010203"),
+        Node(0x00100010, "PN", b"Secret^B"),
+        Node(0x00104000, "LT", comment),
+    ]
+    return encode(nodes, EXPLICIT_LITTLE)
+
+
+@pytest.mark.parametrize(
+    ("naming", "shows"),
+    [
+        ({}, False),
+        ({"filenames": "unique"}, False),
+        ({"layout": "{PatientName:hash16}/{PatientID:uid}/{sop_instance_uid}"}, False),
+        ({"layout": "{PatientName}/{PatientID}/{sop_instance_uid}"}, True),
+    ],
+    ids=["default", "unique", "hashed layout", "layout"],
+)
+def test_fault_12_patient_data_are_logged_as_a_path_or_not_at_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, naming: dict[str, Any], shows: bool
+) -> None:
+    """Stored, sent again with other and with equal content, torn, not writable, refused."""
+    page = (DOCS / "conformance.md").read_text()
+    assert "Warnings and errors about a file name its path" in page, "which is the exception"
+    caplog.set_level(logging.INFO)
+    place = receiver(tmp_path, **naming)
+    for comment in (b"", b"Hidden", b"Hidden"):
+        assert send(place, of_a_patient(comment)).status == 0
+    assert send(place, of_a_patient(b"Hidden")[:-1]).status == 0xC000
+    for path in list(tmp_path.rglob("*")):
+        if path.is_file():
+            path.unlink()
+            path.mkdir()
+    comments = [send(place, of_a_patient(b"other")).comment]
+    refusing = receiver(tmp_path, hooks(receive=lambda: Refuse(0x0124, "no")), **naming)
+    comments.append(send(refusing, of_a_patient()).comment)
+    assert len(caplog.messages) > 5
+    paths = re.compile(re.escape(str(tmp_path)) + r"/[^ ]*")
+    shown = [secret for secret in SECRETS if any(secret in text for text in caplog.messages)]
+    beside_paths = [secret for secret in SECRETS if any(secret in paths.sub("", text) for text in caplog.messages)]
+    assert (bool(shown), beside_paths) == (shows, [])
+    assert not any(secret in comment for secret in SECRETS for comment in comments)

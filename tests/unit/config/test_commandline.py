@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from dcmrecv_core.api.errors import CommandLineError, PluginError
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config.commandline import CommandLine, expand, find_plugins, parse
+from dcmrecv_core.config.options import storescp
 from dcmrecv_core.config.options.option import flatten
 from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.config.options.tls import TLS
 from dcmrecv_core.settings.settings import Settings
+from support.uids import JPEG
 
 
 def read(*arguments: str, plugins: PluginOptionRegistry | None = None) -> CommandLine:
@@ -194,10 +196,16 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--layout", "{PatientID}/x"], {"layout": "{PatientID}/x"}),
     (["--on-duplicate", "rename"], {"on_duplicate": "rename"}),
     (["-pm"], {"promiscuous": True}),
+    (["--log-format", "json"], {"log_format": "json"}),
     (["-v", "--trace-hooks"], {"log_level": "info", "trace_hooks": True}),
     (["--promiscuous"], {"promiscuous": True}),
+    (["--prefer", "JPEGBaseline", "--prefer", "1.2.3", "--prefer", JPEG], {"prefer": (JPEG, "1.2.3")}),
     (["--max-associations", "1"], {"max_associations": 1}),
     (["--max-per-peer", "4"], {"max_per_peer": 4}),
+    (["--idle-eviction", "5"], {"idle_eviction": 5}),
+    (["--idle-eviction", "0"], {"idle_eviction": None}),
+    (["--min-rate", "1k"], {"min_rate": 1024}),
+    (["--min-rate", "0"], {"min_rate": None}),
     (["--max-request", "64k"], {"max_request": 64 << 10}),
     (["--min-free", "10G"], {"min_free": 10 << 30}),
     (["--min-free", "1", "--min-free", "0"], {"min_free": None}),
@@ -231,6 +239,13 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
 @pytest.mark.parametrize(("arguments", "changed"), OURS, ids=[" ".join(row[0]) for row in OURS])
 def test_options_that_the_parity_tests_leave_out(arguments: list[str], changed: dict[str, Any]) -> None:
     assert read("80", *arguments).settings == Settings(port=80, **changed)
+
+
+@pytest.mark.parametrize("text", ["JPEGBaselin", "CTImageStorage", "", "1.2.x", "1" * 65])
+def test_prefer_takes_transfer_syntaxes(text: str) -> None:
+    with pytest.raises(CommandLineError, match=f"^Invalid value for option --prefer \\({text}\\)$") as caught:
+        read("80", "--prefer", text)
+    assert caught.value.hint == "give the name or UID of a transfer syntax"
 
 
 def test_limits_of_our_numbers() -> None:
@@ -307,10 +322,77 @@ def test_values_of_plugin_options() -> None:
     }
     given = read("1", "--site-root", "x", "--site-root", "-v", "+deep", "--days", "7", plugins=registry)
     assert given.settings.plugin_options["site"] == {"site_root": Path("-v"), "deep": True, "days": 7}
-    with pytest.raises(CommandLineError, match=r"^Invalid value for option --days \(x\): invalid literal for int"):
+    with pytest.raises(CommandLineError, match=r"^Invalid value for option --days \(x\): an integer expected$"):
         read("1", "--days", "x", plugins=registry)
     with pytest.raises(CommandLineError, match=r"^Missing value for option --days$"):
         read("1", "--days", plugins=registry)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("a number of days from 1 to 30 expected"), " (x): a number of days from 1 to 30 expected"),
+        (ValueError(), " (x)"),
+    ],
+)
+def test_fault_23_a_converter_says_what_is_wrong(error: ValueError, said: str) -> None:
+    def convert(text: str) -> int:
+        raise error
+
+    registry = PluginOptionRegistry(taken=BY_NAME)
+    registry.of("site").add("--keep", value="days", type=convert)
+    with pytest.raises(CommandLineError) as caught:
+        read("1", "--keep", "x", plugins=registry)
+    assert str(caught.value) == f"Invalid value for option --keep{said}"
+
+
+LEVEL_NAMES = "give one of off, fatal, error, warn, info, debug, trace, all"
+ACTIONS = "give one of replace-same, overwrite, rename, keep, refuse"
+PORTS = "give a TCP port, an integer from 1 to 65535"
+STORESCP = "it is an option of storescp; docs/migrating.md, 'Options of storescp', says what takes its place"
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("--on-duplicate skip 1", ACTIONS),
+        ("--on-duplicate replace 1", f"{ACTIONS}; did you mean replace-same?"),
+        ("--min-free 10GB 1", "give bytes like 4096, 500M or 2G, from 0"),
+        ("--worker-memory 1k 1", "give bytes like 4096, 500M or 2G, from 128M"),
+        ("--max-request 1G 1", "give bytes like 4096, 500M or 2G, from 4K to 16M"),
+        ("-ll verbose 1", LEVEL_NAMES),
+        ("-ll warning 1", f"{LEVEL_NAMES}; did you mean warn?"),
+        ("-pdu 1 1", "give an integer from 4096 to 131072"),
+        ("-ta x 1", "give an integer from 1"),
+        ("--output-dir x 1", "did you mean --output-directory?"),
+        ("--keep-day 1 1", "did you mean --keep-days?"),
+        ("-V 1", "did you mean -v?"),
+        ("--acse-timeout=5 1", "a value is a word of its own: --acse-timeout VALUE"),
+        ("--fork 1", STORESCP),
+        ("+xa 1", STORESCP),
+        ("-su study 1", STORESCP),
+        ("--zzz 1", "--help lists all options, those of a plugin if --plugin names it"),
+        ("-xf file", "give filename and profile after it"),
+        ("--keep-days", "give days after it"),
+        ("+v 1", "add -v, -d or -ll info"),
+        ("1 2", "give one port, not 2 parameters; a value with blanks needs quotes"),
+        ("--new-plugin x 1 2", "give one directory, not 2 parameters; a value with blanks needs quotes"),
+        ("x", PORTS),
+        ("0", PORTS),
+        ("-v", PORTS),
+        ("@absent", "No such file or directory"),
+    ],
+)
+def test_fault_24_what_is_allowed_is_named(words: str, hint: str) -> None:
+    registry = PluginOptionRegistry(taken=BY_NAME)
+    registry.of("site").add("--keep-days", value="days", type=int)
+    with pytest.raises(CommandLineError) as caught:
+        read(*words.split(), plugins=registry)
+    assert caught.value.hint == hint
+
+
+def test_fault_24_options_of_storescp_are_not_ours() -> None:
+    assert not storescp.NAMES & BY_NAME.keys()
 
 
 def test_converter_that_fails_unexpectedly_names_its_plugin() -> None:

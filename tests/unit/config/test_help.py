@@ -54,3 +54,10 @@ def test_implementation_is_identified_within_the_limits() -> None:
     assert root == ""
     assert 0 < int(number) < 2**128
     assert len(IMPLEMENTATION_VERSION_NAME) <= 16
+
+
+def test_fault_24_a_hint_follows_the_error() -> None:
+    error = CommandLineError("Unknown option --fork", hint="see there")
+    assert error_text(error).endswith("\nerror: Unknown option --fork\nhint: see there\n")
+    error.quiet = True
+    assert error_text(error) == ""

@@ -43,6 +43,7 @@ class Limits:
     def __post_init__(self) -> None:
         if self.days < 0:
             raise ValueError("days are counted from 0")
+        self.per_day = 24 / self.days
 
 
 @pytest.fixture
@@ -106,7 +107,8 @@ def test_choices(read: Any) -> None:
 @pytest.mark.parametrize(
     ("tokens", "text"),
     [
-        (["--colour", "blue"], r"Invalid value for option --colour \(blue\): one of red, green expected"),
+        (["--colour", "blue"], r"Invalid value for option --colour \(blue\): one of red, green expected$"),
+        (["--colour", "Gren"], r"Invalid value for option --colour \(Gren\): one of .*; did you mean green\?$"),
         (["--number", "3"], r"Invalid value for option --number \(3\): one of 0, 1, 2 expected"),
         (["--levels", "study", "--levels", "x"], r"Invalid value for option --levels \(x\): one of study, series"),
         (
@@ -176,6 +178,10 @@ REFUSED = {
         r'plugins.site.peers\[1\].password: a string, \{ env = "NAME" \} or \{ file = "PATH" \} expected$',
     ),
     "own check": ("[plugins.site.limits]\ndays = -1", "plugins.site.limits: refused by the plugin: days are counted"),
+    "fault in its own check": (
+        "[plugins.site.limits]\ndays = 0",
+        "plugins.site.limits: refused by the plugin: ZeroDivisionError: division by zero",
+    ),
     "own check with a secret": (
         "[[plugins.site.peers]]\nname = 'nobody'",
         r"plugins.site.peers\[1\]: refused by the plugin$",

@@ -150,6 +150,11 @@ SAYS = {
     "flag": ("fsync = false", {"fsync": False}),
     "two values": ('config_file = ["f", "p"]', {"config_file": ("f", "p")}),
     "empty string as in the command line": ('output_directory = ""', {"output_directory": "."}),
+    "transfer syntaxes": ('prefer = ["LittleEndianExplicit", "1.2"]', {"prefer": (EXPLICIT_LE, "1.2")}),
+    "contexts of all classes": (
+        '[[contexts]]\nabstract_syntax = "*"\ntransfer_syntaxes = ["1.2"]',
+        {"contexts": (SupportedContext("*", ("1.2",)),)},
+    ),
     "contexts": (
         CONTEXT_TABLES,
         {
@@ -175,6 +180,11 @@ WINS = {
     "unset": ('ae_title = "A"', ["-uca"], {}),
     "level over log_config": ('log_config = "l.ini"', ["-v"], {"log_level": "info"}),
     "log_config beside a level": ('log_level = "info"\nverbose_pc = true', [], {"log_level": "info", "verbose_pc": 1}),
+    "preferred first": (
+        'prefer = ["1.2", "1.3"]',
+        ["--prefer", "1.4", "--prefer", "1.3"],
+        {"prefer": ("1.4", "1.3", "1.2")},
+    ),
     "check after both": ('log_level = "info"', ["+v"], {"log_level": "info", "verbose_pc": True}),
     "the last file counts": ("strict = true", ["--settings", "other.toml"], {"max_pdu": 5000}),
 }
@@ -244,6 +254,20 @@ REFUSED = {
     "plugins as a list": ('plugins = ["a"]', "plugins = ['a']: tables [plugins.NAME] (the plugins to load: plugin ="),
     "long values": (f'bind = ["{"x" * 1000}"]', "x...: a string expected"),
     "contexts as a table": ("[contexts]", "contexts = {}: an array of tables ([[contexts]]) expected"),
+    "extended negotiation of all classes": (
+        '[[contexts]]\nabstract_syntax = "*"\nextended = "01"',
+        'contexts[1].extended: application information belongs to one SOP class, not to "*"',
+    ),
+    "class to prefer": (
+        'prefer = ["CTImageStorage"]',
+        "prefer = ['CTImageStorage']: an array of names or UIDs of transfer syntaxes expected",
+    ),
+    "transfer syntax that is no string": ("prefer = [1]", "an array of names or UIDs of transfer syntaxes expected"),
+    "transfer syntaxes that are no array": ('prefer = "1.2"', "an array of names or UIDs of transfer syntaxes"),
+    "wildcard for a transfer syntax": (
+        '[[contexts]]\nabstract_syntax = "*"\ntransfer_syntaxes = ["*"]',
+        "contexts[1].transfer_syntaxes[1] = '*': name or UID of a transfer syntax expected",
+    ),
     "no class": ("[[contexts]]", "contexts[1]: either abstract_syntax or abstract_syntaxes expected"),
     "unknown class": (
         '[[contexts]]\nabstract_syntax = "1.2"\n[[contexts]]\nabstract_syntaxes = ["1", "CTImageStorge"]',
@@ -316,14 +340,18 @@ def test_refused(file: str, text: str) -> None:
 
 
 def test_files_that_cannot_be_read() -> None:
-    Path("latin").write_bytes(b'bind = "\xe9"')
     for path, text in (
         ("absent", "absent: cannot be read: No such file"),
-        ("latin", "latin: is not TOML"),
         ("a\0", "a\0: is not TOML: embedded null byte"),
     ):
         with pytest.raises(ConfigurationError, match=text):
             read(path)
+
+
+def test_fault_24_a_byte_order_mark_is_no_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("secret.txt").write_bytes("LETMEIN\n".encode("utf-8-sig"))
+    file = 'plugin = ["./site_a.py"]\n[plugins.site_a]\npassword = { file = "secret.txt" }'
+    assert settings_of("1", file=file).plugin_options["site_a"]["password"] == "LETMEIN"
 
 
 def test_the_program_ends_with_66(capfd: pytest.CaptureFixture[str]) -> None:
@@ -424,6 +452,7 @@ COMMAND_LINES = [
     ["-q", "-pm", "-uca", "104"],
     ["-ll", "trace", "+v", "-ta", "10", "-td", "60", "-pdu", "131072", "-dhl", "104"],
     ["-d", "-od", "/data/\N{LATIN SMALL LETTER E WITH ACUTE} \"'\\", "-fe", ".dcm", "104"],
+    ["-pm", "--prefer", "JPEG2000LosslessOnly", "--prefer", "1.2.3", "104"],
     ["+ssd", "+fsu", "+B", "--no-fsync", "104"],
     ["+fst", "--ignore", "--strict", "104"],
     ["--bind", "127.0.0.1", "--max-associations", "1", "--state-dir", "/var/lib/dcmrecv", "104"],
@@ -505,11 +534,11 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 UIDS = st.sampled_from([CT, MR, VERIFICATION, EXPLICIT_LE, IMPLICIT_LE, "1.2.3", "2.25." + "9" * 59])
 CONTEXT = st.builds(
     SupportedContext,
-    UIDS,
+    UIDS | st.just("*"),
     st.none() | st.lists(UIDS, min_size=1, max_size=3).map(tuple),
     st.none() | st.sampled_from(Role),
     st.none() | st.binary(min_size=1, max_size=5),
-)
+).filter(lambda context: context.abstract_syntax != "*" or context.extended is None)
 
 
 def _values_of(name: str) -> st.SearchStrategy[Any]:
@@ -527,6 +556,8 @@ def _values_of(name: str) -> st.SearchStrategy[Any]:
         return st.none() | st.tuples(TEXT, TEXT)
     if key.allowed == "an array of strings":
         return st.lists(TEXT, unique=True, max_size=3).map(tuple)
+    if key.has_syntaxes:
+        return st.lists(st.sampled_from([EXPLICIT_LE, "1.2.3", "2.25." + "9" * 59]), unique=True).map(tuple)
     if key.allowed == "true or false":
         return st.booleans()
     if key.allowed == "a string":

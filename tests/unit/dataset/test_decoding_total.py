@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
+from pydicom.valuerep import PersonName
 
 from dcmrecv_builtin.layout.pattern import Layout
-from dcmrecv_core import Instance
+from dcmrecv_core import Instance, decode_text, escape
 from dcmrecv_core.dataset import decoding
 from dcmrecv_core.dataset.encodings import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
 from dcmrecv_core.dataset.scan import DataSetIndex, scan
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.values import get_raw, get_value, read_header
 from dcmrecv_core.receive.pipeline import Outcome
+from dcmrecv_core.receive.replacement import encode as encode_dataset
 from dcmrecv_core.testing import fake_instance, sample_dataset
 from support.data.datasets import Node, encode
 from support.plugins import FakeInstance, hooks
@@ -96,6 +99,16 @@ def walk(nodes: list[Node], encoding: Encoding) -> DataSetIndex:
     return scan(MemorySource(memoryview(encode(nodes, encoding))), encoding, whole=True)
 
 
+def walk_bytes(data: bytes) -> DataSetIndex:
+    return scan(MemorySource(memoryview(data)), EXPLICIT_LITTLE, whole=True)
+
+
+def raw_value(index: DataSetIndex, tag: int) -> bytes:
+    found = get_raw(index, EXPLICIT_LITTLE, tag)
+    assert found is not None
+    return found.value
+
+
 def read_all(dataset: Dataset) -> None:
     for element in dataset:
         str(element)
@@ -115,7 +128,7 @@ class Read(FakeInstance):
 
 @settings(max_examples=250, deadline=None)
 @given(ANY_SET, ANY_VALUE, st.sampled_from([EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE]))
-def test_all_values_can_be_read(character_set: bytes, value: bytes, encoding: Encoding) -> None:
+def test_fault_7_all_values_can_be_read(character_set: bytes, value: bytes, encoding: Encoding) -> None:
     """By `get`, in the header and its items, and by a layout. pytest makes an error of each warning."""
     index = walk(nodes_of(character_set, value), encoding)
     for element in index.elements:
@@ -169,3 +182,111 @@ def test_an_item_that_names_a_set_a_thousand_times() -> None:
 def test_the_kit_makes_such_instances(character_set: str | list[str]) -> None:
     instance = fake_instance(sample_dataset(SpecificCharacterSet=character_set, PatientName="M\u00fcller"))
     assert str(instance.get("PatientName")) == str(instance.header.PatientName) == "M\u00fcller"
+
+
+UNDECODABLE = [
+    (b"ISO_IR 192", [b"M\xfcller", b"M\xf6ller", b"M\xfdller", "M\u00fcller".encode(), "M\ufffdller".encode()]),
+    (b"ISO_IR 192", [b"\xfc", "\ueffc".encode(), b"\xee\xbf"]),
+    (b"ISO_IR 109", [b"a\xa5", b"a\xae", b"a\xbe"]),
+    (b"GB18030 ", [b"\x81 x", b"\x80 x", b"\xff x"]),
+    (b"ISO_IR 13", [b"A\xa0", b"A\xfd", b"A\xfe"]),
+    (b"\\ISO 2022 IR 87", [b"Y\x1b$B\x7f\x7f", b"Y\x1b$B\x7e\x7f", b"Y\x1b$B\x21", b"Y\x1b$B\x22"]),
+    (b"\\ISO 2022 IR 149", [b"K\x1b$)C\xff\xfe", b"K\x1b$)C\xff\xfd"]),
+]
+
+
+@pytest.mark.parametrize(("character_set", "values"), UNDECODABLE)
+@pytest.mark.parametrize("vr", ["LO", "PN", "SH"])
+def test_fault_10_bytes_without_a_character_keep_values_apart(
+    character_set: bytes, values: list[bytes], vr: str
+) -> None:
+    tag = {"LO": 0x00100020, "PN": 0x00100010, "SH": STATION}[vr]
+    keyword = {"LO": "PatientID", "PN": "PatientName", "SH": "StationName"}[vr]
+    patterns = (f"{{{keyword}}}", f"{{{keyword}:hash}}", f"{{{keyword}:uid}}", f"{{{keyword}:urlencoded}}")
+    texts, names, paths = set(), set(), {pattern: set() for pattern in patterns}
+    for value in values:
+        inner = [Node(0x00080005, "CS", character_set), Node(tag, vr, value)]
+        index = walk(sorted([*inner, Node(ITEMS, "SQ", [inner])], key=by_tag), EXPLICIT_LITTLE)
+        text, header = str(get_value(index, EXPLICIT_LITTLE, tag)), read_header(index, EXPLICIT_LITTLE)
+        assert str(header[tag].value) == str(header[ITEMS].value[0][tag].value) == text
+        assert decode_text(value, character_set) == text
+        text.encode()  # a plugin may write it anywhere
+        texts.add(text)
+        names.add(escape(text))
+        for pattern in patterns:
+            paths[pattern].add(Layout(pattern).path(Read(index, EXPLICIT_LITTLE)))
+    assert len(texts) == len(names) == len(values)
+    assert {pattern: len(found) for pattern, found in paths.items()} == dict.fromkeys(patterns, len(values))
+    assert all(re.fullmatch(r"[^\ue000-\uf8ff]+", name) for name in names)
+
+
+@pytest.mark.parametrize(("character_set", "values"), UNDECODABLE)
+def test_fault_10_bytes_without_a_character_are_written_as_they_came(character_set: bytes, values: list[bytes]) -> None:
+    """A plugin that changes another element looks at all of them."""
+    for value in values:
+        even = value + b" " * (len(value) % 2)
+        nodes = [Node(0x00080005, "CS", character_set), Node(0x00100020, "LO", even)]
+        header = read_header(walk(nodes, EXPLICIT_LITTLE), EXPLICIT_LITTLE)
+        read_all(header)
+        written = raw_value(walk_bytes(encode_dataset(header, EXPLICIT_LITTLE)), 0x00100020)
+        assert written.removesuffix(b"\x1b(B").rstrip(b" ") == value.rstrip(b" ")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=12), st.binary(max_size=12), st.sampled_from([b"ISO_IR 192", b"ISO_IR 109", b"ISO_IR 13"]))
+def test_fault_10_different_values_have_different_texts(first: bytes, second: bytes, character_set: bytes) -> None:
+    assert (decode_text(first, character_set) == decode_text(second, character_set)) == (first == second)
+
+
+@pytest.mark.parametrize("value", [b"a\\b", b"a\\", b"a \\b", b"\\a", b"a\\\xfc", b"\\"])
+@pytest.mark.parametrize(
+    ("vr", "tag"), [("LO", 0x00100020), ("SH", 0x00080050), ("PN", 0x00100010), ("CS", 0x00080060)]
+)
+@pytest.mark.parametrize("character_set", [b"ISO_IR 100", b"ISO_IR 192"])
+def test_fault_11_a_backslash_separates_nothing_where_there_is_one_value(
+    value: bytes, vr: str, tag: int, character_set: bytes
+) -> None:
+    index = walk([Node(0x00080005, "CS", character_set), Node(tag, vr, value)], EXPLICIT_LITTLE)
+    text = get_value(index, EXPLICIT_LITTLE, tag)
+    expected = decode_text(value, character_set if vr != "CS" else "")
+    assert str(text) == str(read_header(index, EXPLICIT_LITTLE)[tag].value) == expected
+    assert isinstance(text, PersonName if vr == "PN" else str)
+    directory, _ = Layout(f"{{{tag:08X}}}/x").path(Read(index, EXPLICIT_LITTLE))
+    assert directory == escape(expected, windows=True)
+    header = read_header(index, EXPLICIT_LITTLE)
+    read_all(header)
+    even = value + b" " * (len(value) % 2)
+    assert raw_value(walk_bytes(encode_dataset(header, EXPLICIT_LITTLE)), tag) == even
+
+
+def test_fault_11_a_backslash_separates_several_values() -> None:
+    nodes = [Node(0x00080008, "CS", b"A\\B "), Node(0x00091001, "LO", b"C\\D "), Node(0x00101001, "PN", b"E\\F ")]
+    index = walk([*nodes], EXPLICIT_LITTLE)
+    found = [[str(one) for one in get_value(index, EXPLICIT_LITTLE, node.tag)] for node in nodes]
+    assert found == [["A", "B"], ["C", "D"], ["E", "F"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"Miller^Richard==", "Miller^Richard"),
+        (b"Miller^Richard^^^=", "Miller^Richard"),
+        (b"Miller^Richard^^=Mi^", "Miller^Richard=Mi"),
+        (b"Miller^Richard", "Miller^Richard"),
+        (b"Miller^^=^^=Mi", "Miller==Mi"),
+        (b"Miller^ =Mi^ ^", "Miller=Mi"),
+        (b"==", "UNKNOWN"),
+        (b"^^", "UNKNOWN"),
+    ],
+)
+def test_fault_11_a_person_name_has_one_text(value: bytes, expected: str) -> None:
+    """However it is read: as ASCII without pydicom, decoded, in an item, in implicit VR."""
+    inner = [Node(0x00100010, "PN", value + b" " * (len(value) % 2))]
+    nodes = [Node(0x00080005, "CS", b"ISO_IR 192"), Node(ITEMS, "SQ", [inner]), *inner]
+    for encoding in (EXPLICIT_LITTLE, IMPLICIT_LITTLE):
+        instance = Read(walk(nodes, encoding), encoding)
+        for name in ("PatientName", "PatientName[*]", "ReferencedImageSequence.PatientName"):
+            assert Layout(f"{{{name}}}/x").path(instance)[0] == expected, name
+    german = [Node(0x00080005, "CS", b"ISO_IR 100"), Node(0x00100010, "PN", value.replace(b"Miller", b"M\xfcller"))]
+    index = walk(german, EXPLICIT_LITTLE)
+    assert Layout("{PatientName}/x").path(Read(index, EXPLICIT_LITTLE))[0] == expected.replace("Miller", "Müller")

@@ -141,6 +141,19 @@ def test_it_reads_as_any_dataset(header: Dataset, instance: Instance) -> None:
         _ = header.PatientAge
     with pytest.raises(KeyError):
         header["NoKeyword"]
+    assert header["00100020"].value == "0815"
+
+
+def test_fault_24_the_header_names_a_keyword_like_the_unknown_one(header: Dataset) -> None:
+    said = "there is no element PatientId; did you mean PatientID?"
+    with pytest.raises(KeyError) as from_item:
+        header["PatientId"]
+    with pytest.raises(AttributeError) as from_attribute:
+        _ = outer(header).PatientId
+    assert from_item.value.args == from_attribute.value.args == (said,)
+    assert header.get("PatientId", "none") == "none"
+    with pytest.raises(AttributeError, match="no attribute 'patient'"):
+        _ = header.patient
 
 
 @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, Dataset.copy], ids=["copy", "deepcopy", "Dataset.copy"])

@@ -111,11 +111,20 @@ def test_absent_and_empty_give_the_default() -> None:
     assert value(nodes, "Rows") == 0
 
 
-def test_unknown_keyword() -> None:
+@pytest.mark.parametrize(
+    ("keyword", "said"),
+    [
+        ("PatientId", "there is no element PatientId; did you mean PatientID?"),
+        ("SeriesDat", "there is no element SeriesDat; did you mean SeriesDate?"),
+        ("Zzz", "there is no element Zzz"),
+    ],
+)
+def test_fault_24_a_keyword_like_the_unknown_one_is_named(keyword: str, said: str) -> None:
     index = walk(encode(SMALL, EXPLICIT_LITTLE))
     for ask in (get_value, get_raw):
-        with pytest.raises(KeyError, match="PatientNmae"):
-            ask(index, EXPLICIT_LITTLE, "PatientNmae")
+        with pytest.raises(KeyError) as caught:
+            ask(index, EXPLICIT_LITTLE, keyword)
+        assert caught.value.args == (said,)
 
 
 ODD = {
@@ -150,7 +159,7 @@ def test_odd_values_are_returned_without_a_word(
         (b"\\ISO 2022 IR 87", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", "Yamada^Tarou=山田^太郎"),
         (b"NO SUCH SET", b"Doe", "Doe"),
         (b"I\0O_IR 100", b"Doe", "Doe"),
-        (b"ISO_IR 192", b"Doe\xff", "Doe�"),
+        (b"ISO_IR 192", b"Doe\xff", "Doe\uefff"),
     ],
 )
 def test_character_sets(

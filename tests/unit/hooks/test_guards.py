@@ -305,6 +305,34 @@ def test_errors_without_a_text_are_named(error: Exception, said: str, caplog: py
     assert f"plugin site: receive: {type(error).__name__} (without a text that can be shown)" in caplog.text
 
 
+def test_fault_23_an_error_of_configure_says_what_has_caused_it() -> None:
+    def configure() -> None:
+        try:
+            int("many")
+        except ValueError as error:
+            raise LookupError from error
+
+    with pytest.raises(PluginError) as caught:
+        guard(configure, "site", "configure", PluginLimits())(Settings())
+    line = configure.__code__.co_firstlineno
+    assert str(caught.value) == (
+        "plugin site: configure: LookupError; caused by ValueError: invalid literal for int() with base 10: 'many', "
+        f"raised at {__file__}:{line + 2} ({__file__}:{line + 4})"
+    )
+
+
+def test_fault_23_an_import_that_fails_in_a_hook_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    def receive() -> None:
+        import site_missing  # type: ignore[import-not-found]  # noqa: F401
+
+    with pytest.raises(HookFailure):
+        guard(receive, "site", "receive", PluginLimits())(None)
+    place = f"{__file__}:{receive.__code__.co_firstlineno + 1}"
+    said = f"""plugin site: receive: ModuleNotFoundError("No module named 'site_missing'") at {place}"""
+    assert [record.getMessage() for record in caplog.records] == [said]
+    assert "dcmrecv_core" not in caplog.text, "frames of the receiver"
+
+
 def test_errors_say_whose_they_are() -> None:
     """In fields: nothing has to cut the text."""
     error = ValueError("no root")

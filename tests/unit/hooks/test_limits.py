@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 
-from dcmrecv_core.hooks.limits import HookTimeout, HookTimer
+import pytest
+
+from dcmrecv_core.hooks.limits import MAX_NUMBER, HookTimeout, HookTimer, PluginLimits
 from support.paths import ROOT
 
 
-def run(code: str) -> subprocess.CompletedProcess[str]:
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, env=env)
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
 
 
 def test_memory_has_a_limit_and_a_reserve() -> None:
@@ -68,7 +71,66 @@ subprocess.run(["true"], check=True)
 """
     )
     assert (done.returncode, done.stdout) == (0, "here\n"), done.stderr
-    assert "a plugin has forked this worker" in done.stderr
+    assert "has forked this worker" in done.stderr
+
+
+IN_A_HOOK = """
+import os, sys, threading, multiprocessing
+from dcmrecv_core import hookimpl
+from dcmrecv_core.hooks.limits import forbid_copies
+from dcmrecv_core.hooks.loader import Found
+from dcmrecv_core.hooks.plugins import Plugins
+
+forks = threading.Semaphore(0)
+
+def forks_often():
+    for _ in range(5):
+        os.waitpid(os.fork(), 0)
+
+def pools():
+    with multiprocessing.get_context("fork").Pool(2):
+        for _ in range(10):  # its thread replaces each copy that ends
+            assert forks.acquire(timeout=20)
+
+def in_a_thread():
+    thread = threading.Thread(target=forks_often, name="Sender")
+    thread.start()
+    thread.join()
+
+class Site:
+    @hookimpl
+    def receive(self, instance):
+        globals()[sys.argv[1]]()
+    @hookimpl
+    def worker_stopping(self):
+        globals()[sys.argv[1]]()
+
+plugins = Plugins()
+plugins.add(Found("site", Site(), "test"), named=True)
+forbid_copies()
+os.register_at_fork(after_in_parent=forks.release)
+plugins.receive(None)
+plugins.receive(None)
+plugins.worker_stopping()
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "lines"),
+    [
+        ("forks_often", ["plugin site: receive: has forked", "plugin site: worker_stopping: has forked"]),
+        ("pools", ["plugin site: receive: has forked", "plugin site: worker_stopping: has forked"]),
+        ("in_a_thread", ["thread Sender of a plugin: has forked"]),
+    ],
+)
+def test_fault_23_forks_are_reported_once_for_each_hook(what: str, lines: list[str]) -> None:
+    done = run(IN_A_HOOK, what)
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert len(said) == len(lines), said
+    for line, beginning in zip(said, lines, strict=True):
+        assert line.startswith(beginning)
+        assert "Use subprocess, multiprocessing.get_context('spawn') or the hook background" in line
 
 
 def count_ticks(timer: HookTimer) -> int:
@@ -85,21 +147,21 @@ def test_the_timer_counts_from_the_start_of_a_hook() -> None:
     own.limit = 3
     assert count_ticks(own) == 0, "no hook runs"
     for _ in range(2):
-        own.start()
+        own.start(1)
         assert own.flag[0] == 1
         assert count_ticks(own) == 4
         assert count_ticks(own) == 4, "a hook that swallows it gets another one"
         own.stop()
         assert own.flag[0] == 0
     own.limit = None
-    own.start()
+    own.start(1)
     assert count_ticks(own) == 0, "no limit"
 
 
 def test_the_cores_own_work_is_not_counted() -> None:
     own = HookTimer()
     own.limit = 1
-    own.start()
+    own.start(1)
     was_running = own.suspend()
     assert own.flag[0] == 0, "the supervisor does not end the worker either"
     assert count_ticks(own) == 0
@@ -109,3 +171,17 @@ def test_the_cores_own_work_is_not_counted() -> None:
     own.stop()
     own.resume(own.suspend())
     assert (own.running, own.flag[0]) == (False, 0)
+
+
+def test_hooks_have_numbers_for_the_log() -> None:
+    limits = PluginLimits()
+    assert [limits.number("site", "receive"), limits.number("site", "stored"), limits.number("site", "receive")] == [
+        1,
+        2,
+        1,
+    ]
+    assert limits.hook_name(2) == "hook stored of plugin site"
+    for number in range(200):
+        assert limits.number(f"plugin{number}", "receive") <= MAX_NUMBER
+    assert limits.hook_name(MAX_NUMBER - 1) == "hook receive of plugin plugin123"
+    assert limits.hook_name(MAX_NUMBER) == limits.hook_name(0) == "a plugin hook"

@@ -169,8 +169,62 @@ def test_an_import_that_fails_deep_inside() -> None:
     write("site_deep/__init__.py", "import site_deep.inner\n")
     write("site_deep/inner.py", "\n\nimport site_library\n")
     write("site_library.py", "raise ImportError('libz.so.9 is missing')\n")
-    with pytest.raises(PluginError, match=r"ImportError: libz.so.9 is missing \(.*/site_deep/inner.py:3\)$"):
+    said = r"ImportError: libz.so.9 is missing, raised at \S+/site_library.py:1 \(\S+/site_deep/inner.py:3\)$"
+    with pytest.raises(PluginError, match=said):
         find("site_deep")
+
+
+CAUSES: dict[str, tuple[dict[str, str], str]] = {
+    "a library that is missing": (
+        {"site_naming.py": "\nimport site_missing"},
+        "ModuleNotFoundError: No module named 'site_missing' (is it installed for {python}?) ({here}/site_naming.py:2)",
+    ),
+    "a library of a library": (
+        {"site_naming.py": "import site_one", "site_one.py": "import site_two", "site_two.py": "\n\n{}['x']"},
+        "KeyError: 'x', raised at {here}/site_two.py:3, from {here}/site_one.py:1 ({here}/site_naming.py:1)",
+    ),
+    "a long way": (
+        {
+            "site_naming.py": "import site_1",
+            **{f"site_{number}.py": f"import site_{number + 1}" for number in range(1, 9)},
+            "site_9.py": "assert False",
+        },
+        "AssertionError, raised at {here}/site_9.py:1, from {here}/site_8.py:1, from ..., from {here}/site_1.py:1 "
+        "({here}/site_naming.py:1)",
+    ),
+    "a syntax error": (
+        {"site_naming.py": "\nimport site_one", "site_one.py": "\n\ndef"},
+        "SyntaxError: invalid syntax, imported at {here}/site_naming.py:2 ({here}/site_one.py:3)",
+    ),
+    "a cause": (
+        {
+            "site_naming.py": "import site_one",
+            "site_one.py": (
+                "try:\n    open('/absent')\nexcept OSError as error:\n    raise RuntimeError('no licence') from error"
+            ),
+        },
+        "RuntimeError: no licence, raised at {here}/site_one.py:4; caused by FileNotFoundError: [Errno 2] No such file "
+        "or directory: '/absent', raised at {here}/site_one.py:2 ({here}/site_naming.py:1)",
+    ),
+    "a hidden cause": (
+        {"site_naming.py": "try:\n    {}['x']\nexcept KeyError:\n    raise RuntimeError('no licence') from None"},
+        "RuntimeError: no licence ({here}/site_naming.py:4)",
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", ["site_naming", "site_naming.py"])
+@pytest.mark.parametrize(("files", "said"), CAUSES.values(), ids=CAUSES)
+def test_fault_23_an_import_that_fails_names_its_cause(
+    directory: Path, files: dict[str, str], said: str, asked: str
+) -> None:
+    sys.path.append(str(directory))
+    for name, text in files.items():
+        write(f"{directory}/{name}", text)
+    with pytest.raises(PluginError) as caught:
+        find(asked)
+    text = str(caught.value).replace(f"({asked}:", f"({directory}/site_naming.py:")  # a file is named as it was given
+    assert text == f"plugin {asked}: cannot be loaded: " + said.format(here=directory, python=sys.executable)
 
 
 def test_builtins_implement_what_they_are_for() -> None:

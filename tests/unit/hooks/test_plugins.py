@@ -286,7 +286,7 @@ def test_a_verdict_not_to_store_is_final(verdict: object, earlier: object) -> No
 
 
 @pytest.mark.parametrize("later", [None, Warn(0xB006, "second")])
-def test_after_a_warning_the_others_are_asked(later: object) -> None:
+def test_fault_5_after_a_warning_the_others_are_asked(later: object) -> None:
     asked = []
     plugins = load(
         hooks(receive=lambda: asked.append("last")),
@@ -341,7 +341,7 @@ def test_every_notification_is_called_even_if_others_fail(caplog: pytest.LogCapt
 # Writers
 
 
-def test_several_writers_are_named() -> None:
+def test_fault_5_several_writers_are_named() -> None:
     def writer() -> object:
         return hooks(write=lambda: None)
 
@@ -412,6 +412,6 @@ def test_wrong_answers_about_locations(hook: str, result: object, error: type[Ex
 
 def test_the_time_of_locations_does_not_count() -> None:
     plugins = load(hooks(open_location=lambda: io.BytesIO() if not plugins.limits.timer.running else None))
-    plugins.limits.timer.start()
+    plugins.limits.timer.start(1)
     assert plugins.open_location("s3://b/x").read() == b""
     assert plugins.limits.timer.running

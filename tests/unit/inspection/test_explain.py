@@ -14,7 +14,19 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import Discard, Name, Refuse, Reject, RejectReason, SupportedContext, Warn
+from dcmrecv_core import (
+    Accept,
+    Also,
+    Discard,
+    Name,
+    Refuse,
+    Reject,
+    RejectReason,
+    SupportedContext,
+    Warn,
+    escape,
+    escape_directory,
+)
 from dcmrecv_core.api.errors import HookFailure
 from dcmrecv_core.api.model import Instance
 from dcmrecv_core.hooks.tracing import Call
@@ -93,6 +105,16 @@ def test_a_character_set_that_is_none(one: Explain, output: Path, tmp_path: Path
     found = one(path=path, layout="{PatientName}/{SOPInstanceUID}")
     assert found["path"] == f"{output}/{'Müller^Jörg'.encode().decode('latin-1')}/{INSTANCE}".replace("\x83", "_")
     assert found["outcome"] == "stored"
+
+
+def test_fault_11_a_directory_is_shown_as_it_becomes(one: Explain, output: Path) -> None:
+    """Joined with `/`, escaped texts are a plain one, which the receiver escapes again."""
+    found = one(hooks(choose_subdir=lambda: f"{escape('P/1')}/x"))
+    assert found["path"].startswith(f"{output}/P_1~3fe61286~fd19e913/x/")
+    assert said(found, "choose_subdir") == [("plugin0", "P_1~3fe61286/x, which becomes P_1~3fe61286~fd19e913/x")]
+    found = one(hooks(choose_subdir=lambda: escape_directory(["P/1", "x"])))
+    assert found["path"].startswith(f"{output}/P_1~3fe61286/x/")
+    assert said(found, "choose_subdir") == [("plugin0", "P_1~3fe61286/x")]
 
 
 def test_the_whole_way(one: Explain, output: Path) -> None:
@@ -207,7 +229,7 @@ def test_verdicts(one: Explain, verdict: object, outcome: str, status: str, comm
     assert plugin == "plugin0"
 
 
-def test_a_rejection_is_the_end(tmp_path: Path, output: Path) -> None:
+def test_fault_24_a_rejection_is_the_end(tmp_path: Path, output: Path) -> None:
     plugin = hooks(
         negotiate=lambda: Reject(RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED),
         receive=raising(AssertionError("called")),
@@ -223,7 +245,7 @@ def test_a_rejection_is_the_end(tmp_path: Path, output: Path) -> None:
     assert text.splitlines()[-1] == "  outcome          the association is rejected, nothing is received"
 
 
-def test_what_plugins_replace(tmp_path: Path, output: Path) -> None:
+def test_fault_24_what_plugins_replace(tmp_path: Path, output: Path) -> None:
     """Which elements, but not their values."""
 
     def first(instance: Instance) -> None:
@@ -251,6 +273,33 @@ def test_what_plugins_replace(tmp_path: Path, output: Path) -> None:
     assert "plugin1: replaced: SeriesDate changed, PatientName removed, PatientSex added (" in text
     assert "plugin0: Warn B007 odd, replaced: SeriesDate changed (" in text
     assert "19991231" not in text
+
+
+def test_fault_24_a_plugin_that_replaces_data_has_an_opinion(one: Explain, tmp_path: Path, output: Path) -> None:
+    def receive(instance: Instance) -> None:
+        header = instance.copy_header()
+        header.PatientSex = "O"
+        instance.replace_header(header)
+
+    def replace_by_the_same(instance: Instance) -> None:
+        instance.replace_header(instance.copy_header())
+
+    assert said(one(hooks(receive=receive)), "receive") == [("plugin0", "replaced")]
+    found = one(hooks(receive=replace_by_the_same))
+    assert said(found, "receive") == [("plugin0", "replaced")]
+    assert [step["replaced"] for step in found["steps"] if step["hook"] == "receive"] == [["no element differs"]]
+    assert said(one(hooks(receive=lambda: None)), "receive") == [("plugin0", "no opinion")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said_of_it"),
+    [
+        (Accept([SupportedContext(CT, None), SupportedContext(UNKNOWN, None)]), "contexts: 2, of this class: 1"),
+        (Also([SupportedContext(UNKNOWN, None)]), "also contexts: 1, of this class: 0"),
+    ],
+)
+def test_answers_to_negotiate_are_counted(one: Explain, answer: object, said_of_it: str) -> None:
+    assert said(one(hooks(negotiate=lambda: answer)), "negotiate")[0] == ("plugin0", said_of_it)
 
 
 def test_services_are_named(one: Explain) -> None:
@@ -455,7 +504,7 @@ def test_each_file_is_on_its_own(tmp_path: Path, output: Path) -> None:
     assert said(found[1], "receive") == [("plugin0", "no opinion")]
 
 
-def test_the_association_that_plugins_see(one: Explain) -> None:
+def test_fault_24_the_association_that_plugins_see(one: Explain) -> None:
     def choose_subdir(instance: Instance) -> str:
         peer = instance.association
         return f"{peer.calling_ae_title}-{peer.called_ae_title}-{peer.peer_address}"

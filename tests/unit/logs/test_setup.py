@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import config
+from pydicom.valuerep import validate_value
 
 from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.dataset import decoding  # noqa: F401  # switches the log of pydicom off
 from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.settings.settings import Settings
 
@@ -159,6 +162,19 @@ def test_a_wrong_log_call_raises_nothing(capfd: pytest.CaptureFixture[str]) -> N
     assert "--- Logging error ---" in capfd.readouterr().err
 
 
+def test_fault_12_warnings_of_pydicom_are_for_debugging(capfd: pytest.CaptureFixture[str]) -> None:
+    """They quote values of a data set."""
+    for level, shown in (("info", False), ("debug", True)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            setup(log_level=level)
+            validate_value("DA", "Doe^Jane", config.WARN)
+            warnings.warn("of a plugin", stacklevel=1)
+        written = capfd.readouterr().err
+        assert "W: UserWarning: of a plugin" in written
+        assert ("D: UserWarning: Invalid value for VR DA: 'Doe^Jane'" in written) == ("Jane" in written) == shown
+
+
 def test_warnings_are_log_lines(capfd: pytest.CaptureFixture[str]) -> None:
     """pydicom puts text from peers into them."""
     with warnings.catch_warnings():
@@ -217,8 +233,21 @@ args = ("out.log",)
 def test_log_config(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    assert_usable(name, CONFIGURATIONS[name].encode(), tmp_path, monkeypatch, capfd)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_fault_24_a_byte_order_mark_in_a_log_config(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert_usable(name, CONFIGURATIONS[name].strip().encode("utf-8-sig"), tmp_path, monkeypatch, capfd)
+
+
+def assert_usable(
+    name: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    Path(name).write_text(CONFIGURATIONS[name])
+    Path(name).write_bytes(content)
     setup(log_config=name, verbose_pc=True)
     log.info("from %s", "A\nB")
     log.debug("not this")

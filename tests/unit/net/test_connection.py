@@ -43,6 +43,15 @@ def test_receiving(pair: Pair) -> None:
     assert receive(connection) == b""
 
 
+def test_waits_are_counted(pair: Pair) -> None:
+    connection, peer = pair
+    peer.sendall(b"at once")
+    assert receive(connection) == b"at once"
+    before = connection.waited
+    assert receive(connection) is None
+    assert connection.waited - before >= CALL_TIMEOUT * 0.9
+
+
 def test_sending_never_waits(pair: Pair) -> None:
     connection, peer = pair
     sent = 0

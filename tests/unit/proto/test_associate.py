@@ -19,7 +19,19 @@ from dcmrecv_core.proto.pdu import PeerAborted, Rejection, check_request_header
 from support.protocol import pdus
 from support.protocol.acceptor_runs import Run, established, make
 from support.protocol.pdus import context, counted, item
-from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
+from support.uids import (
+    BIG_ENDIAN,
+    CT,
+    DEFLATED,
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    JPEG,
+    JPIP,
+    MR,
+    PRIVATE_SYNTAX,
+    RLE,
+    VERIFICATION,
+)
 
 ASK = {"nothing": None, "both": (True, True), "scp": (False, True), "scu": (True, False)}
 RESULT_REFUSED = (2, None)
@@ -68,6 +80,50 @@ def test_transfer_syntax(
 ) -> None:
     answer = negotiate([ProposedContext(7, CT, proposed)], [SupportedContext(CT, syntaxes) for syntaxes in ours])
     assert answer.results == (ContextResult(7, result, syntax),)
+
+
+@pytest.mark.parametrize("last", [PRIVATE_SYNTAX, JPIP])
+def test_fault_17_what_few_can_read_is_chosen_last(last: str) -> None:
+    for other in (EXPLICIT_LE, DEFLATED, JPEG, IMPLICIT_LE, BIG_ENDIAN):
+        assert chosen(last, other) == other
+    assert chosen(last) == last
+
+
+def test_fault_17_explicit_vr_is_chosen_before_implicit() -> None:
+    for other in (EXPLICIT_LE, DEFLATED, JPEG):
+        assert chosen(BIG_ENDIAN, IMPLICIT_LE, other) == other
+    assert chosen(BIG_ENDIAN, IMPLICIT_LE) == IMPLICIT_LE
+    assert chosen(JPEG, DEFLATED, EXPLICIT_LE) == JPEG
+    assert chosen(DEFLATED, EXPLICIT_LE, JPEG) == DEFLATED
+    assert chosen(EXPLICIT_LE, JPEG, DEFLATED) == EXPLICIT_LE
+
+
+def chosen(*proposed: str) -> str:
+    """Of what is proposed, where any syntax is accepted."""
+    [result] = negotiate([ProposedContext(1, CT, proposed)], [SupportedContext(CT, None)]).results
+    assert result.result == 0
+    return result.transfer_syntax
+
+
+#                               preferred         ours                      proposed                chosen
+PREFERRED: dict[str, tuple[tuple[str, ...], list[tuple[str, ...] | None], tuple[str, ...], str]] = {
+    "where any is accepted": ((RLE, JPEG), [None], (EXPLICIT_LE, JPEG, RLE), RLE),
+    "even if it is private": ((PRIVATE_SYNTAX,), [None], (EXPLICIT_LE, PRIVATE_SYNTAX), PRIVATE_SYNTAX),
+    "the first that is proposed": ((RLE, JPEG), [None], (EXPLICIT_LE, JPEG), JPEG),
+    "among those listed": ((RLE, JPEG), [(EXPLICIT_LE, JPEG)], (EXPLICIT_LE, JPEG, RLE), JPEG),
+    "not where it is not accepted": ((RLE,), [(EXPLICIT_LE, JPEG)], (JPEG, EXPLICIT_LE, RLE), EXPLICIT_LE),
+    "before what another source lists": ((RLE,), [(JPEG,), None], (JPEG, RLE), RLE),
+    "not proposed": ((RLE,), [None], (IMPLICIT_LE, JPEG), JPEG),
+}
+
+
+@pytest.mark.parametrize(("preferred", "ours", "proposed", "syntax"), PREFERRED.values(), ids=PREFERRED)
+def test_preferred_syntax(
+    preferred: tuple[str, ...], ours: list[tuple[str, ...] | None], proposed: tuple[str, ...], syntax: str
+) -> None:
+    supported = [SupportedContext(CT, syntaxes) for syntaxes in ours]
+    answer = negotiate([ProposedContext(1, CT, proposed)], supported, preferred)
+    assert answer.accepted == {1: (CT, syntax)}
 
 
 def test_any_syntax_is_chosen_for_each_context_on_its_own() -> None:

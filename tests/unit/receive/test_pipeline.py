@@ -237,7 +237,7 @@ def test_a_warning_stores(tmp_path: Path) -> None:
 
 
 @SIZES
-def test_a_warning_does_not_keep_names_in_the_data(tmp_path: Path, memory: int | None) -> None:
+def test_fault_5_a_warning_does_not_keep_names_in_the_data(tmp_path: Path, memory: int | None) -> None:
     """The plugin that warns is asked before the one that takes the patient's name away."""
 
     def hide_name(instance: Instance) -> None:
@@ -476,6 +476,7 @@ def test_unique_names_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 # What the log says of bad input and bad luck: whose it was, which instance, and where it was to go
 
+LINE = f"C-STORE {INSTANCE} from SCANNER (192.0.2.7) to ARCHIVE:"
 WHO = f"SCANNER@192.0.2.7, SOP instance {INSTANCE}"
 
 
@@ -490,14 +491,15 @@ def test_the_log_names_sender_and_instance_of_what_is_no_data_set(
 ) -> None:
     assert send(receiver(tmp_path), data_set()[:-5]).status == 0xC000
     [text] = caplog.messages
-    assert text.startswith(f"{WHO}: ")
+    assert text.startswith(f"{LINE} refused with status C000: (7FE0,0010) at ")
+    assert text.endswith("; the sender's data set is broken; --bit-preserving stores it unchecked)")
 
 
 def test_what_is_odd_is_logged_though_it_is_refused_then(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     plugin = hooks(receive=lambda: Refuse(0xA900, "not wanted"))
     send(receiver(tmp_path, plugin), encode([*HEAD, HEAD[3]], EXPLICIT_LITTLE))
-    assert caplog.messages[0] == f"{WHO}: refused: not wanted"
+    assert caplog.messages[0] == f"{LINE} refused with status A900 by plugin plugin0: not wanted"
     assert caplog.messages[1].startswith(f"{WHO}: ") and "(0008,0021)" in caplog.messages[1]
     assert len(caplog.messages) == 2
 
@@ -508,7 +510,8 @@ def test_the_log_names_sender_instance_and_file_of_a_fault(tmp_path: Path, caplo
     assert outcome.status == 0xA700
     assert caplog.messages[-2:] == [
         f"cannot store received object: {tmp_path}/{FILE}: Is a directory",
-        f"  from {WHO}",
+        f"{LINE} refused with status A700: Cannot store file: Is a directory (file {tmp_path}/{FILE}; a directory has "
+        "this name)",
     ]
 
 
@@ -526,4 +529,4 @@ def test_dcmrecv_s_own_line_of_that(tmp_path: Path, caplog: pytest.LogCaptureFix
     place = receiver(tmp_path)
     for _ in range(2):
         send(place, data_set())
-    assert caplog.messages == [f"file already exists, overwriting: {tmp_path}/{FILE}"]
+    assert caplog.messages == [f"file already exists, overwriting: {tmp_path}/{FILE}\n  by {WHO}"]

@@ -173,7 +173,7 @@ def test_hooks_see_the_new_data(tmp_path: Path, memory: int | None, syntax: str)
 # A changed header, other UIDs
 
 
-def test_a_changed_header_that_is_not_stored_refuses_the_instance(
+def test_fault_6_a_changed_header_that_is_not_stored_refuses_the_instance(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A plugin that forgot `replace_header` must not store the patient's name."""
@@ -229,7 +229,7 @@ NEW_UIDS = pytest.mark.parametrize("change", [renamed, replaced])
     ],
     ids=["+fd", "layout of elements", "layout of attributes"],
 )
-def test_new_uids_are_carried_on(
+def test_fault_6_new_uids_are_carried_on(
     tmp_path: Path, change: Any, settings: dict[str, Any], name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "dcmrecv.receive")

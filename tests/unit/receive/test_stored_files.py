@@ -1,4 +1,4 @@
-"""Opening and removing what was stored, by its location."""
+"""Opening and removing what was stored, by its location; reading its elements."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from dcmrecv_core.storage.part10 import file_prefix
 
-from dcmrecv_core import open_stored, remove_stored
+from dcmrecv_core import RawElement, open_stored, read_elements, remove_stored
+from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.storage import directories
+from support.data.datasets import Node, encode
+from support.uids import CT, DEFLATED, EXPLICIT_LE
 
 
 @pytest.fixture
@@ -78,3 +82,22 @@ def test_no_regular_file(root: Path) -> None:
     assert not [
         name for name in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{name}").startswith(str(root))
     ]
+
+
+def test_fault_18_elements_after_an_odd_place(tmp_path: Path) -> None:
+    """An element without a VR, as the receiver stores it."""
+    head = encode([Node(0x00080018, "UI", b"1.2\0")], EXPLICIT_LITTLE) + b"\x09\0\x01\x10\0\0\4\0ABCD"
+    tail = encode([Node(0x00100020, "LO", b"P1"), Node(0x7FE00010, "OW", bytes(20))], EXPLICIT_LITTLE)
+    path = tmp_path / "x"
+    path.write_bytes(file_prefix(CT, "1.2", EXPLICIT_LE) + head + tail)
+    with path.open("rb") as file:
+        found = read_elements(file, (0x00100020, 0x00091001, 0x00100010, 0x7FE00010), 3)
+    assert found == {0x00100020: RawElement("LO", b"P1"), 0x00091001: RawElement("\0\0", b"ABC")}
+
+
+def test_elements_of_no_dicom_file(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    for content in (b"no DICOM", file_prefix(CT, "1.2", EXPLICIT_LE), file_prefix(CT, "1.2", DEFLATED) + b"\xff" * 20):
+        path.write_bytes(content)
+        with path.open("rb") as file, pytest.raises(ValueError):
+            read_elements(file, (0x00100020,), 10)

@@ -116,7 +116,7 @@ CASE = pytest.mark.parametrize(("data", "reason", "rest"), CASES.values(), ids=C
 
 
 @CASE
-def test_it_is_listed_and_nothing_is_replaced(tmp_path: Path, data: bytes, reason: str, rest: bytes) -> None:
+def test_fault_6_it_is_listed_and_nothing_is_replaced(tmp_path: Path, data: bytes, reason: str, rest: bytes) -> None:
     with pytest.raises(ValueError, match=f"{reason}.*keep_unseen=True.*keep_unseen=False"):
         in_receive(receiver(tmp_path), data, back)
     assert stored_data(f"{tmp_path}/CT.{INSTANCE}") == data

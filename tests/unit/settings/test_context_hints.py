@@ -74,13 +74,18 @@ LEFT_OUT = {
 }
 
 
+WHO = "CT1 (10.0.0.5) to ARCHIVE"
+
+
 @pytest.mark.parametrize("refused", LEFT_OUT.values(), ids=LEFT_OUT)
 def test_left_out(refused: list[ProposedContext]) -> None:
     assert hint_for(refused) == ((), (), 1)
-    assert log_lines(refused) == []
+    assert log_lines(refused, WHO) == []
     both = [*refused, *contexts((MR, [IMPLICIT_LE]))]
     assert hint_for(both)[1:] == (hint_for(both[1:]).toml, 1)
-    assert log_lines(both)[0] == "2 presentation contexts refused; a profile (-xf) that accepts them, but 1 of them:"
+    assert log_lines(both, WHO)[0] == (
+        f"2 presentation contexts of {WHO} refused; a profile (-xf) that accepts them, but 1 of them:"
+    )
 
 
 def test_as_many_as_a_peer_may_propose_make_few_lines() -> None:
@@ -90,4 +95,4 @@ def test_as_many_as_a_peer_may_propose_make_few_lines() -> None:
     ]
     refused = contexts(*proposed[:128])
     assert hint_for(refused).left_out == len(refused) - MAX_CLASSES
-    assert len(log_lines(refused)) <= 8 + MAX_CLASSES * (MAX_SYNTAXES + 5)
+    assert len(log_lines(refused, WHO)) <= 8 + MAX_CLASSES * (MAX_SYNTAXES + 5)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.api.errors import HookFailure, StorageError
-from dcmrecv_core.storage.directories import Directories, split_path
+from dcmrecv_core.api.errors import HookFailure, OutputDirectoryError, StorageError
+from dcmrecv_core.storage import directories as module
+from dcmrecv_core.storage.directories import Directories, check_output_directory, split_path
 from support.publishing import Calls
 
 OTHER_USER = 65534
@@ -21,6 +22,50 @@ OTHER_USER = 65534
 
 def same(fd: int, path: Path) -> bool:
     return os.path.samestat(os.fstat(fd), path.stat())
+
+
+def test_an_output_directory_that_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert check_output_directory(str(tmp_path), "out") == f"{tmp_path}/out"
+    assert os.path.samefile(check_output_directory(str(tmp_path), None), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong", "place"),
+    [
+        ("absent", "does not exist", "{start}/absent"),
+        ("./a/../absent", "does not exist", "{start}/absent"),
+        ("/absent", "does not exist", None),
+        ("file", "does not exist", "{start}/file: it is a file, not a directory"),
+        ("/dev/null", "does not exist", "/dev/null: it is a file, not a directory"),
+        ("file/", "does not exist", "{start}/file: Not a directory"),
+        ("file/out", "does not exist", "{start}/file/out: Not a directory"),
+        ("unreadable", "does not exist", "{start}/unreadable: it is there, but user {user} may not read it"),
+        ("read-only", "is not writable", "{start}/read-only: user {user} may not write in it"),
+        ("/sys", "is not writable", "/sys: its file system is mounted read-only"),
+    ],
+)
+def test_fault_24_an_output_directory_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, wrong: str, place: str | None
+) -> None:
+    (tmp_path / "file").touch()
+    for name in ("a", "unreadable", "read-only"):
+        (tmp_path / name).mkdir()
+
+    def access(path: str, mode: int) -> bool:  # root may do everything
+        return not (("unreadable" in path and mode & os.R_OK) or mode & os.W_OK)
+
+    class Mounted:
+        f_flag = os.ST_RDONLY if given.startswith("/sys") else 0
+
+    monkeypatch.setattr(module.os, "access", access)
+    monkeypatch.setattr(module.os, "statvfs", lambda path: Mounted)
+    with pytest.raises(OutputDirectoryError) as caught:
+        check_output_directory(str(tmp_path), given)
+    expected = [f"cannot specify output directory: Directory {wrong}"]
+    if place:
+        expected.append("  at " + place.format(start=tmp_path, user=os.geteuid()))
+    assert str(caught.value).splitlines() == expected
 
 
 def test_missing_directories_are_made(tmp_path: Path) -> None:
@@ -99,6 +144,25 @@ def test_links_are_followed_if_ours(tmp_path: Path, owner: int, relative: bool) 
         assert list(elsewhere.iterdir()) == []
     else:
         assert same(directories.get(("a", "b")).fd, elsewhere / "b")
+
+
+def test_a_link_planted_between_mkdir_and_open_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, elsewhere, make = tmp_path / "out", tmp_path / "elsewhere", os.mkdir
+    root.mkdir()
+    elsewhere.mkdir()
+    directories = Directories(str(root))
+    directories.get(())
+
+    def make_and_plant(name: str, mode: int, *, dir_fd: int) -> None:
+        make(name, mode, dir_fd=dir_fd)
+        (root / name).rmdir()
+        (root / name).symlink_to(elsewhere)
+        os.lchown(root / name, OTHER_USER, -1)
+
+    monkeypatch.setattr(os, "mkdir", make_and_plant)
+    with pytest.raises(StorageError):
+        directories.get(("a", "b"))
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_a_link_planted_later_is_not_followed(tmp_path: Path) -> None:

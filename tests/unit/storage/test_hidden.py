@@ -91,7 +91,7 @@ def lock() -> Iterator[Callable[[Path], int]]:
 # Names and tokens
 
 
-def test_no_two_processes_have_a_name_in_common() -> None:
+def test_fault_1_no_two_processes_have_a_name_in_common() -> None:
     """Nothing of host, boot or process is in it: two containers may have all of these in common."""
     one, other = files_of(None), files_of(None)
     made = [one.name(), one.name(), other.name()]
@@ -185,7 +185,7 @@ def test_hidden_files_on_another_file_system(output: Path, state: Path, mount: M
     assert sweep(place, state) == ([left.name] if stays else [])
 
 
-def test_a_copied_state_directory(output: Path, state: Path, tmp_path: Path) -> None:
+def test_fault_1_a_copied_state_directory(output: Path, state: Path, tmp_path: Path) -> None:
     """Of a receiver that lives: the copies of its tokens are locked by no one."""
     files = files_of(state)
     temporary = open_hidden(files.place(Directories(str(output)).get(())))
@@ -208,7 +208,7 @@ def test_a_token_that_says_nothing(output: Path, state: Path, text: str) -> None
     assert sweep(output, state) == []
 
 
-def test_a_living_process_of_ours(output: Path, state: Path, lock: Callable[[Path], int]) -> None:
+def test_fault_1_a_living_process_of_ours(output: Path, state: Path, lock: Callable[[Path], int]) -> None:
     lock(listed(state))
     left = leave(output, f".dcmrecv-{TOKEN}-0.tmp", 10 * DAY)
     assert sweep(output, state) == [left.name]
@@ -217,7 +217,7 @@ def test_a_living_process_of_ours(output: Path, state: Path, lock: Callable[[Pat
 @pytest.mark.parametrize("name", [f".dcmrecv-{TOKEN}-0.tmp", OLD_STYLE])
 @pytest.mark.parametrize(("age", "stays"), [(0, True), (DAY - 60, True), (DAY + 60, False)])
 @pytest.mark.parametrize("has_state", [True, False])
-def test_files_of_unknown_owners(
+def test_fault_1_files_of_unknown_owners(
     output: Path, state: Path, name: str, age: float, stays: bool, has_state: bool
 ) -> None:
     """A receiver with another state directory, on another host perhaps, or one of an earlier version."""

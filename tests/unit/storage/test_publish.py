@@ -172,9 +172,9 @@ def test_overwrites_with_a_warning(tmp_path: Path, kind: Capabilities, caplog: p
     place.publish((), "a", "overwrite", content(b"old"))
     assert caplog.messages == []
     with (tmp_path / "a").open("rb") as reader:
-        place.publish((), "a", "overwrite", content())
+        place.publish((), "a", "overwrite", content(), who=lambda: "CT1")
         assert reader.read() == stored(b"old"), "whoever reads the old file keeps it"
-    assert caplog.messages == [f"file already exists, overwriting: {tmp_path}/a"]
+    assert caplog.messages == [f"file already exists, overwriting: {tmp_path}/a\n  by CT1"]
     assert (tmp_path / "a").read_bytes() == stored()
     assert names(tmp_path) == ["a"]
 

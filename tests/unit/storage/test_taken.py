@@ -153,7 +153,7 @@ def test_all_marks_are_taken(tmp_path: Path) -> None:
 # Others move files meanwhile
 
 
-def test_another_instance_came_under_the_name(
+def test_fault_2_another_instance_came_under_the_name(
     tmp_path: Path, before_exchange: Callable[..., None], caplog: pytest.LogCaptureFixture, kind: Capabilities
 ) -> None:
     """Between our look and the exchange: it is handed over, and gets a name of its own."""

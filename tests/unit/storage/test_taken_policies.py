@@ -148,7 +148,7 @@ def test_deflated_data_are_compared_as_they_came(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("by", ["option", "name", "save"])
-def test_another_instance_has_the_name(
+def test_fault_2_another_instance_has_the_name(
     tmp_path: Path, by: str, action: Any, status: int, files: dict[str, bytes]
 ) -> None:
     """A `write` that only saves obeys the option as well."""
@@ -277,7 +277,7 @@ UNREADABLE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("plant", UNREADABLE.values(), ids=list(UNREADABLE))
 @pytest.mark.parametrize("action", [None, *POLICIES])
-def test_what_is_no_dicom_file(
+def test_fault_4_what_is_no_dicom_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, action: Any, plant: Callable[[Path], object]
 ) -> None:
     """It is not waited for, not followed, and replaced only under "overwrite"."""
@@ -346,7 +346,7 @@ def of_unknown_encoding(path: Path, data: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("memory", [None, 100], ids=["in memory", "spooled"])
-def test_only_a_whole_file_is_kept(
+def test_fault_4_only_a_whole_file_is_kept(
     tmp_path: Path, change: Callable[[Path], object], status: int, memory: int | None
 ) -> None:
     """The sender has the whole of what was torn, and sends it again."""
@@ -427,7 +427,7 @@ def test_what_a_name_says_goes_before_the_option(tmp_path: Path, action: Any) ->
         (Name("x", "rename", by_default="overwrite"), "keep", "rename"),
     ],
 )
-def test_write_knows_what_counts(tmp_path: Path, name: Name, action: Any, expected: str) -> None:
+def test_fault_5_write_knows_what_counts(tmp_path: Path, name: Name, action: Any, expected: str) -> None:
     seen: list[str] = []
 
     def write(instance: Instance, path: str) -> str:
@@ -448,7 +448,7 @@ def test_a_path_of_the_plugin_s_own_is_not_dcmrecv_s(tmp_path: Path, action: Any
     assert stored(tmp_path) == (apart if action is None else {"x.dcm": OTHER})
 
 
-def test_a_layout_that_does_not_tell_instances_apart(tmp_path: Path) -> None:
+def test_fault_2_a_layout_that_does_not_tell_instances_apart(tmp_path: Path) -> None:
     place = receiver(tmp_path, layout="{PatientName}/{Modality}.dcm")
     uids = [f"1.2.3.4.{number}" for number in range(1, 10)]
     data = {uid: FIRST.replace(INSTANCE.encode(), uid.encode()) for uid in uids}
@@ -462,7 +462,7 @@ def test_a_layout_that_does_not_tell_instances_apart(tmp_path: Path) -> None:
 PATIENTS = {f"1.2.3.{number}": b"\x10\0\x20\0LO\xff\xff" + b"patient %d" % number for number in range(6)}
 
 
-def test_data_sets_that_a_layout_cannot_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_fault_2_data_sets_that_a_layout_cannot_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     place = receiver(tmp_path, storage_mode="bit-preserving", layout="{PatientID}/{StudyInstanceUID}/{Modality}.dcm")
     for uid, data in PATIENTS.items():
         caplog.clear()

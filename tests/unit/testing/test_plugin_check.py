@@ -49,9 +49,9 @@ WRONG: dict[str, tuple[str, str, str]] = {
         """
         @hookimpl
         def receive(instance):
-            number = instance.header.get("PatientID")
-            if not isinstance(number, str | None):
-                number.append("anonymous")  # here
+            kinds = instance.header.get("ImageType")
+            if kinds is not None:
+                kinds.append("anonymous")  # here
             return None
         """,
         "header",

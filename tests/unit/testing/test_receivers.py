@@ -104,7 +104,8 @@ def test_what_is_not_stored_says_why(
     assert statuses == [0xA900, 0]
     assert [status.comment for status in statuses] == ["no such patient", ""]
     assert repr(statuses) == "[0xA900 (no such patient), 0]"
-    assert "refused: no such patient" in capsys.readouterr().out
+    assert "refused with status A900 by plugin " in (said := capsys.readouterr().out)
+    assert ": no such patient\n" in said
     assert receiver.send(sample_dataset(PatientID="1")) == [0]
     assert capsys.readouterr().out == ""
 

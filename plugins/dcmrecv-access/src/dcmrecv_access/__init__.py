@@ -53,7 +53,8 @@ class AccessPlugin:
         """A rejection or None: which contexts are accepted is for other plugins to say."""
         verdict = self._rules.verdict(association)
         if verdict is not None:
-            log.warning(
+            # the receiver warns of it, and names this plugin
+            log.info(
                 "association of %r with %r from %s rejected: %s",
                 association.calling_ae_title,
                 association.called_ae_title,

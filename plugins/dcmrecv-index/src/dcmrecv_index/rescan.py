@@ -8,12 +8,12 @@ import warnings
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pydicom import charset, dcmread
+from pydicom.filereader import read_file_meta_info
 from sqlalchemy import Engine, delete, exists, func, select
 
-from dcmrecv_core import codecs_of
+from dcmrecv_core import read_elements
 from dcmrecv_index import conflicts
 from dcmrecv_index.database import upsert, writing
 from dcmrecv_index.put_aside import reason_of, store_each
@@ -28,17 +28,6 @@ STATE_DIRECTORY = ".dcmrecv"
 
 _BATCH = 1000
 _META_START = 144  # preamble, "DICM", (0002,0000), whose value counts from there (PS3.10 section 7.1)
-
-
-class _Terms(dict[str, str]):
-    """pydicom's table of character sets, without its search among Python's codecs for terms that are not in it: that
-    raises for a NUL. Elements are not decoded here, but pydicom looks up the codec when it reads a file."""
-
-    def __missing__(self, term: object) -> str:
-        return codecs_of(str(term))[0]
-
-
-charset.python_encoding = _Terms(charset.python_encoding)
 
 
 class Found(NamedTuple):
@@ -80,20 +69,21 @@ def rescan(engine: Engine, directory: Path, *, prune: bool = False) -> Found:
 
 
 def record_of_file(path: Path) -> Record | None:
-    """The record of a DICOM file, None if it is something else. Raises what pydicom does for a broken one."""
+    """The record of a DICOM file, None if it is something else. Raises what pydicom does for broken File Meta
+    Information, ValueError if no element can be read."""
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if file.read(132)[128:] != b"DICM":
             return None
         status = os.fstat(file.fileno())
-        file.seek(0)
-        dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(ELEMENTS.values()))
-        meta = dataset.file_meta
-        elements = {}
-        for keyword, tag in ELEMENTS.items():
-            value = _undecoded(dataset.get_item(tag).value) if tag in dataset else b""
-            if value:
-                elements[keyword] = value[:LONGEST_VALUE].decode("latin-1")
+        meta = read_file_meta_info(path)
+        try:
+            found = read_elements(file, ELEMENTS.values(), LONGEST_VALUE)
+        except ValueError:
+            if "MediaStorageSOPInstanceUID" in meta:
+                raise
+            return None
+        elements = {key: found[tag].value.decode("latin-1") for key, tag in ELEMENTS.items() if tag in found}
         return Record(
             sop_instance_uid=uid(elements.get("SOPInstanceUID", "")) or str(meta.get("MediaStorageSOPInstanceUID", "")),
             sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
@@ -101,15 +91,8 @@ def record_of_file(path: Path) -> Record | None:
             location=os.path.abspath(path),
             size=max(0, status.st_size - _META_START - int(meta.get("FileMetaInformationGroupLength", 0))),
             received=status.st_mtime_ns,
-            elements=elements,
+            elements={key: value for key, value in elements.items() if value},
         )
-
-
-def _undecoded(value: Any) -> bytes:
-    """An element's bytes; pydicom has already decoded those of the character set."""
-    if isinstance(value, bytes) or value is None:
-        return value or b""
-    return (value if isinstance(value, str) else "\\".join(value)).encode("latin-1", "replace")
 
 
 def _records(directory: Path, failed: list[str]) -> Iterator[Record]:

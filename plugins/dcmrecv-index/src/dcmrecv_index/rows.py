@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pydicom import config
-from pydicom.charset import decode_bytes
-from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
-
-from dcmrecv_core import codecs_of
+from dcmrecv_core import decode_text
 from dcmrecv_index.record import Record, uid
-
-config.logger.setLevel(logging.CRITICAL)  # pydicom's messages about a value quote it, control characters included
 
 LONGEST_TEXT = 256
 """Characters of a value: DICOM allows 64 (a name three times that), and PostgreSQL indexes 2704 bytes of a row."""
 
-_DELIMITERS = {
-    **dict.fromkeys(("PatientName", "ReferringPhysicianName"), PN_DELIMS),
-    **dict.fromkeys(("StudyDescription", "SeriesDescription"), TEXT_VR_DELIMS),
-}
+_PERSON_NAMES = ("PatientName", "ReferringPhysicianName")
 _LARGEST_INTEGER = 2**31 - 1  # IS, PS3.5 table 6.2-1
 
 Row = dict[str, Any]
@@ -92,15 +81,11 @@ def storable_path(path: str) -> str:
 
 def _decoded(elements: Mapping[str, str]) -> Any:
     """A function that returns the text of an element, "" if it is absent."""
-    encodings = codecs_of(elements.get("SpecificCharacterSet", ""))
+    character_set = elements.get("SpecificCharacterSet", "")
 
     def text(keyword: str) -> str:
         value = elements.get(keyword, "").encode("latin-1")
-        if not value:
-            return ""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _clean(decode_bytes(value, encodings, _DELIMITERS.get(keyword, TEXT_VR_DELIMS)))
+        return _clean(decode_text(value, character_set, vr="PN" if keyword in _PERSON_NAMES else "LO"))
 
     return text
 

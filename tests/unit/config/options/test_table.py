@@ -23,11 +23,14 @@ OURS = {
     "--to",
     "--json",
     "--promiscuous",
+    "--prefer",
     "--max-associations",
     "--max-per-peer",
+    "--idle-eviction",
     "--max-request",
     "--min-free",
     "--progress-timeout",
+    "--min-rate",
     "--max-instance",
     "--hook-timeout",
     "--worker-memory",
@@ -45,6 +48,7 @@ OURS = {
     "--on-duplicate",
     "--settings",
     "--dump-settings",
+    "--log-format",
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.hooks.guards import BackgroundStopped
 from dcmrecv_core.net import child
 from dcmrecv_core.net.supervisor import background as background_module
 from dcmrecv_core.net.supervisor.background import (
@@ -299,12 +300,40 @@ def background(settings):
     assert "still running after the grace period" in receiver.log
 
 
-def test_it_does_not_outlive_the_supervisor(start_receiver: StartReceiver, tmp_path: Path) -> None:
-    receiver = start(start_receiver, tmp_path, WORKS)
+IN_C_CODE = """
+import itertools
+
+@hookimpl
+def background():
+    with open(os.path.join(HOME, "pids"), "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    sum(itertools.repeat(0, 10**11))  # a loop in C that looks at no signal
+"""
+
+
+@pytest.mark.parametrize("source", [WORKS, IN_C_CODE], ids=["in Python", "in C"])
+def test_fault_16_it_does_not_outlive_the_supervisor(
+    start_receiver: StartReceiver, tmp_path: Path, source: str
+) -> None:
+    receiver = start(start_receiver, tmp_path, source)
     [pid] = until(lambda: lines(tmp_path / "pids"), "background works")
     receiver.kill()
-    until(lambda: not runs(int(pid)), "the orphan ends")
-    assert lines(tmp_path / "cleaned") == [pid]
+    until(lambda: not runs(int(pid)), "the orphan ends", seconds=5)
+
+
+def test_where_the_kernel_does_not_kill_it_an_orphan_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = background_module._Process(8.0)
+    process._on_tick(signal.SIGALRM, None)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    with pytest.raises(BackgroundStopped):
+        process._on_tick(signal.SIGALRM, None)
+    ends: list[int] = []
+    monkeypatch.setattr(os, "_exit", ends.append)
+    process._on_tick(signal.SIGALRM, None)
+    assert ends == [], "it has time to clean up"
+    process._orphan_deadline = 0.0
+    process._on_tick(signal.SIGALRM, None)
+    assert ends == [TERMINATED]
 
 
 def test_a_reload_starts_it_again(start_receiver: StartReceiver, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_whole_client_hello_is_admitted_unread(desk: Desk) -> None:
     assert handover.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
 
 
-@pytest.mark.parametrize("said", [b"", b"\x16", HELLO[:-1]])
+@pytest.mark.parametrize("said", [b"\x16", HELLO[:-1]])
 def test_a_peer_that_closes_is_dropped(desk: Desk, said: bytes, caplog: pytest.LogCaptureFixture) -> None:
     desk.say(said)
     desk.turn()
@@ -81,3 +81,19 @@ def test_a_peer_that_closes_is_dropped(desk: Desk, said: bytes, caplog: pytest.L
         pass
     assert desk.desk.tick(1000.0) is None
     assert "TLS error: unexpected eof while reading" in caplog.text
+
+
+def test_fault_20_half_a_client_hello_is_late_and_no_foreign_protocol(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.say(HELLO[:-1])
+    desk.turn()
+    desk.desk.tick(1031.0)
+    assert caplog.messages == ["Could not receive association request: DUL network read timeout\n  from 127.0.0.1"]
+
+
+def test_fault_20_a_silent_peer_is_logged_for_debugging_only(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    desk.desk.tick(1031.0)
+    assert caplog.messages[-1].endswith(" ended without a byte: DUL network read timeout")
+    assert {record.levelname for record in caplog.records} == {"DEBUG"}

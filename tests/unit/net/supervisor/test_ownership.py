@@ -153,7 +153,7 @@ def test_a_disk_that_hangs_at_the_end(take: Take, monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_a_fork_the_files_stay(take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(main: object) -> int:
+    def fail(main: object, **options: object) -> int:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
     state = take()

@@ -3,144 +3,52 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-import selectors
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from dcmrecv_core.net import child
-from dcmrecv_core.net.handover import IDLE, Handover, receive
-from dcmrecv_core.net.heartbeat import Heartbeat
+from dcmrecv_core.net.admission import Activity, Place, Slot, peer_key
+from dcmrecv_core.net.handover import IDLE, Handover
 from dcmrecv_core.net.supervisor import pool as pool_module
-from dcmrecv_core.net.supervisor.pool import FIRST_PAUSE, LONGEST_PAUSE, SHRINK_SECONDS, SPARE, STUCK_SECONDS, Pool
+from dcmrecv_core.net.supervisor.pool import (
+    BUSY_TAKE_SECONDS,
+    FIRST_PAUSE,
+    FRESH_SECONDS,
+    LONGEST_PAUSE,
+    SHRINK_SECONDS,
+    SPARE,
+    STUCK_SECONDS,
+    TAKE_SECONDS,
+)
+from support.protocol.pool_driver import HOOK_SECONDS, LIMIT, Driver, exists, obedient
 
 # The test runner may have threads; forking is safe as long as the child runs our code only
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
-HOOK_SECONDS = 30.0
-LIMIT = 5
 
-
-def obedient(control: socket.socket, heartbeat: Heartbeat) -> int:
-    """Says its pid to each peer, then does what the request says until the peer closes."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    control.send(IDLE)
-    while (handover := receive(control)) is not None:
-        with handover.sock as peer:
-            if handover.request == b"hook":
-                heartbeat.flag[0] = 1
-            elif handover.request == b"overdue":
-                heartbeat.flag[0] = 1
-                heartbeat.mark_overdue()
-            elif handover.request == b"overdue once":
-                heartbeat.flag[0] = 1
-                heartbeat.mark_overdue()
-                heartbeat.flag[0] = 0
-            peer.sendall(b"%d\n" % os.getpid())
-            while peer.recv(100):
-                pass
-        if handover.request == b"recycle":
-            return 0
-        control.send(IDLE)
-    return 0
-
-
-def never_ready(control: socket.socket, heartbeat: Heartbeat) -> int:
+def never_ready(control: socket.socket, slot: Slot) -> int:
     control.recv(1)
     return 0
 
 
-def ends_at_once(control: socket.socket, heartbeat: Heartbeat) -> int:
+def ends_at_once(control: socket.socket, slot: Slot) -> int:
     return 1
 
 
-def raises(control: socket.socket, heartbeat: Heartbeat) -> int:
+def lacks_descriptors(control: socket.socket, slot: Slot) -> int:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    control.send(IDLE)
+    control.recv(1)
+    return child.OUT_OF_DESCRIPTORS
+
+
+def raises(control: socket.socket, slot: Slot) -> int:
     raise SystemExit("out of order")
-
-
-class Driver:
-    """A pool with a simulated clock; `turn` does what the supervisor's loop does."""
-
-    def __init__(self, main: Callable[[socket.socket, Heartbeat], int], limit: int = LIMIT) -> None:
-        self.now = 1000.0
-        self.reassigned: list[Handover] = []
-        self.selector = selectors.DefaultSelector()
-        self.pool = Pool(self.selector, limit, HOOK_SECONDS, main, self.reassigned.append)
-        self.children: list[int] = []
-        self.peers: list[socket.socket] = []
-
-    def turn(self, seconds: float = 0.0) -> None:
-        """Let `seconds` pass, then handle what is ready within a moment of real time."""
-        self.now += seconds
-        self.pool.wake_on_worker_messages(waiting=True)
-        for key, _ in self.selector.select(0.02):
-            if self.selector.get_map().get(key.fd) is key:
-                key.data(key.fileobj, self.now)
-        for pid, code in child.reap_ended():
-            self.pool.child_ended(pid, code, self.now)
-        self.pool.tick(self.now)
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + 10
-        while not condition():
-            assert time.monotonic() < end, f"not within 10 s: {what}"
-            self.turn()
-
-    def settle(self, waiting: int = 0) -> None:
-        """Fork missing workers and wait until all have been idle."""
-        self.pool.grow(self.now, waiting)
-        self.until(lambda: all(worker.started for worker in self.pool._workers.values()), "all are started")
-
-    def assign(self, request: bytes = b"") -> socket.socket | None:
-        """The peer of an association that was assigned; None if no worker was idle."""
-        ours, peer = socket.socketpair()
-        peer.settimeout(10)
-        self.peers.append(peer)
-        handover = Handover(ours, request, "10.0.0.1", 1)
-        if self.pool.assign(handover):
-            return peer
-        ours.close()
-        return None
-
-    def serve(self, request: bytes = b"") -> tuple[socket.socket, int]:
-        """`assign`, and the pid of the worker that serves the association."""
-        peer = self.assign(request)
-        assert peer is not None
-        return peer, int(peer.recv(100))
-
-    def finish(self, peer: socket.socket) -> None:
-        peer.close()
-        idle = self.idle
-        self.until(lambda: self.idle == idle + 1, "idle again")
-
-    @property
-    def idle(self) -> int:
-        return sum(worker.idle for worker in self.pool._workers.values())
-
-    def close(self) -> None:
-        for peer in self.peers:
-            peer.close()
-        self.pool.stop()
-        self.pool.signal_all(signal.SIGKILL)
-        self.until_gone()
-        self.selector.close()
-
-    def until_gone(self) -> None:
-        """Wait for the end of all workers, zombies too."""
-        self.until(lambda: not len(self.pool) and not any(map(exists, self.children)), "the end of all")
-
-
-def exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 Start = Callable[..., Driver]
@@ -156,7 +64,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         drivers[-1].children.append(pid)
         return pid
 
-    def make(main: Callable[[socket.socket, Heartbeat], int] = obedient, **options: int) -> Driver:
+    def make(main: Callable[[socket.socket, Slot], int] = obedient, **options: int) -> Driver:
         drivers.append(Driver(main, **options))
         return drivers[-1]
 
@@ -247,7 +155,8 @@ def test_dead_workers_are_replaced(start: Start, caplog: pytest.LogCaptureFixtur
     driver.settle()
     assert driver.idle == SPARE
     assert not set(victims) & {worker.pid for worker in driver.pool._workers.values()}
-    assert {record.args for record in caplog.records} == {(pid, "was killed by signal 9") for pid in victims}
+    how = "was killed by signal 9 (10.0.0.1)" if busy else "was killed by signal 9"
+    assert {record.args for record in caplog.records} == {(pid, how) for pid in victims}
     for handover in driver.reassigned:  # perhaps killed before taking it
         handover.sock.shutdown(socket.SHUT_RDWR)  # the new workers have copies of this socket
         handover.sock.close()
@@ -293,6 +202,36 @@ def test_a_handover_that_its_worker_did_not_take_is_reassigned(start: Start, siz
     handover.sock.close()
 
 
+def test_places_are_those_of_the_table_and_of_handovers(start: Start) -> None:
+    driver = start(limit=2)
+    driver.settle()
+    assert driver.pool.places() == []
+    assert (driver.pool.busy, driver.pool.can_grow) == (0, False)
+    peer, _ = driver.serve()
+    [worker] = (worker for worker in driver.pool._workers.values() if not worker.idle)
+    key = peer_key("10.0.0.1")
+    assert driver.pool.places() == [Place(worker.slot, Activity.SERVING, 1, 0.0, 0.0, key)], "handed over"
+    worker.slot.begin("10.0.0.1", 5.0, handshake=False)  # as the worker does
+    worker.slot.wait_since(7.0)
+    assert driver.pool.places() == [Place(worker.slot, Activity.SERVING, 1, 5.0, 7.0, key)]
+    worker.slot.become(Activity.ENDING)
+    assert [place.activity for place in driver.pool.places()] == [Activity.ENDING]
+    worker.slot.become(Activity.IDLE)
+    assert driver.pool.places() == [], "although its message was not read"
+    assert driver.pool.busy == 1
+    driver.finish(peer)
+
+
+def test_a_handover_over_tls_is_a_handshake(start: Start) -> None:
+    driver = start(limit=2)
+    driver.settle()
+    ours, peer = socket.socketpair()
+    driver.peers.append(peer)
+    assert driver.pool.assign(Handover(ours, b"", "10.0.0.1", 1, tls_deadline=5.0))
+    assert [place.activity for place in driver.pool.places()] == [Activity.HANDSHAKE]
+    driver.until(lambda: ours.fileno() == -1, "it is taken")
+
+
 def test_a_handover_that_was_taken_is_not_reassigned(start: Start) -> None:
     driver = start(limit=1)
     driver.settle()
@@ -302,6 +241,84 @@ def test_a_handover_that_was_taken_is_not_reassigned(start: Start) -> None:
     driver.until_gone()
     assert peer.recv(100) == b""
     assert driver.reassigned == []
+
+
+def stop(pid: int) -> None:
+    """Stop a worker (SIGSTOP), and wait until it has stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize("all_stopped", [False, True])
+def test_fault_16_a_stopped_worker_is_killed_before_another_one_gets_its_handover(
+    start: Start, caplog: pytest.LogCaptureFixture, all_stopped: bool
+) -> None:
+    driver = start()
+    driver.settle()
+    driver.turn()
+    victims = [worker.pid for worker in reversed(driver.pool._idle)][: SPARE if all_stopped else 1]
+    for pid in victims:
+        stop(pid)
+    peer = driver.assign()
+    assert peer is not None
+    driver.turn(TAKE_SECONDS - 0.01)
+    assert driver.reassigned == []
+    assert all(map(exists, victims))
+    driver.turn(0.02)
+    driver.until(lambda: not any(map(exists, victims)), "those that are stopped end")
+    [handover] = driver.reassigned
+    assert driver.idle == SPARE - len(victims)
+    driver.settle()
+    assert driver.pool.assign(handover)
+    assert int(peer.recv(100)) not in victims
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if "does not answer" in line] == [
+        f"worker {pid} does not answer; killing it" for pid in victims
+    ]
+
+
+def test_idle_workers_with_a_recent_heartbeat_are_asked_first(start: Start) -> None:
+    driver = start()
+    driver.settle()
+    first, last = driver.pool._idle
+    driver.turn(FRESH_SECONDS)
+    first.slot.beat(driver.now)
+    assert driver.serve()[1] == first.pid
+    assert driver.serve()[1] == last.pid, "it answers all the same"
+
+
+@pytest.mark.parametrize(("state", "limit"), [("D", math.inf), ("R", BUSY_TAKE_SECONDS)])
+def test_a_worker_that_waits_for_a_disk_or_a_processor_has_more_time(
+    start: Start, monkeypatch: pytest.MonkeyPatch, state: str, limit: float
+) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    driver.turn()
+    [pid] = driver.children
+    stop(pid)
+    monkeypatch.setattr(pool_module, "state_of", lambda pid: state)
+    assert driver.assign() is not None
+    driver.turn(min(limit, 10 * BUSY_TAKE_SECONDS) - 0.1)
+    assert driver.reassigned == []
+    if limit < math.inf:
+        driver.turn(0.2)
+        driver.until(lambda: bool(driver.reassigned), "another one may serve")
+        driver.reassigned[0].sock.close()
+    else:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_handover_that_was_taken_while_the_supervisor_was_busy_costs_no_worker(start: Start) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    driver.turn()
+    _, pid = driver.serve()
+    driver.now += 10 * TAKE_SECONDS
+    driver.pool.tick(driver.now)
+    driver.turn(10 * TAKE_SECONDS)
+    assert driver.reassigned == []
+    assert driver.children == [pid]
+    assert exists(pid)
 
 
 def test_slow_starts_do_not_make_it_grow(start: Start) -> None:
@@ -314,7 +331,7 @@ def test_slow_starts_do_not_make_it_grow(start: Start) -> None:
 
 
 @pytest.mark.parametrize("main", [ends_at_once, raises])
-def test_no_forks_without_a_pause(start: Start, main: Callable[[socket.socket, Heartbeat], int]) -> None:
+def test_no_forks_without_a_pause(start: Start, main: Callable[[socket.socket, Slot], int]) -> None:
     driver = start(main)
     pause, forks = FIRST_PAUSE, 0
     while pause < 4 * LONGEST_PAUSE:
@@ -328,10 +345,25 @@ def test_no_forks_without_a_pause(start: Start, main: Callable[[socket.socket, H
         pause *= 2
 
 
+def test_fault_16_workers_without_descriptors_are_replaced_after_a_pause(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = start(lacks_descriptors, limit=1)
+    for forks in range(1, 4):
+        driver.settle()
+        assert len(driver.children) == forks
+        assert driver.assign() is not None
+        driver.until_gone()
+        driver.reassigned.pop().sock.close()
+        driver.now += FIRST_PAUSE - 0.01
+        driver.pool.grow(driver.now)
+        assert len(driver.children) == forks
+        driver.now += 0.02
+    assert caplog.records == [], "each worker has said it"
+
+
 def test_a_worker_that_starts_ends_the_pause(start: Start) -> None:
-    driver = start(
-        lambda control, heartbeat: ends_at_once(control, heartbeat) if fail else obedient(control, heartbeat)
-    )
+    driver = start(lambda control, slot: ends_at_once(control, slot) if fail else obedient(control, slot))
     fail = True
     for _ in range(3):
         driver.pool.grow(driver.now)
@@ -360,7 +392,7 @@ def test_fork_that_fails_is_tried_again_later(start: Start, monkeypatch: pytest.
 
 
 def test_children_start_with_all_signals_blocked(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    def tell(control: socket.socket, heartbeat: Heartbeat) -> int:
+    def tell(control: socket.socket, slot: Slot) -> int:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         return 7 if {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM} <= blocked else 8
 
@@ -385,7 +417,8 @@ def test_a_hook_that_ignores_its_timeout_gets_its_worker_killed(start: Start, ca
     driver.until(lambda: len(driver.pool) == 1 and not exists(pid), "its end is seen")
     driver.turn(10 * HOOK_SECONDS)
     assert len(driver.pool) == 1, "the overdue hook has ended"
-    assert [record.args for record in caplog.records] == [(pid,), (pid, "was killed by signal 9")]
+    where = " in hook 1 (SENDER@10.0.0.1, SOP instance 1.2.3)"
+    assert [record.args for record in caplog.records] == [(pid, where), (pid, f"was killed by signal 9{where}")]
     driver.finish(other)
 
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 import pytest
 
 from dcmrecv_core.net import child
+from dcmrecv_core.net.admission import Slot
 from dcmrecv_core.net.handover import IDLE, Handover, LostAssociation, receive
-from dcmrecv_core.net.heartbeat import Heartbeat
 from dcmrecv_core.net.record import decode
 from dcmrecv_core.net.supervisor.pool import Pool
 from support.plugins import ASSOCIATION
@@ -22,11 +22,11 @@ from support.plugins import ASSOCIATION
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 
-def main(report: socket.socket, untaken: bool) -> Callable[[socket.socket, Heartbeat], int]:
+def main(report: socket.socket, untaken: bool) -> Callable[[socket.socket, Slot], int]:
     """A worker that dies in its first association, and reports each lost one; with `untaken` the first worker that
     should be told ends before it reads."""
 
-    def work(control: socket.socket, heartbeat: Heartbeat) -> int:
+    def work(control: socket.socket, slot: Slot) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         control.send(IDLE)
         if untaken and control.recv(1, socket.MSG_PEEK) == b"N":
@@ -40,7 +40,7 @@ def main(report: socket.socket, untaken: bool) -> Callable[[socket.socket, Heart
                 report.send(f"{association.calling_ae_title} {summary.ended.value};".encode())
                 control.send(IDLE)
             else:
-                heartbeat.record.open(ASSOCIATION, time.monotonic())
+                slot.record.open(ASSOCIATION, time.monotonic())
                 os.kill(os.getpid(), signal.SIGKILL)
         return 0
 

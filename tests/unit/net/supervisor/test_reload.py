@@ -162,7 +162,7 @@ def refuse(settings: object = None) -> Any:
 
 
 def fail(settings: object = None) -> Any:
-    raise OutputDirectoryError("cannot specify output directory: Directory does not exist")
+    raise OutputDirectoryError("cannot specify output directory: Directory does not exist\n  at /data: it is a file")
 
 
 def die(settings: object = None) -> Any:
@@ -203,8 +203,9 @@ def test_invalid_settings_change_nothing(
     driver.run()
     assert driver.obeyed == []
     assert configured == [OLD_SEEN]
-    [error] = errors(caplog)
+    error, *places = errors(caplog)
     assert error.startswith(f"settings not reloaded, nothing has changed: {reason}")
+    assert places == (["  at /data: it is a file"] if source == {"check": fail} else [])
 
 
 def test_a_probe_that_hangs_ends(

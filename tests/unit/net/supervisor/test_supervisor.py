@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import re
 import signal
 import socket
 import struct
@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.net.admission import AdmissionTable
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.supervisor import frontdesk, pool, supervisor
+from dcmrecv_core.net.supervisor import frontdesk, pool, supervisor, waiting
 from dcmrecv_core.net.supervisor.reload import SettingsSource
 from dcmrecv_core.net.supervisor.supervisor import Supervisor
 from dcmrecv_core.settings.settings import Settings
@@ -370,6 +371,54 @@ def test_hooks_that_never_return(start: Start) -> None:
     assert receiver.files() == ["CT.1.4", "CT.1.5", "CT.1.6"]
 
 
+@pytest.mark.parametrize(("most", "stopped"), [(10, 1), (10, 2), (1, 1)])
+def test_fault_16_a_stopped_idle_worker_gets_no_association(start: Start, most: int, stopped: int) -> None:
+    receiver = start("--max-associations", most)
+    victims = sorted(receiver.workers())[:stopped]
+    for pid in victims:
+        os.kill(pid, signal.SIGSTOP)
+    with contextlib.ExitStack() as stack:
+        begin = time.monotonic()
+        for _ in range(min(most, 2)):  # one of them would get a stopped worker
+            association = stack.enter_context(RawAssociation(receiver.port, CONTEXTS, timeout=10))
+            assert association.store(CT, INSTANCE, DATA) == 0
+        assert time.monotonic() - begin < 2.5
+        if stopped == min(most, pool.SPARE):  # one has been idle; the other one may have been starting
+            until(lambda: not all(map(is_alive, victims)), "it is killed")
+            assert re.search(rf"worker ({'|'.join(map(str, victims))}) does not answer; killing it", receiver.log)
+
+
+DEADLY = (
+    IMPORT
+    + """
+@hookimpl
+def receive(instance):
+    uid = instance.sop_instance_uid
+    if uid == "1.1": os.kill(os.getpid(), signal.SIGSEGV)
+    if uid == "1.2":
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True: pass
+"""
+)
+
+
+def test_fault_23_the_line_about_a_killed_worker_names_hook_plugin_peer_and_instance(start: Start) -> None:
+    files = {"deadly.py": DEADLY, "dcmrecv.toml": "hook_seconds = 1\n"}
+    receiver = start("--settings", "dcmrecv.toml", "--plugin", "deadly", files=files)
+    for uid, how in (("1.1", "was killed by signal 11"), ("1.2", "is stuck")):
+        where = f"in hook receive of plugin deadly (RAWSCU@127.0.0.1, SOP instance {uid})"
+        with RawAssociation(receiver.port, CONTEXTS, timeout=10) as association:
+            victim = receiver.worker_serving(association.local_port)
+            association.request(store_rq(CT, uid), instance_of(CT, uid))
+            receiver.wait_for_log(f"E: worker {victim} {how} {where}")
+            assert association.read_pdu() == (0, b"")
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        assert association.store(CT, "1.3", instance_of(CT, "1.3")) == 0
+        victim = receiver.worker_serving(association.local_port)
+        os.kill(victim, signal.SIGKILL)
+        receiver.wait_for_log(f"E: worker {victim} was killed by signal 9 (RAWSCU@127.0.0.1)\n")
+
+
 def test_systemd_is_told_ready_when_a_worker_can_serve(program: Path) -> None:
     plugin = (
         IMPORT
@@ -404,8 +453,8 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Supe
     made = Supervisor(Settings(), Plugins(), [listener], Capabilities(), source)
     yield made, listener.getsockname()[1]
     made._desk.close()
-    for waiting in made._waiting:
-        waiting.handover.sock.close()
+    for request in made._waiting:
+        request.handover.sock.close()
     made._selector.close()
 
 
@@ -427,7 +476,7 @@ def test_the_number_of_waiting_requests_is_bounded(
     loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, port = loop
-    monkeypatch.setattr(supervisor, "MAX_WAITING", 2)
+    monkeypatch.setattr(waiting, "MAX_WAITING", 2)
     monkeypatch.setattr(supervisor, "WAIT_FOR_WORKER", 0.2)
     rejected = pdu(ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
     with contextlib.ExitStack() as stack:
@@ -443,43 +492,40 @@ def test_the_number_of_waiting_requests_is_bounded(
         assert 0.2 <= time.monotonic() - begin < 0.7
 
 
-def test_bytes_of_waiting_requests_are_bounded(loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _ = loop
-    monkeypatch.setattr(supervisor, "MAX_WAITING_BYTES", 100)
-    with contextlib.ExitStack() as stack:
-        for size, waiting, refused in ((60, 1, False), (60, 1, True), (40, 2, False)):
-            ours, peer = socket.socketpair()
-            stack.enter_context(peer)
-            made._admit(Handover(ours, bytes(size), "10.0.0.1", 1))
-            assert len(made._waiting) == waiting
-            assert bool(select.select([peer], [], [], 0)[0]) == refused
-
-
-def test_waiting_requests_of_one_address_are_bounded(
-    loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made, _ = loop
-    monkeypatch.setattr(supervisor, "MAX_WAITING_PER_PEER", 1)
-    with contextlib.ExitStack() as stack:
-        for address, waiting, refused in (("10.0.0.1", 1, False), ("10.0.0.1", 1, True), ("10.0.0.2", 2, False)):
-            ours, peer = socket.socketpair()
-            stack.enter_context(peer)
-            made._admit(Handover(ours, REQUEST, address, 1))
-            assert len(made._waiting) == waiting
-            assert bool(select.select([peer], [], [], 0)[0]) == refused
-
-
 def test_a_request_that_its_worker_did_not_take_waits_once_for_another_worker(loop: tuple[Supervisor, int]) -> None:
     made, _ = loop
     ours, peer = socket.socketpair()
     with ours, peer:
         handover = Handover(ours, REQUEST, "10.0.0.1", 1)
         made._reassign(handover)
-        assert [waiting.handover for waiting in made._waiting] == [handover]
-        made._waiting.clear()
+        [request] = made._waiting
+        assert request.handover is handover
+        made._waiting.remove(request)
         made._reassign(handover)
         assert not made._waiting
         assert peer.recv(1) == b""
+
+
+def test_an_idle_association_is_asked_to_end_as_long_as_its_place_is_needed(
+    loop: tuple[Supervisor, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _ = loop
+    slot = AdmissionTable(1).take(0.0)[1]
+    now = time.monotonic()
+    slot.begin("10.0.0.1", now - 100, handshake=False)
+    slot.wait_since(now - 61)
+    monkeypatch.setattr(made, "_shares", waiting.Shares(1, None))
+    monkeypatch.setattr(made._pool, "places", lambda: [slot.place])
+    monkeypatch.setattr(supervisor.Pool, "can_grow", False)
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        made._admit(Handover(ours, REQUEST, "10.0.0.2", 1))
+        made._do_periodic_work(now)
+        assert slot.newcomer == "10.0.0.2"
+        [request] = made._waiting
+        made._waiting.remove(request)
+        made._do_periodic_work(now)
+        assert slot.newcomer == "", "its peer was served elsewhere, or has given up"
 
 
 def said(peer: socket.socket) -> bytes:

@@ -24,7 +24,6 @@ def test_wanted_length(head: bytes, length: int) -> None:
     [
         (b"\x01", "wrong version number"),
         (b"\x16\x02", "wrong version number"),
-        (b"GET /", "http request"),
         (b"\x16\x03\x01\x40\x01", "packet length too long"),
         (b"\x16\x03\x01\x00\x00", "bad length"),
     ],

@@ -167,7 +167,49 @@ def test_files_that_cannot_be_read_only_warn(
         "unable to load certificate file 'absent', ignoring",
         "unable to load CRL file 'nothing', ignoring",
         "unable to load temporary DH parameter file 'nothing', ignoring",
+        "every sender will be refused, because there is no revocation list: see --add-crl-file",
     ]
+
+
+NONE_TRUSTED = (
+    "every sender will be refused, because no certificate is trusted: see --add-cert-file, --add-cert-dir and "
+    "--ignore-peer-cert"
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, [NONE_TRUSTED]),
+        ({"tls_ca_files": ("absent",)}, ["unable to load certificate file 'absent', ignoring", NONE_TRUSTED]),
+        (
+            {"tls_ca_directories": ("absent",)},
+            ["unable to read certificate directory 'absent', ignoring", NONE_TRUSTED],
+        ),
+        (
+            {"tls_ca_directories": ("empty",)},
+            ["no certificate in directory 'empty' will be found: name them by openssl rehash"],
+        ),
+        ({"tls_ca_directories": ("hashed",)}, []),
+        (
+            {"tls_peer_certificate": "verify"},
+            [NONE_TRUSTED.replace("every sender", "every sender that has a certificate")],
+        ),
+        ({"tls_peer_certificate": "ignore"}, []),
+    ],
+)
+def test_fault_24_who_will_be_refused_is_said_at_the_start(
+    certificates: Certificates,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    more: dict[str, object],
+    said: list[str],
+) -> None:
+    for name in ("empty", "hashed"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "hashed" / "0a1b2c3d.0").touch()
+    assert make(certificates.server, working_directory=str(tmp_path), **more)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == said
 
 
 @pytest.mark.parametrize(
@@ -192,7 +234,7 @@ def test_which_certificates_are_checked_for_revocation(
 def test_dh_parameters_of_a_file(certificates: Certificates, caplog: pytest.LogCaptureFixture) -> None:
     from dcmrecv_core.net.tls import context as tls
 
-    assert make(certificates.server, tls_dh_file=str(tls._DH_PARAMETERS))
+    assert make(certificates.server, tls_peer_certificate="ignore", tls_dh_file=str(tls._DH_PARAMETERS))
     assert caplog.text == ""
 
 
@@ -226,7 +268,8 @@ def test_seeds_that_cannot_be_used_only_warn(
 ) -> None:
     for name in ("seed", "other"):
         (tmp_path / name).mkdir()
-    assert make(certificates.server, working_directory=str(tmp_path), tls_seed_file="seed", **write)
+    ignoring = {"tls_peer_certificate": "ignore"}
+    assert make(certificates.server, working_directory=str(tmp_path), tls_seed_file="seed", **ignoring, **write)
     lines = ["unable to read random seed file 'seed', ignoring: Is a directory"]
     if write:
         name = write.get("tls_write_seed_file", "seed")

@@ -257,7 +257,7 @@ def test_an_end_within_a_request(make: Make, end: bytes, ended: Ended, caplog: p
     connection = play(worker, begun, end or EOF)
     assert answers(connection.sent) == []
     assert worker.summary.ended is ended
-    assert "N-ACTION Request is not complete" in caplog.text
+    assert "N-ACTION Request from RAWSCU (10.0.0.1) to ANY is not complete" in caplog.text
 
 
 def test_a_worker_that_is_told_to_end_finishes_the_request(make: Make) -> None:

@@ -41,12 +41,12 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     disk.answers.set()
 
 
-def test_low_is_less_than_the_minimum(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+def test_low_is_less_than_the_minimum(disk: Disk) -> None:
     free_space = FreeSpace("out", 100 * 4096)
     assert not free_space.is_low()
     disk.free = 99
     assert free_space.is_low()
-    assert "out has 405504 bytes free, less than --min-free" in caplog.text
+    assert free_space.shortage == "out has 405504 bytes free, less than --min-free"
     disk.free = 100
     assert not free_space.is_low()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import ssl
@@ -12,6 +13,7 @@ from contextlib import suppress
 
 import pytest
 
+from dcmrecv_core.net.admission import AdmissionTable, Slot
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.tls import connection as tls_connection
 from dcmrecv_core.net.tls.connection import TlsConnection
@@ -23,8 +25,15 @@ from support.protocol.pdus import associate_rq, pdu
 from support.uids import IMPLICIT_LE, VERIFICATION
 
 REQUEST = associate_rq([(VERIFICATION, [IMPLICIT_LE])])
-LIMIT = 1 << 20
+SETTINGS = Settings(max_request=1 << 20)
 Client = Callable[[ssl.SSLSocket], object]
+
+
+def new_slot() -> Slot:
+    """As of a worker that is in a handshake."""
+    slot = AdmissionTable(1).take(0.0)[1]
+    slot.begin("10.0.0.1", time.monotonic(), handshake=True)
+    return slot
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +86,17 @@ def meet(context: ssl.SSLContext, certificates: Certificates) -> Iterator[Meet]:
     connections: list[TlsConnection] = []
 
     def admitted(
-        act: Client, seconds: float = 20.0, should_stop: Callable[[], bool] = lambda: False
+        act: Client,
+        seconds: float = 20.0,
+        should_stop: Callable[[], bool] = lambda: False,
+        slot: Slot | None = None,
     ) -> tuple[TlsConnection | None, Handover, Peer]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             theirs = socket.create_connection(listener.getsockname(), timeout=10)
             ours = listener.accept()[0]
         peers.append(Peer(theirs, certificates, act))
         handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + seconds)
-        connection = secure.admit(handover, context, LIMIT, should_stop)
+        connection = secure.admit(handover, context, SETTINGS, should_stop, slot or new_slot())
         if connection is None:
             peers[-1].join()
         else:
@@ -120,9 +132,9 @@ def test_a_request_is_read_to_its_end_and_not_a_byte_more(meet: Meet, pieces: in
     ("said", "line", "answer"),
     [
         (b"", "", b""),
-        (REQUEST[:5], "", b""),
+        (REQUEST[:5], "DUL network closed", b""),
         (REQUEST[:-1], "DUL network closed", b""),
-        (b"GET / HTTP/1.1\r\n", "Unrecognized PDU type: 47", b"\x07"),
+        (b"GET / HTTP/1.1\r\n", "HTTP instead of DICOM", b"\x07"),
         (pdu(7, bytes(4)), "", b""),
         (b"\1\0\xff\xff\xff\xff", "", b"\x07"),
     ],
@@ -144,19 +156,48 @@ def test_failures_after_the_handshake(
 
 @pytest.mark.parametrize("stop", [False, True], ids=["deadline", "stopped"])
 def test_a_silent_peer_is_dropped(meet: Meet, caplog: pytest.LogCaptureFixture, stop: bool) -> None:
-    """At the deadline with a line; at once, without one, when the receiver is told to stop."""
+    """At the deadline with a line for those who look for faults; at once when the receiver is told to stop."""
+    caplog.set_level(logging.DEBUG)
     shaken = threading.Event()
     seconds = 20.0 if stop else 1.0
     connection, _, _ = meet(lambda secured: shaken.set(), seconds, lambda: stop and shaken.is_set())
     assert connection is None
-    assert ("DUL network read timeout" in caplog.text) is not stop
+    assert ("ended without a byte: DUL network read timeout" in caplog.text) is not stop
+    assert {record.levelno for record in caplog.records} <= {logging.DEBUG}
+
+
+@pytest.mark.parametrize("shakes", [False, True], ids=["in the handshake", "after it"])
+def test_fault_13_a_silent_peer_makes_room(
+    context: ssl.SSLContext, certificates: Certificates, caplog: pytest.LogCaptureFixture, shakes: bool
+) -> None:
+    """The supervisor sees since when it is silent, and asks for its place."""
+    slot = new_slot()
+    ours, theirs = socket.socketpair()
+    asked = []
+
+    def ask() -> bool:
+        if time.monotonic() - slot.place.waiting_since > 0.3:
+            asked.append(slot.place.waiting_since)
+            slot.evict(1, "10.0.0.2")
+        return False
+
+    began = time.monotonic()
+    with theirs:
+        peer = Peer(theirs, certificates, lambda secured: None) if shakes else None
+        handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=began + 20)
+        assert secure.admit(handover, context, SETTINGS, ask, slot) is None
+        if peer is not None:
+            peer.join()
+    assert asked
+    assert time.monotonic() - began < 5
+    assert "10.0.0.1: silent in its TLS handshake, and 10.0.0.2 needs its place" in caplog.text
 
 
 def test_a_stop_during_the_handshake(context: ssl.SSLContext) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
-        assert secure.admit(handover, context, LIMIT, lambda: True) is None
+        assert secure.admit(handover, context, SETTINGS, lambda: True, new_slot()) is None
         assert ours.fileno() == -1
 
 
@@ -165,15 +206,17 @@ def test_a_stop_during_the_handshake(context: ssl.SSLContext) -> None:
 def test_a_connection_that_ended_before_the_handshake(
     context: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         theirs = socket.create_connection(listener.getsockname())
         ours = listener.accept()[0]
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     theirs.close()
     handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
-    assert secure.admit(handover, context, LIMIT, lambda: False) is None
+    assert secure.admit(handover, context, SETTINGS, lambda: False, new_slot()) is None
     assert ours.fileno() == -1
-    assert "TLS error: " in caplog.text
+    assert "ended without a byte: TLS error: " in caplog.text
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}
 
 
 def test_an_invalid_handshake(context: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
@@ -181,7 +224,7 @@ def test_an_invalid_handshake(context: ssl.SSLContext, caplog: pytest.LogCapture
     with theirs:
         theirs.sendall(b"\x16\x03\x01\x00\x05hello")
         handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
-        assert secure.admit(handover, context, LIMIT, lambda: False) is None
+        assert secure.admit(handover, context, SETTINGS, lambda: False, new_slot()) is None
     assert "TLS error: " in caplog.text
 
 
@@ -252,6 +295,48 @@ def test_a_handshake_waits_until_it_can_write(monkeypatch: pytest.MonkeyPatch) -
     connection = TlsConnection.__new__(TlsConnection)
     connection._sock = Socket()  # type: ignore[assignment]
     monkeypatch.setattr(tls_connection, "poll", lambda sock, events, seconds: waited.append(events))
-    connection.shake_hands(time.monotonic() + 10, lambda: False)
+    connection.shake_hands(time.monotonic() + 10, lambda silent_since: False)
     assert waited == [select.POLLOUT, select.POLLIN]
     assert connection.peer_subject is None
+
+
+def test_fault_14_half_a_record_is_seen_and_its_rest_too(
+    context: ssl.SSLContext, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_connection, "CALL_TIMEOUT", 0.1)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client_context = ssl.create_default_context(cafile=str(certificates.authority))
+    client_context.load_cert_chain(certificates.client.certificate, certificates.client.key)
+    client = client_context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    connection = TlsConnection(ours, context)
+
+    def step(silent_since: float) -> bool:
+        with suppress(ssl.SSLWantReadError, BlockingIOError):
+            incoming.write(theirs.recv(65536))
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        if outgoing.pending:
+            theirs.sendall(outgoing.read())
+        return False
+
+    with theirs, memoryview(bytearray(100)) as view:
+        step(0.0)
+        connection.shake_hands(time.monotonic() + 10, step)
+        client.write(b"whole")
+        record = outgoing.read()
+        timer = threading.Timer(0.02, lambda: theirs.sendall(record[:10]))
+        timer.start()
+        while not connection.mid_record:  # nothing arrives before that
+            assert connection.receive_into(view) is None
+        timer.join()
+        waited = connection.waited
+        assert waited >= 0.1
+        assert connection.receive_into(view) is None
+        assert connection.mid_record
+        assert connection.waited >= waited + 0.1
+        theirs.sendall(record[10:])
+        assert connection.receive_into(view) == 5
+        assert not connection.mid_record
+        connection.finish(0)

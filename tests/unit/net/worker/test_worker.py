@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from dcmrecv_core.hooks.limits import HookTimer
-from dcmrecv_core.net.heartbeat import HeartbeatBoard
+from dcmrecv_core.hooks.limits import HookTimeout, HookTimer
+from dcmrecv_core.net.admission import AdmissionTable
 from dcmrecv_core.net.supervisor.supervisor import GRACE
 from dcmrecv_core.net.worker import worker as worker_module
 from dcmrecv_core.net.worker.worker import ORPHAN_GRACE, STOP_GRACE, Worker
@@ -24,7 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def worker() -> Worker:
-    return Worker(HeartbeatBoard(1).take(0.0)[1], HookTimer())
+    return Worker(AdmissionTable(1).take(0.0)[1], HookTimer())
 
 
 def test_sigterm_leaves_the_instance_a_grace_that_ends_before_the_supervisors(worker: Worker, clock: Clock) -> None:
@@ -35,6 +35,19 @@ def test_sigterm_leaves_the_instance_a_grace_that_ends_before_the_supervisors(wo
     clock.now += 0.2
     assert worker.should_stop(False)
     assert STOP_GRACE + worker_module._FORCED_EXIT < GRACE
+
+
+def test_fault_15_stray_alarms_use_up_no_time_of_a_hook(clock: Clock) -> None:
+    timer = HookTimer()
+    worker = Worker(AdmissionTable(1).take(0.0)[1], timer)
+    timer.limit = 2.0
+    timer.start(1)
+    for _ in range(2):
+        for _ in range(100):
+            worker._on_tick(signal.SIGALRM, None)
+        clock.now += 1
+    with pytest.raises(HookTimeout):
+        worker._on_tick(signal.SIGALRM, None)
 
 
 def test_an_orphan_has_less_time_even_after_sigterm(

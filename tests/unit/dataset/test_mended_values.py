@@ -1,5 +1,5 @@
 """Item and sequence delimiters that end nothing: skipped with a warning; what follows them is checked, seen and
-replaced as if they were not there."""
+replaced as if they were not there. And what else pydicom would misread in sequences."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from dcmrecv_core.dataset.encodings import (
     Encoding,
 )
 from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
+from dcmrecv_core.dataset.mended_values import mended_value
 from dcmrecv_core.dataset.scan import DataSetIndex, scan
 from dcmrecv_core.dataset.sources import FileSource, MemorySource
-from dcmrecv_core.dataset.stray_delimiters import value_without_strays
 from support.data.datasets import ENCODINGS, ITEM, ITEM_END, SEQUENCE_END, Node, deflate, encode, header, item
 from support.data.generated_nodes import nodes, spoil
 from support.data.scan_results import compare
@@ -67,7 +67,7 @@ def with_stray(
 
 @BOTH_ENDS
 @ALL_ENCODINGS
-def test_elements_after_it_are_seen(encoding: Encoding, end: int) -> None:
+def test_fault_3_elements_after_a_stray_delimiter_are_seen(encoding: Encoding, end: int) -> None:
     data = with_stray(encoding, end)
     place = data.index(item(end, 0, encoding))
     index = walk(data, encoding)
@@ -97,7 +97,7 @@ def test_the_head_alone_goes_on_as_well() -> None:
 
 @BOTH_ENDS
 @pytest.mark.parametrize("cut", [1, 1000])
-def test_pixel_data_that_are_cut_off_after_it(cut: int, end: int) -> None:
+def test_fault_3_pixel_data_that_are_cut_off_after_it(cut: int, end: int) -> None:
     with pytest.raises(DataSetError, match=r"\(7FE0,0010\) at \d+: Value runs past the end"):
         walk(with_stray(end=end)[:-cut])
 
@@ -112,7 +112,7 @@ def test_rubbish_after_it(encoding: Encoding, end: int) -> None:
 def test_fragments_that_end_too_early_after_it() -> None:
     data = with_stray(pixel_data=FRAGMENTS)
     assert walk(data, ENCAPSULATED_LITTLE).get(0x7FE00010)
-    with pytest.raises(DataSetError, match="Pixel data without delimiter"):
+    with pytest.raises(DataSetError, match="Fragments without delimiter"):
         walk(data[:-8], ENCAPSULATED_LITTLE)
 
 
@@ -156,7 +156,7 @@ def test_it_has_no_value_whatever_its_length_says() -> None:
 def test_an_item_outside_of_sequences_is_refused(length: int) -> None:
     """The header of its sequence is missing: it is not told where the item's elements end and others begin."""
     data = encode(SOP, EXPLICIT_LITTLE) + item(ITEM, length, EXPLICIT_LITTLE) + encode(PATIENT, EXPLICIT_LITTLE)
-    with pytest.raises(DataSetError, match=r"\(FFFE,E000\) where an element is due"):
+    with pytest.raises(DataSetError, match=r"\(FFFE,E000\) instead of an element"):
         walk(data)
 
 
@@ -206,7 +206,7 @@ def test_after_an_empty_sequence_in_an_item(encoding: Encoding, undefined: bool)
 def test_an_item_delimiter_in_an_item_of_undefined_length_ends_it() -> None:
     """Were it stray, what follows would show that an item is not due there."""
     text = encode([Node(0x00400007, "LO", b"ab")], EXPLICIT_LITTLE)
-    with pytest.raises(DataSetError, match="where an item is due"):
+    with pytest.raises(DataSetError, match="instead of an item"):
         walk(in_items(text + END_OF_ITEM + text, EXPLICIT_LITTLE, undefined=True))
 
 
@@ -246,7 +246,7 @@ def test_every_element_is_had_as_if_there_were_none(made: list[Node], chance: Ra
     assert bool(index.warnings) == bool(spoilt.strays)
     assert not index.obstacle
     for tag, element in index.elements.items():
-        assert value_without_strays(index, encoding, element) == raw_values.raw_value(sound, sound.elements[tag])
+        assert mended_value(index, encoding, element) == raw_values.raw_value(sound, sound.elements[tag])
         got, expected = (values.get_value(each, encoding, tag) for each in (index, sound))
         assert told(got) == told(expected)
     outcomes = [index.elements]
@@ -272,6 +272,64 @@ def test_what_data_sets_have_in_common_changes_nothing(series: list[list[Node]],
         compare([spoilt.sound, spoilt.sound, spoilt.data, spoilt.data], EXPLICIT_LITTLE, known)
 
 
+# What else pydicom misreads in items
+
+
+@ALL_ENCODINGS
+@pytest.mark.parametrize(
+    "length", [4, UNDEFINED_LENGTH, 0x0000_4E55, 0x554E_0000], ids=["4", "undefined", "UN", "UN in big endian"]
+)
+@BOTH_ENDS
+def test_fault_18_a_delimiter_in_its_place_with_a_length(encoding: Encoding, end: int, length: int) -> None:
+    """It has no value all the same; pydicom takes the length for a VR, and may read on in another place."""
+    text = Node(0x00400007, "LO", b"ab")
+    data = in_items(encode([text], encoding), encoding, undefined=True)
+    index = walk(data.replace(item(end, 0, encoding), item(end, length, encoding)), encoding)
+    assert list(index.elements) == [0x00080016, 0x00080018, REQUESTS, 0x00400300, 0x7FE00010]
+    assert [warning.partition(": ")[2] for warning in index.warnings] == [
+        f"Delimiter (FFFE,{end & 0xFFFF:04X}) with a length"
+    ]
+    for sequence in (values.get_value(index, encoding, REQUESTS), values.read_header(index, encoding)[REQUESTS].value):
+        [only] = sequence
+        assert only[text.tag].value == "ab"
+
+
+@pytest.mark.parametrize("vr", ["UN", "SQ", "OB", "OW", "ox"])
+def test_fault_18_encapsulated_pixel_data_of_any_vr_in_an_item(vr: str) -> None:
+    """As of an icon."""
+    after = Node(0x7FE00011, "LO", b"ab")
+    icon = encode([FRAGMENTS], EXPLICIT_LITTLE)
+    content = icon[:4] + vr.encode() + icon[6:] + encode([after], EXPLICIT_LITTLE)
+    index = walk(in_items(content, EXPLICIT_LITTLE, undefined=False))
+    for sequence in (
+        values.get_value(index, EXPLICIT_LITTLE, REQUESTS),
+        values.read_header(index, EXPLICIT_LITTLE)[REQUESTS].value,
+    ):
+        [only] = sequence
+        assert only[after.tag].value == "ab"
+        assert only[0x7FE00010].value == icon[12:-8]
+
+
+@ALL_ENCODINGS
+@pytest.mark.parametrize("vr", ["PN", "UN", "US", "OB", "DS"])
+def test_fault_18_a_character_set_of_another_vr_in_an_item(encoding: Encoding, vr: str) -> None:
+    """pydicom would read nothing of the item."""
+    content = encode([Node(0x00080005, vr, b"ISO_IR 192"), Node(0x00400007, "LO", "\u00fc".encode())], encoding)
+    index = walk(in_items(content, encoding, undefined=True), encoding)
+    for sequence in (values.get_value(index, encoding, REQUESTS), values.read_header(index, encoding)[REQUESTS].value):
+        [only] = sequence
+        assert [(element.tag, element.value) for element in only] == [
+            (0x00080005, "ISO_IR 192"),
+            (0x00400007, "\u00fc"),
+        ]
+
+
+def test_a_group_length_of_vr_un_is_bytes_in_both() -> None:
+    index = walk(encode([Node(0x00100000, "UN", b"abcdefgh"), *PATIENT], EXPLICIT_LITTLE))
+    assert values.get_value(index, EXPLICIT_LITTLE, 0x00100000) == b"abcdefgh"
+    assert values.read_header(index, EXPLICIT_LITTLE)[0x00100000].value == b"abcdefgh"
+
+
 # Through the receiver
 
 
@@ -290,7 +348,9 @@ def anonymise(instance: Instance) -> None:
 @pytest.mark.parametrize("memory", [None, 500, 16], ids=["in memory", "spooled", "spooled at once"])
 @BOTH_ENDS
 @SYNTAXES
-def test_a_new_header_has_nothing_of_the_old_one(tmp_path: Path, syntax: str, end: int, memory: int | None) -> None:
+def test_fault_3_a_new_header_has_nothing_of_the_old_one(
+    tmp_path: Path, syntax: str, end: int, memory: int | None
+) -> None:
     data = in_syntax(syntax, lambda encoding: with_stray(encoding, end))
     _, outcome = in_receive(receiver(tmp_path, memory=memory), data, anonymise, syntax=syntax)
     assert outcome.status == 0xB000

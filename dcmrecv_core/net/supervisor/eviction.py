@@ -1,0 +1,86 @@
+"""Which associations have to give up their places when requests wait for one. No I/O and no clock.
+
+Only a peer that has more places than the newcomer loses one. The worker has the last word: if bytes wait in its socket,
+it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dcmrecv_core.net.admission import Activity, Place
+from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequest
+
+SILENT_HANDSHAKE = 0.7
+"""A TLS peer that has sent nothing for so many seconds before its association request may have to go. A newcomer waits
+0.9 s, and the worker needs some of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """An association that has to end, and the request that gets its place."""
+
+    place: Place
+    newcomer: WaitingRequest
+
+
+class Evictions:
+    """Made for one moment: `places` as they are `now`, an idle association is one that waits for `idle_seconds` for its
+    next message (None: none is)."""
+
+    def __init__(self, places: Sequence[Place], shares: Shares, now: float, idle_seconds: float | None) -> None:
+        self._shares = shares
+        self._counts = Census(places)
+        self._taken = sum(place.activity is not Activity.ENDING for place in places)
+        self._silent = sorted(
+            (
+                place
+                for place in places
+                if place.activity is Activity.HANDSHAKE and 0 < place.waiting_since <= now - SILENT_HANDSHAKE
+            ),
+            key=lambda place: place.since,
+        )
+        idle_since = 0.0 if idle_seconds is None else now - idle_seconds
+        self._idle = sorted(
+            (place for place in places if place.activity is Activity.SERVING and 0 < place.waiting_since <= idle_since),
+            key=lambda place: place.waiting_since,
+        )
+
+    def choose(self, short: Sequence[WaitingRequest], waiting: Iterable[WaitingRequest]) -> list[Eviction]:
+        """As far as possible one for each of the requests that lack a place (`short`, the first one first), and one for
+        each of all `waiting` ones that may not begin a TLS handshake because there are too many."""
+        coming = max(self._shares.places - self._taken, 0)
+        for request in short[:coming]:  # a place is becoming free for it
+            self._counts.add(request.peer, request.handshake)
+        chosen = [
+            eviction for request in short[coming:] if (eviction := self._choose_for(request, handshakes_only=False))
+        ]
+        for request in waiting:
+            counts = self._counts
+            if (
+                request.handshake
+                and counts.all_handshakes >= self._shares.handshakes
+                and self._shares.permit_apart_from_others(request.peer, True, counts)
+                and (eviction := self._choose_for(request, handshakes_only=True))
+            ):
+                chosen.append(eviction)
+        return chosen
+
+    def _choose_for(self, newcomer: WaitingRequest, *, handshakes_only: bool) -> Eviction | None:
+        """A silent handshake of the peer that has most, the oldest; else the association that is idle for longest."""
+        place = self._silent_handshake(newcomer.peer, handshakes_only)
+        if place is None and not handshakes_only:
+            held = self._counts.held
+            place = next((place for place in self._idle if held[place.peer] > held[newcomer.peer]), None)
+        if place is None:
+            return None
+        (self._idle if place.activity is Activity.SERVING else self._silent).remove(place)
+        self._counts.add(place.peer, place.activity is Activity.HANDSHAKE, -1)
+        self._counts.add(newcomer.peer, newcomer.handshake)
+        return Eviction(place, newcomer)
+
+    def _silent_handshake(self, newcomer: bytes, handshakes_only: bool) -> Place | None:
+        held = self._counts.handshakes if handshakes_only else self._counts.held
+        place = max(self._silent, key=lambda place: held[place.peer], default=None)
+        return place if place is not None and held[place.peer] > held[newcomer] else None

@@ -1,0 +1,174 @@
+"""Requests that wait for a place, and the order in which they get one. No I/O and no clock.
+
+Shares bind only when places are short: below them everybody is served at once. An address may have all places but
+RESERVED, so another one never waits for it; a place that becomes free goes to the waiting address that has the fewest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+from dcmrecv_core.net.admission import Activity, Place, peer_key
+from dcmrecv_core.net.handover import Handover
+
+MAX_WAITING = 256
+"""Complete requests that may wait, because each costs a descriptor and memory. If there are more, the last one of the
+address with most of them is refused."""
+
+MAX_WAITING_PER_PEER = 128
+"""The same for one address."""
+
+MAX_WAITING_BYTES = 16 << 20
+"""Bytes of all waiting requests; most have less than a kilobyte."""
+
+RESERVED = 2
+"""Places that one address leaves to others; fewer if there are fewer than five."""
+
+
+def most_for_one(places: int) -> int:
+    """How many of so many places one address may have. It keeps more than half: 1 of 1, 2 of 2 and 3, 3 of 4 and 5."""
+    return places - min(RESERVED, (places - 1) // 2)
+
+
+@dataclass(slots=True, eq=False)
+class WaitingRequest:
+    """`number` counts requests by arrival; it is refused at `deadline` (monotonic seconds)."""
+
+    handover: Handover
+    deadline: float
+    number: int
+    peer: bytes
+
+    @property
+    def handshake(self) -> bool:
+        """Whether a TLS handshake comes first."""
+        return self.handover.tls_deadline is not None
+
+
+class Census:
+    """How many places and TLS handshakes each peer has."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.held = Counter([place.peer for place in places])
+        self.handshakes = Counter([place.peer for place in places if place.activity is Activity.HANDSHAKE])
+        self.all_handshakes = self.handshakes.total()
+
+    def add(self, peer: bytes, handshake: bool, number: int = 1) -> None:
+        self.held[peer] += number
+        if handshake:
+            self.handshakes[peer] += number
+            self.all_handshakes += number
+
+
+class Shares:
+    """The limits of `places` associations (--max-associations), of which one address may have `per_peer` (None: no
+    limit but RESERVED). TLS handshakes have half of the places, and one address leaves some of these to others too."""
+
+    def __init__(self, places: int, per_peer: int | None) -> None:
+        self.places = places
+        self.handshakes = max(places // 2, 1)
+        self._most = most_for_one(places) if per_peer is None else min(most_for_one(places), per_peer)
+        self._most_handshakes = most_for_one(self.handshakes)
+
+    def is_far(self, busy: int, handshake: bool) -> bool:
+        """Whether no limit can be reached while so many workers are busy, whoever they serve."""
+        return busy < self._most and not (handshake and busy >= self._most_handshakes)
+
+    def permit(self, peer: bytes, handshake: bool, census: Census) -> bool:
+        """Whether the peer may have one more place, if there is one."""
+        if not self.permit_apart_from_others(peer, handshake, census):
+            return False
+        return not handshake or census.all_handshakes < self.handshakes
+
+    def permit_apart_from_others(self, peer: bytes, handshake: bool, census: Census) -> bool:
+        """The same, as far as its own places decide that."""
+        return census.held[peer] < self._most and not (handshake and census.handshakes[peer] >= self._most_handshakes)
+
+
+class WaitingRequests:
+    """The requests that wait, by arrival."""
+
+    def __init__(self) -> None:
+        self._requests: dict[int, WaitingRequest] = {}
+        self._last_number = 0
+        self._count: Counter[bytes] = Counter()
+        self._bytes: Counter[bytes] = Counter()
+        self._all_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __iter__(self) -> Iterator[WaitingRequest]:
+        return iter(self._requests.values())
+
+    def add(self, handover: Handover, deadline: float) -> None:
+        """Let a request wait; its deadline is not before those of the others."""
+        self._last_number += 1
+        request = WaitingRequest(handover, deadline, self._last_number, peer_key(handover.address))
+        self._requests[request.number] = request
+        self._count_one(request, 1)
+
+    def remove(self, request: WaitingRequest) -> None:
+        del self._requests[request.number]
+        self._count_one(request, -1)
+
+    def _count_one(self, request: WaitingRequest, sign: int) -> None:
+        size = sign * len(request.handover.request)
+        self._all_bytes += size
+        self._bytes[request.peer] += size
+        self._count[request.peer] += sign
+        if not self._count[request.peer]:
+            del self._count[request.peer], self._bytes[request.peer]
+
+    def in_turn(self, census: Census, shares: Shares) -> Iterator[WaitingRequest]:
+        """Requests that may have a place, in the order in which they get one: of the peer with the fewest places first,
+        and of one peer by arrival. Each counts in `census` from then on; the caller may remove it."""
+        of_peer: dict[bytes, deque[WaitingRequest]] = {}
+        for request in self:
+            of_peer.setdefault(request.peer, deque()).append(request)
+        heap = [(census.held[peer], requests[0].number, peer) for peer, requests in of_peer.items()]
+        heapify(heap)
+        while heap:
+            _, _, peer = heappop(heap)
+            requests = of_peer[peer]
+            request = requests.popleft()
+            if not shares.permit(peer, request.handshake, census):
+                continue
+            census.add(peer, request.handshake)
+            yield request
+            if requests:
+                heappush(heap, (census.held[peer], requests[0].number, peer))
+
+    def first_deadline(self) -> float | None:
+        return next((request.deadline for request in self), None)
+
+    def take_expired(self, now: float) -> list[WaitingRequest]:
+        """Remove and return those whose deadline has passed."""
+        expired = []
+        while self._requests and (request := next(iter(self))).deadline <= now:
+            self.remove(request)
+            expired.append(request)
+        return expired
+
+    def take_surplus(self) -> list[WaitingRequest]:
+        """Remove and return those that are too many or too large."""
+        surplus = []
+        while (counted := self._exceeded()) is not None:
+            peer = max(counted, key=lambda peer: counted[peer])
+            request = next(request for request in reversed(self._requests.values()) if request.peer == peer)
+            self.remove(request)
+            surplus.append(request)
+        return surplus
+
+    def _exceeded(self) -> Counter[bytes] | None:
+        """By what the peer is found that waits with too much; None if nothing is too much."""
+        if self._all_bytes > MAX_WAITING_BYTES:
+            return self._bytes
+        if len(self) > MAX_WAITING or (
+            len(self) > MAX_WAITING_PER_PEER and max(self._count.values()) > MAX_WAITING_PER_PEER
+        ):
+            return self._count
+        return None

@@ -1,0 +1,48 @@
+"""Shared memory in which a worker says what it is doing, for the log line about its end when it is killed.
+
+Only the worker writes; the supervisor reads before it kills a worker and after it has ended. An instance costs two
+writes and no system call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from struct import Struct
+
+_AE_TITLE = Struct("16s")
+_UID = Struct("64s")  # a longer one is cut
+SIZE = _AE_TITLE.size + _UID.size
+
+
+class UnderWay:
+    """The part of a worker's slot that names its peer and its instance."""
+
+    __slots__ = ("_view", "begin_instance", "uid")
+
+    def __init__(self, view: memoryview | None = None) -> None:
+        self._view = view if view is not None else memoryview(bytearray(SIZE))
+        self.uid = self._view[_AE_TITLE.size :]
+        """The caller sets its first byte to 0 when the instance is answered or dropped."""
+        self.begin_instance: Callable[[bytes], None] = partial(_UID.pack_into, self.uid, 0)
+        """A C-STORE has begun; the UID is that of its command. No method: a call of Python code would cost more."""
+
+    def begin_association(self, calling_ae_title: str) -> None:
+        """The worker has read an association request."""
+        _AE_TITLE.pack_into(self._view, 0, calling_ae_title.encode())
+
+    def clear(self) -> None:
+        """The association has ended."""
+        self._view[0] = self.uid[0] = 0
+
+    def describe(self, address: str) -> str:
+        """` (SENDER@10.0.0.1, SOP instance 1.2.3)` as far as it is known; `address` is the peer's, "" without one."""
+        if not address:
+            return ""
+        title, uid = _text(self._view[: _AE_TITLE.size]), _text(self.uid[: _UID.size])
+        peer = f"{title}@{address}" if title else address
+        return f" ({peer}, SOP instance {uid})" if uid else f" ({peer})"
+
+
+def _text(view: memoryview) -> str:
+    return bytes(view).partition(b"\0")[0].decode(errors="replace")

@@ -1,0 +1,90 @@
+"""Tests of the compiled parts with AddressSanitizer and UBSan: `python tests/fuzz/with_sanitizers.py [PYTEST OPTIONS]`.
+
+First a copy with a planted fault, which has to be noticed: without that, a green run would say nothing. Needs gcc with
+its libasan, and Python's headers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCES = (
+    "dcmrecv_core",
+    "plugins/dcmrecv_builtin",
+    "docs/dcmrecv.1",
+    "pyproject.toml",
+    "setup.py",
+    "README.md",
+    "LICENSE",
+)
+FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g"
+PLANTED = (
+    ("boundscheck=True", "boundscheck=False"),
+    (" or place.end > self.now.limit", ""),
+)
+"""In regular_walk.pyx: a value may reach past the end of the data, and what follows it is read."""
+
+FOUND = "ERROR: AddressSanitizer: "
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as directory:
+        faulty, sound = Path(directory, "faulty"), Path(directory, "sound")
+        build(faulty, plant_in="dcmrecv_core/dataset/regular_walk.pyx")
+        done = run(faulty, ["-k", "test_mutants and walk"], capture_output=True, text=True)
+        if not done.returncode or FOUND not in done.stdout + done.stderr:
+            print(done.stdout, done.stderr, "the planted fault was not noticed", sep="\n", file=sys.stderr)
+            return 1
+        print("planted fault noticed:", (done.stdout + done.stderr).partition(FOUND)[2].splitlines()[0], flush=True)
+        build(sound)
+        return run(sound, sys.argv[1:]).returncode
+
+
+def plant(path: Path) -> None:
+    source = path.read_text()
+    for old, new in PLANTED:
+        if source.count(old) != 1:
+            raise SystemExit(f"{path.name}: {old!r} is not there once")
+        source = source.replace(old, new)
+    path.write_text(source)
+
+
+def build(target: Path, plant_in: str = "") -> None:
+    """Install the program with both sanitizers into a directory of its own, from a copy: what setuptools has compiled
+    before, with other flags, would be used again, and so would this."""
+    copy = target.with_name(f"{target.name}-sources")
+    for name in SOURCES:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        else:
+            shutil.copy(ROOT / name, copy / name)
+    if plant_in:
+        plant(copy / plant_in)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-cache-dir", "--target", target]
+    environment = os.environ | {"CFLAGS": FLAGS, "LDFLAGS": FLAGS}
+    subprocess.run([*command, copy], env=environment, check=True)
+
+
+def run(parts: Path, options: list[str], **how: object) -> subprocess.CompletedProcess[str]:
+    """The tests of the compiled parts, with the program in `parts`. Python's own allocator would hide what is read past the end of an object."""
+    library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(parts), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "LD_PRELOAD": library.stdout.strip(),
+        "PYTHONMALLOC": "malloc",
+        "ASAN_OPTIONS": "detect_leaks=0",  # an interpreter never frees all
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }
+    command = [sys.executable, "-P", "-m", "pytest", ROOT / "tests" / "compiled", "-s", *options]
+    return subprocess.run(list(map(str, command)), env=environment, check=False, **how)  # type: ignore[call-overload]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

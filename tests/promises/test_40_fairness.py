@@ -1,0 +1,121 @@
+"""Other addresses take as many places as they get, in several ways, and stay; then another sender has to be served."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+import pytest
+
+from support.programs.certificates import Certificates
+from support.programs.receivers import Start
+from support.programs.tls_clients import client_context, tls
+from support.promises.crowds import CONTEXTS, associations, dribbling, seconds_until_served, silent_handshakes
+from support.promises.echoes import echo_seconds
+from support.promises.ipv6_network import Ipv6Network
+from support.promises.promises import promise
+from support.protocol.pdus import ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq
+from support.protocol.raw_sender import RawAssociation
+
+pytestmark = promise(40)
+
+FIRST, SECOND, OTHER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+PLACES = 64
+WITHIN = 2.0
+FOR_ONE = 62
+"""Places that one address may have of 64."""
+
+BOTH = [FIRST, SECOND] * (PLACES // 2)
+
+Figure = Callable[[str], None]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "answered"), [([FIRST] * 40, 30), ([FIRST, SECOND] * 16, 32)], ids=["one address", "two addresses"]
+)
+def test_fault_13_silent_handshakes(
+    ours: Start, certificates: Certificates, figure: Figure, addresses: list[str], answered: int
+) -> None:
+    receiver = ours(*tls(certificates))
+    context = client_context(certificates, certificates.client)
+    with silent_handshakes(receiver.port, addresses, answered):
+        seconds = [seconds_until_served(receiver.port, OTHER, WITHIN, context) for _ in range(3)]
+    figure(f"{len(addresses)} silent handshakes of {len(set(addresses))}: served after {max(seconds):.1f} s at most")
+
+
+def test_fault_14_silent_associations(ours: Start, figure: Figure) -> None:
+    """They take all places; when they have been silent for long enough, one has to go."""
+    idle = 2.0
+    receiver = ours("-q", "-pm", "--idle-eviction", int(idle))
+    with associations(receiver.port, BOTH):
+        seconds = seconds_until_served(receiver.port, OTHER, idle + WITHIN)
+        later = [seconds_until_served(receiver.port, OTHER, WITHIN) for _ in range(3)]
+    figure(
+        f"served {max(seconds - idle, 0):.1f} s after {idle:.0f} s of silence, then after {max(later):.1f} s at most"
+    )
+
+
+@pytest.mark.parametrize("number", [60, FOR_ONE])
+def test_one_gateway(ours: Start, figure: Figure, number: int) -> None:
+    """With default limits; what it asks for beyond its share is refused, and delays nobody."""
+    receiver = ours("-q", "-pm")
+    with associations(receiver.port, [FIRST] * number) as held:
+        if number == FOR_ONE:
+            with RawAssociation(receiver.port, source=FIRST) as one_more:
+                one_more.send(associate_rq(CONTEXTS))
+                seconds = seconds_until_served(receiver.port, OTHER, WITHIN)
+                assert one_more.read_pdu() == (ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
+        seconds = seconds_until_served(receiver.port, OTHER, WITHIN)
+        for association in held:
+            association.release()
+    figure(f"{number} associations of one address, another served after {seconds:.2f} s")
+
+
+def test_fault_14_dribbling(ours: Start, figure: Figure) -> None:
+    """One address takes its share with messages that never end."""
+    receiver = ours("-q", "-pm")
+    with associations(receiver.port, [FIRST] * FOR_ONE) as held, dribbling(held):
+        seconds = [seconds_until_served(receiver.port, OTHER, WITHIN) for _ in range(3)]
+    figure(f"{FOR_ONE} that dribble: served after {max(seconds):.2f} s at most")
+
+
+def test_fault_14_dribbling_ends(ours: Start, figure: Figure) -> None:
+    """Two addresses take all places with such messages; a byte now and then is no progress."""
+    window = 3.0
+    receiver = ours("-q", "-pm", "--progress-timeout", int(window), "--max-associations", 8)
+    with associations(receiver.port, [FIRST, SECOND] * 4) as held, dribbling(held):
+        seconds = seconds_until_served(receiver.port, OTHER, window + 2 * WITHIN)
+    figure(f"8 of 8 that dribble: served {max(seconds - window, 0):.1f} s after {window:.0f} s")
+
+
+def test_addresses_of_one_network(ours: Start, figure: Figure) -> None:
+    """A host has 2**64 IPv6 addresses."""
+    request = associate_rq(CONTEXTS)
+    with Ipv6Network() as network, contextlib.ExitStack() as stack:
+        ours("-q", "-pm", listener=network.listener)
+
+        def answer(address: str) -> int:
+            connection = stack.enter_context(network.connect(address))
+            connection.settimeout(10)
+            connection.sendall(request)
+            return connection.recv(1)[0]
+
+        answers = [answer(f"fd00::{number:x}:2") for number in range(1, FOR_ONE + 2)]
+        assert answers == [ASSOCIATE_AC] * FOR_ONE + [ASSOCIATE_RJ]
+        began = time.monotonic()
+        assert answer("fd00:0:0:1::1") == ASSOCIATE_AC
+        seconds = time.monotonic() - began
+    assert seconds < WITHIN
+    figure(f"{FOR_ONE} addresses of one /64: another one served after {seconds:.2f} s")
+
+
+def test_a_pause_while_places_are_free(ours: Start) -> None:
+    """A sender makes slices, and is silent for longer than all limits meanwhile; others come and go."""
+    receiver = ours("-q", "-pm", "--idle-eviction", 1, "--progress-timeout", 1, "--max-associations", 4)
+    with associations(receiver.port, [FIRST, FIRST]) as pausing:
+        began = time.monotonic()
+        while time.monotonic() - began < 3:
+            assert echo_seconds(receiver.port) < WITHIN
+        for association in pausing:
+            association.release()

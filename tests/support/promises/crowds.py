@@ -1,0 +1,85 @@
+"""Many connections of a few addresses that take places and do little with them, while another sender comes."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from dcmrecv_core.testing import until
+from support.data.datasets import instance_of
+from support.programs.tls_clients import client_hello
+from support.protocol.pdus import command_set, data_pdus, store_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT, EXPLICIT_LE
+
+CONTEXTS = [(CT, [EXPLICIT_LE])]
+PAUSE = 2.0
+"""Seconds between two bytes of a sender that dribbles."""
+
+SLOW = b"".join(
+    (
+        *data_pdus(1, [command_set(store_rq(CT, "1.2.3"))], is_command=True),
+        *data_pdus(1, [instance_of(CT, "1.2.3")], is_command=False),
+    )
+)
+
+
+@contextlib.contextmanager
+def associations(port: int, addresses: Sequence[str]) -> Iterator[list[RawAssociation]]:
+    """One association for each of the addresses, which is silent."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(RawAssociation(port, CONTEXTS, source=address)) for address in addresses]
+
+
+@contextlib.contextmanager
+def dribbling(held: Sequence[RawAssociation]) -> Iterator[None]:
+    """Each association sends one byte of a C-STORE every PAUSE seconds."""
+    over = threading.Event()
+
+    def dribble() -> None:
+        for byte in SLOW:
+            for association in held:
+                with contextlib.suppress(OSError):  # it was aborted
+                    association.send(bytes([byte]))
+            if over.wait(PAUSE):
+                return
+
+    for association in held:
+        association.send(SLOW[:40])
+    thread = threading.Thread(target=dribble)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def silent_handshakes(port: int, addresses: Sequence[str], at_least: int) -> Iterator[None]:
+    """One connection for each of the addresses, which sends a ClientHello and nothing more; that many are answered."""
+    hello = client_hello()
+    with contextlib.ExitStack() as stack:
+        sockets = []
+        for address in addresses:
+            connection = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(address, 0))
+            sockets.append(stack.enter_context(connection))
+            connection.sendall(hello)
+        until(lambda: len(select.select(sockets, [], [], 0)[0]) >= at_least, "the receiver has answered them")
+        yield
+
+
+def seconds_until_served(port: int, source: str, patience: float, tls: object = None) -> float:
+    """From now until an association of `source` is accepted; one that is refused tries again."""
+    start = time.monotonic()
+    while True:
+        try:
+            with RawAssociation(port, CONTEXTS, source=source, tls=tls) as association:  # type: ignore[arg-type]
+                association.release()
+            return time.monotonic() - start
+        except (AssertionError, OSError):
+            assert time.monotonic() - start < patience, f"not served within {patience} s"
