@@ -73,7 +73,8 @@ def build(target: Path, plant_in: str = "") -> None:
 
 
 def run(parts: Path, options: list[str], **how: object) -> subprocess.CompletedProcess[str]:
-    """The tests of the compiled parts, with the program in `parts`. Python's own allocator would hide what is read past the end of an object."""
+    """The tests of the compiled parts, with the program in `parts`. Python's own allocator would hide what is read past
+    the end of an object."""
     library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(parts), *filter(None, [os.environ.get("PYTHONPATH")])]),
