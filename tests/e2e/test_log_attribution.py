@@ -101,6 +101,22 @@ def test_fault_21_a_wrong_class_is_explained(ours: Start, config: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("asks", [False, True], ids=["nothing", "C-ECHO"])
+def test_fault_21_a_sender_that_can_send_nothing_is_explained(ours: Start, config: Path, asks: bool) -> None:
+    """As storescu, it proposes more classes than it needs, and only that one is refused. A C-ECHO is no failure."""
+    receiver = ours("-xf", config, "default")
+    with RawAssociation(receiver.port, [(MR, [JPEG]), (VERIFICATION, [IMPLICIT_LE])], **TITLES) as association:
+        if asks:
+            assert association.echo(3) == 0
+        association.release()
+    assert receiver.stop() == 0
+    expected = (
+        f"W: Association from {WHO}: nothing was sent; of its presentation contexts these are refused: "
+        "MRImageStorage (JPEGBaseline); see -xf, -pm or [[contexts]] in --settings"
+    )
+    assert receiver.log.splitlines() == ([] if asks else [expected])
+
+
 def test_fault_21_a_sender_without_certificate_is_explained(ours: Start, certificates: Certificates) -> None:
     arguments = [argument for argument in tls(certificates) if argument != "-v"]
     receiver = ours(*arguments)

@@ -203,6 +203,11 @@ class AssociationLog:
                 summary.bytes,
             )
 
+    def sent_nothing(self, refused: Sequence[ProposedContext]) -> None:
+        """The peer has asked for nothing, probably because the contexts that it needs were refused."""
+        text = "Association from %s: nothing was sent; of its presentation contexts these are refused: %s; %s"
+        log.warning(text, self._serving.sender, shown(refused), _to_accept(refused))
+
     def terminated(self) -> None:
         if self.logs_debug:
             log.debug("DcmSCP: Association Terminated")
@@ -304,9 +309,11 @@ class AssociationLog:
 
 def nothing_acceptable(proposed: Sequence[ProposedContext]) -> str:
     """Why an association is rejected of which no context is accepted, and what would accept some of them."""
-    can_be_accepted = bool(hint_for(proposed).toml)
-    to_do = "see -xf, -pm or [[contexts]] in --settings" if can_be_accepted else "no option accepts them"
-    return f"none of its presentation contexts is accepted: {shown(proposed)}; {to_do}"
+    return f"none of its presentation contexts is accepted: {shown(proposed)}; {_to_accept(proposed)}"
+
+
+def _to_accept(contexts: Sequence[ProposedContext]) -> str:
+    return "see -xf, -pm or [[contexts]] in --settings" if hint_for(contexts).toml else "no option accepts them"
 
 
 def _refused_context(error: RemoteProtocolError, association: Association) -> str:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import LocalProtocolError
-from dcmrecv_core.api.model import Association
+from dcmrecv_core.api.model import Association, ProposedContext
 from dcmrecv_core.api.outcomes import Ended, Summary
 from dcmrecv_core.api.verdicts import Reject, RejectReason, SupportedContext
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -141,6 +141,7 @@ class Session:
         self._ended: Ended | None = None
         self._how = ""  # it ended, in words
         self._idle_told = False
+        self._unserved: tuple[ProposedContext, ...] = ()  # refused contexts, until the peer asks for anything
         self._handlers: dict[type, Callable[..., None]] = {
             events.DataReceived: self._on_data,
             events.StoreRequested: self._on_store,
@@ -187,6 +188,8 @@ class Session:
             if self._association is not None:
                 if self._ended is not Ended.REJECTED:
                     self._association_log.ended(self._how, summary)
+                    if self._unserved and not any(self.counts):
+                        self._association_log.sent_nothing(self._unserved)
                 self._association_log.terminated()
             self._close()
             self._shared.running = None
@@ -385,6 +388,7 @@ class Session:
             self._service = None
         if self._reception is not None and self._store is not None:
             size = self._reception.size
+            self._unserved = ()
             self._reception.discard()
             self._association_log.data_set_lost(self._store, why, self._how, size)
             self._reception = self._store = None
@@ -444,6 +448,7 @@ class Session:
             self._reject(Rejection(2, *RejectReason.NO_REASON.value), "the answer does not fit", detail)
             return
         self._association_log.acknowledged(request, answer, supported)
+        self._unserved = tuple(context for context, _ in answer.refused)
         if self._shared.tells_accepted:
             self._send()
             self._shared.plugins.association_accepted(association)
@@ -479,6 +484,7 @@ class Session:
         self._ended = Ended.CLOSED
 
     def _on_failed(self, event: events.Failed) -> None:
+        self._unserved = ()
         self._how = f"aborted by us ({event.error})"
         self._drop_reception()
         if self._association is None:
@@ -493,12 +499,14 @@ class Session:
     # Messages
 
     def _on_echo(self, event: events.EchoRequested) -> None:
+        self._unserved = ()
         association_log = self._association_log
         if association_log.logs_info:
             association_log.echo(event.context_id, event.command)
         self._acceptor.respond(event.context_id, event.command, 0)
 
     def _on_refused(self, event: events.CommandRefused) -> None:
+        self._unserved = ()
         self._association_log.command_refused(*event)
         self._refused += event.command.field == CommandField.C_STORE_RQ
 
@@ -547,6 +555,7 @@ class Session:
                 self._shared.receiver.publisher.open_spare()
 
     def _on_service(self, event: events.ServiceRequested) -> None:
+        self._unserved = ()
         if self._shared.should_stop(True):
             self._stop()
         if self._association is None or self._ended:
