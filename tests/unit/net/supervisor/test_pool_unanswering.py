@@ -1,0 +1,87 @@
+"""Workers that do not answer, for example because someone has stopped them."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+
+import pytest
+
+from dcmrecv_core.net.supervisor import pool as pool_module
+from dcmrecv_core.net.supervisor.pool import BUSY_TAKE_SECONDS, FRESH_SECONDS, SPARE, TAKE_SECONDS
+from support.protocol.pool_driver import Start, exists, stop
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
+
+@pytest.mark.parametrize("all_stopped", [False, True])
+def test_fault_16_a_stopped_worker_is_killed_before_another_one_gets_its_handover(
+    start: Start, caplog: pytest.LogCaptureFixture, all_stopped: bool
+) -> None:
+    driver = start()
+    driver.settle()
+    driver.turn()
+    victims = [worker.pid for worker in reversed(driver.pool._idle)][: SPARE if all_stopped else 1]
+    for pid in victims:
+        stop(pid)
+    peer = driver.assign()
+    assert peer is not None
+    driver.turn(TAKE_SECONDS - 0.01)
+    assert driver.reassigned == []
+    assert all(map(exists, victims))
+    driver.turn(0.02)
+    driver.until(lambda: not any(map(exists, victims)), "those that are stopped end")
+    [handover] = driver.reassigned
+    assert driver.idle == SPARE - len(victims)
+    driver.settle()
+    assert driver.pool.assign(handover)
+    assert int(peer.recv(100)) not in victims
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if "does not answer" in line] == [
+        f"worker {pid} does not answer; killing it" for pid in victims
+    ]
+
+
+def test_idle_workers_with_a_recent_heartbeat_are_asked_first(start: Start) -> None:
+    driver = start()
+    driver.settle()
+    first, last = driver.pool._idle
+    driver.turn(FRESH_SECONDS)
+    first.slot.beat(driver.now)
+    assert driver.serve()[1] == first.pid
+    assert driver.serve()[1] == last.pid, "it answers all the same"
+
+
+@pytest.mark.parametrize(("state", "limit"), [("D", math.inf), ("R", BUSY_TAKE_SECONDS)])
+def test_a_worker_that_waits_for_a_disk_or_a_processor_has_more_time(
+    start: Start, monkeypatch: pytest.MonkeyPatch, state: str, limit: float
+) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    driver.turn()
+    [pid] = driver.children
+    stop(pid)
+    monkeypatch.setattr(pool_module, "state_of", lambda pid: state)
+    assert driver.assign() is not None
+    driver.turn(min(limit, 10 * BUSY_TAKE_SECONDS) - 0.1)
+    assert driver.reassigned == []
+    if limit < math.inf:
+        driver.turn(0.2)
+        driver.until(lambda: bool(driver.reassigned), "another one may serve")
+        driver.reassigned[0].sock.close()
+    else:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_handover_that_was_taken_while_the_supervisor_was_busy_costs_no_worker(start: Start) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    driver.turn()
+    _, pid = driver.serve()
+    driver.now += 10 * TAKE_SECONDS
+    driver.pool.tick(driver.now)
+    driver.turn(10 * TAKE_SECONDS)
+    assert driver.reassigned == []
+    assert driver.children == [pid]
+    assert exists(pid)
