@@ -104,7 +104,6 @@ class Pool:
         self._lost: deque[LostAssociation] = deque()
         self._to_close: list[HandoverSender] = []
         self._unreaped: dict[int, str] = {}  # ended workers whose exit code is not known, and what each was doing
-        self._now = math.inf  # the time of this turn of the loop
         self._pause = FIRST_PAUSE
         self._next_fork_at = 0.0
         self._stopping = False
@@ -152,12 +151,12 @@ class Pool:
                 places.append(place)
         return places
 
-    def assign(self, handover: Handover) -> bool:
+    def assign(self, handover: Handover, now: float) -> bool:
         """Hand an association to an idle worker; False without one."""
         while self._idle:
-            worker = self._pop_idle()
+            worker = self._pop_idle(now)
             worker.handover_sender = HandoverSender(handover)
-            worker.handed_over_at = self._now
+            worker.handed_over_at = now
             worker.associations += 1
             worker.address = handover.address
             worker.handshake = handover.tls_deadline is not None
@@ -167,9 +166,9 @@ class Pool:
             worker.associations -= 1
         return False
 
-    def _pop_idle(self) -> WorkerProcess:
+    def _pop_idle(self, now: float) -> WorkerProcess:
         """The last worker to become idle, for its memory is warm, of those that had a heartbeat lately."""
-        fresh = (worker for worker in reversed(self._idle) if self._now - worker.slot.last_beat < FRESH_SECONDS)
+        fresh = (worker for worker in reversed(self._idle) if now - worker.slot.last_beat < FRESH_SECONDS)
         worker = next(fresh, self._idle[-1])
         self._idle.remove(worker)
         worker.idle = False
@@ -177,7 +176,6 @@ class Pool:
 
     def hear_workers(self, now: float) -> None:
         """Read messages of workers, and notice those that have ended."""
-        self._now = now
         for key, _events in self._controls.select(0):
             self._hear_worker(key.data, now)
 
@@ -231,14 +229,14 @@ class Pool:
             worker.idle_since = now
             self._pause = FIRST_PAUSE
             self._idle.append(worker)
-            self._tell_lost()
+            self._tell_lost(now)
 
-    def _tell_lost(self) -> None:
+    def _tell_lost(self, now: float) -> None:
         """Give each lost association to an idle worker."""
         while self._lost and self._idle:
-            worker = self._pop_idle()
+            worker = self._pop_idle(now)
             worker.handover_sender = HandoverSender(self._lost.popleft())
-            worker.handed_over_at = self._now
+            worker.handed_over_at = now
             self._continue_handover(worker)
 
     def tick(self, now: float) -> None:
@@ -262,10 +260,10 @@ class Pool:
         """Whether a worker does not answer a hand-over, so that it has to be killed before another one gets that."""
         if now - worker.handed_over_at < TAKE_SECONDS:
             return False
-        self._hear_worker(worker, now)  # it may have taken it while the supervisor was busy
+        state = state_of(worker.pid)
+        self._hear_worker(worker, now)  # after the look: it may have taken it, and wait for its peer
         if worker.handover_sender is None or worker.control.fileno() not in self._workers:
             return False
-        state = state_of(worker.pid)
         return state != "D" and (state != "R" or now - worker.handed_over_at >= BUSY_TAKE_SECONDS)
 
     def _kill_unanswering(self, worker: WorkerProcess) -> None:
@@ -394,7 +392,7 @@ class Pool:
             self._lost.append(untaken)
         elif untaken is not None:
             self._reassign(untaken)
-        self._tell_lost()
+        self._tell_lost(now)
 
     def _delay_next_fork(self, now: float) -> None:
         if now >= self._next_fork_at:  # otherwise it was forked together with the last one that failed

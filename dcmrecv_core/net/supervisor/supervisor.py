@@ -153,8 +153,9 @@ class Supervisor:
 
     def _admit(self, handover: Handover) -> None:
         """A request is complete: hand it to an idle worker, or let it wait for one."""
-        if self._waiting or not self._may_have_place(handover) or not self._pool.assign(handover):
-            self._waiting.add(handover, time.monotonic() + WAIT_FOR_WORKER)
+        now = time.monotonic()
+        if self._waiting or not self._may_have_place(handover) or not self._pool.assign(handover, now):
+            self._waiting.add(handover, now + WAIT_FOR_WORKER)
 
     def _may_have_place(self, handover: Handover) -> bool:
         handshake = handover.tls_deadline is not None
@@ -173,7 +174,7 @@ class Supervisor:
         places = self._pool.places()
         short: list[WaitingRequest] = []
         for waiting in self._waiting.in_turn(Census(places), self._shares):
-            if self._pool.assign(waiting.handover):
+            if self._pool.assign(waiting.handover, now):
                 self._waiting.remove(waiting)
             elif looks_further:
                 short.append(waiting)

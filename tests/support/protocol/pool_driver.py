@@ -86,7 +86,7 @@ class Driver:
         peer.settimeout(10)
         self.peers.append(peer)
         handover = Handover(ours, request, "10.0.0.1", 1)
-        if self.pool.assign(handover):
+        if self.pool.assign(handover, self.now):
             return peer
         ours.close()
         return None

@@ -200,7 +200,7 @@ def test_a_handover_over_tls_is_a_handshake(start: Start) -> None:
     driver.settle()
     ours, peer = socket.socketpair()
     driver.peers.append(peer)
-    assert driver.pool.assign(Handover(ours, b"", "10.0.0.1", 1, tls_deadline=5.0))
+    assert driver.pool.assign(Handover(ours, b"", "10.0.0.1", 1, tls_deadline=5.0), driver.now)
     assert [place.activity for place in driver.pool.places()] == [Activity.HANDSHAKE]
     driver.until(lambda: ours.fileno() == -1, "it is taken")
 

@@ -35,7 +35,7 @@ def test_fault_16_a_stopped_worker_is_killed_before_another_one_gets_its_handove
     [handover] = driver.reassigned
     assert driver.idle == SPARE - len(victims)
     driver.settle()
-    assert driver.pool.assign(handover)
+    assert driver.pool.assign(handover, driver.now)
     assert int(peer.recv(100)) not in victims
     lines = [record.getMessage() for record in caplog.records]
     assert [line for line in lines if "does not answer" in line] == [
@@ -85,3 +85,42 @@ def test_a_handover_that_was_taken_while_the_supervisor_was_busy_costs_no_worker
     assert driver.reassigned == []
     assert driver.children == [pid]
     assert exists(pid)
+
+
+def test_a_worker_that_takes_its_handover_at_the_last_moment_lives(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    driver.turn()
+    [pid] = driver.children
+    stop(pid)
+    peer = driver.assign()
+    assert peer is not None
+
+    def continue_it(_: int) -> str:
+        os.kill(pid, signal.SIGCONT)
+        assert int(peer.recv(100)) == pid
+        return "S"  # as it waits for its peer now
+
+    monkeypatch.setattr(pool_module, "state_of", continue_it)
+    driver.turn(TAKE_SECONDS)
+    driver.turn()
+    assert exists(pid)
+    assert driver.reassigned == []
+    driver.finish(peer)
+
+
+def test_a_worker_has_its_time_from_the_handover_on(start: Start) -> None:
+    driver = start(limit=1)
+    driver.settle()
+    driver.turn()
+    [pid] = driver.children
+    stop(pid)
+    driver.now += TAKE_SECONDS  # the supervisor does something else before it comes to this request
+    assert driver.assign() is not None
+    driver.pool.tick(driver.now)
+    assert driver.idle == 0 and exists(pid)
+    os.kill(pid, signal.SIGCONT)
+    driver.turn()
+    assert driver.reassigned == []
