@@ -364,11 +364,13 @@ class Pool:
         return now - worker.overdue_since >= STUCK_SECONDS
 
     def _doing(self, worker: WorkerProcess) -> str:
-        """In which hook a worker is, for which peer and instance, for the log."""
+        """In which hook a worker is, for which peer and instance, for the log; a hand-over that it has not taken is not
+        its own."""
         slot = worker.slot
         where = f" in {self._hook_name(slot.hook)}" if slot.hook else ""
         is_idle = slot.place.activity is Activity.IDLE and slot.number == worker.associations
-        return f"{where}{slot.under_way.describe('' if is_idle else worker.address)}"
+        serves = worker.handover_sender is None and not is_idle
+        return f"{where}{slot.under_way.describe(worker.address if serves else '')}"
 
     def _tell_to_end(self, worker: WorkerProcess) -> None:
         worker.idle = False

@@ -41,6 +41,8 @@ def test_fault_16_a_stopped_worker_is_killed_before_another_one_gets_its_handove
     assert [line for line in lines if "does not answer" in line] == [
         f"worker {pid} does not answer; killing it" for pid in victims
     ]
+    ends = {line for line in lines if "was killed" in line}
+    assert ends == {f"worker {pid} was killed by signal 9" for pid in victims}, "for a peer that none has served"
 
 
 def test_idle_workers_with_a_recent_heartbeat_are_asked_first(start: Start) -> None:
