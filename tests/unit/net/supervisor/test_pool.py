@@ -309,7 +309,10 @@ def test_a_hook_that_ignores_its_timeout_gets_its_worker_killed(start: Start, ca
     driver.turn(10 * HOOK_SECONDS)
     assert len(driver.pool) == 1, "the overdue hook has ended"
     where = " in hook 1 (SENDER@10.0.0.1, SOP instance 1.2.3)"
-    assert [record.args for record in caplog.records] == [(pid, where), (pid, f"was killed by signal 9{where}")]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"worker {pid} is stuck{where}; killing it",
+        f"worker {pid} was killed by signal 9{where}",
+    ]
     driver.finish(other)
 
 
