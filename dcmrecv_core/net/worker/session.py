@@ -368,7 +368,7 @@ class Session:
         return True
 
     def _stop(self) -> None:
-        if self._shared.plugins.limits.descriptors.ran_out:
+        if self._shared.plugins.limits.descriptors.is_useless:
             self._abort(Ended.FAILED, "no file descriptor is free")
         else:
             self._abort(Ended.STOPPED, "the receiver is told to end")
