@@ -517,9 +517,9 @@ class Session:
         if self._association is None or self._ended:
             return
         command = event.command
+        self._store = event
         if self._association_log.logs_info:
             self._association_log.store_received(command)
-        self._store = event
         self._begin_instance(command.sop_instance_uid.encode())
         self._reception = self._shared.receiver.begin(
             self._association,
