@@ -5,6 +5,7 @@ The feeder decodes later: that costs more than all the rest, and a broken value 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -43,6 +44,9 @@ ELEMENTS: Mapping[str, int] = {
 
 LONGEST_VALUE = 1024
 """Bytes that are kept of a value: more than the longest legal one here, a person name in three groups."""
+
+LONGEST_READ = 1 << 20
+"""Bytes that are read of a value. One that is longer than what is kept gets a hash of them: it may be a key."""
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make an encoder for each line
@@ -100,9 +104,9 @@ def record_of(instance: Instance, location: str, received: int, moment: int = 0)
     raw = instance.raw
     try:
         for keyword, tag in ELEMENTS.items():
-            element = raw(tag, LONGEST_VALUE)
+            element = raw(tag, LONGEST_READ)
             if element is not None and element.value:
-                elements[keyword] = element.value.decode("latin-1")
+                elements[keyword] = kept(element.value)
     except StatusError:
         pass  # --bit-preserving stores unreadable data sets, too; elements before the fault count
     return Record(
@@ -116,6 +120,15 @@ def record_of(instance: Instance, location: str, received: int, moment: int = 0)
         elements=elements,
         moment=moment,
     )
+
+
+def kept(value: bytes) -> str:
+    """The bytes of a value as a record has them."""
+    if len(value) > LONGEST_VALUE:
+        value = value.strip(b" \0")
+        if len(value) > LONGEST_VALUE:
+            value = b"%b~%b" % (value[:LONGEST_VALUE], hashlib.sha256(value).hexdigest().encode())
+    return value.decode("latin-1")
 
 
 def uid(text: str) -> str:

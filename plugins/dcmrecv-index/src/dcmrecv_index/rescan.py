@@ -17,7 +17,7 @@ from dcmrecv_core import read_elements
 from dcmrecv_index import conflicts
 from dcmrecv_index.database import upsert, writing
 from dcmrecv_index.put_aside import reason_of, store_each
-from dcmrecv_index.record import ELEMENTS, LONGEST_VALUE, Record, uid
+from dcmrecv_index.record import ELEMENTS, LONGEST_READ, Record, kept, uid
 from dcmrecv_index.rows import storable_path
 from dcmrecv_index.tables import Conflict, Instance, Patient, Series, Study
 
@@ -78,12 +78,12 @@ def record_of_file(path: Path) -> Record | None:
         status = os.fstat(file.fileno())
         meta = read_file_meta_info(path)
         try:
-            found = read_elements(file, ELEMENTS.values(), LONGEST_VALUE)
+            found = read_elements(file, ELEMENTS.values(), LONGEST_READ)
         except ValueError:
             if "MediaStorageSOPInstanceUID" in meta:
                 raise
             return None
-        elements = {key: found[tag].value.decode("latin-1") for key, tag in ELEMENTS.items() if tag in found}
+        elements = {key: kept(found[tag].value) for key, tag in ELEMENTS.items() if tag in found}
         return Record(
             sop_instance_uid=uid(elements.get("SOPInstanceUID", "")) or str(meta.get("MediaStorageSOPInstanceUID", "")),
             sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
