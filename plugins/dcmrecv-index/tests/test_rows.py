@@ -8,6 +8,7 @@ import pytest
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
+from dcmrecv_builtin.layout.fields import field_value
 from dcmrecv_core.testing import fake_instance, sample_dataset
 from dcmrecv_index.record import Record, record_of
 from dcmrecv_index.rows import Rows, rows_of
@@ -114,6 +115,24 @@ def test_very_long_values_stay_apart() -> None:
     """Longer than what a record keeps of a value."""
     found = [rows(PatientID="A" * 5000 + last).patient["patient_id"] for last in ("1", "2", "1 ")]
     assert found[0] == found[2] != found[1]
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("Miller^Richard^^^==", "Miller^Richard"),
+        ("A^B^ ^", "A^B"),
+        ("A^B^ ^= =", "A^B"),
+        ("A^B^=C^ ^=", "A^B=C"),
+        ("A^ ^C", "A^ ^C"),
+        ("=C", "=C"),
+    ],
+)
+def test_a_name_is_the_layout_s(sent: str, name: str) -> None:
+    instance = fake_instance(sample_dataset(PatientName=sent, ReferringPhysicianName=sent))
+    found = rows_of(record_of(instance, "/archive/x", 5))
+    assert found.patient["patient_name"] == found.study["referring_physician"] == name
+    assert field_value("PatientName").get(instance) == name
 
 
 def test_nothing_but_what_the_command_says() -> None:

@@ -40,7 +40,7 @@ def rows_of(record: Record) -> Rows:
     patient: Row = {
         "patient_id": _key(whole("PatientID")),
         "issuer": _key(whole("IssuerOfPatientID")),
-        "patient_name": text("PatientName").rstrip("^="),
+        "patient_name": text("PatientName"),
         "birth_date": text("PatientBirthDate"),
         "sex": text("PatientSex"),
         "received": received,
@@ -55,7 +55,7 @@ def rows_of(record: Record) -> Rows:
         "accession_number": text("AccessionNumber"),
         "study_id": text("StudyID"),
         "study_description": text("StudyDescription"),
-        "referring_physician": text("ReferringPhysicianName").rstrip("^="),
+        "referring_physician": text("ReferringPhysicianName"),
         "received": received,
     }
     series = {
@@ -92,9 +92,16 @@ def _decoded(elements: Mapping[str, str]) -> Callable[[str], str]:
 
     def text(keyword: str) -> str:
         value = elements.get(keyword, "").encode("latin-1")
-        return _clean(decode_text(value, character_set, vr="PN" if keyword in _PERSON_NAMES else "LO"))
+        if keyword in _PERSON_NAMES:
+            return _clean(_without_empty_ends(decode_text(value, character_set, vr="PN").strip(" \0")))
+        return _clean(decode_text(value, character_set))
 
     return text
+
+
+def _without_empty_ends(name: str) -> str:
+    """A person name without empty components and groups at its end (PS3.5 section 6.2.1), as the layout has it."""
+    return "=".join(group.rstrip("^ ") for group in name.split("=")).rstrip("=")
 
 
 def _clean(text: str) -> str:
