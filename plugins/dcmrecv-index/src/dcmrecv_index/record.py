@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ELEMENTS: Mapping[str, int] = {
     "SpecificCharacterSet": 0x00080005,
+    "SOPClassUID": 0x00080016,
     "SOPInstanceUID": 0x00080018,
     "StudyDate": 0x00080020,
     "SeriesDate": 0x00080021,
@@ -102,17 +103,17 @@ def record_of(instance: Instance, location: str, received: int, moment: int = 0)
     """The record of a stored instance."""
     elements = {}
     raw = instance.raw
-    try:
-        for keyword, tag in ELEMENTS.items():
+    for keyword, tag in ELEMENTS.items():
+        try:
             element = raw(tag, LONGEST_READ)
-            if element is not None and element.value:
-                elements[keyword] = kept(element.value)
-    except StatusError:
-        pass  # --bit-preserving stores unreadable data sets, too; elements before the fault count
+        except StatusError:
+            continue  # --bit-preserving stores broken data sets, too; what can be read counts
+        if element is not None and element.value:
+            elements[keyword] = kept(element.value)
     return Record(
         # as in the File Meta Information: the data set's, which a plugin may have replaced
         sop_instance_uid=uid(elements.get("SOPInstanceUID", "")) or instance.sop_instance_uid,
-        sop_class_uid=instance.sop_class_uid,
+        sop_class_uid=uid(elements.get("SOPClassUID", "")) or instance.sop_class_uid,
         transfer_syntax_uid=instance.transfer_syntax_uid,
         location=absolute(location),
         size=instance.size,
