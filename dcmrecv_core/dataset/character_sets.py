@@ -69,7 +69,9 @@ _MOST_TERMS = 32  # more than are defined
 _FIRST_STAND_IN = 0xEF00
 _STAND_INS = re.compile("([\uef00-\uefff]+)")
 _PARTS = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")  # of a text with code extensions (PS3.5 section 6.1.2.5)
-_ERRORS = "dcmrecv.stand_ins"
+_ERRORS = "dcmrecv.surrogates"
+_FIRST_SURROGATE = 0xDC00  # no text that was decoded has one
+_STAND_INS_OF = {_FIRST_SURROGATE + byte: _FIRST_STAND_IN + byte for byte in range(256)}
 
 
 def codecs_of(specific_character_set: str | bytes) -> list[str]:
@@ -110,7 +112,8 @@ def decode(value: bytes, encodings: list[str], delimiters: Collection[int]) -> s
             if text is None:
                 # the escape character by itself: a codec that knows escape sequences would look for one
                 is_escape = part.startswith(b"\x1b")
-                text = "\x1b" * is_escape + part[is_escape:].decode(encodings[0], _ERRORS)
+                decoded = _without_lookalikes(part[is_escape:].decode(encodings[0], _ERRORS))
+                text = "\x1b" * is_escape + decoded.translate(_STAND_INS_OF)
             parts.append(text)
     return "".join(parts)
 
@@ -131,25 +134,30 @@ def encode_text(encoder: Callable[[str, str], bytes], value: str, errors: str = 
 
 
 def _decode_strictly(value: bytes, encodings: list[str], delimiters: Collection[int]) -> str | None:
-    """The text; None if it cannot be decoded. A character that looks like a stand-in becomes some itself."""
+    """The text; None if it cannot be decoded."""
     from pydicom.charset import decode_bytes
 
     try:
         text = decode_bytes(value, encodings, set(delimiters))
     except (ValueError, LookupError, Warning):
         return None
-    return _STAND_INS.sub(lambda match: _stand_ins(match[0].encode()), text)
+    return _without_lookalikes(text)
 
 
-def _stand_ins(data: bytes) -> str:
-    return "".join(chr(_FIRST_STAND_IN + byte) for byte in data)
+def _without_lookalikes(text: str) -> str:
+    """A character that looks like a stand-in becomes some itself."""
+    return _STAND_INS.sub(lambda match: _shifted(match[0].encode(), _FIRST_STAND_IN), text)
+
+
+def _shifted(data: bytes, first: int) -> str:
+    return "".join(chr(first + byte) for byte in data)
 
 
 def _replace_undecodable(error: UnicodeError) -> tuple[str, int]:
-    """As an error handler of a codec."""
+    """As an error handler of a codec: surrogates, which are told from the characters around them."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
-    return _stand_ins(error.object[error.start : error.end]), error.end
+    return _shifted(error.object[error.start : error.end], _FIRST_SURROGATE), error.end
 
 
 codecs.register_error(_ERRORS, _replace_undecodable)

@@ -187,6 +187,7 @@ def test_the_kit_makes_such_instances(character_set: str | list[str]) -> None:
 UNDECODABLE = [
     (b"ISO_IR 192", [b"M\xfcller", b"M\xf6ller", b"M\xfdller", "M\u00fcller".encode(), "M\ufffdller".encode()]),
     (b"ISO_IR 192", [b"\xfc", "\ueffc".encode(), b"\xee\xbf"]),
+    (b"ISO_IR 192", [b"\xe9\x80", "\uefe9".encode() + b"\x80", "\uefe9\uef80".encode()]),
     (b"ISO_IR 109", [b"a\xa5", b"a\xae", b"a\xbe"]),
     (b"GB18030 ", [b"\x81 x", b"\x80 x", b"\xff x"]),
     (b"ISO_IR 13", [b"A\xa0", b"A\xfd", b"A\xfe"]),
