@@ -31,7 +31,7 @@ from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, PN_DELIMS, TEXT_VR_DELIMS,
 
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.model import TagLike
-from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of, decode, encode_text, has_stand_ins
+from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of, decode, encode_text
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.dataset.encodings import (
     IMPLICIT_HEADERS,
@@ -52,11 +52,14 @@ _LONGEST_CREATOR = 1024  # a creator has 64 characters at most; a longer value i
 _COMMAND, _FILE_META = 0x0000, 0x0002  # groups that do not belong to a data set
 _CERTAIN_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
 _SEPARATED_VRS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("AE", "CS", "LO", "SH", "UC"), str),
-    "PN": PersonName,
+    **dict.fromkeys(("AE", "CS"), str),
     "UI": UID,
 }
-"""Texts in which a backslash separates values, and their types; a date or number with one is none."""
+"""Texts outside any character set in which a backslash separates values, and their types; a date or number with one is
+none."""
+_UNSEPARATED_VRS = ("LT", "ST", "UT")
+NAME_DELIMITERS = TEXT_VR_DELIMS | PN_DELIMS | {ord("=")}
+"""What ends a code extension in a person name (PS3.5 section 6.1.2.5.3)."""
 
 _codecs_of = lru_cache(maxsize=64)(codecs_of)
 
@@ -101,17 +104,16 @@ def _convert_any(
             unresolved = DataElement(raw.tag, data["VR"], raw.value, already_converted=True)
             resolved = correct_ambiguous_vr_element(unresolved, ds, raw.is_little_endian)
             data["VR"], data["value"] = resolved.VR, resolved.value
+        elif raw.value and data["VR"] in CUSTOMIZABLE_CHARSET_VR:
+            data["value"] = _text_value(raw, data["VR"], encoding)
         elif raw.value and raw.value.isascii() and b"\x1b" not in raw.value:
             raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
         else:
-            readable, codecs = raw, encoding
-            if raw.value and data["VR"] in CUSTOMIZABLE_CHARSET_VR:
-                readable, codecs = _decodable(raw, encoding)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                raw_element_value(readable, data, encoding=codecs, ds=ds, **kwargs)
+                raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
         if isinstance(data.get("value"), MultiValue) and data["VR"] in _SEPARATED_VRS and _has_one_value(raw.tag):
-            data["value"] = _whole_value(raw, data["VR"], encoding)
+            data["value"] = _SEPARATED_VRS[data["VR"]](decode(raw.value or b"", [DEFAULT], ()).rstrip(" \0"))
     except MemoryError:
         raise  # the worker has to end
     except Exception:
@@ -119,24 +121,14 @@ def _convert_any(
         data["VR"], data["value"] = "OB", raw.value
 
 
-def _decodable(
-    raw: RawDataElement, encoding: str | MutableSequence[str] | None
-) -> tuple[RawDataElement, str | MutableSequence[str] | None]:
-    """A text with bytes that its character set does not have in UTF-8, where each has a character that stands for it;
-    any other text as it is."""
-    text = _text(raw, encoding)
-    return (raw._replace(value=text.encode()), ["UTF8"]) if has_stand_ins(text) else (raw, encoding)
-
-
-def _whole_value(raw: RawDataElement, vr: str, encoding: str | MutableSequence[str] | None) -> Any:
-    """A text with backslashes as one value."""
-    text = _text(raw, encoding if vr in CUSTOMIZABLE_CHARSET_VR else None)
-    return _SEPARATED_VRS[vr](text.rstrip(" \0=" if vr == "PN" else " \0"))
-
-
-def _text(raw: RawDataElement, encoding: str | MutableSequence[str] | None) -> str:
+def _text_value(raw: RawDataElement, vr: str, encoding: str | MutableSequence[str] | None) -> Any:
+    """The value of a text under a Specific Character Set, of the types that pydicom has for it."""
     encodings = [encoding] if isinstance(encoding, str) else list(encoding or [DEFAULT])
-    return decode(raw.value or b"", encodings, TEXT_VR_DELIMS)
+    kind = partial(PersonName, encodings=encodings) if vr == "PN" else str
+    text = decode(raw.value or b"", encodings, NAME_DELIMITERS if vr == "PN" else TEXT_VR_DELIMS).rstrip(" \0")
+    if vr in _UNSEPARATED_VRS or _has_one_value(raw.tag) or "\\" not in text:
+        return kind(text)
+    return MultiValue(kind, [value if vr == "PN" else value.rstrip(" \0") for value in text.split("\\")])
 
 
 def _has_one_value(tag: BaseTag) -> bool:
@@ -223,7 +215,7 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
 
 def decode_text(value: bytes, specific_character_set: str | bytes, vr: str) -> str:
     """As `values.decode_text`."""
-    return decode(value, codecs_of(specific_character_set), PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS)
+    return decode(value, codecs_of(specific_character_set), NAME_DELIMITERS if vr == "PN" else TEXT_VR_DELIMS)
 
 
 def read_file_meta(data: bytes) -> FileMetaDataset:
