@@ -351,6 +351,8 @@ def test_fault_11_a_backslash_separates_several_values() -> None:
         (b"Miller^Richard", "Miller^Richard"),
         (b"Miller^^=^^=Mi", "Miller==Mi"),
         (b"Miller^ =Mi^ ^", "Miller=Mi"),
+        (b"Miller\0=", "Miller"),
+        (b"Miller^\0=Mi\0^= \0", "Miller=Mi"),
         (b"==", "UNKNOWN"),
         (b"^^", "UNKNOWN"),
     ],
