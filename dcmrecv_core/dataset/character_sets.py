@@ -117,6 +117,15 @@ def decode(value: bytes, encodings: list[str], delimiters: Collection[int]) -> s
     return "".join(_decode_part(part, encodings, delimiters, extensions) for part in _PARTS.findall(value))
 
 
+def encode(text: str, encodings: list[str], delimiters: Collection[int]) -> bytes:
+    """The bytes that `decode` reads as this text. Raises ValueError if there are none."""
+    ends = re.escape("".join(map(chr, delimiters)))
+    value = b"".join(_encode_run(run, encodings) for run in re.split(f"([{ends}])", text))
+    if decode(value, encodings, delimiters) != text:
+        raise ValueError("the text would be read as another one")
+    return value
+
+
 def encode_text(encoder: Callable[[str, str], bytes], value: str, errors: str = "strict") -> bytes:
     """`value` as `encoder` encodes it, but each stand-in as the byte for which it stands."""
     if not _STAND_INS.search(value):
@@ -125,6 +134,29 @@ def encode_text(encoder: Callable[[str, str], bytes], value: str, errors: str = 
     encoded = [encoder(run, errors) if run else b"" for run in runs[::2]]
     bytes_between = [bytes(ord(character) - _FIRST_STAND_IN for character in run) for run in runs[1::2]]
     return b"".join(map(b"".join, zip_longest(encoded, bytes_between, fillvalue=b"")))
+
+
+def _encode_run(run: str, encodings: list[str]) -> bytes:
+    """The bytes of a text without delimiters."""
+    from pydicom.charset import encode_string
+
+    if run.isascii():
+        return run.encode("ascii")
+    if encodings[0] in _ESCAPED_ONLY:
+        encodings = [DEFAULT, *encodings]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pydicom warns when it writes question marks
+        try:
+            if encodings[0] == _SINGLE_BYTE[13]:  # it has katakana and ASCII, which pydicom does not put side by side
+                value = encode_text(lambda text, errors: text.encode(_SINGLE_BYTE[13], errors), run)
+                if len(value) == len(run):
+                    return value
+        except UnicodeError:
+            pass  # needs a code extension
+        try:
+            return encode_string(run, encodings)
+        except Warning as warning:
+            raise ValueError("the text cannot be encoded") from warning
 
 
 def _decode_strictly(value: bytes, encodings: list[str], delimiters: Collection[int]) -> str | None:

@@ -58,8 +58,8 @@ _SEPARATED_VRS: dict[str, Callable[[str], Any]] = {
 """Texts outside any character set in which a backslash separates values, and their types; a date or number with one is
 none."""
 _UNSEPARATED_VRS = ("LT", "ST", "UT")
-NAME_DELIMITERS = TEXT_VR_DELIMS | PN_DELIMS | {ord("=")}
-"""What ends a code extension in a person name (PS3.5 section 6.1.2.5.3)."""
+_VALUE_DELIMITERS = TEXT_VR_DELIMS | {ord("\\")}
+_NAME_DELIMITERS = _VALUE_DELIMITERS | PN_DELIMS | {ord("=")}
 
 _codecs_of = lru_cache(maxsize=64)(codecs_of)
 
@@ -125,7 +125,7 @@ def _text_value(raw: RawDataElement, vr: str, encoding: str | MutableSequence[st
     """The value of a text under a Specific Character Set, of the types that pydicom has for it."""
     encodings = [encoding] if isinstance(encoding, str) else list(encoding or [DEFAULT])
     kind = partial(PersonName, encodings=encodings) if vr == "PN" else str
-    text = decode(raw.value or b"", encodings, NAME_DELIMITERS if vr == "PN" else TEXT_VR_DELIMS).rstrip(" \0")
+    text = decode(raw.value or b"", encodings, delimiters_of(vr)).rstrip(" \0")
     if vr in _UNSEPARATED_VRS or _has_one_value(raw.tag) or "\\" not in text:
         return kind(text)
     return MultiValue(kind, [value if vr == "PN" else value.rstrip(" \0") for value in text.split("\\")])
@@ -209,13 +209,22 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
         own_encoding = raw.is_implicit_VR and bool(element.vr)
         elements[raw.tag] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw
     dataset = Dataset(elements)
-    dataset.set_original_encoding(implicit, encoding.little, character_sets)
+    # as pydicom marks a data set without a character set: it would encode another one anew
+    original = character_sets if _SPECIFIC_CHARACTER_SET in index else DEFAULT
+    dataset.set_original_encoding(implicit, encoding.little, original)
     return dataset
 
 
 def decode_text(value: bytes, specific_character_set: str | bytes, vr: str) -> str:
     """As `values.decode_text`."""
-    return decode(value, codecs_of(specific_character_set), NAME_DELIMITERS if vr == "PN" else TEXT_VR_DELIMS)
+    return decode(value, codecs_of(specific_character_set), delimiters_of(vr))
+
+
+def delimiters_of(vr: str) -> set[int]:
+    """The characters that end a code extension in a text of this VR (PS3.5 section 6.1.2.5.3)."""
+    if vr in _UNSEPARATED_VRS:
+        return TEXT_VR_DELIMS
+    return _NAME_DELIMITERS if vr == "PN" else _VALUE_DELIMITERS
 
 
 def read_file_meta(data: bytes) -> FileMetaDataset:
