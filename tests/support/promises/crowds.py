@@ -73,6 +73,35 @@ def silent_handshakes(port: int, addresses: Sequence[str], at_least: int) -> Ite
         yield
 
 
+@contextlib.contextmanager
+def reconnecting(port: int, address: str, number: int) -> Iterator[None]:
+    """So many senders of one address are silent in an association as long as they may, and then come again at once."""
+    over = threading.Event()
+    sockets: set[socket.socket] = set()
+
+    def come_again() -> None:
+        while not over.is_set():
+            with contextlib.suppress(AssertionError, OSError), RawAssociation(port, CONTEXTS, source=address) as held:
+                sockets.add(held.socket)
+                if not over.is_set():
+                    held.read_pdu()
+                sockets.discard(held.socket)
+
+    threads = [threading.Thread(target=come_again) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: bool(sockets), "one of them has a place")
+        yield
+    finally:
+        over.set()
+        for held in list(sockets):
+            with contextlib.suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+
+
 def seconds_until_served(port: int, source: str, patience: float, tls: object = None) -> float:
     """From now until an association of `source` is accepted; one that is refused tries again."""
     start = time.monotonic()

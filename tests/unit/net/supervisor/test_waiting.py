@@ -52,6 +52,25 @@ def test_one_address_waits_by_arrival() -> None:
     assert [request.number for request in waiting.in_turn(census(), Shares(64, None))] == [1, 2, 3]
 
 
+def test_a_place_that_was_freed_goes_to_the_one_it_was_freed_for() -> None:
+    """The peer that lost it has requests that have waited for longer."""
+    waiting = waiting_requests(A, A, B, C)
+    [*_, owed, _] = waiting
+    owed.is_owed = True
+    assert turns(waiting, census(), Shares(1, None)) == [B, A, C]
+    assert turns(waiting, census(held=[B]), Shares(64, None)) == [A, C, B, A], "it has got one meanwhile"
+
+
+def test_of_equal_ones_the_one_served_less_recently_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 2)
+    waiting = waiting_requests(A, A, B, C)
+    for address in (B, A):
+        waiting.note_served(peer_key(address))
+    assert turns(waiting, census(), Shares(64, None)) == [C, B, A, A]
+    waiting.note_served(peer_key(C))
+    assert turns(waiting, census(), Shares(64, None)) == [B, A, C, A], "only so many peers are remembered"
+
+
 def test_one_address_leaves_two_places() -> None:
     assert turns(waiting_requests(*10 * [A]), census(held=4 * [A]), Shares(8, None)) == [A, A]
 
