@@ -15,6 +15,7 @@ from support.promises.crowds import (
     CONTEXTS,
     associations,
     dribbling,
+    dribbling_handshakes,
     reconnecting,
     seconds_until_served,
     silent_handshakes,
@@ -49,6 +50,18 @@ def test_fault_13_silent_handshakes(
     with silent_handshakes(receiver.port, addresses, answered):
         seconds = [seconds_until_served(receiver.port, OTHER, WITHIN, context) for _ in range(3)]
     figure(f"{len(addresses)} silent handshakes of {len(set(addresses))}: served after {max(seconds):.1f} s at most")
+
+
+@pytest.mark.parametrize(("places", "addresses"), [(1, "AAAA"), (2, "AAAA"), (5, "AAAA"), (8, "AAAB")])
+def test_dribbling_handshakes(
+    ours: Start, certificates: Certificates, figure: Figure, places: int, addresses: str
+) -> None:
+    """A byte now and then is no progress in a handshake either; who is ended comes again."""
+    receiver = ours(*tls(certificates), "--max-associations", places)
+    context = client_context(certificates, certificates.client)
+    with dribbling_handshakes(receiver.port, [FIRST if name == "A" else SECOND for name in addresses]):
+        seconds = [seconds_until_served(receiver.port, OTHER, WITHIN, context) for _ in range(3)]
+    figure(f"4 handshakes that dribble, --max-associations {places}: served after {max(seconds):.1f} s at most")
 
 
 def test_fault_14_silent_associations(ours: Start, figure: Figure) -> None:

@@ -67,13 +67,14 @@ class Census:
 
 class Shares:
     """The limits of `places` associations (--max-associations), of which one address may have `per_peer` (None: no
-    limit but RESERVED). TLS handshakes have half of the places, and one address leaves some of these to others too."""
+    limit but RESERVED). TLS handshakes have half of the places, or two. One address leaves some of these to others
+    too, one at least: it has not many of them for long, but may have one for ever."""
 
     def __init__(self, places: int, per_peer: int | None) -> None:
         self.places = places
-        self.handshakes = max(places // 2, 1)
+        self.handshakes = max(places // 2, min(places, 2))
         self._most = most_for_one(places) if per_peer is None else min(most_for_one(places), per_peer)
-        self._most_handshakes = most_for_one(self.handshakes)
+        self._most_handshakes = min(most_for_one(self.handshakes), max(self.handshakes - 1, 1))
 
     def is_far(self, busy: int, handshake: bool) -> bool:
         """Whether no limit can be reached while so many workers are busy, whoever they serve."""

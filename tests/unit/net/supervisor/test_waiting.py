@@ -87,6 +87,20 @@ def test_handshakes_have_half_of_the_places() -> None:
     assert turns(waiting_requests(A), census(handshakes=8 * [B]), shares) == [A], "without a handshake"
 
 
+@pytest.mark.parametrize(
+    ("places", "handshakes", "for_one"),
+    [(1, 1, 1), (2, 2, 1), (3, 2, 1), (5, 2, 1), (6, 3, 2), (8, 4, 3), (64, 32, 30)],
+)
+def test_one_address_never_has_all_handshakes(places: int, handshakes: int, for_one: int) -> None:
+    """Unless there is one place only."""
+    shares = Shares(places, None)
+    counts = census()
+    assert turns(waiting_requests(*places * [A], tls=True), counts, shares) == for_one * [A]
+    assert turns(waiting_requests(*map("10.1.0.{}".format, range(64)), tls=True), counts, shares) == [
+        f"10.1.0.{number}" for number in range(handshakes - for_one)
+    ]
+
+
 @pytest.mark.parametrize(("busy", "handshake", "far"), [(5, False, True), (6, False, False), (3, True, False)])
 def test_far_from_all_limits_nothing_is_counted(busy: int, handshake: bool, far: bool) -> None:
     """Eight places: six for one address, of four handshakes three."""
