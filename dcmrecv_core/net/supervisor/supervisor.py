@@ -156,6 +156,8 @@ class Supervisor:
         now = time.monotonic()
         if self._waiting or not self._may_have_place(handover) or not self._pool.assign(handover, now):
             self._waiting.add(handover, now + WAIT_FOR_WORKER)
+        else:
+            self._waiting.note_served(peer_key(handover.address))
 
     def _may_have_place(self, handover: Handover) -> bool:
         handshake = handover.tls_deadline is not None
@@ -176,6 +178,7 @@ class Supervisor:
         for waiting in self._waiting.in_turn(Census(places), self._shares):
             if self._pool.assign(waiting.handover, now):
                 self._waiting.remove(waiting)
+                self._waiting.note_served(waiting.peer)
             elif looks_further:
                 short.append(waiting)
             else:
@@ -191,6 +194,7 @@ class Supervisor:
             slot.evict(0, "")
         for eviction in evictions:
             eviction.place.slot.evict(eviction.place.number, eviction.newcomer.handover.address)
+            eviction.newcomer.is_owed = True
         self._evicted = slots
 
     def _reassign(self, handover: Handover) -> None:
