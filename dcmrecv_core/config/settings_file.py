@@ -76,7 +76,7 @@ def read(path: str) -> SettingsFile:
 def _text(place: Place, content: bytes) -> str:
     """UTF-8, as TOML is; a byte order mark, which editors of Windows put first, is left out."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
-        place.fail("is UTF-16 or no text at all: save it as UTF-8")
+        place.fail("is UTF-16, UTF-32 or no text: save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

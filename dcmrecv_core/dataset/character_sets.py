@@ -66,9 +66,16 @@ _PARTS_OF_ISO_8859 = {1: 100, 2: 101, 3: 109, 4: 110, 5: 144, 6: 127, 7: 126, 8:
 _LONGEST_TERM = 16  # the longest defined one, ISO 2022 IR 149, has 15 characters
 _MOST_TERMS = 32  # more than are defined
 
+_ESCAPED_ONLY = ("iso2022_jp", "iso2022_jp_2")
+"""Codecs of sets that have no characters without an escape sequence. As the first value of Specific Character Set,
+where the standard does not allow them, they say nothing of text before one: it is ASCII. Python's codecs would look for
+escape sequences in it."""
+
 _FIRST_STAND_IN = 0xEF00
+_FIRST_MARK = 0xDC00
+_MARKED = {_FIRST_MARK + byte: _FIRST_STAND_IN + byte for byte in range(256)}
 _STAND_INS = re.compile("([\uef00-\uefff]+)")
-_PARTS = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")  # of a text with code extensions (PS3.5 section 6.1.2.5)
+_PARTS = re.compile(rb"^[^\x1b]+|\x1b+(?=\x1b)|\x1b[^\x1b]*")  # of a text with code extensions (PS3.5 section 6.1.2.5)
 _ERRORS = "dcmrecv.stand_ins"
 
 
@@ -99,30 +106,29 @@ def codec_of(term: str) -> str:
 def decode(value: bytes, encodings: list[str], delimiters: Collection[int]) -> str:
     """The text of a value, with the codecs of `codecs_of`; one of the `delimiters` ends a code extension. A byte that
     cannot be decoded becomes the character U+EF00 plus its number. Raises nothing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # pydicom warns when it replaces what it cannot decode
-        text = _decode_strictly(value, encodings, delimiters)
-        if text is not None:
-            return text
-        parts = []
-        for part in _PARTS.findall(value):
-            text = _decode_strictly(part, encodings, delimiters)
-            if text is None:
-                # the escape character by itself: a codec that knows escape sequences would look for one
-                is_escape = part.startswith(b"\x1b")
-                text = "\x1b" * is_escape + part[is_escape:].decode(encodings[0], _ERRORS)
-            parts.append(text)
-    return "".join(parts)
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii")  # in each of the character sets
+    if encodings[0] in _ESCAPED_ONLY:
+        encodings = ["ascii", *encodings]
+    text = _decode_strictly(value, encodings, delimiters)
+    if text is not None:
+        return text
+    extensions = _extensions(encodings)
+    return "".join(_decode_part(part, encodings, delimiters, extensions) for part in _PARTS.findall(value))
 
 
-def has_stand_ins(text: str) -> bool:
-    """Whether a character of `text` stands for a byte that its character set does not have."""
-    return _STAND_INS.search(text) is not None
+def encode(text: str, encodings: list[str], delimiters: Collection[int]) -> bytes:
+    """The bytes that `decode` reads as this text. Raises ValueError if there are none."""
+    ends = re.escape("".join(map(chr, delimiters)))
+    value = b"".join(_encode_run(run, encodings) for run in re.split(f"([{ends}])", text))
+    if decode(value, encodings, delimiters) != text:
+        raise ValueError("the text would be read as another one")
+    return value
 
 
 def encode_text(encoder: Callable[[str, str], bytes], value: str, errors: str = "strict") -> bytes:
     """`value` as `encoder` encodes it, but each stand-in as the byte for which it stands."""
-    if not has_stand_ins(value):
+    if not _STAND_INS.search(value):
         return encoder(value, errors)
     runs = _STAND_INS.split(value)
     encoded = [encoder(run, errors) if run else b"" for run in runs[::2]]
@@ -130,29 +136,92 @@ def encode_text(encoder: Callable[[str, str], bytes], value: str, errors: str = 
     return b"".join(map(b"".join, zip_longest(encoded, bytes_between, fillvalue=b"")))
 
 
+def _encode_run(run: str, encodings: list[str]) -> bytes:
+    """The bytes of a text without delimiters."""
+    from pydicom.charset import encode_string
+
+    if run.isascii():
+        return run.encode("ascii")
+    if encodings[0] in _ESCAPED_ONLY:
+        encodings = [DEFAULT, *encodings]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pydicom warns when it writes question marks
+        try:
+            if encodings[0] == _SINGLE_BYTE[13]:  # it has katakana and ASCII, which pydicom does not put side by side
+                value = encode_text(lambda text, errors: text.encode(_SINGLE_BYTE[13], errors), run)
+                if len(value) == len(run):
+                    return value
+        except UnicodeError:
+            pass  # needs a code extension
+        try:
+            return encode_string(run, encodings)
+        except Warning as warning:
+            raise ValueError("the text cannot be encoded") from warning
+
+
 def _decode_strictly(value: bytes, encodings: list[str], delimiters: Collection[int]) -> str | None:
-    """The text; None if it cannot be decoded. A character that looks like a stand-in becomes some itself."""
+    """The text; None if it cannot be decoded."""
     from pydicom.charset import decode_bytes
 
-    try:
-        text = decode_bytes(value, encodings, set(delimiters))
-    except (ValueError, LookupError, Warning):
-        return None
-    return _STAND_INS.sub(lambda match: _stand_ins(match[0].encode()), text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pydicom warns when it replaces what it cannot decode
+        try:
+            return _told_apart(decode_bytes(value, encodings, set(delimiters)), encodings[0])
+        except (ValueError, LookupError, Warning):
+            return None
+
+
+def _extensions(encodings: list[str]) -> dict[bytes, str]:
+    """The escape sequences that mean something with these codecs, and their codecs."""
+    from pydicom.charset import CODES_TO_ENCODINGS
+
+    return {code: codec for code, codec in CODES_TO_ENCODINGS.items() if codec in (*encodings, DEFAULT)}
+
+
+def _decode_part(part: bytes, encodings: list[str], delimiters: Collection[int], extensions: dict[bytes, str]) -> str:
+    """The text of what begins with an escape sequence, or is before the first one. A sender may send a million of them:
+    pydicom, with its warnings, would need half a minute."""
+    code = next((part[:length] for length in (4, 3) if part[:length] in extensions), None)
+    if code is not None:
+        try:
+            return _told_apart(_decode_extension(part, code, extensions[code], encodings[0], delimiters), encodings[0])
+        except UnicodeError:
+            pass  # byte by byte then
+    return _decode_bytewise(part, encodings[0])
+
+
+def _decode_extension(part: bytes, code: bytes, codec: str, first: str, delimiters: Collection[int]) -> str:
+    from pydicom.charset import handled_encodings
+
+    if codec in handled_encodings:  # those know their escape sequences
+        return part.decode(codec)
+    text = part[len(code) :]
+    end = next((at for at, byte in enumerate(text) if byte in delimiters), len(text))
+    return text[:end].decode(codec) + text[end:].decode(first)
+
+
+def _decode_bytewise(value: bytes, codec: str) -> str:
+    """The text, with a stand-in for each byte that cannot be decoded."""
+    return _told_apart(value.decode(codec, _ERRORS), codec).translate(_MARKED)
+
+
+def _told_apart(text: str, codec: str) -> str:
+    """The text with each received character that looks like a stand-in as the stand-ins of its bytes."""
+    return _STAND_INS.sub(lambda match: _stand_ins(match[0].encode(codec)), text)
 
 
 def _stand_ins(data: bytes) -> str:
     return "".join(chr(_FIRST_STAND_IN + byte) for byte in data)
 
 
-def _replace_undecodable(error: UnicodeError) -> tuple[str, int]:
-    """As an error handler of a codec."""
+def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
+    """As an error handler of a codec: lone surrogates, which no codec decodes to, so they cannot be mistaken."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
-    return _stand_ins(error.object[error.start : error.end]), error.end
+    return "".join(chr(_FIRST_MARK + byte) for byte in error.object[error.start : error.end]), error.end
 
 
-codecs.register_error(_ERRORS, _replace_undecodable)
+codecs.register_error(_ERRORS, _mark_undecodable)
 
 
 def _corrected(term: str) -> str:

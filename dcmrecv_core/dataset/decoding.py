@@ -31,7 +31,7 @@ from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, PN_DELIMS, TEXT_VR_DELIMS,
 
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.model import TagLike
-from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of, decode, encode_text, has_stand_ins
+from dcmrecv_core.dataset.character_sets import DEFAULT, codec_of, codecs_of, decode, encode_text
 from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
 from dcmrecv_core.dataset.encodings import (
     IMPLICIT_HEADERS,
@@ -52,11 +52,14 @@ _LONGEST_CREATOR = 1024  # a creator has 64 characters at most; a longer value i
 _COMMAND, _FILE_META = 0x0000, 0x0002  # groups that do not belong to a data set
 _CERTAIN_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
 _SEPARATED_VRS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("AE", "CS", "LO", "SH", "UC"), str),
-    "PN": PersonName,
+    **dict.fromkeys(("AE", "CS"), str),
     "UI": UID,
 }
-"""Texts in which a backslash separates values, and their types; a date or number with one is none."""
+"""Texts outside any character set in which a backslash separates values, and their types; a date or number with one is
+none."""
+_UNSEPARATED_VRS = ("LT", "ST", "UT")
+_VALUE_DELIMITERS = TEXT_VR_DELIMS | {ord("\\")}
+_NAME_DELIMITERS = _VALUE_DELIMITERS | PN_DELIMS | {ord("=")}
 
 _codecs_of = lru_cache(maxsize=64)(codecs_of)
 
@@ -101,17 +104,16 @@ def _convert_any(
             unresolved = DataElement(raw.tag, data["VR"], raw.value, already_converted=True)
             resolved = correct_ambiguous_vr_element(unresolved, ds, raw.is_little_endian)
             data["VR"], data["value"] = resolved.VR, resolved.value
+        elif raw.value and data["VR"] in CUSTOMIZABLE_CHARSET_VR:
+            data["value"] = _text_value(raw, data["VR"], encoding)
         elif raw.value and raw.value.isascii() and b"\x1b" not in raw.value:
             raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
         else:
-            readable, codecs = raw, encoding
-            if raw.value and data["VR"] in CUSTOMIZABLE_CHARSET_VR:
-                readable, codecs = _decodable(raw, encoding)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                raw_element_value(readable, data, encoding=codecs, ds=ds, **kwargs)
+                raw_element_value(raw, data, encoding=encoding, ds=ds, **kwargs)
         if isinstance(data.get("value"), MultiValue) and data["VR"] in _SEPARATED_VRS and _has_one_value(raw.tag):
-            data["value"] = _whole_value(raw, data["VR"], encoding)
+            data["value"] = _SEPARATED_VRS[data["VR"]](decode(raw.value or b"", [DEFAULT], ()).rstrip(" \0"))
     except MemoryError:
         raise  # the worker has to end
     except Exception:
@@ -119,24 +121,14 @@ def _convert_any(
         data["VR"], data["value"] = "OB", raw.value
 
 
-def _decodable(
-    raw: RawDataElement, encoding: str | MutableSequence[str] | None
-) -> tuple[RawDataElement, str | MutableSequence[str] | None]:
-    """A text with bytes that its character set does not have in UTF-8, where each has a character that stands for it;
-    any other text as it is."""
-    text = _text(raw, encoding)
-    return (raw._replace(value=text.encode()), ["UTF8"]) if has_stand_ins(text) else (raw, encoding)
-
-
-def _whole_value(raw: RawDataElement, vr: str, encoding: str | MutableSequence[str] | None) -> Any:
-    """A text with backslashes as one value."""
-    text = _text(raw, encoding if vr in CUSTOMIZABLE_CHARSET_VR else None)
-    return _SEPARATED_VRS[vr](text.rstrip(" \0=" if vr == "PN" else " \0"))
-
-
-def _text(raw: RawDataElement, encoding: str | MutableSequence[str] | None) -> str:
+def _text_value(raw: RawDataElement, vr: str, encoding: str | MutableSequence[str] | None) -> Any:
+    """The value of a text under a Specific Character Set, of the types that pydicom has for it."""
     encodings = [encoding] if isinstance(encoding, str) else list(encoding or [DEFAULT])
-    return decode(raw.value or b"", encodings, TEXT_VR_DELIMS)
+    kind = partial(PersonName, encodings=encodings) if vr == "PN" else str
+    text = decode(raw.value or b"", encodings, delimiters_of(vr)).rstrip(" \0")
+    if vr in _UNSEPARATED_VRS or _has_one_value(raw.tag) or "\\" not in text:
+        return kind(text)
+    return MultiValue(kind, [value if vr == "PN" else value.rstrip(" \0") for value in text.split("\\")])
 
 
 def _has_one_value(tag: BaseTag) -> bool:
@@ -217,13 +209,22 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
         own_encoding = raw.is_implicit_VR and bool(element.vr)
         elements[raw.tag] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw
     dataset = Dataset(elements)
-    dataset.set_original_encoding(implicit, encoding.little, character_sets)
+    # as pydicom marks a data set without a character set: it would encode another one anew
+    original = character_sets if _SPECIFIC_CHARACTER_SET in index else DEFAULT
+    dataset.set_original_encoding(implicit, encoding.little, original)
     return dataset
 
 
 def decode_text(value: bytes, specific_character_set: str | bytes, vr: str) -> str:
     """As `values.decode_text`."""
-    return decode(value, codecs_of(specific_character_set), PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS)
+    return decode(value, codecs_of(specific_character_set), delimiters_of(vr))
+
+
+def delimiters_of(vr: str) -> set[int]:
+    """The characters that end a code extension in a text of this VR (PS3.5 section 6.1.2.5.3)."""
+    if vr in _UNSEPARATED_VRS:
+        return TEXT_VR_DELIMS
+    return _NAME_DELIMITERS if vr == "PN" else _VALUE_DELIMITERS
 
 
 def read_file_meta(data: bytes) -> FileMetaDataset:

@@ -23,6 +23,11 @@ class DescriptorGuard:
         """Called when it can store nothing any more, so that it should not even finish its association."""
         self._refused = 0
 
+    @property
+    def is_useless(self) -> bool:
+        """Whether `on_useless` was called."""
+        return self._refused >= _MOST_REFUSED
+
     def notice(self, error: BaseException | None) -> bool:
         """Look at an exception and its causes; returns whether one of them is EMFILE."""
         while error is not None:

@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from dcmrecv_core.logs.records import EscapedLogRecord, escape_controls
@@ -48,6 +49,15 @@ class Serving:
     def request(self, calling: str, called: str, association: str = "") -> None:
         """The connection's association request is known, and perhaps the association's id."""
         self._calling, self._called, self._association = calling, called, association
+
+    @contextmanager
+    def instance(self, sop_instance_uid: str) -> Iterator[None]:
+        """Meanwhile this one is under way."""
+        before, self._instance = self._instance, lambda: sop_instance_uid
+        try:
+            yield
+        finally:
+            self._instance = before
 
     def end(self) -> None:
         """The connection is closed."""

@@ -19,6 +19,9 @@ from typing import NamedTuple
 from dcmrecv_core.net.record import AssociationRecord, RecordBoard
 from dcmrecv_core.net.under_way import UnderWay
 
+LONGEST_HANDSHAKE = 1.5
+"""A TLS peer whose association request is not there after so many seconds may have to make room, whatever it sends."""
+
 _SLOT = 256
 _OVERDUE = 128
 """A bit of the flag; the others have the number of the hook."""

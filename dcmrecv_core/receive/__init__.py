@@ -5,6 +5,7 @@
     instance      what hooks see of it: the model's `Instance`, over the received bytes
     request       what hooks see of a DIMSE-N request, and how its data sets are decoded and encoded
     replacement   the bytes with which `replace_header` and `replace` replace received ones
+    texts         the bytes of texts in them
     unseen        what a data set holds that a new header cannot know
     stored_files  opens and removes a file that was stored, by its location
 

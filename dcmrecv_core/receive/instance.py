@@ -190,7 +190,7 @@ class ReceivedInstance(Instance):
         encoding = self._replaceable()
         if self.index.has_pixel_data and not drop_pixel_data and not any(tag in dataset for tag in PIXEL_DATA_TAGS):
             raise ValueError("the data set has no pixel data, the received one has; pass drop_pixel_data=True")
-        self._replace(replacement.whole(self._changeable(dataset), encoding), encoding)
+        self._replace(replacement.whole(self._changeable(dataset), encoding, self.index), encoding)
 
     def _changeable(self, dataset: Dataset) -> Dataset:
         """pydicom changes some elements when it encodes them, which the header does not allow."""

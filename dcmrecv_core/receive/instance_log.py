@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import DataSetError, HookFailure, NameTakenError, StatusError
 from dcmrecv_core.logs.serving import sender
+from dcmrecv_core.storage.spool import TooLargeError
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.model import Association
@@ -64,6 +65,8 @@ def _hint(failure: StatusError, cause: BaseException | None) -> str:
     """The option or the cause to look at."""
     if isinstance(failure, NameTakenError):
         return "see --on-duplicate, or on_exists of the plugin that chose the name"
+    if isinstance(failure, TooLargeError):
+        return "see --max-instance"
     if isinstance(cause, PermissionError):
         return f"user {os.geteuid()} may not write there"
     if isinstance(cause, OSError):

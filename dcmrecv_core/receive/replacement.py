@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
@@ -15,6 +16,8 @@ from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS
 from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH
 from dcmrecv_core.dataset.raw_values import raw_value
 from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.dataset.values import read_header
+from dcmrecv_core.receive.texts import with_encoded_texts
 from dcmrecv_core.receive.unseen import Unseen, described, find_unseen
 from dcmrecv_core.storage.content import FileRange, Piece, piece_length, source_of
 
@@ -42,25 +45,29 @@ class Received(NamedTuple):
     end: int
 
 
-def encode(dataset: Dataset, encoding: Encoding) -> bytes:
-    """`dataset` in the encoding, not deflated; raises what pydicom raises for values it cannot write."""
+def encode(dataset: Dataset, encoding: Encoding, received: DataSetIndex | None = None) -> bytes:
+    """`dataset` in the encoding, not deflated; texts that are those of `received` keep their bytes. Raises ValueError
+    for a text that its character set does not have, and what pydicom raises for other values it cannot write."""
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_dataset
 
     stream = DicomBytesIO()
     stream.is_implicit_VR = not encoding.explicit
     stream.is_little_endian = encoding.little
-    write_dataset(stream, dataset)
+    before = None if received is None else read_header(received, encoding)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Value '")  # of a character set that allows no code extensions, with some
+        write_dataset(stream, with_encoded_texts(dataset, encoding, before))
     return stream.getvalue()
 
 
-def whole(dataset: Dataset, encoding: Encoding) -> list[Piece]:
-    """`dataset` as the new data set. Large values become pieces as they are: pydicom would copy them several times, and
-    an instance has to fit into the memory of a worker."""
+def whole(dataset: Dataset, encoding: Encoding, received: DataSetIndex | None = None) -> list[Piece]:
+    """`dataset` as the new data set instead of `received`. Large values become pieces as they are: pydicom would copy
+    them several times, and an instance has to fit into the memory of a worker."""
     if encoding.encapsulated and "PixelData" in dataset:
         dataset["PixelData"].is_undefined_length = True
     rest, values = _without_large_values(dataset, encoding)
-    parts = list(_with_values(encode(rest, encoding), values, encoding))
+    parts = list(_with_values(encode(rest, encoding, received), values, encoding))
     return [_deflate(parts)] if encoding.deflated else list(parts)
 
 
@@ -171,7 +178,7 @@ def _parts(
 ) -> Iterator[bytes | Received]:
     dataset = _without_pixel_data(dataset)
     # All at once, because character set and pixel representation decide how other elements are written.
-    encoded = encode(dataset, encoding)
+    encoded = encode(dataset, encoding, index)
     kept: list[Element] = []
     if keep_unseen:
         kept = [each for each in (*unseen.too_large, *unseen.repeated) if each.offset < index.pixel_offset]

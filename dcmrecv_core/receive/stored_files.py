@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import BinaryIO
 
 from dcmrecv_core.api.errors import DataSetError, HookFailure
@@ -44,24 +45,25 @@ def open_stored(location: str, root: str, start: str = "") -> BinaryIO | None:
 
 
 def read_elements(file: BinaryIO, tags: Iterable[int], limit: int) -> dict[int, RawElement]:
-    """The top-level elements with these tags that a DICOM file has before its pixel data, by tag, as `Instance.raw`
-    gives them: as received, at most `limit` bytes of each value.
+    """The top-level elements with these tags that a DICOM file has, by tag, as `Instance.raw` gives them: as received,
+    at most `limit` bytes of each value.
 
-    The data set is read as far as it can be understood, in the same way as when it was received; one in an unknown
-    encoding as implicit VR. `file` has a descriptor. Raises ValueError if it is not a DICOM file, or if no element can
-    be read; OSError.
+    The data set is read in the same way as when it was received: if it cannot be understood to its end, as far as it
+    can, up to the pixel data; one in an unknown encoding as implicit VR. `file` has a descriptor. Raises ValueError if
+    it is not a DICOM file, or ends in its File Meta Information; OSError.
     """
     fd = file.fileno()
     meta = find_file_meta(fd)
     encoding = encoding_of(meta.transfer_syntax_uid) or IMPLICIT_LITTLE
-    size = max(0, os.fstat(fd).st_size - meta.offset)
+    source = FileSource(fd, meta.offset, max(0, os.fstat(fd).st_size - meta.offset))
     try:
-        index = scan(FileSource(fd, meta.offset, size), encoding, whole=False)
-        found = {tag: get_raw(index, encoding, tag, limit) for tag in tags}
-    except DataSetError as error:  # deflated data break off within a value
-        raise ValueError(error.comment) from error
-    if not len(index):
-        raise ValueError(index.warnings[-1])
+        index = scan(source, encoding, whole=True)
+    except DataSetError:
+        index = scan(source, encoding, whole=False)
+    found = {}
+    for tag in tags:
+        with suppress(DataSetError):  # deflated data break off within this value
+            found[tag] = get_raw(index, encoding, tag, limit)
     return {tag: element for tag, element in found.items() if element is not None}
 
 

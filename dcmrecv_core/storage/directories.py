@@ -116,6 +116,14 @@ class Directory:
             parent.on_other_mount or parent.identity[0] != self.identity[0]
         )
 
+    @property
+    def inner_path(self) -> str:
+        """The path from the output directory on; "" for that itself."""
+        root = self
+        while root.parent is not None:
+            root = root.parent
+        return self.path[len(root.path) + 1 :]
+
     def __del__(self) -> None:
         with suppress(OSError):  # nothing was written through it
             os.close(self.fd)

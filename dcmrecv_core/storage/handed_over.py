@@ -42,10 +42,7 @@ class HandedOver(NamedTuple):
 
     def note(self, directory: Directory, name: str) -> None:
         """Before the exchange: whose name it is. Raises nothing: without a note it is kept, should we be killed."""
-        root = directory
-        while root.parent is not None:
-            root = root.parent
-        text = f"{directory.path}/{name}".removeprefix(f"{root.path}/")
+        text = f"{directory.inner_path}/{name}".lstrip("/")
         with suppress(OSError):
             try:
                 os.symlink(text, self._note, dir_fd=self.place.fd)

@@ -9,6 +9,9 @@ keeps locked while it lives. Its number would prove nothing to a process in anot
 file says which one it is, for a copy of it is locked by no one: state directories are copied, and machines with them.
 Removed is only what is proven to be ours (the token is listed in our own state directory, by the very file that was
 made for it, and nothing holds its lock), or what nothing holds a lock on and nothing has changed for 24 hours.
+
+The token's file has two parts: in its first line which file it is, and then the directories in which its process made
+hidden files last, each ended by NUL, where the next start looks.
 """
 
 from __future__ import annotations
@@ -20,13 +23,13 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import StatusError
-from dcmrecv_core.api.names import RESERVED
+from dcmrecv_core.api.names import RESERVED, split_directory
 from dcmrecv_core.storage.directories import Directories, Directory
 from dcmrecv_core.storage.handed_over import AT, OLD, HandedOver
 from dcmrecv_core.storage.mounts import locks_count
@@ -50,7 +53,11 @@ _HIDDEN = re.compile(
     re.escape(RESERVED) + r"-(?:(?P<token>[0-9a-f]{16})|.+-[0-9a-f]{8}-\d+)-\d+(?P<kind>\.old|\.at)?\.tmp\Z"
 )
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z")
+_MOST_NOTED = 16
+"""Directories noted with a token. An instance needs three at most: of its spool, its target, and an exchange."""
+
 _EXISTING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NOTED = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -101,6 +108,29 @@ class Tokens:
             os.unlink(token, dir_fd=self._directory().fd)
         os.close(fd)
 
+    def note(self, token: str, places: Iterable[str]) -> None:
+        """Write into a token's file where its process has hidden files: paths from the output directory on. Raises
+        nothing: if it fails, only the next hidden file of the same directory makes a process look there."""
+        with suppress(OSError, StatusError):
+            fd = os.open(token, _NOTED, dir_fd=self._directory().fd)
+            try:
+                text = _birth_of(fd) + b"".join(os.fsencode(place) + b"\0" for place in places)
+                os.ftruncate(fd, os.pwrite(fd, text, 0))
+            finally:
+                os.close(fd)
+
+    def noted(self) -> set[str]:
+        """Where dead processes had hidden files. Raises nothing."""
+        found: set[str] = set()
+        with suppress(OSError, StatusError):
+            if not os.path.isdir(os.path.join(self._directories.full_path, *self._parts)):
+                return found
+            directory = self._directory()
+            for token in _listed(directory) if locks_count(directory.fd) else ():
+                with suppress(OSError):
+                    found.update(_notes(directory, token))
+        return found
+
     @contextmanager
     def holding(self, token: str, place: Directory) -> Iterator[bool | None]:
         """Whether the process of this token, which has a hidden file in `place`, is dead, which then is certain
@@ -125,9 +155,7 @@ class Tokens:
         nothing."""
         with suppress(OSError, StatusError):
             directory = self._directory()
-            with os.scandir(directory.fd) as entries:
-                found = [entry.name for entry in entries if _TOKEN.match(entry.name)]
-            for token in found:
+            for token in _listed(directory):
                 if is_abandoned(directory, token, locks=True):
                     remove(directory, token)
 
@@ -151,6 +179,12 @@ class Place(NamedTuple):
     files: HiddenFiles
     locks: bool
 
+    def name(self) -> str:
+        """A name for a hidden file here, which no other process uses; the place is noted before."""
+        name = self.files.name()
+        self.files.note(self.directory)
+        return name
+
 
 class HiddenFiles:
     """The hidden files of one process. Its token is made and listed when the first of them needs a name. `directories`
@@ -163,6 +197,7 @@ class HiddenFiles:
         self._lock: int | None = None
         self._counter = itertools.count()
         self._locks: dict[tuple[int, int], bool] = {}
+        self._noted: list[str] = []
         self._renew_at = 0.0
         self.open: set[int] = set()
         """Descriptors of those that are open."""
@@ -182,6 +217,26 @@ class HiddenFiles:
                 self._sweep(directory, locks)
         return Place(directory, self, locks)
 
+    def note(self, directory: Directory) -> None:
+        """Note that a hidden file is made in `directory`: if the process is killed, the next start looks there. Raises
+        nothing."""
+        if self._tokens is None or self._lock is None:
+            return
+        path = directory.inner_path
+        is_new = path not in self._noted
+        self._noted = [*(other for other in self._noted if other != path), path][-_MOST_NOTED:]
+        if is_new:
+            self._tokens.note(self._token, self._noted)
+
+    def sweep_noted(self) -> None:
+        """Remove what dead processes of this receiver left where they noted it. Raises nothing."""
+        if self._tokens is None or self._directories is None:
+            return
+        for path in sorted(self._tokens.noted()):
+            with suppress(OSError, StatusError, ValueError):
+                if os.path.isdir(os.path.join(self._directories.full_path, path)):
+                    self.place(self._directories.get(split_directory(path)))
+
     def renew(self, now: float) -> None:
         """Once an hour, update the time stamps of open files, which are still needed. Raises nothing."""
         if now < self._renew_at:
@@ -193,6 +248,7 @@ class HiddenFiles:
 
     def close(self) -> None:
         """Drop the token: the process makes no more hidden files."""
+        self._noted = []
         if self._tokens is not None and self._lock is not None:
             self._tokens.drop(self._token, self._lock)
         self._token, self._lock = "", None
@@ -275,6 +331,22 @@ def _list(directory: Directory, token: str) -> None:
         raise
     finally:
         os.close(fd)
+
+
+def _listed(directory: Directory) -> list[str]:
+    """The tokens that are listed; raises OSError."""
+    with os.scandir(directory.fd) as entries:
+        return [entry.name for entry in entries if _TOKEN.match(entry.name)]
+
+
+def _notes(directory: Directory, token: str) -> list[str]:
+    """What the process of a token has noted, if it is dead; raises OSError."""
+    fd = os.open(token, _EXISTING, dir_fd=directory.fd)
+    try:
+        text = b"" if is_locked(fd) else os.pread(fd, _MOST_NOTED << 13, 0)
+    finally:
+        os.close(fd)
+    return [os.fsdecode(path) for path in text.partition(b"\n")[2].split(b"\0")[:-1]]
 
 
 def _birth_of(fd: int) -> bytes:

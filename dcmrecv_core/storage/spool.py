@@ -17,6 +17,10 @@ _IOV_MAX = 1024
 """Buffers that one writev takes (Linux UIO_MAXIOV, the minimum of most other systems)."""
 
 
+class TooLargeError(StorageError):
+    """A data set is larger than the receiver's limit."""
+
+
 class Spool:
     """One data set at a time; `close` makes room for the next.
 
@@ -52,7 +56,7 @@ class Spool:
         """Copy the next bytes of the data set. If the `last` fragment is the whole data set, it is not copied and must
         stay unchanged until `close`.
 
-        Raises OSError if the file cannot be created or written, StorageError if the data set becomes too large; the
+        Raises OSError if the file cannot be created or written, TooLargeError if the data set becomes too large; the
         spool can then only be closed.
         """
         length = sum(map(len, fragments))
@@ -70,7 +74,7 @@ class Spool:
             self._in_memory = self.size = size
             return
         if self._largest is not None and size + length > self._largest:
-            raise StorageError(f"Data set is larger than {self._largest} bytes")
+            raise TooLargeError(f"Data set is larger than {self._largest} bytes")
         write_all(self._spill() if self.fd is None else self.fd, fragments)
         self.size += length
 

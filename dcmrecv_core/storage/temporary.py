@@ -133,7 +133,7 @@ class Temporary:
         """
         was = self._hidden
         place = self._place or place
-        handed_over = HandedOver(place.directory, old_name(was or place.files.name()))
+        handed_over = HandedOver(place.directory, old_name(was or place.name()))
         handed_over.note(directory, name)
         try:
             self._hide(place, handed_over.hidden)
@@ -150,7 +150,7 @@ class Temporary:
         """Make sure that it has a hidden name that is its own, and is `hidden` if that is given; returns where that is,
         which is `place` if it had none."""
         if self._place is None:
-            hidden = hidden or place.files.name()
+            hidden = hidden or place.name()
             link_unnamed(self.fd, place.directory, hidden)
             self._place, self._hidden = place, hidden
         place = self._place
@@ -240,7 +240,7 @@ def open_unnamed(directory: Directory) -> int:
 
 def open_hidden(place: Place) -> Temporary:
     """A temporary with a hidden name in `place`, for file systems without unnamed files; raises OSError."""
-    hidden = place.files.name()
+    hidden = place.name()
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(hidden, flags, 0o666, dir_fd=place.directory.fd)
     place.files.open.add(fd)
@@ -287,7 +287,7 @@ class Capabilities:
     def probe(cls, directories: Directories, tokens: Tokens | None = None) -> Capabilities:
         """Try them in the output directory; raises StorageError or OSError if it cannot be written to.
 
-        Removes the files of dead processes: hidden files, and the one of `PROBE_NAME`.
+        Removes the files of dead processes: hidden files, also beside their targets, and the one of `PROBE_NAME`.
         """
         hidden = HiddenFiles(tokens, directories)
         try:
@@ -298,6 +298,7 @@ class Capabilities:
     @classmethod
     def _probe(cls, directories: Directories, hidden: HiddenFiles) -> Capabilities:
         root = directories.get(())
+        hidden.sweep_noted()
         if os.path.isdir("/".join((directories.root, *TEMPORARY_PARTS))):
             hidden.place(directories.get(TEMPORARY_PARTS))
         try:

@@ -90,6 +90,7 @@ def test_largest_instance(ours: Start, size: int, mode: str) -> None:
         assert association.store(CT, "1.2.3", data) == 0
         association.release()
     assert receiver.files() == ["CT.1.2.3"]
+    assert f"refused with status A700: Data set is larger than {len(data)} bytes (see --max-instance)" in receiver.log
 
 
 @pytest.mark.parametrize("said", [b"", bytes(8)], ids=["no data set", "part of it"])

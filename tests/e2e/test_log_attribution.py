@@ -248,8 +248,9 @@ def test_fault_21_json_and_patterns_name_the_sender(ours: Start) -> None:
         "called": "ARCHIVE",
         "instance": "1.2.3",
     }
-    own = [entry for entry in entries if entry["message"].startswith("C-STORE ")]
-    assert [(entry["instance"], entry["association"]) for entry in own] == [("1.2.3", association)]
+    for beginning in ("C-STORE ", "Received C-STORE ", "Sending C-STORE "):
+        own = [entry for entry in entries if entry["message"].startswith(beginning)]
+        assert [(entry["instance"], entry["association"]) for entry in own] == [("1.2.3", association)]
 
     config = (
         "log4cplus.rootLogger = INFO, c\nlog4cplus.appender.c = log4cplus::ConsoleAppender\n"

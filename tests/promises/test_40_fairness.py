@@ -11,7 +11,15 @@ import pytest
 from support.programs.certificates import Certificates
 from support.programs.receivers import Start
 from support.programs.tls_clients import client_context, tls
-from support.promises.crowds import CONTEXTS, associations, dribbling, seconds_until_served, silent_handshakes
+from support.promises.crowds import (
+    CONTEXTS,
+    associations,
+    dribbling,
+    dribbling_handshakes,
+    reconnecting,
+    seconds_until_served,
+    silent_handshakes,
+)
 from support.promises.echoes import echo_seconds
 from support.promises.ipv6_network import Ipv6Network
 from support.promises.promises import promise
@@ -44,6 +52,18 @@ def test_fault_13_silent_handshakes(
     figure(f"{len(addresses)} silent handshakes of {len(set(addresses))}: served after {max(seconds):.1f} s at most")
 
 
+@pytest.mark.parametrize(("places", "addresses"), [(1, "AAAA"), (2, "AAAA"), (5, "AAAA"), (8, "AAAB")])
+def test_dribbling_handshakes(
+    ours: Start, certificates: Certificates, figure: Figure, places: int, addresses: str
+) -> None:
+    """A byte now and then is no progress in a handshake either; who is ended comes again."""
+    receiver = ours(*tls(certificates), "--max-associations", places)
+    context = client_context(certificates, certificates.client)
+    with dribbling_handshakes(receiver.port, [FIRST if name == "A" else SECOND for name in addresses]):
+        seconds = [seconds_until_served(receiver.port, OTHER, WITHIN, context) for _ in range(3)]
+    figure(f"4 handshakes that dribble, --max-associations {places}: served after {max(seconds):.1f} s at most")
+
+
 def test_fault_14_silent_associations(ours: Start, figure: Figure) -> None:
     """They take all places; when they have been silent for long enough, one has to go."""
     idle = 2.0
@@ -54,6 +74,15 @@ def test_fault_14_silent_associations(ours: Start, figure: Figure) -> None:
     figure(
         f"served {max(seconds - idle, 0):.1f} s after {idle:.0f} s of silence, then after {max(later):.1f} s at most"
     )
+
+
+def test_silent_associations_come_again(ours: Start, figure: Figure) -> None:
+    """One address has the only place, and requests that wait for it whenever another sender comes."""
+    idle = 1.0
+    receiver = ours("-q", "-pm", "--idle-eviction", int(idle), "--max-associations", 1)
+    with reconnecting(receiver.port, FIRST, 4):
+        seconds = [seconds_until_served(receiver.port, OTHER, idle + WITHIN) for _ in range(5)]
+    figure(f"1 place, 4 that come again: served {max(max(seconds) - idle, 0):.1f} s after {idle:.0f} s at most")
 
 
 @pytest.mark.parametrize("number", [60, FOR_ONE])

@@ -108,6 +108,12 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def kill_all(pids: set[int]) -> None:
+    for pid in filter(is_alive, pids):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_fault_15_sigterm_after_a_flood(ours: Start, kind: str, figure: Callable[[str], None]) -> None:
     receiver = ours("-pm", "-v", "--plugin", "busy_plugin", files={"busy_plugin.py": BUSY})
@@ -171,6 +177,7 @@ def test_fault_16_processes_in_c_code_follow_a_killed_supervisor(ours: Start, fi
         until(lambda: all(path.exists() and path.read_text() for path in files), "both are in C code")
         children = receiver.workers()
         assert {int(path.read_text()) for path in files} <= children
+        stack.callback(kill_all, children)  # those that stay would run for ever
         receiver.kill()
         begin = time.monotonic()
         until(lambda: not any(map(is_alive, children)), "the children end", WITHIN)

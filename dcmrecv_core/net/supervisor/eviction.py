@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dcmrecv_core.net.admission import Activity, Place
+from dcmrecv_core.net.admission import LONGEST_HANDSHAKE, Activity, Place
 from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequest
 
 SILENT_HANDSHAKE = 0.7
 """A TLS peer that has sent nothing for so many seconds before its association request may have to go. A newcomer waits
-0.9 s, and the worker needs some of that."""
+0.9 s, and the worker needs some of that. See LONGEST_HANDSHAKE for one that sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,8 @@ class Evictions:
         self._shares = shares
         self._counts = Census(places)
         self._taken = sum(place.activity is not Activity.ENDING for place in places)
-        self._silent = sorted(
-            (
-                place
-                for place in places
-                if place.activity is Activity.HANDSHAKE and 0 < place.waiting_since <= now - SILENT_HANDSHAKE
-            ),
+        self._handshakes = sorted(
+            (place for place in places if place.activity is Activity.HANDSHAKE and _takes_long(place, now)),
             key=lambda place: place.since,
         )
         idle_since = 0.0 if idle_seconds is None else now - idle_seconds
@@ -68,19 +64,25 @@ class Evictions:
         return chosen
 
     def _choose_for(self, newcomer: WaitingRequest, *, handshakes_only: bool) -> Eviction | None:
-        """A silent handshake of the peer that has most, the oldest; else the association that is idle for longest."""
-        place = self._silent_handshake(newcomer.peer, handshakes_only)
+        """A long handshake of the peer that has most, the oldest; else the association that is idle for longest."""
+        place = self._long_handshake(newcomer.peer, handshakes_only)
         if place is None and not handshakes_only:
             held = self._counts.held
             place = next((place for place in self._idle if held[place.peer] > held[newcomer.peer]), None)
         if place is None:
             return None
-        (self._idle if place.activity is Activity.SERVING else self._silent).remove(place)
+        (self._idle if place.activity is Activity.SERVING else self._handshakes).remove(place)
         self._counts.add(place.peer, place.activity is Activity.HANDSHAKE, -1)
         self._counts.add(newcomer.peer, newcomer.handshake)
         return Eviction(place, newcomer)
 
-    def _silent_handshake(self, newcomer: bytes, handshakes_only: bool) -> Place | None:
+    def _long_handshake(self, newcomer: bytes, handshakes_only: bool) -> Place | None:
         held = self._counts.handshakes if handshakes_only else self._counts.held
-        place = max(self._silent, key=lambda place: held[place.peer], default=None)
+        place = max(self._handshakes, key=lambda place: held[place.peer], default=None)
         return place if place is not None and held[place.peer] > held[newcomer] else None
+
+
+def _takes_long(handshake: Place, now: float) -> bool:
+    """Whether the peer is silent, or sends and never comes to its end."""
+    is_silent = handshake.waiting_since <= now - SILENT_HANDSHAKE
+    return handshake.waiting_since > 0 and (is_silent or handshake.since <= now - LONGEST_HANDSHAKE)

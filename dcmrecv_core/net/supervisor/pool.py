@@ -1,7 +1,7 @@
 """The pool of workers: forked in advance, one association at a time each, replaced when they end.
 
 Nothing here blocks. A worker has ended when its end of the control pair closes or when it is reaped. It is killed when
-it is stuck in plugin code or takes no hand-over, but never because a disk hangs.
+it is stuck in plugin code, stopped (SIGSTOP) or takes no hand-over, but never because a disk hangs.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ BUSY_TAKE_SECONDS = 5.0
 FRESH_SECONDS = 1.5
 """Idle workers whose last heartbeat is older are asked last; there is one each second."""
 
+LOOK_SECONDS = 1.0
+STOPPED_LOOKS = 5
+"""A worker that so many looks in a row find stopped is killed: nobody continues it. Looks count, and not time, so that
+workers have their chance when the whole receiver was stopped."""
+
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 16.0
 """Seconds without a fork after a worker could not be started, doubled with each failure."""
@@ -53,7 +58,8 @@ class WorkerProcess:
 
     `started`: it has been idle once; `idle_since`: when it last became idle; `handover_sender`: a hand-over that it has
     not taken yet, since `handed_over_at`; `associations`: how many it was given, the last one with a peer of `address`,
-    over TLS if `handshake`; `outdated`: its settings are older than the last reload.
+    over TLS if `handshake`; `outdated`: its settings are older than the last reload; `stopped`: how many looks in a row
+    found it stopped.
     """
 
     pid: int
@@ -71,6 +77,7 @@ class WorkerProcess:
     address: str = ""
     handshake: bool = False
     overdue_since: float | None = None
+    stopped: int = 0
 
 
 class Pool:
@@ -104,9 +111,9 @@ class Pool:
         self._lost: deque[LostAssociation] = deque()
         self._to_close: list[HandoverSender] = []
         self._unreaped: dict[int, str] = {}  # ended workers whose exit code is not known, and what each was doing
-        self._now = math.inf  # the time of this turn of the loop
         self._pause = FIRST_PAUSE
         self._next_fork_at = 0.0
+        self._next_look_at = 0.0
         self._stopping = False
         self.lacks_state = False
         """Whether a worker could not start without a state directory of this receiver's own."""
@@ -152,12 +159,12 @@ class Pool:
                 places.append(place)
         return places
 
-    def assign(self, handover: Handover) -> bool:
+    def assign(self, handover: Handover, now: float) -> bool:
         """Hand an association to an idle worker; False without one."""
         while self._idle:
-            worker = self._pop_idle()
+            worker = self._pop_idle(now)
             worker.handover_sender = HandoverSender(handover)
-            worker.handed_over_at = self._now
+            worker.handed_over_at = now
             worker.associations += 1
             worker.address = handover.address
             worker.handshake = handover.tls_deadline is not None
@@ -167,9 +174,9 @@ class Pool:
             worker.associations -= 1
         return False
 
-    def _pop_idle(self) -> WorkerProcess:
+    def _pop_idle(self, now: float) -> WorkerProcess:
         """The last worker to become idle, for its memory is warm, of those that had a heartbeat lately."""
-        fresh = (worker for worker in reversed(self._idle) if self._now - worker.slot.last_beat < FRESH_SECONDS)
+        fresh = (worker for worker in reversed(self._idle) if now - worker.slot.last_beat < FRESH_SECONDS)
         worker = next(fresh, self._idle[-1])
         self._idle.remove(worker)
         worker.idle = False
@@ -177,7 +184,6 @@ class Pool:
 
     def hear_workers(self, now: float) -> None:
         """Read messages of workers, and notice those that have ended."""
-        self._now = now
         for key, _events in self._controls.select(0):
             self._hear_worker(key.data, now)
 
@@ -231,30 +237,33 @@ class Pool:
             worker.idle_since = now
             self._pause = FIRST_PAUSE
             self._idle.append(worker)
-            self._tell_lost()
+            self._tell_lost(now)
 
-    def _tell_lost(self) -> None:
+    def _tell_lost(self, now: float) -> None:
         """Give each lost association to an idle worker."""
         while self._lost and self._idle:
-            worker = self._pop_idle()
+            worker = self._pop_idle(now)
             worker.handover_sender = HandoverSender(self._lost.popleft())
-            worker.handed_over_at = self._now
+            worker.handed_over_at = now
             self._continue_handover(worker)
 
     def tick(self, now: float) -> None:
-        """Close hand-overs that were taken, kill workers that are stuck in a hook or take no hand-over, end workers
-        that were idle long."""
+        """Close hand-overs that were taken, kill workers that are stuck in a hook, are stopped, or take no hand-over,
+        end workers that were idle long."""
         while self._to_close:
             self._to_close.pop().close()
+        looks = now >= self._next_look_at
+        if looks:
+            self._next_look_at = now + LOOK_SECONDS
         for worker in list(self._workers.values()):
             if not worker.idle and self._is_stuck(worker, now):
-                log.error("worker %d is stuck%s; killing it", worker.pid, self._doing(worker))
-                os.kill(worker.pid, signal.SIGKILL)
-                worker.overdue_since = None
+                self._kill(worker, "is stuck")
             elif worker.handover_sender is not None and self._takes_nothing(worker, now):
-                self._kill_unanswering(worker)
+                self._kill(worker, "does not answer")
                 for other in [other for other in self._idle if state_of(other.pid) == "T"]:
-                    self._kill_unanswering(other)
+                    self._kill(other, "does not answer")
+            elif looks and self._stays_stopped(worker, now):
+                self._kill(worker, "is stopped")
         while len(self._idle) > SPARE and now - self._idle[0].idle_since > SHRINK_SECONDS:
             self._tell_to_end(self._idle.popleft())
 
@@ -262,17 +271,26 @@ class Pool:
         """Whether a worker does not answer a hand-over, so that it has to be killed before another one gets that."""
         if now - worker.handed_over_at < TAKE_SECONDS:
             return False
-        self._hear_worker(worker, now)  # it may have taken it while the supervisor was busy
+        state = state_of(worker.pid)
+        self._hear_worker(worker, now)  # after the look: it may have taken it, and wait for its peer
         if worker.handover_sender is None or worker.control.fileno() not in self._workers:
             return False
-        state = state_of(worker.pid)
         return state != "D" and (state != "R" or now - worker.handed_over_at >= BUSY_TAKE_SECONDS)
 
-    def _kill_unanswering(self, worker: WorkerProcess) -> None:
-        """It ends before its hand-over goes to another one, so no connection is ever served twice."""
-        log.error("worker %d does not answer; killing it", worker.pid)
+    def _stays_stopped(self, worker: WorkerProcess, now: float) -> bool:
+        """Look at one that has no heartbeat, as each look reads a file: whether it has been stopped for long, while it
+        started, served or should end."""
+        has_beat = now - worker.slot.last_beat < FRESH_SECONDS
+        worker.stopped = 0 if has_beat or state_of(worker.pid) != "T" else worker.stopped + 1
+        return worker.stopped >= STOPPED_LOOKS
+
+    def _kill(self, worker: WorkerProcess, why: str) -> None:
+        """If it has not taken its hand-over, it ends before another one gets that: no connection is served twice."""
+        log.error("worker %d %s%s; killing it", worker.pid, why, self._doing(worker))
         os.kill(worker.pid, signal.SIGKILL)
         worker.handed_over_at = math.inf
+        worker.overdue_since = None
+        worker.stopped = 0
         if worker.idle:
             worker.idle = False
             self._idle.remove(worker)
@@ -366,11 +384,13 @@ class Pool:
         return now - worker.overdue_since >= STUCK_SECONDS
 
     def _doing(self, worker: WorkerProcess) -> str:
-        """In which hook a worker is, for which peer and instance, for the log."""
+        """In which hook a worker is, for which peer and instance, for the log; a hand-over that it has not taken is not
+        its own."""
         slot = worker.slot
         where = f" in {self._hook_name(slot.hook)}" if slot.hook else ""
         is_idle = slot.place.activity is Activity.IDLE and slot.number == worker.associations
-        return f"{where}{slot.under_way.describe('' if is_idle else worker.address)}"
+        serves = worker.handover_sender is None and not is_idle
+        return f"{where}{slot.under_way.describe(worker.address if serves else '')}"
 
     def _tell_to_end(self, worker: WorkerProcess) -> None:
         worker.idle = False
@@ -394,7 +414,7 @@ class Pool:
             self._lost.append(untaken)
         elif untaken is not None:
             self._reassign(untaken)
-        self._tell_lost()
+        self._tell_lost(now)
 
     def _delay_next_fork(self, now: float) -> None:
         if now >= self._next_fork_at:  # otherwise it was forked together with the last one that failed

@@ -46,9 +46,9 @@ class SignalFlags:
 
     def take(self, *numbers: int) -> int | None:
         """Clear the flags of `numbers`; returns the first of them that was set."""
-        found = next((number for number in numbers if number in self.raised), None)
-        self.raised.difference_update(numbers)
-        return found
+        seen = [number for number in numbers if number in self.raised]
+        self.raised.difference_update(seen)  # one of the others may arrive at this moment
+        return seen[0] if seen else None
 
     def ignore(self) -> None:
         """The receiver has ended: one more signal must not turn exit code 0 into a death by that signal. (Python

@@ -153,8 +153,11 @@ class Supervisor:
 
     def _admit(self, handover: Handover) -> None:
         """A request is complete: hand it to an idle worker, or let it wait for one."""
-        if self._waiting or not self._may_have_place(handover) or not self._pool.assign(handover):
-            self._waiting.add(handover, time.monotonic() + WAIT_FOR_WORKER)
+        now = time.monotonic()
+        if self._waiting or not self._may_have_place(handover) or not self._pool.assign(handover, now):
+            self._waiting.add(handover, now + WAIT_FOR_WORKER)
+        else:
+            self._waiting.note_served(peer_key(handover.address))
 
     def _may_have_place(self, handover: Handover) -> bool:
         handshake = handover.tls_deadline is not None
@@ -173,8 +176,9 @@ class Supervisor:
         places = self._pool.places()
         short: list[WaitingRequest] = []
         for waiting in self._waiting.in_turn(Census(places), self._shares):
-            if self._pool.assign(waiting.handover):
+            if self._pool.assign(waiting.handover, now):
                 self._waiting.remove(waiting)
+                self._waiting.note_served(waiting.peer)
             elif looks_further:
                 short.append(waiting)
             else:
@@ -190,6 +194,7 @@ class Supervisor:
             slot.evict(0, "")
         for eviction in evictions:
             eviction.place.slot.evict(eviction.place.number, eviction.newcomer.handover.address)
+            eviction.newcomer.is_owed = True
         self._evicted = slots
 
     def _reassign(self, handover: Handover) -> None:

@@ -35,12 +35,14 @@ def most_for_one(places: int) -> int:
 
 @dataclass(slots=True, eq=False)
 class WaitingRequest:
-    """`number` counts requests by arrival; it is refused at `deadline` (monotonic seconds)."""
+    """`number` counts requests by arrival; it is refused at `deadline` (monotonic seconds). `is_owed`: an association
+    was asked to end for it."""
 
     handover: Handover
     deadline: float
     number: int
     peer: bytes
+    is_owed: bool = False
 
     @property
     def handshake(self) -> bool:
@@ -65,13 +67,14 @@ class Census:
 
 class Shares:
     """The limits of `places` associations (--max-associations), of which one address may have `per_peer` (None: no
-    limit but RESERVED). TLS handshakes have half of the places, and one address leaves some of these to others too."""
+    limit but RESERVED). TLS handshakes have half of the places, or two. One address leaves some of these to others
+    too, one at least: it has not many of them for long, but may have one for ever."""
 
     def __init__(self, places: int, per_peer: int | None) -> None:
         self.places = places
-        self.handshakes = max(places // 2, 1)
+        self.handshakes = max(places // 2, min(places, 2))
         self._most = most_for_one(places) if per_peer is None else min(most_for_one(places), per_peer)
-        self._most_handshakes = most_for_one(self.handshakes)
+        self._most_handshakes = min(most_for_one(self.handshakes), max(self.handshakes - 1, 1))
 
     def is_far(self, busy: int, handshake: bool) -> bool:
         """Whether no limit can be reached while so many workers are busy, whoever they serve."""
@@ -97,6 +100,8 @@ class WaitingRequests:
         self._count: Counter[bytes] = Counter()
         self._bytes: Counter[bytes] = Counter()
         self._all_bytes = 0
+        self._served: dict[bytes, int] = {}
+        self._last_served = 0
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -110,6 +115,14 @@ class WaitingRequests:
         request = WaitingRequest(handover, deadline, self._last_number, peer_key(handover.address))
         self._requests[request.number] = request
         self._count_one(request, 1)
+
+    def note_served(self, peer: bytes) -> None:
+        """A request of this peer has got a place, whether it waited or not."""
+        self._last_served += 1
+        self._served.pop(peer, None)
+        self._served[peer] = self._last_served
+        if len(self._served) > MAX_WAITING:
+            del self._served[next(iter(self._served))]
 
     def remove(self, request: WaitingRequest) -> None:
         del self._requests[request.number]
@@ -125,14 +138,22 @@ class WaitingRequests:
 
     def in_turn(self, census: Census, shares: Shares) -> Iterator[WaitingRequest]:
         """Requests that may have a place, in the order in which they get one: of the peer with the fewest places first,
-        and of one peer by arrival. Each counts in `census` from then on; the caller may remove it."""
+        and of one peer by arrival. Of peers with equally many the one that is owed a place comes first, then the one
+        that was served less recently: else a peer that always has a request waiting gets back the place that it has
+        just lost. Each counts in `census` from then on; the caller may remove it."""
         of_peer: dict[bytes, deque[WaitingRequest]] = {}
         for request in self:
             of_peer.setdefault(request.peer, deque()).append(request)
-        heap = [(census.held[peer], requests[0].number, peer) for peer, requests in of_peer.items()]
+        served = self._served
+
+        def entry(peer: bytes) -> tuple[int, bool, int, int, bytes]:
+            first = of_peer[peer][0]
+            return census.held[peer], not first.is_owed, served.get(peer, 0), first.number, peer
+
+        heap = [entry(peer) for peer in of_peer]
         heapify(heap)
         while heap:
-            _, _, peer = heappop(heap)
+            peer = heappop(heap)[-1]
             requests = of_peer[peer]
             request = requests.popleft()
             if not shares.permit(peer, request.handshake, census):
@@ -140,7 +161,7 @@ class WaitingRequests:
             census.add(peer, request.handshake)
             yield request
             if requests:
-                heappush(heap, (census.held[peer], requests[0].number, peer))
+                heappush(heap, entry(peer))
 
     def first_deadline(self) -> float | None:
         return next((request.deadline for request in self), None)

@@ -287,6 +287,10 @@ class AssociationLog:
 
     def command_refused(self, context_id: int, command: Command, status: int, comment: str) -> None:
         """`proto/` has answered the command with a failure."""
+        with self._serving.instance(command.sop_instance_uid):
+            self._command_refused(context_id, command, status, comment)
+
+    def _command_refused(self, context_id: int, command: Command, status: int, comment: str) -> None:
         if status == Status.UNRECOGNIZED_OPERATION:
             log.error("cannot handle this kind of DIMSE command (0x%04x), we are a Storage SCP only", command.field)
         kind = message_dumps.message_type(command.field)

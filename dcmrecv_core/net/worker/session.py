@@ -368,7 +368,7 @@ class Session:
         return True
 
     def _stop(self) -> None:
-        if self._shared.plugins.limits.descriptors.ran_out:
+        if self._shared.plugins.limits.descriptors.is_useless:
             self._abort(Ended.FAILED, "no file descriptor is free")
         else:
             self._abort(Ended.STOPPED, "the receiver is told to end")
@@ -517,9 +517,9 @@ class Session:
         if self._association is None or self._ended:
             return
         command = event.command
+        self._store = event
         if self._association_log.logs_info:
             self._association_log.store_received(command)
-        self._store = event
         self._begin_instance(command.sop_instance_uid.encode())
         self._reception = self._shared.receiver.begin(
             self._association,

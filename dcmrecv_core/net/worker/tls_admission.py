@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import RemoteProtocolError
+from dcmrecv_core.net.admission import LONGEST_HANDSHAKE
 from dcmrecv_core.net.connection import Connection
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.tls.client_hello import LONGEST_RECORD
@@ -32,16 +33,18 @@ _CHUNK = 65536
 
 
 class _Patience:
-    """Whether to wait on for a peer that is silent; `newcomer` is the address of the one that needs its place."""
+    """Whether to wait on for the peer; `newcomer` is the address of the one that needs its place."""
 
     def __init__(self, slot: Slot, should_stop: Callable[[], bool]) -> None:
         self._slot = slot
         self._should_stop = should_stop
         self._silent_since = 0.0
+        self._longest = time.monotonic() + LONGEST_HANDSHAKE
         self.newcomer = ""
 
     def is_over(self, silent_since: float) -> bool:
-        if silent_since == self._silent_since:  # else it has just sent something
+        has_just_sent = silent_since != self._silent_since
+        if not has_just_sent or time.monotonic() >= self._longest:
             self.newcomer = self._slot.newcomer
         self._silent_since = silent_since
         self._slot.wait_since(silent_since)
@@ -75,7 +78,7 @@ def admit(
         return connection
     except TimeoutError:
         if patience.newcomer:
-            why = "silent in its TLS handshake, and %s needs its place (--max-associations)"
+            why = "silent or slow in its TLS handshake, and %s needs its place (--max-associations)"
             log.warning(f"Refusing Association from %s: {why}", handover.address, patience.newcomer)
             connection.finish(0)
             return None

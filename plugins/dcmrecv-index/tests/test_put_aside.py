@@ -195,10 +195,9 @@ def test_a_rescan_reads_them_too(tmp_path: Path, character_set: str, capsys: pyt
 
 
 def broken_file(directory: Path) -> Path:
-    """A deflated data set that cannot be inflated."""
-    dataset = sample_dataset(SOPInstanceUID="1.4", transfer_syntax_uid="1.2.840.10008.1.2.1.99")
-    path = Path(fake_instance(dataset, output_directory=directory).save("deflated"))
-    path.write_bytes(path.read_bytes()[:340] + b"no deflate stream")
+    """A file that breaks off in its File Meta Information, within a UID."""
+    path = Path(fake_instance(sample_dataset(SOPInstanceUID="1.4"), output_directory=directory).save("broken"))
+    path.write_bytes(path.read_bytes()[:200])
     return path
 
 

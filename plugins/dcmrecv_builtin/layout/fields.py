@@ -175,9 +175,9 @@ def _one(value: Any) -> str:
 
 
 def _without_empty_ends(name: str) -> str:
-    """A person name without the delimiters of components and groups that are empty to its end: a sender may leave them
-    out (PS3.5 section 6.2.1)."""
-    return "=".join(group.rstrip("^ ") for group in name.split("=")).rstrip("=")
+    """A person name without the delimiters of components and groups that are empty to its end, which a sender may leave
+    out (PS3.5 section 6.2.1), and without the padding before them."""
+    return "=".join(group.rstrip("^ \0") for group in name.split("=")).rstrip("=")
 
 
 def _steps(name: str) -> list[Step]:

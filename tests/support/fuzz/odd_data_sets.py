@@ -34,6 +34,7 @@ _LENGTHS = (0, 1, 2, 8, 0xFFFF, 0xFFFFFFFE, UNDEFINED_LENGTH)
 _TERMS = (
     *("", "ISO_IR 100", "ISO_IR 192", "GB18030", "ISO_IR 999", "hex", "undefined", "idna", "latin-1", "ISO-IR 144"),
     *("\\ISO 2022 IR 87", "ISO 2022 IR 6\\ISO 2022 IR 149", "ISO_IR 192\\ISO_IR 100", "\0\xff"),
+    *("ISO 2022 IR 87", "ISO 2022 IR 159\\ISO 2022 IR 87"),
 )
 _TRAILERS = (
     b"\xff",

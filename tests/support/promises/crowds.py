@@ -73,6 +73,70 @@ def silent_handshakes(port: int, addresses: Sequence[str], at_least: int) -> Ite
         yield
 
 
+@contextlib.contextmanager
+def dribbling_handshakes(port: int, addresses: Sequence[str]) -> Iterator[None]:
+    """For each of the addresses a sender that keeps a TLS handshake going, with a record that comes byte by byte, and
+    begins another one when that is ended."""
+    hello = client_hello() + b"\x17\x03\x03\x40\x00"
+    over = threading.Event()
+    under_way = threading.Barrier(len(addresses) + 1)
+
+    def dribble(address: str, *, first: bool = True) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(address, 0)) as connection:
+            connection.sendall(hello)
+            if first:
+                under_way.wait(10)
+            while not over.wait(0.05):
+                connection.sendall(b"\0")
+
+    def keep_on(address: str) -> None:
+        with contextlib.suppress(OSError):
+            dribble(address)
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                dribble(address, first=False)
+
+    threads = [threading.Thread(target=keep_on, args=(address,)) for address in addresses]
+    for thread in threads:
+        thread.start()
+    try:
+        under_way.wait(10)
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@contextlib.contextmanager
+def reconnecting(port: int, address: str, number: int) -> Iterator[None]:
+    """So many senders of one address are silent in an association as long as they may, and then come again at once."""
+    over = threading.Event()
+    sockets: set[socket.socket] = set()
+
+    def come_again() -> None:
+        while not over.is_set():
+            with contextlib.suppress(AssertionError, OSError), RawAssociation(port, CONTEXTS, source=address) as held:
+                sockets.add(held.socket)
+                if not over.is_set():
+                    held.read_pdu()
+                sockets.discard(held.socket)
+
+    threads = [threading.Thread(target=come_again) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: bool(sockets), "one of them has a place")
+        yield
+    finally:
+        over.set()
+        for held in list(sockets):
+            with contextlib.suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+
+
 def seconds_until_served(port: int, source: str, patience: float, tls: object = None) -> float:
     """From now until an association of `source` is accepted; one that is refused tries again."""
     start = time.monotonic()

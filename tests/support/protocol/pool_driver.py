@@ -86,7 +86,7 @@ class Driver:
         peer.settimeout(10)
         self.peers.append(peer)
         handover = Handover(ours, request, "10.0.0.1", 1)
-        if self.pool.assign(handover):
+        if self.pool.assign(handover, self.now):
             return peer
         ours.close()
         return None
@@ -125,3 +125,13 @@ def exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def stop(pid: int) -> None:
+    """Stop a worker (SIGSTOP), and wait until it has stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
+Start = Callable[..., Driver]
+"""Makes a driver: `start(main=obedient, limit=LIMIT)`."""

@@ -21,9 +21,9 @@ def test_fault_24_a_byte_order_mark_is_left_out(tmp_path: Path, line_end: str) -
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("port = 104".encode("utf-16"), "is UTF-16 or no text at all: save it as UTF-8"),
-        ("port = 104".encode("utf-16-le"), "is UTF-16 or no text at all: save it as UTF-8"),
-        ("port = 104".encode("utf-32"), "is UTF-16 or no text at all: save it as UTF-8"),
+        ("port = 104".encode("utf-16"), "is UTF-16, UTF-32 or no text: save it as UTF-8"),
+        ("port = 104".encode("utf-16-le"), "is UTF-16, UTF-32 or no text: save it as UTF-8"),
+        ("port = 104".encode("utf-32"), "is UTF-16, UTF-32 or no text: save it as UTF-8"),
         (b'# one\n\nbind = "\xe9"', "is not UTF-8 (byte E9 in line 3): save it as UTF-8"),
         (b"\xef\xbb\xbfport = ", "is not TOML: Invalid value (at end of document)"),
     ],

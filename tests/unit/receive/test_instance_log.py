@@ -11,6 +11,7 @@ import pytest
 from dcmrecv_core.api.errors import DataSetError, HookFailure, NameTakenError, StatusError, StorageError
 from dcmrecv_core.receive.instance_log import log_failure, log_refusal
 from dcmrecv_core.storage.directories import storage_error
+from dcmrecv_core.storage.spool import TooLargeError
 from support.plugins import ASSOCIATION
 
 LINE = "C-STORE 1.2.3 from SCANNER (192.0.2.7) to ARCHIVE: refused with status"
@@ -53,6 +54,10 @@ FAILURES = {
     "structure": (
         DataSetError("Cut off"),
         "C000: Cut off (file /d/f; the sender's data set is broken; --bit-preserving ",
+    ),
+    "too large": (
+        TooLargeError("Data set is larger than 5 bytes"),
+        "A700: Data set is larger than 5 bytes (file /d/f; see --max-instance)",
     ),
     "strict": (StatusError(0xA900, "Differs"), "A900: Differs (file /d/f; see --strict)"),
     "a plugin": (of_plugin(StatusError(0xA900, "no")), "A900 by plugin mysite: no (file /d/f)"),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
-from dcmrecv_core.storage.part10 import file_prefix
 
 from dcmrecv_core import RawElement, open_stored, read_elements, remove_stored
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.storage import directories
-from support.data.datasets import Node, encode
+from dcmrecv_core.storage.file_meta import file_prefix
+from support.data.datasets import Node, deflate, encode
 from support.uids import CT, DEFLATED, EXPLICIT_LE
 
 
@@ -91,13 +92,45 @@ def test_fault_18_elements_after_an_odd_place(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(file_prefix(CT, "1.2", EXPLICIT_LE) + head + tail)
     with path.open("rb") as file:
-        found = read_elements(file, (0x00100020, 0x00091001, 0x00100010, 0x7FE00010), 3)
+        found = read_elements(file, (0x00100020, 0x00091001, 0x00100010), 3)
     assert found == {0x00100020: RawElement("LO", b"P1"), 0x00091001: RawElement("\0\0", b"ABC")}
+
+
+def test_elements_after_the_pixel_data(tmp_path: Path) -> None:
+    """As `Instance.raw` finds them, unless the data set breaks off."""
+    head = encode([Node(0x00080018, "UI", b"1.2\0"), Node(0x7FE00010, "OW", bytes(20))], EXPLICIT_LITTLE)
+    tail = encode([Node(0x00100020, "LO", b"P1")], EXPLICIT_LITTLE)
+    tags = (0x00080018, 0x00100020, 0x7FE00010)
+    path = tmp_path / "x"
+    for content, expected in (
+        (head + tail, {0x00100020: RawElement("LO", b"P1"), 0x7FE00010: RawElement("OW", b"\0\0\0\0")}),
+        (head + tail[:-1], {}),
+    ):
+        path.write_bytes(file_prefix(CT, "1.2", EXPLICIT_LE) + content)
+        with path.open("rb") as file:
+            assert read_elements(file, tags, 4) == {0x00080018: RawElement("UI", b"1.2\0"), **expected}
+
+
+def test_deflated_data_that_break_off_within_a_value(tmp_path: Path) -> None:
+    comments = random.Random(4711).randbytes(60000)
+    nodes = [Node(0x00100020, "LO", b"P1"), Node(0x00104000, "LT", comments), Node(0x00200010, "SH", b"S1")]
+    path = tmp_path / "x"
+    path.write_bytes(file_prefix(CT, "1.2", DEFLATED) + deflate(encode(nodes, EXPLICIT_LITTLE))[:59000])
+    with path.open("rb") as file:
+        assert read_elements(file, (0x00104000, 0x00100020), 1 << 20) == {0x00100020: RawElement("LO", b"P1")}
 
 
 def test_elements_of_no_dicom_file(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    for content in (b"no DICOM", file_prefix(CT, "1.2", EXPLICIT_LE), file_prefix(CT, "1.2", DEFLATED) + b"\xff" * 20):
+    for content in (b"no DICOM", file_prefix(CT, "1.2", EXPLICIT_LE)[:-5]):
         path.write_bytes(content)
         with path.open("rb") as file, pytest.raises(ValueError):
             read_elements(file, (0x00100020,), 10)
+
+
+def test_elements_of_a_data_set_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    for content in (file_prefix(CT, "1.2", EXPLICIT_LE), file_prefix(CT, "1.2", DEFLATED) + b"\xff" * 20):
+        path.write_bytes(content)
+        with path.open("rb") as file:
+            assert read_elements(file, (0x00100020,), 10) == {}

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dcmrecv_core.api.errors import StorageError
-from dcmrecv_core.storage.spool import Spool
+from dcmrecv_core.storage.spool import Spool, TooLargeError
 from support.data.sources import unnamed_file
 
 DATA = random.Random(3).randbytes(5000)
@@ -43,7 +42,7 @@ def test_a_data_set_has_a_largest_size(capacity: int, largest: int) -> None:
     )
     spool.append(fragments(DATA[:largest], 700))
     assert spool.size == largest
-    with pytest.raises(StorageError, match=f"^Data set is larger than {largest} bytes$"):
+    with pytest.raises(TooLargeError, match=f"^Data set is larger than {largest} bytes$"):
         spool.append([memoryview(b"x")])
     spool.close()
 

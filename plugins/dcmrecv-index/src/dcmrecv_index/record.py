@@ -5,6 +5,7 @@ The feeder decodes later: that costs more than all the rest, and a broken value 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 ELEMENTS: Mapping[str, int] = {
     "SpecificCharacterSet": 0x00080005,
+    "SOPClassUID": 0x00080016,
     "SOPInstanceUID": 0x00080018,
     "StudyDate": 0x00080020,
     "SeriesDate": 0x00080021,
@@ -43,6 +45,9 @@ ELEMENTS: Mapping[str, int] = {
 
 LONGEST_VALUE = 1024
 """Bytes that are kept of a value: more than the longest legal one here, a person name in three groups."""
+
+LONGEST_READ = 1 << 20
+"""Bytes that are read of a value. One that is longer than what is kept gets a hash of them: it may be a key."""
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make an encoder for each line
@@ -98,17 +103,17 @@ def record_of(instance: Instance, location: str, received: int, moment: int = 0)
     """The record of a stored instance."""
     elements = {}
     raw = instance.raw
-    try:
-        for keyword, tag in ELEMENTS.items():
-            element = raw(tag, LONGEST_VALUE)
-            if element is not None and element.value:
-                elements[keyword] = element.value.decode("latin-1")
-    except StatusError:
-        pass  # --bit-preserving stores unreadable data sets, too; elements before the fault count
+    for keyword, tag in ELEMENTS.items():
+        try:
+            element = raw(tag, LONGEST_READ)
+        except StatusError:
+            continue  # --bit-preserving stores broken data sets, too; what can be read counts
+        if element is not None and element.value:
+            elements[keyword] = kept(element.value)
     return Record(
         # as in the File Meta Information: the data set's, which a plugin may have replaced
         sop_instance_uid=uid(elements.get("SOPInstanceUID", "")) or instance.sop_instance_uid,
-        sop_class_uid=instance.sop_class_uid,
+        sop_class_uid=uid(elements.get("SOPClassUID", "")) or instance.sop_class_uid,
         transfer_syntax_uid=instance.transfer_syntax_uid,
         location=absolute(location),
         size=instance.size,
@@ -116,6 +121,15 @@ def record_of(instance: Instance, location: str, received: int, moment: int = 0)
         elements=elements,
         moment=moment,
     )
+
+
+def kept(value: bytes) -> str:
+    """The bytes of a value as a record has them."""
+    if len(value) > LONGEST_VALUE:
+        value = value.strip(b" \0")
+        if len(value) > LONGEST_VALUE:
+            value = b"%b~%b" % (value[:LONGEST_VALUE], hashlib.sha256(value).hexdigest().encode())
+    return value.decode("latin-1")
 
 
 def uid(text: str) -> str:

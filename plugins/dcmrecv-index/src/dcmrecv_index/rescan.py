@@ -17,7 +17,7 @@ from dcmrecv_core import read_elements
 from dcmrecv_index import conflicts
 from dcmrecv_index.database import upsert, writing
 from dcmrecv_index.put_aside import reason_of, store_each
-from dcmrecv_index.record import ELEMENTS, LONGEST_VALUE, Record, uid
+from dcmrecv_index.record import ELEMENTS, LONGEST_READ, Record, kept, uid
 from dcmrecv_index.rows import storable_path
 from dcmrecv_index.tables import Conflict, Instance, Patient, Series, Study
 
@@ -69,24 +69,30 @@ def rescan(engine: Engine, directory: Path, *, prune: bool = False) -> Found:
 
 
 def record_of_file(path: Path) -> Record | None:
-    """The record of a DICOM file, None if it is something else. Raises what pydicom does for broken File Meta
-    Information, ValueError if no element can be read."""
+    """The record of a DICOM file, None if it is something else: no element of it can be read, and its File Meta
+    Information names no instance. Raises what pydicom does for broken File Meta Information, ValueError if it ends
+    there."""
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if file.read(132)[128:] != b"DICM":
             return None
         status = os.fstat(file.fileno())
         meta = read_file_meta_info(path)
+        has_uid = "MediaStorageSOPInstanceUID" in meta
         try:
-            found = read_elements(file, ELEMENTS.values(), LONGEST_VALUE)
+            found = read_elements(file, ELEMENTS.values(), LONGEST_READ)
         except ValueError:
-            if "MediaStorageSOPInstanceUID" in meta:
+            if has_uid:
                 raise
             return None
-        elements = {key: found[tag].value.decode("latin-1") for key, tag in ELEMENTS.items() if tag in found}
+        if not found:  # stored with --bit-preserving, or in a transfer syntax that is not known
+            if not has_uid:
+                return None
+            log.warning("%s: its data set cannot be read: it has no patient and no study in the index", path)
+        elements = {key: kept(found[tag].value) for key, tag in ELEMENTS.items() if tag in found}
         return Record(
             sop_instance_uid=uid(elements.get("SOPInstanceUID", "")) or str(meta.get("MediaStorageSOPInstanceUID", "")),
-            sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
+            sop_class_uid=uid(elements.get("SOPClassUID", "")) or str(meta.get("MediaStorageSOPClassUID", "")),
             transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
             location=os.path.abspath(path),
             size=max(0, status.st_size - _META_START - int(meta.get("FileMetaInformationGroupLength", 0))),

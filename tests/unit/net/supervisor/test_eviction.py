@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.net.admission import Activity, AdmissionTable, Place, peer_key
+from dcmrecv_core.net.admission import LONGEST_HANDSHAKE, Activity, AdmissionTable, Place, peer_key
 from dcmrecv_core.net.supervisor.eviction import SILENT_HANDSHAKE, Evictions
 from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequests
 from support.peers import A, B, C, D, request_of
@@ -46,7 +46,7 @@ def test_the_one_that_waits_longest_makes_room() -> None:
     [
         [place(A, 59.9)] * 4,
         [place(A)] * 4,
-        [place(A, 0.5, HANDSHAKE)] * 4,
+        [place(A, 0.5, HANDSHAKE, age=1)] * 4,
         [place(C, 90), place(A), place(B), place(C)],
     ],
     ids=["not idle for long enough", "inside messages", "not silent for long enough", "the newcomer's own"],
@@ -85,6 +85,14 @@ def test_silent_handshakes_go_first_the_oldest_of_the_address_with_most() -> Non
     assert chosen(places, C) == [(old, C)]
 
 
+def test_a_handshake_that_dribbles_has_to_end() -> None:
+    """It has sent something just now. One that was not waited for yet stays."""
+    places = [place(A, 0.01, HANDSHAKE, age=LONGEST_HANDSHAKE - 0.1), place(A, 0, HANDSHAKE)]
+    assert chosen(places, C) == []
+    places.append(place(A, 0.01, HANDSHAKE, age=LONGEST_HANDSHAKE))
+    assert chosen(places, C) == [(places[2], C)]
+
+
 def test_a_handshake_makes_room_for_a_handshake() -> None:
     """Of eight places four are for handshakes; all of them are taken, and four places are free."""
     places = [place(A, 1, HANDSHAKE, age=number) for number in (1, 3)]
@@ -92,7 +100,7 @@ def test_a_handshake_makes_room_for_a_handshake() -> None:
     assert chosen(places, C, limit=8, tls=True) == [(places[3], C)]
     assert chosen(places, A, limit=8, tls=True) == []
     assert chosen(places, C, limit=8) == [], "without a handshake there is room"
-    places = [place(A, 90)] + 3 * [place(B, SILENT_HANDSHAKE / 2, HANDSHAKE)] + [place(A, 0.1, HANDSHAKE)]
+    places = [place(A, 90)] + 3 * [place(B, SILENT_HANDSHAKE / 2, HANDSHAKE, 1)] + [place(A, 0.1, HANDSHAKE, 1)]
     assert chosen(places, C, limit=8, tls=True) == [], "an idle association does not help"
 
 

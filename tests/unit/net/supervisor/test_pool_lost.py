@@ -77,7 +77,7 @@ class Driver:
         self.until(lambda: len(self.pool._idle) >= 2, "workers are idle")
         ours, peer = socket.socketpair()
         with peer:
-            assert self.pool.assign(Handover(ours, b"", "192.0.2.7", 1))
+            assert self.pool.assign(Handover(ours, b"", "192.0.2.7", 1), time.monotonic())
 
     def close(self) -> None:
         self.pool.stop()

@@ -52,6 +52,25 @@ def test_one_address_waits_by_arrival() -> None:
     assert [request.number for request in waiting.in_turn(census(), Shares(64, None))] == [1, 2, 3]
 
 
+def test_a_place_that_was_freed_goes_to_the_one_it_was_freed_for() -> None:
+    """The peer that lost it has requests that have waited for longer."""
+    waiting = waiting_requests(A, A, B, C)
+    [*_, owed, _] = waiting
+    owed.is_owed = True
+    assert turns(waiting, census(), Shares(1, None)) == [B, A, C]
+    assert turns(waiting, census(held=[B]), Shares(64, None)) == [A, C, B, A], "it has got one meanwhile"
+
+
+def test_of_equal_ones_the_one_served_less_recently_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 2)
+    waiting = waiting_requests(A, A, B, C)
+    for address in (B, A):
+        waiting.note_served(peer_key(address))
+    assert turns(waiting, census(), Shares(64, None)) == [C, B, A, A]
+    waiting.note_served(peer_key(C))
+    assert turns(waiting, census(), Shares(64, None)) == [B, A, C, A], "only so many peers are remembered"
+
+
 def test_one_address_leaves_two_places() -> None:
     assert turns(waiting_requests(*10 * [A]), census(held=4 * [A]), Shares(8, None)) == [A, A]
 
@@ -66,6 +85,20 @@ def test_handshakes_have_half_of_the_places() -> None:
     assert turns(waiting_requests(*10 * [A], tls=True), census(), shares) == 6 * [A], "it leaves two of eight"
     assert turns(waiting_requests(A, B, B, C, tls=True), census(handshakes=6 * [A]), shares) == [B, C]
     assert turns(waiting_requests(A), census(handshakes=8 * [B]), shares) == [A], "without a handshake"
+
+
+@pytest.mark.parametrize(
+    ("places", "handshakes", "for_one"),
+    [(1, 1, 1), (2, 2, 1), (3, 2, 1), (5, 2, 1), (6, 3, 2), (8, 4, 3), (64, 32, 30)],
+)
+def test_one_address_never_has_all_handshakes(places: int, handshakes: int, for_one: int) -> None:
+    """Unless there is one place only."""
+    shares = Shares(places, None)
+    counts = census()
+    assert turns(waiting_requests(*places * [A], tls=True), counts, shares) == for_one * [A]
+    assert turns(waiting_requests(*map("10.1.0.{}".format, range(64)), tls=True), counts, shares) == [
+        f"10.1.0.{number}" for number in range(handshakes - for_one)
+    ]
 
 
 @pytest.mark.parametrize(("busy", "handshake", "far"), [(5, False, True), (6, False, False), (3, True, False)])

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.api.verdicts import Discard, Reject, RejectReason, SupportedContext
+from dcmrecv_core.logs.serving import served_of
 from dcmrecv_core.net.connection import CALL_TIMEOUT
 from dcmrecv_core.net.worker import session as session_module
 from dcmrecv_core.net.worker.session import IDLE_NOTICE
-from support.protocol.pdus import associate_rq
+from support.data.datasets import instance_of
+from support.protocol.pdus import associate_rq, command_set, data_pdus, store_rq
 from support.protocol.scripted_connection import EOF, Clock
 from support.protocol.scripted_worker import ECHO, RELEASE, RESET, Make, ScriptedWorker, store
 from support.uids import CT, EXPLICIT_LE
@@ -116,3 +118,25 @@ def test_control_characters_of_titles_are_escaped(
     logging.setLogRecordFactory(EscapedLogRecord)
     make().play(store(1), RELEASE, request=associate_rq([(CT, [EXPLICIT_LE])], calling=f"A{reason}"))
     assert not any(reason[0] in line for line in caplog.messages)
+
+
+def test_each_record_about_an_instance_names_it(
+    make: Make, caplog: pytest.LogCaptureFixture, logging_as_before: None
+) -> None:
+    worker = make(strict=True)
+    worker.shared.serving.attach()
+    bad = "x.9"
+    refused = data_pdus(1, [command_set(store_rq(CT, bad, 2))], is_command=True)
+    worker.play(store(1), *refused, *data_pdus(1, [instance_of(CT, bad)], is_command=False), store(3), RELEASE)
+    named: dict[str, list[str]] = {}
+    for record in caplog.records:
+        named.setdefault(served_of(record).get("instance", ""), []).append(record.getMessage())
+    for uid in ("1.2.3.4.1", "1.2.3.4.3"):
+        received, *_, answered = named.pop(uid)
+        assert received.startswith("Received C-STORE Request (MsgID ")
+        assert answered == "Sending C-STORE Response (Success)"
+    line, answered = named.pop(bad)
+    assert line.startswith(f"C-STORE {bad} from {WHO}: refused with status 0117: ")
+    assert answered == "Sending C-STORE Response (Failure: InvalidSOPInstance)"
+    assert list(named) == [""]
+    assert not any("C-STORE" in line for line in named[""])

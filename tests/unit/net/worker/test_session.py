@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -556,6 +557,19 @@ def test_stop_does_not_wait_for_a_peer_that_does_not_read(worker: ScriptedWorker
     worker.run(playing)
     assert worker.summary.ended == Ended.STOPPED
     assert worker.summary.seconds < 2
+
+
+@pytest.mark.parametrize(
+    ("useless", "why"), [(False, "the receiver is told to end"), (True, "no file descriptor is free")]
+)
+def test_why_it_stops(worker: ScriptedWorker, caplog: pytest.LogCaptureFixture, useless: bool, why: str) -> None:
+    """A worker that has once had no descriptor free may still be told to end for another reason."""
+    guard = worker.shared.plugins.limits.descriptors
+    for _ in range(2 if useless else 1):
+        guard.refused(OSError(errno.EMFILE, "Too many open files"))
+    worker.play(lambda: worker.stop.add(True))
+    assert worker.summary.ended == (Ended.FAILED if useless else Ended.STOPPED)
+    assert f"aborting association with RAWSCU (10.0.0.1) to ANY: {why}" in caplog.text
 
 
 def test_an_incomplete_request_is_logged(

@@ -21,6 +21,7 @@ from dcmrecv_core.net.tls.context import ContextMaker
 from dcmrecv_core.net.worker import tls_admission as secure
 from dcmrecv_core.settings.settings import Settings
 from support.programs.certificates import Certificates
+from support.programs.tls_clients import client_hello
 from support.protocol.pdus import associate_rq, pdu
 from support.uids import IMPLICIT_LE, VERIFICATION
 
@@ -190,7 +191,33 @@ def test_fault_13_a_silent_peer_makes_room(
             peer.join()
     assert asked
     assert time.monotonic() - began < 5
-    assert "10.0.0.1: silent in its TLS handshake, and 10.0.0.2 needs its place" in caplog.text
+    assert "10.0.0.1: silent or slow in its TLS handshake, and 10.0.0.2 needs its place" in caplog.text
+
+
+def test_a_peer_that_dribbles_makes_room(context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has sent a byte each time that the worker looks. Before its time is over that keeps its place."""
+    monkeypatch.setattr(secure, "LONGEST_HANDSHAKE", 0.5)
+    monkeypatch.setattr(tls_connection, "HANDSHAKE_WAIT", 10)
+    slot = new_slot()
+    slot.evict(1, "10.0.0.2")
+    ours, theirs = socket.socketpair()
+    over = threading.Event()
+
+    def dribble() -> None:
+        with suppress(OSError):
+            while not over.wait(0.02):
+                theirs.sendall(b"\0")
+
+    began = time.monotonic()
+    thread = threading.Thread(target=dribble)
+    with theirs:
+        theirs.sendall(client_hello() + b"\x17\x03\x03\x40\x00")
+        thread.start()
+        handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=began + 20)
+        assert secure.admit(handover, context, SETTINGS, lambda: False, slot) is None
+        over.set()
+        thread.join()
+    assert 0.5 <= time.monotonic() - began < 5
 
 
 def test_a_stop_during_the_handshake(context: ssl.SSLContext) -> None:
