@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
+import signal
 import time
 from collections.abc import Callable
 
 import pytest
 
+from dcmrecv_core.net.connection import CALL_TIMEOUT
 from support.programs.certificates import Certificates
 from support.programs.receivers import Start
 from support.programs.tls_clients import client_context, tls
@@ -74,6 +78,22 @@ def test_fault_14_silent_associations(ours: Start, figure: Figure) -> None:
     figure(
         f"served {max(seconds - idle, 0):.1f} s after {idle:.0f} s of silence, then after {max(later):.1f} s at most"
     )
+
+
+def test_a_worker_that_does_not_answer(ours: Start, figure: Figure) -> None:
+    """Its association has been idle for longest, and cannot end."""
+    idle = 1.0
+    receiver = ours("-q", "-pm", "--idle-eviction", int(idle), "--max-associations", 2)
+    with associations(receiver.port, [FIRST]) as [first]:
+        worker = receiver.worker_serving(first.local_port)
+        assert not select.select([first.socket], [], [], 3 * CALL_TIMEOUT)[0], "by then it counts as idle"
+        with associations(receiver.port, [FIRST]):
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                seconds = seconds_until_served(receiver.port, OTHER, 5 * idle + WITHIN)
+            finally:
+                os.kill(worker, signal.SIGCONT)
+    figure(f"a stopped worker: served {max(seconds - idle, 0):.1f} s after {idle:.0f} s")
 
 
 def test_silent_associations_come_again(ours: Start, figure: Figure) -> None:

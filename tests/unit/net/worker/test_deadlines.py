@@ -151,20 +151,18 @@ def test_fault_14_a_silent_association_makes_room(make: Make, caplog: pytest.Log
     assert worker.shared.slot.place.activity is Activity.ENDING
 
 
-def test_a_silent_association_stays_until_its_time_is_over(make: Make) -> None:
+@pytest.mark.parametrize("seconds", [60, None])
+def test_the_supervisor_says_when_a_silent_association_makes_room(make: Make, seconds: int | None) -> None:
+    """After a reload its settings are newer than the worker's."""
+    worker = make(idle_eviction=seconds)
+    worker.run(Evicting(worker, [ECHO], at=1.0))
+    assert worker.summary.ended == Ended.FAILED
+    assert worker.summary.seconds == pytest.approx(1, abs=2 * CALL_TIMEOUT)
+
+
+def test_a_silent_association_stays_if_nobody_needs_its_place(make: Make) -> None:
     worker = make(idle_eviction=60)
-    connection = Evicting(worker, [ECHO, *[None] * 100, ECHO, *[None] * 100, ECHO, RELEASE], at=1.0)
-    worker.run(connection)
-    assert [status for _, status in responses(connection.sent)] == 3 * [0]
-    assert worker.summary.ended == Ended.RELEASED
-
-
-@pytest.mark.parametrize(
-    ("settings", "newcomer"), [({"idle_eviction": None}, "10.0.0.2"), ({"idle_eviction": 60}, "")], ids=["0", "no one"]
-)
-def test_a_silent_association_stays_if_nobody_needs_its_place(make: Make, settings: Any, newcomer: str) -> None:
-    worker = make(**settings)
-    connection = Evicting(worker, [ECHO, *[None] * 1000, ECHO, RELEASE], at=1.0, newcomer=newcomer)
+    connection = Evicting(worker, [ECHO, *[None] * 1000, ECHO, RELEASE], at=1.0, newcomer="")
     worker.run(connection)
     assert [status for _, status in responses(connection.sent)] == 2 * [0]
 
