@@ -191,17 +191,3 @@ def test_the_supervisor_sees_since_when_the_next_message_is_waited_for(make: Mak
     connection = Evicting(worker, [ECHO, None, None, said[:40], None, None, said[40:], None, RELEASE], at=1e6)
     worker.run(connection)
     assert connection.shown == [0, 0, began, began, 0, 0, 0, 0, pytest.approx(began + 2.0)]
-
-
-def test_fault_14_half_a_record_between_messages_is_inside_one(make: Make) -> None:
-    worker = make(progress_timeout=5)
-    connection = Evicting(worker, [ECHO, *[None] * 4], at=1e6)
-
-    def begin_record() -> None:
-        connection.mid_record = True
-
-    connection.script.append(begin_record)
-    worker.run(connection)
-    assert read_pdus(connection.sent)[-1][0] == ABORT
-    assert worker.summary.seconds < 10
-    assert connection.shown[-1] == 0
