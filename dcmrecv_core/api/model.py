@@ -167,15 +167,18 @@ class Instance(ABC):
         The sender gets B000 (coercion). The instance may hold something that `copy_header` does not show: values left
         out for their size, elements after the pixel data, elements that occur again or are more than 32768. With
         `keep_unseen` it stays, with False it is removed; the default, None, raises ValueError with a list of it. An
-        element of `dataset` replaces unseen ones with its tag. Raises PermissionError elsewhere and under
-        `--bit-preserving`; ValueError also for another VR encoding than the transfer syntax says, for True if the rest
-        of more than 32768 elements cannot be kept, for False if something was not understood.
+        element of `dataset` replaces unseen ones with its tag. Texts that are still the received ones keep their bytes.
+        Raises PermissionError elsewhere and under `--bit-preserving`; ValueError also for a text with characters that
+        Specific Character Set (0008,0005) of `dataset` does not have, for another VR encoding than the transfer syntax
+        says, for True if the rest of more than 32768 elements cannot be kept, for False if something was not
+        understood.
         """
 
     @abstractmethod
     def replace(self, dataset: Dataset, *, drop_pixel_data: bool = False) -> None:
         """Only in `receive`: store `dataset` instead, in the same transfer syntax; the sender gets B000.
 
-        Raises ValueError if the received data has pixel data and `dataset` has none, unless `drop_pixel_data`;
-        PermissionError outside `receive` and under `--bit-preserving`.
+        Texts that are still the received ones keep their bytes. Raises ValueError if the received data has pixel data
+        and `dataset` has none, unless `drop_pixel_data`, and for a text with characters that Specific Character Set
+        (0008,0005) of `dataset` does not have; PermissionError outside `receive` and under `--bit-preserving`.
         """

@@ -121,7 +121,8 @@ def encode(text: str, encodings: list[str], delimiters: Collection[int]) -> byte
     """The bytes that `decode` reads as this text. Raises ValueError if there are none."""
     ends = re.escape("".join(map(chr, delimiters)))
     value = b"".join(_encode_run(run, encodings) for run in re.split(f"([{ends}])", text))
-    if decode(value, encodings, delimiters) != text:
+    padding = len(value) % 2
+    if decode(value + b" " * padding, encodings, delimiters) != text + " " * padding:
         raise ValueError("the text would be read as another one")
     return value
 

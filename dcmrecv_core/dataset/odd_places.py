@@ -150,7 +150,9 @@ class OddPlaces:
         length = self.format.header(self.window, at)[3]
         bits = 16
         if not is_text(vr):
-            fits = length == available - 8 or self._next_begins_at(position + 8 + length, position, tag, vr)
+            end = position + 8 + length
+            fits = length == available - 8 or self._next_begins_at(end, position, tag, vr)
+            fits = fits or self._data_end_at(end, position)
             if self.frames and not self.last and self._may_be_implicit(position):
                 self._warn(f"{name(tag)} at {position}: Item in implicit VR", tag)
                 self.format = IMPLICIT_HEADERS
@@ -187,6 +189,10 @@ class OddPlaces:
     def _next_begins_at(self, offset: int, position: int, tag: int, vr: bytes) -> bool:
         """Whether, after the element at `position`, the next one or a delimiter begins at `offset`."""
         return offset + 8 <= self.limit and begins_next(self._bytes_at(offset, 8, position), self.format, tag, vr)
+
+    def _data_end_at(self, offset: int, position: int) -> bool:
+        """Whether the data end there: that of inflated data, whose size is not known before."""
+        return len(self._bytes_at(offset - 1, 2, position)) == 1
 
     def _bytes_at(self, offset: int, length: int, position: int) -> bytes:
         """Bytes at most 64 KiB after `position`, where the walk is; fewer than `length` at the end of the data. The

@@ -32,12 +32,11 @@ class Connection(Protocol):
     """The calls that a session needs, the same for plain TCP and TLS.
 
     `peer_subject` is the subject of the peer's certificate, None without a certificate. `waited`: seconds that calls of
-    `receive_into` have waited, in all. `mid_record`: a TLS record has begun, and not ended.
+    `receive_into` have waited, in all.
     """
 
     peer_subject: str | None
     waited: float
-    mid_record: bool
 
     def receive_into(self, view: memoryview) -> int | None:
         """Read: number of bytes, 0 at the end of the stream, None if none arrived in time. Raises OSError."""
@@ -65,7 +64,6 @@ class PlainConnection:
     """TCP without TLS."""
 
     peer_subject: str | None = None
-    mid_record = False
 
     def __init__(self, sock: socket.socket) -> None:
         self.waited = 0.0

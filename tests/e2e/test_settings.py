@@ -10,7 +10,8 @@ import pytest
 from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.programs.receivers import Receiver, Start, run
-from support.protocol.pdus import status_of, store_rq
+from support.promises.crowds import seconds_until_served
+from support.protocol.pdus import ABORT, status_of, store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE, MR
 
@@ -78,6 +79,17 @@ def test_a_reload(ours: Start) -> None:
     until(lambda: worker not in receiver.workers(), "the busy worker is replaced when it is idle")
     assert receiver.files() == ["CT.1.1.old", "CT.1.2.new", "CT.1.3.old"]
     assert "W: port cannot be changed at run time, it stays as it was" in receiver.log
+
+
+@pytest.mark.parametrize("seconds", [600, 0])
+def test_a_new_idle_eviction_holds_for_running_associations(ours: Start, seconds: int) -> None:
+    settings = 'promiscuous = true\nmax_associations = 1\nlog_level = "info"\nidle_eviction = '
+    receiver = ours("--settings", "s.toml", files={"s.toml": f"{settings}{seconds}\n"})
+    with RawAssociation(receiver.port, CONTEXTS) as silent:
+        (receiver.directory / "s.toml").write_text(f"{settings}1\n")
+        reload(receiver, "settings reloaded")
+        seconds_until_served(receiver.port, "127.0.0.2", patience=10)
+        assert silent.read_pdu()[0] == ABORT
 
 
 def test_without_a_file_the_profile_is_read_again(ours: Start, config: Path) -> None:

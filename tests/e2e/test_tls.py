@@ -18,6 +18,7 @@ from support.data.samples import pydicom_files
 from support.programs.certificates import Certificates, Pair
 from support.programs.receivers import Receiver, Start, dcmtk, system_program
 from support.programs.tls_clients import client_context, client_hello, tls
+from support.promises.crowds import seconds_until_served
 from support.protocol.pdus import ABORT, ASSOCIATE_AC, associate_rq, release_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
@@ -209,9 +210,9 @@ def install(pair: Pair, key: Path, certificate: Path) -> None:
     certificate.write_bytes(pair.certificate.read_bytes())
 
 
-def test_fault_14_half_a_record_is_not_kept_open(ours: Start, certificates: Certificates) -> None:
-    """Between two messages a peer may be quiet, but not inside a TLS record."""
-    receiver = ours(*tls(certificates, "--progress-timeout", "1"))
+def test_fault_14_half_a_record_keeps_no_place(ours: Start, certificates: Certificates) -> None:
+    """It counts as silence between two messages."""
+    receiver = ours(*tls(certificates, "--max-associations", "1", "--idle-eviction", "1"))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = client_context(certificates, certificates.client)
     client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
@@ -231,8 +232,9 @@ def test_fault_14_half_a_record_is_not_kept_open(ours: Start, certificates: Cert
         assert converse(lambda: client.read(65536))[0] == ASSOCIATE_AC
         client.write(release_rq())
         peer.sendall(outgoing.read()[:-1])
+        seconds_until_served(receiver.port, "127.0.0.2", 10, context)
         assert converse(lambda: client.read(65536))[0] == ABORT
-    receiver.wait_for_log("no progress for 1 s inside a message")
+    receiver.wait_for_log("127.0.0.2 needs its place (--idle-eviction)")
 
 
 def test_a_stop_does_not_wait_for_a_handshake(ours: Start, certificates: Certificates) -> None:

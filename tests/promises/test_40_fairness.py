@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
 
+from dcmrecv_core.net.connection import CALL_TIMEOUT
 from support.programs.certificates import Certificates
-from support.programs.receivers import Start
+from support.programs.receivers import Start, system_program
 from support.programs.tls_clients import client_context, tls
 from support.promises.crowds import (
     CONTEXTS,
@@ -23,7 +28,7 @@ from support.promises.crowds import (
 from support.promises.echoes import echo_seconds
 from support.promises.ipv6_network import Ipv6Network
 from support.promises.promises import promise
-from support.protocol.pdus import ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq
+from support.protocol.pdus import ASSOCIATE_AC, ASSOCIATE_RJ, RELEASE_RP, associate_rq, pdu, release_rq
 from support.protocol.raw_sender import RawAssociation
 
 pytestmark = promise(40)
@@ -74,6 +79,22 @@ def test_fault_14_silent_associations(ours: Start, figure: Figure) -> None:
     figure(
         f"served {max(seconds - idle, 0):.1f} s after {idle:.0f} s of silence, then after {max(later):.1f} s at most"
     )
+
+
+def test_a_worker_that_does_not_answer(ours: Start, figure: Figure) -> None:
+    """Its association has been idle for longest, and cannot end."""
+    idle = 1.0
+    receiver = ours("-q", "-pm", "--idle-eviction", int(idle), "--max-associations", 2)
+    with associations(receiver.port, [FIRST]) as [first]:
+        worker = receiver.worker_serving(first.local_port)
+        assert not select.select([first.socket], [], [], 3 * CALL_TIMEOUT)[0], "by then it counts as idle"
+        with associations(receiver.port, [FIRST]):
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                seconds = seconds_until_served(receiver.port, OTHER, 5 * idle + WITHIN)
+            finally:
+                os.kill(worker, signal.SIGCONT)
+    figure(f"a stopped worker: served {max(seconds - idle, 0):.1f} s after {idle:.0f} s")
 
 
 def test_silent_associations_come_again(ours: Start, figure: Figure) -> None:
@@ -137,6 +158,45 @@ def test_addresses_of_one_network(ours: Start, figure: Figure) -> None:
         seconds = time.monotonic() - began
     assert seconds < WITHIN
     figure(f"{FOR_ONE} addresses of one /64: another one served after {seconds:.2f} s")
+
+
+def test_a_pause_after_a_key_update(ours: Start, certificates: Certificates) -> None:
+    """A TLS record without data is no message that has begun. Python's ssl cannot send one."""
+    receiver = ours(*tls(certificates), "--idle-eviction", 1, "--progress-timeout", 1)
+    pair, server = certificates.client, f"127.0.0.1:{receiver.port}"
+    command = [
+        system_program("openssl"),
+        "s_client",
+        "-tls1_3",
+        "-connect",
+        server,
+        "-cert",
+        pair.certificate,
+        "-key",
+        pair.key,
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        assert client.stdin
+        assert client.stdout
+        say, output = client.stdin.fileno(), client.stdout.fileno()
+        heard = b""
+
+        def ask(said: bytes, answer: bytes) -> None:
+            nonlocal heard
+            os.write(say, said)
+            while answer not in heard:
+                assert select.select([output], [], [], 10)[0], f"no {answer!r}"
+                more = os.read(output, 65536)
+                assert more, f"it ended: {heard!r}"
+                heard += more
+
+        ask(associate_rq(CONTEXTS), bytes((ASSOCIATE_AC, 0, 0, 0)))
+        assert not select.select([output], [], [], 2 * CALL_TIMEOUT)[0], "by then the receiver waits"
+        ask(b"k\n", b"KEYUPDATE")
+        assert not select.select([output], [], [], 3)[0], "the receiver says nothing meanwhile"
+        ask(release_rq(), pdu(RELEASE_RP, bytes(4)))
+        client.kill()
+    receiver.wait_for_log("Association Release")
 
 
 def test_a_pause_while_places_are_free(ours: Start) -> None:

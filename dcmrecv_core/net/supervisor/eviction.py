@@ -6,15 +6,20 @@ it goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from dcmrecv_core.net.admission import LONGEST_HANDSHAKE, Activity, Place
+from dcmrecv_core.net.supervisor.pool import FRESH_SECONDS
 from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequest
 
 SILENT_HANDSHAKE = 0.7
 """A TLS peer that has sent nothing for so many seconds before its association request may have to go. A newcomer waits
 0.9 s, and the worker needs some of that. See LONGEST_HANDSHAKE for one that sends."""
+
+ANSWER_SECONDS = 0.7
+"""A worker looks twice a second whether its association has to end. One that has not ended it after so long is asked
+last from then on, so that it does not shield the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,17 @@ class Eviction:
 
 class Evictions:
     """Made for one moment: `places` as they are `now`, an idle association is one that waits for `idle_seconds` for its
-    next message (None: none is)."""
+    next message (None: none is); `last` are those to take if there are no others (`AskedToEnd.unanswering`)."""
 
-    def __init__(self, places: Sequence[Place], shares: Shares, now: float, idle_seconds: float | None) -> None:
+    def __init__(
+        self,
+        places: Sequence[Place],
+        shares: Shares,
+        now: float,
+        idle_seconds: float | None,
+        last: Collection[Place] = (),
+    ) -> None:
+        self._last = last
         self._shares = shares
         self._counts = Census(places)
         self._taken = sum(place.activity is not Activity.ENDING for place in places)
@@ -40,7 +53,7 @@ class Evictions:
         idle_since = 0.0 if idle_seconds is None else now - idle_seconds
         self._idle = sorted(
             (place for place in places if place.activity is Activity.SERVING and 0 < place.waiting_since <= idle_since),
-            key=lambda place: place.waiting_since,
+            key=lambda place: (place in last, place.waiting_since),
         )
 
     def choose(self, short: Sequence[WaitingRequest], waiting: Iterable[WaitingRequest]) -> list[Eviction]:
@@ -78,8 +91,34 @@ class Evictions:
 
     def _long_handshake(self, newcomer: bytes, handshakes_only: bool) -> Place | None:
         held = self._counts.handshakes if handshakes_only else self._counts.held
-        place = max(self._handshakes, key=lambda place: held[place.peer], default=None)
+        place = max(self._handshakes, key=lambda place: (place not in self._last, held[place.peer]), default=None)
         return place if place is not None and held[place.peer] > held[newcomer] else None
+
+
+class AskedToEnd:
+    """The associations that are asked to end, in the admission table, and those that were asked in vain."""
+
+    def __init__(self) -> None:
+        self._since: dict[Place, float] = {}
+        self._in_vain: set[Place] = set()
+
+    def ask(self, evictions: Sequence[Eviction], now: float) -> None:
+        """Ask these to end, and no others any more."""
+        places = {eviction.place for eviction in evictions}
+        for place in self._since.keys() - places:
+            place.slot.evict(0, "")
+            del self._since[place]
+        for eviction in evictions:
+            place = eviction.place
+            place.slot.evict(place.number, eviction.newcomer.handover.address)
+            eviction.newcomer.is_owed = True
+            self._since.setdefault(place, now)
+
+    def unanswering(self, places: Sequence[Place], now: float) -> set[Place]:
+        """Those of all `places` that will hardly end: their workers have no heartbeat, or were asked in vain."""
+        self._in_vain.intersection_update(places)  # what has changed since then may end
+        self._in_vain.update(place for place, since in self._since.items() if now - since >= ANSWER_SECONDS)
+        return self._in_vain.union(place for place in places if now - place.slot.last_beat >= FRESH_SECONDS)
 
 
 def _takes_long(handshake: Place, now: float) -> bool:

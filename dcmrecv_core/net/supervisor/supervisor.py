@@ -19,7 +19,7 @@ from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor.background import Background, run_background
-from dcmrecv_core.net.supervisor.eviction import Eviction, Evictions
+from dcmrecv_core.net.supervisor.eviction import AskedToEnd, Evictions
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
 from dcmrecv_core.net.supervisor.notify import Notifier
 from dcmrecv_core.net.supervisor.pool import Pool
@@ -77,7 +77,7 @@ class Supervisor:
         self._capabilities = capabilities
         self._selector = selectors.DefaultSelector()
         self._waiting = WaitingRequests()
-        self._evicted: set[Slot] = set()  # slots in which an association is asked to end
+        self._asked = AskedToEnd()
         self._next_eviction = 0.0
         self._signals = SignalFlags()
         self._stop_deadline: float | None = None
@@ -169,7 +169,7 @@ class Supervisor:
         """Hand waiting requests to idle workers, and let idle associations end for the others; returns how many could
         be served if there were more workers."""
         if not self._waiting:
-            self._evict([])
+            self._asked.ask([], now)
             return 0
         # with all workers busy, each turn only hands on what has become free
         looks_further = self._pool.can_grow or now >= self._next_eviction
@@ -184,18 +184,10 @@ class Supervisor:
             else:
                 return 0
         self._next_eviction = now + _TICK_WAITING
-        self._evict(Evictions(places, self._shares, now, self._settings.idle_eviction).choose(short, self._waiting))
+        last = self._asked.unanswering(places, now)
+        evictions = Evictions(places, self._shares, now, self._settings.idle_eviction, last)
+        self._asked.ask(evictions.choose(short, self._waiting), now)
         return len(short)
-
-    def _evict(self, evictions: list[Eviction]) -> None:
-        """Ask these associations to end, and no others any more."""
-        slots = {eviction.place.slot for eviction in evictions}
-        for slot in self._evicted - slots:
-            slot.evict(0, "")
-        for eviction in evictions:
-            eviction.place.slot.evict(eviction.place.number, eviction.newcomer.handover.address)
-            eviction.newcomer.is_owed = True
-        self._evicted = slots
 
     def _reassign(self, handover: Handover) -> None:
         """Its worker ended before taking it: try another one. Only once, as the request may be the cause."""

@@ -39,7 +39,6 @@ class TlsConnection:
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self.waited = 0.0
-        self.mid_record = False
         sock.setblocking(False)
         self._sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         self._receive = self._sock.recv_into
@@ -75,16 +74,11 @@ class TlsConnection:
                 count = self._receive(view)
             except ssl.SSLWantReadError:  # no whole record yet
                 now = time.monotonic()
-                if began is None:
-                    began = now
-                else:
-                    self.mid_record = True  # the socket was readable, so OpenSSL has the beginning of one
+                began = now if began is None else began
                 left = began + CALL_TIMEOUT - now
                 if left > 0 and poll(self._sock, select.POLLIN, left):
                     continue
                 count = None
-            if count is not None and self.mid_record:
-                self.mid_record = False
             if began is not None:
                 self.waited += time.monotonic() - began
             return count

@@ -57,13 +57,10 @@ class PeerDeadlines:
         return None
 
     def eviction(self, now: float) -> Exceeded | None:
-        """Whether another peer needs the place of this one, which has been quiet between messages for long enough. The
-        caller makes sure that no bytes wait in the socket."""
-        idle_seconds = self._settings.idle_eviction
-        if idle_seconds is None or self.quiet_since is None or now - self.quiet_since < idle_seconds:
-            return None
+        """Whether the supervisor wants the place of this peer, which is quiet between messages, for another one. By the
+        supervisor's settings it has been so for long enough. The caller makes sure that no bytes wait in the socket."""
         newcomer = self._slot.newcomer
-        if not newcomer:
+        if not newcomer or self.quiet_since is None:
             return None
         quiet = now - self.quiet_since
         return Exceeded(f"no message for {quiet:.0f} s, and {newcomer} needs its place (--idle-eviction)")

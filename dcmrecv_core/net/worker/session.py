@@ -320,7 +320,7 @@ class Session:
         if self._acceptor.collecting:
             self._acceptor.read_piecemeal()
             return
-        inside = bool(self._acceptor.mid_message or self._output or connection.mid_record)
+        inside = bool(self._acceptor.mid_message or self._output)
         if exceeded := deadlines.after_quiet(now, inside=inside):
             self._abort(Ended.FAILED, *exceeded)
         elif self._shared.should_stop(self._reception is None and self._service is None):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
@@ -28,6 +29,9 @@ some delimiters, takes others, and filler, for elements, and a delimiter's lengt
 a sequence."""
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
+
+_PIXEL_REPRESENTATION = 0x00280103
+_SIGNED_OR_NOT = ("US or SS", "US or SS or OW")
 
 _TEXTS = (None, "AE", "CS", "LO", "LT", "SH", "ST", "UC", "UN", "UT")
 _DELIMITERS = 0xFFFE
@@ -51,6 +55,8 @@ def pydicoms(index: DataSetIndex, data: bytes, encoding: Encoding) -> Reading | 
     """None if it can read nothing. Raises what pydicom raises for data without an odd place."""
     if any(warning.startswith(_NOT_COMPARED) for warning in index.warnings):
         return None
+    if not encoding.little and "Implicit VR, against the transfer syntax" in index.warnings:
+        return None  # that is little endian, which pydicom does not think of
     ours = list(index.elements.values())
     places = [int(_PLACE.search(text)[1]) for text in index.warnings if any(word in text for word in _MISREAD)]  # type: ignore[index]
     if not encoding.little:  # whatever they are in, pydicom reads the items of a UN as those of the data set
@@ -119,6 +125,9 @@ def _offset(element: RawDataElement | DataElement) -> int:
 
 def _differences(tag: int, theirs: Dataset, got: Any, header: Dataset) -> list[str]:
     value = theirs[tag].value
+    is_ambiguous = dictionary_has_tag(tag) and dictionary_VR(tag) in _SIGNED_OR_NOT
+    if is_ambiguous and isinstance(value, bytes) and _PIXEL_REPRESENTATION not in theirs:
+        return []  # pydicom leaves the bytes; ours are numbers without a sign
     said = []
     if told(got) != told(value) and (value or got is not None):
         said.append(f"{tag:08X}: get {told(got)}, pydicom {told(value)}")

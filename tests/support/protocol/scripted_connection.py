@@ -40,7 +40,6 @@ class FakeConnection:
         self.closed = False
         self.acknowledged = 0
         self.waited = 0.0
-        self.mid_record = False
 
     @property
     def sent(self) -> bytes:

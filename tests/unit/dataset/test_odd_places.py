@@ -188,6 +188,13 @@ def test_fault_18_a_vr_that_is_no_text(encoding: Encoding, place: str, vr: bytes
 
 
 @BOTH_ORDERS
+@pytest.mark.parametrize("value", [b"", b"long" * 50, b"odd" * 51])
+def test_fault_18_a_vr_that_is_no_text_at_the_end(encoding: Encoding, value: bytes) -> None:
+    index = walk(encode([*SOP, CREATOR], encoding) + short(b"\0\0", value, encoding), encoding)
+    assert (values.get_value(index, encoding, ODD) or b"") == value
+
+
+@BOTH_ORDERS
 def test_several_of_one_kind_before_the_end(encoding: Encoding) -> None:
     odd = b"".join(short(b"\0\0", b"ab", encoding, ODD + number) for number in range(5))
     index = walk(encode([*SOP, CREATOR], encoding) + odd, encoding)

@@ -182,6 +182,16 @@ def test_no_text_becomes_another_one(character_set: str, text: str) -> None:
     assert str(get_value(written, EXPLICIT_LITTLE, "PatientName", "")) == name.rstrip("=")
 
 
+def test_padding_does_not_become_part_of_a_character() -> None:
+    new = Dataset()
+    new.SpecificCharacterSet = "GB18030"
+    new.PatientID = "A\uef81\uef30\uef81"
+    assert get_value(walk(encode_dataset(new, EXPLICIT_LITTLE), EXPLICIT_LITTLE), EXPLICIT_LITTLE, ID) == new.PatientID
+    new.PatientID = "\uef81\uef30\uef81"  # with a blank as the byte after the last one
+    with pytest.raises(ValueError, match=r"\(0010,0020\) has characters"):
+        encode_dataset(new, EXPLICIT_LITTLE)
+
+
 def test_a_text_that_cannot_be_encoded_refuses_the_instance(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def change(instance: Instance) -> None:
         header = instance.copy_header()

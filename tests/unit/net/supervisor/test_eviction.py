@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.net.admission import LONGEST_HANDSHAKE, Activity, AdmissionTable, Place, peer_key
-from dcmrecv_core.net.supervisor.eviction import SILENT_HANDSHAKE, Evictions
+from dcmrecv_core.net.supervisor.eviction import ANSWER_SECONDS, SILENT_HANDSHAKE, AskedToEnd, Evictions
+from dcmrecv_core.net.supervisor.pool import FRESH_SECONDS
 from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequests
 from support.peers import A, B, C, D, request_of
 
@@ -102,6 +103,65 @@ def test_a_handshake_makes_room_for_a_handshake() -> None:
     assert chosen(places, C, limit=8) == [], "without a handshake there is room"
     places = [place(A, 90)] + 3 * [place(B, SILENT_HANDSHAKE / 2, HANDSHAKE, 1)] + [place(A, 0.1, HANDSHAKE, 1)]
     assert chosen(places, C, limit=8, tls=True) == [], "an idle association does not help"
+
+
+# Those that do not end
+
+
+class Table:
+    """Associations of one address, each with a slot, in a receiver that is full; a newcomer waits."""
+
+    def __init__(self, *places: Place) -> None:
+        self.now = NOW
+        slots = [AdmissionTable(1).take(NOW)[1] for _ in places]
+        for slot in slots:
+            slot.begin(A, NOW, handshake=False)
+        self.places = [each._replace(slot=slot) for each, slot in zip(places, slots, strict=True)]
+        self.shares = Shares(len(places), None)
+        self.waiting = WaitingRequests()
+        self.waiting.add(request_of(C), NOW)
+        self.asked = AskedToEnd()
+
+    def turn(self, seconds: float = 0.0, *, waits: bool = True) -> list[int]:
+        """Let `seconds` pass; returns the numbers of the places that are asked to end then."""
+        self.now += seconds
+        requests = list(self.waiting) if waits else []
+        last = self.asked.unanswering(self.places, self.now)
+        found = Evictions(self.places, self.shares, self.now, IDLE_SECONDS, last).choose(requests, requests)
+        self.asked.ask(found, self.now)
+        return [number for number, place in enumerate(self.places) if place.slot.newcomer == C]
+
+
+@pytest.mark.parametrize("activity", [SERVING, HANDSHAKE])
+def test_one_without_a_heartbeat_shields_no_other(activity: Activity) -> None:
+    table = Table(place(A, 90, activity, age=600), place(A, 70, activity))
+    table.places[1].slot.beat(NOW + FRESH_SECONDS)
+    assert table.turn(FRESH_SECONDS) == [1]
+    table.places[0].slot.beat(NOW + FRESH_SECONDS)
+    assert table.turn() == [0]
+
+
+def test_one_that_does_not_end_shields_no_other() -> None:
+    table = Table(place(A, 90), place(A, 80), place(A, 70))
+    assert table.turn() == [0]
+    assert table.turn(ANSWER_SECONDS / 2) == [0], "it still has time"
+    assert table.turn(waits=False) == []
+    assert table.turn() == [0], "it had no time to answer"
+    for expected in (1, 2, 0):
+        for each in table.places:
+            each.slot.beat(table.now + ANSWER_SECONDS)
+        assert table.turn(ANSWER_SECONDS) == [expected]
+    table.places[1] = table.places[1]._replace(waiting_since=table.places[1].waiting_since + 1)
+    assert table.turn() == [1], "it has answered its peer since then"
+
+
+def test_the_request_is_owed_the_place() -> None:
+    table = Table(place(A, 50), place(A, 40))
+    table.turn()
+    assert not any(request.is_owed for request in table.waiting)
+    table.places[0].slot.beat(NOW + 20)
+    table.turn(20)
+    assert all(request.is_owed for request in table.waiting)
 
 
 PLACES = st.lists(
