@@ -11,6 +11,7 @@ every plugin that writes a text to a database would have to expect them.
 from __future__ import annotations
 
 import codecs
+import logging
 import re
 import warnings
 from collections.abc import Callable, Collection
@@ -70,6 +71,8 @@ _ESCAPED_ONLY = ("iso2022_jp", "iso2022_jp_2")
 """Codecs of sets that have no characters without an escape sequence. As the first value of Specific Character Set,
 where the standard does not allow them, they say nothing of text before one: it is ASCII. Python's codecs would look for
 escape sequences in it."""
+
+_PYDICOM_LOG = logging.getLogger("pydicom")
 
 _FIRST_STAND_IN = 0xEF00
 _FIRST_MARK = 0xDC00
@@ -165,11 +168,14 @@ def _decode_strictly(value: bytes, encodings: list[str], delimiters: Collection[
     from pydicom.charset import decode_bytes
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # pydicom warns when it replaces what it cannot decode
+        warnings.simplefilter("error")  # pydicom warns when it replaces what it cannot decode, and logs that
+        was_disabled, _PYDICOM_LOG.disabled = _PYDICOM_LOG.disabled, True
         try:
             return _told_apart(decode_bytes(value, encodings, set(delimiters)), encodings[0])
         except (ValueError, LookupError, Warning):
             return None
+        finally:
+            _PYDICOM_LOG.disabled = was_disabled
 
 
 def _extensions(encodings: list[str]) -> dict[bytes, str]:

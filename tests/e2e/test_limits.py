@@ -31,8 +31,16 @@ def answer(receiver: Receiver, source: str = "127.0.0.1") -> tuple[int, bytes]:
 @pytest.mark.parametrize(
     ("options", "share", "helps"),
     [
-        (("--max-associations", "6"), 4, "--max-associations"),
-        (("--max-associations", "6", "--max-per-peer", "1"), 1, "--max-per-peer"),
+        (
+            ("--max-associations", "6"),
+            4,
+            "--max-associations; this address has 4 associations, and one address may have 4 of 6",
+        ),
+        (
+            ("--max-associations", "6", "--max-per-peer", "1"),
+            1,
+            "--max-per-peer; this address has 1 of 1 associations",
+        ),
     ],
     ids=["all but two", "as said"],
 )

@@ -173,8 +173,8 @@ def test_fault_21_a_limit_is_explained(ours: Start) -> None:
     with RawAssociation(receiver.port, CONTEXTS):
         rejected(receiver, associate_rq(CONTEXTS, **TITLES))
     assert only_line(receiver) == (
-        f"W: Refusing Association from {WHO} (local limit exceeded): see --max-per-peer; --dimse-timeout ends "
-        "associations that peers leave open"
+        f"W: Refusing Association from {WHO} (local limit exceeded): see --max-per-peer; this address has 1 of 1 "
+        "associations; --dimse-timeout ends associations that peers leave open"
     )
 
 

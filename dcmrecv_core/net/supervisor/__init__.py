@@ -8,6 +8,7 @@
       pool         forks, watches and replaces workers; hands a complete request to an idle one
       waiting      requests that wait for a place, and who gets the next one
       eviction     which associations have to make room for them
+      refusals     why some get none, for the log
       background   runs a child process for each plugin with the hook `background`
       reload       SIGHUP: a forked probe checks the new settings, then the supervisor applies them
       notify       tells systemd READY, STOPPING and WATCHDOG

@@ -11,6 +11,7 @@ import selectors
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from itertools import chain
 
 from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.net.admission import peer_key
@@ -29,10 +30,11 @@ from dcmrecv_core.proto import first_bytes, pdu
 log = logging.getLogger("dcmrecv.net")
 
 MAX_PENDING = 512
-"""Half-open connections; when there are more, the oldest is dropped."""
+"""Half-open connections; when there are more, the oldest of the peer with most of them is dropped. As many more may
+wait for their peers to close, `LINGER` seconds each."""
 
 MAX_PENDING_PER_PEER = 256
-"""The same for one peer (`peer_key`), so that a flood from one address leaves room for others."""
+"""Half-open connections of one peer (`peer_key`); when there are more, its oldest is dropped."""
 
 MAX_PENDING_BYTES = 32 << 20
 """Bytes of all incomplete requests; when there are more, the longest is dropped. Most have less than a kilobyte."""
@@ -45,7 +47,7 @@ _CHUNK = 65536
 
 
 class PendingConnection:
-    """A connection whose request is incomplete, or (`closing`) one that waits for the peer to close.
+    """A connection whose request is incomplete, or one that waits for the peer to close.
 
     `data` grows as bytes arrive, whatever length the peer declares; reading stops at `wanted` bytes; `counted` of them
     are included in the desk's total. With `tls` `data` stays empty, and the kernel wakes the loop when `low_water`
@@ -54,7 +56,6 @@ class PendingConnection:
 
     __slots__ = (
         "address",
-        "closing",
         "counted",
         "data",
         "deadline",
@@ -75,13 +76,13 @@ class PendingConnection:
         self.data = bytearray()
         self.counted = 0
         self.wanted = pdu.HEADER_LENGTH
-        self.closing = False
         self.tls = tls
         self.low_water = 0
 
 
 class FrontDesk:
-    """All half-open connections. `admit` gets each complete request; loop and clock are the supervisor's.
+    """All half-open connections, and those that wait for their peers to close. `admit` gets each complete request; loop
+    and clock are the supervisor's.
 
     For new connections: a request has to be complete within `request_seconds` and may have `max_request` bytes after
     its header; with `tls` they use TLS.
@@ -101,7 +102,8 @@ class FrontDesk:
         self.tls = False
         self._admit = admit
         self._pending: OrderedDict[int, PendingConnection] = OrderedDict()
-        self._per_peer: Counter[bytes] = Counter()
+        self._per_peer: Counter[bytes] = Counter()  # of the pending ones
+        self._closing: OrderedDict[int, PendingConnection] = OrderedDict()
         self._bytes = 0
         self._accepting = False
         self._resume_at = 0.0
@@ -124,14 +126,14 @@ class FrontDesk:
             self._pause()
         for listener in self._listeners:
             listener.close()
-        for connection in list(self._pending.values()):
+        for connection in [*self._pending.values(), *self._closing.values()]:
             self._drop(connection)
 
     def close_in_child(self) -> None:
         """In a child: close the copies of the supervisor's sockets, or peers would not see their connection end."""
         for listener in self._listeners:
             listener.close()
-        for connection in self._pending.values():
+        for connection in (*self._pending.values(), *self._closing.values()):
             connection.sock.close()
 
     def accept(self, listener: socket.socket, now: float) -> None:
@@ -158,30 +160,29 @@ class FrontDesk:
 
     def refuse(self, handover: Handover, now: float, answer: bytes) -> None:
         """Send `answer`, the last bytes, then wait `LINGER` seconds for the peer to close, so that it can read them."""
-        connection = self._register(PendingConnection(handover.sock, handover.address, handover.port, now))
-        self._begin_close(connection, now, answer)
+        self._begin_close(PendingConnection(handover.sock, handover.address, handover.port, now), now, answer)
 
     def on_readable(self, sock: socket.socket, now: float) -> None:
         """A peer has sent more of its request, or closed the connection."""
-        connection = self._pending[sock.fileno()]
-        if connection.closing:
-            self._discard_input(connection)
+        closing = self._closing.get(sock.fileno())
+        if closing is not None:
+            self._discard_input(closing)
         else:
-            self._read(connection, now)
+            self._read(self._pending[sock.fileno()], now)
 
     def tick(self, now: float) -> float | None:
         """End connections whose deadline has passed; seconds until the next deadline, None without connections."""
         if not self._accepting and now >= self._resume_at:
             self._resume()
-        if not self._pending:
+        if not self._pending and not self._closing:
             return None
+        for connection in [connection for connection in self._closing.values() if connection.deadline <= now]:
+            self._drop(connection)
         for connection in [connection for connection in self._pending.values() if connection.deadline <= now]:
-            if connection.closing:
-                self._drop(connection)
-            else:
-                _log_incomplete(connection, "DUL network read timeout")
-                self._begin_close(connection, now, b"")
-        return min((connection.deadline - now for connection in self._pending.values()), default=None)
+            _log_incomplete(connection, "DUL network read timeout")
+            self._begin_close(connection, now, b"")
+        everyone = chain(self._pending.values(), self._closing.values())
+        return min((connection.deadline - now for connection in everyone), default=None)
 
     def _read(self, connection: PendingConnection, now: float) -> None:
         """Continue to read the request, and not a byte after it."""
@@ -209,7 +210,6 @@ class FrontDesk:
             if not is_foreign(connection.address, _brought(connection)):
                 log_failed_request(connection.address, str(error), error.detail)
             silent = connection.tls or isinstance(error, pdu.PeerAborted)
-            self._keep(connection)
             self._begin_close(connection, now, b"" if silent else pdu.encode_abort(error.source, error.reason))
             return
         self._unregister(connection)
@@ -239,10 +239,12 @@ class FrontDesk:
         """Keep an incomplete request; drop another one if there are too many, or too many bytes of them."""
         if connection.sock.fileno() not in self._pending:
             if self._per_peer[connection.peer] >= MAX_PENDING_PER_PEER:
-                self._drop(next(other for other in self._pending.values() if other.peer == connection.peer))
+                self._drop_oldest(connection.peer)
             elif len(self._pending) >= MAX_PENDING:
-                self._drop(next(iter(self._pending.values())))
-            self._register(connection)
+                self._drop_oldest(max(self._per_peer, key=lambda peer: self._per_peer[peer]))
+            self._pending[connection.sock.fileno()] = connection
+            self._per_peer[connection.peer] += 1
+            self._selector.register(connection.sock, selectors.EVENT_READ, self.on_readable)
         self._bytes += len(connection.data) - connection.counted
         connection.counted = len(connection.data)
         while self._bytes > MAX_PENDING_BYTES:
@@ -250,8 +252,18 @@ class FrontDesk:
             log.warning("too many bytes of incomplete requests, dropping the one of %s", longest.address)
             self._drop(longest)
 
+    def _drop_oldest(self, peer: bytes) -> None:
+        oldest = next(connection for connection in self._pending.values() if connection.peer == peer)
+        log.debug("too many incomplete requests, dropping the oldest of %s", oldest.address)
+        self._drop(oldest)
+
     def _begin_close(self, connection: PendingConnection, now: float, answer: bytes) -> None:
-        connection.closing = True
+        if not self._forget_pending(connection):
+            self._selector.register(connection.sock, selectors.EVENT_READ, self.on_readable)
+        if len(self._closing) >= MAX_PENDING:
+            self._drop(next(iter(self._closing.values())))
+        self._closing[connection.sock.fileno()] = connection
+        connection.data.clear()
         connection.deadline = now + LINGER
         try:
             if connection.low_water:
@@ -271,20 +283,19 @@ class FrontDesk:
             pass  # reset: ended as well
         self._drop(connection)
 
-    def _register(self, connection: PendingConnection) -> PendingConnection:
-        self._pending[connection.sock.fileno()] = connection
-        self._per_peer[connection.peer] += 1
-        self._selector.register(connection.sock, selectors.EVENT_READ, self.on_readable)
-        return connection
-
-    def _unregister(self, connection: PendingConnection) -> None:
+    def _forget_pending(self, connection: PendingConnection) -> bool:
+        """It is no longer half-open; returns whether it was, and not complete at once."""
         if self._pending.pop(connection.sock.fileno(), None) is None:
-            return  # its request was complete at once
-        self._selector.unregister(connection.sock)
+            return False
         self._bytes -= connection.counted
         self._per_peer[connection.peer] -= 1
         if not self._per_peer[connection.peer]:
             del self._per_peer[connection.peer]
+        return True
+
+    def _unregister(self, connection: PendingConnection) -> None:
+        if self._forget_pending(connection) or self._closing.pop(connection.sock.fileno(), None) is not None:
+            self._selector.unregister(connection.sock)
 
     def _drop(self, connection: PendingConnection) -> None:
         self._unregister(connection)

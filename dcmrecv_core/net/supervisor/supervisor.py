@@ -23,6 +23,7 @@ from dcmrecv_core.net.supervisor.eviction import AskedToEnd, Evictions
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
 from dcmrecv_core.net.supervisor.notify import Notifier
 from dcmrecv_core.net.supervisor.pool import Pool
+from dcmrecv_core.net.supervisor.refusals import Cause, cause_of_surplus, cause_of_waiting
 from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
 from dcmrecv_core.net.supervisor.signals import SignalFlags
 from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequest, WaitingRequests
@@ -142,8 +143,7 @@ class Supervisor:
         self._pool.tick(now)
         self._pool.grow(now, self._assign_waiting(now))
         self._background.tick(now)
-        for waiting in (*self._waiting.take_surplus(), *self._waiting.take_expired(now)):
-            self._refuse(waiting.handover, now)
+        self._refuse_some(now)
         if not self._ready_sent and self._pool.is_ready:
             self._ready_sent = True
             self._notifier.ready("listening")
@@ -197,11 +197,18 @@ class Supervisor:
         else:
             handover.sock.close()
 
-    def _refuse(self, handover: Handover, now: float) -> None:
-        limit = self._settings.max_per_peer
-        is_at_limit = limit is not None and Census(self._pool.places()).held[peer_key(handover.address)] >= limit
-        option = "--max-per-peer" if is_at_limit else "--max-associations"
-        log_local_limit(handover, option, waits_for_ever=self._settings.dimse_timeout is None)
+    def _refuse_some(self, now: float) -> None:
+        """Refuse the requests that are too many to wait, and those that have waited too long."""
+        for request in self._waiting.take_surplus():
+            self._refuse(request.handover, now, cause_of_surplus(request, self._waiting))
+        if expired := self._waiting.take_expired(now):
+            census = Census(self._pool.places())
+            for request in expired:
+                self._refuse(request.handover, now, cause_of_waiting(request, self._shares, census))
+
+    def _refuse(self, handover: Handover, now: float, cause: Cause) -> None:
+        waits_for_ever = cause.associations and self._settings.dimse_timeout is None
+        log_local_limit(handover, cause.option, cause.text, waits_for_ever=waits_for_ever)
         if handover.tls_deadline is None:
             answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
         else:

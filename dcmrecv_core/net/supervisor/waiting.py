@@ -73,12 +73,13 @@ class Shares:
     def __init__(self, places: int, per_peer: int | None) -> None:
         self.places = places
         self.handshakes = max(places // 2, min(places, 2))
-        self._most = most_for_one(places) if per_peer is None else min(most_for_one(places), per_peer)
-        self._most_handshakes = min(most_for_one(self.handshakes), max(self.handshakes - 1, 1))
+        self.per_peer = per_peer
+        self.most = most_for_one(places) if per_peer is None else min(most_for_one(places), per_peer)
+        self.most_handshakes = min(most_for_one(self.handshakes), max(self.handshakes - 1, 1))
 
     def is_far(self, busy: int, handshake: bool) -> bool:
         """Whether no limit can be reached while so many workers are busy, whoever they serve."""
-        return busy < self._most and not (handshake and busy >= self._most_handshakes)
+        return busy < self.most and not (handshake and busy >= self.most_handshakes)
 
     def permit(self, peer: bytes, handshake: bool, census: Census) -> bool:
         """Whether the peer may have one more place, if there is one."""
@@ -88,7 +89,7 @@ class Shares:
 
     def permit_apart_from_others(self, peer: bytes, handshake: bool, census: Census) -> bool:
         """The same, as far as its own places decide that."""
-        return census.held[peer] < self._most and not (handshake and census.handshakes[peer] >= self._most_handshakes)
+        return census.held[peer] < self.most and not (handshake and census.handshakes[peer] >= self.most_handshakes)
 
 
 class WaitingRequests:
@@ -99,7 +100,7 @@ class WaitingRequests:
         self._last_number = 0
         self._count: Counter[bytes] = Counter()
         self._bytes: Counter[bytes] = Counter()
-        self._all_bytes = 0
+        self.all_bytes = 0
         self._served: dict[bytes, int] = {}
         self._last_served = 0
 
@@ -130,7 +131,7 @@ class WaitingRequests:
 
     def _count_one(self, request: WaitingRequest, sign: int) -> None:
         size = sign * len(request.handover.request)
-        self._all_bytes += size
+        self.all_bytes += size
         self._bytes[request.peer] += size
         self._count[request.peer] += sign
         if not self._count[request.peer]:
@@ -163,6 +164,10 @@ class WaitingRequests:
             if requests:
                 heappush(heap, entry(peer))
 
+    def count_of(self, peer: bytes) -> int:
+        """How many requests of this peer wait."""
+        return self._count[peer]
+
     def first_deadline(self) -> float | None:
         return next((request.deadline for request in self), None)
 
@@ -186,7 +191,7 @@ class WaitingRequests:
 
     def _exceeded(self) -> Counter[bytes] | None:
         """By what the peer is found that waits with too much; None if nothing is too much."""
-        if self._all_bytes > MAX_WAITING_BYTES:
+        if self.all_bytes > MAX_WAITING_BYTES:
             return self._bytes
         if len(self) > MAX_WAITING or (
             len(self) > MAX_WAITING_PER_PEER and max(self._count.values()) > MAX_WAITING_PER_PEER

@@ -66,12 +66,12 @@ def _log_foreign(who: str, what: str, to_do: str) -> None:
     log.warning("connection from %s refused: %s; %s", who, what, to_do)
 
 
-def log_local_limit(handover: Handover, option: str, *, waits_for_ever: bool) -> None:
-    """The supervisor rejects an association because of the limit `option`; `waits_for_ever`: no --dimse-timeout ends
-    associations that peers leave open."""
+def log_local_limit(handover: Handover, option: str, cause: str, *, waits_for_ever: bool) -> None:
+    """The supervisor rejects an association because of the limit `option`, and `cause` has counts; `waits_for_ever`:
+    associations that peers leave open are to blame, and no --dimse-timeout ends them."""
     calling, called = titles_of(handover.request)
     who = sender(calling, handover.address, called)
     hint = "; --dimse-timeout ends associations that peers leave open" if waits_for_ever else ""
     known = {"peer": handover.address, "calling": calling, "called": called}
-    text = "Refusing Association from %s (local limit exceeded): see %s%s"
-    log.warning(text, who, option, hint, extra={EXTRA: {name: value for name, value in known.items() if value}})
+    text = "Refusing Association from %s (local limit exceeded): see %s; %s%s"
+    log.warning(text, who, option, cause, hint, extra={EXTRA: {name: value for name, value in known.items() if value}})

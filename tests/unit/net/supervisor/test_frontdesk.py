@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import selectors
 import socket
@@ -226,6 +227,41 @@ def test_the_oldest_connection_is_dropped_at_the_limit(desk: Desk, monkeypatch: 
     assert [is_closed(peer) for peer in peers[2:]] == [False, False, False, False], (
         "an admitted connection does not count"
     )
+
+
+def test_the_oldest_of_the_address_with_most_is_dropped(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A slow peer outlives a flood from others."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(frontdesk, "MAX_PENDING", 4)
+    slow = desk.connect(REQUEST[:10])
+    flood = [desk.connect(address=f"10.0.0.{2 + number % 2}") for number in range(20)]
+    assert [is_closed(peer) for peer in flood] == 17 * [True] + 3 * [False]
+    assert "too many incomplete requests, dropping the oldest of 10.0.0.2" in caplog.text
+    slow.setblocking(True)
+    slow.sendall(REQUEST[10:])
+    desk.turn()
+    assert [handover.address for handover in desk.admitted] == ["10.0.0.1"]
+
+
+def test_connections_that_are_refused_drop_no_other(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not more of them wait for their peers to close either."""
+    monkeypatch.setattr(frontdesk, "MAX_PENDING", 2)
+    slow = [desk.connect(REQUEST[:10]) for _ in range(2)]
+    refused = [desk.connect(b"GET / HTTP/1.1\r\n\r\n", "10.0.0.2") for _ in range(3)]
+    for address in ("10.0.0.3", "10.0.0.4"):
+        desk.connect(REQUEST, address)
+        desk.desk.refuse(desk.admitted.pop(), desk.now, ABORTED)
+    assert [is_closed(peer) for peer in slow] == [False, False]
+    answers = [peer.recv(100) for peer in (*refused, *desk.peers[-2:])]
+    assert all(answers), "each has its answer"
+    for peer in slow:
+        peer.setblocking(True)
+        peer.sendall(REQUEST[10:])
+    desk.turn()
+    assert len(desk.admitted) == 2
+    assert desk.turn(LINGER) is None
 
 
 def test_a_peer_that_closes_without_a_request_is_dropped(desk: Desk) -> None:
