@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -583,7 +584,8 @@ def test_an_incomplete_request_is_logged(
         worker, asked = make(), iter([False] * 40)
         worker.shared.should_stop = lambda between: next(asked, True)
         worker.play(*(data[start : start + 10] for start in range(0, len(data) - 20, 10)))
-        return sorted(record.getMessage() for record in caplog.records)
+        # how much has arrived depends on where the compiled part looks at the request first
+        return sorted(re.sub(r"\d+ bytes had", "N bytes had", record.getMessage()) for record in caplog.records)
 
     caplog.set_level("INFO")
     told = said()
