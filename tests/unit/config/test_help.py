@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from dcmrecv_core import compiled
 from dcmrecv_core.api.errors import CommandLineError, PluginError
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -38,6 +41,14 @@ def test_version_names_program_and_libraries() -> None:
     assert version_text().startswith(VERSION_LINE)
     assert re.fullmatch(r"\$dcmrecv: dcmrecv v\d+\.\d+\.\d+ \d{4}-\d\d-\d\d \$", VERSION_LINE)
     assert re.search(r"^- pydicom \d", version_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("available", "said"), [(True, "compiled"), (False, "pure Python")])
+def test_version_says_whether_there_are_compiled_parts(
+    monkeypatch: pytest.MonkeyPatch, available: bool, said: str
+) -> None:
+    monkeypatch.setattr(compiled, "AVAILABLE", available)
+    assert re.search(rf"^Build options: .*, {said}$", version_text(), re.MULTILINE)
 
 
 def test_errors() -> None:
