@@ -25,8 +25,8 @@ CONTEXTS = [(CT, [EXPLICIT_LE])]
 DATA = instance_of(CT, "1.2.3")
 GROWTH = MEGABYTE
 STEP = 100
-FEW = 7
-"""Descriptors of workers and connections that come and go; one lost in a hundred associations would be more."""
+FEW = 15
+"""Descriptors of workers and connections that come and go; one lost in fifty associations would be more."""
 WARM = 2  # samples of a worker, in which caches fill
 
 
