@@ -275,7 +275,7 @@ def test_fault_10_different_values_have_different_texts(first: bytes, second: by
     assert (decode_text(first, character_set) == decode_text(second, character_set)) == (first == second)
 
 
-WITHOUT_SWITCHES = re.compile(rb"\x1b(?:\$?[()-].|\$B)")
+WITHOUT_SWITCHES = re.compile(rb"\x1b(?:\(B|\$B|\$\(D)")  # those that mean something
 PIECES_OF_JAPANESE = [
     b"\x1b$B",
     b"\x1b(B",
