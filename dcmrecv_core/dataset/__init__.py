@@ -4,7 +4,7 @@
     encodings       transfer syntaxes and the formats of element headers
     scan            start here: `scan` a source, get a `DataSetIndex`; says what is refused and what is accepted with a
                     warning
-      compiled_walk   walks a regular data set in memory, by the compiled part if it is installed
+      regular_walk    walks a regular data set in memory: Cython, where it is compiled
       walker          walks all others, from element to element
         header_runs     headers that a data set has in common with earlier ones, recognised all at once
         odd_places      unknown VRs, sequences without items, filler: what is clear all the same; how faults are told

@@ -19,13 +19,26 @@ value of a UN element of defined length, are not.
 
 from __future__ import annotations
 
+from functools import cache
+
+from dcmrecv_core import compiled
 from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.dataset import compiled_walk
+from dcmrecv_core.dataset import walker
 from dcmrecv_core.dataset.elements import DataSetIndex, Element
-from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH, Encoding, encoding_of
+from dcmrecv_core.dataset.encodings import (
+    LONG_VRS,
+    SHORT_VRS,
+    UNDEFINED_LENGTH,
+    Encoding,
+    encoding_of,
+    sequence_tags,
+)
 from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
-from dcmrecv_core.dataset.sources import ByteSource, InflatedSource
+from dcmrecv_core.dataset.sources import ByteSource, InflatedSource, MemorySource
 from dcmrecv_core.dataset.walker import MAX_DEPTH, Walker
+
+if compiled.AVAILABLE:
+    from dcmrecv_core.dataset import regular_walk
 
 __all__ = ["MAX_DEPTH", "UNDEFINED_LENGTH", "DataSetIndex", "Element", "Encoding", "encoding_of", "scan"]
 
@@ -40,16 +53,37 @@ def scan(source: ByteSource, encoding: Encoding, *, whole: bool, known: KnownHea
     if encoding.deflated:
         source = InflatedSource(source)
     index = DataSetIndex(source)
-    if whole and compiled_walk.fill(index, encoding):
+    if whole and walk_regular(index, encoding):
         return index
-    walker = Walker(index, encoding, whole, known)
+    walk = Walker(index, encoding, whole, known)
     try:
-        walker.walk()
+        walk.walk()
     except DataSetError as error:
         if whole:
             error.warnings = tuple(index.warnings)
             raise
         index.warnings.append(error.comment)
-    if not walker.pixel_data_seen:
-        index.pixel_offset = walker.reached
+    if not walk.pixel_data_seen:
+        index.pixel_offset = walk.reached
     return index
+
+
+def walk_regular(index: DataSetIndex, encoding: Encoding) -> bool:
+    """Fill the index with one run by the compiled part (see `dcmrecv_core.compiled`), if the whole data set is in
+    memory and needs no warning; else return False."""
+    source = index.source
+    if not compiled.AVAILABLE or not isinstance(source, MemorySource):
+        return False
+    elements = regular_walk.walk(source.view, _header_format(encoding), encoding.encapsulated, walker.MAX_ELEMENTS)
+    if elements is None:
+        return False
+    index.add_run(0, elements)
+    index.has_pixel_data = elements.pixel_offset >= 0
+    index.pixel_offset = elements.pixel_offset if index.has_pixel_data else source.size
+    return True
+
+
+@cache
+def _header_format(encoding: Encoding) -> regular_walk.HeaderFormat:
+    sequences = frozenset() if encoding.explicit else sequence_tags()
+    return regular_walk.HeaderFormat(encoding.explicit, encoding.little, SHORT_VRS, LONG_VRS, sequences)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmrecv_core.dataset import compiled_walk, regular_walk
+from dcmrecv_core.dataset import regular_walk
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding, encoding_of
+from dcmrecv_core.dataset.scan import walk_regular
 from dcmrecv_core.dataset.sources import MemorySource
 from support.corpus import cases
 from support.data.datasets import ENCODINGS, SMALL, Node, encode, header, item
@@ -25,7 +26,7 @@ from support.without_compiled import in_python
 
 
 def taken(data: bytes, encoding: Encoding) -> bool:
-    return compiled_walk.fill(DataSetIndex(MemorySource(memoryview(data))), encoding)
+    return walk_regular(DataSetIndex(MemorySource(memoryview(data))), encoding)
 
 
 def check(data: bytes, encoding: Encoding) -> None:
@@ -152,7 +153,7 @@ def test_data_that_change_are_noticed_or_yield_numbers() -> None:
     """Elements are not read when their instance is gone; if they are, the receiver must not crash."""
     data = bytearray(encode(SMALL, EXPLICIT_LITTLE))
     index = DataSetIndex(MemorySource(memoryview(data)))
-    assert compiled_walk.fill(index, EXPLICIT_LITTLE)
+    assert walk_regular(index, EXPLICIT_LITTLE)
     rng = random.Random(1)
     for _ in range(300):
         data[:] = rng.randbytes(len(data))
