@@ -77,7 +77,7 @@ class Publisher:
         self._last: Directory | None = None
         self._spare: Temporary | None = None  # in that directory
         self._spool_is_of: Directory | None = None
-        """The directory whose group, mode and ACL the file of `open_spool` has; None if nobody knows."""
+        """The directory whose group, mode and ACL the file of `open_spool` has; None if it is not known."""
 
     def open_spool(self) -> Temporary:
         """A temporary file on the output directory's file system, to receive into; raises StorageError."""

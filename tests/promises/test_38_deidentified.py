@@ -1,6 +1,6 @@
 """A plugin made by hand keeps a list of technical elements, cleans sequences, gives new UIDs and one new name, and
 drops the rest (`copy_header`, `replace_header(keep_unseen=False)`). Each identifying value of the data sets that it
-gets is unique: at the top level, in sequences, in private blocks, in values above 64 KiB, behind the pixel data, behind
+gets is unique: at the top level, in sequences, in private blocks, in values above 64 KiB, after the pixel data, after
 stray delimiters, repeated, out of order, in sequences without items, in character sets that are not declared or do not
 exist, in five transfer syntaxes, in memory and spooled. Then each data set is stored, and none of these values is in a
 stored file, also inflated, in a name below the output directory, or in the log at the default level, which may have the
@@ -250,7 +250,7 @@ def test_no_value_comes_through(
             number = chance.randrange(len(CONTEXTS))
             uid = Secrets(chance)("UI")
             commands.append(uid.rstrip(b"\0"))
-            # sometimes the data set has another one, which nobody may see
+            # sometimes the data set has another one, which no one may see
             own = secret("UI") if chance.random() < 0.2 else uid
             data = data_set(secret, chance, CONTEXTS[number][1][0], own)
             statuses.append(association.store(CT, commands[-1].decode(), data, context_id=2 * number + 1))

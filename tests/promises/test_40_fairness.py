@@ -108,7 +108,7 @@ def test_silent_associations_come_again(ours: Start, figure: Figure) -> None:
 
 @pytest.mark.parametrize("number", [60, FOR_ONE])
 def test_one_gateway(ours: Start, figure: Figure, number: int) -> None:
-    """With default limits; what it asks for beyond its share is refused, and delays nobody."""
+    """With default limits; what it asks for beyond its share is refused, and delays no other."""
     receiver = ours("-q", "-pm")
     with associations(receiver.port, [FIRST] * number) as held:
         if number == FOR_ONE:

@@ -42,7 +42,7 @@ FRESH_SECONDS = 1.5
 
 LOOK_SECONDS = 1.0
 STOPPED_LOOKS = 5
-"""A worker that so many looks in a row find stopped is killed: nobody continues it. Looks count, and not time, so that
+"""A worker that so many looks in a row find stopped is killed, as it was left so. Looks count, and not time, so that
 workers have their chance when the whole receiver was stopped."""
 
 FIRST_PAUSE = 0.5

@@ -78,7 +78,7 @@ class Shares:
         self.most_handshakes = min(most_for_one(self.handshakes), max(self.handshakes - 1, 1))
 
     def is_far(self, busy: int, handshake: bool) -> bool:
-        """Whether no limit can be reached while so many workers are busy, whoever they serve."""
+        """Whether no limit can be reached while so many workers are busy, for any peers."""
         return busy < self.most and not (handshake and busy >= self.most_handshakes)
 
     def permit(self, peer: bytes, handshake: bool, census: Census) -> bool:
