@@ -19,6 +19,7 @@ from support.data.datasets import instance_of
 from support.programs.receivers import Receiver, Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise
+from support.promises.threads import beside
 from support.promises.ways_to_disk import FILES
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
@@ -230,9 +231,8 @@ def test_planted_while_storing(ours: Start, outside: Path, count: Callable[[int,
 @contextmanager
 def swapping(output: Path) -> Iterator[None]:
     """Meanwhile `data` is the directory, nothing, or the link, in turns."""
-    over = threading.Event()
 
-    def swap() -> None:
+    def swap(over: threading.Event) -> None:
         turns = [("data", "directory"), ("link", "data"), ("data", "link"), ("directory", "data")]
         while not over.is_set():
             for source, target in turns:
@@ -240,13 +240,8 @@ def swapping(output: Path) -> Iterator[None]:
                     os.rename(output / source, output / target)
                 over.wait(0.0005)
 
-    thread = threading.Thread(target=swap)
-    thread.start()
-    try:
+    with beside(swap):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def test_peers(peer: Peer, outside: Path) -> None:

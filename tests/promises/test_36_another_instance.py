@@ -25,6 +25,7 @@ from support.data.datasets import element, identification, pixel_data
 from support.data.stored_files import stored_file
 from support.programs.receivers import Receiver, Start
 from support.promises.promises import promise
+from support.promises.threads import beside
 from support.promises.ways_to_disk import CONTEXTS, FILES, HIDDEN
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT
@@ -102,12 +103,11 @@ def case_of(number: int, kinds: list[Callable[[str, int], bytes]], chance: rando
 @contextmanager
 def moving(place: Path, chance: random.Random) -> Iterator[None]:
     """Meanwhile files are moved to a directory below, and names of two files swapped; none is lost by that."""
-    over = threading.Event()
     place.mkdir()
     aside = place / "moved"
     aside.mkdir()
 
-    def move() -> None:
+    def move(over: threading.Event) -> None:
         fd = os.open(place, os.O_RDONLY)
         number = 0
         while not over.wait(0.0005):
@@ -120,13 +120,8 @@ def moving(place: Path, chance: random.Random) -> Iterator[None]:
                     number += 1
         os.close(fd)
 
-    thread = threading.Thread(target=move)
-    thread.start()
-    try:
+    with beside(move):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def acknowledged(case: Case, receivers: list[Receiver]) -> list[tuple[str, int]]:

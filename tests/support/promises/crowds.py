@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.programs.tls_clients import client_hello
+from support.promises.threads import beside
 from support.protocol.pdus import command_set, data_pdus, store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
@@ -38,9 +39,8 @@ def associations(port: int, addresses: Sequence[str]) -> Iterator[list[RawAssoci
 @contextlib.contextmanager
 def dribbling(held: Sequence[RawAssociation]) -> Iterator[None]:
     """Each association sends one byte of a C-STORE every PAUSE seconds."""
-    over = threading.Event()
 
-    def dribble() -> None:
+    def dribble(over: threading.Event) -> None:
         for byte in SLOW:
             for association in held:
                 with contextlib.suppress(OSError):  # it was aborted
@@ -50,13 +50,8 @@ def dribbling(held: Sequence[RawAssociation]) -> Iterator[None]:
 
     for association in held:
         association.send(SLOW[:40])
-    thread = threading.Thread(target=dribble)
-    thread.start()
-    try:
+    with beside(dribble):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @contextlib.contextmanager
