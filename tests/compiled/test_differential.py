@@ -37,13 +37,14 @@ def test_mutants(target: Target, seconds: float) -> None:
 
 
 def test_another_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A walk that takes fragments for a value and a value for fragments."""
+    """A walk that does not see the last element."""
     right = regular_walk.walk
 
     def walk(
         data: memoryview, form: regular_walk.HeaderFormat, encapsulated: bool, most: int
     ) -> regular_walk.Elements | None:
-        return right(data, form, not encapsulated, most)
+        found = right(data, form, encapsulated, most)
+        return found and right(data[: found.values()[-1][2]], form, encapsulated, most)
 
     monkeypatch.setattr(regular_walk, "walk", walk)
     with pytest.raises(AssertionError, match="walk: ") as caught:
