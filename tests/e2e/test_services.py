@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from dcmrecv_core.testing.sending import await_pause_over
+from dcmrecv_core import RejectReason
+from dcmrecv_core.testing.sending import await_pause_over, rejection
 from support.data.datasets import instance_of
 from support.data.samples import Sample
 from support.programs.receivers import Receiver, Start, until
@@ -204,9 +205,8 @@ def test_seven_kinds_of_plugins_run_together(ours: Start) -> None:
     assert send(receiver.port, samples, calling="CT1") == [0xB000, 0xB000]
     with asking(receiver) as association:
         assert ask(association, "N_ACTION")[0].Status == 0
-    ae = AE("STRANGER")
-    ae.add_requested_context(CLASS, IMPLICIT_LE)
-    assert ae.associate("127.0.0.1", receiver.port).is_rejected
+    refused = rejection(receiver.port, calling_ae_title="STRANGER")
+    assert refused.reason is RejectReason.CALLING_AE_TITLE_NOT_RECOGNIZED
     kept = [name for name in receiver.files() if not name.startswith(".dcmrecv")]
     assert kept == [f"CT1/ANONYMOUS/1.2.3.{number}{end}" for number in (1, 2) for end in ("", ".txt")]
     assert (receiver.output / kept[1]).read_text() == "ANONYMOUS"
