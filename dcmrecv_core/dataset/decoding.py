@@ -198,16 +198,22 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
     """As `values.read_header`."""
     character_sets = _character_sets(index)
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
-    implicit = not encoding.explicit
+    implicit, little = not encoding.explicit, encoding.little
+    window = index.source.window
     for element in split_header(index)[0]:
-        if element.tag >> 16 in (_COMMAND, _FILE_META):
+        tag, vr, _, value_offset, length, _ = element
+        if tag >> 16 in (_COMMAND, _FILE_META):
             continue
-        implicit = not element.vr
-        is_plain = element.vr in _CERTAIN_VRS and element.length != UNDEFINED_LENGTH
-        raw = _raw(index, encoding, element, element.vr if is_plain else _declared_vr(index, encoding, element))
+        implicit = not vr
+        number = BaseTag(tag)
+        if vr in _CERTAIN_VRS and length != UNDEFINED_LENGTH and not index.misread:
+            value = bytes(window(value_offset, length)[:length])
+            elements[number] = RawDataElement(number, vr, length, value, value_offset, False, little)
+            continue
+        raw = _raw(index, encoding, element, _declared_vr(index, encoding, element))
         # pydicom would write a raw value back unchanged, but this one is not in the encoding of the data set.
-        own_encoding = raw.is_implicit_VR and bool(element.vr)
-        elements[raw.tag] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw
+        own_encoding = raw.is_implicit_VR and bool(vr)
+        elements[number] = convert_raw_data_element(raw, encoding=character_sets) if own_encoding else raw
     dataset = Dataset(elements)
     # as pydicom marks a data set without a character set: it would encode another one anew
     original = character_sets if _SPECIFIC_CHARACTER_SET in index else DEFAULT
