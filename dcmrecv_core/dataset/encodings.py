@@ -99,12 +99,14 @@ class HeaderFormat(NamedTuple):
     def element(self, data: Any, at: int) -> tuple[int, str | None, int, int]:
         """The header of an element: its tag, its VR, how long the header is, how long the value.
 
-        The VR is "" in implicit VR, and None if there is no such VR; then the length is read as that of a short one.
+        The VR is "" in implicit VR, and None if there is no such VR; then the length is read as that of a short one. If
+        the data end within the header, the rest is read as zeros.
         """
-        group, number, vr, length = self.begin(data, at)
+        head = bytes(data[at : at + LONGEST_HEADER]).ljust(LONGEST_HEADER, b"\0")
+        group, number, vr, length = self.begin(head, 0)
         tag = group << 16 | number
         if vr in self.long:
-            return tag, self.long[vr], LONGEST_HEADER, self.length32(data, at + 8)[0]
+            return tag, self.long[vr], LONGEST_HEADER, self.length32(head, 8)[0]
         return tag, self.short.get(vr), 8, length
 
     def item(self, data: Any, at: int) -> tuple[int, int]:

@@ -237,9 +237,8 @@ class Walker(OddPlaces):
     def _element(self, position: int, available: int) -> int:
         """One element that is not plain; returns where to go on: after it or, for a sequence, inside."""
         at = position - self.base
-        head = bytes(self.window[at : at + LONGEST_HEADER]).ljust(LONGEST_HEADER, b"\0")
-        tag, vr, header, length = self.format.element(head, 0)
-        if tag in FILLER_TAGS and len(set(head[:8])) == 1:
+        tag, vr, header, length = self.format.element(self.window, at)
+        if tag in FILLER_TAGS and len(set(self.window[at : at + 8])) == 1:
             return self._filler(position, "No element")
         if tag >= _DELIMITERS:
             return self._delimiter(tag, position)
