@@ -118,9 +118,13 @@ class Walker(OddPlaces):
     def walk(self, beginning: RegularBeginning | None = None) -> None:
         """Walk, filling the index; if it has a regular beginning, from there on. Raises DataSetError, OSError."""
         if beginning:
-            position, self.last = beginning.end, beginning.last
+            self.last = beginning.last
+            self.walk_from(beginning.end)
         else:
-            position = self._check_format(self._skip_file_header())
+            self.walk_from(self._check_format(self._skip_file_header()))
+
+    def walk_from(self, position: int) -> None:
+        """Walk from an element at top level. Raises DataSetError, OSError."""
         while not self.done:
             if not self.in_sequence:
                 position = self._plain_elements(position)
