@@ -81,12 +81,12 @@ class HeaderFormat(NamedTuple):
     explicit: bool
     order: Literal["little", "big"]
     begin: Callable[[Any, int], tuple[int, int, bytes, int]]
-    """The first eight bytes of an element (PS3.5 sections 7.1.2 and 7.1.3): group, element, VR, length. In implicit VR the
-    VR is empty; of a long VR the length is not here."""
+    """The first eight bytes of an element header (PS3.5 sections 7.1.2 and 7.1.3): group, element, VR, length. Implicit
+    VR has an empty one."""
     short: dict[bytes, str]
-    """VRs by what `begin` returns, if it returns their lengths as well."""
+    """VRs by those bytes, if their lengths are in the first eight bytes."""
     long: dict[bytes, str]
-    """VRs that `length32` follows after eight bytes."""
+    """VRs whose lengths are in four more bytes."""
     length32: Callable[[Any, int], tuple[int]]
     without_vr: Callable[[Any, int], tuple[int, int, int]]
     """Group, element, 32-bit length."""

@@ -36,7 +36,8 @@ BYTECODES_PER_INSTANCE = (
     {"normal": 3350, "bit-preserving": 2900} if compiled.AVAILABLE else {"normal": 29_000, "bit-preserving": 4080}
 )
 """Of a CT slice with 258 elements in one PDU; in Python, 24 000 are those of the walk. The compiled parts read the PDUs
-and the command, and walk. Two dozen write the SOP Instance UID where the supervisor finds it if the worker is killed."""
+and the command, and walk. Two dozen write the SOP Instance UID where the supervisor finds it if the worker is killed.
+"""
 
 CALLS_PER_INSTANCE = (
     {"normal": 136, "bit-preserving": 121} if compiled.AVAILABLE else {"normal": 240, "bit-preserving": 152}
