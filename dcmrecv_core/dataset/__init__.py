@@ -5,7 +5,8 @@
     scan            start here: `scan` a source, get a `DataSetIndex`; says what is refused and what is accepted with a
                     warning. regular_walk.pyx, where it is compiled, takes the regular beginning of a data set
       walker          walks data sets from element to element
-        odd_places      unknown VRs, sequences without items, filler: what is clear all the same; how faults are told
+        odd_places      unknown VRs, sequences without items, filler: what is clear all the same
+        walk_state      where a walk is; how faults and warnings are told
       elements        the result: elements and their index
     values          one element, or the header, from the index
       raw_values        bytes and UIDs, without pydicom

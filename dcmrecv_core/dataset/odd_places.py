@@ -1,4 +1,4 @@
-"""Places in a data set that are not regular: what the bytes there are, and how a fault there is told.
+"""Places in a data set that are not regular: what the bytes there are.
 
 Functions of a few bytes and a header format; the walker decides with them, and `decoding` finds the same afterwards.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from struct import pack
 
-from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.dataset.elements import DataSetIndex, Element
+from dcmrecv_core.dataset.elements import Element
 from dcmrecv_core.dataset.encodings import IMPLICIT_HEADERS, LONGEST_HEADER, UNDEFINED_LENGTH, HeaderFormat
-from dcmrecv_core.dataset.sources import ByteSource
+from dcmrecv_core.dataset.walk_state import WalkState, fault, name
 
 ITEM = 0xFFFEE000
 ITEM_END = 0xFFFEE00D
@@ -23,37 +22,11 @@ FILLER_TAGS = frozenset({0x00000000, 0x20202020, 0xFFFFFFFF})
 ITEMS_HEAD = 24
 """Bytes of a value that `format_of_items` reads."""
 
-MAX_WARNINGS = 20
-
-State = tuple[bool, bool, int, int, int, HeaderFormat]
-"""What a walk keeps of a value while it is in a nested one."""
-
 _HEADER = 8
 _ITEM_TAGS = {
     little: frozenset(pack(order + "HH", tag >> 16, tag & 0xFFFF) for tag in (ITEM, *ENDS))
     for little, order in ((True, "<"), (False, ">"))
 }
-
-
-def name(tag: int) -> str:
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-
-
-def fault(tag: int, offset: int, text: str, hint: str = "") -> DataSetError:
-    """A fault of the element `tag`, which begins at `offset`."""
-    return DataSetError(f"{name(tag)} at {offset}: {text}", (tag,), hint=hint)
-
-
-def fault_in(owner: int, offset: int, text: str, hint: str = "") -> DataSetError:
-    """A fault at `offset`, in a sequence (or in pixel data) with the tag `owner`."""
-    return DataSetError(f"In {name(owner)} at {offset}: {text}", (owner,), hint=hint)
-
-
-def fault_after(last: int, offset: int, text: str, hint: str = "") -> DataSetError:
-    """A fault at `offset`, at top level, after the element `last`; 0 if there is none."""
-    if not last:
-        return DataSetError(f"At {offset}: {text}", hint=hint)
-    return DataSetError(f"After {name(last)} at {offset}: {text}", (last,), hint=hint)
 
 
 def is_text(vr: bytes) -> bool:
@@ -115,31 +88,10 @@ def begins_items(head: bytes | memoryview, little: bool) -> bool:
     return begins_with_item(head, little) or begins_with_item(head, True)
 
 
-class OddPlaces:
-    """Where a walk is, and what it does and says at odd places. `Walker` fills the attributes."""
+class OddPlaces(WalkState):
+    """What a walk does where the VR of an element is none of the standard's."""
 
-    __slots__ = ("base", "format", "frames", "index", "last", "limit", "owner", "source", "window")
-
-    window: bytes | memoryview
-    base: int
-    source: ByteSource
-    index: DataSetIndex
-    format: HeaderFormat
-    frames: list[State]
-    limit: int
-    last: int
-    owner: int
-
-    def _load(self, position: int) -> int:
-        """Make the next header readable; returns how many bytes are left, negative if a value ran past the end."""
-        if position + LONGEST_HEADER > self.base + len(self.window):
-            self.window = self.source.window(position, LONGEST_HEADER)
-            self.base = position
-        return min(self.limit, self.source.size) - position
-
-    def _vr_bytes(self, position: int) -> bytes:
-        at = position - self.base
-        return bytes(self.window[at + 4 : at + 6])
+    __slots__ = ()
 
     def _unknown_vr(self, tag: int, position: int, available: int) -> Element:
         """An element whose VR the standard does not have.
@@ -190,26 +142,3 @@ class OddPlaces:
     def _data_end_at(self, offset: int, position: int) -> bool:
         """Whether the data end there: that of inflated data, whose size is not known before."""
         return len(self._bytes_at(offset - 1, 2, position)) == 1
-
-    def _bytes_at(self, offset: int, length: int, position: int) -> bytes:
-        """Bytes at most 64 KiB after `position`, where the walk is; fewer than `length` at the end of the data. The
-        window does not begin after `position`, because inflated data cannot go back without effort."""
-        if offset + length > self.base + len(self.window):
-            self.window, self.base = self.source.window(position, offset + length - position), position
-        at = offset - self.base
-        return bytes(self.window[at : at + length])
-
-    def _fault_at(self, position: int, text: str, hint: str = "") -> DataSetError:
-        """A fault at `position`, where no element begins."""
-        if self.frames:
-            return fault_in(self.owner, position, text, hint)
-        return fault_after(self.last, position, text, hint)
-
-    def _warn(self, text: str, *offending: int) -> None:
-        warnings = self.index.warnings
-        if not warnings:
-            self.index.offending = offending
-        if len(warnings) < MAX_WARNINGS:
-            warnings.append(text)
-        elif len(warnings) == MAX_WARNINGS:
-            warnings.append("and more")

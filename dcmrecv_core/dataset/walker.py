@@ -38,15 +38,12 @@ from dcmrecv_core.dataset.odd_places import (
     ITEMS_HEAD,
     SEQUENCE_END,
     OddPlaces,
-    State,
     begins_data_set,
     begins_with_item,
-    fault,
-    fault_in,
     format_of_items,
-    name,
 )
 from dcmrecv_core.dataset.sources import UNKNOWN_SIZE, InflatedSource, filler_length
+from dcmrecv_core.dataset.walk_state import fault, fault_in, name
 
 MAX_DEPTH = 128
 """Sequences within sequences. The deepest real objects (structured reports) have about 20 levels. pydicom decodes them
@@ -75,45 +72,21 @@ _CUT_OFF = "the data set may be cut off"
 
 
 class Walker(OddPlaces):
-    """One walk, from the start of a data set to its end or, unless `whole`, to the pixel data.
+    """One walk, from the start of a data set to its end or, unless `whole`, to the pixel data."""
 
-    The first six attributes describe the value that is being walked; those of outer values are in `frames`.
-    """
-
-    __slots__ = (
-        "delimited",
-        "done",
-        "encapsulated",
-        "in_sequence",
-        "pending",
-        "steps",
-        "strays",
-        "whole",
-    )
+    __slots__ = ("done", "encapsulated", "pending", "steps", "strays", "whole")
 
     def __init__(self, index: DataSetIndex, encoding: Encoding, whole: bool) -> None:
-        self.in_sequence = False  # items are due, not elements
-        self.delimited = False  # of undefined length
-        self.limit = index.source.size  # where it, or the value that encloses it, has to end
-        self.last = 0  # the highest tag so far
-        self.owner = 0  # tag of the sequence that it belongs to
-        self.format = header_format_of(encoding)
-        self.frames: list[State] = []
-
-        self.index = index
-        self.source = index.source
+        inflated = isinstance(index.source, InflatedSource)
+        # the same faults whether or not the end has been inflated before
+        super().__init__(index, header_format_of(encoding), UNKNOWN_SIZE if inflated else index.source.size)
         self.encapsulated = encoding.encapsulated
         self.whole = whole
-        self.window: bytes | memoryview = b""
-        self.base = 0  # offset of the window
         self.pending: Element | None = None  # the top-level sequence that is being walked
         self.done = False
         self.strays: tuple[int, ...] = ()  # kinds of stray delimiters found so far
         # the loops iterate over this budget, so counting costs nothing
-        self.steps = repeat(True)
-        if isinstance(index.source, InflatedSource):
-            self.limit = UNKNOWN_SIZE  # the same faults whether or not the end has been inflated before
-            self.steps = repeat(True, MAX_INFLATED_STEPS)
+        self.steps = repeat(True, MAX_INFLATED_STEPS) if inflated else repeat(True)
 
     def walk(self, beginning: RegularBeginning | None = None) -> None:
         """Walk, filling the index; if it has a regular beginning, from there on. Raises DataSetError, OSError."""
@@ -410,19 +383,8 @@ class Walker(OddPlaces):
         self.done = True
         return position
 
-    def _enter(self, owner: int, end: int | None, format: HeaderFormat, *, in_sequence: bool) -> None:
-        """Enter a sequence or item; `end` is None if a delimiter will end it."""
-        self.frames.append((self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.format))
-        self.in_sequence = in_sequence
-        self.delimited = end is None
-        if end is not None:
-            self.limit = end
-        self.last = 0
-        self.owner = owner
-        self.format = format
-
     def _leave(self, position: int) -> None:
-        self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.format = self.frames.pop()
+        super()._leave(position)
         if not self.frames and self.pending is not None:
             self._keep(self.pending._replace(end=position))
 
