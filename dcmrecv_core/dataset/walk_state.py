@@ -75,8 +75,8 @@ class WalkState:
         self.owner = owner
         self.format = format
 
-    def _leave(self, position: int) -> None:
-        """Go on at `position`, after the value that is being walked, in the one around it."""
+    def _go_back(self) -> None:
+        """Leave what was entered last."""
         self.in_sequence, self.delimited, self.limit, self.last, self.owner, self.format = self.frames.pop()
 
     def _load(self, position: int) -> int:

@@ -384,7 +384,8 @@ class Walker(OddPlaces):
         return position
 
     def _leave(self, position: int) -> None:
-        super()._leave(position)
+        """Leave a sequence or item, which ends at `position`."""
+        self._go_back()
         if not self.frames and self.pending is not None:
             self._keep(self.pending._replace(end=position))
 
