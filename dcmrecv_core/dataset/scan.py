@@ -72,9 +72,10 @@ def regular_beginning(source: ByteSource, encoding: Encoding, *, whole: bool) ->
     are in the first window of the source."""
     data = source.window(0, walker.FILE_HEAD)
     size = len(data) if encoding.deflated else source.size
-    return regular_walk.walk(data, size, _header_format(encoding), encoding.encapsulated, whole, walker.MAX_ELEMENTS)
+    format = _header_format(encoding.explicit, encoding.little)
+    return regular_walk.walk(data, size, format, encoding.encapsulated, whole, walker.MAX_ELEMENTS)
 
 
 @cache
-def _header_format(encoding: Encoding) -> regular_walk.HeaderFormat:
-    return regular_walk.HeaderFormat(encoding.explicit, encoding.little, SHORT_VRS, LONG_VRS, sequence_tags)
+def _header_format(explicit: bool, little: bool) -> regular_walk.HeaderFormat:
+    return regular_walk.HeaderFormat(explicit, little, SHORT_VRS, LONG_VRS, sequence_tags)

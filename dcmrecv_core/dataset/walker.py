@@ -250,9 +250,9 @@ class Walker(OddPlaces):
         return self._keep(element)
 
     def _undefined_length(self, element: Element) -> int:
-        pixel_data = element.tag in PIXEL_DATA_TAGS
+        """An element whose value consists of items or fragments, up to a delimiter; returns where to go on."""
         items: HeaderFormat | None = None
-        if pixel_data:
+        if element.tag in PIXEL_DATA_TAGS:
             if element.vr in ("UN", "SQ"):
                 self._odd_pixel_data(element)
         elif element.vr in ("SQ", ""):
