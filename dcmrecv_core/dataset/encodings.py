@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
@@ -71,43 +71,66 @@ def encoding_of(transfer_syntax_uid: str) -> Encoding | None:
     return _ENCODINGS.get(transfer_syntax_uid)
 
 
+LONGEST_HEADER = 12
+"""Bytes of an element header in a long VR."""
+
+
 class HeaderFormat(NamedTuple):
-    """How to read element headers: prepared unpackers, and VRs by the number that `header` yields for them."""
+    """How to read headers. Its functions take a buffer and an offset in it."""
 
     explicit: bool
-    little: bool
-    header: Callable[[Any, int], tuple[int, ...]]
-    """group, element, VR, 16-bit length; in implicit VR: group, element, 32-bit length."""
-    item: Callable[[Any, int], tuple[int, ...]]
-    """group, element, 32-bit length of an item or delimiter, which has no VR (PS3.5 section 7.5)."""
-    length32: Callable[[Any, int], tuple[int, ...]]
-    short: dict[int, str]
-    plain_long: dict[int, str]
-    """The long ones except SQ."""
-    known: dict[int, str]
+    order: Literal["little", "big"]
+    begin: Callable[[Any, int], tuple[int, int, bytes, int]]
+    """The first eight bytes of an element header (PS3.5 sections 7.1.2 and 7.1.3): group, element, VR, length. Implicit
+    VR has an empty one."""
+    short: dict[bytes, str]
+    """VRs by those bytes, if their lengths are in the first eight bytes."""
+    long: dict[bytes, str]
+    """VRs whose lengths are in four more bytes."""
+    length32: Callable[[Any, int], tuple[int]]
+    without_vr: Callable[[Any, int], tuple[int, int, int]]
+    """Group, element, 32-bit length."""
+
+    @property
+    def little(self) -> bool:
+        """Little endian."""
+        return self.order == "little"
+
+    def element(self, data: Any, at: int) -> tuple[int, str | None, int, int]:
+        """The header of an element: its tag, its VR, how long the header is, how long the value.
+
+        The VR is "" in implicit VR, and None if there is no such VR; then the length is read as that of a short one. If
+        the data end within the header, the rest is read as zeros.
+        """
+        head = bytes(data[at : at + LONGEST_HEADER]).ljust(LONGEST_HEADER, b"\0")
+        group, number, vr, length = self.begin(head, 0)
+        tag = group << 16 | number
+        if vr in self.long:
+            return tag, self.long[vr], LONGEST_HEADER, self.length32(head, 8)[0]
+        return tag, self.short.get(vr), 8, length
+
+    def item(self, data: Any, at: int) -> tuple[int, int]:
+        """The tag and the length of an item or delimiter, which has no VR (PS3.5 section 7.5)."""
+        group, number, length = self.without_vr(data, at)
+        return group << 16 | number, length
 
 
-def _header_format(order: str, *, explicit: bool) -> HeaderFormat:
-    number = Struct(order + "H").unpack
-
-    def by_number(vrs: frozenset[str]) -> dict[int, str]:
-        return {number(vr.encode())[0]: vr for vr in vrs}
-
+def _header_format(order: Literal["little", "big"], *, explicit: bool) -> HeaderFormat:
+    sign = "<" if order == "little" else ">"
     return HeaderFormat(
         explicit=explicit,
-        little=order == "<",
-        header=Struct(order + ("HHHH" if explicit else "HHI")).unpack_from,
-        item=Struct(order + "HHI").unpack_from,
-        length32=Struct(order + "I").unpack_from,
-        short=by_number(SHORT_VRS),
-        plain_long=by_number(LONG_VRS - {"SQ"}),
-        known=by_number(SHORT_VRS | LONG_VRS),
+        order=order,
+        begin=Struct(sign + ("HH2sH" if explicit else "HH0sI")).unpack_from,
+        short={vr.encode(): vr for vr in SHORT_VRS} if explicit else {b"": ""},
+        long={vr.encode(): vr for vr in LONG_VRS} if explicit else {},
+        length32=Struct(sign + "I").unpack_from,
+        without_vr=Struct(sign + "HHI").unpack_from,
     )
 
 
-IMPLICIT_HEADERS = _header_format("<", explicit=False)
-EXPLICIT_HEADERS = _header_format("<", explicit=True)
-BIG_ENDIAN_HEADERS = _header_format(">", explicit=True)
+IMPLICIT_HEADERS = _header_format("little", explicit=False)
+EXPLICIT_HEADERS = _header_format("little", explicit=True)
+BIG_ENDIAN_HEADERS = _header_format("big", explicit=True)
 
 
 def header_format_of(encoding: Encoding) -> HeaderFormat:

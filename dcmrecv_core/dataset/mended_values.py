@@ -29,7 +29,7 @@ def mended_value(index: DataSetIndex, encoding: Encoding, element: Element) -> b
     length = element.end - element.offset
     data = bytes(index.source.window(element.offset, length)[:length])
     finder = _Finder(data, Encoding(explicit=bool(element.vr), little=encoding.little))
-    finder.walk()
+    finder.walk_from(0)  # the first walk has decided which format it is
     mended = _mended(data, finder)
     end = len(mended) - _DELIMITER_LENGTH if element.length == UNDEFINED_LENGTH else len(mended)
     return mended[element.value_offset - element.offset : end]
@@ -64,13 +64,6 @@ class _Finder(Walker):
         """In items: what the VRs and lengths at these offsets have to be."""
         self._open: list[tuple[int, int]] = []  # of each open value: where it begins, stray delimiters before it
 
-    def _skip_file_header(self) -> int:
-        return 0
-
-    def _check_format(self, position: int) -> int:
-        """The first walk has decided which format it is."""
-        return position
-
     def _enter_sequence(self, element: Element, end: int | None, format: HeaderFormat) -> int:
         begin = super()._enter_sequence(element, end, format)
         self._open.append((begin, len(self.strays_at)))
@@ -89,7 +82,7 @@ class _Finder(Walker):
         has_length = not self.delimited
         super()._leave(position)
         if has_length and count:  # now the format of the header of the sequence or item that was left
-            self.lengths.append((begin - _LENGTH_FIELD, "little" if self.format.little else "big", count))
+            self.lengths.append((begin - _LENGTH_FIELD, self.format.order, count))
 
     def _stray(self, tag: int, position: int) -> None:
         self.strays_at.append(position)
@@ -101,9 +94,9 @@ class _Finder(Walker):
         if self.frames:
             self.patches.append((element.offset + _VR, b"OB"))
 
-    def _unknown_vr(self, tag: int, position: int, available: int) -> Element | None:
+    def _unknown_vr(self, tag: int, position: int, available: int) -> Element:
         element = super()._unknown_vr(tag, position, available)
-        if element is not None and self.frames:
+        if self.frames:
             self.patches.append((position + _VR, self._readable_vr(element)))
         return element
 

@@ -1,4 +1,4 @@
-"""Places in a data set that are not regular: what the bytes there are, and how a fault there is told.
+"""Places in a data set that are not regular: what the bytes there are.
 
 Functions of a few bytes and a header format; the walker decides with them, and `decoding` finds the same afterwards.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from struct import pack
 
-from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.dataset.elements import DataSetIndex, Element
-from dcmrecv_core.dataset.encodings import IMPLICIT_HEADERS, UNDEFINED_LENGTH, HeaderFormat
-from dcmrecv_core.dataset.sources import ByteSource
+from dcmrecv_core.dataset.elements import Element
+from dcmrecv_core.dataset.encodings import IMPLICIT_HEADERS, LONGEST_HEADER, UNDEFINED_LENGTH, HeaderFormat
+from dcmrecv_core.dataset.walk_state import WalkState, fault, name
 
 ITEM = 0xFFFEE000
 ITEM_END = 0xFFFEE00D
@@ -23,38 +22,11 @@ FILLER_TAGS = frozenset({0x00000000, 0x20202020, 0xFFFFFFFF})
 ITEMS_HEAD = 24
 """Bytes of a value that `format_of_items` reads."""
 
-LONGEST_HEADER = 12
-MAX_WARNINGS = 20
-
-State = tuple[bool, bool, int, int, int, HeaderFormat]
-"""What a walk keeps of a value while it is in a nested one."""
-
 _HEADER = 8
 _ITEM_TAGS = {
     little: frozenset(pack(order + "HH", tag >> 16, tag & 0xFFFF) for tag in (ITEM, *ENDS))
     for little, order in ((True, "<"), (False, ">"))
 }
-
-
-def name(tag: int) -> str:
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-
-
-def fault(tag: int, offset: int, text: str, hint: str = "") -> DataSetError:
-    """A fault of the element `tag`, which begins at `offset`."""
-    return DataSetError(f"{name(tag)} at {offset}: {text}", (tag,), hint=hint)
-
-
-def fault_in(owner: int, offset: int, text: str, hint: str = "") -> DataSetError:
-    """A fault at `offset`, in a sequence (or in pixel data) with the tag `owner`."""
-    return DataSetError(f"In {name(owner)} at {offset}: {text}", (owner,), hint=hint)
-
-
-def fault_after(last: int, offset: int, text: str, hint: str = "") -> DataSetError:
-    """A fault at `offset`, at top level, after the element `last`; 0 if there is none."""
-    if not last:
-        return DataSetError(f"At {offset}: {text}", hint=hint)
-    return DataSetError(f"After {name(last)} at {offset}: {text}", (last,), hint=hint)
 
 
 def is_text(vr: bytes) -> bool:
@@ -72,11 +44,10 @@ def begins_next(head: bytes, format: HeaderFormat, tag: int, vr: bytes) -> bool:
     element `tag`. Its VR has to be known, or as odd as that of `tag`: a sender may write no VR for private elements."""
     if len(head) < _HEADER:
         return False
-    group, number, code, _ = format.header(head, 0)
-    following = group << 16 | number
+    following, its_vr, *_ = format.element(head, 0)
     if following in ENDS:
-        return not any(head[4:])
-    return tag < following and (code in format.known or head[4:6] == vr)
+        return not any(head[4:8])
+    return tag < following and (its_vr is not None or head[4:6] == vr)
 
 
 def begins_with_item(value: bytes | memoryview, little: bool) -> bool:
@@ -94,20 +65,20 @@ def format_of_items(head: bytes, format: HeaderFormat) -> HeaderFormat | None:
     items = format if begins_with_item(head, format.little) else IMPLICIT_HEADERS
     at = length = 0
     while not length and len(head) >= at + _HEADER:  # of encapsulated data, the first item is often empty
-        group, number, length = items.item(head, at)
+        tag, length = items.item(head, at)
         at += _HEADER
-        if (group << 16 | number) != ITEM:
+        if tag != ITEM:
             return items  # there are no items with a content
     if length < _HEADER:
         return None if length else items
     if len(head) < at + _HEADER:
         return items
-    if items.explicit and items.header(head, at)[2] in items.known:
+    if items.explicit and items.element(head, at)[1] is not None:
         return items
     if not items.little:
         return items if length == UNDEFINED_LENGTH else None
-    group, _, inner = IMPLICIT_HEADERS.item(head, at)
-    is_implicit = length == UNDEFINED_LENGTH or (group and inner <= length - _HEADER)
+    tag, inner = IMPLICIT_HEADERS.item(head, at)
+    is_implicit = length == UNDEFINED_LENGTH or (tag >> 16 and inner <= length - _HEADER)
     return IMPLICIT_HEADERS if is_implicit else None
 
 
@@ -117,51 +88,29 @@ def begins_items(head: bytes | memoryview, little: bool) -> bool:
     return begins_with_item(head, little) or begins_with_item(head, True)
 
 
-class OddPlaces:
-    """Where a walk is, and what it does and says at odd places. `Walker` fills the attributes."""
+class OddPlaces(WalkState):
+    """What a walk does where the VR of an element is none of the standard's."""
 
-    __slots__ = ("base", "format", "frames", "index", "last", "limit", "owner", "source", "window")
+    __slots__ = ()
 
-    window: bytes | memoryview
-    base: int
-    source: ByteSource
-    index: DataSetIndex
-    format: HeaderFormat
-    frames: list[State]
-    limit: int
-    last: int
-    owner: int
-
-    def _load(self, position: int) -> int:
-        """Make the next header readable; returns how many bytes are left, negative if a value ran past the end."""
-        if position + LONGEST_HEADER > self.base + len(self.window):
-            self.window = self.source.window(position, LONGEST_HEADER)
-            self.base = position
-        return min(self.limit, self.source.size) - position
-
-    def _unknown_vr(self, tag: int, position: int, available: int) -> Element | None:
-        """An element whose VR the standard does not have; None if the item turns out to be in implicit VR.
+    def _unknown_vr(self, tag: int, position: int, available: int) -> Element:
+        """An element whose VR the standard does not have.
 
         Future VRs have the long form (PS3.5 section 7.1.2); other text may be a misspelt short VR. What is no text has
         the short form if an element follows, or the end.
         """
         at = position - self.base
-        vr = bytes(self.window[at + 4 : at + 6])
-        length = self.format.header(self.window, at)[3]
+        vr = self._vr_bytes(position)
+        length = self.format.element(self.window, at)[3]
         bits = 16
         if not is_text(vr):
             end = position + 8 + length
             fits = length == available - 8 or self._next_begins_at(end, position, tag, vr)
-            fits = fits or self._data_end_at(end, position)
-            if self.frames and not self.last and self._may_be_implicit(position):
-                self._warn(f"{name(tag)} at {position}: Item in implicit VR", tag)
-                self.format = IMPLICIT_HEADERS
-                return None
-            if not fits:
+            if not (fits or self._data_end_at(end, position)):
                 hint = f"no element follows its 16-bit length of {length}"
                 raise fault(tag, position, f"invalid VR bytes {vr.hex()}", hint)
         elif not length and available >= LONGEST_HEADER:
-            long = self.format.length32(self.window, at + 8)[0]
+            long = int.from_bytes(self.window[at + 8 : at + LONGEST_HEADER], self.format.order)
             if long == UNDEFINED_LENGTH:
                 is_long = begins_items(self._bytes_at(position + LONGEST_HEADER, 4, position), self.format.little)
             else:
@@ -176,15 +125,15 @@ class OddPlaces:
         return Element(tag, vr.decode("latin-1"), position, value, length, value + length)
 
     def _may_be_implicit(self, position: int) -> bool:
-        """Whether the first element of an item or data set, without a VR as it seems, may be in implicit VR: its value
-        is within the bounds, and nothing shows that only its VR is odd."""
+        """Whether the first element of an item or data set may be in implicit VR: what should be its VR is no text, its
+        value is within the bounds, and nothing shows that only its VR is odd."""
         at = position - self.base
-        tag_and_length = IMPLICIT_HEADERS.item(self.window, at)
-        if position + 8 + tag_and_length[2] > min(self.limit, self.source.size):
+        vr = self._vr_bytes(position)
+        _, implicit_length = IMPLICIT_HEADERS.item(self.window, at)
+        if is_text(vr) or position + 8 + implicit_length > min(self.limit, self.source.size):
             return False
-        group, number, _, length = self.format.header(self.window, at)
-        vr = bytes(self.window[at + 4 : at + 6])
-        return not self._next_begins_at(position + 8 + length, position, group << 16 | number, vr)
+        tag, _, _, length = self.format.element(self.window, at)
+        return not self._next_begins_at(position + 8 + length, position, tag, vr)
 
     def _next_begins_at(self, offset: int, position: int, tag: int, vr: bytes) -> bool:
         """Whether, after the element at `position`, the next one or a delimiter begins at `offset`."""
@@ -193,26 +142,3 @@ class OddPlaces:
     def _data_end_at(self, offset: int, position: int) -> bool:
         """Whether the data end there: that of inflated data, whose size is not known before."""
         return len(self._bytes_at(offset - 1, 2, position)) == 1
-
-    def _bytes_at(self, offset: int, length: int, position: int) -> bytes:
-        """Bytes at most 64 KiB after `position`, where the walk is; fewer than `length` at the end of the data. The
-        window does not begin after `position`, because inflated data cannot go back without effort."""
-        if offset + length > self.base + len(self.window):
-            self.window, self.base = self.source.window(position, offset + length - position), position
-        at = offset - self.base
-        return bytes(self.window[at : at + length])
-
-    def _fault_at(self, position: int, text: str, hint: str = "") -> DataSetError:
-        """A fault at `position`, where no element begins."""
-        if self.frames:
-            return fault_in(self.owner, position, text, hint)
-        return fault_after(self.last, position, text, hint)
-
-    def _warn(self, text: str, *offending: int) -> None:
-        warnings = self.index.warnings
-        if not warnings:
-            self.index.offending = offending
-        if len(warnings) < MAX_WARNINGS:
-            warnings.append(text)
-        elif len(warnings) == MAX_WARNINGS:
-            warnings.append("and more")
