@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from dcmrecv_core import compiled
 from dcmrecv_core.api.errors import LocalProtocolError, RemoteProtocolError
 from dcmrecv_core.api.services import Command as ServiceCommand
 from dcmrecv_core.api.services import Response
@@ -26,7 +25,6 @@ from dcmrecv_core.proto.associate import (
     encode_associate_ac,
 )
 from dcmrecv_core.proto.buffer import ReceiveBuffer
-from dcmrecv_core.proto.collector import RequestCollector
 from dcmrecv_core.proto.dimse import Command, encode_response
 from dcmrecv_core.proto.message import MessageReader
 from dcmrecv_core.proto.negotiation import Answer
@@ -59,6 +57,11 @@ _WITH_BODY = {
     *((state, PduType.ABORT) for state in State),
 }
 """PDUs whose body matters in a state; of all others the header suffices."""
+
+# access to a member of an enumeration costs 0.1 microseconds in Python 3.11, so those of each instance have names here
+_STA6 = State.STA6
+_SEND_DATA = StateEvent.SEND_DATA
+_AA6, _AA7 = Action.AA6, Action.AA7
 
 _KNOWN_TO_CALLER = (State.STA3, State.STA6, State.STA8)
 """States in which the caller has an association, so that it gets an event when that ends."""
@@ -95,7 +98,6 @@ class Acceptor:
         self.buffer_updated: Callable[[int], None] = buffer.filled
         """Call with the number of bytes read into the buffer."""
         self._messages = MessageReader(buffer, self._max_pdu, strict, serves)
-        self._collector = RequestCollector(buffer, self._max_pdu) if compiled.AVAILABLE else None
         self._request: AssociateRequest | None = None
         self._peer_max_length = 0
         self._output: list[bytes] = []
@@ -114,9 +116,6 @@ class Acceptor:
 
     def receive_eof(self) -> None:
         """The peer closed its side, or the connection broke (event 17). Take all events before this call."""
-        if self.collecting:
-            self.read_piecemeal()
-            self._events.extend(list(iter(self.next_event, None)))
         if self.state in _KNOWN_TO_CALLER:
             self._events.append(events.Closed(self._messages.mid_message))
         if self.state is not State.STA1:
@@ -146,27 +145,21 @@ class Acceptor:
         buffer = self._buffer
         return self._messages.mid_message or self._body_left > 0 or buffer.end > buffer.start
 
-    @property
-    def collecting(self) -> bool:
-        """Whether the buffer holds the beginning of a C-STORE request whose events come together when it is complete.
-        Always False without the compiled part."""
-        return self._collector is not None and self._collector.collecting
-
-    def read_piecemeal(self) -> None:
-        """Let `next_event` return events of the request that is being collected, without waiting for the rest."""
-        if self._collector is not None:
-            self._collector.read_piecemeal()
+    def read_rest(self) -> int:
+        """The association ends within a data set: drop what has arrived of it and is not in an event yet; returns how
+        many bytes that are."""
+        return self._messages.read_rest()
 
     def next_event(self) -> events.Event | None:
         """The next event, None if more bytes are needed. Errors of the peer are events (`Failed`), not exceptions."""
-        while True:
-            if self._events:
-                return self._events.popleft()
+        queued = self._events
+        while not queued:
             try:
                 if not self._advance():
-                    return self._events.popleft() if self._events else None
+                    break
             except RemoteProtocolError as error:
                 self._fail(error, StateEvent.UNRECOGNIZED)
+        return queued.popleft() if queued else None
 
     # Output
 
@@ -207,7 +200,7 @@ class Acceptor:
     ) -> None:
         """Send the response to a C-ECHO or C-STORE."""
         data = encode_response(command, status, comment, elements)
-        self._apply(StateEvent.SEND_DATA, pdu.encode_message(context_id, data, self._peer_max_length, command=True))
+        self._apply(_SEND_DATA, pdu.encode_message(context_id, data, self._peer_max_length, command=True))
 
     def respond_to_service(
         self,
@@ -222,7 +215,7 @@ class Acceptor:
         output = pdu.encode_message(context_id, command, self._peer_max_length, command=True)
         if data_set is not None:
             output += pdu.encode_message(context_id, data_set, self._peer_max_length, command=False)
-        self._apply(StateEvent.SEND_DATA, output)
+        self._apply(_SEND_DATA, output)
 
     def abort(self, source: int = SERVICE_PROVIDER, reason: int = 0) -> None:
         """Give up: send A-ABORT (event 15)."""
@@ -239,26 +232,18 @@ class Acceptor:
             return False
         if self._body_left:
             return self._read_body()
-        if self._messages.inside_pdu:
-            return self._read_messages()
-        if buffer.end - buffer.start < HEADER_LENGTH:
-            return False
-        if self._collector is not None and self.state is State.STA6 and not self._messages.has_begun:
-            request = self._collector.read(self._messages.contexts)
-            if request is not None:
-                self._events.extend(request)
-                return True
-            if self._collector.collecting:
+        start = buffer.start
+        if not self._messages.pdu_left:
+            if buffer.end - start < HEADER_LENGTH:
                 return False
-        kind, length = HEADER.unpack_from(buffer.memory, buffer.start)
-        buffer.start += HEADER_LENGTH
-        self._on_header(kind, length)
-        return True
+            if self.state is not _STA6 or buffer.memory[start] != PduType.P_DATA_TF:
+                buffer.start = start + HEADER_LENGTH
+                self._on_header(*HEADER.unpack_from(buffer.memory, start))
+                return True
+        self._read_messages()
+        return buffer.start > start
 
     def _on_header(self, kind: int, length: int) -> None:
-        if kind == PduType.P_DATA_TF and self.state is State.STA6:
-            self._messages.begin_pdu(length)
-            return
         event = _EVENT_OF.get(kind)
         if event is None:
             self._discarding_input = True
@@ -288,20 +273,18 @@ class Acceptor:
                     self._on_abort(body)
         return bool(data)
 
-    def _read_messages(self) -> bool:
+    def _read_messages(self) -> None:
         messages = self._messages
         try:
-            event = messages.read()
+            read = messages.read()
         finally:
             if messages.notices:
                 self._events.extend(messages.notices)
                 messages.notices.clear()
-        if event is None:
-            return not messages.inside_pdu
-        if isinstance(event, events.CommandRefused):
-            self.respond(event.context_id, event.command, event.status, event.comment)
-        self._events.append(event)
-        return True
+        for event in read:
+            if isinstance(event, events.CommandRefused):
+                self.respond(event.context_id, event.command, event.status, event.comment)
+        self._events.extend(read)
 
     # Events
 
@@ -359,9 +342,9 @@ class Acceptor:
         if cell is None:
             raise LocalProtocolError(f"{event.name} is not possible in state {self.state}")
         action, following = cell
-        if output and action is not Action.AA6:
+        if output and action is not _AA6:
             self._output.append(output)
-        if action is Action.AA7:
+        if action is _AA7:
             # Answered once, then ignored: else a flood of requests would cause a flood of answers
             self._discarding_input = True
         if following is not self.state:

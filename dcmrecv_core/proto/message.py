@@ -1,9 +1,14 @@
-"""P-DATA-TF to messages (PS3.7 section 6.3, PS3.8 annex E): whole command sets, data sets as they arrive."""
+"""P-DATA-TF to messages (PS3.7 section 6.3, PS3.8 annex E): whole command sets, then their data sets.
+
+The compiled part (see `dcmrecv_core.compiled`) reads what is regular: a C-STORE whose command set is complete, and all
+of its data set at once. Until that has arrived it waits in the buffer, if it fits. All else is read here in pieces.
+"""
 
 from __future__ import annotations
 
 import re
 
+from dcmrecv_core import compiled
 from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.proto import events, services
 from dcmrecv_core.proto.buffer import ReceiveBuffer
@@ -17,6 +22,9 @@ from dcmrecv_core.proto.dimse import (
     decode_command,
 )
 from dcmrecv_core.proto.pdu import COMMAND_BIT, HEADER, HEADER_LENGTH, LAST_BIT, PDV_HEADER, PDV_OVERHEAD, PduType
+
+if compiled.AVAILABLE:
+    from dcmrecv_core.proto import regular_requests
 
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 """The characters of PS3.5 section 9.1. It also forbids leading zeros, but these are harmless."""
@@ -35,6 +43,7 @@ class MessageReader:
 
     __slots__ = (
         "_buffer",
+        "_collects",
         "_command",
         "_command_bytes",
         "_context_id",
@@ -42,13 +51,14 @@ class MessageReader:
         "_last",
         "_max_pdu",
         "_odd_noticed",
-        "_pdu_left",
         "_pdv_left",
         "_refusal",
+        "_room",
         "_serves",
         "_strict",
         "contexts",
         "notices",
+        "pdu_left",
     )
 
     def __init__(self, buffer: ReceiveBuffer, max_pdu: int, strict: bool, serves: bool = False) -> None:
@@ -58,7 +68,8 @@ class MessageReader:
         self._max_pdu = max_pdu
         self._strict = strict
         self._serves = serves
-        self._pdu_left = 0
+        self.pdu_left = 0
+        """Bytes of a P-DATA-TF to come, 0 between two PDUs."""
         self._in_pdv = False
         self._pdv_left = 0
         self._last = False
@@ -67,24 +78,17 @@ class MessageReader:
         self._command: Command | None = None  # the one whose data set is being read
         self._refusal: tuple[int, str] | None = None  # status and comment with which it will be answered
         self._odd_noticed = False
-
-    @property
-    def inside_pdu(self) -> bool:
-        return self._pdu_left > 0 or self._in_pdv
+        self._collects = False  # the compiled part may read the data set; nothing of it was read yet
+        self._room = len(buffer.memory) * 15 // 16 if compiled.AVAILABLE else 0  # leaves room to receive into
 
     @property
     def mid_message(self) -> bool:
         """Whether a message has begun and not ended."""
-        return self.has_begun or self.inside_pdu
+        return self._command is not None or self.pdu_left > 0 or bool(self._command_bytes)
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether a part of a message was read; an empty fragment of a command does not count."""
-        return self._command is not None or bool(self._command_bytes)
-
-    def begin_pdu(self, length: int) -> None:
+    def _begin_pdu(self, length: int) -> None:
         """A P-DATA-TF header was read; raises RemoteProtocolError before anything of its body is buffered."""
-        self._pdu_left = length
+        self.pdu_left = length
         if length > self._max_pdu:
             raise RemoteProtocolError(f"P-DATA-TF of {length} bytes, at most {self._max_pdu} were announced", reason=6)
         if length < PDV_OVERHEAD:
@@ -92,27 +96,74 @@ class MessageReader:
 
     def drop(self) -> int:
         """Drop an incomplete message at the end of the association; returns how many bytes of its PDU are to come."""
-        left, self._pdu_left = self._pdu_left, 0
-        self._in_pdv = False
+        left, self.pdu_left = self.pdu_left, 0
+        self._in_pdv = self._collects = False
         self._command = None
         self._command_bytes.clear()
         return left
 
-    def read(self) -> events.Event | None:
-        """The next event from the buffered bytes; None if they contain none, or this PDU ends without one.
+    def read(self) -> list[events.Event]:
+        """The next event from the buffered bytes, which begin within a P-DATA-TF or with its header; two for a C-STORE
+        that has arrived as a whole; none if that takes more bytes."""
+        read = None
+        if self._collects:
+            read = self._read_data_set()
+        elif self._room and not self.mid_message:
+            read = self._read_request()
+        if read is None:
+            self._collects = False
+            event = self._read_pieces()
+            read = [] if event is None else [event]
+        return read
 
-        The loop runs over PDVs and, for data sets, over PDUs, so that one event has all bytes of one receive.
-        """
+    def _read_request(self) -> list[events.Event] | None:
+        """The next C-STORE as far as it has arrived; None if its command set is not regular or not complete."""
+        buffer = self._buffer
+        found = regular_requests.read_request(
+            buffer.memory, buffer.view, buffer.start, buffer.end, self._max_pdu, self.contexts
+        )
+        if found is None:
+            return None
+        store, data, buffer.start, self.pdu_left = found
+        if data is not None:
+            return [store, data]
+        self._context_id, self._command, self._refusal = store.context_id, store.command, None
+        self._collects = True
+        return [store]
+
+    def _read_data_set(self) -> list[events.Event] | None:
+        """The data set of the command; none while more of it is waited for, None if it has to be read in pieces."""
+        buffer = self._buffer
+        start, end = buffer.start, buffer.end
+        found = regular_requests.read_data_set(
+            buffer.memory, buffer.view, start, end, self.pdu_left, self._max_pdu, self._context_id
+        )
+        if not isinstance(found, tuple):
+            return [] if found is not None and end - start < self._room else None
+        data, buffer.start, self.pdu_left = found
+        self._command, self._collects = None, False
+        return [data]
+
+    def read_rest(self) -> int:
+        """No more bytes will come: read what has arrived of a data set; returns how many bytes of it that are."""
+        if not self._collects:
+            return 0
+        self._collects = False
+        event = self._read_pieces()
+        return sum(map(len, event.fragments)) if isinstance(event, events.DataReceived) else 0
+
+    def _read_pieces(self) -> events.Event | None:
+        """The loop runs over PDVs and PDUs, so that one event has all bytes of one receive."""
         buffer = self._buffer
         view = buffer.view
         fragments: list[memoryview] = []
-        while self._in_pdv or self._next_pdv(bool(fragments)):
+        while self._in_pdv or self._next_pdv():
             start = buffer.start
             left = self._pdv_left
             count = min(left, buffer.end - start)
             if count:
                 buffer.start = end = start + count
-                self._pdu_left -= count
+                self.pdu_left -= count
                 if self._command is None:
                     self._add_command(view[start:end])
                 else:
@@ -129,18 +180,18 @@ class MessageReader:
             return events.DataReceived(fragments, False)
         return None
 
-    def _next_pdv(self, keep_reading: bool) -> bool:
-        """Read the next PDV header, with `keep_reading` also of the next P-DATA-TF; False if none is complete."""
+    def _next_pdv(self) -> bool:
+        """Read the next PDV header, and that of a P-DATA-TF before it if one is due; False if there is none."""
         buffer = self._buffer
         start, available = buffer.start, buffer.end - buffer.start
-        if not self._pdu_left:
-            if not keep_reading or available < HEADER_LENGTH or buffer.memory[start] != PduType.P_DATA_TF:
+        if not self.pdu_left:
+            if available < HEADER_LENGTH or buffer.memory[start] != PduType.P_DATA_TF:
                 return False
             buffer.start = start + HEADER_LENGTH
-            self.begin_pdu(HEADER.unpack_from(buffer.memory, start)[1])
+            self._begin_pdu(HEADER.unpack_from(buffer.memory, start)[1])
             start += HEADER_LENGTH
             available -= HEADER_LENGTH
-        left = self._pdu_left
+        left = self.pdu_left
         if left < PDV_OVERHEAD:
             raise RemoteProtocolError(f"{left} bytes left in P-DATA-TF, too few for a PDV", reason=6)
         if available < PDV_OVERHEAD:
@@ -154,7 +205,7 @@ class MessageReader:
             self._odd_noticed = True
             self.notices.append(events.Notice(f"fragment of odd length on presentation context {context_id}"))
         buffer.start = start + PDV_OVERHEAD
-        self._pdu_left = left - PDV_OVERHEAD
+        self.pdu_left = left - PDV_OVERHEAD
         self._pdv_left = length - 2
         self._last = bool(control & LAST_BIT)
         self._in_pdv = True
@@ -207,6 +258,7 @@ class MessageReader:
             self._command, self._refusal = command, refusal
             if refusal is not None:
                 return None
+            self._collects = self._room > 0
             return events.StoreRequested(self._context_id, command, abstract_syntax, transfer_syntax)
         if command.field == CommandField.C_ECHO_RQ:
             return events.EchoRequested(self._context_id, command)

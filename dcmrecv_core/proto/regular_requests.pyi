@@ -1,9 +1,12 @@
 from typing import Final
 
-class _Incomplete: ...
+from dcmrecv_core.proto.events import DataReceived, StoreRequested
 
-INCOMPLETE: Final[_Incomplete]
+INCOMPLETE: Final[str]
 
-def gather(
-    memory: bytearray, start: int, end: int, max_pdu: int, contexts: dict[int, tuple[str, str]]
-) -> tuple[int, int, bytes, bytes, bytes, slice, slice, int] | _Incomplete | None: ...
+def read_request(
+    memory: bytearray, view: memoryview, start: int, end: int, max_pdu: int, contexts: dict[int, tuple[str, str]]
+) -> tuple[StoreRequested, DataReceived | None, int, int] | None: ...
+def read_data_set(
+    memory: bytearray, view: memoryview, start: int, end: int, left: int, max_pdu: int, context_id: int
+) -> tuple[DataReceived, int, int] | str | None: ...

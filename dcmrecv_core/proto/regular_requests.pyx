@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False
-"""Whole C-STORE requests out of the receive buffer (PS3.7 section 9.3.1, PS3.8 section 9.3.5 and annex E).
+"""C-STORE requests out of the receive buffer (PS3.7 section 9.3.1, PS3.8 section 9.3.5 and annex E).
 
 Only regular requests are taken here. Everything else (another PDU, another request, an odd length, a command in pieces,
 a fault) stays unchanged for the reader in Python, which handles it.
@@ -7,6 +7,9 @@ a fault) stays unchanged for the reader in Python, which handles it.
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memmove, memset
+
+from dcmrecv_core.proto.dimse import Command, command_text
+from dcmrecv_core.proto.events import DataReceived, StoreRequested
 
 cdef enum:
     P_DATA_TF = 4
@@ -20,14 +23,6 @@ cdef enum:
     MAX_UID_LENGTH = 64
     MAX_COMMAND_LENGTH = 65536
     MAX_FRAGMENTS = 512  # the receive buffer holds fewer of 4 KB; each receive reads all of them again
-
-
-class _Incomplete:
-    pass
-
-
-INCOMPLETE = _Incomplete()
-"""The request is regular so far."""
 
 
 cdef struct Span:
@@ -74,42 +69,99 @@ cdef struct Reader:
     Span fragment
 
 
-def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize_t max_pdu, dict contexts):
-    """The C-STORE request that begins at `start`, if it is regular and complete before `end`.
+INCOMPLETE = "incomplete"
+"""The data set is regular so far, but its end has not come."""
 
-    Moves the fragments of its data set together, over the headers between them. Returns context id, message id,
-    SOP class, SOP instance and move originator as received, the slices of the command set and of the data set, and
-    where the next PDU is due. INCOMPLETE if it is regular so far, but its end has not come; None, with nothing moved, if
-    it is not regular. `contexts` are the accepted ones: id to abstract and transfer syntax.
+cdef object make = tuple.__new__  # of a named tuple, without a call of Python code
+
+
+def read_request(unsigned char[::1] memory, view, Py_ssize_t start, Py_ssize_t end, Py_ssize_t max_pdu, dict contexts):
+    """The C-STORE request that begins at `start` of `memory`, if it is regular and its command set complete before `end`.
+
+    Returns StoreRequested; DataReceived if all of the data set is there, else None; where the next PDV or PDU is due; and
+    how much of its PDU is left. None, with nothing moved, if the request is not regular or its command set not complete.
+    `view` is one of `memory`; `contexts` are the accepted ones: id to abstract and transfer syntax.
     """
     cdef Request request
     cdef Reader reader
     cdef Span command
-    cdef Span fragments[MAX_FRAGMENTS]
-    cdef Py_ssize_t count = 0, end_of_data
-    cdef unsigned int context_id
-    cdef Found found
-
-    if start < 0 or end > memory.shape[0]:
-        raise IndexError(f"{start} to {end} of a buffer of {memory.shape[0]} bytes")
+    check_bounds(memory, start, end)
     memset(&request, 0, sizeof(Request))
     memset(&reader, 0, sizeof(Reader))
     reader.at = reader.pdu_end = start
-    found = read_pdv_header(memory, end, max_pdu, &reader)
-    if found != READ:
-        return INCOMPLETE if found == MISSING else None
-    command, context_id = reader.fragment, reader.context_id
-    if context_id not in contexts or not reader.control & COMMAND_BIT or not reader.control & LAST_BIT:
+    if read_pdv_header(memory, end, max_pdu, &reader) != READ:
         return None
-    if command.end > end:
-        return INCOMPLETE
-    if not read_command(memory, command, &request):
+    command = reader.fragment
+    if reader.context_id not in contexts or not reader.control & COMMAND_BIT or not reader.control & LAST_BIT:
         return None
-    if bytes_of(memory, unpadded(memory, request.sop_class)).decode("latin-1") != contexts[context_id][0]:
+    if command.end > end or not read_command(memory, command, &request):
         return None
+    abstract_syntax, transfer_syntax = contexts[reader.context_id]
+    if bytes_of(memory, unpadded(memory, request.sop_class)).decode("latin-1") != abstract_syntax:
+        return None
+    originator = bytes_of(memory, request.originator)
+    store = make(StoreRequested, (
+        reader.context_id,
+        make(Command, (
+            C_STORE_RQ,
+            request.message_id,
+            True,
+            bytes_of(memory, request.sop_class),
+            bytes_of(memory, request.sop_instance),
+            command_text(originator) if originator else "",
+            bytes_of(memory, command),
+        )),
+        abstract_syntax,
+        transfer_syntax,
+    ))
+    start, end_of_pdu = reader.at, reader.pdu_end
+    data = data_set(memory, view, end, max_pdu, &reader)
+    if data is None or data is INCOMPLETE:
+        return store, None, start, end_of_pdu - start
+    return store, data, reader.at, reader.pdu_end - reader.at
+
+
+def read_data_set(
+    unsigned char[::1] memory,
+    view,
+    Py_ssize_t start,
+    Py_ssize_t end,
+    Py_ssize_t left,
+    Py_ssize_t max_pdu,
+    unsigned int context_id,
+):
+    """The data set whose first PDV is due at `start`, where its PDU has `left` bytes left, if all of it is regular.
+
+    Returns DataReceived, where the next PDV or PDU is due, and how much of its PDU is left. INCOMPLETE if its end has
+    not come; None, with nothing moved, if it is not regular.
+    """
+    cdef Reader reader
+    check_bounds(memory, start, end)
+    memset(&reader, 0, sizeof(Reader))
+    reader.at, reader.pdu_end, reader.context_id = start, start + left, context_id
+    data = data_set(memory, view, end, max_pdu, &reader)
+    if data is None or data is INCOMPLETE:
+        return data
+    return data, reader.at, reader.pdu_end - reader.at
+
+
+cdef int check_bounds(const unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end) except -1:
+    if start < 0 or start > end or end > memory.shape[0]:
+        raise IndexError(f"{start} to {end} of a buffer of {memory.shape[0]} bytes")
+    return 0
+
+
+cdef object data_set(unsigned char[::1] memory, view, Py_ssize_t end, Py_ssize_t max_pdu, Reader *reader):
+    """DataReceived with the fragments of the data set that is next, on the context of `reader`; INCOMPLETE or None.
+
+    Moves the fragments together, over the headers between them."""
+    cdef Span fragments[MAX_FRAGMENTS]
+    cdef Py_ssize_t count = 0, end_of_data
+    cdef unsigned int context_id = reader.context_id
+    cdef Found found
     reader.control = 0
     while not reader.control & LAST_BIT:
-        found = read_pdv_header(memory, end, max_pdu, &reader)
+        found = read_pdv_header(memory, end, max_pdu, reader)
         if found != READ:
             return INCOMPLETE if found == MISSING else None
         if reader.context_id != context_id or reader.control & COMMAND_BIT:
@@ -120,19 +172,8 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
             return None
         fragments[count] = reader.fragment
         count += 1
-    if reader.at != reader.pdu_end:
-        return None
     end_of_data = join(memory, fragments, count)
-    return (
-        context_id,
-        request.message_id,
-        bytes_of(memory, request.sop_class),
-        bytes_of(memory, request.sop_instance),
-        bytes_of(memory, request.originator),
-        slice(command.start, command.end),
-        slice(fragments[0].start, end_of_data),
-        reader.at,
-    )
+    return make(DataReceived, ([view[fragments[0].start:end_of_data]], True))
 
 
 cdef Found read_pdv_header(const unsigned char[::1] memory, Py_ssize_t end, Py_ssize_t max_pdu, Reader *reader) except *:

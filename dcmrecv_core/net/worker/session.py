@@ -134,7 +134,6 @@ class Session:
         self._store: events.StoreRequested | None = None
         self._reception: Reception | None = None
         self._service: ServiceReception | None = None
-        self._was_collecting = False  # as `Acceptor.collecting` before the last receive
         self._output = bytearray()
         self._started = 0.0
         self._stored = self._refused = self._discarded = self._bytes = 0
@@ -168,7 +167,6 @@ class Session:
             self._serve()
         except OSError as error:
             within = " within a message" * self._is_mid_message
-            self._handle_partial_request()
             self._how = f"connection lost{within} ({error.strerror or error})"
             self._drop_reception(PEER_GONE)
             self._association_log.closed()
@@ -223,9 +221,7 @@ class Session:
             self._send()
             if self._ended:
                 break
-            self._was_collecting = acceptor.collecting
-            between = self._reception is None and self._service is None and not self._was_collecting
-            if self._shared.should_stop(between):
+            if self._shared.should_stop(self._reception is None and self._service is None):
                 self._stop()
             else:
                 self._receive()
@@ -235,17 +231,6 @@ class Session:
             Ended.CLOSED,
         ):  # the peer may have closed its sending side only, and read the responses now
             self._flush()
-
-    def _handle_partial_request(self) -> None:
-        """A collected request will never be complete: handle its events, so that the log and plugins report it."""
-        self._was_collecting = True
-        self._acceptor.read_piecemeal()
-        try:
-            while (event := self._acceptor.next_event()) is not None:
-                self._handlers[type(event)](event)
-        except Exception as error:
-            self._shared.plugins.limits.memory.release(error)
-            log.error("%s: cannot read an incomplete request: %s", self._shared.serving.sender, error)
 
     def _close(self) -> None:
         """Let the peer close first; until then another request or an invalid PDU gets an A-ABORT (PS3.8 AA-7)."""
@@ -317,9 +302,6 @@ class Session:
         deadlines, connection, now = self._deadlines, self._connection, time.monotonic()
         if deadlines.quiet_since is None:
             deadlines.quiet_since = now - CALL_TIMEOUT
-        if self._acceptor.collecting:
-            self._acceptor.read_piecemeal()
-            return
         inside = bool(self._acceptor.mid_message or self._output)
         if exceeded := deadlines.after_quiet(now, inside=inside):
             self._abort(Ended.FAILED, *exceeded)
@@ -374,8 +356,6 @@ class Session:
             self._abort(Ended.STOPPED, "the receiver is told to end")
 
     def _abort(self, ended: Ended, why: str, lost: str = NOT_RECEIVED) -> None:
-        if self._acceptor.collecting:
-            self._handle_partial_request()
         self._association_log.aborting(why)
         self._ended = ended
         self._how = f"aborted by us ({why})"
@@ -387,7 +367,7 @@ class Session:
             self._association_log.service_lost(self._service.event, why)
             self._service = None
         if self._reception is not None and self._store is not None:
-            size = self._reception.size
+            size = self._reception.size + self._acceptor.read_rest()
             self._unserved = ()
             self._reception.discard()
             self._association_log.data_set_lost(self._store, why, self._how, size)
@@ -511,9 +491,8 @@ class Session:
         self._refused += event.command.field == CommandField.C_STORE_RQ
 
     def _on_store(self, event: events.StoreRequested) -> None:
-        if not self._was_collecting and self._shared.should_stop(True):  # a peer that pipelines is never quiet
+        if self._shared.should_stop(True):  # a peer that pipelines is never quiet
             self._stop()
-        self._was_collecting = False
         if self._association is None or self._ended:
             return
         command = event.command

@@ -61,8 +61,6 @@ class Run:
     def feed_all(self, parts: Iterable[bytes]) -> Run:
         for part in parts:
             self.feed(part)
-        self.acceptor.read_piecemeal()
-        self.drain()
         return self
 
     def eof(self) -> Run:
