@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
@@ -71,43 +71,56 @@ def encoding_of(transfer_syntax_uid: str) -> Encoding | None:
     return _ENCODINGS.get(transfer_syntax_uid)
 
 
+LONGEST_HEADER = 12
+"""Bytes of an element header in a long VR."""
+
+
 class HeaderFormat(NamedTuple):
-    """How to read element headers: prepared unpackers, and VRs by the number that `header` yields for them."""
+    """How to read headers: functions of a buffer and an offset in it."""
 
     explicit: bool
-    little: bool
-    header: Callable[[Any, int], tuple[int, ...]]
-    """group, element, VR, 16-bit length; in implicit VR: group, element, 32-bit length."""
-    item: Callable[[Any, int], tuple[int, ...]]
-    """group, element, 32-bit length of an item or delimiter, which has no VR (PS3.5 section 7.5)."""
-    length32: Callable[[Any, int], tuple[int, ...]]
-    short: dict[int, str]
-    plain_long: dict[int, str]
-    """The long ones except SQ."""
-    known: dict[int, str]
+    order: Literal["little", "big"]
+    element: Callable[[Any, int], tuple[int, str | None, int, int]]
+    """The header of an element (PS3.5 sections 7.1.2 and 7.1.3): its tag, its VR, how long the header is, how long the
+    value. The VR is "" in implicit VR, and None if there is no such VR; then the length is read as that of a short one.
+    """
+    item: Callable[[Any, int], tuple[int, int]]
+    """The tag and the length of an item or delimiter, which has no VR (PS3.5 section 7.5)."""
+
+    @property
+    def little(self) -> bool:
+        """Little endian."""
+        return self.order == "little"
 
 
-def _header_format(order: str, *, explicit: bool) -> HeaderFormat:
-    number = Struct(order + "H").unpack
+def _header_format(order: Literal["little", "big"], *, explicit: bool) -> HeaderFormat:
+    sign = "<" if order == "little" else ">"
+    with_vr = Struct(sign + "HH2sH").unpack_from
+    without_vr = Struct(sign + "HHI").unpack_from
+    length32 = Struct(sign + "I").unpack_from
+    short = {vr.encode(): vr for vr in SHORT_VRS}
+    long = {vr.encode(): vr for vr in LONG_VRS}
 
-    def by_number(vrs: frozenset[str]) -> dict[int, str]:
-        return {number(vr.encode())[0]: vr for vr in vrs}
+    def explicit_element(data: Any, at: int) -> tuple[int, str | None, int, int]:
+        group, number, vr, length = with_vr(data, at)
+        if vr in long:
+            return group << 16 | number, long[vr], LONGEST_HEADER, length32(data, at + 8)[0]
+        return group << 16 | number, short.get(vr), 8, length
 
-    return HeaderFormat(
-        explicit=explicit,
-        little=order == "<",
-        header=Struct(order + ("HHHH" if explicit else "HHI")).unpack_from,
-        item=Struct(order + "HHI").unpack_from,
-        length32=Struct(order + "I").unpack_from,
-        short=by_number(SHORT_VRS),
-        plain_long=by_number(LONG_VRS - {"SQ"}),
-        known=by_number(SHORT_VRS | LONG_VRS),
-    )
+    def implicit_element(data: Any, at: int) -> tuple[int, str | None, int, int]:
+        group, number, length = without_vr(data, at)
+        return group << 16 | number, "", 8, length
+
+    def item(data: Any, at: int) -> tuple[int, int]:
+        group, number, length = without_vr(data, at)
+        return group << 16 | number, length
+
+    return HeaderFormat(explicit, order, explicit_element if explicit else implicit_element, item)
 
 
-IMPLICIT_HEADERS = _header_format("<", explicit=False)
-EXPLICIT_HEADERS = _header_format("<", explicit=True)
-BIG_ENDIAN_HEADERS = _header_format(">", explicit=True)
+IMPLICIT_HEADERS = _header_format("little", explicit=False)
+EXPLICIT_HEADERS = _header_format("little", explicit=True)
+BIG_ENDIAN_HEADERS = _header_format("big", explicit=True)
 
 
 def header_format_of(encoding: Encoding) -> HeaderFormat:

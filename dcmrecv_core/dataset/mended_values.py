@@ -89,7 +89,7 @@ class _Finder(Walker):
         has_length = not self.delimited
         super()._leave(position)
         if has_length and count:  # now the format of the header of the sequence or item that was left
-            self.lengths.append((begin - _LENGTH_FIELD, "little" if self.format.little else "big", count))
+            self.lengths.append((begin - _LENGTH_FIELD, self.format.order, count))
 
     def _stray(self, tag: int, position: int) -> None:
         self.strays_at.append(position)
@@ -101,9 +101,9 @@ class _Finder(Walker):
         if self.frames:
             self.patches.append((element.offset + _VR, b"OB"))
 
-    def _unknown_vr(self, tag: int, position: int, available: int) -> Element | None:
+    def _unknown_vr(self, tag: int, position: int, available: int) -> Element:
         element = super()._unknown_vr(tag, position, available)
-        if element is not None and self.frames:
+        if self.frames:
             self.patches.append((position + _VR, self._readable_vr(element)))
         return element
 

@@ -9,7 +9,7 @@ from struct import pack
 
 from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset.elements import DataSetIndex, Element
-from dcmrecv_core.dataset.encodings import IMPLICIT_HEADERS, UNDEFINED_LENGTH, HeaderFormat
+from dcmrecv_core.dataset.encodings import IMPLICIT_HEADERS, LONGEST_HEADER, UNDEFINED_LENGTH, HeaderFormat
 from dcmrecv_core.dataset.sources import ByteSource
 
 ITEM = 0xFFFEE000
@@ -23,7 +23,6 @@ FILLER_TAGS = frozenset({0x00000000, 0x20202020, 0xFFFFFFFF})
 ITEMS_HEAD = 24
 """Bytes of a value that `format_of_items` reads."""
 
-LONGEST_HEADER = 12
 MAX_WARNINGS = 20
 
 State = tuple[bool, bool, int, int, int, HeaderFormat]
@@ -72,11 +71,10 @@ def begins_next(head: bytes, format: HeaderFormat, tag: int, vr: bytes) -> bool:
     element `tag`. Its VR has to be known, or as odd as that of `tag`: a sender may write no VR for private elements."""
     if len(head) < _HEADER:
         return False
-    group, number, code, _ = format.header(head, 0)
-    following = group << 16 | number
+    following, its_vr, *_ = format.element(head + bytes(LONGEST_HEADER), 0)
     if following in ENDS:
-        return not any(head[4:])
-    return tag < following and (code in format.known or head[4:6] == vr)
+        return not any(head[4:8])
+    return tag < following and (its_vr is not None or head[4:6] == vr)
 
 
 def begins_with_item(value: bytes | memoryview, little: bool) -> bool:
@@ -94,20 +92,20 @@ def format_of_items(head: bytes, format: HeaderFormat) -> HeaderFormat | None:
     items = format if begins_with_item(head, format.little) else IMPLICIT_HEADERS
     at = length = 0
     while not length and len(head) >= at + _HEADER:  # of encapsulated data, the first item is often empty
-        group, number, length = items.item(head, at)
+        tag, length = items.item(head, at)
         at += _HEADER
-        if (group << 16 | number) != ITEM:
+        if tag != ITEM:
             return items  # there are no items with a content
     if length < _HEADER:
         return None if length else items
     if len(head) < at + _HEADER:
         return items
-    if items.explicit and items.header(head, at)[2] in items.known:
+    if items.explicit and items.element(head + bytes(LONGEST_HEADER), at)[1] is not None:
         return items
     if not items.little:
         return items if length == UNDEFINED_LENGTH else None
-    group, _, inner = IMPLICIT_HEADERS.item(head, at)
-    is_implicit = length == UNDEFINED_LENGTH or (group and inner <= length - _HEADER)
+    tag, inner = IMPLICIT_HEADERS.item(head, at)
+    is_implicit = length == UNDEFINED_LENGTH or (tag >> 16 and inner <= length - _HEADER)
     return IMPLICIT_HEADERS if is_implicit else None
 
 
@@ -139,29 +137,28 @@ class OddPlaces:
             self.base = position
         return min(self.limit, self.source.size) - position
 
-    def _unknown_vr(self, tag: int, position: int, available: int) -> Element | None:
-        """An element whose VR the standard does not have; None if the item turns out to be in implicit VR.
+    def _vr_bytes(self, position: int) -> bytes:
+        at = position - self.base
+        return bytes(self.window[at + 4 : at + 6])
+
+    def _unknown_vr(self, tag: int, position: int, available: int) -> Element:
+        """An element whose VR the standard does not have.
 
         Future VRs have the long form (PS3.5 section 7.1.2); other text may be a misspelt short VR. What is no text has
         the short form if an element follows, or the end.
         """
         at = position - self.base
-        vr = bytes(self.window[at + 4 : at + 6])
-        length = self.format.header(self.window, at)[3]
+        vr = self._vr_bytes(position)
+        length = self.format.element(self.window, at)[3]
         bits = 16
         if not is_text(vr):
             end = position + 8 + length
             fits = length == available - 8 or self._next_begins_at(end, position, tag, vr)
-            fits = fits or self._data_end_at(end, position)
-            if self.frames and not self.last and self._may_be_implicit(position):
-                self._warn(f"{name(tag)} at {position}: Item in implicit VR", tag)
-                self.format = IMPLICIT_HEADERS
-                return None
-            if not fits:
+            if not (fits or self._data_end_at(end, position)):
                 hint = f"no element follows its 16-bit length of {length}"
                 raise fault(tag, position, f"invalid VR bytes {vr.hex()}", hint)
         elif not length and available >= LONGEST_HEADER:
-            long = self.format.length32(self.window, at + 8)[0]
+            long = int.from_bytes(self.window[at + 8 : at + LONGEST_HEADER], self.format.order)
             if long == UNDEFINED_LENGTH:
                 is_long = begins_items(self._bytes_at(position + LONGEST_HEADER, 4, position), self.format.little)
             else:
@@ -176,15 +173,15 @@ class OddPlaces:
         return Element(tag, vr.decode("latin-1"), position, value, length, value + length)
 
     def _may_be_implicit(self, position: int) -> bool:
-        """Whether the first element of an item or data set, without a VR as it seems, may be in implicit VR: its value
-        is within the bounds, and nothing shows that only its VR is odd."""
+        """Whether the first element of an item or data set may be in implicit VR: what should be its VR is no text, its
+        value is within the bounds, and nothing shows that only its VR is odd."""
         at = position - self.base
-        tag_and_length = IMPLICIT_HEADERS.item(self.window, at)
-        if position + 8 + tag_and_length[2] > min(self.limit, self.source.size):
+        vr = self._vr_bytes(position)
+        _, implicit_length = IMPLICIT_HEADERS.item(self.window, at)
+        if is_text(vr) or position + 8 + implicit_length > min(self.limit, self.source.size):
             return False
-        group, number, _, length = self.format.header(self.window, at)
-        vr = bytes(self.window[at + 4 : at + 6])
-        return not self._next_begins_at(position + 8 + length, position, group << 16 | number, vr)
+        tag, _, _, length = self.format.element(self.window, at)
+        return not self._next_begins_at(position + 8 + length, position, tag, vr)
 
     def _next_begins_at(self, offset: int, position: int, tag: int, vr: bytes) -> bool:
         """Whether, after the element at `position`, the next one or a delimiter begins at `offset`."""

@@ -29,15 +29,10 @@ def raw_value(index: DataSetIndex, element: Element, limit: int | None = None) -
 
 def read_uid(index: DataSetIndex, tag: int) -> str:
     """The text of a UI element, cut at the first NUL, without trailing blanks; "" if absent or empty."""
-    found = index.find(tag)
-    if found is None:
+    element = index.get(tag)
+    if element is None or element.length == UNDEFINED_LENGTH:
         return ""
-    start, (_, _, _, value_offset, length, _) = found
-    if length == UNDEFINED_LENGTH:
-        return ""
-    length = min(length, _LONGEST_UID_FIELD)
-    value = bytes(index.source.window(start + value_offset, length)[:length])
-    return value.partition(b"\0")[0].rstrip(b" ").decode("latin-1")
+    return raw_value(index, element, _LONGEST_UID_FIELD).partition(b"\0")[0].rstrip(b" ").decode("latin-1")
 
 
 def split_header(index: DataSetIndex) -> tuple[list[Element], list[Element]]:

@@ -1,9 +1,12 @@
 # cython: language_level=3, boundscheck=True, wraparound=False
-"""The walk through a regular data set (PS3.5 section 7.1), from its first byte to its last.
+"""The walk through the regular beginning of a data set (PS3.5 chapter 7), which is nearly always all of it.
 
-Only data sets that need no warning are taken here: tags in order, even lengths, known VRs, items and delimiters where
-they are due. All others are left to the walker in Python, which decides what is a warning and what is a fault.
+Only elements that need no warning are taken here: tags in order, even lengths, known VRs, items and delimiters where
+they are due. At the first other element this walk ends, without any judgement; the walker in Python goes on there, and
+decides what is a warning and what is a fault.
 """
+
+from array import array
 
 from libc.stdlib cimport free, realloc
 
@@ -43,6 +46,7 @@ cdef struct Place:
 cdef struct Frame:
     bint in_sequence
     bint delimited
+    bint implicit  # in a UN of undefined length
     Py_ssize_t limit
     unsigned int last
 
@@ -50,27 +54,33 @@ cdef struct Frame:
 cdef class HeaderFormat:
     """How to read headers, and which VRs and sequences there are.
 
-    `short_vrs` and `long_vrs` are VRs by the length of their headers, `sequences` the tags of sequences, for implicit VR.
+    `short_vrs` and `long_vrs` are VRs by the length of their headers. `sequence_tags` yields the tags of sequences, which
+    are needed for implicit VR only.
     """
 
     cdef bint explicit
     cdef bint little
     cdef unsigned char[::1] kinds
-    cdef unsigned int[::1] sequences
     cdef dict names
+    cdef object sequence_tags
+    cdef unsigned int[::1] sequences
+    cdef HeaderFormat unknown
 
-    def __init__(self, bint explicit, bint little, short_vrs, long_vrs, sequences):
-        from array import array
-
-        self.explicit, self.little = explicit, little
+    def __init__(self, bint explicit, bint little, short_vrs, long_vrs, sequence_tags):
+        self.explicit, self.little, self.sequence_tags = explicit, little, sequence_tags
         self.kinds = bytearray(1 << 16)
         self.names = {0: ""}
-        self.sequences = array("I", sorted(sequences))
         for kind, vrs in ((SHORT, short_vrs), (LONG, long_vrs)):
             for vr in vrs:
                 number = int.from_bytes(vr.encode(), "big")
                 self.names[number] = vr
                 self.kinds[number] = SEQUENCE if vr == "SQ" else UNKNOWN_VALUE if vr == "UN" else kind
+
+    cdef HeaderFormat of_unknown(self):
+        """The format in a UN of undefined length (PS3.5 section 6.2.2)."""
+        if self.unknown is None:
+            self.unknown = HeaderFormat(False, True, (), (), self.sequence_tags)
+        return self.unknown
 
     cdef inline unsigned int u16(self, const unsigned char[::1] data, Py_ssize_t at):
         cdef unsigned int first = data[at], second = data[at + 1]
@@ -107,11 +117,14 @@ cdef class HeaderFormat:
             return UNKNOWN
         return kind
 
-    cdef bint has_items(self, unsigned int tag, unsigned int length):
+    cdef bint has_items(self, unsigned int tag, unsigned int length) except -1:
         """Whether an element in implicit VR is a sequence."""
-        cdef Py_ssize_t low = 0, high = self.sequences.shape[0], middle
+        cdef Py_ssize_t low = 0, high, middle
         if length == UNDEFINED:
             return not is_pixel_data(tag)
+        if self.sequence_tags is not None:
+            self.sequences, self.sequence_tags = array("I", sorted(self.sequence_tags())), None
+        high = self.sequences.shape[0]
         while low < high:
             middle = (low + high) >> 1
             if self.sequences[middle] < tag:
@@ -122,7 +135,7 @@ cdef class HeaderFormat:
 
 
 cdef class Elements:
-    """The top-level elements of a regular data set, a mapping by tag of (tag, VR, offset, value offset, length, end).
+    """The top-level elements of a regular beginning, a mapping by tag of (tag, VR, offset, value offset, length, end).
 
     It keeps their offsets only and reads a header again each time, so it is valid as long as the data are.
     """
@@ -132,12 +145,14 @@ cdef class Elements:
     cdef Py_ssize_t *offsets
     cdef Py_ssize_t count
     cdef Py_ssize_t capacity
+    cdef readonly Py_ssize_t end
+    """Offset after them."""
     cdef readonly Py_ssize_t pixel_offset
     """Of the first pixel data element's header; -1 if there is none."""
 
     def __cinit__(self):
         self.offsets = NULL
-        self.count = self.capacity = 0
+        self.count = self.capacity = self.end = 0
         self.pixel_offset = -1
 
     def __dealloc__(self):
@@ -156,6 +171,11 @@ cdef class Elements:
         self.count += 1
         return 0
 
+    cdef void drop_incomplete(self):
+        """Drop the element at which the walk ended."""
+        if self.count and self.offsets[self.count - 1] == self.end:
+            self.count -= 1
+
     cdef Py_ssize_t find(self, unsigned int tag) except -2:
         cdef Py_ssize_t low = 0, high = self.count, middle
         while low < high:
@@ -168,7 +188,7 @@ cdef class Elements:
 
     cdef tuple plain(self, Py_ssize_t at):
         cdef Place place
-        cdef Py_ssize_t end = self.offsets[at + 1] if at + 1 < self.count else self.data.shape[0]
+        cdef Py_ssize_t end = self.offsets[at + 1] if at + 1 < self.count else self.end
         place.offset = self.offsets[at]
         if self.format.read(self.data, &place) == UNKNOWN:
             raise ValueError(f"the data at {place.offset} are not what they were")
@@ -195,36 +215,36 @@ cdef class Elements:
         return [self.plain(at) for at in range(self.count)]
 
     @property
-    def elements(self):
-        """Itself: the elements of a run, as an index wants them."""
-        return self
-
-    @property
-    def first(self):
-        return self.format.tag(self.data, self.offsets[0])
-
-    @property
     def last(self):
-        return self.format.tag(self.data, self.offsets[self.count - 1])
+        """The last tag; 0 if there is no element."""
+        return self.format.tag(self.data, self.offsets[self.count - 1]) if self.count else 0
 
 
-def walk(const unsigned char[::1] data, HeaderFormat format, bint encapsulated, Py_ssize_t most):
-    """The elements of a data set that is regular from its first byte to its last, else None.
+def walk(
+    const unsigned char[::1] data, Py_ssize_t size, HeaderFormat format, bint encapsulated, bint whole, Py_ssize_t most
+):
+    """The regular beginning of a data set of `size` bytes, as far as its headers are in `data`, the first of these bytes.
 
-    None as well if there are more than `most` at top level, or sequences too deep.
+    It ends before pixel data unless `whole`, before more than `most` elements, and before sequences too deep.
     """
     cdef Walk walk = Walk()
-    walk.data, walk.format, walk.encapsulated, walk.most = data, format, encapsulated, most
+    walk.data, walk.format, walk.encapsulated, walk.whole, walk.most = data, format, encapsulated, whole, most
+    walk.current = format
     walk.found = Elements()
     walk.found.data, walk.found.format = data, format
-    walk.now.limit = data.shape[0]
-    return walk.found if walk.begins_well() and walk.run() else None
+    walk.now.limit = size
+    if walk.begins_well():
+        walk.run()
+        walk.found.drop_incomplete()
+    return walk.found
 
 
 cdef class Walk:
     cdef const unsigned char[::1] data
     cdef HeaderFormat format
+    cdef HeaderFormat current  # of the value that is being walked
     cdef bint encapsulated
+    cdef bint whole
     cdef Py_ssize_t most
     cdef Elements found
     cdef Frame now  # the value that is being walked; outer ones are in `frames`
@@ -243,78 +263,86 @@ cdef class Walk:
     cdef inline unsigned char kind(self, Py_ssize_t at) except? 255:
         return self.format.kinds[<unsigned int>self.data[at + 4] << 8 | self.data[at + 5]]
 
-    cdef bint run(self) except -1:
-        """Whether the whole data set is regular."""
+    cdef int run(self) except -1:
+        """Walk to the end of the data set, or into the first top-level element that is not regular."""
         cdef Py_ssize_t at = 0
         cdef Place place
         cdef unsigned char kind
         while True:
+            if not self.depth:
+                self.found.end = at
             if at == self.now.limit and not self.now.delimited:
                 if not self.depth:
-                    return True
+                    return 0
                 self.leave()
                 continue
-            if self.now.limit - at < ELEMENT_HEADER:
-                return False
-            place.tag = self.format.tag(self.data, at)
+            if self.readable(at) < ELEMENT_HEADER:
+                return 0
+            place.tag = self.current.tag(self.data, at)
             place.offset = at
             if self.now.in_sequence or (place.tag == ITEM_END and self.now.delimited):
                 if not self.item(place.tag, at):
-                    return False
+                    return 0
                 at += ELEMENT_HEADER
                 continue
             if place.tag <= self.now.last or place.tag >= DELIMITERS:
-                return False
+                return 0
             self.now.last = place.tag
             if not self.depth:
+                if self.found.count == self.most:
+                    return 0
                 self.found.add(at)
-                if self.found.count > self.most:
-                    return False
             kind = self.header(&place)
             if kind == UNKNOWN or (not self.depth and is_pixel_data(place.tag) and not self.pixel_data(&place)):
-                return False
-            if kind == SEQUENCE and place.length:
+                return 0
+            if (kind == SEQUENCE and place.length) or (kind == UNKNOWN_VALUE and place.length == UNDEFINED):
                 if self.depth > MAX_FRAMES - 2:
-                    return False
+                    return 0
                 self.enter(place.length == UNDEFINED, place.end, True)
+                if kind == UNKNOWN_VALUE:
+                    self.now.implicit = True
+                    self.current = self.format.of_unknown()
                 at = place.value
             else:
                 at = place.end
 
+    cdef inline Py_ssize_t readable(self, Py_ssize_t at):
+        """Bytes from there on that are in the data and in the value that is being walked."""
+        return min(self.now.limit, self.data.shape[0]) - at
+
     cdef unsigned char header(self, Place *place) except? 255:
         """Complete `place`, whose offset is set; UNKNOWN if the element is not regular."""
-        cdef unsigned char kind = self.format.read(self.data, place)
+        cdef unsigned char kind = self.current.read(self.data, place)
         if kind == UNKNOWN:
             return UNKNOWN
-        if not self.format.explicit and place.length and self.format.has_items(place.tag, place.length):
+        if not self.current.explicit and place.length and self.current.has_items(place.tag, place.length):
             kind = SEQUENCE
         place.end = place.value
-        if place.length == UNDEFINED:
-            if is_pixel_data(place.tag):
-                return UNKNOWN if self.depth or kind == SEQUENCE or kind == UNKNOWN_VALUE else kind
-            return kind if kind == SEQUENCE else UNKNOWN
-        place.end += place.length
-        return UNKNOWN if place.length & 1 or place.end > self.now.limit else kind
+        if place.length != UNDEFINED:
+            place.end += place.length
+            return UNKNOWN if place.length & 1 or place.end > self.now.limit else kind
+        if kind == SEQUENCE or kind == UNKNOWN_VALUE:
+            return UNKNOWN if is_pixel_data(place.tag) else kind
+        return kind if self.fragments(place) else UNKNOWN
 
-    cdef bint pixel_data(self, Place *place) except -1:
-        """Whether pixel data have the form that the transfer syntax says."""
+    cdef bint pixel_data(self, Place *place):
+        """Whether pixel data at top level are wanted, and have the form that the transfer syntax says."""
+        if not self.whole or (place.tag == PIXEL_DATA and self.encapsulated != (place.length == UNDEFINED)):
+            return False
         if self.found.pixel_offset < 0:
             self.found.pixel_offset = place.offset
-        if place.tag == PIXEL_DATA and self.encapsulated != (place.length == UNDEFINED):
-            return False
-        return place.length != UNDEFINED or self.fragments(place)
+        return True
 
     cdef bint fragments(self, Place *place) except -1:
         """Walk over the fragments of encapsulated pixel data (PS3.5 A.4) and their delimiter."""
-        cdef Py_ssize_t limit = self.now.limit
         cdef unsigned int tag, length
-        while limit - place.end >= ELEMENT_HEADER:
-            tag = self.format.tag(self.data, place.end)
-            length = self.format.u32(self.data, place.end + 4)
+        while self.readable(place.end) >= ELEMENT_HEADER:
+            tag = self.current.tag(self.data, place.end)
+            length = self.current.u32(self.data, place.end + 4)
             place.end += ELEMENT_HEADER
             if tag == SEQUENCE_END:
                 return True
-            if tag != ITEM or length & 1 or length > limit - place.end:
+            if tag != ITEM or length & 1 or length > self.now.limit - place.end:
                 return False
             place.end += length
         return False
@@ -323,13 +351,13 @@ cdef class Walk:
         """Enter an item or leave at a delimiter, whichever is due (PS3.5 section 7.5)."""
         cdef unsigned int length
         if tag == ITEM and self.now.in_sequence:
-            length = self.format.u32(self.data, at + 4)
+            length = self.current.u32(self.data, at + 4)
             at += ELEMENT_HEADER
             if length != UNDEFINED and length > self.now.limit - at:
                 return False
             self.enter(length == UNDEFINED, at + length, False)
         elif tag == (SEQUENCE_END if self.now.in_sequence else ITEM_END) and self.now.delimited:
-            if self.format.u32(self.data, at + 4):
+            if self.current.u32(self.data, at + 4):
                 return False
             self.leave()
         else:
@@ -349,6 +377,8 @@ cdef class Walk:
     cdef int leave(self) except -1:
         self.depth -= 1
         self.now = self.frames[self.depth]
+        if not self.now.implicit:
+            self.current = self.format
         return 0
 
 

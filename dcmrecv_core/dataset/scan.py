@@ -24,7 +24,7 @@ from functools import cache
 from dcmrecv_core import compiled
 from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset import walker
-from dcmrecv_core.dataset.elements import DataSetIndex, Element
+from dcmrecv_core.dataset.elements import DataSetIndex, Element, RegularBeginning
 from dcmrecv_core.dataset.encodings import (
     LONG_VRS,
     SHORT_VRS,
@@ -33,8 +33,7 @@ from dcmrecv_core.dataset.encodings import (
     encoding_of,
     sequence_tags,
 )
-from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
-from dcmrecv_core.dataset.sources import ByteSource, InflatedSource, MemorySource
+from dcmrecv_core.dataset.sources import ByteSource, InflatedSource
 from dcmrecv_core.dataset.walker import MAX_DEPTH, Walker
 
 if compiled.AVAILABLE:
@@ -43,47 +42,39 @@ if compiled.AVAILABLE:
 __all__ = ["MAX_DEPTH", "UNDEFINED_LENGTH", "DataSetIndex", "Element", "Encoding", "encoding_of", "scan"]
 
 
-def scan(source: ByteSource, encoding: Encoding, *, whole: bool, known: KnownHeaderRuns | None = None) -> DataSetIndex:
+def scan(source: ByteSource, encoding: Encoding, *, whole: bool) -> DataSetIndex:
     """Walk through a data set.
 
     With `whole`, to its end; raises DataSetError if it cannot be understood. Without, up to the pixel data and as
-    far as it can be understood; a fault becomes the last warning. Raises OSError if the source cannot be read. `known`
-    are the runs of earlier data sets: with them this scan is faster, and its result the same.
+    far as it can be understood; a fault becomes the last warning. Raises OSError if the source cannot be read.
     """
     if encoding.deflated:
         source = InflatedSource(source)
     index = DataSetIndex(source)
-    if whole and walk_regular(index, encoding):
-        return index
-    walk = Walker(index, encoding, whole, known)
+    beginning: RegularBeginning | None = None
     try:
-        walk.walk()
+        if compiled.AVAILABLE:
+            beginning = regular_beginning(source, encoding, whole=whole)
+            index.start_with(beginning)
+            if beginning and beginning.end == source.size and not encoding.deflated:
+                return index
+        Walker(index, encoding, whole).walk(beginning)
     except DataSetError as error:
         if whole:
             error.warnings = tuple(index.warnings)
             raise
         index.warnings.append(error.comment)
-    if not walk.pixel_data_seen:
-        index.pixel_offset = walk.reached
     return index
 
 
-def walk_regular(index: DataSetIndex, encoding: Encoding) -> bool:
-    """Fill the index with one run by the compiled part (see `dcmrecv_core.compiled`), if the whole data set is in
-    memory and needs no warning; else return False."""
-    source = index.source
-    if not compiled.AVAILABLE or not isinstance(source, MemorySource):
-        return False
-    elements = regular_walk.walk(source.view, _header_format(encoding), encoding.encapsulated, walker.MAX_ELEMENTS)
-    if elements is None:
-        return False
-    index.add_run(0, elements)
-    index.has_pixel_data = elements.pixel_offset >= 0
-    index.pixel_offset = elements.pixel_offset if index.has_pixel_data else source.size
-    return True
+def regular_beginning(source: ByteSource, encoding: Encoding, *, whole: bool) -> RegularBeginning:
+    """What the compiled walk takes (see `dcmrecv_core.compiled`): elements as long as all is regular, and their headers
+    are in the first window of the source."""
+    data = source.window(0, walker.FILE_HEAD)
+    size = len(data) if encoding.deflated else source.size
+    return regular_walk.walk(data, size, _header_format(encoding), encoding.encapsulated, whole, walker.MAX_ELEMENTS)
 
 
 @cache
 def _header_format(encoding: Encoding) -> regular_walk.HeaderFormat:
-    sequences = frozenset() if encoding.explicit else sequence_tags()
-    return regular_walk.HeaderFormat(encoding.explicit, encoding.little, SHORT_VRS, LONG_VRS, sequences)
+    return regular_walk.HeaderFormat(encoding.explicit, encoding.little, SHORT_VRS, LONG_VRS, sequence_tags)

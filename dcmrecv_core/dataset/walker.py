@@ -1,22 +1,28 @@
-"""The walk from element to element (PS3.5 section 7.1): it reads tags, VRs and lengths, never values.
+"""The walk from element to element (PS3.5 chapter 7), as real senders write them: it reads tags, VRs and lengths, never
+values.
 
-Nested items are walked with a stack, not by recursion. There are two speeds. `_take_explicit` and `_take_implicit` read
-plain elements, which are nearly all, in a tight loop. They stop at whatever is not plain: a sequence, a delimiter, an
-odd length, disorder, an unknown VR, the end of a window. `walk` passes that to the careful part.
+    walk                    from the beginning to the end
+      _plain_elements       elements whose headers say all: nearly all of them
+      _element              one of another kind: a sequence, pixel data, of odd length, out of order, with an unknown VR
+        _undefined_length   ... which items or fragments follow
+      _item                 where an item of a sequence is due
+      _delimiter            where an element is due
+      _end_of_value         where a sequence, an item, or the data end
+
+Nested items are walked with a stack, not by recursion.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
 from itertools import repeat
 
 from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, HeaderRun, PlainElement, Span
+from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement, RegularBeginning
 from dcmrecv_core.dataset.encodings import (
     EXPLICIT_HEADERS,
     IMPLICIT_HEADERS,
     LONG_VRS,
+    LONGEST_HEADER,
     SHORT_VRS,
     UNDEFINED_LENGTH,
     Encoding,
@@ -24,14 +30,12 @@ from dcmrecv_core.dataset.encodings import (
     header_format_of,
     sequence_tags,
 )
-from dcmrecv_core.dataset.header_runs import MAX_KEPT, HeaderFields, KnownHeaderRuns
 from dcmrecv_core.dataset.odd_places import (
     ENDS,
     FILLER_TAGS,
     ITEM,
     ITEM_END,
     ITEMS_HEAD,
-    LONGEST_HEADER,
     SEQUENCE_END,
     OddPlaces,
     State,
@@ -40,10 +44,9 @@ from dcmrecv_core.dataset.odd_places import (
     fault,
     fault_in,
     format_of_items,
-    is_text,
     name,
 )
-from dcmrecv_core.dataset.sources import InflatedSource, filler_length
+from dcmrecv_core.dataset.sources import UNKNOWN_SIZE, InflatedSource, filler_length
 
 MAX_DEPTH = 128
 """Sequences within sequences. The deepest real objects (structured reports) have about 20 levels. pydicom decodes them
@@ -54,8 +57,14 @@ MAX_ELEMENTS = 32768
 
 MAX_INFLATED_STEPS = 2_000_000
 """Elements, items, delimiters and fragments of a deflated data set: 100 KB can hold ten million of them. Large real
-objects have some hundred thousand; two million take seconds. Data that are not deflated took the sender as long."""
+objects have some hundred thousand; two million take seconds. Data that are not deflated took the sender as long. Those
+of a regular beginning are not counted: it has 256 KiB at most."""
 
+FILE_HEAD = 138
+"""Bytes that show whether a file begins here: preamble, prefix, and the tag and VR of the first element (PS3.10 section
+7.1)."""
+
+_SHORTEST_HEADER = 8
 _DELIMITERS = 0xFFFE0000
 _FIRST_BYTE = 0xFE  # of a delimiter, or FFH in big endian
 _PIXEL_DATA = 0x7FE00010
@@ -63,7 +72,6 @@ _FIRST_PIXEL_DATA = min(PIXEL_DATA_TAGS)
 _AFTER_FILE_META = 0x00030000
 _KNOWN_VRS = frozenset(vr.encode() for vr in SHORT_VRS | LONG_VRS)
 _CUT_OFF = "the data set may be cut off"
-_NO_RUNS: Mapping[HeaderFields, HeaderRun] = {}
 
 
 class Walker(OddPlaces):
@@ -73,25 +81,17 @@ class Walker(OddPlaces):
     """
 
     __slots__ = (
-        "ceiling",
         "delimited",
         "done",
         "encapsulated",
-        "found",
-        "fresh",
         "in_sequence",
-        "inner",
-        "known",
         "pending",
-        "reached",
         "steps",
         "strays",
         "whole",
     )
 
-    def __init__(
-        self, index: DataSetIndex, encoding: Encoding, whole: bool, known: KnownHeaderRuns | None = None
-    ) -> None:
+    def __init__(self, index: DataSetIndex, encoding: Encoding, whole: bool) -> None:
         self.in_sequence = False  # items are due, not elements
         self.delimited = False  # of undefined length
         self.limit = index.source.size  # where it, or the value that encloses it, has to end
@@ -101,64 +101,56 @@ class Walker(OddPlaces):
         self.frames: list[State] = []
 
         self.index = index
-        self.found = index.found
         self.source = index.source
         self.encapsulated = encoding.encapsulated
         self.whole = whole
-        # elements of a run are not counted as steps, which are limited for inflated data
-        self.known = None if isinstance(index.source, InflatedSource) else known
-        self.fresh: list[PlainElement] = []  # elements since the last recognised run
-        # headers within those; there may be millions, but more than MAX_KEPT are not learned anyway
-        self.inner: deque[Span] = deque(maxlen=MAX_KEPT)
         self.window: bytes | memoryview = b""
         self.base = 0  # offset of the window
-        self.ceiling = _FIRST_PIXEL_DATA  # plain elements at top level are taken up to this tag
-        self.reached = 0  # after the last complete top-level element
         self.pending: Element | None = None  # the top-level sequence that is being walked
         self.done = False
         self.strays: tuple[int, ...] = ()  # kinds of stray delimiters found so far
         # the loops iterate over this budget, so counting costs nothing
-        self.steps = repeat(True, MAX_INFLATED_STEPS) if isinstance(index.source, InflatedSource) else repeat(True)
+        self.steps = repeat(True)
+        if isinstance(index.source, InflatedSource):
+            self.limit = UNKNOWN_SIZE  # the same faults whether or not the end has been inflated before
+            self.steps = repeat(True, MAX_INFLATED_STEPS)
 
-    @property
-    def pixel_data_seen(self) -> bool:
-        return self.ceiling == _DELIMITERS
-
-    def walk(self) -> None:
-        """Walk, filling the index. Raises DataSetError, OSError."""
-        position = self._check_format(self._skip_file_header())
-        steps = self.steps
+    def walk(self, beginning: RegularBeginning | None = None) -> None:
+        """Walk, filling the index; if it has a regular beginning, from there on. Raises DataSetError, OSError."""
+        if beginning:
+            position, self.last = beginning.end, beginning.last
+        else:
+            position = self._check_format(self._skip_file_header())
         while not self.done:
             if not self.in_sequence:
-                position = self._take_explicit(position) if self.format.explicit else self._take_implicit(position)
-            if not self.frames:
-                self.reached = position
-                if len(self.index) >= MAX_ELEMENTS and self.last not in self.index:
-                    self._overflow()
-            if not next(steps, False):
-                raise self._fault_at(position, f"More than {MAX_INFLATED_STEPS} steps")
+                position = self._plain_elements(position)
+            if not self.frames and not self.index.has_pixel_data:
+                self.index.pixel_offset = position
+            self._count_step(position)
             available = self._load(position)
-            begin, nested = position, bool(self.frames)
             if available <= 0:
                 self._end_of_value(position, available)
-            elif available < 8:
+            elif available < _SHORTEST_HEADER:
                 self._filler(position, "Element header cut off")
             elif self.in_sequence:
                 position = self._item(position)
             else:
                 position = self._element(position, available)
-            if nested and position > begin:
-                self._note_inner(begin, position - begin)
-        self._learn()
         if isinstance(self.source, InflatedSource) and self.source.trailing > 1:
             self._warn(f"{self.source.trailing} bytes after the deflated stream")
+
+    def _count_step(self, position: int) -> None:
+        if not next(self.steps, False):
+            raise self._fault_at(position, f"More than {MAX_INFLATED_STEPS} steps")
+
+    # Where the data set begins
 
     def _skip_file_header(self) -> int:
         """Walk over what belongs to a file, not to a data set: preamble and File Meta Information (PS3.10 section 7.1),
         which is always explicit VR little endian. Returns where the data set begins."""
         if self._load(0) <= 0:
             raise DataSetError("There is no data set")
-        head = self.source.window(0, 138)
+        head = self.source.window(0, FILE_HEAD)
         position = 0
         if head[128:134] == b"DICM\x02\x00" and not begins_data_set(
             head, self.format.little
@@ -168,11 +160,10 @@ class Walker(OddPlaces):
         if head[position : position + 2] != b"\x02\x00" or bytes(head[position + 4 : position + 6]) not in _KNOWN_VRS:
             return position
         self._warn("File Meta Information within the data set")
-        data_set_format = self.format
-        self.format, self.ceiling = EXPLICIT_HEADERS, _AFTER_FILE_META
-        while self._load(position) > 0 and (after := self._take_explicit(position)) > position:
+        data_set_format, self.format = self.format, EXPLICIT_HEADERS
+        while self._load(position) > 0 and (after := self._plain_elements(position, _AFTER_FILE_META)) > position:
             position = after
-        self.format, self.ceiling = data_set_format, _FIRST_PIXEL_DATA
+        self.format = data_set_format
         return position
 
     def _check_format(self, position: int) -> int:
@@ -180,18 +171,16 @@ class Walker(OddPlaces):
         it: the letters of a VR, read as a length, would mean a first value of more than 16 KiB. Returns where that
         element begins, after stray delimiters, which never have a VR."""
         available = self._load(position)
-        if available >= 8 and self.window[position - self.base] >= _FIRST_BYTE:
+        if available >= _SHORTEST_HEADER and self.window[position - self.base] >= _FIRST_BYTE:
             position = self._skip_strays(position)
             available = self._load(position)
-        if available < 8:
+        if available < _SHORTEST_HEADER:
             return position
-        at = position - self.base
-        vr = bytes(self.window[at + 4 : at + 6])
-        if not self.format.explicit and vr in _KNOWN_VRS:
+        if not self.format.explicit and self._vr_bytes(position) in _KNOWN_VRS:
             self._warn("Explicit VR, against the transfer syntax")
             self._obstacle("explicit VR, against the transfer syntax")
             self.format = EXPLICIT_HEADERS
-        elif self.format.explicit and not is_text(vr) and self._may_be_implicit(position):
+        elif self.format.explicit and self._may_be_implicit(position):
             self._warn("Implicit VR, against the transfer syntax")
             self._obstacle("implicit VR, against the transfer syntax")
             self.format = IMPLICIT_HEADERS
@@ -199,154 +188,65 @@ class Walker(OddPlaces):
 
     def _skip_strays(self, position: int) -> int:
         """Walk over stray delimiters; returns where the first element begins."""
-        while self._load(position) >= 8 and next(self.steps, False):
-            group, number, _ = self.format.item(self.window, position - self.base)
-            if (tag := group << 16 | number) not in ENDS:
+        while self._load(position) >= _SHORTEST_HEADER and next(self.steps, False):
+            tag, _ = self.format.item(self.window, position - self.base)
+            if tag not in ENDS:
                 break
             self._stray(tag, position)
             position += 8
         return position
 
-    # The fast part
+    # Elements
 
-    def _take_explicit(self, position: int) -> int:
-        """Take plain elements; returns where something else begins."""
-        window, base, limit, last = self.window, self.base, self.limit, self.last
-        header, length32 = self.format.header, self.format.length32
-        short, long = self.format.short, self.format.plain_long
-        stop, found, ceiling = self._bounds(position)
-        runs, fresh, inner = self._known_runs(), self.fresh, self.inner
+    def _plain_elements(self, position: int, ceiling: int = _FIRST_PIXEL_DATA) -> int:
+        """Walk over elements that are in order, of even length, with known VRs, and no sequences, as far as the window
+        has their headers, and before the tag `ceiling`; returns where something else begins."""
+        begin, window, base, limit, last = position, self.window, self.base, self.limit, self.last
+        read = self.format.element
+        sequences = frozenset[int]() if self.format.explicit else sequence_tags()
+        stop = min(limit - _SHORTEST_HEADER, base + len(window) - LONGEST_HEADER)
+        if self.frames or self.index.has_pixel_data:
+            ceiling = _DELIMITERS
+        found: dict[int, PlainElement] | None = None
+        room = 0 if self.frames else MAX_ELEMENTS - len(self.index)
+        if room > 0:
+            found = self.index.found
+            stop = min(stop, position + _SHORTEST_HEADER * room - 1)  # as many as there is room for, if they are empty
         for _ in self.steps:
-            if position >= stop:
+            if position > stop:
                 break
-            head = header(window, position - base)
-            if head in runs:
-                run = self._recognise(runs[head], position, last, stop, ceiling)
-                if run is not None:
-                    last = run.last
-                    position += run.length
-                    continue
-            group, number, code, length = head
-            if code in short:
-                vr = short[code]
-                value = position + 8
-            elif code in long:
-                vr = long[code]
-                length = length32(window, position - base + 8)[0]
-                value = position + 12
-            else:
-                break
-            tag = group << 16 | number
-            end = value + length
-            if length & 1 or end > limit or not last < tag < ceiling:
+            tag, vr, header, length = read(window, position - base)
+            end = position + header + length
+            if vr is None or length & 1 or end > limit or not last < tag < ceiling or vr == "SQ" or tag in sequences:
                 break
             if found is not None:
-                found[tag] = element = (tag, vr, position, value, length, end)
-                fresh.append(element)
-            else:
-                inner.append((position, value - position))
-            last = tag
-            position = end
+                found[tag] = (tag, vr, position, position + header, length, end)
+            last, position = tag, end
         self.last = last
+        if found is None and not self.frames and position > begin:
+            self._overflow()
         return position
-
-    def _take_implicit(self, position: int) -> int:
-        """As `_take_explicit`."""
-        window, base, limit, last = self.window, self.base, self.limit, self.last
-        header, sequences = self.format.header, sequence_tags()
-        stop, found, ceiling = self._bounds(position)
-        runs, fresh, inner = self._known_runs(), self.fresh, self.inner
-        for _ in self.steps:
-            if position >= stop:
-                break
-            head = header(window, position - base)
-            if head in runs:
-                run = self._recognise(runs[head], position, last, stop, ceiling)
-                if run is not None:
-                    last = run.last
-                    position += run.length
-                    continue
-            group, number, length = head
-            tag = group << 16 | number
-            value = position + 8
-            end = value + length
-            if length & 1 or end > limit or not last < tag < ceiling or tag in sequences:
-                break
-            if found is not None:
-                found[tag] = element = (tag, "", position, value, length, end)
-                fresh.append(element)
-            else:
-                inner.append((position, value - position))
-            last = tag
-            position = end
-        self.last = last
-        return position
-
-    def _known_runs(self) -> Mapping[HeaderFields, HeaderRun]:
-        """The runs that may be recognised here: at top level only, while the index has room."""
-        if self.frames or self.known is None or len(self.index) >= MAX_ELEMENTS:
-            return _NO_RUNS
-        return self.known.of(self.format)
-
-    def _recognise(self, run: HeaderRun | None, position: int, last: int, stop: int, ceiling: int) -> HeaderRun | None:
-        """The run, or the first part of it, if it is at `position` and within the bounds; else None."""
-        known, window, at = self.known, self.window, position - self.base
-        while run is not None and known is not None:
-            if run.first <= last or run.last >= ceiling or position + run.length > stop + 7:
-                return None
-            headers = run.unpack(window, at)
-            if headers == run.headers:
-                known.credit += len(headers)
-                self._learn()
-                self.index.add_run(position, run)
-                return run
-            run = known.split(self.format, run, headers)
-        return None
-
-    def _note_inner(self, position: int, length: int) -> None:
-        """A step within a sequence passed `length` bytes, which should be one header."""
-        if length > LONGEST_HEADER:
-            self._forget()  # nested pixel data
-        elif self.known is not None:
-            self.inner.append((position, length))
-
-    def _learn(self) -> None:
-        if self.known is not None and self.fresh:
-            self.known.learn(self.format, self.fresh, self.inner, self.source)
-            self.fresh.clear()
-            self.inner.clear()
-
-    def _forget(self) -> None:
-        """From now on learn and recognise nothing: an unusual data set is read element by element each time."""
-        self.known = None
-        self.fresh.clear()
-        self.inner.clear()
-
-    def _bounds(self, position: int) -> tuple[int, dict[int, PlainElement] | None, int]:
-        """Limits for plain elements: where a header may begin, where to keep elements, the first tag not to take."""
-        stop = min(self.limit - 7, self.base + len(self.window) - LONGEST_HEADER + 1)
-        if self.frames:
-            return stop, None, _DELIMITERS
-        room = MAX_ELEMENTS - len(self.index)
-        if room <= 0:
-            return stop, None, self.ceiling
-        return min(stop, position + 8 * room), self.found, self.ceiling
-
-    # The careful part
 
     def _element(self, position: int, available: int) -> int:
         """One element that is not plain; returns where to go on: after it or, for a sequence, inside."""
         at = position - self.base
-        group, number, *_ = self.format.header(self.window, at)
-        tag = group << 16 | number
-        if tag in FILLER_TAGS and len(set(self.window[at : at + 8])) == 1:
+        head = bytes(self.window[at : at + LONGEST_HEADER]).ljust(LONGEST_HEADER, b"\0")
+        tag, vr, header, length = self.format.element(head, 0)
+        if tag in FILLER_TAGS and len(set(head[:8])) == 1:
             return self._filler(position, "No element")
         if tag >= _DELIMITERS:
             return self._delimiter(tag, position)
-        element = self._explicit_element(tag, position, available) if self.format.explicit else None
-        if element is None:
-            length = self.format.item(self.window, at)[2]
-            element = Element(tag, "", position, position + 8, length, position + 8 + length)
+        if header > available:
+            raise fault(tag, position, "Data end inside an element header")
+        if vr is not None:
+            value = position + header
+            element = Element(tag, vr, position, value, length, value + length)
+        elif self.frames and not self.last and self._may_be_implicit(position):
+            self._warn(f"{name(tag)} at {position}: Item in implicit VR", tag)
+            self.format = IMPLICIT_HEADERS
+            return self._element(position, available)
+        else:
+            element = self._unknown_vr(tag, position, available)
         self._check_order(tag, position)
         if tag in PIXEL_DATA_TAGS and not self.frames:
             self._pixel_data(element)
@@ -365,22 +265,6 @@ class Walker(OddPlaces):
                 return self._enter_sequence(element, element.end, self.format)
             self._warn(f"{name(tag)} at {position}: Sequence without items, its value is not understood", tag)
         return self._keep(element)
-
-    def _explicit_element(self, tag: int, position: int, available: int) -> Element | None:
-        """The element of an explicit VR header; None if the item turns out to be in implicit VR."""
-        at = position - self.base
-        format = self.format
-        _, _, code, length = format.header(self.window, at)
-        vr = format.known.get(code)
-        long = vr in LONG_VRS
-        if long and available < LONGEST_HEADER:
-            raise fault(tag, position, "Data end inside an element header")
-        if vr is None:
-            return self._unknown_vr(tag, position, available)
-        if long:
-            length = format.length32(self.window, at + 8)[0]
-        value = position + (LONGEST_HEADER if long else 8)
-        return Element(tag, vr, position, value, length, value + length)
 
     def _undefined_length(self, element: Element) -> int:
         pixel_data = element.tag in PIXEL_DATA_TAGS
@@ -407,27 +291,19 @@ class Walker(OddPlaces):
     def _skip_fragments(self, element: Element) -> int:
         """Walk over encapsulated pixel data (PS3.5 A.4); returns the offset after their delimiter."""
         position = element.value_offset
-        item = self.format.item
         while self._load(position) >= 8:
-            if not next(self.steps, False):
-                raise fault_in(element.tag, position, f"More than {MAX_INFLATED_STEPS} steps")
-            window, base, limit = self.window, self.base, self.limit
-            stop = min(limit, base + len(window)) - 7
-            for _ in self.steps:
-                if position >= stop:
-                    break
-                group, number, length = item(window, position - base)
-                if group != 0xFFFE or number != 0xE000 or length == UNDEFINED_LENGTH:
-                    if group == 0xFFFE and number == 0xE0DD:
-                        return position + 8
-                    raise fault_in(
-                        element.tag, position, "No fragment", "pixel data of undefined length consist of items"
-                    )
-                if length & 1:
-                    self._warn(f"{name(element.tag)} at {position}: Fragment of odd length {length}", element.tag)
-                position += 8 + length
-                if position > limit:
-                    raise fault_in(element.tag, position - length - 8, "Fragment runs past the end")
+            self._count_step(position)
+            tag, length = self.format.item(self.window, position - self.base)
+            if tag == SEQUENCE_END:
+                return position + 8
+            if tag != ITEM or length == UNDEFINED_LENGTH:
+                hint = "pixel data of undefined length consist of items"
+                raise fault_in(element.tag, position, "No fragment", hint)
+            if length & 1:
+                self._warn(f"{name(element.tag)} at {position}: Fragment of odd length {length}", element.tag)
+            if position + 8 + length > self.limit:
+                raise fault_in(element.tag, position, "Fragment runs past the end")
+            position += 8 + length
         raise fault_in(element.tag, position, "Fragments without delimiter", _CUT_OFF)
 
     def _enter_sequence(self, element: Element, end: int | None, format: HeaderFormat) -> int:
@@ -440,8 +316,7 @@ class Walker(OddPlaces):
 
     def _item(self, position: int) -> int:
         """An item of a sequence, or its end; returns where to go on (PS3.5 section 7.5)."""
-        group, number, length = self.format.item(self.window, position - self.base)
-        tag = group << 16 | number
+        tag, length = self.format.item(self.window, position - self.base)
         after = position + 8
         if tag == ITEM:
             if length == UNDEFINED_LENGTH:
@@ -468,8 +343,7 @@ class Walker(OddPlaces):
         none is left for the sequence: a fault.)
         """
         if tag == ITEM_END and self.delimited:
-            at = position - self.base
-            if any(self.window[at + 4 : at + 8]):
+            if self.format.item(self.window, position - self.base)[1]:
                 self._end_with_length(tag, position)
             self._leave(position + 8)
         elif tag in ENDS:
@@ -547,8 +421,7 @@ class Walker(OddPlaces):
             if element.tag in self.index:
                 self._obstacle(f"{name(element.tag)} occurs twice")
             elif len(self.index) < MAX_ELEMENTS or element.tag in PIXEL_DATA_TAGS:
-                self.found[element.tag] = element
-                self.fresh.append(element)
+                self.index.found[element.tag] = element
             else:
                 self._overflow()
         return element.end
@@ -556,12 +429,9 @@ class Walker(OddPlaces):
     # Warnings and obstacles
 
     def _pixel_data(self, element: Element) -> None:
-        if not self.pixel_data_seen:
-            self._learn()
-            self._forget()
+        if not self.index.has_pixel_data:
             self.index.pixel_offset = element.offset
             self.index.has_pixel_data = True
-            self.ceiling = _DELIMITERS
             self.done = not self.whole
         if element.tag == _PIXEL_DATA and self.encapsulated != (element.length == UNDEFINED_LENGTH):
             form = "Native" if self.encapsulated else "Encapsulated"
@@ -579,10 +449,5 @@ class Walker(OddPlaces):
         self._obstacle(f"more than {MAX_ELEMENTS} elements")
 
     def _obstacle(self, text: str) -> None:
-        self._forget()
-        if not self.pixel_data_seen:
+        if not self.index.has_pixel_data:
             self.index.obstacle = text
-
-    def _warn(self, text: str, *offending: int) -> None:
-        self._forget()
-        super()._warn(text, *offending)

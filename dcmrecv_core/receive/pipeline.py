@@ -17,7 +17,6 @@ from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome
 from dcmrecv_core.api.verdicts import Discard, OnExists, ReceiveResult, Refuse, Warn
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import encoding_of
-from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.walker import MAX_ELEMENTS
@@ -95,7 +94,6 @@ class InstanceReceiver:
             on_duplicate=settings.on_duplicate,
         )
         self.buffer = bytearray(SPOOL_SIZE)
-        self.header_runs = KnownHeaderRuns()
 
     def begin(
         self,
@@ -291,7 +289,7 @@ class Reception:
                 raise DataSetError("No data set")
             return None
         try:
-            index = scan(self._spool.source(), self._encoding, whole=True, known=self._receiver.header_runs)
+            index = scan(self._spool.source(), self._encoding, whole=True)
         except DataSetError as error:
             for warning in error.warnings:
                 self._remark(logging.WARNING, warning)

@@ -41,10 +41,10 @@ def test_another_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = regular_walk.walk
 
     def walk(
-        data: memoryview, form: regular_walk.HeaderFormat, encapsulated: bool, most: int
-    ) -> regular_walk.Elements | None:
-        found = right(data, form, encapsulated, most)
-        return found and right(data[: found.values()[-1][2]], form, encapsulated, most)
+        data: memoryview, size: int, form: regular_walk.HeaderFormat, encapsulated: bool, whole: bool, most: int
+    ) -> regular_walk.Elements:
+        found = right(data, size, form, encapsulated, whole, most)
+        return right(data, size, form, encapsulated, whole, len(found) - 1) if found.end == size else found
 
     monkeypatch.setattr(regular_walk, "walk", walk)
     with pytest.raises(AssertionError, match="walk: ") as caught:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
 import zlib
+from functools import partial
 from typing import Any
 
-from support.data.scan_results import outcome
+from dcmrecv_core.dataset.encodings import DEFLATED_LITTLE, EXPLICIT_LITTLE, Encoding
+from dcmrecv_core.dataset.sources import ByteSource, FileSource, MemorySource
+from support.data.datasets import deflate
+from support.data.scan_results import outcome_of
+from support.data.sources import unnamed_file
 from support.fuzz.dataset_targets import BY_FIRST_BYTE, data_set_seeds
 from support.fuzz.targets import DELIMITERS, Target
 from support.protocol import pdus
@@ -21,7 +27,24 @@ BUFFERS = (16, 400, 4096, 1 << 16)
 def fuzz_walk(data: bytes) -> None:
     """The first byte names the encoding."""
     encoding, data = BY_FIRST_BYTE[(data or b"\0")[0] % len(BY_FIRST_BYTE)], data[1:]
-    assert outcome(data, encoding, None) == in_python(lambda: outcome(data, encoding, None))
+    compare_walks(data, encoding)
+
+
+def compare_walks(data: bytes, encoding: Encoding) -> None:
+    """The outcomes are the same with the compiled walk and without: to the end and to the pixel data; in memory, in a
+    file whose first half is in memory as well, and deflated."""
+    fd = unnamed_file(data)
+    try:
+        spooled = FileSource(fd, 0, len(data), memoryview(data)[: len(data) // 2])
+        ways: list[tuple[ByteSource, Encoding]] = [(MemorySource(memoryview(data)), encoding), (spooled, encoding)]
+        if encoding == EXPLICIT_LITTLE:
+            ways.append((MemorySource(memoryview(deflate(data))), DEFLATED_LITTLE))
+        for source, its_encoding in ways:
+            for whole in (True, False):
+                scanned = partial(outcome_of, source, its_encoding, whole=whole)
+                assert scanned() == in_python(scanned)
+    finally:
+        os.close(fd)
 
 
 def fuzz_requests(data: bytes) -> None:

@@ -28,13 +28,11 @@ from dcmrecv_core.dataset.encodings import (
     UNDEFINED_LENGTH,
     Encoding,
 )
-from dcmrecv_core.dataset.header_runs import KnownHeaderRuns
 from dcmrecv_core.dataset.mended_values import mended_value
 from dcmrecv_core.dataset.scan import DataSetIndex, scan
 from dcmrecv_core.dataset.sources import FileSource, MemorySource
 from support.data.datasets import ENCODINGS, ITEM, ITEM_END, SEQUENCE_END, Node, deflate, encode, header, item
 from support.data.generated_nodes import nodes, spoil
-from support.data.scan_results import compare
 from support.data.sources import TinySource, unnamed_file
 from support.receiving import INSTANCE, in_receive, read, receiver, send, stored_data
 from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE, JPEG
@@ -261,15 +259,6 @@ def test_every_element_is_had_as_if_there_were_none(made: list[Node], chance: Ra
     if encoding is EXPLICIT_LITTLE:
         outcomes.append(walk(deflate(spoilt.data), DEFLATED_LITTLE).elements)
     assert all(outcome == outcomes[0] for outcome in outcomes)
-
-
-@settings(deadline=None, max_examples=100)
-@given(series=st.lists(nodes(), min_size=1, max_size=3), chance=st.randoms(use_true_random=False))
-def test_what_data_sets_have_in_common_changes_nothing(series: list[list[Node]], chance: Random) -> None:
-    known = KnownHeaderRuns()
-    for made in [*series, *series]:
-        spoilt = spoil(made, EXPLICIT_LITTLE, chance)
-        compare([spoilt.sound, spoilt.sound, spoilt.data, spoilt.data], EXPLICIT_LITTLE, known)
 
 
 # What else pydicom misreads in items
