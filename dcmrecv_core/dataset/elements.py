@@ -55,6 +55,11 @@ class RegularBeginning(PlainElements, Protocol):
     def pixel_offset(self) -> int:
         """Of the first pixel data element's header, -1 if it is not there."""
 
+    @property
+    def uids(self) -> tuple[str, str] | None:
+        """SOP Class UID (0008,0016) and SOP Instance UID (0008,0018) as `read_uid` reads them, None unless both are
+        there."""
+
 
 class DataSetIndex:
     """The top-level elements of a data set, and the warnings about it."""
@@ -69,6 +74,7 @@ class DataSetIndex:
         "overflow",
         "pixel_offset",
         "source",
+        "uids",
         "warnings",
     )
 
@@ -81,6 +87,8 @@ class DataSetIndex:
         """Offset of the first pixel data element's header, else where the elements end."""
         self.source = source
         """All offsets are in this source: the one that was scanned, or its inflated view."""
+        self.uids: tuple[str, str] | None = None
+        """Those of a regular beginning that has both."""
         self.warnings: list[str] = []
         self.offending: tuple[int, ...] = ()
         """The tag that the first warning is about, if it is about one."""
@@ -102,6 +110,7 @@ class DataSetIndex:
     def start_with(self, beginning: RegularBeginning) -> None:
         """Take the elements of a regular beginning."""
         self.beginning = beginning
+        self.uids = beginning.uids
         self.has_pixel_data = beginning.pixel_offset >= 0
         self.pixel_offset = beginning.pixel_offset if self.has_pixel_data else beginning.end
 

@@ -41,11 +41,12 @@ from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
 from dcmrecv_core.proto.dimse import CommandField
 from dcmrecv_core.proto.first_bytes import titles_of
 from dcmrecv_core.proto.pdu import Rejection
+from dcmrecv_core.receive.pipeline import Reception
 from dcmrecv_core.settings.contexts import default_contexts
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
-    from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception
+    from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome
     from dcmrecv_core.settings.settings import Settings
 
 log = logging.getLogger("dcmrecv.net")
@@ -499,11 +500,13 @@ class Session:
         self._store = event
         if self._association_log.logs_info:
             self._association_log.store_received(command)
-        self._begin_instance(command.sop_instance_uid.encode())
-        self._reception = self._shared.receiver.begin(
+        sop_instance_uid = command.sop_instance_uid
+        self._begin_instance(sop_instance_uid.encode())
+        self._reception = Reception(
+            self._shared.receiver,
             self._association,
             command.sop_class_uid,
-            command.sop_instance_uid,
+            sop_instance_uid,
             event.transfer_syntax,
             command.message_id,
             command.originator if command.move_originator else None,

@@ -19,6 +19,7 @@ from dcmrecv_core.net.hostnames import HostNames
 from dcmrecv_core.net.worker import caches
 from dcmrecv_core.net.worker import session as session_module
 from dcmrecv_core.net.worker.session import MAX_PENDING_OUTPUT
+from dcmrecv_core.receive.pipeline import Reception
 from dcmrecv_core.settings.settings import Settings
 from support.data.datasets import instance_of
 from support.protocol.pdus import (
@@ -138,7 +139,7 @@ def test_nothing_is_composed_for_a_level_that_is_off(
 
 
 def test_an_internal_error_ends_its_association_only(worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.shared.receiver, "begin", lambda *arguments: 1 // 0)
+    monkeypatch.setattr(Reception, "write", lambda *arguments, last: 1 // 0)
     connection = worker.play(store(1))
     assert [kind for kind, _ in read_pdus(connection.sent)] == [ASSOCIATE_AC, ABORT]
     assert worker.summary.ended == Ended.FAILED

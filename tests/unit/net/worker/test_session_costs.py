@@ -203,7 +203,7 @@ def test_hooks_are_called_per_instance(warm: Serve, max_pdu: int) -> None:
     }
 
 
-GUARDED = "_guard_decision.<locals>.guarded"
+GUARDED = "_guard_built_in.<locals>.guarded"
 
 
 @pytest.mark.parametrize("mode", ["normal", "bit-preserving"])
