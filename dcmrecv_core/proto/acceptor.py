@@ -97,11 +97,14 @@ class Acceptor:
         """The part to read into; invalidates views in earlier events. Not empty after `next_event` returned None."""
         self.buffer_updated: Callable[[int], None] = buffer.filled
         """Call with the number of bytes read into the buffer."""
-        self._messages = MessageReader(buffer, self._max_pdu, strict, serves)
         self._request: AssociateRequest | None = None
         self._peer_max_length = 0
-        self._output: list[bytes] = []
+        self.output: list[bytes] = []
+        """What is queued for the peer; `data_to_send` takes it."""
         self._events: deque[events.Event] = deque()
+        self._messages = MessageReader(
+            buffer, self._events, self._answer_refused, max_pdu=self._max_pdu, strict=strict, serves=serves
+        )
         self._body: bytearray | None = None  # of the PDU that is being read
         self._body_type = 0
         self._body_left = 0  # bytes to come of it, or of a PDU that is skipped
@@ -165,8 +168,8 @@ class Acceptor:
 
     def data_to_send(self) -> bytes:
         """Bytes queued for the peer, perhaps none."""
-        data = b"".join(self._output) if len(self._output) != 1 else self._output[0]
-        self._output.clear()
+        data = b"".join(self.output) if len(self.output) != 1 else self.output[0]
+        self.output.clear()
         return data
 
     # Decisions
@@ -240,7 +243,7 @@ class Acceptor:
                 buffer.start = start + HEADER_LENGTH
                 self._on_header(*HEADER.unpack_from(buffer.memory, start))
                 return True
-        self._read_messages()
+        self._messages.read()
         return buffer.start > start
 
     def _on_header(self, kind: int, length: int) -> None:
@@ -273,18 +276,8 @@ class Acceptor:
                     self._on_abort(body)
         return bool(data)
 
-    def _read_messages(self) -> None:
-        messages = self._messages
-        try:
-            read = messages.read()
-        finally:
-            if messages.notices:
-                self._events.extend(messages.notices)
-                messages.notices.clear()
-        for event in read:
-            if isinstance(event, events.CommandRefused):
-                self.respond(event.context_id, event.command, event.status, event.comment)
-        self._events.extend(read)
+    def _answer_refused(self, event: events.CommandRefused) -> None:
+        self.respond(event.context_id, event.command, event.status, event.comment)
 
     # Events
 
@@ -343,7 +336,7 @@ class Acceptor:
             raise LocalProtocolError(f"{event.name} is not possible in state {self.state}")
         action, following = cell
         if output and action is not _AA6:
-            self._output.append(output)
+            self.output.append(output)
         if action is _AA7:
             # Answered once, then ignored: else a flood of requests would cause a flood of answers
             self._discarding_input = True

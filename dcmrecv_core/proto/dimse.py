@@ -213,31 +213,30 @@ def _comment(text: str) -> bytes:
     return "".join(printable).replace("\\", "/").encode("ascii")
 
 
-_AFTER_FIELD = Struct("<8sH18sH")
-_BEFORE_ID = _ELEMENT.pack(0, Tag.MESSAGE_ID_BEING_RESPONDED_TO, 2)
-_BEFORE_STATUS = _element(Tag.DATA_SET_TYPE, _US.pack(NO_DATA_SET)) + _ELEMENT.pack(0, Tag.STATUS, 2)
-
-
 def encode_response(
     command: Command, status: int, comment: str = "", offending_elements: tuple[int, ...] = ()
 ) -> bytes:
     """The response to `command` (PS3.7 9.3.1.2, 9.3.5.2): Message ID, class and instance as received."""
-    body = _up_to_field(command.field, command.sop_class)
-    body += _AFTER_FIELD.pack(_BEFORE_ID, command.message_id, _BEFORE_STATUS, status)
+    more = b""
     if offending_elements:
-        body += _element(Tag.OFFENDING_ELEMENT, encoded_tags(offending_elements))
+        more = _element(Tag.OFFENDING_ELEMENT, encoded_tags(offending_elements))
     if comment:
-        body += _element(Tag.ERROR_COMMENT, encoded_comment(comment))
+        more += _element(Tag.ERROR_COMMENT, encoded_comment(comment))
     instance = command.sop_instance
-    if instance:
-        if len(instance) & 1:
-            instance += b"\0"
-        body += _ELEMENT.pack(0, Tag.AFFECTED_SOP_INSTANCE_UID, len(instance)) + instance
-    return _GROUP_LENGTH.pack(0, Tag.GROUP_LENGTH, 4, len(body)) + body
+    if len(instance) & 1:
+        instance += b"\0"
+    start, middle, end = _constant_parts(command.field, command.sop_class, len(more), len(instance))
+    return start + _US.pack(command.message_id) + middle + _US.pack(status) + more + end + instance
 
 
-@lru_cache(maxsize=16)  # the same for all instances of a class
-def _up_to_field(field: int, sop_class: bytes) -> bytes:
-    """The first elements of a response, without the group length."""
+@lru_cache(maxsize=16)  # the same for nearly all instances of a class
+def _constant_parts(field: int, sop_class: bytes, more: int, instance: int) -> tuple[bytes, bytes, bytes]:
+    """A response up to Message ID, up to Status, and before the SOP Instance UID, which has `instance` bytes; after the
+    status come `more`."""
     start = _element(Tag.AFFECTED_SOP_CLASS_UID, _padded(sop_class, b"\0")) if sop_class else b""
-    return start + _element(Tag.COMMAND_FIELD, _US.pack(field | RESPONSE_BIT))
+    start += _element(Tag.COMMAND_FIELD, _US.pack(field | RESPONSE_BIT))
+    start += _ELEMENT.pack(0, Tag.MESSAGE_ID_BEING_RESPONDED_TO, 2)
+    middle = _element(Tag.DATA_SET_TYPE, _US.pack(NO_DATA_SET)) + _ELEMENT.pack(0, Tag.STATUS, 2)
+    end = _ELEMENT.pack(0, Tag.AFFECTED_SOP_INSTANCE_UID, instance) if instance else b""
+    length = len(start) + len(middle) + len(end) + 2 * _US.size + more + instance
+    return _GROUP_LENGTH.pack(0, Tag.GROUP_LENGTH, 4, length) + start, middle, end

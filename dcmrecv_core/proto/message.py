@@ -7,6 +7,8 @@ of its data set at once. Until that has arrived it waits in the buffer, if it fi
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Callable
 
 from dcmrecv_core import compiled
 from dcmrecv_core.api.errors import RemoteProtocolError
@@ -39,7 +41,8 @@ class ContextNotAcceptedError(RemoteProtocolError):
 
 
 class MessageReader:
-    """Reads P-DATA-TF from `buffer`. `contexts` are the accepted ones: (abstract, transfer syntax) by id."""
+    """Reads P-DATA-TF from `buffer`, and appends what it finds to `events`. `contexts` are the accepted ones: (abstract,
+    transfer syntax) by id. `refuse` answers a request that is refused."""
 
     __slots__ = (
         "_buffer",
@@ -47,23 +50,34 @@ class MessageReader:
         "_command",
         "_command_bytes",
         "_context_id",
+        "_events",
         "_in_pdv",
         "_last",
         "_max_pdu",
         "_odd_noticed",
         "_pdv_left",
         "_refusal",
+        "_refuse",
         "_room",
         "_serves",
         "_strict",
         "contexts",
-        "notices",
         "pdu_left",
     )
 
-    def __init__(self, buffer: ReceiveBuffer, max_pdu: int, strict: bool, serves: bool = False) -> None:
+    def __init__(
+        self,
+        buffer: ReceiveBuffer,
+        events: deque[events.Event],
+        refuse: Callable[[events.CommandRefused], None],
+        *,
+        max_pdu: int,
+        strict: bool,
+        serves: bool = False,
+    ) -> None:
         self.contexts: dict[int, tuple[str, str]] = {}
-        self.notices: list[events.Event] = []  # since the caller last emptied it
+        self._events = events
+        self._refuse = refuse
         self._buffer = buffer
         self._max_pdu = max_pdu
         self._strict = strict
@@ -102,47 +116,51 @@ class MessageReader:
         self._command_bytes.clear()
         return left
 
-    def read(self) -> list[events.Event]:
-        """The next event from the buffered bytes, which begin within a P-DATA-TF or with its header; two for a C-STORE
-        that has arrived as a whole; none if that takes more bytes."""
-        read = None
+    def read(self) -> None:
+        """Find the next event in the buffered bytes, which begin within a P-DATA-TF or with its header; for a C-STORE
+        that has arrived as a whole both events, none if more bytes are needed."""
         if self._collects:
-            read = self._read_data_set()
-        elif self._room and not self.mid_message:
-            read = self._read_request()
-        if read is None:
+            if self._read_data_set():
+                return
             self._collects = False
-            event = self._read_pieces()
-            read = [] if event is None else [event]
-        return read
+        elif self._command is None and not self.pdu_left and not self._command_bytes and self._read_request():
+            return
+        event = self._read_pieces()
+        if event is not None:
+            self._events.append(event)
 
-    def _read_request(self) -> list[events.Event] | None:
-        """The next C-STORE as far as it has arrived; None if its command set is not regular or not complete."""
+    def _read_request(self) -> bool:
+        """Read the next C-STORE as far as it has arrived; False if its command set is not regular or not complete."""
+        if not self._room:
+            return False
         buffer = self._buffer
         found = regular_requests.read_request(
             buffer.memory, buffer.view, buffer.start, buffer.end, self._max_pdu, self.contexts
         )
         if found is None:
-            return None
+            return False
         store, data, buffer.start, self.pdu_left = found
+        self._events.append(store)
         if data is not None:
-            return [store, data]
-        self._context_id, self._command, self._refusal = store.context_id, store.command, None
-        self._collects = True
-        return [store]
+            self._events.append(data)
+        else:
+            self._context_id, self._command, self._refusal = store.context_id, store.command, None
+            self._collects = True
+        return True
 
-    def _read_data_set(self) -> list[events.Event] | None:
-        """The data set of the command; none while more of it is waited for, None if it has to be read in pieces."""
+    def _read_data_set(self) -> bool:
+        """Read the data set of the command, or wait for more of it; False if it has to be read in pieces."""
         buffer = self._buffer
         start, end = buffer.start, buffer.end
         found = regular_requests.read_data_set(
             buffer.memory, buffer.view, start, end, self.pdu_left, self._max_pdu, self._context_id
         )
         if not isinstance(found, tuple):
-            return [] if found is not None and end - start < self._room else None
+            return found is not None and end - start < self._room
         data, buffer.start, self.pdu_left = found
         self._command, self._collects = None, False
-        return [data]
+        self._events.append(data)
+        return True
 
     def read_rest(self) -> int:
         """No more bytes will come: read what has arrived of a data set; returns how many bytes of it that are."""
@@ -203,7 +221,7 @@ class MessageReader:
             self._check_order(context_id, bool(control & COMMAND_BIT))
         if length & 1 and not self._odd_noticed:
             self._odd_noticed = True
-            self.notices.append(events.Notice(f"fragment of odd length on presentation context {context_id}"))
+            self._events.append(events.Notice(f"fragment of odd length on presentation context {context_id}"))
         buffer.start = start + PDV_OVERHEAD
         self.pdu_left = left - PDV_OVERHEAD
         self._pdv_left = length - 2
@@ -241,12 +259,17 @@ class MessageReader:
             return events.DataReceived(fragments, True)
         if command.field == CommandField.C_ECHO_RQ:
             return events.EchoRequested(self._context_id, command)
-        return events.CommandRefused(self._context_id, command, *self._refusal)
+        return self._refused(command, *self._refusal)
+
+    def _refused(self, command: Command, status: int, comment: str) -> events.CommandRefused:
+        event = events.CommandRefused(self._context_id, command, status, comment)
+        self._refuse(event)
+        return event
 
     def _on_command(self, command: Command) -> events.Event | None:
         """A command set is complete."""
         if command.field == CommandField.C_CANCEL_RQ:
-            self.notices.append(events.Notice("C-CANCEL ignored"))
+            self._events.append(events.Notice("C-CANCEL ignored"))
             return None
         if command.field & RESPONSE_BIT:
             raise RemoteProtocolError(f"response {command.field:04X} to a request that was never made", reason=5)
@@ -263,7 +286,7 @@ class MessageReader:
         if command.field == CommandField.C_ECHO_RQ:
             return events.EchoRequested(self._context_id, command)
         status, comment = refusal or (Status.MISTYPED_ARGUMENT, "C-STORE without a data set")
-        return events.CommandRefused(self._context_id, command, status, comment)
+        return self._refused(command, status, comment)
 
     def _on_service(self, command: Command, transfer_syntax: str) -> events.Event | None:
         """The command set of a DIMSE-N request is complete."""
@@ -276,7 +299,7 @@ class MessageReader:
             if refusal is not None:
                 return None
         elif refusal is not None:
-            return events.CommandRefused(self._context_id, command, *refusal)
+            return self._refused(command, *refusal)
         return events.ServiceRequested(self._context_id, command, request, transfer_syntax)
 
     def _unfit(self, sop_instance_uid: str) -> tuple[int, str] | None:
@@ -285,7 +308,7 @@ class MessageReader:
             return None
         if self._strict:
             return Status.INVALID_SOP_INSTANCE, "SOP Instance UID has unfit characters"
-        self.notices.append(events.Notice(f"SOP Instance UID {sop_instance_uid!r} has unfit characters"))
+        self._events.append(events.Notice(f"SOP Instance UID {sop_instance_uid!r} has unfit characters"))
         return None
 
     def _refusal_of(self, command: Command, abstract_syntax: str) -> tuple[int, str] | None:
@@ -303,11 +326,11 @@ class MessageReader:
         if not _UID.fullmatch(sop_instance_uid):
             if self._strict:
                 return Status.INVALID_SOP_INSTANCE, "Affected SOP Instance UID has unfit characters"
-            self.notices.append(events.Notice(f"SOP Instance UID {sop_instance_uid!r} has unfit characters"))
+            self._events.append(events.Notice(f"SOP Instance UID {sop_instance_uid!r} has unfit characters"))
         if command.sop_class_uid != abstract_syntax:
             if self._strict:
                 return Status.SOP_CLASS_NOT_SUPPORTED, "SOP class differs from the presentation context's"
-            self.notices.append(
+            self._events.append(
                 events.Notice(f"SOP class {command.sop_class_uid!r} on a presentation context of {abstract_syntax}")
             )
         return None

@@ -41,7 +41,9 @@ def file_prefix(
     sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str | None = None
 ) -> bytes:
     """The bytes up to the data set. Characters outside Latin-1 become ?; values too long for 16 bits are cut."""
-    value = _encoded(sop_instance_uid, b"\0")
+    value = sop_instance_uid.encode("latin-1", "replace")[:_LONGEST_VALUE]
+    if len(value) & 1:
+        value += b"\0"
     before, after = _around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title, len(value))
     return before + value + after
 
@@ -63,13 +65,10 @@ def _around_instance(
 
 
 def _element(number: int, vr: bytes, text: str) -> bytes:
-    value = _encoded(text, b"\0" if vr == b"UI" else b" ")
-    return _SHORT_HEADER.pack(2, number, vr, len(value)) + value
-
-
-def _encoded(text: str, padding: bytes) -> bytes:
     value = text.encode("latin-1", "replace")[:_LONGEST_VALUE]
-    return value + padding if len(value) & 1 else value
+    if len(value) & 1:
+        value += b"\0" if vr == b"UI" else b" "
+    return _SHORT_HEADER.pack(2, number, vr, len(value)) + value
 
 
 class FileMeta(NamedTuple):

@@ -93,8 +93,10 @@ class Publisher:
         """Open the file for the next instance in advance, in the directory of the last one. Raises nothing; if that
         fails, it is tried again when the file is needed."""
         if self._spare is None and self._last is not None and self._capabilities.unnamed:
-            with suppress(OSError):
+            try:
                 self._spare = Temporary(open_unnamed(self._last))
+            except OSError:  # noqa: SIM105  # `suppress` is three calls, for each instance
+                pass
 
     def idle(self) -> None:
         """No instance is expected soon: close the spare file."""
@@ -177,7 +179,8 @@ class Publisher:
             if error.errno not in NO_NOCLOBBER:
                 raise
         else:
-            self.make_new_durable(directory, name, temporary, one_flush=one_flush)
+            if self.fsync:
+                self.make_new_durable(directory, name, temporary, one_flush=one_flush)
             return f"{directory.path}/{name}", "new"
         if one_flush:
             temporary.flush()

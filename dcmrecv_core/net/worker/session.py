@@ -219,9 +219,10 @@ class Session:
             if event is not None:
                 self._handlers[type(event)](event)
                 continue
-            self._send()
-            if self._ended:
-                break
+            if acceptor.output or self._output:
+                self._send()
+                if self._ended:
+                    break
             if self._shared.should_stop(self._reception is None and self._service is None):
                 self._stop()
             else:
