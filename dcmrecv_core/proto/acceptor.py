@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from dcmrecv_core import compiled
 from dcmrecv_core.api.errors import LocalProtocolError, RemoteProtocolError
 from dcmrecv_core.api.services import Command as ServiceCommand
 from dcmrecv_core.api.services import Response
@@ -31,6 +32,9 @@ from dcmrecv_core.proto.negotiation import Answer
 from dcmrecv_core.proto.pdu import HEADER, HEADER_LENGTH, PduType, Rejection
 from dcmrecv_core.proto.services import encode_service_response
 from dcmrecv_core.proto.states import TRANSITIONS, Action, State, StateEvent
+
+if compiled.AVAILABLE:
+    from dcmrecv_core.proto import regular_requests
 
 SERVICE_USER = 0
 SERVICE_PROVIDER = 2
@@ -146,7 +150,7 @@ class Acceptor:
         """Whether a message or PDU has begun, if only with the first byte of its header, and not ended. Also True while
         the buffer holds bytes that `next_event` has not seen."""
         buffer = self._buffer
-        return self._messages.mid_message or self._body_left > 0 or buffer.end > buffer.start
+        return buffer.end > buffer.start or self._body_left > 0 or self._messages.mid_message
 
     def read_rest(self) -> int:
         """The association ends within a data set: drop what has arrived of it and is not in an event yet; returns how
@@ -155,8 +159,8 @@ class Acceptor:
 
     def next_event(self) -> events.Event | None:
         """The next event, None if more bytes are needed. Errors of the peer are events (`Failed`), not exceptions."""
-        queued = self._events
-        while not queued:
+        queued, buffer = self._events, self._buffer
+        while not queued and buffer.start < buffer.end:
             try:
                 if not self._advance():
                     break
@@ -202,8 +206,13 @@ class Acceptor:
         self, context_id: int, command: Command, status: int, comment: str = "", elements: tuple[int, ...] = ()
     ) -> None:
         """Send the response to a C-ECHO or C-STORE."""
-        data = encode_response(command, status, comment, elements)
-        self._apply(_SEND_DATA, pdu.encode_message(context_id, data, self._peer_max_length, command=True))
+        output = None
+        if compiled.AVAILABLE and not (comment or elements):
+            output = regular_requests.encode_response(context_id, command, status, self._peer_max_length)
+        if output is None:
+            data = encode_response(command, status, comment, elements)
+            output = pdu.encode_message(context_id, data, self._peer_max_length, command=True)
+        self._apply(_SEND_DATA, output)
 
     def respond_to_service(
         self,

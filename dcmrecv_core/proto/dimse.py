@@ -71,7 +71,8 @@ class Tag:
 
 
 class Command(NamedTuple):
-    """A request. UIDs are the bytes as received, so that a response can echo them; `encoded` is the whole set."""
+    """A request. UIDs are there as received, so that a response can echo them, and as text. `encoded` is
+    the whole set."""
 
     field: int
     message_id: int
@@ -80,14 +81,8 @@ class Command(NamedTuple):
     sop_instance: bytes = b""
     move_originator: str = ""
     encoded: bytes = b""
-
-    @property
-    def sop_class_uid(self) -> str:
-        return command_text(self.sop_class)
-
-    @property
-    def sop_instance_uid(self) -> str:
-        return command_text(self.sop_instance)
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
 
     @property
     def originator(self) -> tuple[str, int] | None:
@@ -96,7 +91,6 @@ class Command(NamedTuple):
         return None if number is None or not self.move_originator else (self.move_originator, number)
 
 
-@lru_cache(maxsize=16)  # a UID is decoded a few times, the SOP class once an instance
 def command_text(raw: bytes) -> str:
     """Text up to the first NUL, without blanks around it. Latin-1 never fails and keeps different bytes different."""
     return raw.split(b"\0", 1)[0].decode("latin-1").strip(" ")
@@ -120,14 +114,18 @@ def decode_command(data: bytes) -> Command:
     if data_set_type is None:
         # C-STORE needs a data set, no other request has one
         data_set_type = 0 if field == CommandField.C_STORE_RQ else NO_DATA_SET
+    sop_class = elements.get(Tag.AFFECTED_SOP_CLASS_UID, b"")
+    sop_instance = elements.get(Tag.AFFECTED_SOP_INSTANCE_UID, b"")
     return Command(
         field,
         message_id,
         data_set_type != NO_DATA_SET,
-        elements.get(Tag.AFFECTED_SOP_CLASS_UID, b""),
-        elements.get(Tag.AFFECTED_SOP_INSTANCE_UID, b""),
+        sop_class,
+        sop_instance,
         command_text(elements.get(Tag.MOVE_ORIGINATOR_AE_TITLE, b"")),
         data,
+        command_text(sop_class),
+        command_text(sop_instance),
     )
 
 

@@ -41,8 +41,8 @@ class ContextNotAcceptedError(RemoteProtocolError):
 
 
 class MessageReader:
-    """Reads P-DATA-TF from `buffer`, and appends what it finds to `events`. `contexts` are the accepted ones: (abstract,
-    transfer syntax) by id. `refuse` answers a request that is refused."""
+    """Reads P-DATA-TF from `buffer`, and appends what it finds to `events`. `refuse` answers a request that is refused.
+    `contexts` are the accepted ones: (abstract, transfer syntax) by id."""
 
     __slots__ = (
         "_buffer",

@@ -6,7 +6,7 @@ a fault) stays unchanged for the reader in Python, which handles it.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.string cimport memmove, memset
+from libc.string cimport memcpy, memmove, memset
 
 from dcmrecv_core.proto.dimse import Command, command_text
 from dcmrecv_core.proto.events import DataReceived, StoreRequested
@@ -18,7 +18,10 @@ cdef enum:
     COMMAND_BIT = 1
     LAST_BIT = 2
     ELEMENT_HEADER = 8
+    GROUP_LENGTH = 12
     C_STORE_RQ = 1
+    RESPONSE_BIT = 0x8000
+    MAX_RESPONSE = 256  # 12 for headers, 12 for the group length, four numbers of 10 and two UIDs of 72 at most
     NO_DATA_SET = 0x0101
     MAX_UID_LENGTH = 64
     MAX_COMMAND_LENGTH = 65536
@@ -110,6 +113,8 @@ def read_request(unsigned char[::1] memory, view, Py_ssize_t start, Py_ssize_t e
             bytes_of(memory, request.sop_instance),
             command_text(originator) if originator else "",
             bytes_of(memory, command),
+            abstract_syntax,
+            bytes_of(memory, unpadded(memory, request.sop_instance)).decode("latin-1"),
         )),
         abstract_syntax,
         transfer_syntax,
@@ -174,6 +179,73 @@ cdef object data_set(unsigned char[::1] memory, view, Py_ssize_t end, Py_ssize_t
         count += 1
     end_of_data = join(memory, fragments, count)
     return make(DataReceived, ([view[fragments[0].start:end_of_data]], True))
+
+
+def encode_response(unsigned int context_id, command, unsigned int status, Py_ssize_t max_length):
+    """The response to `command` with a status only (PS3.7 section 9.3.1.2), as a P-DATA-TF of one PDV; None if a UID is
+    longer than the standard allows, or the PDU than the peer's `max_length` (0: no limit)."""
+    cdef Response response
+    cdef bytes sop_class = command[3], sop_instance = command[4]
+    cdef unsigned int field = command[0], message_id = command[1]
+    cdef Py_ssize_t length
+    if len(sop_class) > MAX_UID_LENGTH or len(sop_instance) > MAX_UID_LENGTH:
+        return None
+    response.end = PDU_HEADER + PDV_HEADER + GROUP_LENGTH
+    if sop_class:
+        add_uid(&response, 0x0002, sop_class)
+    add_number(&response, 0x0100, field | RESPONSE_BIT)
+    add_number(&response, 0x0120, message_id)
+    add_number(&response, 0x0800, NO_DATA_SET)
+    add_number(&response, 0x0900, status)
+    if sop_instance:
+        add_uid(&response, 0x1000, sop_instance)
+    length = response.end - PDU_HEADER
+    if max_length and length > max_length:
+        return None
+    put(&response, 0, P_DATA_TF, 2)
+    put_big32(&response, 2, length)
+    put_big32(&response, PDU_HEADER, length - 4)
+    put(&response, PDU_HEADER + 4, context_id, 1)
+    put(&response, PDU_HEADER + 5, COMMAND_BIT | LAST_BIT, 1)
+    put(&response, PDU_HEADER + PDV_HEADER, 0, 4)
+    put(&response, PDU_HEADER + PDV_HEADER + 4, 4, 4)
+    put(&response, PDU_HEADER + PDV_HEADER + 8, length - PDV_HEADER - GROUP_LENGTH, 4)
+    return PyBytes_FromStringAndSize(<const char *>response.octets, response.end)
+
+
+cdef struct Response:
+    unsigned char octets[MAX_RESPONSE]
+    Py_ssize_t end
+
+
+cdef inline void put(Response *response, Py_ssize_t at, Py_ssize_t value, int count):
+    """Little endian."""
+    cdef int number
+    for number in range(count):
+        response.octets[at + number] = <unsigned char>(value >> 8 * number)
+
+
+cdef inline void put_big32(Response *response, Py_ssize_t at, Py_ssize_t value):
+    cdef int number
+    for number in range(4):
+        response.octets[at + number] = <unsigned char>(value >> 8 * (3 - number))
+
+
+cdef void add_number(Response *response, unsigned int element, unsigned int value):
+    put(response, response.end, <Py_ssize_t>element << 16, 4)
+    put(response, response.end + 4, 2, 4)
+    put(response, response.end + 8, value, 2)
+    response.end += ELEMENT_HEADER + 2
+
+
+cdef int add_uid(Response *response, unsigned int element, bytes uid) except -1:
+    cdef Py_ssize_t length = len(uid), even = length + (length & 1)
+    put(response, response.end, <Py_ssize_t>element << 16, 4)
+    put(response, response.end + 4, even, 4)
+    response.octets[response.end + ELEMENT_HEADER + even - 1] = 0
+    memcpy(&response.octets[response.end + ELEMENT_HEADER], <const char *>uid, length)
+    response.end += ELEMENT_HEADER + even
+    return 0
 
 
 cdef Found read_pdv_header(const unsigned char[::1] memory, Py_ssize_t end, Py_ssize_t max_pdu, Reader *reader) except *:

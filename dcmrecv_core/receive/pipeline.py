@@ -350,7 +350,7 @@ class Reception:
         prefix = self._prefix(sop_class, sop_instance)
         spool = self._spool
         if spool.fd is None:
-            return FileContent(prefix, (spool.view(),))
+            return FileContent(prefix, (spool.data,))
         pieces = (FileRange(spool.fd, spool.prefix_length, spool.size),)
         return FileContent(prefix, pieces, self._temporary if prefix == self._spooled_prefix else None)
 

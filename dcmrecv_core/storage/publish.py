@@ -32,6 +32,7 @@ from dcmrecv_core.storage.temporary import (
 
 log = logging.getLogger("dcmrecv.receive")
 
+_UNLESS_IT_FAILS = suppress(OSError)
 _LOOKED_AT_FIRST = ("overwrite", "rename", "keep")
 """Under these policies names are often taken, so the existing file is looked at before anything is written."""
 
@@ -93,10 +94,8 @@ class Publisher:
         """Open the file for the next instance in advance, in the directory of the last one. Raises nothing; if that
         fails, it is tried again when the file is needed."""
         if self._spare is None and self._last is not None and self._capabilities.unnamed:
-            try:
+            with _UNLESS_IT_FAILS:
                 self._spare = Temporary(open_unnamed(self._last))
-            except OSError:  # noqa: SIM105  # `suppress` is three calls, for each instance
-                pass
 
     def idle(self) -> None:
         """No instance is expected soon: close the spare file."""

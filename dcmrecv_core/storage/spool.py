@@ -33,13 +33,14 @@ class Spool:
     """One data set at a time; `close` makes room for the next. `largest` is the maximum size of a data set, None for no
     limit."""
 
-    __slots__ = ("_buffer", "_data", "_largest", "fd", "prefix_length", "size")
+    __slots__ = ("_buffer", "_largest", "data", "fd", "prefix_length", "size")
 
     def __init__(self, buffer: bytearray, largest: int | None = None) -> None:
         # so a data set that fits into memory need not be compared with `largest`
         self._buffer = memoryview(buffer)[:largest]
         self._largest = largest
-        self._data = _NOTHING  # what is in memory
+        self.data = _NOTHING
+        """All of the data set, or its beginning if it is in a file."""
         self.size = 0
         """Length of the data set so far."""
         self.fd: int | None = None
@@ -58,7 +59,7 @@ class Spool:
         size = self.size
         if self.fd is None and size + length <= len(self._buffer):
             if last and not size and len(fragments) == 1:
-                self._data = fragments[0]
+                self.data = fragments[0]
                 self.size = length
                 return
             buffer = self._buffer
@@ -66,15 +67,15 @@ class Spool:
                 end = size + len(fragment)
                 buffer[size:end] = fragment
                 size = end
-            self._data = buffer[:size]
+            self.data = buffer[:size]
             self.size = size
             return
         if self._largest is not None and size + length > self._largest:
             raise TooLargeError(f"Data set is larger than {self._largest} bytes")
         if self.fd is None:
-            self.fd, prefix = begin_file(self._data)
+            self.fd, prefix = begin_file(self.data)
             self.prefix_length = len(prefix)
-            write_all(self.fd, (prefix, self._data))
+            write_all(self.fd, (prefix, self.data))
         write_all(self.fd, fragments)
         self.size += length
 
@@ -82,22 +83,16 @@ class Spool:
         """Instead of `append`: the data set is in a file already, `size` bytes from `offset` on. Owns `fd` from now."""
         self.fd, self.prefix_length, self.size = fd, offset, size
 
-    def view(self) -> memoryview:
-        """The data set while it is in memory as a whole; raises ValueError when it is in a file."""
-        if self.fd is not None:
-            raise ValueError("The data set is in a file")
-        return self._data
-
     def source(self) -> ByteSource:
         """The data set as a source for the walker; valid until `close`."""
         if self.fd is None:
-            return MemorySource(self._data)
-        return FileSource(self.fd, self.prefix_length, self.size, self._data)
+            return MemorySource(self.data)
+        return FileSource(self.fd, self.prefix_length, self.size, self.data)
 
     def close(self) -> None:
         """Forget the data set and close its file; an unnamed one is gone unless it was linked."""
         fd, self.fd = self.fd, None
-        self._data = _NOTHING
+        self.data = _NOTHING
         self.size = self.prefix_length = 0
         if fd is not None:
             os.close(fd)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.proto import events, regular_requests
 from dcmrecv_core.proto.acceptor import Acceptor
+from dcmrecv_core.proto.dimse import Command, encode_response
+from dcmrecv_core.proto.pdu import encode_message
 from support.fuzz.differential_targets import conversed
 from support.protocol import pdus
 from support.protocol.acceptor_runs import Run
@@ -178,3 +180,23 @@ def test_a_sop_class_has_a_largest_length(length: int) -> None:
     outcome = conversed(stream, [], supported=supported)
     assert outcome == in_python(lambda: conversed(stream, [], supported=supported))
     assert ("data", b"data") in outcome[0] if length <= 64 else ("refused", 3, 7, 0x0122) in outcome[0]
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    uids=st.tuples(st.binary(max_size=66), st.binary(max_size=66)),
+    numbers=st.tuples(st.sampled_from([0x0001, 0x0030]), st.integers(0, 65535)),
+    status=st.integers(0, 65535),
+    context_id=st.integers(0, 255),
+    max_length=st.one_of(st.just(0), st.integers(8, 300), st.integers(0, 2**32 - 1)),
+)
+def test_a_response_is_the_same(
+    uids: tuple[bytes, bytes], numbers: tuple[int, int], status: int, context_id: int, max_length: int
+) -> None:
+    command = Command(*numbers, True, *uids)
+    whole = encode_message(context_id, encode_response(command, status), 0, command=True)
+    made = regular_requests.encode_response(context_id, command, status, max_length)
+    if max(map(len, uids)) > 64 or 0 < max_length < len(whole) - 6:
+        assert made is None
+    else:
+        assert made == whole
