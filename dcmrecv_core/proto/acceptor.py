@@ -103,8 +103,8 @@ class Acceptor:
         """Call with the number of bytes read into the buffer."""
         self._request: AssociateRequest | None = None
         self._peer_max_length = 0
-        self.output: list[bytes] = []
-        """What is queued for the peer; `data_to_send` takes it."""
+        self.output = bytearray()
+        """What is queued for the peer; the caller deletes what it has sent."""
         self._events: deque[events.Event] = deque()
         self._messages = MessageReader(
             buffer, self._events, self._answer_refused, max_pdu=self._max_pdu, strict=strict, serves=serves
@@ -172,7 +172,7 @@ class Acceptor:
 
     def data_to_send(self) -> bytes:
         """Bytes queued for the peer, perhaps none."""
-        data = b"".join(self.output) if len(self.output) != 1 else self.output[0]
+        data = bytes(self.output)
         self.output.clear()
         return data
 
@@ -345,7 +345,7 @@ class Acceptor:
             raise LocalProtocolError(f"{event.name} is not possible in state {self.state}")
         action, following = cell
         if output and action is not _AA6:
-            self.output.append(output)
+            self.output += output
         if action is _AA7:
             # Answered once, then ignored: else a flood of requests would cause a flood of answers
             self._discarding_input = True

@@ -106,6 +106,8 @@ class Reception:
     _fault: StatusError | None = None
     _path = ""  # until it is chosen
     _instance: ReceivedInstance | None = None
+    size = 0
+    """Bytes of the data set so far."""
 
     def __init__(
         self,
@@ -130,11 +132,6 @@ class Reception:
         self.remarks: list[str] = []
         """Warnings about the data set and its names, as they were logged."""
 
-    @property
-    def size(self) -> int:
-        """Bytes of the data set so far."""
-        return self._spool.size
-
     def write(self, fragments: list[memoryview], *, last: bool = False) -> None:
         """Take the next fragments. They are copied, except those that come with `last`, which must stay unchanged until
         the end of `finish`. A fault of the disk is reported by `finish`."""
@@ -142,6 +139,7 @@ class Reception:
             return
         try:
             self._spool.append(fragments, self._begin_file, last=last)
+            self.size = self._spool.size
         except OSError as error:
             self._fault = storage_error(error, "Cannot spool data set")
             self.discard()
@@ -203,10 +201,12 @@ class Reception:
         uids = ("", "") if index is None else data_set_uids(index)
         if uids != (self._sop_class_uid, self._sop_instance_uid):
             self._compare(index, *uids)
+        prefix = self._prefix(*uids)
+        spool = self._spool
         instance = self._instance = ReceivedInstance(
             self._association,
             (self._sop_class_uid, self._sop_instance_uid, self._transfer_syntax_uid),
-            self._content(*uids),
+            FileContent(prefix, (spool.data,)) if spool.fd is None else self._spooled(prefix, spool.fd),
             index,
             self._encoding,
             receiver.publisher,
@@ -346,12 +346,9 @@ class Reception:
                 if instance.attempt >= MAX_ATTEMPTS:
                     raise StorageError("No free file name found") from error
 
-    def _content(self, sop_class: str, sop_instance: str) -> FileContent:
-        prefix = self._prefix(sop_class, sop_instance)
-        spool = self._spool
-        if spool.fd is None:
-            return FileContent(prefix, (spool.data,))
-        pieces = (FileRange(spool.fd, spool.prefix_length, spool.size),)
+    def _spooled(self, prefix: bytes, fd: int) -> FileContent:
+        """The content of a data set in a file; if the file has the right prefix, it is that file."""
+        pieces = (FileRange(fd, self._spool.prefix_length, self._spool.size),)
         return FileContent(prefix, pieces, self._temporary if prefix == self._spooled_prefix else None)
 
     def _prefix(self, sop_class: str, sop_instance: str) -> bytes:
@@ -364,7 +361,7 @@ class Reception:
         )
 
     def _begin_file(self, head: memoryview) -> tuple[int, bytes]:
-        """For a data set too large for memory, from its beginning; `_content` checks that the prefix is right."""
+        """For a data set too large for memory, from its beginning; `_spooled` checks that the prefix is right."""
         uids = ("", "")
         if not self._receiver.bit_preserving and self._encoding is not None:
             uids = data_set_uids(scan(MemorySource(head), self._encoding, whole=False))

@@ -135,7 +135,7 @@ class Session:
         self._store: events.StoreRequested | None = None
         self._reception: Reception | None = None
         self._service: ServiceReception | None = None
-        self._output = bytearray()
+        self._output = self._acceptor.output
         self._started = 0.0
         self._stored = self._refused = self._discarded = self._bytes = 0
         self._ended: Ended | None = None
@@ -219,7 +219,7 @@ class Session:
             if event is not None:
                 self._handlers[type(event)](event)
                 continue
-            if acceptor.output or self._output:
+            if self._output:
                 self._send()
                 if self._ended:
                     break
@@ -246,12 +246,11 @@ class Session:
     def _await_close(self, deadline: float) -> None:
         acceptor, connection = self._acceptor, self._connection
         while acceptor.artim:
+            before = len(self._output)
             while acceptor.next_event() is not None:
                 continue  # events of before the end
-            answer = acceptor.data_to_send()
-            if answer:
+            if len(self._output) > before:
                 self._association_log.more_after_end()
-            self._output += answer
             self._send()
             left = deadline - time.monotonic()
             if left <= 0 or not connection.wait_readable(left):
@@ -323,7 +322,6 @@ class Session:
     def _send(self) -> None:
         """Send without waiting: a peer that pipelines may read nothing before it has sent all its requests."""
         output = self._output
-        output += self._acceptor.data_to_send()
         while output and self._send_some():
             continue
         if len(output) > MAX_PENDING_OUTPUT and not self._ended and not self._flush():
