@@ -3,9 +3,8 @@
     sources         where the bytes are: in memory, in a spooled file, or inflated from either
     encodings       transfer syntaxes and the formats of element headers
     scan            start here: `scan` a source, get a `DataSetIndex`; says what is refused and what is accepted with a
-                    warning. regular_walk.pyx, where it is compiled, walks regular data sets in memory
+                    warning. regular_walk.pyx, where it is compiled, takes the regular beginning of a data set
       walker          walks data sets from element to element
-        header_runs     headers that a data set has in common with earlier ones, recognised all at once
         odd_places      unknown VRs, sequences without items, filler: what is clear all the same; how faults are told
       elements        the result: elements and their index
     values          one element, or the header, from the index

@@ -76,46 +76,56 @@ LONGEST_HEADER = 12
 
 
 class HeaderFormat(NamedTuple):
-    """How to read headers: functions of a buffer and an offset in it."""
+    """How to read headers. Its functions take a buffer and an offset in it."""
 
     explicit: bool
     order: Literal["little", "big"]
-    element: Callable[[Any, int], tuple[int, str | None, int, int]]
-    """The header of an element (PS3.5 sections 7.1.2 and 7.1.3): its tag, its VR, how long the header is, how long the
-    value. The VR is "" in implicit VR, and None if there is no such VR; then the length is read as that of a short one.
-    """
-    item: Callable[[Any, int], tuple[int, int]]
-    """The tag and the length of an item or delimiter, which has no VR (PS3.5 section 7.5)."""
+    begin: Callable[[Any, int], tuple[int, int, bytes, int]]
+    """The first eight bytes of an element header (PS3.5 sections 7.1.2 and 7.1.3): group, element, VR, length. Implicit
+    VR has an empty one."""
+    short: dict[bytes, str]
+    """VRs by those bytes, if their lengths are in the first eight bytes."""
+    long: dict[bytes, str]
+    """VRs whose lengths are in four more bytes."""
+    length32: Callable[[Any, int], tuple[int]]
+    without_vr: Callable[[Any, int], tuple[int, int, int]]
+    """Group, element, 32-bit length."""
 
     @property
     def little(self) -> bool:
         """Little endian."""
         return self.order == "little"
 
+    def element(self, data: Any, at: int) -> tuple[int, str | None, int, int]:
+        """The header of an element: its tag, its VR, how long the header is, how long the value.
+
+        The VR is "" in implicit VR, and None if there is no such VR; then the length is read as that of a short one. If
+        the data end within the header, the rest is read as zeros.
+        """
+        head = bytes(data[at : at + LONGEST_HEADER]).ljust(LONGEST_HEADER, b"\0")
+        group, number, vr, length = self.begin(head, 0)
+        tag = group << 16 | number
+        if vr in self.long:
+            return tag, self.long[vr], LONGEST_HEADER, self.length32(head, 8)[0]
+        return tag, self.short.get(vr), 8, length
+
+    def item(self, data: Any, at: int) -> tuple[int, int]:
+        """The tag and the length of an item or delimiter, which has no VR (PS3.5 section 7.5)."""
+        group, number, length = self.without_vr(data, at)
+        return group << 16 | number, length
+
 
 def _header_format(order: Literal["little", "big"], *, explicit: bool) -> HeaderFormat:
     sign = "<" if order == "little" else ">"
-    with_vr = Struct(sign + "HH2sH").unpack_from
-    without_vr = Struct(sign + "HHI").unpack_from
-    length32 = Struct(sign + "I").unpack_from
-    short = {vr.encode(): vr for vr in SHORT_VRS}
-    long = {vr.encode(): vr for vr in LONG_VRS}
-
-    def explicit_element(data: Any, at: int) -> tuple[int, str | None, int, int]:
-        group, number, vr, length = with_vr(data, at)
-        if vr in long:
-            return group << 16 | number, long[vr], LONGEST_HEADER, length32(data, at + 8)[0]
-        return group << 16 | number, short.get(vr), 8, length
-
-    def implicit_element(data: Any, at: int) -> tuple[int, str | None, int, int]:
-        group, number, length = without_vr(data, at)
-        return group << 16 | number, "", 8, length
-
-    def item(data: Any, at: int) -> tuple[int, int]:
-        group, number, length = without_vr(data, at)
-        return group << 16 | number, length
-
-    return HeaderFormat(explicit, order, explicit_element if explicit else implicit_element, item)
+    return HeaderFormat(
+        explicit=explicit,
+        order=order,
+        begin=Struct(sign + ("HH2sH" if explicit else "HH0sI")).unpack_from,
+        short={vr.encode(): vr for vr in SHORT_VRS} if explicit else {b"": ""},
+        long={vr.encode(): vr for vr in LONG_VRS} if explicit else {},
+        length32=Struct(sign + "I").unpack_from,
+        without_vr=Struct(sign + "HHI").unpack_from,
+    )
 
 
 IMPLICIT_HEADERS = _header_format("little", explicit=False)

@@ -29,7 +29,7 @@ def mended_value(index: DataSetIndex, encoding: Encoding, element: Element) -> b
     length = element.end - element.offset
     data = bytes(index.source.window(element.offset, length)[:length])
     finder = _Finder(data, Encoding(explicit=bool(element.vr), little=encoding.little))
-    finder.walk()
+    finder.walk_from(0)  # the first walk has decided which format it is
     mended = _mended(data, finder)
     end = len(mended) - _DELIMITER_LENGTH if element.length == UNDEFINED_LENGTH else len(mended)
     return mended[element.value_offset - element.offset : end]
@@ -63,13 +63,6 @@ class _Finder(Walker):
         self.patches: list[tuple[int, bytes]] = []
         """In items: what the VRs and lengths at these offsets have to be."""
         self._open: list[tuple[int, int]] = []  # of each open value: where it begins, stray delimiters before it
-
-    def _skip_file_header(self) -> int:
-        return 0
-
-    def _check_format(self, position: int) -> int:
-        """The first walk has decided which format it is."""
-        return position
 
     def _enter_sequence(self, element: Element, end: int | None, format: HeaderFormat) -> int:
         begin = super()._enter_sequence(element, end, format)

@@ -71,7 +71,7 @@ def begins_next(head: bytes, format: HeaderFormat, tag: int, vr: bytes) -> bool:
     element `tag`. Its VR has to be known, or as odd as that of `tag`: a sender may write no VR for private elements."""
     if len(head) < _HEADER:
         return False
-    following, its_vr, *_ = format.element(head + bytes(LONGEST_HEADER), 0)
+    following, its_vr, *_ = format.element(head, 0)
     if following in ENDS:
         return not any(head[4:8])
     return tag < following and (its_vr is not None or head[4:6] == vr)
@@ -100,7 +100,7 @@ def format_of_items(head: bytes, format: HeaderFormat) -> HeaderFormat | None:
         return None if length else items
     if len(head) < at + _HEADER:
         return items
-    if items.explicit and items.element(head + bytes(LONGEST_HEADER), at)[1] is not None:
+    if items.explicit and items.element(head, at)[1] is not None:
         return items
     if not items.little:
         return items if length == UNDEFINED_LENGTH else None

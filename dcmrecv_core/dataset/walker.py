@@ -118,9 +118,13 @@ class Walker(OddPlaces):
     def walk(self, beginning: RegularBeginning | None = None) -> None:
         """Walk, filling the index; if it has a regular beginning, from there on. Raises DataSetError, OSError."""
         if beginning:
-            position, self.last = beginning.end, beginning.last
+            self.last = beginning.last
+            self.walk_from(beginning.end)
         else:
-            position = self._check_format(self._skip_file_header())
+            self.walk_from(self._check_format(self._skip_file_header()))
+
+    def walk_from(self, position: int) -> None:
+        """Walk from an element at top level. Raises DataSetError, OSError."""
         while not self.done:
             if not self.in_sequence:
                 position = self._plain_elements(position)
@@ -202,7 +206,7 @@ class Walker(OddPlaces):
         """Walk over elements that are in order, of even length, with known VRs, and no sequences, as far as the window
         has their headers, and before the tag `ceiling`; returns where something else begins."""
         begin, window, base, limit, last = position, self.window, self.base, self.limit, self.last
-        read = self.format.element
+        header, length32, short, long = self.format.begin, self.format.length32, self.format.short, self.format.long
         sequences = frozenset[int]() if self.format.explicit else sequence_tags()
         stop = min(limit - _SHORTEST_HEADER, base + len(window) - LONGEST_HEADER)
         if self.frames or self.index.has_pixel_data:
@@ -215,12 +219,19 @@ class Walker(OddPlaces):
         for _ in self.steps:
             if position > stop:
                 break
-            tag, vr, header, length = read(window, position - base)
-            end = position + header + length
-            if vr is None or length & 1 or end > limit or not last < tag < ceiling or vr == "SQ" or tag in sequences:
+            group, number, code, length = header(window, position - base)
+            if code in short:
+                vr, value = short[code], position + 8
+            elif code in long and code != b"SQ":
+                vr, value = long[code], position + LONGEST_HEADER
+                length = length32(window, position - base + 8)[0]
+            else:
+                break
+            tag, end = group << 16 | number, value + length
+            if length & 1 or end > limit or not last < tag < ceiling or tag in sequences:
                 break
             if found is not None:
-                found[tag] = (tag, vr, position, position + header, length, end)
+                found[tag] = (tag, vr, position, value, length, end)
             last, position = tag, end
         self.last = last
         if found is None and not self.frames and position > begin:
@@ -230,9 +241,8 @@ class Walker(OddPlaces):
     def _element(self, position: int, available: int) -> int:
         """One element that is not plain; returns where to go on: after it or, for a sequence, inside."""
         at = position - self.base
-        head = bytes(self.window[at : at + LONGEST_HEADER]).ljust(LONGEST_HEADER, b"\0")
-        tag, vr, header, length = self.format.element(head, 0)
-        if tag in FILLER_TAGS and len(set(head[:8])) == 1:
+        tag, vr, header, length = self.format.element(self.window, at)
+        if tag in FILLER_TAGS and len(set(self.window[at : at + 8])) == 1:
             return self._filler(position, "No element")
         if tag >= _DELIMITERS:
             return self._delimiter(tag, position)

@@ -95,7 +95,7 @@ def test_odd_real_data_sets_have_the_same_outcome(seed: int) -> None:
     compare_walks(odd(chance, sound), encoding)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(made=nodes(), chance=st.randoms(use_true_random=False), encoding=st.sampled_from(list(ENCODINGS.values())))
 def test_stray_delimiters_are_left_to_python(made: list[Node], chance: random.Random, encoding: Encoding) -> None:
     """Elements after them are neither missed nor taken as regular."""

@@ -27,8 +27,9 @@ FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-
 PLANTED = (
     ("boundscheck=True", "boundscheck=False"),
     (" or place.end > self.now.limit", ""),
+    ("min(self.now.limit, self.data.shape[0]) - at", "self.now.limit - at"),
 )
-"""In regular_walk.pyx: a value may reach past the end of the data, and what follows it is read."""
+"""In regular_walk.pyx: a sequence may reach past the end of the data, and what follows them is read."""
 
 FOUND = "ERROR: AddressSanitizer: "
 
