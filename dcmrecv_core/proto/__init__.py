@@ -26,7 +26,7 @@ What the caller does
     while the association lasts:
         while (event := acceptor.next_event()) is not None:
             decide; call accept, reject, respond or abort
-        send acceptor.data_to_send()
+        send what is in acceptor.output, and delete it there
         count = read into acceptor.get_buffer()
         acceptor.buffer_updated(count)      # or receive_eof() when the stream has ended
 
@@ -35,7 +35,7 @@ None when it needs more bytes. Take events until None before reading again: then
 set that is waited for (below), is left in the buffer, so that `get_buffer` always has room.
 
 Requests are answered in the order in which they come, one at a time (asynchronous operations are answered with a
-window of 1 by 1). `data_to_send` may be called at any time; the caller sends what it returns, in full and in order.
+window of 1 by 1). The caller sends `output` at any time, in full and in order.
 Output consists of the caller's answers and those that the acceptor gives itself (below); if a peer sends requests and
 reads no responses, the caller has to bound it.
 

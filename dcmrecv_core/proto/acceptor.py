@@ -1,7 +1,7 @@
 """One association, seen from the acceptor: bytes in, events and bytes out.
 
 The caller reads from its socket into `get_buffer`, calls `buffer_updated`, takes events with `next_event` until it
-returns None, decides, and sends `data_to_send`. P-DATA-TF is parsed as it arrives: fragments of a data set are returned
+returns None, decides, and sends `output`. P-DATA-TF is parsed as it arrives: fragments of a data set are returned
 as views of the buffer, without waiting for the end of their PDU or PDV. The package's docstring has the theory of
 operation: states, decisions, errors, limits.
 """
@@ -165,14 +165,6 @@ class Acceptor:
             except RemoteProtocolError as error:
                 self._fail(error, StateEvent.UNRECOGNIZED)
         return queued.popleft() if queued else None
-
-    # Output
-
-    def data_to_send(self) -> bytes:
-        """Bytes queued for the peer, perhaps none."""
-        data = bytes(self.output)
-        self.output.clear()
-        return data
 
     # Decisions
 
