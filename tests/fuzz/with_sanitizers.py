@@ -33,7 +33,7 @@ PLANTED = {
     ),
     "proto/regular_requests.pyx": (UNCHECKED, ("if end - reader.at < PDV_HEADER", "if end < 0")),
 }
-"""A sequence may reach past the end of the data, or a PDV header past that of the buffer, and what follows them is read."""
+"""A sequence may reach past the end of the data, a PDV header past that of the buffer; what follows is read."""
 
 FOUND_BY = {"dataset/regular_walk.pyx": "walk", "proto/regular_requests.pyx": "requests"}
 """The fuzz targets that have to notice it."""
