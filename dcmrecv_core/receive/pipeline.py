@@ -184,6 +184,7 @@ class Reception:
 
     def discard(self) -> None:
         """Drop the received data; nothing stays on disk."""
+        self.size = 0
         try:
             self._spool.close()
         except OSError as error:
