@@ -20,6 +20,8 @@ RESERVED = ".dcmrecv"
 _SUFFIX_LENGTH = 9
 _LONGEST_EXTENSION = MAX_COMPONENT - _SUFFIX_LENGTH - 4  # room for any one character of the name
 
+# nearly all names, which need no further look
+_FIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 \-.:@_]{0,200}\Z")
 # "needs a change": something unfit, our own suffix (else an honest name could equal an escaped one), our own names
 _PORTABLE = re.compile(r"[^A-Za-z0-9 \-.:@_]")
 # the last range stands for bytes that a character set does not have
@@ -63,6 +65,8 @@ def escape(text: str, extension: str = "", *, portable: bool = False, windows: b
     is always limited to DCMTK's set.
     Raises ValueError if the extension leaves no room for a name.
     """
+    if not extension and not windows and _FIT.match(text):
+        return text
     unfit = _PORTABLE if portable else _WINDOWS if windows else _UNFIT
     if extension:
         extension = _PORTABLE.sub("_", extension)

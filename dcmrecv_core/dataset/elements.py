@@ -55,43 +55,39 @@ class RegularBeginning(PlainElements, Protocol):
     def pixel_offset(self) -> int:
         """Of the first pixel data element's header, -1 if it is not there."""
 
+    @property
+    def uids(self) -> tuple[str, str] | None:
+        """SOP Class UID (0008,0016) and SOP Instance UID (0008,0018) as `read_uid` reads them, None unless both are
+        there."""
+
 
 class DataSetIndex:
     """The top-level elements of a data set, and the warnings about it."""
 
-    __slots__ = (
-        "beginning",
-        "found",
-        "has_pixel_data",
-        "misread",
-        "obstacle",
-        "offending",
-        "overflow",
-        "pixel_offset",
-        "source",
-        "warnings",
-    )
+    # what most indexes keep is set once, here
+    beginning: PlainElements = {}  # noqa: RUF012  # read only
+    """Those of a regular beginning."""
+    pixel_offset = 0
+    """Offset of the first pixel data element's header, else where the elements end."""
+    uids: tuple[str, str] | None = None
+    """SOP Class UID and SOP Instance UID of a regular beginning that has both."""
+    offending: tuple[int, ...] = ()
+    """The tag that the first warning is about, if it is about one."""
+    has_pixel_data = False
+    """Whether there are pixel data (`PIXEL_DATA_TAGS`) at top level."""
+    misread = False
+    """pydicom would misread something: stray delimiters in sequences, or unknown VRs (see `mended_values.py`)."""
+    overflow = False
+    """There are more elements than an index keeps."""
+    obstacle = ""
+    """Why the elements before the pixel data cannot be replaced without loss; "" if they can."""
 
     def __init__(self, source: ByteSource) -> None:
-        self.beginning: PlainElements = {}
-        """Those of a regular beginning."""
         self.found: dict[int, PlainElement] = {}
         """The other elements by tag; of repeated ones the first."""
-        self.pixel_offset = 0
-        """Offset of the first pixel data element's header, else where the elements end."""
         self.source = source
         """All offsets are in this source: the one that was scanned, or its inflated view."""
         self.warnings: list[str] = []
-        self.offending: tuple[int, ...] = ()
-        """The tag that the first warning is about, if it is about one."""
-        self.has_pixel_data = False
-        """Whether there are pixel data (`PIXEL_DATA_TAGS`) at top level."""
-        self.misread = False
-        """pydicom would misread something: stray delimiters in sequences, or unknown VRs (see `mended_values.py`)."""
-        self.overflow = False
-        """There are more elements than an index keeps."""
-        self.obstacle = ""
-        """Why the elements before the pixel data cannot be replaced without loss; "" if they can."""
 
     def __len__(self) -> int:
         return len(self.beginning) + len(self.found)
@@ -102,6 +98,7 @@ class DataSetIndex:
     def start_with(self, beginning: RegularBeginning) -> None:
         """Take the elements of a regular beginning."""
         self.beginning = beginning
+        self.uids = beginning.uids
         self.has_pixel_data = beginning.pixel_offset >= 0
         self.pixel_offset = beginning.pixel_offset if self.has_pixel_data else beginning.end
 

@@ -8,6 +8,7 @@ decides what is a warning and what is a fault.
 
 from array import array
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport free, realloc
 
 cdef enum:
@@ -15,6 +16,9 @@ cdef enum:
     LONG_HEADER = 12
     MAX_FRAMES = 64
     FIRST_CAPACITY = 512
+    MAX_UID_FIELD = 1024
+    SOP_CLASS_UID = 0x00080016
+    SOP_INSTANCE_UID = 0x00080018
 
 cdef unsigned int UNDEFINED = 0xFFFFFFFF
 cdef unsigned int LAST_TAG = 0xFFFFFFFF
@@ -200,6 +204,29 @@ cdef class Elements:
             place.length,
             end,
         )
+
+    cdef str uid(self, unsigned int tag):
+        """The text of a UID, cut at the first NUL, without trailing blanks; None if it is absent, or has no end here."""
+        cdef Place place
+        cdef Py_ssize_t at = self.find(tag), end
+        if at < 0:
+            return None
+        place.offset = self.offsets[at]
+        if self.format.read(self.data, &place) == UNKNOWN or place.length > MAX_UID_FIELD:
+            return None
+        end = place.value + place.length
+        if end > self.data.shape[0]:
+            return None
+        if place.value == end:
+            return ""
+        value = PyBytes_FromStringAndSize(<const char *>&self.data[place.value], end - place.value)
+        return value.partition(b"\0")[0].rstrip(b" ").decode("latin-1")
+
+    @property
+    def uids(self):
+        """SOP Class UID and SOP Instance UID; None unless both are there."""
+        sop_class, sop_instance = self.uid(SOP_CLASS_UID), self.uid(SOP_INSTANCE_UID)
+        return None if sop_class is None or sop_instance is None else (sop_class, sop_instance)
 
     def __len__(self):
         return self.count

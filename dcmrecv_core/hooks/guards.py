@@ -86,6 +86,8 @@ def guard(
         guarded = _guard_location(call, plugin, hook)
     elif hook in BACKGROUND_HOOKS:
         guarded = _guard_background(call, plugin, hook, limits, module)
+    elif built_in and hook in INSTANCE_HOOKS:
+        guarded = _guard_built_in(call, plugin, hook, limits, module)
     else:
         guarded = _guard_decision(call, plugin, hook, limits, built_in, module)
     # pluggy takes the argument names from this, and so passes all, even to a function that names none: the log needs
@@ -211,14 +213,13 @@ def _guard_decision(
 ) -> Callable[..., Any]:
     timer = limits.timer
     number = limits.number(plugin, hook)
-    # the results of built-in ones need no check, which would cost time for each instance
-    check = None if built_in and hook in INSTANCE_HOOKS else CHECKS.get(hook, _check_nothing)
+    check = CHECKS.get(hook, _check_nothing)
 
     def guarded(*args: Any) -> Any:
         timer.start(number)
         try:
             result = call(*args)
-            if check is not None and result is not None:
+            if result is not None:
                 result = check(result)
             timer.stop()
             return result
@@ -227,6 +228,22 @@ def _guard_decision(
             place = place_of(error, module)
             limits.notice(error)
             _fail(plugin, hook, args, error, place, built_in)
+
+    return guarded
+
+
+def _guard_built_in(
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
+) -> Callable[..., Any]:
+    """Neither timed nor checked, which would cost time for each instance."""
+
+    def guarded(*args: Any) -> Any:
+        try:
+            return call(*args)
+        except BaseException as error:
+            place = place_of(error, module)
+            limits.notice(error)
+            _fail(plugin, hook, args, error, place, built_in=True)
 
     return guarded
 

@@ -104,6 +104,8 @@ class Plugins:
         """The plugin that has rejected the last association for which `negotiate` returned that; "" if one failed."""
         self._serve = self._implementations("serve")
         judges = self._implementations("receive")
+        self.judges: bool = bool(judges)
+        """Whether a plugin judges instances; without one `receive` returns None."""
         self.receive: Callable[[Instance], ReceiveResult] = judges[0] if len(judges) == 1 else self._judge
         self._judges = tuple(zip(self.order("receive"), judges, strict=True))
         self.judged_by: str = self._judges[-1][0] if judges else ""

@@ -196,7 +196,7 @@ class Explainer:
             explanation.outcome = "rejected"
             return explanation
         explanation.steps += [Step("serve", name, NOT_FOR_FILES, None) for name in self._plugins.order("serve")]
-        reception = self._receiver.begin(association, *meta[:3])
+        reception = Reception(self._receiver, association, *meta[:3])
         reception.adopt(fd, meta.offset, status.st_size - meta.offset)
         try:
             outcome = self._receive(reception, explanation)

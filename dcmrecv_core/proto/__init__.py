@@ -6,8 +6,7 @@
       pdu           PDU headers and the PDUs of fixed size
       associate     A-ASSOCIATE-RQ decoded, A-ASSOCIATE-AC encoded, with their items
       negotiation   proposed presentation contexts against supported ones
-      message       P-DATA-TF -> command sets whole, data sets in fragments
-        collector     a whole C-STORE request at once, with the compiled part
+      message       P-DATA-TF -> command sets whole, data sets in fragments; regular ones at once by the compiled part
       dimse         command sets decoded, responses encoded
       services      those of DIMSE-N requests
       events        the events that the acceptor returns to its caller
@@ -27,16 +26,16 @@ What the caller does
     while the association lasts:
         while (event := acceptor.next_event()) is not None:
             decide; call accept, reject, respond or abort
-        send acceptor.data_to_send()
+        send what is in acceptor.output, and delete it there
         count = read into acceptor.get_buffer()
         acceptor.buffer_updated(count)      # or receive_eof() when the stream has ended
 
 `buffer_updated` only records how many bytes were read; all parsing happens in `next_event`, which returns one event, or
-None when it needs more bytes. Take events until None before reading again: then only a part of a header (or a request
-that is being collected, below) is left in the buffer, so that `get_buffer` always has room.
+None when it needs more bytes. Take events until None before reading again: then only a part of a header, or of a data
+set that is waited for (below), is left in the buffer, so that `get_buffer` always has room.
 
 Requests are answered in the order in which they come, one at a time (asynchronous operations are answered with a
-window of 1 by 1). `data_to_send` may be called at any time; the caller sends what it returns, in full and in order.
+window of 1 by 1). The caller sends `output` at any time, in full and in order.
 Output consists of the caller's answers and those that the acceptor gives itself (below); if a peer sends requests and
 reads no responses, the caller has to bound it.
 
@@ -118,18 +117,16 @@ A length that a peer declares is checked when its header is read, before anythin
     data set             none: the caller gets fragments, and drops them when there are too many
 
 
-The compiled collector
-----------------------
+The compiled part
+-----------------
 
-With the compiled part `regular_requests` a regular C-STORE request (one command PDV, data set PDVs on the same context,
-even lengths) stays in the buffer until all of it has arrived, and is then read in one step. `next_event` returns the
-same two events as without it, `StoreRequested` and `DataReceived`, the second with the whole data set in one piece. A
-request that is not regular, or does not fit into 15/16 of the buffer, is left to `message`, which is slower and handles
-every case; so only one place decides on refusals.
+`StoreRequested` is returned as soon as the command set is complete, `DataReceived` when there are data. A regular data
+set (its PDVs on the context of the command, of even lengths) stays in the buffer until all of it has arrived, and the
+compiled part `regular_requests` puts it together there: then `DataReceived` has the whole of it in one piece. If the
+request has arrived as a whole, one step reads both. A data set that is not regular, or does not fit into 15/16 of the
+buffer, comes in pieces. `message` reads those in Python, which is slower and handles every case; so only one place
+decides on refusals. Without the compiled part all data sets come in pieces.
 
-Its price: a request causes no event until it is complete. `collecting` is True meanwhile, and matters to a caller in
-three places. A receiver that is told to stop finishes this instance first. If a sender pauses, `read_piecemeal` passes
-the bytes that have arrived to `message`, so that they do not wait. And before an abort the caller takes these events
-too, so that the log reports the instance that was lost. `receive_eof` does that by itself. Without the compiled part
-`collecting` is always False.
+So the caller need not know which part has read a request. Only if the association ends within a data set, some of that
+may not be in an event yet; `read_rest` tells how much.
 """

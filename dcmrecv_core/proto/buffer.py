@@ -21,7 +21,8 @@ class ReceiveBuffer:
         """The writable rest; never empty if all complete events were taken before."""
         left = self.end - self.start
         if self.start:
-            self.memory[:left] = self.view[self.start : self.end]
+            if left:
+                self.memory[:left] = self.view[self.start : self.end]
             self.start, self.end = 0, left
         return self.view[left:]
 

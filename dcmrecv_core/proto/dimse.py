@@ -71,7 +71,8 @@ class Tag:
 
 
 class Command(NamedTuple):
-    """A request. UIDs are the bytes as received, so that a response can echo them; `encoded` is the whole set."""
+    """A request. UIDs are there as received, so that a response can echo them, and as text. `encoded` is
+    the whole set."""
 
     field: int
     message_id: int
@@ -80,14 +81,8 @@ class Command(NamedTuple):
     sop_instance: bytes = b""
     move_originator: str = ""
     encoded: bytes = b""
-
-    @property
-    def sop_class_uid(self) -> str:
-        return command_text(self.sop_class)
-
-    @property
-    def sop_instance_uid(self) -> str:
-        return command_text(self.sop_instance)
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
 
     @property
     def originator(self) -> tuple[str, int] | None:
@@ -96,7 +91,6 @@ class Command(NamedTuple):
         return None if number is None or not self.move_originator else (self.move_originator, number)
 
 
-@lru_cache(maxsize=16)  # a UID is decoded a few times, the SOP class once an instance
 def command_text(raw: bytes) -> str:
     """Text up to the first NUL, without blanks around it. Latin-1 never fails and keeps different bytes different."""
     return raw.split(b"\0", 1)[0].decode("latin-1").strip(" ")
@@ -120,14 +114,18 @@ def decode_command(data: bytes) -> Command:
     if data_set_type is None:
         # C-STORE needs a data set, no other request has one
         data_set_type = 0 if field == CommandField.C_STORE_RQ else NO_DATA_SET
+    sop_class = elements.get(Tag.AFFECTED_SOP_CLASS_UID, b"")
+    sop_instance = elements.get(Tag.AFFECTED_SOP_INSTANCE_UID, b"")
     return Command(
         field,
         message_id,
         data_set_type != NO_DATA_SET,
-        elements.get(Tag.AFFECTED_SOP_CLASS_UID, b""),
-        elements.get(Tag.AFFECTED_SOP_INSTANCE_UID, b""),
+        sop_class,
+        sop_instance,
         command_text(elements.get(Tag.MOVE_ORIGINATOR_AE_TITLE, b"")),
         data,
+        command_text(sop_class),
+        command_text(sop_instance),
     )
 
 
@@ -213,31 +211,30 @@ def _comment(text: str) -> bytes:
     return "".join(printable).replace("\\", "/").encode("ascii")
 
 
-_AFTER_FIELD = Struct("<8sH18sH")
-_BEFORE_ID = _ELEMENT.pack(0, Tag.MESSAGE_ID_BEING_RESPONDED_TO, 2)
-_BEFORE_STATUS = _element(Tag.DATA_SET_TYPE, _US.pack(NO_DATA_SET)) + _ELEMENT.pack(0, Tag.STATUS, 2)
-
-
 def encode_response(
     command: Command, status: int, comment: str = "", offending_elements: tuple[int, ...] = ()
 ) -> bytes:
     """The response to `command` (PS3.7 9.3.1.2, 9.3.5.2): Message ID, class and instance as received."""
-    body = _up_to_field(command.field, command.sop_class)
-    body += _AFTER_FIELD.pack(_BEFORE_ID, command.message_id, _BEFORE_STATUS, status)
+    more = b""
     if offending_elements:
-        body += _element(Tag.OFFENDING_ELEMENT, encoded_tags(offending_elements))
+        more = _element(Tag.OFFENDING_ELEMENT, encoded_tags(offending_elements))
     if comment:
-        body += _element(Tag.ERROR_COMMENT, encoded_comment(comment))
+        more += _element(Tag.ERROR_COMMENT, encoded_comment(comment))
     instance = command.sop_instance
-    if instance:
-        if len(instance) & 1:
-            instance += b"\0"
-        body += _ELEMENT.pack(0, Tag.AFFECTED_SOP_INSTANCE_UID, len(instance)) + instance
-    return _GROUP_LENGTH.pack(0, Tag.GROUP_LENGTH, 4, len(body)) + body
+    if len(instance) & 1:
+        instance += b"\0"
+    start, middle, end = _constant_parts(command.field, command.sop_class, len(more), len(instance))
+    return start + _US.pack(command.message_id) + middle + _US.pack(status) + more + end + instance
 
 
-@lru_cache(maxsize=16)  # the same for all instances of a class
-def _up_to_field(field: int, sop_class: bytes) -> bytes:
-    """The first elements of a response, without the group length."""
+@lru_cache(maxsize=16)  # the same for nearly all instances of a class
+def _constant_parts(field: int, sop_class: bytes, more: int, instance: int) -> tuple[bytes, bytes, bytes]:
+    """A response up to Message ID, up to Status, and before the SOP Instance UID, which has `instance` bytes; after the
+    status come `more`."""
     start = _element(Tag.AFFECTED_SOP_CLASS_UID, _padded(sop_class, b"\0")) if sop_class else b""
-    return start + _element(Tag.COMMAND_FIELD, _US.pack(field | RESPONSE_BIT))
+    start += _element(Tag.COMMAND_FIELD, _US.pack(field | RESPONSE_BIT))
+    start += _ELEMENT.pack(0, Tag.MESSAGE_ID_BEING_RESPONDED_TO, 2)
+    middle = _element(Tag.DATA_SET_TYPE, _US.pack(NO_DATA_SET)) + _ELEMENT.pack(0, Tag.STATUS, 2)
+    end = _ELEMENT.pack(0, Tag.AFFECTED_SOP_INSTANCE_UID, instance) if instance else b""
+    length = len(start) + len(middle) + len(end) + 2 * _US.size + more + instance
+    return _GROUP_LENGTH.pack(0, Tag.GROUP_LENGTH, 4, length) + start, middle, end

@@ -16,6 +16,8 @@ HEADER_LENGTH = HEADER.size
 PDV_HEADER = Struct(">IBB")
 """Presentation data value item (section 9.3.5.1, annex E.2): length, context id, message control header."""
 
+_BOTH_HEADERS = Struct(">BxIIBB")
+
 PDV_OVERHEAD = 6
 COMMAND_BIT = 1
 LAST_BIT = 2
@@ -104,8 +106,7 @@ def encode_message(context_id: int, data: bytes, max_length: int, *, command: bo
     kind = COMMAND_BIT if command else 0
     if len(data) <= room:
         length = len(data) + 2
-        head = HEADER.pack(PduType.P_DATA_TF, length + 4) + PDV_HEADER.pack(length, context_id, kind | LAST_BIT)
-        return head + data
+        return _BOTH_HEADERS.pack(PduType.P_DATA_TF, length + 4, length, context_id, kind | LAST_BIT) + data
     parts: list[bytes] = []
     for start in range(0, len(data), room):
         fragment = data[start : start + room]

@@ -1,12 +1,15 @@
 # cython: language_level=3, boundscheck=True, wraparound=False
-"""Whole C-STORE requests out of the receive buffer (PS3.7 section 9.3.1, PS3.8 section 9.3.5 and annex E).
+"""C-STORE requests out of the receive buffer (PS3.7 section 9.3.1, PS3.8 section 9.3.5 and annex E).
 
 Only regular requests are taken here. Everything else (another PDU, another request, an odd length, a command in pieces,
 a fault) stays unchanged for the reader in Python, which handles it.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.string cimport memmove, memset
+from libc.string cimport memcpy, memmove, memset
+
+from dcmrecv_core.proto.dimse import Command, command_text
+from dcmrecv_core.proto.events import DataReceived, StoreRequested
 
 cdef enum:
     P_DATA_TF = 4
@@ -15,19 +18,14 @@ cdef enum:
     COMMAND_BIT = 1
     LAST_BIT = 2
     ELEMENT_HEADER = 8
+    GROUP_LENGTH = 12
     C_STORE_RQ = 1
+    RESPONSE_BIT = 0x8000
+    MAX_RESPONSE = 256  # 12 for headers, 12 for the group length, four numbers of 10 and two UIDs of 72 at most
     NO_DATA_SET = 0x0101
     MAX_UID_LENGTH = 64
     MAX_COMMAND_LENGTH = 65536
     MAX_FRAGMENTS = 512  # the receive buffer holds fewer of 4 KB; each receive reads all of them again
-
-
-class _Incomplete:
-    pass
-
-
-INCOMPLETE = _Incomplete()
-"""The request is regular so far."""
 
 
 cdef struct Span:
@@ -74,42 +72,101 @@ cdef struct Reader:
     Span fragment
 
 
-def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize_t max_pdu, dict contexts):
-    """The C-STORE request that begins at `start`, if it is regular and complete before `end`.
+INCOMPLETE = "incomplete"
+"""The data set is regular so far, but its end has not come."""
 
-    Moves the fragments of its data set together, over the headers between them. Returns context id, message id,
-    SOP class, SOP instance and move originator as received, the slices of the command set and of the data set, and
-    where the next PDU is due. INCOMPLETE if it is regular so far, but its end has not come; None, with nothing moved, if
-    it is not regular. `contexts` are the accepted ones: id to abstract and transfer syntax.
+cdef object make = tuple.__new__  # of a named tuple, without a call of Python code
+
+
+def read_request(unsigned char[::1] memory, view, Py_ssize_t start, Py_ssize_t end, Py_ssize_t max_pdu, dict contexts):
+    """The C-STORE request that begins at `start` of `memory`, if it is regular and its command set complete before `end`.
+
+    Returns StoreRequested; DataReceived if all of the data set is there, else None; where the next PDV or PDU is due; and
+    how much of its PDU is left. None, with nothing moved, if the request is not regular or its command set not complete.
+    `view` is one of `memory`; `contexts` are the accepted ones: id to abstract and transfer syntax.
     """
     cdef Request request
     cdef Reader reader
     cdef Span command
-    cdef Span fragments[MAX_FRAGMENTS]
-    cdef Py_ssize_t count = 0, end_of_data
-    cdef unsigned int context_id
-    cdef Found found
-
-    if start < 0 or end > memory.shape[0]:
-        raise IndexError(f"{start} to {end} of a buffer of {memory.shape[0]} bytes")
+    check_bounds(memory, start, end)
     memset(&request, 0, sizeof(Request))
     memset(&reader, 0, sizeof(Reader))
     reader.at = reader.pdu_end = start
-    found = read_pdv_header(memory, end, max_pdu, &reader)
-    if found != READ:
-        return INCOMPLETE if found == MISSING else None
-    command, context_id = reader.fragment, reader.context_id
-    if context_id not in contexts or not reader.control & COMMAND_BIT or not reader.control & LAST_BIT:
+    if read_pdv_header(memory, end, max_pdu, &reader) != READ:
         return None
-    if command.end > end:
-        return INCOMPLETE
-    if not read_command(memory, command, &request):
+    command = reader.fragment
+    if reader.context_id not in contexts or not reader.control & COMMAND_BIT or not reader.control & LAST_BIT:
         return None
-    if bytes_of(memory, unpadded(memory, request.sop_class)).decode("latin-1") != contexts[context_id][0]:
+    if command.end > end or not read_command(memory, command, &request):
         return None
+    abstract_syntax, transfer_syntax = contexts[reader.context_id]
+    if bytes_of(memory, unpadded(memory, request.sop_class)).decode("latin-1") != abstract_syntax:
+        return None
+    originator = bytes_of(memory, request.originator)
+    store = make(StoreRequested, (
+        reader.context_id,
+        make(Command, (
+            C_STORE_RQ,
+            request.message_id,
+            True,
+            bytes_of(memory, request.sop_class),
+            bytes_of(memory, request.sop_instance),
+            command_text(originator) if originator else "",
+            bytes_of(memory, command),
+            abstract_syntax,
+            bytes_of(memory, unpadded(memory, request.sop_instance)).decode("latin-1"),
+        )),
+        abstract_syntax,
+        transfer_syntax,
+    ))
+    start, end_of_pdu = reader.at, reader.pdu_end
+    data = data_set(memory, view, end, max_pdu, &reader)
+    if data is None or data is INCOMPLETE:
+        return store, None, start, end_of_pdu - start
+    return store, data, reader.at, reader.pdu_end - reader.at
+
+
+def read_data_set(
+    unsigned char[::1] memory,
+    view,
+    Py_ssize_t start,
+    Py_ssize_t end,
+    Py_ssize_t left,
+    Py_ssize_t max_pdu,
+    unsigned int context_id,
+):
+    """The data set whose first PDV is due at `start`, where its PDU has `left` bytes left, if all of it is regular.
+
+    Returns DataReceived, where the next PDV or PDU is due, and how much of its PDU is left. INCOMPLETE if its end has
+    not come; None, with nothing moved, if it is not regular.
+    """
+    cdef Reader reader
+    check_bounds(memory, start, end)
+    memset(&reader, 0, sizeof(Reader))
+    reader.at, reader.pdu_end, reader.context_id = start, start + left, context_id
+    data = data_set(memory, view, end, max_pdu, &reader)
+    if data is None or data is INCOMPLETE:
+        return data
+    return data, reader.at, reader.pdu_end - reader.at
+
+
+cdef int check_bounds(const unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end) except -1:
+    if start < 0 or start > end or end > memory.shape[0]:
+        raise IndexError(f"{start} to {end} of a buffer of {memory.shape[0]} bytes")
+    return 0
+
+
+cdef object data_set(unsigned char[::1] memory, view, Py_ssize_t end, Py_ssize_t max_pdu, Reader *reader):
+    """DataReceived with the fragments of the data set that is next, on the context of `reader`; INCOMPLETE or None.
+
+    Moves the fragments together, over the headers between them."""
+    cdef Span fragments[MAX_FRAGMENTS]
+    cdef Py_ssize_t count = 0, end_of_data
+    cdef unsigned int context_id = reader.context_id
+    cdef Found found
     reader.control = 0
     while not reader.control & LAST_BIT:
-        found = read_pdv_header(memory, end, max_pdu, &reader)
+        found = read_pdv_header(memory, end, max_pdu, reader)
         if found != READ:
             return INCOMPLETE if found == MISSING else None
         if reader.context_id != context_id or reader.control & COMMAND_BIT:
@@ -120,19 +177,75 @@ def gather(unsigned char[::1] memory, Py_ssize_t start, Py_ssize_t end, Py_ssize
             return None
         fragments[count] = reader.fragment
         count += 1
-    if reader.at != reader.pdu_end:
-        return None
     end_of_data = join(memory, fragments, count)
-    return (
-        context_id,
-        request.message_id,
-        bytes_of(memory, request.sop_class),
-        bytes_of(memory, request.sop_instance),
-        bytes_of(memory, request.originator),
-        slice(command.start, command.end),
-        slice(fragments[0].start, end_of_data),
-        reader.at,
-    )
+    return make(DataReceived, ([view[fragments[0].start:end_of_data]], True))
+
+
+def encode_response(unsigned int context_id, command, unsigned int status, Py_ssize_t max_length):
+    """The response to `command` with a status only (PS3.7 section 9.3.1.2), as a P-DATA-TF of one PDV; None if a UID is
+    longer than the standard allows, or the PDU than the peer's `max_length` (0: no limit)."""
+    cdef Response response
+    cdef bytes sop_class = command[3], sop_instance = command[4]
+    cdef unsigned int field = command[0], message_id = command[1]
+    cdef Py_ssize_t length
+    if len(sop_class) > MAX_UID_LENGTH or len(sop_instance) > MAX_UID_LENGTH:
+        return None
+    response.end = PDU_HEADER + PDV_HEADER + GROUP_LENGTH
+    if sop_class:
+        add_uid(&response, 0x0002, sop_class)
+    add_number(&response, 0x0100, field | RESPONSE_BIT)
+    add_number(&response, 0x0120, message_id)
+    add_number(&response, 0x0800, NO_DATA_SET)
+    add_number(&response, 0x0900, status)
+    if sop_instance:
+        add_uid(&response, 0x1000, sop_instance)
+    length = response.end - PDU_HEADER
+    if max_length and length > max_length:
+        return None
+    put(&response, 0, P_DATA_TF, 2)
+    put_big32(&response, 2, length)
+    put_big32(&response, PDU_HEADER, length - 4)
+    put(&response, PDU_HEADER + 4, context_id, 1)
+    put(&response, PDU_HEADER + 5, COMMAND_BIT | LAST_BIT, 1)
+    put(&response, PDU_HEADER + PDV_HEADER, 0, 4)
+    put(&response, PDU_HEADER + PDV_HEADER + 4, 4, 4)
+    put(&response, PDU_HEADER + PDV_HEADER + 8, length - PDV_HEADER - GROUP_LENGTH, 4)
+    return PyBytes_FromStringAndSize(<const char *>response.octets, response.end)
+
+
+cdef struct Response:
+    unsigned char octets[MAX_RESPONSE]
+    Py_ssize_t end
+
+
+cdef inline void put(Response *response, Py_ssize_t at, Py_ssize_t value, int count):
+    """Little endian."""
+    cdef int number
+    for number in range(count):
+        response.octets[at + number] = <unsigned char>(value >> 8 * number)
+
+
+cdef inline void put_big32(Response *response, Py_ssize_t at, Py_ssize_t value):
+    cdef int number
+    for number in range(4):
+        response.octets[at + number] = <unsigned char>(value >> 8 * (3 - number))
+
+
+cdef void add_number(Response *response, unsigned int element, unsigned int value):
+    put(response, response.end, <Py_ssize_t>element << 16, 4)
+    put(response, response.end + 4, 2, 4)
+    put(response, response.end + 8, value, 2)
+    response.end += ELEMENT_HEADER + 2
+
+
+cdef int add_uid(Response *response, unsigned int element, bytes uid) except -1:
+    cdef Py_ssize_t length = len(uid), even = length + (length & 1)
+    put(response, response.end, <Py_ssize_t>element << 16, 4)
+    put(response, response.end + 4, even, 4)
+    response.octets[response.end + ELEMENT_HEADER + even - 1] = 0
+    memcpy(&response.octets[response.end + ELEMENT_HEADER], <const char *>uid, length)
+    response.end += ELEMENT_HEADER + even
+    return 0
 
 
 cdef Found read_pdv_header(const unsigned char[::1] memory, Py_ssize_t end, Py_ssize_t max_pdu, Reader *reader) except *:

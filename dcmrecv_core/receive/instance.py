@@ -36,31 +36,23 @@ class ReceivedInstance(Instance):
     """`index` is the walker's; with --bit-preserving it is None until a hook needs it. `timer` is that of the running
     hook: the time that `save` needs does not count."""
 
-    __slots__ = (
-        "_encoding",
-        "_header",
-        "_index",
-        "_publisher",
-        "_timer",
-        "affected_sop_instance_uid",
-        "association",
-        "attempt",
-        "by_default",
-        "chosen",
-        "command_uid",
-        "completed_at",
-        "content",
-        "may_replace",
-        "message_id",
-        "move_originator",
-        "on_exists",
-        "replaced",
-        "saved",
-        "sop_class_uid",
-        "sop_instance_uid",
-        "state",
-        "transfer_syntax_uid",
-    )
+    # what most instances keep is set once, here
+    completed_at = 0.0
+    """When the data set was complete, in seconds since 1970."""
+    message_id = 0
+    move_originator: tuple[str, int] | None = None
+    attempt = 0
+    by_default = False
+    """`on_exists` is only the default of the scheme that has chosen the name, not set by a plugin or an option."""
+    command_uid = b""
+    """The SOP Instance UID of the command, if the data set came with another one."""
+    saved: tuple[tuple[str, How, OnExists], ...] = ()
+    """What `save` has done: where the file is, what happened to it, by which policy."""
+    chosen: tuple[str, tuple[str, ...], str] | None = None
+    """Path, directory components and file name, once the core has chosen them."""
+    may_replace = False
+    replaced = False
+    _header: Dataset | None = None
 
     def __init__(
         self,
@@ -75,29 +67,13 @@ class ReceivedInstance(Instance):
         self.association = association
         self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid = uids
         self.affected_sop_instance_uid = uids[1]
-        self.completed_at = 0.0
-        """When the data set was complete, in seconds since 1970."""
-        self.message_id = 0
-        self.move_originator: tuple[str, int] | None = None
-        self.attempt = 0
         self.on_exists: OnExists = publisher.on_exists
-        self.by_default = False
-        """`on_exists` is only the default of the scheme that has chosen the name, not set by a plugin or an option."""
-        self.command_uid = b""
-        """The SOP Instance UID of the command, if the data set came with another one."""
-        self.saved: tuple[tuple[str, How, OnExists], ...] = ()
-        """What `save` has done: where the file is, what happened to it, by which policy."""
         self.state: dict[str, Any] = {}
         self.content = content
-        self.chosen: tuple[str, tuple[str, ...], str] | None = None
-        """Path, directory components and file name, once the core has chosen them."""
-        self.may_replace = False
-        self.replaced = False
         self._index = index
         self._encoding = encoding
         self._publisher = publisher
         self._timer = timer
-        self._header: Dataset | None = None
 
     @property
     def received_at(self) -> datetime:  # type: ignore[override]  # few plugins ask
@@ -166,13 +142,14 @@ class ReceivedInstance(Instance):
                 on_exists = "replace-same" if self.by_default else self.on_exists
         if on_exists not in ON_EXISTS:
             raise ValueError(f"on_exists is one of {', '.join(ON_EXISTS)}, not {on_exists!r}")
-        was_running = self._timer.suspend()
+        was_running = self._timer.running and self._timer.suspend()
         try:
             path, how = self._publisher.publish(
                 parts, name, on_exists, self.content, compare=compare, who=self.described, command_uid=self.command_uid
             )
         finally:
-            self._timer.resume(was_running)
+            if was_running:
+                self._timer.resume(was_running)
         return path, how, on_exists
 
     def described(self) -> str:
@@ -226,4 +203,4 @@ def described(association: Association, sop_instance_uid: str) -> str:
 
 def data_set_uids(index: DataSetIndex) -> tuple[str, str]:
     """SOP Class UID (0008,0016) and SOP Instance UID (0008,0018) of the data set, "" where absent or empty."""
-    return read_uid(index, 0x00080016), read_uid(index, 0x00080018)
+    return index.uids or (read_uid(index, 0x00080016), read_uid(index, 0x00080018))

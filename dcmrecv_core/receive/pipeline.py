@@ -93,26 +93,21 @@ class InstanceReceiver:
             extension=settings.filename_extension,
             on_duplicate=settings.on_duplicate,
         )
-        self.buffer = bytearray(SPOOL_SIZE)
-
-    def begin(
-        self,
-        association: Association,
-        sop_class_uid: str,
-        sop_instance_uid: str,
-        transfer_syntax_uid: str,
-        message_id: int = 0,
-        move_originator: tuple[str, int] | None = None,
-    ) -> Reception:
-        """A C-STORE whose data set is about to come; the UIDs are those of the command, without padding."""
-        reception = Reception(self, association, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
-        reception.message_id = message_id
-        reception.move_originator = move_originator
-        return reception
+        self.spool = Spool(bytearray(SPOOL_SIZE), settings.max_instance)
 
 
 class Reception:
-    """The data set of one C-STORE. End it with `finish` or `discard`."""
+    """The data set of one C-STORE, whose UIDs come without padding. A receiver has one at a time: end it with `finish`
+    or `discard`."""
+
+    # what most receptions keep is set once, here
+    _temporary: Temporary | None = None
+    _spooled_prefix = b""
+    _fault: StatusError | None = None
+    _path = ""  # until it is chosen
+    _instance: ReceivedInstance | None = None
+    size = 0
+    """Bytes of the data set so far."""
 
     def __init__(
         self,
@@ -121,6 +116,8 @@ class Reception:
         sop_class_uid: str,
         sop_instance_uid: str,
         transfer_syntax_uid: str,
+        message_id: int = 0,
+        move_originator: tuple[str, int] | None = None,
     ) -> None:
         self._receiver = receiver
         self._association = association
@@ -128,23 +125,12 @@ class Reception:
         self._sop_instance_uid = sop_instance_uid
         self._transfer_syntax_uid = transfer_syntax_uid
         self._encoding = encoding_of(transfer_syntax_uid)
-        largest = receiver.settings.max_instance
-        self._spool = Spool(receiver.buffer, self._open_file, head=self._first_prefix, largest=largest)
-        self._temporary: Temporary | None = None
-        self._spooled_prefix = b""
-        self._fault: StatusError | None = None
-        self._path = ""  # until it is chosen
+        self._message_id = message_id
+        self._move_originator = move_originator
+        self._spool = receiver.spool
         self._unsaid: list[tuple[int, str, str]] = []
-        self._instance: ReceivedInstance | None = None
-        self.message_id = 0
-        self.move_originator: tuple[str, int] | None = None
         self.remarks: list[str] = []
         """Warnings about the data set and its names, as they were logged."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the data set so far."""
-        return self._spool.size
 
     def write(self, fragments: list[memoryview], *, last: bool = False) -> None:
         """Take the next fragments. They are copied, except those that come with `last`, which must stay unchanged until
@@ -152,7 +138,8 @@ class Reception:
         if self._fault is not None:
             return
         try:
-            self._spool.append(fragments, last=last)
+            self._spool.append(fragments, self._begin_file, last=last)
+            self.size = self._spool.size
         except OSError as error:
             self._fault = storage_error(error, "Cannot spool data set")
             self.discard()
@@ -197,6 +184,7 @@ class Reception:
 
     def discard(self) -> None:
         """Drop the received data; nothing stays on disk."""
+        self.size = 0
         try:
             self._spool.close()
         except OSError as error:
@@ -209,44 +197,50 @@ class Reception:
     def judge(self) -> tuple[ReceivedInstance, ReceiveResult]:
         """The data set is complete: check it, and ask `receive`. Raises StatusError or OSError."""
         completed_at = time.time()
+        receiver = self._receiver
         index = self._check()
         uids = ("", "") if index is None else data_set_uids(index)
-        self._compare(index, *uids)
-        instance = ReceivedInstance(
+        if uids != (self._sop_class_uid, self._sop_instance_uid):
+            self._compare(index, *uids)
+        prefix = self._prefix(*uids)
+        spool = self._spool
+        instance = self._instance = ReceivedInstance(
             self._association,
             (self._sop_class_uid, self._sop_instance_uid, self._transfer_syntax_uid),
-            self._content(*uids),
+            FileContent(prefix, (spool.data,)) if spool.fd is None else self._spooled(prefix, spool.fd),
             index,
             self._encoding,
-            self._receiver.publisher,
-            self._receiver.timer,
+            receiver.publisher,
+            receiver.timer,
         )
+        instance.completed_at = completed_at
+        instance.message_id = self._message_id
+        instance.move_originator = self._move_originator
         if uids[1] not in ("", self._sop_instance_uid):
             instance.command_uid = self._sop_instance_uid.encode("latin-1", "replace")
-        self._instance = instance
-        instance.completed_at = completed_at
-        instance.message_id = self.message_id
-        instance.move_originator = self.move_originator
-        instance.may_replace = not self._receiver.bit_preserving
-        verdict = self._receiver.plugins.receive(instance)
+        if not receiver.plugins.judges:
+            return instance, None
+        instance.may_replace = not receiver.bit_preserving
+        verdict = receiver.plugins.receive(instance)
         instance.may_replace = False
         return instance, verdict
 
     def choose_path(self, instance: ReceivedInstance, subdir: str) -> str:
         """Ask `choose_filename`: where the instance is to go. Raises StatusError."""
-        name = self._receiver.plugins.choose_filename(instance)
-        said = name.on_exists or self._receiver.settings.on_duplicate
+        receiver = self._receiver
+        name = receiver.plugins.choose_filename(instance)
+        said = name.on_exists or receiver.settings.on_duplicate
         instance.on_exists = said or name.by_default
         instance.by_default = said is None and name.by_default != "replace-same"
-        extension = self._receiver.settings.filename_extension
+        extension = receiver.settings.filename_extension
         parts, filename = escaped_path(subdir, name.text, extension)
-        if filename != f"{name.text}{extension}":
+        if filename != name.text + extension:
             self._remark(logging.WARNING, f"unfit file name, stored as {filename}")
-        self._path = "/".join((self._receiver.publisher.directories.root, *parts, filename))
+        self._path = "/".join((receiver.publisher.directories.root, *parts, filename))
         if self._unsaid:
             self._say(values=not instance.replaced)
         instance.chosen = (self._path, parts, filename)
-        if self._receiver.debugs:
+        if receiver.debugs:
             log.debug("generated filename for received object: %s", self._path)
         return self._path
 
@@ -294,10 +288,11 @@ class Reception:
             for warning in error.warnings:
                 self._remark(logging.WARNING, warning)
             raise
-        for warning in index.warnings:
-            self._remark(logging.WARNING, warning)
-        if index.warnings and self._receiver.settings.strict:
-            raise StatusError(DOES_NOT_MATCH, index.warnings[0], index.offending)
+        if index.warnings:
+            for warning in index.warnings:
+                self._remark(logging.WARNING, warning)
+            if self._receiver.settings.strict:
+                raise StatusError(DOES_NOT_MATCH, index.warnings[0], index.offending)
         if index.overflow:
             self._remark(logging.WARNING, f"more than {MAX_ELEMENTS} elements, hooks do not see the rest")
         return index
@@ -352,12 +347,9 @@ class Reception:
                 if instance.attempt >= MAX_ATTEMPTS:
                     raise StorageError("No free file name found") from error
 
-    def _content(self, sop_class: str, sop_instance: str) -> FileContent:
-        prefix = self._prefix(sop_class, sop_instance)
-        spool = self._spool
-        if spool.fd is None:
-            return FileContent(prefix, (spool.view(),))
-        pieces = (FileRange(spool.fd, spool.prefix_length, spool.size),)
+    def _spooled(self, prefix: bytes, fd: int) -> FileContent:
+        """The content of a data set in a file; if the file has the right prefix, it is that file."""
+        pieces = (FileRange(fd, self._spool.prefix_length, self._spool.size),)
         return FileContent(prefix, pieces, self._temporary if prefix == self._spooled_prefix else None)
 
     def _prefix(self, sop_class: str, sop_instance: str) -> bytes:
@@ -369,14 +361,11 @@ class Reception:
             self._association.calling_ae_title if self._receiver.bit_preserving else None,
         )
 
-    def _first_prefix(self, head: memoryview) -> bytes:
-        """The prefix of a data set too large for memory, from its beginning; `_content` checks that it is right."""
+    def _begin_file(self, head: memoryview) -> tuple[int, bytes]:
+        """For a data set too large for memory, from its beginning; `_spooled` checks that the prefix is right."""
         uids = ("", "")
         if not self._receiver.bit_preserving and self._encoding is not None:
             uids = data_set_uids(scan(MemorySource(head), self._encoding, whole=False))
         self._spooled_prefix = self._prefix(*uids)
-        return self._spooled_prefix
-
-    def _open_file(self) -> int:
         self._temporary = self._receiver.publisher.open_spool()
-        return os.dup(self._temporary.fd)  # the spool closes its own descriptor
+        return os.dup(self._temporary.fd), self._spooled_prefix  # the spool closes its own descriptor

@@ -158,7 +158,11 @@ class FileContent:
         return ready
 
     def write_to(self, fd: int) -> None:
-        write_pieces(fd, (self.prefix, *self.pieces))
+        pieces = (self.prefix, *self.pieces)
+        if FileRange in map(type, pieces):
+            write_pieces(fd, pieces)
+        else:
+            write_all(fd, pieces)  # type: ignore[arg-type]  # as mypy cannot see here
 
     def open(self) -> BinaryIO:
         """The whole file as a readable, seekable stream."""

@@ -133,7 +133,8 @@ class Directory:
         removed meanwhile, or replaced by another user's link."""
         try:
             if self.parent is None:
-                return _identity(os.stat(self.full_path)) == self.identity
+                status = os.stat(self.full_path)
+                return (status.st_dev, status.st_ino) == self.identity
             if not self.parent.is_current() or _identity(os.lstat(self.full_path)) != self.entry:
                 return False
             return self.entry == self.identity or _identity(os.stat(self.full_path)) == self.identity

@@ -41,16 +41,19 @@ def file_prefix(
     sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str | None = None
 ) -> bytes:
     """The bytes up to the data set. Characters outside Latin-1 become ?; values too long for 16 bits are cut."""
-    before, after = _around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title)
-    instance = _element(0x0003, b"UI", sop_instance_uid)
-    length = _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(before) + len(instance) + len(after))
-    return b"".join((_START, length, before, instance, after))
+    value = sop_instance_uid.encode("latin-1", "replace")[:_LONGEST_VALUE]
+    if len(value) & 1:
+        value += b"\0"
+    before, after = _around_instance(sop_class_uid, transfer_syntax_uid, source_ae_title, len(value))
+    return before + value + after
 
 
 @lru_cache(maxsize=256)
-def _around_instance(sop_class_uid: str, transfer_syntax_uid: str, source_ae_title: str | None) -> tuple[bytes, bytes]:
-    """The elements around the SOP Instance UID, which are the same for all instances of a class in an association."""
-    before = _VERSION + _element(0x0002, b"UI", sop_class_uid)
+def _around_instance(
+    sop_class_uid: str, transfer_syntax_uid: str, source_ae_title: str | None, length: int
+) -> tuple[bytes, bytes]:
+    """All around a SOP Instance UID of this length, which is nearly always the same in an association."""
+    before = _VERSION + _element(0x0002, b"UI", sop_class_uid) + _SHORT_HEADER.pack(2, 0x0003, b"UI", length)
     after = (
         _element(0x0010, b"UI", transfer_syntax_uid)
         + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
@@ -58,7 +61,7 @@ def _around_instance(sop_class_uid: str, transfer_syntax_uid: str, source_ae_tit
     )
     if source_ae_title is not None:
         after += _element(0x0016, b"AE", source_ae_title)
-    return before, after
+    return _START + _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(before) + length + len(after)) + before, after
 
 
 def _element(number: int, vr: bytes, text: str) -> bytes:

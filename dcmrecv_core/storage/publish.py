@@ -32,6 +32,7 @@ from dcmrecv_core.storage.temporary import (
 
 log = logging.getLogger("dcmrecv.receive")
 
+_UNLESS_IT_FAILS = suppress(OSError)
 _LOOKED_AT_FIRST = ("overwrite", "rename", "keep")
 """Under these policies names are often taken, so the existing file is looked at before anything is written."""
 
@@ -93,7 +94,7 @@ class Publisher:
         """Open the file for the next instance in advance, in the directory of the last one. Raises nothing; if that
         fails, it is tried again when the file is needed."""
         if self._spare is None and self._last is not None and self._capabilities.unnamed:
-            with suppress(OSError):
+            with _UNLESS_IT_FAILS:
                 self._spare = Temporary(open_unnamed(self._last))
 
     def idle(self) -> None:
@@ -177,7 +178,8 @@ class Publisher:
             if error.errno not in NO_NOCLOBBER:
                 raise
         else:
-            self.make_new_durable(directory, name, temporary, one_flush=one_flush)
+            if self.fsync:
+                self.make_new_durable(directory, name, temporary, one_flush=one_flush)
             return f"{directory.path}/{name}", "new"
         if one_flush:
             temporary.flush()

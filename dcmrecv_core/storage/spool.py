@@ -21,30 +21,26 @@ class TooLargeError(StorageError):
     """A data set is larger than the receiver's limit."""
 
 
+BeginFile = Callable[[memoryview], tuple[int, bytes]]
+"""Opens the file for a data set that does not fit into memory. Gets what is in memory, which contains the data set's
+UIDs; returns the descriptor, which the spool then owns, and what comes before the data set in the file: preamble and
+File Meta Information. Raises OSError."""
+
+_NOTHING = memoryview(b"")
+
+
 class Spool:
-    """One data set at a time; `close` makes room for the next.
+    """One data set at a time; `close` makes room for the next. `largest` is the maximum size of a data set, None for no
+    limit."""
 
-    When the buffer is full, `open_unnamed` opens the file and returns its descriptor, which the spool owns. `head` gets
-    the bytes in memory, which contain the data set's UIDs, and returns what comes before the data set in the file:
-    preamble and File Meta Information. `largest` is the maximum size of a data set, None for no limit.
-    """
+    __slots__ = ("_buffer", "_largest", "data", "fd", "prefix_length", "size")
 
-    __slots__ = ("_buffer", "_head", "_in_memory", "_largest", "_open_unnamed", "fd", "prefix_length", "size")
-
-    def __init__(
-        self,
-        buffer: bytearray,
-        open_unnamed: Callable[[], int],
-        *,
-        head: Callable[[memoryview], bytes],
-        largest: int | None = None,
-    ) -> None:
+    def __init__(self, buffer: bytearray, largest: int | None = None) -> None:
         # so a data set that fits into memory need not be compared with `largest`
         self._buffer = memoryview(buffer)[:largest]
         self._largest = largest
-        self._open_unnamed = open_unnamed
-        self._head = head
-        self._in_memory = 0
+        self.data = _NOTHING
+        """All of the data set, or its beginning if it is in a file."""
         self.size = 0
         """Length of the data set so far."""
         self.fd: int | None = None
@@ -52,7 +48,7 @@ class Spool:
         self.prefix_length = 0
         """Length of what comes before the data set in the file."""
 
-    def append(self, fragments: Sequence[memoryview], *, last: bool = False) -> None:
+    def append(self, fragments: Sequence[memoryview], begin_file: BeginFile, *, last: bool = False) -> None:
         """Copy the next bytes of the data set. If the `last` fragment is the whole data set, it is not copied and must
         stay unchanged until `close`.
 
@@ -63,50 +59,41 @@ class Spool:
         size = self.size
         if self.fd is None and size + length <= len(self._buffer):
             if last and not size and len(fragments) == 1:
-                self._buffer = fragments[0]
-                self._in_memory = self.size = length
+                self.data = fragments[0]
+                self.size = length
                 return
             buffer = self._buffer
             for fragment in fragments:
                 end = size + len(fragment)
                 buffer[size:end] = fragment
                 size = end
-            self._in_memory = self.size = size
+            self.data = buffer[:size]
+            self.size = size
             return
         if self._largest is not None and size + length > self._largest:
             raise TooLargeError(f"Data set is larger than {self._largest} bytes")
-        write_all(self._spill() if self.fd is None else self.fd, fragments)
+        if self.fd is None:
+            self.fd, prefix = begin_file(self.data)
+            self.prefix_length = len(prefix)
+            write_all(self.fd, (prefix, self.data))
+        write_all(self.fd, fragments)
         self.size += length
 
     def adopt(self, fd: int, offset: int, size: int) -> None:
         """Instead of `append`: the data set is in a file already, `size` bytes from `offset` on. Owns `fd` from now."""
         self.fd, self.prefix_length, self.size = fd, offset, size
 
-    def _spill(self) -> int:
-        in_memory = self._buffer[: self._in_memory]
-        prefix = self._head(in_memory)
-        self.fd = self._open_unnamed()
-        write_all(self.fd, (prefix, in_memory))
-        self.prefix_length = len(prefix)
-        return self.fd
-
-    def view(self) -> memoryview:
-        """The data set while it is in memory as a whole; raises ValueError when it is in a file."""
-        if self.fd is not None:
-            raise ValueError("The data set is in a file")
-        return self._buffer[: self.size]
-
     def source(self) -> ByteSource:
         """The data set as a source for the walker; valid until `close`."""
-        in_memory = self._buffer[: self._in_memory]
         if self.fd is None:
-            return MemorySource(in_memory)
-        return FileSource(self.fd, self.prefix_length, self.size, in_memory)
+            return MemorySource(self.data)
+        return FileSource(self.fd, self.prefix_length, self.size, self.data)
 
     def close(self) -> None:
         """Forget the data set and close its file; an unnamed one is gone unless it was linked."""
         fd, self.fd = self.fd, None
-        self._in_memory = self.size = self.prefix_length = 0
+        self.data = _NOTHING
+        self.size = self.prefix_length = 0
         if fd is not None:
             os.close(fd)
 

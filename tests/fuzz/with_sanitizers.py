@@ -1,7 +1,7 @@
 """Tests of the compiled parts with AddressSanitizer and UBSan: `python tests/fuzz/with_sanitizers.py [PYTEST OPTIONS]`.
 
-First a copy with a planted fault, which has to be noticed: without that, a green run would say nothing. Needs gcc with
-its libasan, and Python's headers.
+First a copy with a planted fault in each part, which has to be noticed: without that, a green run would say nothing.
+Needs gcc with its libasan, and Python's headers.
 """
 
 from __future__ import annotations
@@ -24,12 +24,19 @@ SOURCES = (
     "LICENSE",
 )
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g"
-PLANTED = (
-    ("boundscheck=True", "boundscheck=False"),
-    (" or place.end > self.now.limit", ""),
-    ("min(self.now.limit, self.data.shape[0]) - at", "self.now.limit - at"),
-)
-"""In regular_walk.pyx: a sequence may reach past the end of the data, and what follows them is read."""
+UNCHECKED = ("boundscheck=True", "boundscheck=False")
+PLANTED = {
+    "dataset/regular_walk.pyx": (
+        UNCHECKED,
+        (" or place.end > self.now.limit", ""),
+        ("min(self.now.limit, self.data.shape[0]) - at", "self.now.limit - at"),
+    ),
+    "proto/regular_requests.pyx": (UNCHECKED, ("if end - reader.at < PDV_HEADER", "if end < 0")),
+}
+"""A sequence may reach past the end of the data, a PDV header past that of the buffer; what follows is read."""
+
+FOUND_BY = {"dataset/regular_walk.pyx": "walk", "proto/regular_requests.pyx": "requests"}
+"""The fuzz targets that have to notice it."""
 
 FOUND = "ERROR: AddressSanitizer: "
 
@@ -37,26 +44,28 @@ FOUND = "ERROR: AddressSanitizer: "
 def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         faulty, sound = Path(directory, "faulty"), Path(directory, "sound")
-        build(faulty, plant_in="dcmrecv_core/dataset/regular_walk.pyx")
-        done = run(faulty, ["-k", "test_mutants and walk"], capture_output=True, text=True)
-        if not done.returncode or FOUND not in done.stdout + done.stderr:
-            print(done.stdout, done.stderr, "the planted fault was not noticed", sep="\n", file=sys.stderr)
-            return 1
-        print("planted fault noticed:", (done.stdout + done.stderr).partition(FOUND)[2].splitlines()[0], flush=True)
+        build(faulty, planted=True)
+        for part, target in FOUND_BY.items():
+            done = run(faulty, ["-k", f"test_mutants and {target}"], capture_output=True, text=True)
+            if not done.returncode or FOUND not in done.stdout + done.stderr:
+                print(done.stdout, done.stderr, f"the fault in {part} was not noticed", sep="\n", file=sys.stderr)
+                return 1
+            found = (done.stdout + done.stderr).partition(FOUND)[2].splitlines()[0]
+            print(f"planted fault in {part} noticed: {found}", flush=True)
         build(sound)
         return run(sound, sys.argv[1:]).returncode
 
 
-def plant(path: Path) -> None:
+def plant(path: Path, faults: tuple[tuple[str, str], ...]) -> None:
     source = path.read_text()
-    for old, new in PLANTED:
+    for old, new in faults:
         if source.count(old) != 1:
             raise SystemExit(f"{path.name}: {old!r} is not there once")
         source = source.replace(old, new)
     path.write_text(source)
 
 
-def build(target: Path, plant_in: str = "") -> None:
+def build(target: Path, *, planted: bool = False) -> None:
     """Install the program with both sanitizers into a directory of its own, from a copy: what setuptools has compiled
     before, with other flags, would be used again, and so would this."""
     copy = target.with_name(f"{target.name}-sources")
@@ -66,8 +75,8 @@ def build(target: Path, plant_in: str = "") -> None:
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         else:
             shutil.copy(ROOT / name, copy / name)
-    if plant_in:
-        plant(copy / plant_in)
+    for part, faults in PLANTED.items() if planted else ():
+        plant(copy / "dcmrecv_core" / part, faults)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-cache-dir", "--target", target]
     environment = os.environ | {"CFLAGS": FLAGS, "LDFLAGS": FLAGS}
     subprocess.run([*command, copy], env=environment, check=True)

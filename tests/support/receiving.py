@@ -12,8 +12,9 @@ from pydicom.filereader import dcmread
 
 from dcmrecv_core import Instance
 from dcmrecv_core.dataset.encodings import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
-from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome
+from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception
 from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.spool import Spool
 from dcmrecv_core.storage.temporary import Capabilities
 from support.data.datasets import Node, deflate, encode
 from support.plugins import ASSOCIATION, found, hooks, load
@@ -62,7 +63,7 @@ def receiver(
     loaded.configure(chosen)
     made = InstanceReceiver(chosen, loaded, capabilities or Capabilities())
     if memory is not None:
-        made.buffer = bytearray(memory)
+        made.spool = Spool(bytearray(memory), chosen.max_instance)
     return made
 
 
@@ -75,7 +76,7 @@ def send(
     instance: str = INSTANCE,
     fragment: int = 1000,
 ) -> Outcome:
-    reception = receiver.begin(ASSOCIATION, sop_class, instance, syntax)
+    reception = Reception(receiver, ASSOCIATION, sop_class, instance, syntax)
     for start in range(0, len(data), fragment):
         reception.write([memoryview(data)[start : start + fragment]])
     return reception.finish()

@@ -41,11 +41,12 @@ from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
 from dcmrecv_core.proto.dimse import CommandField
 from dcmrecv_core.proto.first_bytes import titles_of
 from dcmrecv_core.proto.pdu import Rejection
+from dcmrecv_core.receive.pipeline import Reception
 from dcmrecv_core.settings.contexts import default_contexts
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
-    from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception
+    from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome
     from dcmrecv_core.settings.settings import Settings
 
 log = logging.getLogger("dcmrecv.net")
@@ -134,8 +135,7 @@ class Session:
         self._store: events.StoreRequested | None = None
         self._reception: Reception | None = None
         self._service: ServiceReception | None = None
-        self._was_collecting = False  # as `Acceptor.collecting` before the last receive
-        self._output = bytearray()
+        self._output = self._acceptor.output
         self._started = 0.0
         self._stored = self._refused = self._discarded = self._bytes = 0
         self._ended: Ended | None = None
@@ -168,7 +168,6 @@ class Session:
             self._serve()
         except OSError as error:
             within = " within a message" * self._is_mid_message
-            self._handle_partial_request()
             self._how = f"connection lost{within} ({error.strerror or error})"
             self._drop_reception(PEER_GONE)
             self._association_log.closed()
@@ -220,12 +219,11 @@ class Session:
             if event is not None:
                 self._handlers[type(event)](event)
                 continue
-            self._send()
-            if self._ended:
-                break
-            self._was_collecting = acceptor.collecting
-            between = self._reception is None and self._service is None and not self._was_collecting
-            if self._shared.should_stop(between):
+            if self._output:
+                self._send()
+                if self._ended:
+                    break
+            if self._shared.should_stop(self._reception is None and self._service is None):
                 self._stop()
             else:
                 self._receive()
@@ -235,17 +233,6 @@ class Session:
             Ended.CLOSED,
         ):  # the peer may have closed its sending side only, and read the responses now
             self._flush()
-
-    def _handle_partial_request(self) -> None:
-        """A collected request will never be complete: handle its events, so that the log and plugins report it."""
-        self._was_collecting = True
-        self._acceptor.read_piecemeal()
-        try:
-            while (event := self._acceptor.next_event()) is not None:
-                self._handlers[type(event)](event)
-        except Exception as error:
-            self._shared.plugins.limits.memory.release(error)
-            log.error("%s: cannot read an incomplete request: %s", self._shared.serving.sender, error)
 
     def _close(self) -> None:
         """Let the peer close first; until then another request or an invalid PDU gets an A-ABORT (PS3.8 AA-7)."""
@@ -259,12 +246,11 @@ class Session:
     def _await_close(self, deadline: float) -> None:
         acceptor, connection = self._acceptor, self._connection
         while acceptor.artim:
+            before = len(self._output)
             while acceptor.next_event() is not None:
                 continue  # events of before the end
-            answer = acceptor.data_to_send()
-            if answer:
+            if len(self._output) > before:
                 self._association_log.more_after_end()
-            self._output += answer
             self._send()
             left = deadline - time.monotonic()
             if left <= 0 or not connection.wait_readable(left):
@@ -317,9 +303,6 @@ class Session:
         deadlines, connection, now = self._deadlines, self._connection, time.monotonic()
         if deadlines.quiet_since is None:
             deadlines.quiet_since = now - CALL_TIMEOUT
-        if self._acceptor.collecting:
-            self._acceptor.read_piecemeal()
-            return
         inside = bool(self._acceptor.mid_message or self._output)
         if exceeded := deadlines.after_quiet(now, inside=inside):
             self._abort(Ended.FAILED, *exceeded)
@@ -339,7 +322,6 @@ class Session:
     def _send(self) -> None:
         """Send without waiting: a peer that pipelines may read nothing before it has sent all its requests."""
         output = self._output
-        output += self._acceptor.data_to_send()
         while output and self._send_some():
             continue
         if len(output) > MAX_PENDING_OUTPUT and not self._ended and not self._flush():
@@ -374,8 +356,6 @@ class Session:
             self._abort(Ended.STOPPED, "the receiver is told to end")
 
     def _abort(self, ended: Ended, why: str, lost: str = NOT_RECEIVED) -> None:
-        if self._acceptor.collecting:
-            self._handle_partial_request()
         self._association_log.aborting(why)
         self._ended = ended
         self._how = f"aborted by us ({why})"
@@ -387,7 +367,7 @@ class Session:
             self._association_log.service_lost(self._service.event, why)
             self._service = None
         if self._reception is not None and self._store is not None:
-            size = self._reception.size
+            size = self._reception.size + self._acceptor.read_rest()
             self._unserved = ()
             self._reception.discard()
             self._association_log.data_set_lost(self._store, why, self._how, size)
@@ -511,20 +491,21 @@ class Session:
         self._refused += event.command.field == CommandField.C_STORE_RQ
 
     def _on_store(self, event: events.StoreRequested) -> None:
-        if not self._was_collecting and self._shared.should_stop(True):  # a peer that pipelines is never quiet
+        if self._shared.should_stop(True):  # a peer that pipelines is never quiet
             self._stop()
-        self._was_collecting = False
         if self._association is None or self._ended:
             return
         command = event.command
         self._store = event
         if self._association_log.logs_info:
             self._association_log.store_received(command)
-        self._begin_instance(command.sop_instance_uid.encode())
-        self._reception = self._shared.receiver.begin(
+        sop_instance_uid = command.sop_instance_uid
+        self._begin_instance(sop_instance_uid.encode())
+        self._reception = Reception(
+            self._shared.receiver,
             self._association,
             command.sop_class_uid,
-            command.sop_instance_uid,
+            sop_instance_uid,
             event.transfer_syntax,
             command.message_id,
             command.originator if command.move_originator else None,

@@ -17,7 +17,7 @@ from dcmrecv_core.proto.associate import AssociateRequest
 from dcmrecv_core.proto.pdu import Rejection
 from dcmrecv_core.proto.states import TRANSITIONS, State
 from support.protocol import pdus
-from support.protocol.acceptor_runs import SUPPORTED, make
+from support.protocol.acceptor_runs import SUPPORTED, make, taken
 from support.protocol.pdus import application_context
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, MR, VERIFICATION
 
@@ -211,7 +211,7 @@ class AcceptorMachine(RuleBasedStateMachine):
                 self.answerable = [(event.context_id, event.command)]
             self.states.append(self.acceptor.state)
         self.states.append(self.acceptor.state)
-        self.sent += self.acceptor.data_to_send()
+        self.sent += taken(self.acceptor)
 
 
 def held(root: object) -> int:

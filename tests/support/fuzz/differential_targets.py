@@ -47,7 +47,7 @@ def compare_walks(data: bytes, encoding: Encoding) -> None:
         os.close(fd)
 
 
-def fuzz_gather(data: bytes) -> None:
+def fuzz_requests(data: bytes) -> None:
     """The first byte says how large the buffer is, whether a valid request precedes the rest, and whether we are
     strict; all of it says in which pieces the stream comes."""
     options, stream = (data or b"\0")[0], data[1:]
@@ -83,5 +83,5 @@ def stream_seeds() -> list[bytes]:
 
 TARGETS = (
     Target("walk", fuzz_walk, data_set_seeds, (*DELIMITERS, b"SQ\0\0", b"UN\0\0", b"OB\0\0", b"LO", b"UI")),
-    Target("gather", fuzz_gather, stream_seeds),
+    Target("requests", fuzz_requests, stream_seeds),
 )

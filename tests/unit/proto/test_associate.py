@@ -17,7 +17,7 @@ from dcmrecv_core.proto.associate import ContextResult, UserInformation, decode_
 from dcmrecv_core.proto.negotiation import Answer, negotiate
 from dcmrecv_core.proto.pdu import PeerAborted, Rejection, check_request_header
 from support.protocol import pdus
-from support.protocol.acceptor_runs import Run, established, make
+from support.protocol.acceptor_runs import Run, established, make, taken
 from support.protocol.pdus import context, counted, item
 from support.uids import (
     BIG_ENDIAN,
@@ -190,7 +190,7 @@ def test_user_identity_response() -> None:
     acceptor.accept(
         Answer((ContextResult(1, 0, IMPLICIT_LE),), {1: (VERIFICATION, IMPLICIT_LE)}), identity_response=b""
     )
-    assert pdus.user_items(acceptor.data_to_send()[6:])[-1] == (0x59, b"\0\0")
+    assert pdus.user_items(taken(acceptor)[6:])[-1] == (0x59, b"\0\0")
 
 
 def test_a_message_after_the_request_is_served_after_the_decision() -> None:
@@ -205,7 +205,7 @@ def test_request_that_the_caller_has_read() -> None:
     with pytest.raises(LocalProtocolError):
         acceptor.receive_request(pdus.request())
     acceptor.reject(Rejection(2, 3, 2))
-    assert acceptor.data_to_send() == pdus.hexa("03 00 00000004 00 02 03 02")
+    assert taken(acceptor) == pdus.hexa("03 00 00000004 00 02 03 02")
 
 
 @pytest.mark.parametrize("data", [b"", b"\1\0", pdus.request()[:-1], pdus.request() + b"\0", pdus.echo(), bytes(80)])
@@ -213,7 +213,7 @@ def test_invalid_request(data: bytes) -> None:
     acceptor = make()
     acceptor.receive_request(data)
     assert isinstance(acceptor.next_event(), events.Failed)
-    assert acceptor.data_to_send() == pdus.abort(0, 0)
+    assert taken(acceptor) == pdus.abort(0, 0)
 
 
 def test_request_after_the_beginning_of_another() -> None:
@@ -371,7 +371,7 @@ def test_pynetdicom_reads_every_answer(
             extended,
         )
     )
-    output = acceptor.data_to_send()
+    output = taken(acceptor)
     accept = A_ASSOCIATE_AC()
     accept.decode(output)
     assert accept.encode() == output

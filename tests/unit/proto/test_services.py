@@ -15,6 +15,7 @@ from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 from support.protocol import pdus
+from support.protocol.acceptor_runs import taken
 from support.uids import IMPLICIT_LE
 
 CLASS = "1.2.840.10008.1.20.1"
@@ -66,7 +67,7 @@ class Serving:
         self._collected = b""
         user = (pdus.max_length(limit), *pdus.IDENTIFICATION)
         self.feed(pdus.request([pdus.context(1, CLASS, IMPLICIT_LE)], user), 1000)
-        self.acceptor.data_to_send()
+        taken(self.acceptor)
 
     def feed(self, stream: bytes, step: int) -> bytes:
         for start in range(0, len(stream), step):
@@ -75,7 +76,7 @@ class Serving:
             self.acceptor.buffer_updated(len(piece))
             while (event := self.acceptor.next_event()) is not None:
                 self._take(event)
-        return self.acceptor.data_to_send()
+        return taken(self.acceptor)
 
     def _take(self, event: events.Event) -> None:
         match event:

@@ -14,7 +14,7 @@ from dcmrecv_core.proto.negotiation import Answer
 from dcmrecv_core.proto.pdu import Rejection
 from dcmrecv_core.proto.states import State
 from support.protocol import pdus
-from support.protocol.acceptor_runs import make
+from support.protocol.acceptor_runs import make, taken
 from support.protocol.state_table import cells
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
 
@@ -43,7 +43,7 @@ def in_state(number: int) -> Acceptor:
     if number == 13:
         put(acceptor, pdus.release_rq())
         acceptor.next_event()
-    acceptor.data_to_send()
+    taken(acceptor)
     assert acceptor.state == number
     return acceptor
 
@@ -120,7 +120,7 @@ def test_cell(event: str, number: int, cell: str, bytewise: bool) -> None:
     assert acceptor.state == (state or number)
     assert acceptor.artim is (artim_before if artim is None else artim)
     expected = pdus.hexa(sent) + (bytes([int(reason)]) if reason else b"")
-    output = acceptor.data_to_send()
+    output = taken(acceptor)
     assert output[: len(expected)] == expected
     assert not output if not expected else expected[0] in (2, 4) or len(output) == len(expected)
     assert told == ([told_name] if told_name else [])
@@ -145,5 +145,5 @@ def test_nothing_is_sent_or_done_after_the_end(data: bytes) -> None:
     acceptor.artim_expired()
     acceptor.abort()
     assert acceptor.next_event() is None
-    assert acceptor.data_to_send() == b""
+    assert taken(acceptor) == b""
     assert acceptor.state is State.STA1

@@ -14,7 +14,7 @@ import pytest
 from dcmrecv_core import Discard, Instance, Name, Refuse, StatusError, Warn
 from dcmrecv_core.dataset import walker
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
-from dcmrecv_core.receive.pipeline import Outcome
+from dcmrecv_core.receive.pipeline import Outcome, Reception
 from support.data.datasets import Node, deflate, encode
 from support.plugins import ASSOCIATION, hooks, raising
 from support.publishing import HIDDEN, Calls, Mount, is_directory, is_file, names, without_links
@@ -62,7 +62,7 @@ def test_fragments_of_any_size(tmp_path: Path, fragment: int) -> None:
 
 def test_fragments_are_copied(tmp_path: Path) -> None:
     data = bytearray(data_set())
-    reception = receiver(tmp_path).begin(ASSOCIATION, CT, INSTANCE, EXPLICIT_LE)
+    reception = Reception(receiver(tmp_path), ASSOCIATION, CT, INSTANCE, EXPLICIT_LE)
     reception.write([memoryview(data)[:100], memoryview(data)[100:]])
     assert reception.size == len(data)
     data[:] = bytes(len(data))
@@ -75,7 +75,7 @@ def test_one_after_the_other(tmp_path: Path, memory: int | None) -> None:
     """The buffer is used again: nothing of an instance gets into the next, even if one is dropped."""
     place = receiver(tmp_path, memory=memory)
     send(place, data_set(), instance="1")
-    dropped = place.begin(ASSOCIATION, CT, "2", EXPLICIT_LE)
+    dropped = Reception(place, ASSOCIATION, CT, "2", EXPLICIT_LE)
     dropped.write([memoryview(data_set())])
     dropped.discard()
     dropped.discard()
@@ -88,7 +88,7 @@ def test_one_after_the_other(tmp_path: Path, memory: int | None) -> None:
 @pytest.mark.parametrize("capabilities", [None, HIDDEN], ids=["unnamed", "hidden"])
 def test_nothing_stays_of_what_is_dropped(tmp_path: Path, capabilities: Any, descriptors: Callable[[], int]) -> None:
     place = receiver(tmp_path, memory=100, capabilities=capabilities)
-    reception = place.begin(ASSOCIATION, CT, INSTANCE, EXPLICIT_LE)
+    reception = Reception(place, ASSOCIATION, CT, INSTANCE, EXPLICIT_LE)
     reception.write([memoryview(data_set())])
     assert len(names(tmp_path)) == (capabilities is HIDDEN)
     reception.discard()
