@@ -17,6 +17,7 @@ from dcmrecv_core.net.connection import LINGER
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor import frontdesk
 from dcmrecv_core.net.supervisor.frontdesk import ACCEPT_PAUSE, FrontDesk
+from dcmrecv_core.net.supervisor.listener import Listeners
 from support.protocol.pdus import ABORT, P_DATA, associate_rq, pdu
 from support.uids import IMPLICIT_LE, VERIFICATION
 
@@ -33,7 +34,7 @@ class Desk:
         self.admitted: list[Handover] = []
         self.peers: list[socket.socket] = []
         self.selector = selectors.DefaultSelector()
-        self.desk = FrontDesk(self.selector, list(listeners), SECONDS, self.admitted.append)
+        self.desk = FrontDesk(self.selector, Listeners(list(listeners)), SECONDS, self.admitted.append)
 
     def turn(self, seconds: float = 0.0) -> float | None:
         """Let `seconds` pass, then handle what is ready."""
@@ -280,7 +281,9 @@ def test_close_drops_all_connections_and_the_listeners() -> None:
     assert listener.fileno() == -1
     assert all(is_closed(peer) for peer in peers)
     assert not desk.selector.get_map()
-    desk.close()
+    desk.selector.close()
+    for peer in peers:
+        peer.close()
 
 
 class Listener(socket.socket):

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.net.admission import peer_key
+from dcmrecv_core.net.shares import Census, Shares, most_for_one
 from dcmrecv_core.net.supervisor import waiting as module
-from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequests, most_for_one
+from dcmrecv_core.net.supervisor.waiting import WaitingRequests
 from support.peers import A, B, C, request_of
 
 
