@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import RemoteProtocolError
-from dcmrecv_core.net.admission import AdmissionTable, Slot, peer_key
+from dcmrecv_core.net.admission import AdmissionTable, Place, Slot, peer_key
 from dcmrecv_core.net.connection import CALL_TIMEOUT, plain_address, poll
 from dcmrecv_core.net.handover import (
     IDLE,
@@ -126,14 +126,36 @@ class Arrivals:
             self._leave(fd)  # the receiver ends, or the whole system is out of resources
             return None
         handover = Handover(sock, b"", plain_address(address), port)
-        if serves and self._may_serve(handover):
-            handover.request = read_request(sock, self._entrance.max_request)
-            if handover.request and self._slot.claim.take():
-                self._begin(handover)
-                log.debug("Association Received: %s", handover.address)
-                return handover
+        if serves and not self._stopping() and self._takes(handover):
+            log.debug("Association Received: %s", handover.address)
+            return handover
         self._pass_on(sock)
         return None
+
+    def _takes(self, handover: Handover) -> bool:
+        """Whether this worker serves the connection; only then its request is read."""
+        length = request_length(handover.sock, self._entrance.max_request)
+        if not length or not self._slot.claim.take():
+            return False
+        self._begin(handover)
+        with suppress(OSError):  # the peer has reset it
+            if self._admits(handover):
+                handover.request = handover.sock.recv(length, socket.MSG_DONTWAIT)
+                return True
+        self._slot.rest()
+        self._slot.claim.offer()
+        return False
+
+    def _admits(self, handover: Handover) -> bool:
+        """Asked when the association stands in the table, so that two workers cannot both take the last place."""
+        table, shares, slot = self._entrance.table, self._entrance.shares, self._slot
+        if table.requests_wait:
+            return False
+
+        def others() -> list[Place]:
+            return [place for place in table.places() if place.slot is not slot]
+
+        return shares.admits(peer_key(handover.address), False, table.busy - 1, others)
 
     def stop_listening(self) -> None:
         """Accept no more connections. Called by a signal handler at any moment."""
@@ -147,33 +169,30 @@ class Arrivals:
             self._epoll.unregister(fd)
             listener.close()
 
-    def _may_serve(self, handover: Handover) -> bool:
-        table, shares = self._entrance.table, self._entrance.shares
-        if table.requests_wait or self._stopping():
-            return False
-        return shares.admits(peer_key(handover.address), False, table.busy, table.places)
-
     def _begin(self, handover: Handover) -> None:
         self._slot.begin(handover.address, time.monotonic(), handshake=handover.tls_deadline is not None)
 
     def _pass_on(self, sock: socket.socket) -> None:
+        """Raises OSError if the supervisor has ended."""
         with sock:
-            while not self._stopping():
-                with suppress(BlockingIOError):  # the supervisor has much to do
-                    pass_on(self._control, sock)
-                    return
+            while True:
+                try:
+                    return pass_on(self._control, sock)
+                except BlockingIOError:  # the supervisor is busy
+                    if self._stopping():
+                        return None
 
 
-def read_request(sock: socket.socket, longest: int) -> bytes:
-    """The whole association request of a new connection; if it does not arrive within PATIENCE, is invalid or long, no
-    bytes, and nothing is read."""
-    with suppress(OSError, RemoteProtocolError):  # the front desk sees the same, and says so
+def request_length(sock: socket.socket, longest: int) -> int:
+    """The bytes of the association request of a new connection, header included, if all of them are there; nothing is
+    read. 0 if it does not arrive within PATIENCE, is invalid or long: the front desk sees the same, and says so."""
+    with suppress(OSError, RemoteProtocolError):
         data = _look(sock) or _look(sock, 1)
         if len(data) >= pdu.HEADER_LENGTH:
-            wanted = pdu.HEADER_LENGTH + pdu.check_request_header(data[: pdu.HEADER_LENGTH], longest)
-            if len(data) >= wanted or (wanted <= LONGEST_REQUEST and len(_look(sock, wanted)) >= wanted):
-                return sock.recv(wanted, socket.MSG_DONTWAIT)
-    return b""
+            length = pdu.HEADER_LENGTH + pdu.check_request_header(data[: pdu.HEADER_LENGTH], longest)
+            if len(data) >= length or (length <= LONGEST_REQUEST and len(_look(sock, length)) >= length):
+                return length
+    return 0
 
 
 def _look(sock: socket.socket, wanted: int = 0) -> bytes:
