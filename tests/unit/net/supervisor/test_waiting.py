@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.net.admission import peer_key
-from dcmrecv_core.net.shares import Census, Shares
+from dcmrecv_core.net.shares import Census, Shares, most_for_one
 from dcmrecv_core.net.supervisor import waiting as module
 from dcmrecv_core.net.supervisor.waiting import WaitingRequests
 from support.peers import A, B, C, request_of
