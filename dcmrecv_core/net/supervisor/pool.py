@@ -196,12 +196,12 @@ class Pool:
             self._continue_handover(worker)
         self._hear(worker, now)
 
-    def _hear(self, worker: WorkerProcess, now: float) -> None:
-        """A worker has sent messages, or has ended."""
+    def _hear(self, worker: WorkerProcess, now: float) -> bool:
+        """Read messages of a worker, or its end; returns whether there may be more."""
         try:
             messages, passed_on = hear(worker.control)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             messages, passed_on = b"", None
         if TAKEN in messages and worker.handover_sender is not None:
@@ -218,6 +218,7 @@ class Pool:
             worker.idle_since = now
             self._pause = FIRST_PAUSE
             self._worker_started()
+        return bool(messages)
 
     def _tell_lost(self, now: float) -> None:
         """Give each lost association to an idle worker."""
@@ -298,7 +299,8 @@ class Pool:
     def child_ended(self, pid: int, code: int, now: float) -> None:
         """A child process of the supervisor, perhaps a worker, ended with `code` (minus the signal if killed)."""
         for worker in [worker for worker in self._workers.values() if worker.pid == pid]:
-            self._hear(worker, now)  # it may have taken its hand-over before
+            while self._hear(worker, now):  # it may have taken its hand-over before, or passed on connections
+                continue
             if worker.control.fileno() in self._workers:
                 self._remove(worker, now)
         doing = self._unreaped.pop(pid, None)

@@ -126,6 +126,24 @@ def test_a_connection_that_a_worker_passes_on(start: Start) -> None:
     assert driver.started == 1
 
 
+def passes_on_and_ends(control: socket.socket, slot: Slot) -> int:
+    for _ in range(3):
+        ours, _ = socket.socketpair()
+        pass_on(control, ours)
+    return 0
+
+
+def test_all_connections_that_a_worker_passes_on_before_it_ends(start: Start) -> None:
+    driver = start(passes_on_and_ends, limit=1)
+    driver.pool.grow(driver.now)
+    [pid] = driver.children
+    os.waitpid(pid, 0)
+    driver.pool.child_ended(pid, 0, driver.now)
+    assert len(driver.passed_on) == 3
+    for sock in driver.passed_on:
+        sock.close()
+
+
 def test_without_a_free_descriptor_a_connection_that_is_passed_on_is_lost(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
