@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.api.errors import ListenError
-from dcmrecv_core.net.supervisor.listener import inherited_count, open_listeners
+from dcmrecv_core.net.supervisor.listener import Listeners, inherited_count, open_listeners
 from dcmrecv_core.settings.settings import Settings
 
 
@@ -124,3 +124,17 @@ def test_a_port_beside_inherited_sockets_is_ignored_with_a_warning(
     [listener] = open_listeners(Settings(port=11112)).sockets
     listener.close()
     assert caplog.messages == ["ignoring port 11112: using the sockets passed in"]
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+def test_after_the_end_the_port_is_free_unless_it_is_systemds(inherited: bool) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    with listener.dup() as of_a_worker:
+        Listeners([listener], inherited).close()
+        assert listener.fileno() == -1
+        if inherited:
+            with socket.create_connection(address, timeout=5), of_a_worker.accept()[0]:
+                pass
+        else:
+            socket.create_server(address).close()
