@@ -133,6 +133,8 @@ def run_worker(
     serving = Serving()
     serving.attach()
     worker = Worker(slot, limits.timer)
+    arrivals = Arrivals(control, slot, entrance, lambda: worker.stopping)  # before a plugin can take all descriptors
+    worker.on_stop = arrivals.stop_listening
     worker.arm(settings.hook_seconds)
     limits.memory.limit(settings.worker_memory)
     forbid_copies()
@@ -151,8 +153,6 @@ def run_worker(
 
     worker.on_tick = on_tick
     limits.descriptors.on_useless = worker.give_up
-    arrivals = Arrivals(control, slot, entrance, lambda: worker.stopping)
-    worker.on_stop = arrivals.stop_listening
     try:
         # the random part keeps workers from ending at the same time
         for _ in range(settings.recycle_after + random.randrange(max(settings.recycle_after // 4, 1))):
