@@ -6,10 +6,11 @@ association.
 from __future__ import annotations
 
 import os
+import select
 from contextlib import suppress
 
-CAN_BE_SHARED = hasattr(os, "eventfd")
-"""Whether the system has what claims need (Linux). Elsewhere only the supervisor accepts connections."""
+CAN_BE_SHARED = hasattr(os, "eventfd") and hasattr(select, "EPOLLEXCLUSIVE")
+"""Whether the system has what workers need to accept connections (Linux). Elsewhere only the supervisor does."""
 
 
 class Claim:

@@ -48,6 +48,9 @@ STOPPED_LOOKS = 5
 """A worker that so many looks in a row find stopped is killed, as it was left so. Looks count, and not time, so that
 workers have their chance when the whole receiver was stopped."""
 
+COMPLAINT_SECONDS = 0.5
+"""Seconds between two lines about connections that were lost because no descriptor was free for them."""
+
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 16.0
 """Seconds without a fork after a worker could not be started, doubled with each failure."""
@@ -119,6 +122,7 @@ class Pool:
         self._pause = FIRST_PAUSE
         self._next_fork_at = 0.0
         self._next_look_at = 0.0
+        self._next_complaint_at = 0.0
         self._stopping = False
         self.lacks_state = False
         """Whether a worker could not start without a state directory of this receiver's own."""
@@ -209,8 +213,9 @@ class Pool:
             worker.handover_sender = None
         if passed_on is not None:
             self._take_over(passed_on, now)
-        elif PASSED_ON in messages:
-            log.error("cannot accept a connection: %s", os.strerror(errno.EMFILE))
+        elif PASSED_ON in messages and now >= self._next_complaint_at:
+            self._next_complaint_at = now + COMPLAINT_SECONDS
+            log.error("cannot accept connections: %s", os.strerror(errno.EMFILE))
         if not messages:
             self._remove(worker, now)
         elif IDLE in messages and not worker.started:

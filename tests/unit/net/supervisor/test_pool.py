@@ -156,7 +156,7 @@ def test_without_a_free_descriptor_a_connection_that_is_passed_on_is_lost(
         driver.until(lambda: bool(caplog.records), "it says so")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert [record.getMessage() for record in caplog.records] == ["cannot accept a connection: Too many open files"]
+    assert [record.getMessage() for record in caplog.records] == ["cannot accept connections: Too many open files"]
     driver.settle()
     assert driver.passed_on == []
     assert driver.idle == 1
