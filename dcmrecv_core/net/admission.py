@@ -2,9 +2,10 @@
 
 Each field has one writer, so nothing is locked, and neither side makes a system call. The worker writes its heartbeat,
 whether plugin code is running, and the association it serves: number, address of the peer, since when, and since when
-it waits for the peer's next message. The supervisor reads all that. It writes one field: the number of the association
-that the worker is asked to give up, with the address of the peer that needs its place. The number makes sure that a
-late request never ends the next association.
+it waits for the peer's next message. The supervisor and the other workers read all that, before they admit another
+association. The supervisor writes two fields. One says that requests wait for a place. The other one is the number of
+the association that a worker is asked to give up, with the address of the peer that needs its place; the number makes
+sure that a late request never ends the next association.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
+from dcmrecv_core.net.claim import Claim
 from dcmrecv_core.net.record import AssociationRecord, RecordBoard
 from dcmrecv_core.net.under_way import UnderWay
 
@@ -75,13 +77,14 @@ def peer_key(address: str) -> bytes:
 class Slot:
     """The slot of one worker. `flag` (one byte) is set to the hook's number (`PluginLimits.number`) when a hook begins
     and to 0 when it ends. `record` has the association that the worker serves, for `association_ended`; `under_way`
-    names it, and the instance, for the log."""
+    names it, and the instance, for the log. Whoever has the `claim` decides what the worker does next."""
 
-    __slots__ = ("_view", "flag", "record", "under_way")
+    __slots__ = ("_view", "claim", "flag", "record", "under_way")
 
     def __init__(self, view: memoryview, record: AssociationRecord | None = None) -> None:
         self._view = view
         self.record = record or AssociationRecord()
+        self.claim = Claim()
         self.flag = view[:1]
         self.under_way = UnderWay(view[_UNDER_WAY_OFFSET:])
 
@@ -101,6 +104,7 @@ class Slot:
         view[_PEER_OFFSET : _PEER_OFFSET + 8] = peer_key(address)
         _TIME.pack_into(view, _SINCE_OFFSET, now)
         _TIME.pack_into(view, _WAITING_OFFSET, 0.0)
+        self.under_way.begin_connection(address)
         view[_ACTIVITY_OFFSET] = Activity.HANDSHAKE if handshake else Activity.SERVING
         _NUMBER.pack_into(view, _NUMBER_OFFSET, self.number + 1)  # last: from now on the supervisor believes the rest
 
@@ -112,6 +116,11 @@ class Slot:
         """The worker does this from now on."""
         _TIME.pack_into(self._view, _WAITING_OFFSET, 0.0)
         self._view[_ACTIVITY_OFFSET] = activity
+
+    def rest(self) -> None:
+        """The worker's association is over, and the worker idle."""
+        self.under_way.clear()
+        self.become(Activity.IDLE)
 
     @property
     def number(self) -> int:
@@ -131,7 +140,7 @@ class Slot:
         """Ask the worker to give up its association of this number for a request from `newcomer`; 0: ask no more."""
         _EVICTION.pack_into(self._view, _EVICTION_OFFSET, number, newcomer.encode())
 
-    # Read by the supervisor
+    # Read by the supervisor, in part by other workers
 
     @property
     def last_beat(self) -> float:
@@ -154,6 +163,10 @@ class Slot:
         return bool(self.flag[0] & _OVERDUE)
 
     @property
+    def activity(self) -> Activity:
+        return _ACTIVITIES[self._view[_ACTIVITY_OFFSET]]
+
+    @property
     def place(self) -> Place:
         """The worker's association, or its last one if it is idle."""
         activity, number, since, waiting_since, peer = _PLACE.unpack_from(self._view)
@@ -164,19 +177,46 @@ class AdmissionTable:
     """Anonymous shared memory with `count` slots, with `records` also for associations; made before the first fork."""
 
     def __init__(self, count: int, *, records: bool = False) -> None:
-        self._records = RecordBoard(count) if records else None
-        self._memory = memoryview(mmap.mmap(-1, count * _SLOT))
+        board = RecordBoard(count) if records else None
+        self._memory = memoryview(mmap.mmap(-1, count * _SLOT + 1))
+        self._slots = [
+            Slot(self._memory[number * _SLOT : (number + 1) * _SLOT], None if board is None else board.record(number))
+            for number in range(count)
+        ]
+        self._activities = self._memory[_ACTIVITY_OFFSET : count * _SLOT : _SLOT]
+        self._waiting = self._memory[count * _SLOT :]
         self._free = list(range(count))
 
     def take(self, now: float) -> tuple[int, Slot]:
         """A fresh slot and its number. The caller never has more than `count` at a time."""
         number = self._free.pop()
-        record = None if self._records is None else self._records.record(number)
-        view = self._memory[number * _SLOT : (number + 1) * _SLOT]
-        view[:] = bytes(_SLOT)
-        slot = Slot(view, record)
+        slot = self._slots[number]
+        self._clear(number)
+        slot.record.close()
         slot.beat(now)
         return number, slot
 
     def give_back(self, number: int) -> None:
+        self._clear(number)
         self._free.append(number)
+
+    def _clear(self, number: int) -> None:
+        self._memory[number * _SLOT : (number + 1) * _SLOT] = bytes(_SLOT)
+
+    @property
+    def requests_wait(self) -> bool:
+        """Whether requests wait for a place, so that only the supervisor admits others. Written by the supervisor."""
+        return bool(self._waiting[0])
+
+    @requests_wait.setter
+    def requests_wait(self, wait: bool) -> None:
+        self._waiting[0] = wait
+
+    @property
+    def busy(self) -> int:
+        """How many workers have an association, those apart to which one is being handed over."""
+        return len(self._activities) - self._activities.tobytes().count(Activity.IDLE)
+
+    def places(self) -> list[Place]:
+        """The associations of these workers."""
+        return [place for slot in self._slots if (place := slot.place).activity is not Activity.IDLE]

@@ -142,3 +142,9 @@ def _drain(sock: socket.socket, deadline: float) -> None:
                 return
         except TimeoutError:
             return
+
+
+def plain_address(address: str) -> str:
+    """10.0.0.1 for ::ffff:10.0.0.1, the address of an IPv4 peer on a socket for both IP versions."""
+    mapped = address.removeprefix("::ffff:")
+    return mapped if "." in mapped and ":" not in mapped else address

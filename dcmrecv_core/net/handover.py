@@ -1,5 +1,8 @@
 """The supervisor hands a connection and its association request over to a worker.
 
+The other way round, a worker passes on a connection that it has accepted and does not serve: its request is not there
+at once, or its peer may have no place now.
+
 Both ends use a stream socket pair with length-framed messages; the first byte carries the descriptor (SCM_RIGHTS).
 Datagram and seqpacket pairs fail above 212 KB, and a request may have 1 MiB.
 """
@@ -20,11 +23,14 @@ _CONNECTION = b"C"[0]
 _NOTICE = b"N"[0]
 _TIMEVAL = struct.Struct("@ll")
 IDLE = b"I"
-"""A worker sends this when it is ready for an association."""
+"""A worker sends this when it is ready for its first association, and for another one while requests wait."""
 REQUEST_READ = b"R"
 """A worker sends this when it has read the association request over TLS: another handshake may begin."""
 TAKEN = b"T"
 """A worker sends this when a hand-over has arrived. Until then the supervisor keeps a copy, for another worker."""
+PASSED_ON = b"P"
+"""A worker sends this with a connection that it has accepted and does not serve; nothing of it is read."""
+_MESSAGES = 64
 _FIRST_READ = 16384
 """Bytes of the first read; nearly all hand-overs are shorter. The next one follows only when the worker is idle."""
 
@@ -100,24 +106,38 @@ class HandoverSender:
             self.handover.sock.close()
 
 
-def set_receive_timeout(control: socket.socket) -> None:
-    """The worker's side: `receive` waits at most CALL_TIMEOUT."""
-    control.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(0, int(CALL_TIMEOUT * 1e6)))
+def hear(control: socket.socket) -> tuple[bytes, socket.socket | None]:
+    """The supervisor's side: messages of the worker, no bytes if it has ended, and a connection if it has passed one on
+    and a descriptor is free. Raises BlockingIOError if there are no messages."""
+    messages, fds, _, _ = socket.recv_fds(control, _MESSAGES, 1, socket.MSG_CMSG_CLOEXEC)
+    return messages, socket.socket(fileno=fds[0]) if fds else None
+
+
+def set_timeouts(control: socket.socket) -> None:
+    """The worker's side: `receive` and `pass_on` wait at most CALL_TIMEOUT."""
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        control.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(0, int(CALL_TIMEOUT * 1e6)))
+
+
+def pass_on(control: socket.socket, sock: socket.socket) -> None:
+    """The worker's side: let the supervisor have a connection; the caller closes its own copy. Raises BlockingIOError
+    if the supervisor takes nothing for CALL_TIMEOUT, another OSError if it has ended."""
+    socket.send_fds(control, [PASSED_ON], [sock.fileno()])
 
 
 def receive(control: socket.socket) -> Handover | LostAssociation | None:
-    """The worker's side: wait for the next hand-over; None when the supervisor has closed the pair or ended.
+    """The worker's side: wait for the next hand-over; None when the supervisor has closed the pair or ended. The caller
+    confirms it (TAKEN).
 
     Raises BlockingIOError if none begins within CALL_TIMEOUT; another OSError if the supervisor ends in the middle of
     one, or if the process has no free descriptor for the connection.
     """
-    data, fds, _, _ = socket.recv_fds(control, _FIRST_READ, 1)
+    data, fds, _, _ = socket.recv_fds(control, _FIRST_READ, 1, socket.MSG_CMSG_CLOEXEC)
     if not data:
         return None
     if data[0] == _NOTICE:
         data = _read_to_length(control, data, _FRAME.size)
         data = _read_to_length(control, data, _FRAME.size + _FRAME.unpack_from(data)[1])
-        control.send(TAKEN)
         return LostAssociation(data[_FRAME.size :])
     if not fds:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -128,9 +148,7 @@ def receive(control: socket.socket) -> Handover | LostAssociation | None:
         start = _FRAME.size + address_length
         data = _read_to_length(control, data, start + length)
         address = data[_FRAME.size : start].decode()
-        handover = Handover(sock, data[start:], address, port, tls_deadline=tls_deadline or None)
-        control.send(TAKEN)
-        return handover
+        return Handover(sock, data[start:], address, port, tls_deadline=tls_deadline or None)
     except OSError:
         sock.close()
         raise

@@ -1,6 +1,8 @@
 """`-pm, --promiscuous`: accept Verification and every storage class, private and unknown ones too, in any proposed
 transfer syntax; but no UID that is known to be another service."""
 
+from functools import lru_cache
+
 from dcmrecv_core import Association, SupportedContext, hookimpl, is_other_service
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -12,9 +14,11 @@ def is_storage(abstract_syntax: str) -> bool:
 
 
 @hookimpl
-def negotiate(association: Association) -> list[SupportedContext]:
-    return [
-        SupportedContext(proposed.abstract_syntax, transfer_syntaxes=None)
-        for proposed in association.proposed
-        if is_storage(proposed.abstract_syntax)
-    ]
+def negotiate(association: Association) -> tuple[SupportedContext, ...]:
+    return _supported(tuple([proposed.abstract_syntax for proposed in association.proposed]))
+
+
+# a sender proposes the same each time, and what follows from the same object is known too
+@lru_cache(maxsize=16)
+def _supported(abstract_syntaxes: tuple[str, ...]) -> tuple[SupportedContext, ...]:
+    return tuple(SupportedContext(each, transfer_syntaxes=None) for each in abstract_syntaxes if is_storage(each))

@@ -4,7 +4,7 @@
     listener     the listening sockets: bound here, or handed over by systemd
     supervisor   the loop: start and stop
       signals      the signals since the last turn, one flag each
-      frontdesk    accepts connections and reads each A-ASSOCIATE-RQ, under one deadline
+      frontdesk    reads each A-ASSOCIATE-RQ that no worker has read at once, under one deadline
       pool         forks, watches and replaces workers; hands a complete request to an idle one
       waiting      requests that wait for a place, and who gets the next one
       eviction     which associations have to make room for them

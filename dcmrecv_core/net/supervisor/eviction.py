@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from dcmrecv_core.net.admission import LONGEST_HANDSHAKE, Activity, Place
+from dcmrecv_core.net.shares import Census, Shares
 from dcmrecv_core.net.supervisor.pool import FRESH_SECONDS
-from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequest
+from dcmrecv_core.net.supervisor.waiting import WaitingRequest
 
 SILENT_HANDSHAKE = 0.7
 """A TLS peer that has sent nothing for so many seconds before its association request may have to go. A newcomer waits

@@ -2,11 +2,16 @@
 
 A connection occupies a worker only when its request is complete; a silent or slow peer costs one descriptor. The front
 desk reads exactly 6 + length bytes; the worker reads what follows.
+
+Idle workers wait for the same listening sockets (`net/worker/arrivals.py`). The kernel wakes only one process for each
+connection, the one that has waited in the row of that socket for longest; the front desk is last in it, so it accepts
+only when no worker is idle. Workers pass on to it what is not complete at once.
 """
 
 from __future__ import annotations
 
 import logging
+import select
 import selectors
 import socket
 from collections import Counter, OrderedDict
@@ -15,9 +20,10 @@ from itertools import chain
 
 from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.net.admission import peer_key
-from dcmrecv_core.net.connection import LINGER
+from dcmrecv_core.net.claim import CAN_BE_SHARED
+from dcmrecv_core.net.connection import LINGER, plain_address
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.supervisor.listener import plain_address
+from dcmrecv_core.net.supervisor.listener import Listeners
 from dcmrecv_core.net.tls.client_hello import HEADER_LENGTH, wanted_length
 from dcmrecv_core.net.worker.request_log import (
     log_failed_request,
@@ -41,6 +47,9 @@ MAX_PENDING_BYTES = 32 << 20
 
 ACCEPT_PAUSE = 0.5
 """Seconds until the next try to accept after the system refused, usually because no descriptor was free."""
+
+LOOK_SECONDS = 0.5
+"""Seconds between two looks for connections that nobody took: a worker can be stopped or killed after it was woken."""
 
 _ACCEPTS_PER_WAKE = 64
 _CHUNK = 65536
@@ -91,12 +100,13 @@ class FrontDesk:
     def __init__(
         self,
         selector: selectors.BaseSelector,
-        listeners: list[socket.socket],
+        listeners: Listeners,
         seconds: float,
         admit: Callable[[Handover], None],
     ) -> None:
         self._selector = selector
         self._listeners = listeners
+        self._row: select.epoll | None = None  # the desk's place in the rows of those that wait for the sockets
         self.request_seconds = seconds
         self.max_request = pdu.MAX_REQUEST_LENGTH
         self.tls = False
@@ -107,34 +117,70 @@ class FrontDesk:
         self._bytes = 0
         self._accepting = False
         self._resume_at = 0.0
+        self._look_at = 0.0
         self._resume()
 
     def _resume(self) -> None:
-        for listener in self._listeners:
-            self._selector.register(listener, selectors.EVENT_READ, self.accept)
         self._accepting = True
+        self._look_at = 0.0
+        if CAN_BE_SHARED:
+            self._row = select.epoll()
+            for listener in self._listeners.sockets:
+                self._row.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            self._selector.register(self._row, selectors.EVENT_READ, self._look)
+        else:
+            for listener in self._listeners.sockets:
+                self._selector.register(listener, selectors.EVENT_READ, self.accept)
 
     def _pause(self) -> None:
-        """Accept nothing for now: new connections stay in the kernel's queue."""
-        for listener in self._listeners:
-            self._selector.unregister(listener)
+        """Accept nothing for now: new connections stay in the kernel's queue, or are the workers'."""
         self._accepting = False
+        if self._row is not None:
+            self._selector.unregister(self._row)
+            self._row.close()
+            self._row = None
+        else:
+            for listener in self._listeners.sockets:
+                self._selector.unregister(listener)
+
+    def go_last(self) -> None:
+        """Another worker waits for connections: let the kernel wake that first."""
+        if self._accepting:
+            self._pause()
+            self._resume()
 
     def close(self) -> None:
         """Stop listening and drop all connections without a complete request."""
         if self._accepting:
             self._pause()
-        for listener in self._listeners:
-            listener.close()
+        self._listeners.close()
         for connection in [*self._pending.values(), *self._closing.values()]:
             self._drop(connection)
 
-    def close_in_child(self) -> None:
-        """In a child: close the copies of the supervisor's sockets, or peers would not see their connection end."""
-        for listener in self._listeners:
-            listener.close()
+    def close_in_child(self, *, listens: bool = False) -> None:
+        """In a child: close the copies of the supervisor's sockets, or peers would not see their connection end. A
+        worker that `listens` keeps the listening ones."""
+        if self._row is not None:
+            self._row.close()
+        if not listens:
+            self._listeners.close_in_child()
         for connection in (*self._pending.values(), *self._closing.values()):
             connection.sock.close()
+
+    def _look(self, _: object, now: float) -> None:
+        """Accept what no worker has accepted."""
+        for listener in self._listeners.sockets:
+            if self._accepting:
+                self.accept(listener, now)
+
+    def take_over(self, sock: socket.socket, now: float) -> None:
+        """A worker has accepted this connection and passes it on."""
+        try:
+            address, port, *_ = sock.getpeername()
+        except OSError:  # reset already
+            sock.close()
+            return
+        self.add_connection(sock, plain_address(address), port, now)
 
     def accept(self, listener: socket.socket, now: float) -> None:
         """Accept connections from the kernel's queue, a bounded number at a time."""
@@ -174,6 +220,9 @@ class FrontDesk:
         """End connections whose deadline has passed; seconds until the next deadline, None without connections."""
         if not self._accepting and now >= self._resume_at:
             self._resume()
+        if self._accepting and now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            self._look(None, now)
         if not self._pending and not self._closing:
             return None
         for connection in [connection for connection in self._closing.values() if connection.deadline <= now]:

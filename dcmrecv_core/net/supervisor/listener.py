@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+from dataclasses import dataclass
 from typing import Any
 
 from dcmrecv_core.api.errors import ListenError
@@ -19,6 +20,26 @@ _DEAD_PEER_OPTIONS = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4,
 """Seconds, for the last one milliseconds. By name, because not every system has all of them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """The listening sockets; `inherited`: systemd keeps copies."""
+
+    sockets: list[socket.socket]
+    inherited: bool = False
+
+    def close(self) -> None:
+        """Accept nothing more; the port is free, although workers have copies."""
+        for listener in self.sockets:
+            if not self.inherited:
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    def close_in_child(self) -> None:
+        """Close this process's copies."""
+        for listener in self.sockets:
+            listener.close()
+
+
 def inherited_count() -> int:
     """Number of sockets that systemd passes in (LISTEN_FDS, if LISTEN_PID is this process)."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
@@ -27,7 +48,7 @@ def inherited_count() -> int:
     return int(count) if count.isdecimal() else 0
 
 
-def open_listeners(settings: Settings) -> list[socket.socket]:
+def open_listeners(settings: Settings) -> Listeners:
     """The listening sockets. Raises ListenError (exit code 64) with DCMTK's text."""
     count = inherited_count()
     if count:
@@ -35,10 +56,10 @@ def open_listeners(settings: Settings) -> list[socket.socket]:
             os.environ.pop(name, None)
         if settings.port is not None:
             log.warning("ignoring port %d: using the sockets passed in", settings.port)
-        return [_use_inherited(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
+        return Listeners([_use_inherited(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)], inherited=True)
     listener = _bind(settings)
     _set_options(listener)
-    return [listener]
+    return Listeners([listener])
 
 
 def _use_inherited(fd: int) -> socket.socket:
@@ -87,12 +108,6 @@ def _address(settings: Settings) -> tuple[socket.AddressFamily, Any]:
         family = socket.AF_INET6  # -i4 is the default: an IPv6 address to bind needs no -i6
     found = socket.getaddrinfo(host, settings.port or 0, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
     return found[0][0], found[0][4]
-
-
-def plain_address(address: str) -> str:
-    """10.0.0.1 for ::ffff:10.0.0.1, the address of an IPv4 peer on a socket for both IP versions."""
-    mapped = address.removeprefix("::ffff:")
-    return mapped if "." in mapped and ":" not in mapped else address
 
 
 def _set_options(listener: socket.socket) -> None:

@@ -1,11 +1,13 @@
 """The pool of workers: forked in advance, one association at a time each, replaced when they end.
 
+Which of them are idle stands in the admission table: workers accept connections themselves, and say nothing of it.
 Nothing here blocks. A worker has ended when its end of the control pair closes or when it is reaped. It is killed when
 it is stuck in plugin code, stopped (SIGSTOP) or takes no hand-over, but never because a disk hangs.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -14,11 +16,12 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dcmrecv_core.net.admission import Activity, AdmissionTable, Place, Slot, peer_key
 from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS, fork, state_of
-from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, HandoverSender, LostAssociation
+from dcmrecv_core.net.handover import IDLE, PASSED_ON, TAKEN, Handover, HandoverSender, LostAssociation, hear
 
 log = logging.getLogger("dcmrecv.net")
 
@@ -45,6 +48,9 @@ STOPPED_LOOKS = 5
 """A worker that so many looks in a row find stopped is killed, as it was left so. Looks count, and not time, so that
 workers have their chance when the whole receiver was stopped."""
 
+COMPLAINT_SECONDS = 0.5
+"""Seconds between two lines about connections that were lost because no descriptor was free for them."""
+
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 16.0
 """Seconds without a fork after a worker could not be started, doubled with each failure."""
@@ -56,10 +62,9 @@ WorkerMain = Callable[[socket.socket, Slot], int]
 class WorkerProcess:
     """The supervisor's record of one worker.
 
-    `started`: it has been idle once; `idle_since`: when it last became idle; `handover_sender`: a hand-over that it has
-    not taken yet, since `handed_over_at`; `associations`: how many it was given, the last one with a peer of `address`,
-    over TLS if `handshake`; `outdated`: its settings are older than the last reload; `stopped`: how many looks in a row
-    found it stopped.
+    `started`: it has been idle once; `ending`: it is told to end, or killed; `handover_sender`: a hand-over that it has
+    not taken yet, since `handed_over_at`; `number`: of its last association that a tick has seen, and `idle_since` the
+    time of that tick; `stopped`: how many looks in a row found it stopped.
     """
 
     pid: int
@@ -69,22 +74,25 @@ class WorkerProcess:
     idle_since: float
     hook_seconds: float
     started: bool = False
-    idle: bool = False
-    outdated: bool = False
+    ending: bool = False
     handover_sender: HandoverSender | None = None
     handed_over_at: float = math.inf
-    associations: int = 0
-    address: str = ""
-    handshake: bool = False
+    number: int = 0
     overdue_since: float | None = None
     stopped: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do. It may accept a connection at any moment: its claim decides."""
+        return self.started and not self.ending and self.handover_sender is None and self.slot.activity is Activity.IDLE
 
 
 class Pool:
     """At most `limit` workers. `main` runs in each of them, in its own process, with all signals blocked. `reassign`
-    gets each hand-over whose worker ended before taking it. With `tells_lost`, an idle worker is told of each
-    association that was lost with its worker; if the receiver stops before, none is. `hook_name` names the hook of a
-    number (`Slot.hook`) for the log."""
+    gets each hand-over whose worker ended before taking it, `take_over` each connection that a worker has accepted and
+    does not serve. `worker_started` is called when a worker is idle for the first time. With `tells_lost`, an idle
+    worker is told of each association that was lost with its worker; if the receiver stops before, none is. `hook_name`
+    names the hook of a number (`Slot.hook`) for the log."""
 
     def __init__(
         self,
@@ -93,27 +101,28 @@ class Pool:
         hook_seconds: float,
         main: WorkerMain,
         reassign: Callable[[Handover], None],
+        take_over: Callable[[socket.socket, float], None],
+        worker_started: Callable[[], None],
         *,
         tells_lost: bool = False,
         hook_name: Callable[[int], str] = "hook {}".format,
     ) -> None:
         self._selector = selector
-        self._controls = selectors.DefaultSelector()
-        self._wakes_loop = False  # whether messages of workers wake the loop
         self._limit = limit
         self._hook_seconds = hook_seconds
         self._main = main
         self._reassign = reassign
+        self._take_over = take_over
+        self._worker_started = worker_started
         self._hook_name = hook_name
-        self._table = AdmissionTable(limit, records=tells_lost)
+        self.table = AdmissionTable(limit, records=tells_lost)
         self._workers: dict[int, WorkerProcess] = {}
-        self._idle: deque[WorkerProcess] = deque()
         self._lost: deque[LostAssociation] = deque()
-        self._to_close: list[HandoverSender] = []
         self._unreaped: dict[int, str] = {}  # ended workers whose exit code is not known, and what each was doing
         self._pause = FIRST_PAUSE
         self._next_fork_at = 0.0
         self._next_look_at = 0.0
+        self._next_complaint_at = 0.0
         self._stopping = False
         self.lacks_state = False
         """Whether a worker could not start without a state directory of this receiver's own."""
@@ -128,7 +137,7 @@ class Pool:
         """Fork until `waiting` + SPARE workers are idle or starting, within `limit`."""
         if self._stopping or now < self._next_fork_at:
             return
-        coming = len(self._idle) + sum(not (worker.started or worker.outdated) for worker in self._workers.values())
+        coming = sum(worker.idle or not (worker.started or worker.ending) for worker in self._workers.values())
         for _ in range(min(SPARE + waiting - coming, self._limit - len(self._workers))):
             try:
                 self._fork(now)
@@ -140,7 +149,7 @@ class Pool:
     @property
     def busy(self) -> int:
         """Number of workers that are not idle. No more have an association."""
-        return len(self._workers) - len(self._idle)
+        return sum(not worker.idle for worker in self._workers.values())
 
     @property
     def can_grow(self) -> bool:
@@ -151,128 +160,110 @@ class Pool:
         """All associations, those included that are being handed over."""
         places = []
         for worker in self._workers.values():
-            place = worker.slot.place
-            if place.number < worker.associations:  # the worker has not begun it
-                activity = Activity.HANDSHAKE if worker.handshake else Activity.SERVING
-                places.append(Place(worker.slot, activity, worker.associations, 0.0, 0.0, peer_key(worker.address)))
+            sender, place = worker.handover_sender, worker.slot.place
+            if sender is not None and isinstance(sender.handover, Handover):
+                handshake = sender.handover.tls_deadline is not None
+                activity = Activity.HANDSHAKE if handshake else Activity.SERVING
+                peer = peer_key(sender.handover.address)
+                places.append(Place(worker.slot, activity, place.number + 1, 0.0, 0.0, peer))
             elif place.activity is not Activity.IDLE:
                 places.append(place)
         return places
 
     def assign(self, handover: Handover, now: float) -> bool:
         """Hand an association to an idle worker; False without one."""
-        while self._idle:
-            worker = self._pop_idle(now)
+        return self._assign(handover, now)
+
+    def _assign(self, handover: Handover | LostAssociation, now: float) -> bool:
+        while (worker := self._claim(now)) is not None:
             worker.handover_sender = HandoverSender(handover)
             worker.handed_over_at = now
-            worker.associations += 1
-            worker.address = handover.address
-            worker.handshake = handover.tls_deadline is not None
             if self._continue_handover(worker):
                 return True
             worker.handover_sender = None  # it has ended, and is removed soon
-            worker.associations -= 1
+            worker.ending = True
         return False
 
-    def _pop_idle(self, now: float) -> WorkerProcess:
-        """The last worker to become idle, for its memory is warm, of those that had a heartbeat lately."""
-        fresh = (worker for worker in reversed(self._idle) if now - worker.slot.last_beat < FRESH_SECONDS)
-        worker = next(fresh, self._idle[-1])
-        self._idle.remove(worker)
-        worker.idle = False
-        return worker
+    def _claim(self, now: float) -> WorkerProcess | None:
+        """Of the idle workers that had a heartbeat lately the last one to become idle, for its memory is warm. From now
+        on it waits for what it is given; None without one."""
 
-    def hear_workers(self, now: float) -> None:
-        """Read messages of workers, and notice those that have ended."""
-        for key, _events in self._controls.select(0):
-            self._hear_worker(key.data, now)
+        def preference(worker: WorkerProcess) -> tuple[bool, float]:
+            return now - worker.slot.last_beat < FRESH_SECONDS, worker.idle_since
 
-    def wake_on_worker_messages(self, waiting: bool) -> None:
-        """Let messages of workers wake the loop if something waits for them: requests are `waiting`, or a worker is
-        starting, outdated, or has received only a part of a hand-over.
+        idle = sorted(filter(lambda worker: worker.idle, self._workers.values()), key=preference, reverse=True)
+        return next((worker for worker in idle if worker.slot.claim.take()), None)
 
-        Otherwise they are read in the next turn, because waking costs two more turns for each association.
-        """
-        matters = waiting or any(
-            not worker.started
-            or worker.outdated
-            or (worker.handover_sender is not None and not worker.handover_sender.is_done)
-            for worker in self._workers.values()
-        )
-        if matters == self._wakes_loop:
-            return
-        self._wakes_loop = matters
-        if matters:
-            self._selector.register(self._controls, selectors.EVENT_READ, self._on_controls)
-        else:
-            self._selector.unregister(self._controls)
-
-    def _on_controls(self, controls: selectors.BaseSelector, now: float) -> None:
-        self.hear_workers(now)
-
-    def _hear_worker(self, worker: WorkerProcess, now: float) -> None:
-        """A worker has sent a message, can take more of a hand-over, or has ended."""
+    def _on_control(self, control: socket.socket, now: float) -> None:
+        worker = self._workers[control.fileno()]
         if worker.handover_sender is not None and not worker.handover_sender.is_done:
             self._continue_handover(worker)
+        self._hear(worker, now)
+
+    def _hear(self, worker: WorkerProcess, now: float) -> bool:
+        """Read messages of a worker, or its end; returns whether there may be more."""
         try:
-            message = worker.control.recv(16)
+            messages, passed_on = hear(worker.control)
         except BlockingIOError:
-            return
+            return False
         except OSError:
-            message = b""
-        if TAKEN in message and worker.handover_sender is not None:
-            self._to_close.append(worker.handover_sender)
+            messages, passed_on = b"", None
+        if TAKEN in messages and worker.handover_sender is not None:
+            worker.handover_sender.close()
             worker.handover_sender = None
-        if not message:
+        if passed_on is not None:
+            self._take_over(passed_on, now)
+        elif PASSED_ON in messages and now >= self._next_complaint_at:
+            self._next_complaint_at = now + COMPLAINT_SECONDS
+            log.error("cannot accept connections: %s", os.strerror(errno.EMFILE))
+        if not messages:
             self._remove(worker, now)
-        elif IDLE not in message:
-            return
-        elif self._stopping:
-            self._tell_to_end(worker)  # it was starting when `stop` was called
-        elif worker.outdated:
-            worker.started = True
-            self._tell_to_end(worker)
-        elif not worker.idle:
-            worker.idle = worker.started = self.is_ready = True
+        elif IDLE in messages and not worker.started:
+            worker.started = self.is_ready = True
             worker.idle_since = now
             self._pause = FIRST_PAUSE
-            self._idle.append(worker)
-            self._tell_lost(now)
+            self._worker_started()
+        return bool(messages)
 
     def _tell_lost(self, now: float) -> None:
         """Give each lost association to an idle worker."""
-        while self._lost and self._idle:
-            worker = self._pop_idle(now)
-            worker.handover_sender = HandoverSender(self._lost.popleft())
-            worker.handed_over_at = now
-            self._continue_handover(worker)
+        while self._lost and self._assign(self._lost[0], now):
+            self._lost.popleft()
 
     def tick(self, now: float) -> None:
-        """Close hand-overs that were taken, kill workers that are stuck in a hook, are stopped, or take no hand-over,
-        end workers that were idle long."""
-        while self._to_close:
-            self._to_close.pop().close()
+        """Kill workers that are stuck in a hook, are stopped, or take no hand-over, end workers that were idle long."""
         looks = now >= self._next_look_at
         if looks:
             self._next_look_at = now + LOOK_SECONDS
         for worker in list(self._workers.values()):
-            if not worker.idle and self._is_stuck(worker, now):
+            if self._is_stuck(worker, now):
                 self._kill(worker, "is stuck")
             elif worker.handover_sender is not None and self._takes_nothing(worker, now):
                 self._kill(worker, "does not answer")
-                for other in [other for other in self._idle if state_of(other.pid) == "T"]:
-                    self._kill(other, "does not answer")
+                for other in self._workers.values():
+                    if other.idle and state_of(other.pid) == "T":
+                        self._kill(other, "does not answer")
             elif looks and self._stays_stopped(worker, now):
                 self._kill(worker, "is stopped")
-        while len(self._idle) > SPARE and now - self._idle[0].idle_since > SHRINK_SECONDS:
-            self._tell_to_end(self._idle.popleft())
+        self._shrink(now)
+        self._tell_lost(now)
+
+    def _shrink(self, now: float) -> None:
+        """End workers that were idle long."""
+        for worker in self._workers.values():
+            if not worker.idle or worker.number != worker.slot.number:
+                worker.idle_since, worker.number = now, worker.slot.number
+        idle = sorted((worker for worker in self._workers.values() if worker.idle), key=lambda each: each.idle_since)
+        for worker in idle[: max(len(idle) - SPARE, 0)]:
+            if now - worker.idle_since > SHRINK_SECONDS:
+                self._tell_to_end(worker)
 
     def _takes_nothing(self, worker: WorkerProcess, now: float) -> bool:
         """Whether a worker does not answer a hand-over, so that it has to be killed before another one gets that."""
         if now - worker.handed_over_at < TAKE_SECONDS:
             return False
         state = state_of(worker.pid)
-        self._hear_worker(worker, now)  # after the look: it may have taken it, and wait for its peer
+        self._hear(worker, now)  # after the look: it may have taken it, and wait for its peer
         if worker.handover_sender is None or worker.control.fileno() not in self._workers:
             return False
         return state != "D" and (state != "R" or now - worker.handed_over_at >= BUSY_TAKE_SECONDS)
@@ -291,23 +282,19 @@ class Pool:
         worker.handed_over_at = math.inf
         worker.overdue_since = None
         worker.stopped = 0
-        if worker.idle:
-            worker.idle = False
-            self._idle.remove(worker)
+        worker.ending = True
 
     def replace_all(self, hook_seconds: float) -> None:
         """After a reload: end each worker when it is idle. New ones get the new settings, as they are forked later."""
         self._hook_seconds = hook_seconds
-        while self._idle:
-            self._tell_to_end(self._idle.popleft())
         for worker in self._workers.values():
-            worker.outdated = True
+            self._tell_to_end(worker)
 
     def stop(self) -> None:
         """Fork no more; idle workers end at once, busy ones after the instance they are receiving."""
         self._stopping = True
-        while self._idle:
-            self._tell_to_end(self._idle.popleft())
+        for worker in self._workers.values():
+            self._tell_to_end(worker)
         self.signal_all(signal.SIGTERM)
 
     def signal_all(self, number: int) -> None:
@@ -317,7 +304,8 @@ class Pool:
     def child_ended(self, pid: int, code: int, now: float) -> None:
         """A child process of the supervisor, perhaps a worker, ended with `code` (minus the signal if killed)."""
         for worker in [worker for worker in self._workers.values() if worker.pid == pid]:
-            self._hear_worker(worker, now)  # it may have taken its hand-over before
+            while self._hear(worker, now):  # it may have taken its hand-over before, or passed on connections
+                continue
             if worker.control.fileno() in self._workers:
                 self._remove(worker, now)
         doing = self._unreaped.pop(pid, None)
@@ -333,33 +321,33 @@ class Pool:
 
     def close_in_child(self) -> None:
         """In a child: close the copies of the supervisor's sockets."""
-        self._controls.close()
         for worker in self._workers.values():
             worker.control.close()
+            worker.slot.claim.close()
             if worker.handover_sender is not None:
                 worker.handover_sender.close()
-        for sender in self._to_close:
-            sender.close()
 
     def _fork(self, now: float) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        number, slot = self._table.take(now)
+        number, slot = self.table.take(now)
 
         def main() -> int:
             ours.close()
             return self._main(theirs, slot)
 
         try:
+            slot.claim.open()
             pid = fork(main)
         except OSError:
-            self._table.give_back(number)
+            slot.claim.close()
+            self.table.give_back(number)
             ours.close()
             theirs.close()
             raise
         theirs.close()
         ours.setblocking(False)
-        worker = self._workers[ours.fileno()] = WorkerProcess(pid, ours, number, slot, now, self._hook_seconds)
-        self._controls.register(ours, selectors.EVENT_READ, worker)
+        self._workers[ours.fileno()] = WorkerProcess(pid, ours, number, slot, now, self._hook_seconds)
+        self._selector.register(ours, selectors.EVENT_READ, self._on_control)
 
     def _continue_handover(self, worker: WorkerProcess) -> bool:
         """Continue to send a hand-over; False if the worker has ended and nothing was sent."""
@@ -369,7 +357,9 @@ class Pool:
         except OSError:
             done = True  # the worker has ended; its end of the pair will show that
         events = selectors.EVENT_READ if done else selectors.EVENT_READ | selectors.EVENT_WRITE
-        self._controls.modify(worker.control, events, worker)
+        self._selector.modify(worker.control, events, self._on_control)
+        if done and worker.ending:
+            self._end_messages(worker)
         return sender is None or sender.has_begun
 
     def _is_stuck(self, worker: WorkerProcess, now: float) -> bool:
@@ -388,25 +378,28 @@ class Pool:
         its own."""
         slot = worker.slot
         where = f" in {self._hook_name(slot.hook)}" if slot.hook else ""
-        is_idle = slot.place.activity is Activity.IDLE and slot.number == worker.associations
-        serves = worker.handover_sender is None and not is_idle
-        return f"{where}{slot.under_way.describe(worker.address if serves else '')}"
+        return f"{where}{slot.under_way.describe()}"
 
     def _tell_to_end(self, worker: WorkerProcess) -> None:
-        worker.idle = False
-        worker.control.shutdown(socket.SHUT_WR)  # the worker reads the end of the stream and ends
+        worker.ending = True
+        if worker.handover_sender is None or worker.handover_sender.is_done:
+            self._end_messages(worker)
+
+    def _end_messages(self, worker: WorkerProcess) -> None:
+        """The worker reads the end of the stream when it is idle, and ends."""
+        with suppress(OSError):  # it has ended
+            worker.control.shutdown(socket.SHUT_WR)
 
     def _remove(self, worker: WorkerProcess, now: float) -> None:
-        if worker.idle:
-            self._idle.remove(worker)
         del self._workers[worker.control.fileno()]
         self._unreaped[worker.pid] = self._doing(worker)
-        self._controls.unregister(worker.control)
+        self._selector.unregister(worker.control)
         worker.control.close()
+        worker.slot.claim.close()
         lost = worker.slot.record.take(now)
         if lost is not None:
             self._lost.append(LostAssociation(lost))
-        self._table.give_back(worker.slot_number)
+        self.table.give_back(worker.slot_number)
         if not worker.started:
             self._delay_next_fork(now)  # it ended while starting: do not fork again at once
         untaken = None if worker.handover_sender is None else worker.handover_sender.handover
@@ -414,7 +407,6 @@ class Pool:
             self._lost.append(untaken)
         elif untaken is not None:
             self._reassign(untaken)
-        self._tell_lost(now)
 
     def _delay_next_fork(self, now: float) -> None:
         if now >= self._next_fork_at:  # otherwise it was forked together with the last one that failed

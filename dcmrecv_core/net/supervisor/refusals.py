@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequest, WaitingRequests
+from dcmrecv_core.net.shares import Census, Shares
+from dcmrecv_core.net.supervisor.waiting import WaitingRequest, WaitingRequests
 
 
 class Cause(NamedTuple):

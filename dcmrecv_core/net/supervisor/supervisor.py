@@ -17,17 +17,21 @@ from typing import TYPE_CHECKING
 from dcmrecv_core.api.errors import StateDirectoryError
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import peer_key
+from dcmrecv_core.net.claim import CAN_BE_SHARED
 from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.shares import Census, Shares
 from dcmrecv_core.net.supervisor.background import Background, run_background
 from dcmrecv_core.net.supervisor.eviction import AskedToEnd, Evictions
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
+from dcmrecv_core.net.supervisor.listener import Listeners
 from dcmrecv_core.net.supervisor.notify import Notifier
 from dcmrecv_core.net.supervisor.pool import Pool
 from dcmrecv_core.net.supervisor.refusals import Cause, cause_of_surplus, cause_of_waiting
 from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
 from dcmrecv_core.net.supervisor.signals import SignalFlags
-from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequest, WaitingRequests
+from dcmrecv_core.net.supervisor.waiting import WaitingRequest, WaitingRequests
 from dcmrecv_core.net.tls import client_hello
+from dcmrecv_core.net.worker.arrivals import Entrance
 from dcmrecv_core.net.worker.request_log import log_local_limit
 from dcmrecv_core.net.worker.worker import run_worker
 from dcmrecv_core.proto import pdu
@@ -65,7 +69,7 @@ class Supervisor:
         self,
         settings: Settings,
         plugins: Plugins,
-        listeners: list[socket.socket],
+        listeners: Listeners,
         capabilities: Capabilities,
         source: SettingsSource,
         tls: ssl.SSLContext | None = None,
@@ -74,6 +78,7 @@ class Supervisor:
         self._settings = settings
         self._state = state
         self._tls = tls
+        self._listeners = listeners
         self._plugins = plugins
         self._capabilities = capabilities
         self._selector = selectors.DefaultSelector()
@@ -94,6 +99,8 @@ class Supervisor:
             settings.hook_seconds,
             self._run_worker,
             self._reassign,
+            self._desk.take_over,
+            self._desk.go_last,
             tells_lost=plugins.implements("association_ended"),
             hook_name=plugins.limits.hook_name,
         )
@@ -120,9 +127,7 @@ class Supervisor:
         return 0
 
     def _turn(self) -> None:
-        self._pool.wake_on_worker_messages(bool(self._waiting))
         ready = self._selector.select(self._timeout(time.monotonic()))
-        self._pool.hear_workers(time.monotonic())
         if self._signals.raised:
             self._handle_signals(time.monotonic())
         for key, _events in ready:
@@ -144,6 +149,7 @@ class Supervisor:
         self._pool.grow(now, self._assign_waiting(now))
         self._background.tick(now)
         self._refuse_some(now)
+        self._pool.table.requests_wait = bool(self._waiting)
         if not self._ready_sent and self._pool.is_ready:
             self._ready_sent = True
             self._notifier.ready("listening")
@@ -156,14 +162,13 @@ class Supervisor:
         now = time.monotonic()
         if self._waiting or not self._may_have_place(handover) or not self._pool.assign(handover, now):
             self._waiting.add(handover, now + WAIT_FOR_WORKER)
+            self._pool.table.requests_wait = True  # before this turn looks at the workers again
         else:
             self._waiting.note_served(peer_key(handover.address))
 
     def _may_have_place(self, handover: Handover) -> bool:
-        handshake = handover.tls_deadline is not None
-        if self._shares.is_far(self._pool.busy, handshake):
-            return True
-        return self._shares.permit(peer_key(handover.address), handshake, Census(self._pool.places()))
+        peer, handshake = peer_key(handover.address), handover.tls_deadline is not None
+        return self._shares.admits(peer, handshake, self._pool.busy, self._pool.places)
 
     def _assign_waiting(self, now: float) -> int:
         """Hand waiting requests to idle workers, and let idle associations end for the others; returns how many could
@@ -217,18 +222,21 @@ class Supervisor:
 
     def _run_worker(self, control: socket.socket, slot: Slot) -> int:
         """In the forked worker."""
-        self._close_in_child()
-        return run_worker(control, slot, self._settings, self._plugins, self._capabilities, self._tls)
+        listens = CAN_BE_SHARED and self._tls is None
+        self._close_in_child(listens=listens)
+        listeners = self._listeners.sockets if listens else []
+        entrance = Entrance(listeners, self._pool.table, self._shares, self._settings.max_request)
+        return run_worker(control, slot, self._settings, self._plugins, self._capabilities, entrance, self._tls)
 
     def _run_background(self, plugin: str) -> int:
         """In the forked child of a plugin."""
         self._close_in_child()
         return run_background(plugin, self._settings, self._plugins, GRACE)
 
-    def _close_in_child(self) -> None:
-        """Close the copies of the supervisor's sockets."""
+    def _close_in_child(self, *, listens: bool = False) -> None:
+        """Close the copies of the supervisor's sockets, apart from the listening ones if the child `listens`."""
         self._selector.close()
-        self._desk.close_in_child()
+        self._desk.close_in_child(listens=listens)
         self._pool.close_in_child()
         self._reload.drop_probe()
         for waiting in self._waiting:

@@ -1,18 +1,18 @@
 """Requests that wait for a place, and the order in which they get one. No I/O and no clock.
 
-Shares bind only when places are short: below them everybody is served at once. An address may have all places but
-RESERVED, so another one never waits for it; a place that becomes free goes to the waiting address that has the fewest.
+A place that becomes free goes to the waiting address that has the fewest.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
-from dcmrecv_core.net.admission import Activity, Place, peer_key
+from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.shares import Census, Shares
 
 MAX_WAITING = 256
 """Complete requests that may wait, because each costs a descriptor and memory. If there are more, the last one of the
@@ -23,14 +23,6 @@ MAX_WAITING_PER_PEER = 128
 
 MAX_WAITING_BYTES = 16 << 20
 """Bytes of all waiting requests; most have less than a kilobyte."""
-
-RESERVED = 2
-"""Places that one address leaves to others; fewer if there are fewer than five."""
-
-
-def most_for_one(places: int) -> int:
-    """How many of so many places one address may have. It keeps more than half: 1 of 1, 2 of 2 and 3, 3 of 4 and 5."""
-    return places - min(RESERVED, (places - 1) // 2)
 
 
 @dataclass(slots=True, eq=False)
@@ -48,48 +40,6 @@ class WaitingRequest:
     def handshake(self) -> bool:
         """Whether a TLS handshake comes first."""
         return self.handover.tls_deadline is not None
-
-
-class Census:
-    """How many places and TLS handshakes each peer has."""
-
-    def __init__(self, places: Sequence[Place]) -> None:
-        self.held = Counter([place.peer for place in places])
-        self.handshakes = Counter([place.peer for place in places if place.activity is Activity.HANDSHAKE])
-        self.all_handshakes = self.handshakes.total()
-
-    def add(self, peer: bytes, handshake: bool, number: int = 1) -> None:
-        self.held[peer] += number
-        if handshake:
-            self.handshakes[peer] += number
-            self.all_handshakes += number
-
-
-class Shares:
-    """The limits of `places` associations (--max-associations), of which one address may have `per_peer` (None: no
-    limit but RESERVED). TLS handshakes have half of the places, or two. One address leaves some of these to others
-    too, one at least: it has not many of them for long, but may have one for ever."""
-
-    def __init__(self, places: int, per_peer: int | None) -> None:
-        self.places = places
-        self.handshakes = max(places // 2, min(places, 2))
-        self.per_peer = per_peer
-        self.most = most_for_one(places) if per_peer is None else min(most_for_one(places), per_peer)
-        self.most_handshakes = min(most_for_one(self.handshakes), max(self.handshakes - 1, 1))
-
-    def is_far(self, busy: int, handshake: bool) -> bool:
-        """Whether no limit can be reached while so many workers are busy, for any peers."""
-        return busy < self.most and not (handshake and busy >= self.most_handshakes)
-
-    def permit(self, peer: bytes, handshake: bool, census: Census) -> bool:
-        """Whether the peer may have one more place, if there is one."""
-        if not self.permit_apart_from_others(peer, handshake, census):
-            return False
-        return not handshake or census.all_handshakes < self.handshakes
-
-    def permit_apart_from_others(self, peer: bytes, handshake: bool, census: Census) -> bool:
-        """The same, as far as its own places decide that."""
-        return census.held[peer] < self.most and not (handshake and census.handshakes[peer] >= self.most_handshakes)
 
 
 class WaitingRequests:

@@ -1,6 +1,7 @@
 """A worker process: one association at a time, from its request to the end of its connection.
 
-    worker              the life of the process: signal handlers, heartbeat, the next association
+    worker              the life of the process: signal handlers, heartbeat
+      arrivals            the next association: a connection that the worker accepts, or a hand-over
       tls_admission       with TLS: handshake and A-ASSOCIATE-RQ, before the session
       session             one association: joins connection, `proto/` and `receive/`, and keeps the deadlines
         deadlines           how long the session waits for its peer

@@ -195,7 +195,6 @@ class Session:
             self._shared.record.close()
         if self._association is not None:
             self._shared.plugins.association_ended(self._association, summary)
-        self._shared.under_way.clear()
 
     @property
     def counts(self) -> tuple[int, int, int, int]:

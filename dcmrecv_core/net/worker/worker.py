@@ -24,7 +24,8 @@ from dcmrecv_core.net import record
 from dcmrecv_core.net.admission import Activity
 from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS
 from dcmrecv_core.net.connection import Connection, PlainConnection
-from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, LostAssociation, receive, set_receive_timeout
+from dcmrecv_core.net.handover import REQUEST_READ, Handover, LostAssociation
+from dcmrecv_core.net.worker.arrivals import Arrivals, Entrance
 from dcmrecv_core.net.worker.session import Session, Shared
 from dcmrecv_core.receive.pipeline import InstanceReceiver
 
@@ -65,6 +66,8 @@ class Worker:
         self.give_up_at = math.inf
         self.on_tick: Callable[[float], None] = lambda now: None
         """Called at each tick; shows that temporary files are still in use."""
+        self.on_stop: Callable[[], None] = lambda: None
+        """Called at SIGTERM, and when the supervisor has died."""
 
     def arm(self, hook_seconds: float) -> None:
         """Install the handlers, unblock signals, and start the tick that drives heartbeat and hook timer."""
@@ -94,6 +97,7 @@ class Worker:
 
     def _stop_within(self, seconds: float) -> None:
         self.stopping = True
+        self.on_stop()
         self.give_up_at = min(self.give_up_at, time.monotonic() + seconds)
 
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
@@ -121,6 +125,7 @@ def run_worker(
     settings: Settings,
     plugins: Plugins,
     capabilities: Capabilities,
+    entrance: Entrance,
     tls: ssl.SSLContext | None = None,
 ) -> int:
     """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
@@ -128,6 +133,8 @@ def run_worker(
     serving = Serving()
     serving.attach()
     worker = Worker(slot, limits.timer)
+    arrivals = Arrivals(control, slot, entrance, lambda: worker.stopping)  # before a plugin can take all descriptors
+    worker.on_stop = arrivals.stop_listening
     worker.arm(settings.hook_seconds)
     limits.memory.limit(settings.worker_memory)
     forbid_copies()
@@ -146,12 +153,11 @@ def run_worker(
 
     worker.on_tick = on_tick
     limits.descriptors.on_useless = worker.give_up
-    set_receive_timeout(control)
     try:
         # the random part keeps workers from ending at the same time
         for _ in range(settings.recycle_after + random.randrange(max(settings.recycle_after // 4, 1))):
             useless = limits.memory.ran_out or limits.descriptors.ran_out
-            handover = None if worker.stopping or useless else _next(control, worker, limits)
+            handover = None if worker.stopping or useless else _next(arrivals, limits)
             if handover is None:
                 break
             if isinstance(handover, LostAssociation):
@@ -173,15 +179,10 @@ def run_worker(
     return 0
 
 
-def _next(control: socket.socket, worker: Worker, limits: PluginLimits) -> Handover | LostAssociation | None:
+def _next(arrivals: Arrivals, limits: PluginLimits) -> Handover | LostAssociation | None:
     """The next association, or one that another worker has lost; None when the worker has to end."""
     try:
-        control.send(IDLE)
-        while not worker.stopping:
-            try:
-                return receive(control)
-            except BlockingIOError:
-                continue  # no association within CALL_TIMEOUT
+        return arrivals.next()
     except OSError as error:
         if not limits.descriptors.notice(error):  # that has its own line
             log.info("no more associations from the supervisor: %s", error.strerror or error)
@@ -202,7 +203,6 @@ def _tell(lost: LostAssociation, plugins: Plugins, serving: Serving) -> None:
 
 def _serve(handover: Handover, shared: Shared, control: socket.socket, tls: ssl.SSLContext | None) -> None:
     slot = shared.slot
-    slot.begin(handover.address, time.monotonic(), handshake=handover.tls_deadline is not None)
     shared.serving.begin(handover.address)
     connection = _connect(handover, shared, tls)
     if connection is not None:
@@ -211,7 +211,7 @@ def _serve(handover: Handover, shared: Shared, control: socket.socket, tls: ssl.
             with suppress(OSError):  # the supervisor has ended, which the tick notices
                 control.send(REQUEST_READ)
         Session(connection, handover, shared).run()
-    slot.become(Activity.IDLE)
+    slot.rest()
 
 
 def _connect(handover: Handover, shared: Shared, tls: ssl.SSLContext | None) -> Connection | None:

@@ -21,7 +21,7 @@ PROMISES: dict[int, str] = {
     3: "No partial file is ever visible under a final name.",
     4: "When a worker is killed, what was acknowledged is there, everything else is absent or complete, and another "
     "worker serves within a second.",
-    5: "When the supervisor is killed, its workers are gone within 5 s, the port is free at once and nothing "
+    5: "When the supervisor is killed, its workers are gone within 5 s, the port is free within a second and nothing "
     "acknowledged is lost.",
     6: "A re-send that fails never harms the stored copy.",
     7: "When many send one SOP Instance UID at once, the file equals exactly one of the acknowledged data sets.",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import Slot
-from dcmrecv_core.net.handover import IDLE, Handover, receive
+from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, LostAssociation, receive
 from dcmrecv_core.net.supervisor.pool import Pool
 
 HOOK_SECONDS = 30.0
@@ -22,8 +22,7 @@ def obedient(control: socket.socket, slot: Slot) -> int:
     """Says its pid to each peer, then does what the request says until the peer closes."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    control.send(IDLE)
-    while (handover := receive(control)) is not None:
+    while (handover := wait_for_handover(control, slot)) is not None:
         with handover.sock as peer:
             if handover.request == b"hook":
                 slot.flag[0] = 1
@@ -39,10 +38,22 @@ def obedient(control: socket.socket, slot: Slot) -> int:
             peer.sendall(b"%d\n" % os.getpid())
             while peer.recv(100):
                 pass
+        slot.rest()
         if handover.request == b"recycle":
             return 0
-        control.send(IDLE)
     return 0
+
+
+def wait_for_handover(control: socket.socket, slot: Slot) -> Handover | None:
+    """As a worker does, which is idle meanwhile."""
+    slot.claim.offer()
+    control.send(IDLE)
+    handover = receive(control)
+    assert not isinstance(handover, LostAssociation)
+    if handover is not None:
+        slot.begin(handover.address, 0.0, handshake=handover.tls_deadline is not None)
+        control.send(TAKEN)
+    return handover
 
 
 class Driver:
@@ -52,16 +63,27 @@ class Driver:
         self.now = 1000.0
         self.reassigned: list[Handover] = []
         self.selector = selectors.DefaultSelector()
-        self.pool = Pool(self.selector, limit, HOOK_SECONDS, main, self.reassigned.append)
+        self.passed_on: list[socket.socket] = []
+        self.started = 0
+        self.pool = Pool(
+            self.selector,
+            limit,
+            HOOK_SECONDS,
+            main,
+            self.reassigned.append,
+            lambda sock, _: self.passed_on.append(sock),
+            self._count_start,
+        )
         self.children: list[int] = []
         self.peers: list[socket.socket] = []
+
+    def _count_start(self) -> None:
+        self.started += 1
 
     def turn(self, seconds: float = 0.0) -> None:
         """Let `seconds` pass, then handle what is ready within a moment of real time."""
         self.now += seconds
-        self.pool.wake_on_worker_messages(waiting=True)
         ready = self.selector.select(0.02)
-        self.pool.hear_workers(self.now)
         for key, _ in ready:
             if self.selector.get_map().get(key.fd) is key:
                 key.data(key.fileobj, self.now)
@@ -98,8 +120,8 @@ class Driver:
         return peer, int(peer.recv(100))
 
     def finish(self, peer: socket.socket) -> None:
-        peer.close()
         idle = self.idle
+        peer.close()
         self.until(lambda: self.idle == idle + 1, "idle again")
 
     @property

@@ -102,3 +102,38 @@ def test_a_new_worker_has_nothing_of_the_one_before() -> None:
 def test_who_counts_as_one_peer(address: str, other: str, same: bool) -> None:
     assert (peer_key(address) == peer_key(other)) is same
     assert len(peer_key(address)) == 8
+
+
+def test_the_table_as_a_whole() -> None:
+    table = AdmissionTable(3)
+    taken = [table.take(0.0) for _ in range(3)]
+    (_, first), (number, second), _ = taken
+    assert (table.busy, table.places(), table.requests_wait) == (0, [], False)
+    first.begin("10.0.0.1", 1.0, handshake=False)
+    second.begin("10.0.0.2", 2.0, handshake=True)
+    assert table.busy == 2
+    assert {place.peer for place in table.places()} == {peer_key("10.0.0.1"), peer_key("10.0.0.2")}
+    first.rest()
+    assert [place.slot for place in table.places()] == [second]
+    table.give_back(number)
+    assert (table.busy, table.places()) == (0, []), "its worker was killed"
+
+
+def test_that_requests_wait_crosses_processes() -> None:
+    table = AdmissionTable(2)
+    table.take(0.0)[1].begin("10.0.0.1", 1.0, handshake=False)
+    table.requests_wait = True
+    pid = os.fork()
+    if not pid:
+        os._exit(table.requests_wait and table.busy)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    table.requests_wait = False
+    assert not table.requests_wait
+
+
+def test_the_peer_of_a_worker_that_is_killed_is_known(slot: Slot) -> None:
+    slot.begin("10.0.0.1", 1.0, handshake=False)
+    assert slot.under_way.describe() == " (10.0.0.1)"
+    slot.rest()
+    assert slot.under_way.describe() == ""
+    assert slot.activity is Activity.IDLE

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dcmrecv_core.net.handover import TAKEN, Handover, HandoverSender, LostAssociation, receive
+from dcmrecv_core.net.handover import Handover, HandoverSender, LostAssociation, receive
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -52,7 +52,6 @@ def test_connection_and_request_arrive(control: Pair, connection: Pair, size: in
     assert arrived is not None
     assert (arrived.request, arrived.address, arrived.port) == (request, "2001:db8::1", 65535)
     assert bool(waits) == (size > 4096)
-    assert ours.recv(10) == TAKEN
     sender.close()
     with arrived.sock:
         arrived.sock.sendall(b"hello")
@@ -132,6 +131,5 @@ def test_a_lost_association_arrives(control: Pair, size: int) -> None:
         while not sender.advance(ours):
             assert select.select([], [ours], [], 10)[1], "the worker does not read"
         assert received.result(10) == lost
-    assert ours.recv(10) == TAKEN
     assert sender.is_done and sender.has_begun
     sender.close()

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.net.admission import LONGEST_HANDSHAKE, Activity, AdmissionTable, Place, peer_key
+from dcmrecv_core.net.shares import Census, Shares
 from dcmrecv_core.net.supervisor.eviction import ANSWER_SECONDS, SILENT_HANDSHAKE, AskedToEnd, Evictions
 from dcmrecv_core.net.supervisor.pool import FRESH_SECONDS
-from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequests
+from dcmrecv_core.net.supervisor.waiting import WaitingRequests
 from support.peers import A, B, C, D, request_of
 
 NOW = 1000.0

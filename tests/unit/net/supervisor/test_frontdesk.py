@@ -5,18 +5,23 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import select
 import selectors
 import socket
 import struct
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from dcmrecv_core.net.connection import LINGER
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor import frontdesk
-from dcmrecv_core.net.supervisor.frontdesk import ACCEPT_PAUSE, FrontDesk
+from dcmrecv_core.net.supervisor.frontdesk import ACCEPT_PAUSE, LOOK_SECONDS, FrontDesk
+from dcmrecv_core.net.supervisor.listener import Listeners
+from dcmrecv_core.testing import until
 from support.protocol.pdus import ABORT, P_DATA, associate_rq, pdu
 from support.uids import IMPLICIT_LE, VERIFICATION
 
@@ -33,7 +38,7 @@ class Desk:
         self.admitted: list[Handover] = []
         self.peers: list[socket.socket] = []
         self.selector = selectors.DefaultSelector()
-        self.desk = FrontDesk(self.selector, list(listeners), SECONDS, self.admitted.append)
+        self.desk = FrontDesk(self.selector, Listeners(list(listeners)), SECONDS, self.admitted.append)
 
     def turn(self, seconds: float = 0.0) -> float | None:
         """Let `seconds` pass, then handle what is ready."""
@@ -280,7 +285,9 @@ def test_close_drops_all_connections_and_the_listeners() -> None:
     assert listener.fileno() == -1
     assert all(is_closed(peer) for peer in peers)
     assert not desk.selector.get_map()
-    desk.close()
+    desk.selector.close()
+    for peer in peers:
+        peer.close()
 
 
 class Listener(socket.socket):
@@ -325,6 +332,88 @@ def test_accepting_pauses_without_spinning_when_the_system_refuses(listener: Lis
         desk.turn()
         assert len(desk.admitted) == 2
     desk.close()
+
+
+def waiting_worker(listener: socket.socket) -> select.epoll:
+    """As a worker waits for connections."""
+    worker = select.epoll()
+    worker.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+    return worker
+
+
+def test_the_desk_is_woken_only_if_no_worker_waits(listener: Listener) -> None:
+    desk = Desk(listener)
+    with waiting_worker(listener) as worker, ThreadPoolExecutor(1) as threads:
+        desk.desk.go_last()
+        woken = threads.submit(worker.poll, 10)
+        until(lambda: waits_in_kernel(threads), "the worker waits")
+        with connect(listener) as first:
+            assert woken.result(10)
+            assert desk.selector.select(0) == []
+            accepted, address = listener.accept()
+            with accepted:
+                assert address == first.getsockname()
+            with connect(listener) as second:  # the worker is busy, or stopped
+                second.sendall(REQUEST)
+                desk.turn()
+                assert [handover.port for handover in desk.admitted] == [second.getsockname()[1]]
+    desk.close()
+
+
+def test_a_connection_that_its_worker_does_not_take_is_found_soon(listener: Listener) -> None:
+    """It was killed after the kernel has woken it."""
+    desk = Desk(listener)
+    desk.turn()
+    with waiting_worker(listener) as worker, ThreadPoolExecutor(1) as threads:
+        desk.desk.go_last()
+        desk.turn()
+        woken = threads.submit(worker.poll, 10)
+        until(lambda: waits_in_kernel(threads), "the worker waits")
+        with connect(listener) as peer:
+            assert woken.result(10)
+            peer.sendall(REQUEST)
+            desk.turn(LOOK_SECONDS / 2)
+            assert desk.admitted == []
+            desk.turn(LOOK_SECONDS / 2)
+            assert len(desk.admitted) == 1
+    desk.close()
+
+
+def waits_in_kernel(threads: ThreadPoolExecutor) -> bool:
+    [thread] = threads._threads
+    return Path(f"/proc/self/task/{thread.native_id}/wchan").read_text() == "do_epoll_wait"
+
+
+def test_a_connection_that_a_worker_passes_on(listener: Listener) -> None:
+    desk = Desk()
+    with connect(listener) as peer:
+        accepted, _ = listener.accept()
+        desk.desk.take_over(accepted, desk.now)
+        peer.sendall(REQUEST)
+        desk.turn()
+        [handover] = desk.admitted
+        assert (handover.request, handover.address, handover.port) == (REQUEST, *peer.getsockname())
+    desk.close()
+
+
+def test_a_connection_that_is_reset_before_it_is_passed_on(listener: Listener) -> None:
+    desk = Desk()
+    with connect(listener) as peer:
+        accepted, _ = listener.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    until(lambda: is_reset(accepted), "it is reset")
+    desk.desk.take_over(accepted, desk.now)
+    assert desk.turn() is None
+    assert accepted.fileno() == -1
+    desk.close()
+
+
+def is_reset(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return True
+    return False
 
 
 def test_accepted_connections_know_their_peer(listener: Listener) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
+from dcmrecv_core.net.supervisor.listener import Listeners
 
 HELLO = struct.pack(">BHH", 22, 0x0301, 100) + bytes(100)
 
@@ -21,7 +22,7 @@ class Desk:
     def __init__(self) -> None:
         self.admitted: list[Handover] = []
         self.selector = selectors.DefaultSelector()
-        self.desk = FrontDesk(self.selector, [], 30.0, self.admitted.append)
+        self.desk = FrontDesk(self.selector, Listeners([]), 30.0, self.admitted.append)
         self.desk.tls = True
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.peer = socket.create_connection(listener.getsockname(), timeout=5)

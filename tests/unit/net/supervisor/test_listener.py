@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.api.errors import ListenError
-from dcmrecv_core.net.supervisor.listener import inherited_count, open_listeners
+from dcmrecv_core.net.supervisor.listener import Listeners, inherited_count, open_listeners
 from dcmrecv_core.settings.settings import Settings
 
 
 def test_accepted_sockets_inherit_the_options() -> None:
-    [listener] = open_listeners(Settings(bind="127.0.0.1"))
+    [listener] = open_listeners(Settings(bind="127.0.0.1")).sockets
     with listener, socket.create_connection(listener.getsockname(), timeout=5):
         assert not listener.get_inheritable()
         accepted = listener.accept()[0]
@@ -29,7 +29,7 @@ TCP_OPTIONS = {"TCP_NODELAY": 1, "TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_K
 
 
 def test_listeners_do_not_block() -> None:
-    [listener] = open_listeners(Settings(bind="127.0.0.1"))
+    [listener] = open_listeners(Settings(bind="127.0.0.1")).sockets
     with listener, pytest.raises(BlockingIOError):
         listener.accept()
 
@@ -44,14 +44,14 @@ def test_port_is_taken() -> None:
 
 
 def test_port_is_free_again_at_once() -> None:
-    [listener] = open_listeners(Settings(bind="127.0.0.1"))
+    [listener] = open_listeners(Settings(bind="127.0.0.1")).sockets
     address, port = listener.getsockname()
     with socket.create_connection((address, port), timeout=5) as peer:
         accepted = listener.accept()[0]
         accepted.close()  # our end closes first, and lingers in TIME_WAIT
         assert peer.recv(1) == b""
     listener.close()
-    [again] = open_listeners(Settings(bind=address, port=port))
+    [again] = open_listeners(Settings(bind=address, port=port)).sockets
     again.close()
 
 
@@ -100,7 +100,7 @@ def test_an_inherited_socket_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     address = passed.getsockname()
     passed.set_inheritable(True)
     inherit(monkeypatch, passed.detach())
-    [listener] = open_listeners(Settings())
+    [listener] = open_listeners(Settings()).sockets
     with listener:
         assert listener.getsockname() == address
         assert not listener.get_inheritable()
@@ -121,6 +121,20 @@ def test_a_port_beside_inherited_sockets_is_ignored_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     inherit(monkeypatch, socket.create_server(("127.0.0.1", 0)).detach())
-    [listener] = open_listeners(Settings(port=11112))
+    [listener] = open_listeners(Settings(port=11112)).sockets
     listener.close()
     assert caplog.messages == ["ignoring port 11112: using the sockets passed in"]
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+def test_after_the_end_the_port_is_free_unless_it_is_systemds(inherited: bool) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    with listener.dup() as of_a_worker:
+        Listeners([listener], inherited).close()
+        assert listener.fileno() == -1
+        if inherited:
+            with socket.create_connection(address, timeout=5), of_a_worker.accept()[0]:
+                pass
+        else:
+            socket.create_server(address).close()

@@ -8,9 +8,10 @@ import socket
 import pytest
 
 from dcmrecv_core.api.errors import ListenError
+from dcmrecv_core.net.connection import plain_address
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
-from dcmrecv_core.net.supervisor.listener import open_listeners, plain_address
+from dcmrecv_core.net.supervisor.listener import Listeners, open_listeners
 from dcmrecv_core.settings.settings import Settings
 from support.protocol.pdus import associate_rq
 from support.uids import IMPLICIT_LE, VERIFICATION
@@ -42,7 +43,7 @@ def reaches(address: str, port: int) -> bool:
     ids=["-i4", "-i6", "-i0", "v4", "v6", "all-v6", "all-i0", "v4-i0", "name"],
 )
 def test_which_peers_can_connect(settings: Settings, reachable: list[bool]) -> None:
-    [listener] = open_listeners(settings)
+    [listener] = open_listeners(settings).sockets
     with listener:
         port = listener.getsockname()[1]
         assert [reaches(address, port) for address in LOOPBACKS] == reachable
@@ -69,9 +70,9 @@ def test_mapped_addresses_are_shown_as_ipv4(address: str, plain: str) -> None:
 
 @pytest.mark.parametrize("address", LOOPBACKS)
 def test_a_peer_has_one_address_whatever_the_socket(address: str) -> None:
-    [listener] = open_listeners(Settings(ip_version="any"))
+    [listener] = open_listeners(Settings(ip_version="any")).sockets
     admitted: list[Handover] = []
-    desk = FrontDesk(selectors.DefaultSelector(), [listener], 30.0, admitted.append)
+    desk = FrontDesk(selectors.DefaultSelector(), Listeners([listener]), 30.0, admitted.append)
     request = associate_rq([(VERIFICATION, [IMPLICIT_LE])])
     with socket.create_connection((address, listener.getsockname()[1]), timeout=5) as peer:
         peer.sendall(request)

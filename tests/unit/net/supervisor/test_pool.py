@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
+import select
 import signal
 import socket
 from collections.abc import Callable
@@ -12,7 +14,7 @@ import pytest
 
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import Activity, Place, Slot, peer_key
-from dcmrecv_core.net.handover import IDLE, Handover
+from dcmrecv_core.net.handover import IDLE, Handover, pass_on
 from dcmrecv_core.net.supervisor import pool as pool_module
 from dcmrecv_core.net.supervisor.pool import (
     FIRST_PAUSE,
@@ -38,6 +40,7 @@ def ends_at_once(control: socket.socket, slot: Slot) -> int:
 
 def lacks_descriptors(control: socket.socket, slot: Slot) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    slot.claim.offer()
     control.send(IDLE)
     control.recv(1)
     return child.OUT_OF_DESCRIPTORS
@@ -77,19 +80,85 @@ def test_an_idle_worker_serves_again(start: Start) -> None:
     assert driver.serve()[1] == pid
 
 
-def test_an_association_that_ends_wakes_the_loop_only_if_a_request_waits(start: Start) -> None:
-    driver = start(limit=1)
-    driver.pool.grow(driver.now)
-    driver.pool.wake_on_worker_messages(waiting=False)
-    assert driver.selector.select(10), "the first worker is ready"
+def accepts(control: socket.socket, slot: Slot) -> int:
+    """Has accepted a connection itself, until the supervisor says a byte; then it serves what it is given."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    slot.claim.offer()
+    control.send(IDLE)
+    while not slot.claim.take():
+        continue
+    slot.beat(ACCEPTED)
+    control.recv(1)
+    return obedient(control, slot)
+
+
+ACCEPTED = 12345.0
+"""A heartbeat that says so."""
+
+
+def test_a_worker_that_has_accepted_a_connection_itself_gets_no_handover(start: Start) -> None:
+    driver = start(accepts, limit=1)
     driver.settle()
-    driver.pool.wake_on_worker_messages(waiting=False)
-    driver.serve()[0].close()
-    assert driver.selector.select(0.1) == []
-    assert driver.idle == 0
-    driver.pool.wake_on_worker_messages(waiting=True)
-    assert driver.selector.select(10), "the association has ended before"
-    driver.pool.hear_workers(driver.now)
+    [worker] = driver.pool._workers.values()
+    driver.until(lambda: worker.slot.last_beat == ACCEPTED, "it has taken the claim")
+    assert worker.idle, "the table does not show it yet"
+    assert driver.assign() is None
+    worker.control.send(b".")
+    driver.until(lambda: driver.assign() is not None, "it is idle again")
+    assert int(driver.peers[-1].recv(100)) == worker.pid
+
+
+def passes_on(control: socket.socket, slot: Slot) -> int:
+    """Accepts a connection, tells its peer its pid, and passes it on."""
+    ours, peer = socket.socketpair()
+    peer.sendall(b"%d" % os.getpid())
+    pass_on(control, ours)
+    ours.close()
+    return obedient(control, slot)
+
+
+def test_a_connection_that_a_worker_passes_on(start: Start) -> None:
+    driver = start(passes_on, limit=1)
+    driver.settle()
+    [sock] = driver.passed_on
+    with sock:
+        assert int(sock.recv(100)) == driver.children[0]
+    assert driver.started == 1
+
+
+def passes_on_and_ends(control: socket.socket, slot: Slot) -> int:
+    for _ in range(3):
+        ours, _ = socket.socketpair()
+        pass_on(control, ours)
+    return 0
+
+
+def test_all_connections_that_a_worker_passes_on_before_it_ends(start: Start) -> None:
+    driver = start(passes_on_and_ends, limit=1)
+    driver.pool.grow(driver.now)
+    [pid] = driver.children
+    os.waitpid(pid, 0)
+    driver.pool.child_ended(pid, 0, driver.now)
+    assert len(driver.passed_on) == 3
+    for sock in driver.passed_on:
+        sock.close()
+
+
+def test_without_a_free_descriptor_a_connection_that_is_passed_on_is_lost(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = start(passes_on, limit=1)
+    driver.pool.grow(driver.now)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    select.select(driver.selector.get_map(), (), (), 10)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        driver.until(lambda: bool(caplog.records), "it says so")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [record.getMessage() for record in caplog.records] == ["cannot accept connections: Too many open files"]
+    driver.settle()
+    assert driver.passed_on == []
     assert driver.idle == 1
 
 
@@ -161,7 +230,8 @@ def test_a_handover_that_its_worker_did_not_take_is_reassigned(start: Start, siz
     driver = start(never_ready, limit=1)
     driver.pool.grow(driver.now)
     [worker] = driver.pool._workers.values()
-    driver.pool._idle.append(worker)
+    worker.started = True
+    worker.slot.claim.offer()
     peer = driver.assign(bytes(size))
     assert peer is not None
     driver.until_gone()
@@ -179,16 +249,16 @@ def test_places_are_those_of_the_table_and_of_handovers(start: Start) -> None:
     peer, _ = driver.serve()
     [worker] = (worker for worker in driver.pool._workers.values() if not worker.idle)
     key = peer_key("10.0.0.1")
-    assert driver.pool.places() == [Place(worker.slot, Activity.SERVING, 1, 0.0, 0.0, key)], "handed over"
-    worker.slot.begin("10.0.0.1", 5.0, handshake=False)  # as the worker does
+    assert [place.peer for place in driver.pool.places()] == [key], "handed over"
+    driver.until(lambda: worker.handover_sender is None, "it is taken")
+    assert driver.pool.places() == [Place(worker.slot, Activity.SERVING, 1, 0.0, 0.0, key)]
     worker.slot.wait_since(7.0)
-    assert driver.pool.places() == [Place(worker.slot, Activity.SERVING, 1, 5.0, 7.0, key)]
+    assert driver.pool.places() == [Place(worker.slot, Activity.SERVING, 1, 0.0, 7.0, key)]
     worker.slot.become(Activity.ENDING)
     assert [place.activity for place in driver.pool.places()] == [Activity.ENDING]
-    worker.slot.become(Activity.IDLE)
-    assert driver.pool.places() == [], "although its message was not read"
-    assert driver.pool.busy == 1
     driver.finish(peer)
+    assert driver.pool.places() == []
+    assert driver.pool.busy == 0
 
 
 def test_a_handover_over_tls_is_a_handshake(start: Start) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import Slot
-from dcmrecv_core.net.handover import IDLE, Handover, LostAssociation, receive
+from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, LostAssociation, receive
 from dcmrecv_core.net.record import decode
 from dcmrecv_core.net.supervisor.pool import Pool
 from support.plugins import ASSOCIATION
@@ -28,6 +28,7 @@ def main(report: socket.socket, untaken: bool) -> Callable[[socket.socket, Slot]
 
     def work(control: socket.socket, slot: Slot) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        slot.claim.offer()
         control.send(IDLE)
         if untaken and control.recv(1, socket.MSG_PEEK) == b"N":
             with suppress(BlockingIOError):
@@ -35,10 +36,11 @@ def main(report: socket.socket, untaken: bool) -> Callable[[socket.socket, Slot]
                     report.send(b"ended;")
                     return 0
         while (given := receive(control)) is not None:
+            control.send(TAKEN)
             if isinstance(given, LostAssociation):
                 association, summary = decode(given.data)
                 report.send(f"{association.calling_ae_title} {summary.ended.value};".encode())
-                control.send(IDLE)
+                slot.claim.offer()
             else:
                 slot.record.open(ASSOCIATION, time.monotonic())
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -52,8 +54,16 @@ class Driver:
         self.report, theirs = socket.socketpair()
         self.report.setblocking(False)
         self._theirs = theirs
+        self.selector = selectors.DefaultSelector()
         self.pool = Pool(
-            selectors.DefaultSelector(), 3, 30.0, main(theirs, untaken), lambda handover: None, tells_lost=tells
+            self.selector,
+            3,
+            30.0,
+            main(theirs, untaken),
+            lambda handover: None,
+            lambda sock, now: None,
+            lambda: None,
+            tells_lost=tells,
         )
         self.said = b""
 
@@ -63,8 +73,9 @@ class Driver:
             assert time.monotonic() < end, f"not within 10 s: {what}, but {self.said!r}"
             now = time.monotonic()
             self.pool.grow(now)
-            self.pool._controls.select(0.02)
-            self.pool.hear_workers(now)
+            for key, _ in self.selector.select(0.02):
+                if self.selector.get_map().get(key.fd) is key:
+                    key.data(key.fileobj, now)
             for pid, code in child.reap_ended():
                 self.pool.child_ended(pid, code, now)
             self.pool.tick(now)
@@ -73,8 +84,12 @@ class Driver:
             except BlockingIOError:
                 continue
 
+    @property
+    def idle(self) -> int:
+        return sum(worker.idle for worker in self.pool._workers.values())
+
     def lose(self) -> None:
-        self.until(lambda: len(self.pool._idle) >= 2, "workers are idle")
+        self.until(lambda: self.idle >= 2, "workers are idle")
         ours, peer = socket.socketpair()
         with peer:
             assert self.pool.assign(Handover(ours, b"", "192.0.2.7", 1), time.monotonic())
@@ -101,7 +116,7 @@ def test_it_is_told_once(drivers: list[Driver]) -> None:
     for number in (1, 2):
         driver.lose()
         driver.until(lambda: driver.said.count(b";") == number, "an idle worker is told")  # noqa: B023
-    driver.until(lambda: len(driver.pool._idle) >= 2, "they are idle again")
+    driver.until(lambda: driver.idle >= 2, "they are idle again")
     assert driver.said == b"SCANNER lost;" * 2
 
 
@@ -119,5 +134,5 @@ def test_without_a_plugin_no_worker_is_told(drivers: list[Driver]) -> None:
     driver = Driver(tells=False)
     drivers.append(driver)
     driver.lose()
-    driver.until(lambda: len(driver.pool._idle) >= 2, "a new worker is idle")
+    driver.until(lambda: driver.idle >= 2, "a new worker is idle")
     assert driver.said == b"" and not driver.pool._lost

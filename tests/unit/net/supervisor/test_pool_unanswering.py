@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import socket
-from collections import deque
 from collections.abc import Iterable
 
 import pytest
@@ -35,7 +34,7 @@ def test_fault_16_a_stopped_worker_is_killed_before_another_one_gets_its_handove
     driver = start()
     driver.settle()
     driver.turn()
-    victims = [worker.pid for worker in reversed(driver.pool._idle)][: SPARE if all_stopped else 1]
+    victims = [worker.pid for worker in driver.pool._workers.values()][: SPARE if all_stopped else 1]
     for pid in victims:
         stop(pid)
     peer = driver.assign()
@@ -61,7 +60,7 @@ def test_fault_16_a_stopped_worker_is_killed_before_another_one_gets_its_handove
 def test_idle_workers_with_a_recent_heartbeat_are_asked_first(start: Start) -> None:
     driver = start()
     driver.settle()
-    first, last = driver.pool._idle
+    first, last = driver.pool._workers.values()
     driver.turn(FRESH_SECONDS)
     first.slot.beat(driver.now)
     assert driver.serve()[1] == first.pid
@@ -188,7 +187,6 @@ def test_stopped_workers_that_are_told_to_end_are_replaced(start: Start, how: st
     else:
         for worker in driver.pool._workers.values():
             worker.idle_since = driver.now - (SHRINK_SECONDS + 1) * (worker.pid in victims)
-        driver.pool._idle = deque(sorted(driver.pool._idle, key=lambda worker: worker.idle_since))
         driver.pool.tick(driver.now)
     driver.turn(FRESH_SECONDS)
     looks(driver, STOPPED_LOOKS)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dcmrecv_core.net.admission import peer_key
+from dcmrecv_core.net.shares import Census, Shares
 from dcmrecv_core.net.supervisor import waiting as module
 from dcmrecv_core.net.supervisor.refusals import cause_of_surplus, cause_of_waiting
-from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequests
+from dcmrecv_core.net.supervisor.waiting import WaitingRequests
 from support.peers import A, B, request_of
 
 

@@ -23,6 +23,7 @@ from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net.admission import AdmissionTable
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor import frontdesk, pool, supervisor, waiting
+from dcmrecv_core.net.supervisor.listener import Listeners
 from dcmrecv_core.net.supervisor.reload import SettingsSource
 from dcmrecv_core.net.supervisor.supervisor import Supervisor
 from dcmrecv_core.settings.settings import Settings
@@ -226,8 +227,6 @@ def test_workers_do_not_outlive_the_supervisor(start: Start) -> None:
         until((receiver.directory / "entered").exists, "the hook runs")
         workers = receiver.workers()
         receiver.kill()
-        with socket.create_server(("127.0.0.1", receiver.port)):
-            pass  # the port is free at once
         until(lambda: not any(map(runs, workers)), "the workers end", seconds=5)
     assert receiver.files() == []
 
@@ -274,7 +273,7 @@ def test_a_refused_peer_sees_the_end_although_workers_were_forked_meanwhile(star
         assert silent.recv(1) == b""
         assert time.monotonic() - begin < 2
         for pid in receiver.workers():
-            assert sockets_of(pid) <= 3, "its pair with the supervisor, its connection, its log"
+            assert sockets_of(pid) <= 3, "its pair with the supervisor, its connection, the listening one"
 
 
 def sockets_of(pid: int) -> int:
@@ -450,7 +449,7 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Supe
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     source = SettingsSource(Settings, lambda _: Capabilities())
-    made = Supervisor(Settings(), Plugins(), [listener], Capabilities(), source)
+    made = Supervisor(Settings(), Plugins(), Listeners([listener]), Capabilities(), source)
     yield made, listener.getsockname()[1]
     made._desk.close()
     for request in made._waiting:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.net.admission import peer_key
+from dcmrecv_core.net.shares import Census, Shares, most_for_one
 from dcmrecv_core.net.supervisor import waiting as module
-from dcmrecv_core.net.supervisor.waiting import Census, Shares, WaitingRequests, most_for_one
+from dcmrecv_core.net.supervisor.waiting import WaitingRequests
 from support.peers import A, B, C, request_of
 
 
@@ -33,13 +34,6 @@ def census(held: Sequence[str] = (), handshakes: Sequence[str] = ()) -> Census:
 
 def turns(waiting: WaitingRequests, counts: Census, shares: Shares) -> list[str]:
     return [request.handover.address for request in waiting.in_turn(counts, shares)]
-
-
-@pytest.mark.parametrize(
-    ("places", "most"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4), (32, 30), (64, 62), (1024, 1022)]
-)
-def test_places_that_one_address_leaves_to_others(places: int, most: int) -> None:
-    assert most_for_one(places) == most
 
 
 def test_the_address_with_fewer_places_comes_first() -> None:
