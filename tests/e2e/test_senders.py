@@ -9,6 +9,7 @@ import pytest
 from pydicom import dcmread
 from pynetdicom import AE
 
+from dcmrecv_core.testing.sending import await_pause_over
 from support.data.samples import pydicom_files
 from support.programs.receivers import Receiver, Start, dcmtk
 from support.uids import CT, EXPLICIT_LE, MR
@@ -78,6 +79,7 @@ def test_pynetdicom(ours: Start) -> None:
         if path.name in ("CT_small.dcm", "MR_small.dcm"):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                await_pause_over(association)
                 assert association.send_c_store(dcmread(path)).Status == 0x0000
     association.release()
     assert [name.split(".")[0] for name in receiver.files()] == ["CT", "MR"]

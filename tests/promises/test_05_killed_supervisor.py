@@ -41,10 +41,9 @@ def test_killed_supervisor(ours: Start, count: Callable[[int, int], int], figure
             receiver.kill()
             start = time.monotonic()
             with socket.create_server(("127.0.0.1", receiver.port)):
-                bound = time.monotonic() - start
+                pass  # it is free now, and not only after a while
             until(lambda workers=workers: not any(map(is_alive, workers)), "the workers end", WITHIN)
             longest = max(longest, time.monotonic() - start)
-        assert bound < 0.1
         acknowledged, _ = check(senders, receiver.output)
         stored += acknowledged
     figure(f"{rounds} kills: workers gone after {longest:.1f} s at most, port free at once, 0 of {stored} lost")
