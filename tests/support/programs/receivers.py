@@ -81,7 +81,7 @@ class Receiver(ReceiverProcess):
             fields = line.split()
             if (int(fields[1][-4:], 16), int(fields[2][-4:], 16)) == (self.port, port):
                 wanted = f"socket:[{fields[9]}]"
-                return [pid for pid in self.workers() if wanted in _descriptors(pid)]
+                return [pid for pid in self.workers() if wanted in open_files(pid)]
         return []
 
     def end(self) -> int | None:
@@ -96,13 +96,13 @@ class Receiver(ReceiverProcess):
             self.kill()
 
 
-def _descriptors(pid: int) -> set[str]:
-    """What the descriptors of a process point to."""
+def open_files(pid: int) -> set[str]:
+    """What the descriptors of a process point to, without those that it closes meanwhile."""
     targets = set()
     for link in Path(f"/proc/{pid}/fd").glob("*"):
         try:
             targets.add(str(link.readlink()))
-        except OSError:  # closed, or the process ended, in the meantime
+        except OSError:  # or the process has ended
             continue
     return targets
 
@@ -148,7 +148,7 @@ def start_on_port(
 def _listens_or_ended(receiver: Receiver) -> str:
     if receiver.process.poll() is not None:
         return "ended"
-    sockets = _descriptors(receiver.process.pid)
+    sockets = open_files(receiver.process.pid)
     for table in ("tcp", "tcp6"):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:
             fields = line.split()

@@ -31,7 +31,7 @@ from dcmrecv_core.storage.temporary import Capabilities
 from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.programs.environment import write_files
-from support.programs.receivers import Receiver, Start, start_ours
+from support.programs.receivers import Receiver, Start, open_files, start_ours
 from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,
@@ -275,17 +275,13 @@ def test_a_refused_peer_sees_the_end_although_workers_were_forked_meanwhile(star
         until(lambda: receiver.workers() - before, "workers are forked")
         assert silent.recv(1) == b""
         until(
-            lambda: all(sockets_of(pid) <= 3 for pid in receiver.workers()),
+            lambda: all(number_of_sockets(pid) <= 3 for pid in receiver.workers()),
             "each has its pair with the supervisor, its connection, its log",
         )
 
 
-def sockets_of(pid: int) -> int:
-    targets = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            targets.append(os.readlink(link))
-    return sum(target.startswith("socket:") for target in targets)
+def number_of_sockets(pid: int) -> int:
+    return sum(target.startswith("socket:") for target in open_files(pid))
 
 
 def test_connections_that_break_anywhere_kill_no_worker(start: Start) -> None:
