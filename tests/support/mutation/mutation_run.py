@@ -36,6 +36,8 @@ PROTOCOL_TESTS = (
     "tests/unit/proto/test_associate.py",
     "tests/unit/proto/test_acceptor_reactions.py",
     "tests/unit/proto/test_states.py",
+    "tests/unit/proto/test_first_bytes.py",
+    "tests/unit/proto/test_services.py",
     "tests/unit/proto/test_dimse_responses.py",
     "tests/unit/proto/test_associate_dcmtk_requests.py",
     "tests/unit/net/worker/test_association_dumps.py",
