@@ -18,9 +18,11 @@ import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 
+from dcmrecv_core.compiled import PARTS
 from support.mutation.mutations import Mutant, mutants_of, sample
 from support.paths import DOCS, ROOT, TESTS
 
@@ -44,6 +46,9 @@ PROTOCOL_TESTS = (
     "tests/unit/proto/test_acceptor_fuzz.py",
     "tests/unit/proto/test_acceptor_chunking.py",
 )
+COMPILED_TESTS = ("tests/compiled/test_regular_requests.py",)
+"""With the compiled parts; all others are run without."""
+
 PUBLISHING_TESTS = (
     "tests/unit/storage/test_publish.py",
     "tests/unit/storage/test_taken_policies.py",
@@ -64,7 +69,8 @@ class Outcome:
 def modules() -> dict[str, tuple[str, ...]]:
     """Each module under mutation, relative to the package, with the tests that should find its faults."""
     core = sorted((ROOT / PACKAGE / "proto").glob("*.py"))
-    return {f"proto/{path.name}": PROTOCOL_TESTS for path in core} | {"storage/publish.py": PUBLISHING_TESTS}
+    others = {"proto/collector.py": COMPILED_TESTS, "storage/publish.py": PUBLISHING_TESTS}
+    return {f"proto/{path.name}": PROTOCOL_TESTS for path in core} | others
 
 
 def chosen(total: int, seed: int) -> list[Mutant]:
@@ -104,6 +110,8 @@ def _tried(mutant: Mutant, place: Path) -> Outcome:
     options = ["--tb=no", "--hypothesis-seed=0", "--rootdir", ROOT, "-c", ROOT / "pyproject.toml"]
     # without compiled files: Python compares only their size and second
     environment = {**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+    if tests is not COMPILED_TESTS:
+        environment["DCMRECV_PURE"] = "1"
     try:
         done = subprocess.run(
             [*pytest, *options, *tests],
@@ -129,6 +137,9 @@ def run_all(mutants: Sequence[Mutant], processes: int) -> list[Outcome]:
             place = Path(directory) / str(number)
             for package in (ROOT / PACKAGE, ROOT / "plugins" / "dcmrecv_builtin"):
                 shutil.copytree(package, place / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+            for part in map(find_spec, PARTS):
+                assert part and part.origin, "the compiled parts were not built"
+                shutil.copy(part.origin, place.joinpath(*part.name.split(".")[:-1]))
             places.put(place)
 
         def one(mutant: Mutant) -> Outcome:
@@ -185,7 +196,7 @@ def main() -> int:
     unchanged = run_all(
         [
             Mutant(name, "all of it", 1, "nothing", "nothing", (ROOT / PACKAGE / name).read_text(), 0)
-            for name in ("proto/pdu.py", "storage/publish.py")
+            for name in ("proto/pdu.py", "proto/collector.py", "storage/publish.py")
         ],
         chose.processes,
     )
