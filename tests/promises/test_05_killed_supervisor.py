@@ -5,19 +5,20 @@ once, and all acknowledged instances must be there, those of the last moment inc
 from __future__ import annotations
 
 import random
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from dcmrecv_core.testing import until
-from support.programs.receivers import Start
+from support.programs.receivers import Start, is_free
 from support.promises.promises import promise
 from support.promises.senders import check, sending
 
 pytestmark = promise(5)
 
 WITHIN = 5.0
+AT_ONCE = 1.0
+"""Seconds: a worker that is just being forked has the listening socket until it runs, and ends then."""
 
 
 def is_alive(pid: int) -> bool:
@@ -40,8 +41,7 @@ def test_killed_supervisor(ours: Start, count: Callable[[int, int], int], figure
             workers = receiver.workers()
             receiver.kill()
             start = time.monotonic()
-            with socket.create_server(("127.0.0.1", receiver.port)):
-                pass  # it is free now, and not only after a while
+            until(lambda port=receiver.port: is_free(port), "the port is free", AT_ONCE)
             until(lambda workers=workers: not any(map(is_alive, workers)), "the workers end", WITHIN)
             longest = max(longest, time.monotonic() - start)
         acknowledged, _ = check(senders, receiver.output)

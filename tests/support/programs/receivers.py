@@ -6,6 +6,7 @@ for a fixed time: `until`, from the plugin kit, polls a condition against a dead
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -105,6 +106,17 @@ def open_files(pid: int) -> set[str]:
         except OSError:  # or the process has ended
             continue
     return targets
+
+
+def is_free(port: int) -> bool:
+    """Whether a server may listen on this port of localhost."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True
 
 
 def create_listener() -> socket.socket:

@@ -31,7 +31,7 @@ from dcmrecv_core.storage.temporary import Capabilities
 from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.programs.environment import write_files
-from support.programs.receivers import Receiver, Start, open_files, start_ours
+from support.programs.receivers import Receiver, Start, is_free, open_files, start_ours
 from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,
@@ -225,10 +225,11 @@ def test_workers_do_not_outlive_the_supervisor(start: Start) -> None:
     with half_way(receiver), RawAssociation(receiver.port, CONTEXTS) as association:
         association.request(store_rq(CT, "1.1"), instance_of(CT, "1.1"))
         until((receiver.directory / "entered").exists, "the hook runs")
+        until(lambda: len(receiver.workers()) == 2 + pool.SPARE, "two more are forked")
         workers = receiver.workers()
+        until(lambda: all(number_of_sockets(pid) <= 3 for pid in workers), "none has the listening socket any more")
         receiver.kill()
-        with socket.create_server(("127.0.0.1", receiver.port)):
-            pass  # the port is free at once
+        assert is_free(receiver.port)
         until(lambda: not any(map(runs, workers)), "the workers end", seconds=5)
     assert receiver.files() == []
 
