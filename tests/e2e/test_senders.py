@@ -21,12 +21,12 @@ STORESCP_CFG = ("-v", "-xf", "/etc/dcmtk/storescp.cfg", "default")
 
 def dcmsend(receiver: Receiver, files: tuple[Path, ...]) -> None:
     """Sends all files in one association after the other; dcmsend leaves out files that it cannot propose."""
-    done = dcmtk("dcmsend", "-v", "-nh", "-nuc", "-dn", "+ma", "localhost", receiver.port, *files, timeout=50)
+    done = dcmtk("dcmsend", "-v", "-nh", "-nuc", "-dn", "+ma", "localhost", receiver.port, *files)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def storescu(receiver: Receiver, files: tuple[Path, ...]) -> None:
-    done = dcmtk("storescu", "-v", "-nh", "localhost", receiver.port, *files, timeout=50)
+    done = dcmtk("storescu", "-v", "-nh", "localhost", receiver.port, *files)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

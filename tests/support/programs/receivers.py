@@ -20,6 +20,9 @@ from dcmrecv_core.testing.receivers import ReceiverProcess, until
 
 Start = Callable[..., "Receiver"]
 
+LONGEST_RUN = 100.0
+"""Seconds for a program that ends by itself. A busy machine may need ten times as long as an idle one."""
+
 
 def system_program(name: str) -> str:
     """The path of a program of the system; without it the test fails and is not skipped.
@@ -32,13 +35,13 @@ def system_program(name: str) -> str:
     return path
 
 
-def run(*command: object, timeout: float = 30, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(*command: object, timeout: float = LONGEST_RUN, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; its output comes back as text."""
     words = [str(word) for word in command]
     return subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=timeout, **options)
 
 
-def dcmtk(name: str, *arguments: object, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+def dcmtk(name: str, *arguments: object, timeout: float = LONGEST_RUN) -> subprocess.CompletedProcess[str]:
     """Run one of DCMTK's senders, without Nagle's delay."""
     env = {**os.environ, "TCP_NODELAY": "1"}
     return run(system_program(name), *arguments, timeout=timeout, env=env)
