@@ -84,6 +84,13 @@ def test_the_rest_of_a_request_is_waited_for_until_it_is_asked_for() -> None:
     assert [type(event) for event in receive(acceptor, stream[500:])] == [events.StoreRequested, events.DataReceived]
 
 
+def test_where_a_request_begins_does_not_count_as_its_length() -> None:
+    acceptor = accepted(1 << 14).acceptor
+    found = receive(acceptor, pdus.store(1, bytes(10_000)) + pdus.store(2, bytes(1000))[:500])
+    assert [type(event) for event in found] == [events.StoreRequested, events.DataReceived]
+    assert acceptor.collecting, "the second one, in the upper half of the buffer"
+
+
 def test_what_was_collected_is_told_before_the_end() -> None:
     acceptor = accepted().acceptor
     assert receive(acceptor, pdus.store(1, bytes(1000))[:500]) == []
