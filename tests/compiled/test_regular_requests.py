@@ -115,6 +115,15 @@ def test_a_data_set_that_turns_out_not_to_be_regular_comes_in_pieces() -> None:
     assert isinstance(data, events.DataReceived) and data.last
 
 
+def test_where_a_request_begins_does_not_count_as_its_length() -> None:
+    acceptor = accepted(1 << 14).acceptor
+    second = pdus.store(2, bytes(1000))
+    found = receive(acceptor, pdus.store(1, bytes(10_000)) + second[:500])
+    assert [type(event) for event in found] == [events.StoreRequested, events.DataReceived, events.StoreRequested]
+    [data] = receive(acceptor, second[500:])
+    assert isinstance(data, events.DataReceived) and data.last, "waited for, in the upper half of the buffer"
+
+
 def test_a_request_too_long_for_the_buffer_comes_piecemeal() -> None:
     content = bytes(range(256)) * 50
     run = accepted(4096)

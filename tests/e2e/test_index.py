@@ -29,6 +29,9 @@ from support.protocol.pdus import store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE
 
+LOCAL_LIMIT = bytes((0, 2, 3, 2)).hex()
+"""Rejected transient, local limit exceeded (PS3.8 section 9.3.4)."""
+
 SENDERS = 8
 INSTANCES = 250
 """What each sender sends."""
@@ -80,6 +83,19 @@ def data_of(sender: int, number: int) -> bytes:
     )
 
 
+def associate(receiver: Receiver) -> RawAssociation:
+    """An association; it is proposed again if it is rejected because workers for eight senders are not there yet."""
+
+    def accepted() -> RawAssociation | None:
+        try:
+            return RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])])
+        except AssertionError as error:
+            assert LOCAL_LIMIT in str(error), error
+            return None
+
+    return until(accepted, "an association", log=lambda: receiver.log)
+
+
 def send_all(receiver: Receiver, sender: int, accidents: dict[int, Callable[[RawAssociation], None]]) -> set[str]:
     """Send a sender's instances, in a new association if one breaks, until all are acknowledged.
 
@@ -88,7 +104,7 @@ def send_all(receiver: Receiver, sender: int, accidents: dict[int, Callable[[Raw
     acknowledged = set()
     number = 0
     while number < INSTANCES:
-        with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        with associate(receiver) as association:
             while number < INSTANCES:
                 uid, data = uid_of(sender, number), data_of(sender, number)
                 if number in accidents:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from pydicom.filereader import dcmread
 
 from support.data.datasets import identification, pixel_data
@@ -28,7 +27,6 @@ LIMIT = "160M"
 """pydicom and this program need about 40 MB, the data set of the plugin 60 MB. Two more copies would not fit."""
 
 
-@pytest.mark.timeout(60)
 def test_replace_needs_memory_for_one_copy(ours: Start) -> None:
     receiver = ours(
         *("-pm", "--no-fsync", "--worker-memory", LIMIT, "--plugin", "./plugin.py"), files={"plugin.py": PLUGIN}

@@ -49,9 +49,7 @@ def test_one_peer_leaves_room_for_others(ours: Start, options: tuple[str, ...], 
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(RawAssociation(receiver.port, CONTEXTS)) for _ in range(share)]
         assert answer(receiver) == LOCAL_LIMIT
-        begin = time.monotonic()
         assert answer(receiver, OTHER)[0] == ASSOCIATE_AC
-        assert time.monotonic() - begin < 0.5, "no other peer waits for it"
         held[0].release()
         assert answer(receiver)[0] == ASSOCIATE_AC
     assert (
@@ -65,11 +63,9 @@ def test_a_peer_at_its_limit_delays_no_other(ours: Start) -> None:
         first = stack.enter_context(RawAssociation(receiver.port, CONTEXTS))
         waiting = stack.enter_context(RawAssociation(receiver.port))
         waiting.send(REQUEST)
-        begin = time.monotonic()
         assert answer(receiver, OTHER)[0] == ASSOCIATE_AC
-        assert time.monotonic() - begin < 0.5
         first.release()
-        assert waiting.read_pdu()[0] == ASSOCIATE_AC
+        assert waiting.read_pdu()[0] == ASSOCIATE_AC, "the other one was served before this one was given up"
 
 
 @pytest.mark.parametrize(("length", "kind"), [(4 << 10, 0), ((4 << 10) + 1, ABORT)])

@@ -60,7 +60,6 @@ def stored(receiver: Receiver) -> list[bytes]:
     return [Path(receiver.output, name).read_bytes() for name in receiver.files()]
 
 
-@pytest.mark.timeout(120)
 def test_studies(ours: Start) -> None:
     receiver = ours("-v", "-xf", "/etc/dcmtk/storescp.cfg", "AllDICOM")
     with warnings.catch_warnings():

@@ -9,6 +9,7 @@ import pytest
 from pydicom import dcmread
 from pynetdicom import AE
 
+from dcmrecv_core.testing.sending import await_pause_over
 from support.data.samples import pydicom_files
 from support.programs.receivers import Receiver, Start, dcmtk
 from support.uids import CT, EXPLICIT_LE, MR
@@ -20,12 +21,12 @@ STORESCP_CFG = ("-v", "-xf", "/etc/dcmtk/storescp.cfg", "default")
 
 def dcmsend(receiver: Receiver, files: tuple[Path, ...]) -> None:
     """Sends all files in one association after the other; dcmsend leaves out files that it cannot propose."""
-    done = dcmtk("dcmsend", "-v", "-nh", "-nuc", "-dn", "+ma", "localhost", receiver.port, *files, timeout=50)
+    done = dcmtk("dcmsend", "-v", "-nh", "-nuc", "-dn", "+ma", "localhost", receiver.port, *files)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def storescu(receiver: Receiver, files: tuple[Path, ...]) -> None:
-    done = dcmtk("storescu", "-v", "-nh", "localhost", receiver.port, *files, timeout=50)
+    done = dcmtk("storescu", "-v", "-nh", "localhost", receiver.port, *files)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -78,6 +79,7 @@ def test_pynetdicom(ours: Start) -> None:
         if path.name in ("CT_small.dcm", "MR_small.dcm"):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                await_pause_over(association)
                 assert association.send_c_store(dcmread(path)).Status == 0x0000
     association.release()
     assert [name.split(".")[0] for name in receiver.files()] == ["CT", "MR"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pynetdicom import AE, build_context
 
+from dcmrecv_core.testing.sending import await_pause_over
 from support.programs.receivers import Start, dcmtk
 from support.programs.sent_copies import OPTIONS, UNCOMPRESSED, Copies, check, make_copies
 from support.uids import BIG_ENDIAN, EXPLICIT_LE, IMPLICIT_LE
@@ -70,6 +71,7 @@ def test_pynetdicom(ours: Start, files: Copies) -> None:
     association = ae.associate("127.0.0.1", receiver.port)
     assert association.is_established
     for path in files:
+        await_pause_over(association)
         assert association.send_c_store(path).Status == 0x0000
     association.release()
     check(receiver, files, BIG_ENDIAN)

@@ -39,6 +39,8 @@ FOUND_BY = {"dataset/regular_walk.pyx": "walk", "proto/regular_requests.pyx": "r
 """The fuzz targets that have to notice it."""
 
 FOUND = "ERROR: AddressSanitizer: "
+PATIENCE = 120
+"""Seconds for the planted fault to be noticed, which ends the run; the mutants are always the same ones."""
 
 
 def main() -> int:
@@ -46,7 +48,7 @@ def main() -> int:
         faulty, sound = Path(directory, "faulty"), Path(directory, "sound")
         build(faulty, planted=True)
         for part, target in FOUND_BY.items():
-            done = run(faulty, ["-k", f"test_mutants and {target}"], capture_output=True, text=True)
+            done = run(faulty, ["-k", f"test_mutants and {target}"], PATIENCE, capture_output=True, text=True)
             if not done.returncode or FOUND not in done.stdout + done.stderr:
                 print(done.stdout, done.stderr, f"the fault in {part} was not noticed", sep="\n", file=sys.stderr)
                 return 1
@@ -82,9 +84,9 @@ def build(target: Path, *, planted: bool = False) -> None:
     subprocess.run([*command, copy], env=environment, check=True)
 
 
-def run(parts: Path, options: list[str], **how: object) -> subprocess.CompletedProcess[str]:
-    """The tests of the compiled parts, with the program in `parts`. Python's own allocator would hide what is read past
-    the end of an object."""
+def run(parts: Path, options: list[str], seconds: int = 0, **how: object) -> subprocess.CompletedProcess[str]:
+    """The tests of the compiled parts, with the program in `parts` and `seconds` for mutants, if given. Python's own
+    allocator would hide what is read past the end of an object."""
     library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(parts), *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -93,6 +95,8 @@ def run(parts: Path, options: list[str], **how: object) -> subprocess.CompletedP
         "ASAN_OPTIONS": "detect_leaks=0",  # an interpreter never frees all
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
+    if seconds:
+        environment["FUZZ_SECONDS"] = str(seconds)
     command = [sys.executable, "-P", "-m", "pytest", ROOT / "tests" / "compiled", "-s", *options]
     return subprocess.run(list(map(str, command)), env=environment, check=False, **how)  # type: ignore[call-overload]
 

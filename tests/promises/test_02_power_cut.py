@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -77,15 +78,20 @@ def store_all(association: RawAssociation, way: Way, often: int) -> list[int | N
     return [association.store(CT, *way.instance(number)) for number in range(1, often + 1)]
 
 
-def record(ours: Start, trace: Path, way: Way, often: int, option: str = "--strict-fsync") -> list[Call]:
-    """The calls of two workers that store the same instances at the same time."""
+def record(
+    ours: Start, trace: Path, way: Way, often: int, option: str = "--strict-fsync", senders: int = 2
+) -> list[Call]:
+    """The calls of so many workers that store the same instances at the same time."""
     receiver = ours("-pm", option, *way.arguments, files=FILES)
-    (first, one), (second, other) = connect(receiver, way), connect(receiver, way)
-    with first, second, ThreadPoolExecutor(2) as pool, traced([one, other], trace):
-        runs = [pool.submit(store_all, association, way, often) for association in (first, second)]
-        assert [run.result() for run in runs] == [[0] * often] * 2
+    with ExitStack() as stack:
+        connected = [connect(receiver, way) for _ in range(senders)]
+        associations = [stack.enter_context(association) for association, _ in connected]
+        pool = stack.enter_context(ThreadPoolExecutor(senders))
+        stack.enter_context(traced([worker for _, worker in connected], trace))
+        runs = [pool.submit(store_all, association, way, often) for association in associations]
+        assert [run.result() for run in runs] == [[0] * often] * senders
     calls = parse(trace)
-    assert sum(call.is_response for call in calls) >= 2 * often - 2  # strace may have missed the last one
+    assert sum(call.is_response for call in calls) >= senders * (often - 1)  # strace may have missed the last one
     return calls
 
 
@@ -109,7 +115,8 @@ def test_no_state_loses_anything(
 
 @pytest.mark.parametrize("lost", ["file", "directory", "new directory"])
 def test_the_model_finds_what_is_not_flushed(ours: Start, directory: Path, lost: str) -> None:
-    calls = record(ours, directory / "trace", WAYS["new directories"], 2)
+    """Of one worker: a second one flushes the file of the first, if it finds that in time."""
+    calls = record(ours, directory / "trace", WAYS["new directories"], 2, senders=1)
     kinds = {"file": "/#", "directory": "/CT>", "new directory": "/out>"}
     lossy = [call for call in calls if call.name not in FLUSHING or kinds[lost] not in call.arguments]
     assert len(lossy) < len(calls)

@@ -5,13 +5,12 @@ a second, and all acknowledged instances must be there, those of the last moment
 from __future__ import annotations
 
 import random
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from dcmrecv_core.testing import until
-from support.programs.receivers import Start
+from support.programs.receivers import Start, is_free
 from support.promises.promises import promise
 from support.promises.senders import check, sending
 
@@ -30,14 +29,6 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
-
-
 def test_killed_supervisor(ours: Start, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
     chance = random.Random(5)
     rounds = count(3, 30)
@@ -50,7 +41,7 @@ def test_killed_supervisor(ours: Start, count: Callable[[int, int], int], figure
             workers = receiver.workers()
             receiver.kill()
             start = time.monotonic()
-            until(lambda receiver=receiver: is_free(receiver.port), "the port is free", PORT_WITHIN)
+            until(lambda port=receiver.port: is_free(port), "the port is free", PORT_WITHIN)
             longest_bound = max(longest_bound, time.monotonic() - start)
             until(lambda workers=workers: not any(map(is_alive, workers)), "the workers end", WITHIN)
             longest = max(longest, time.monotonic() - start)

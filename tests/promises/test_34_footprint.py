@@ -15,7 +15,7 @@ import pytest
 
 from dcmrecv_core.testing import until
 from support.data.datasets import identification, instance_of, pixel_data_header
-from support.programs.receivers import Receiver, Start, system_program
+from support.programs.receivers import Receiver, Start, open_files, system_program
 from support.promises.promises import promise
 from support.protocol.pdus import store_rq
 from support.protocol.raw_sender import RawAssociation
@@ -120,7 +120,7 @@ def test_one_listening_port(ours: Start, home: Path, figure: Callable[[str], Non
     with RawAssociation(receiver.port, CONTEXTS) as association:
         assert association.store(CT, "1.2.3", instance_of(CT, "1.2.3")) == 0
         assert {os.stat(f"/proc/{pid}").st_uid for pid in processes(receiver)} != {0}
-        sockets = listening() & {socket for pid in processes(receiver) for socket in descriptors(pid)}
+        sockets = listening() & {socket for pid in processes(receiver) for socket in open_files(pid)}
         association.release()
     assert len(sockets) == 1
     figure(f"{len(sockets)} listening port")
@@ -128,10 +128,6 @@ def test_one_listening_port(ours: Start, home: Path, figure: Callable[[str], Non
 
 def processes(receiver: Receiver) -> set[int]:
     return {receiver.process.pid, *receiver.workers()}
-
-
-def descriptors(pid: int) -> set[str]:
-    return {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
 
 
 def listening() -> set[str]:

@@ -121,7 +121,6 @@ def send_all(receiver: Receiver, version: int) -> int:
     return len(KINDS) * len(SIZES)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("root", ROOTS)
 @pytest.mark.parametrize("options", [(), HIDDEN], ids=["unnamed files", "hidden files"])
 @pytest.mark.parametrize("user", [0, NOBODY], ids=["root", "nobody"])

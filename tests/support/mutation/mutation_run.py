@@ -18,9 +18,11 @@ import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 
+from dcmrecv_core.compiled import PARTS
 from support.mutation.mutations import Mutant, mutants_of, sample
 from support.paths import DOCS, ROOT, TESTS
 
@@ -36,12 +38,17 @@ PROTOCOL_TESTS = (
     "tests/unit/proto/test_associate.py",
     "tests/unit/proto/test_acceptor_reactions.py",
     "tests/unit/proto/test_states.py",
+    "tests/unit/proto/test_first_bytes.py",
+    "tests/unit/proto/test_services.py",
     "tests/unit/proto/test_dimse_responses.py",
     "tests/unit/proto/test_associate_dcmtk_requests.py",
     "tests/unit/net/worker/test_association_dumps.py",
     "tests/unit/proto/test_acceptor_fuzz.py",
     "tests/unit/proto/test_acceptor_chunking.py",
 )
+COMPILED_TESTS = ("tests/compiled/test_regular_requests.py",)
+"""With the compiled parts, for what the protocol tests, which are run without, do not find."""
+
 PUBLISHING_TESTS = (
     "tests/unit/storage/test_publish.py",
     "tests/unit/storage/test_taken_policies.py",
@@ -78,14 +85,17 @@ def run(mutant: Mutant, place: Path) -> Outcome:
     path = place / PACKAGE / mutant.module
     before = path.read_text()
     path.write_text(mutant.source)
+    tests = modules()[mutant.module]
     try:
-        return _tried(mutant, place)
+        outcome = _tried(mutant, place, tests, pure="1")
+        if not outcome.killed and tests is PROTOCOL_TESTS:
+            outcome = _tried(mutant, place, COMPILED_TESTS, pure="")
+        return outcome
     finally:
         path.write_text(before)
 
 
-def _tried(mutant: Mutant, place: Path) -> Outcome:
-    tests = modules()[mutant.module]
+def _tried(mutant: Mutant, place: Path, tests: Sequence[str], pure: str) -> Outcome:
     pytest = [
         sys.executable,
         "-P",
@@ -101,12 +111,12 @@ def _tried(mutant: Mutant, place: Path) -> Outcome:
     ]
     options = ["--tb=no", "--hypothesis-seed=0", "--rootdir", ROOT, "-c", ROOT / "pyproject.toml"]
     # without compiled files: Python compares only their size and second
-    environment = {**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1", "DCMRECV_PURE": pure}
     try:
         done = subprocess.run(
             [*pytest, *options, *tests],
             cwd=ROOT,
-            env=environment,
+            env=os.environ | own,
             capture_output=True,
             text=True,
             errors="replace",
@@ -127,6 +137,9 @@ def run_all(mutants: Sequence[Mutant], processes: int) -> list[Outcome]:
             place = Path(directory) / str(number)
             for package in (ROOT / PACKAGE, ROOT / "plugins" / "dcmrecv_builtin"):
                 shutil.copytree(package, place / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+            for part in map(find_spec, PARTS):
+                assert part and part.origin, "the compiled parts were not built"
+                shutil.copy(part.origin, place.joinpath(*part.name.split(".")[:-1]))
             places.put(place)
 
         def one(mutant: Mutant) -> Outcome:

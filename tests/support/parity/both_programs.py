@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.programs.original import DCMRECV, Ended, without_version
+from support.programs.receivers import LONGEST_RUN
 
 _CALLING = re.compile(r"^I: calling '.*?' with", re.MULTILINE)
 _DEBUG = re.compile(r"^D: .*\n", re.MULTILINE)
@@ -51,7 +52,7 @@ def _run(command: Sequence[str], home: Path, files: Mapping[str, str], keep_plac
         home.chmod(0o777)
     for name, content in files.items():
         (home / name).write_bytes(content.encode(errors="surrogateescape"))
-    done = subprocess.run([os.fsencode(word) for word in command], cwd=home, capture_output=True, timeout=20)
+    done = subprocess.run([os.fsencode(word) for word in command], cwd=home, capture_output=True, timeout=LONGEST_RUN)
     stdout, stderr = (stream.decode(errors="surrogateescape") for stream in (done.stdout, done.stderr))
     text = _CALLING.sub("I: calling 'dcmrecv' with", without_version(stderr))
     text = _HINT.sub("", _DEBUG.sub("", text))

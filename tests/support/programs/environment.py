@@ -14,13 +14,13 @@ def make_environment(directory: Path, *requirements: Path) -> Path:
 
     Nothing is downloaded: no dependencies, and the installed build backend is used.
     """
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True, timeout=50)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True, timeout=150)
     [packages] = directory.glob("lib/python*/site-packages")
     (packages / "beside.pth").write_text("\n".join(site.getsitepackages()) + "\n")
     pip = [sys.executable, "-m", "pip", "--python", directory / "bin" / "python"]
     options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     if requirements:
-        subprocess.run([*pip, "install", *options, *requirements], check=True, timeout=50)
+        subprocess.run([*pip, "install", *options, *requirements], check=True, timeout=150)
     return directory
 
 

@@ -52,7 +52,7 @@ def postgresql_server() -> Iterator[str]:
             "--no-locale",
             "--no-sync",
         ]
-        subprocess.run(initdb, user=user, cwd=directory, check=True, capture_output=True, timeout=50)
+        subprocess.run(initdb, user=user, cwd=directory, check=True, capture_output=True, timeout=150)
         options = [word for key, value in _SETTINGS.items() for word in ("-c", f"{key}={value}")]
         command = [programs / "postgres", "-D", data, "-k", directory, *options]
         ready = [programs / "pg_isready", "-h", directory, "-U", "index"]

@@ -6,6 +6,7 @@ for a fixed time: `until`, from the plugin kit, polls a condition against a dead
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -19,6 +20,9 @@ from dcmrecv_core.testing.receivers import ReceiverProcess, until
 
 Start = Callable[..., "Receiver"]
 
+LONGEST_RUN = 100.0
+"""Seconds for a program that ends by itself. A busy machine may need ten times as long as an idle one."""
+
 
 def system_program(name: str) -> str:
     """The path of a program of the system; without it the test fails and is not skipped.
@@ -31,13 +35,13 @@ def system_program(name: str) -> str:
     return path
 
 
-def run(*command: object, timeout: float = 30, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(*command: object, timeout: float = LONGEST_RUN, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; its output comes back as text."""
     words = [str(word) for word in command]
     return subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=timeout, **options)
 
 
-def dcmtk(name: str, *arguments: object, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+def dcmtk(name: str, *arguments: object, timeout: float = LONGEST_RUN) -> subprocess.CompletedProcess[str]:
     """Run one of DCMTK's senders, without Nagle's delay."""
     env = {**os.environ, "TCP_NODELAY": "1"}
     return run(system_program(name), *arguments, timeout=timeout, env=env)
@@ -81,7 +85,7 @@ class Receiver(ReceiverProcess):
             fields = line.split()
             if (int(fields[1][-4:], 16), int(fields[2][-4:], 16)) == (self.port, port):
                 wanted = f"socket:[{fields[9]}]"
-                return [pid for pid in self.workers() if wanted in _descriptors(pid)]
+                return [pid for pid in self.workers() if wanted in open_files(pid)]
         return []
 
     def end(self) -> int | None:
@@ -96,15 +100,26 @@ class Receiver(ReceiverProcess):
             self.kill()
 
 
-def _descriptors(pid: int) -> set[str]:
-    """What the descriptors of a process point to."""
+def open_files(pid: int) -> set[str]:
+    """What the descriptors of a process point to, without those that it closes meanwhile."""
     targets = set()
     for link in Path(f"/proc/{pid}/fd").glob("*"):
         try:
             targets.add(str(link.readlink()))
-        except OSError:  # closed, or the process ended, in the meantime
+        except OSError:  # or the process has ended
             continue
     return targets
+
+
+def is_free(port: int) -> bool:
+    """Whether a server may listen on this port of localhost."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True
 
 
 def create_listener() -> socket.socket:
@@ -148,7 +163,7 @@ def start_on_port(
 def _listens_or_ended(receiver: Receiver) -> str:
     if receiver.process.poll() is not None:
         return "ended"
-    sockets = _descriptors(receiver.process.pid)
+    sockets = open_files(receiver.process.pid)
     for table in ("tcp", "tcp6"):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:
             fields = line.split()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import threading
 import time
@@ -20,6 +19,9 @@ from support.uids import CT, EXPLICIT_LE
 CONTEXTS = [(CT, [EXPLICIT_LE])]
 PAUSE = 2.0
 """Seconds between two bytes of a sender that dribbles."""
+
+_ALERT = b"\x15"
+"""The content type of an alert in TLS (RFC 8446 section 5.1)."""
 
 SLOW = b"".join(
     (
@@ -56,16 +58,42 @@ def dribbling(held: Sequence[RawAssociation]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def silent_handshakes(port: int, addresses: Sequence[str], at_least: int) -> Iterator[None]:
-    """One connection for each of the addresses, which sends a ClientHello and nothing more; that many are answered."""
-    hello = client_hello()
+    """One connection for each of the addresses, which sends a ClientHello and nothing more, and comes again if it is
+    refused, until that many are in a handshake."""
     with contextlib.ExitStack() as stack:
-        sockets = []
-        for address in addresses:
-            connection = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(address, 0))
-            sockets.append(stack.enter_context(connection))
-            connection.sendall(hello)
-        until(lambda: len(select.select(sockets, [], [], 0)[0]) >= at_least, "the receiver has answered them")
+        crowd = [_SilentHandshake(port, address, stack) for address in addresses]
+        until(lambda: sum([one.goes_on() for one in crowd]) >= at_least, "the receiver has answered them")
         yield
+
+
+class _SilentHandshake:
+    """A connection of `address` that waits for more than a ClientHello has been answered with."""
+
+    def __init__(self, port: int, address: str, stack: contextlib.ExitStack) -> None:
+        self._port, self._address, self._stack = port, address, stack
+        self._connect()
+
+    def _connect(self) -> None:
+        self._heard = b""
+        self._socket = self._stack.enter_context(
+            socket.create_connection(("127.0.0.1", self._port), timeout=10, source_address=(self._address, 0))
+        )
+        self._socket.sendall(client_hello())
+        self._socket.setblocking(False)
+
+    def goes_on(self) -> bool:
+        """Whether a handshake record has come, and not the end since then; after an alert it comes again."""
+        try:
+            while more := self._socket.recv(65536):
+                self._heard += more
+        except BlockingIOError:
+            if self._heard[:1] != _ALERT:
+                return bool(self._heard)
+        except ConnectionResetError:
+            pass
+        self._socket.close()
+        self._connect()
+        return False
 
 
 @contextlib.contextmanager

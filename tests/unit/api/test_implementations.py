@@ -132,7 +132,7 @@ def checked(directory: Path, cases: list[str]) -> dict[str, list[str]]:
         lines += text
     plugin.write_text("\n".join(lines) + "\n")
     command = [sys.executable, "-m", "mypy", "--strict", "--disable-error-code=empty-body", "plugin.py"]
-    mypy = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=50)
+    mypy = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=150)
     assert mypy.returncode in (0, 1), mypy.stdout + mypy.stderr
     found: dict[str, list[str]] = {}
     for line, text in re.findall(r"^plugin\.py:(\d+): error: (.*)$", mypy.stdout, re.MULTILINE):

@@ -26,6 +26,7 @@ from dcmrecv_core.net.supervisor.background import (
 )
 from dcmrecv_core.net.supervisor.supervisor import GRACE
 from dcmrecv_core.testing import Receiver, StartReceiver, sample_dataset, until
+from support.programs.receivers import open_files
 
 pytest_plugins = ["dcmrecv_core.testing"]
 
@@ -352,8 +353,7 @@ def test_it_holds_no_socket_of_the_supervisor(start_receiver: StartReceiver, tmp
     """Otherwise the port and peers' connections would stay open while a child cleans up."""
     receiver = start(start_receiver, tmp_path, WORKS)
     [pid] = until(lambda: lines(tmp_path / "pids"), "background works")
-    targets = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    assert not [target for target in targets if target.startswith("socket:")]
+    assert not [target for target in open_files(int(pid)) if target.startswith("socket:")]
     assert receiver.stop() == 0
 
 

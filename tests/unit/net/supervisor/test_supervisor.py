@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ from dcmrecv_core.storage.temporary import Capabilities
 from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.programs.environment import write_files
-from support.programs.receivers import Receiver, Start, start_ours
+from support.programs.receivers import Receiver, Start, is_free, open_files, start_ours
 from support.protocol.pdus import (
     ABORT,
     ASSOCIATE_AC,
@@ -55,6 +56,8 @@ STORE = b"".join(data_pdus(1, [command_set(store_rq(CT, INSTANCE))], is_command=
     data_pdus(1, [DATA], is_command=False)
 )
 IMPORT = "import os, signal, time\nfrom dcmrecv_core import hookimpl\n"
+SOON = 5.0
+"""Seconds: less than the grace of a stop, and far more than an end without it takes on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +104,11 @@ def half_way(receiver: Receiver) -> RawAssociation:
     return association
 
 
-def echo_within_a_second(receiver: Receiver) -> None:
-    begin = time.monotonic()
+def echo(receiver: Receiver) -> None:
+    """Without a worker within WAIT_FOR_WORKER it would be rejected."""
     with RawAssociation(receiver.port, [(VERIFICATION, [IMPLICIT_LE])]) as association:
         assert association.echo() == 0
         association.release()
-    assert time.monotonic() - begin < 1
 
 
 def is_alive(pid: int) -> bool:
@@ -131,7 +133,7 @@ def test_idle_ends_at_once(start: Start, number: int) -> None:
     workers = receiver.workers()
     begin = time.monotonic()
     assert receiver.stop(number) == 0
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < SOON
     assert not any(map(is_alive, workers))
     assert "E:" not in receiver.log
     assert "Traceback" not in receiver.log
@@ -166,9 +168,7 @@ def test_pipelined_instances_do_not_delay_the_end(start: Start) -> None:
         receiver.process.terminate()
         while association.response():
             continue
-        begin = time.monotonic()
-        assert receiver.process.wait(5) == 0
-        assert time.monotonic() - begin < 2
+        assert receiver.process.wait(SOON) == 0
         sending.result(10)
 
 
@@ -183,14 +183,15 @@ def test_a_second_signal_ends_at_once(start: Start) -> None:
     with half_way(receiver) as association:
         workers = receiver.workers()
         receiver.process.terminate()
+        receiver.wait_for_log("SIGTERM: no new associations")
         association.socket.settimeout(0.3)
         with pytest.raises(TimeoutError):
             association.read_pdu()
         receiver.process.terminate()
-        assert receiver.process.wait(2) == 0
+        assert receiver.process.wait(SOON) == 0
         association.socket.settimeout(5)
         assert association.read_pdu() == (0, b"")
-    until(lambda: not any(map(runs, workers)), "the workers end", seconds=2)
+    until(lambda: not any(map(runs, workers)), "the workers end", SOON)
     assert receiver.files() == []
 
 
@@ -225,8 +226,10 @@ def test_workers_do_not_outlive_the_supervisor(start: Start) -> None:
     with half_way(receiver), RawAssociation(receiver.port, CONTEXTS) as association:
         association.request(store_rq(CT, "1.1"), instance_of(CT, "1.1"))
         until((receiver.directory / "entered").exists, "the hook runs")
+        until(lambda: len(receiver.workers()) == 2 + pool.SPARE, "two more are forked")
         workers = receiver.workers()
         receiver.kill()
+        until(lambda: is_free(receiver.port), "the port is free")
         until(lambda: not any(map(runs, workers)), "the workers end", seconds=5)
     assert receiver.files() == []
 
@@ -235,13 +238,15 @@ def test_workers_do_not_outlive_the_supervisor(start: Start) -> None:
 
 
 def test_when_all_are_busy_the_next_peer_is_rejected_within_a_second(start: Start) -> None:
+    """The bound of the measured time is wider than a second, for a busy machine."""
+    assert supervisor.WAIT_FOR_WORKER < 1
     receiver = start("--max-associations", "1")
     with RawAssociation(receiver.port, CONTEXTS) as busy:
         begin = time.monotonic()
         with RawAssociation(receiver.port) as other:
             other.send(REQUEST)
             assert other.read_pdu() == (ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
-            assert 0.5 < time.monotonic() - begin < 1.2
+            assert 0.5 < time.monotonic() - begin < SOON
             assert other.read_pdu() == (0, b"")
         with RawAssociation(receiver.port) as patient:
             patient.send(REQUEST)
@@ -257,7 +262,7 @@ def test_peers_that_keep_their_connection_hold_no_worker(start: Start) -> None:
             association.send(pdu(RELEASE_RQ, bytes(4)) if number % 2 else pdu(ASSOCIATE_AC, bytes(4)))
             association.read_pdu()
         stack.enter_context(RawAssociation(receiver.port)).send(b"GET / HTTP/1.1\r\n\r\n")
-        echo_within_a_second(receiver)
+        echo(receiver)
 
 
 def test_a_refused_peer_sees_the_end_although_workers_were_forked_meanwhile(start: Start) -> None:
@@ -269,17 +274,15 @@ def test_a_refused_peer_sees_the_end_although_workers_were_forked_meanwhile(star
         for _ in range(3):
             stack.enter_context(RawAssociation(receiver.port, CONTEXTS))
         until(lambda: receiver.workers() - before, "workers are forked")
-        begin = time.monotonic()
         assert silent.recv(1) == b""
-        assert time.monotonic() - begin < 2
-        for pid in receiver.workers():
-            assert sockets_of(pid) <= 3, "its pair with the supervisor, its connection, the listening one"
+        until(
+            lambda: all(number_of_sockets(pid) <= 4 for pid in receiver.workers()),
+            "each has its pair with the supervisor, its connection, the listening socket, its log",
+        )
 
 
-def sockets_of(pid: int) -> int:
-    return sum(
-        os.readlink(link).startswith("socket:") for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()
-    )
+def number_of_sockets(pid: int) -> int:
+    return sum(target.startswith("socket:") for target in open_files(pid))
 
 
 def test_connections_that_break_anywhere_kill_no_worker(start: Start) -> None:
@@ -294,9 +297,9 @@ def test_connections_that_break_anywhere_kill_no_worker(start: Start) -> None:
                 if reset:
                     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             if first <= cut < len(said):
-                until(lambda: receiver.files() == [f"CT.{INSTANCE}"], "what was complete is kept", seconds=5)
+                until(lambda: receiver.files() == [f"CT.{INSTANCE}"], "what was complete is kept")
                 (receiver.output / f"CT.{INSTANCE}").unlink()
-    echo_within_a_second(receiver)
+    echo(receiver)
     assert workers <= receiver.workers()
     assert "Traceback" not in receiver.log
 
@@ -314,7 +317,7 @@ def test_workers_are_recycled(start: Start) -> None:
             association.release()
     pids = {int(name.split("/")[0]) for name in receiver.files()}
     assert len(pids) == 3
-    assert sum(map(is_alive, pids)) == 1, "zombies"
+    until(lambda: sum(map(is_alive, pids)) == 1, "those that have ended are reaped")
     assert "E:" not in receiver.log
 
 
@@ -323,8 +326,8 @@ def test_workers_that_are_told_to_end_are_replaced(start: Start) -> None:
     workers = receiver.workers()
     for pid in workers:
         os.kill(pid, signal.SIGTERM)
-    until(lambda: not any(map(is_alive, workers)), "they end", seconds=3)
-    echo_within_a_second(receiver)
+    until(lambda: not any(map(is_alive, workers)), "they end", SOON)
+    echo(receiver)
 
 
 BUSY = (
@@ -354,18 +357,15 @@ def test_hooks_that_never_return(start: Start) -> None:
             stack.enter_context(RawAssociation(receiver.port, CONTEXTS, timeout=10)) for _ in range(4)
         )
         victims = {receiver.worker_serving(association.local_port) for association in (stubborn, uninterruptible)}
-        begin = time.monotonic()
         for uid, association in (("1.1", endless), ("1.2", stubborn), ("1.3", uninterruptible)):
             association.request(store_rq(CT, uid), instance_of(CT, uid))
         assert other.store(CT, "1.4", instance_of(CT, "1.4")) == 0, "others are not affected"
         assert status_of(endless.response()) == 0x0110, "a hook that can be interrupted is"
-        assert time.monotonic() - begin < 4
         assert endless.store(CT, "1.5", instance_of(CT, "1.5")) == 0, "its association goes on"
         assert stubborn.read_pdu() == (0, b"")
         assert uninterruptible.read_pdu() == (0, b"")
-        assert time.monotonic() - begin < 8
         until(lambda: not any(map(is_alive, victims)), "the killed workers are reaped")
-        echo_within_a_second(receiver)
+        echo(receiver)
         assert other.store(CT, "1.6", instance_of(CT, "1.6")) == 0
     assert receiver.files() == ["CT.1.4", "CT.1.5", "CT.1.6"]
 
@@ -381,7 +381,7 @@ def test_fault_16_a_stopped_idle_worker_gets_no_association(start: Start, most: 
         for _ in range(min(most, 2)):  # one of them would get a stopped worker
             association = stack.enter_context(RawAssociation(receiver.port, CONTEXTS, timeout=10))
             assert association.store(CT, INSTANCE, DATA) == 0
-        assert time.monotonic() - begin < 2.5
+        assert time.monotonic() - begin < pool.BUSY_TAKE_SECONDS
         if stopped == min(most, pool.SPARE):  # one has been idle; the other one may have been starting
             until(lambda: not all(map(is_alive, victims)), "it is killed")
             assert re.search(rf"worker ({'|'.join(map(str, victims))}) does not answer; killing it", receiver.log)
@@ -476,19 +476,21 @@ def test_the_number_of_waiting_requests_is_bounded(
 ) -> None:
     made, port = loop
     monkeypatch.setattr(waiting, "MAX_WAITING", 2)
-    monkeypatch.setattr(supervisor, "WAIT_FOR_WORKER", 0.2)
+    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(supervisor, "time", clock)
     rejected = pdu(ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
     with contextlib.ExitStack() as stack:
         peers = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)) for _ in range(3)]
         for peer in peers:
             peer.sendall(REQUEST)
             peer.setblocking(False)
-        begin = time.monotonic()
         turn_until(made, lambda: said(peers[2]) == rejected)
-        assert time.monotonic() - begin < 0.2
+        clock.now += supervisor.WAIT_FOR_WORKER - 0.01
+        made._turn()
+        assert [said(peer) for peer in peers[:2]] == [b"", b""]
+        clock.now += 0.02
         turn_until(made, lambda: said(peers[0]) == rejected)
         turn_until(made, lambda: said(peers[1]) == rejected)
-        assert 0.2 <= time.monotonic() - begin < 0.7
 
 
 def test_a_request_that_its_worker_did_not_take_waits_once_for_another_worker(loop: tuple[Supervisor, int]) -> None:

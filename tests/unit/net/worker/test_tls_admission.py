@@ -59,7 +59,7 @@ class Peer:
         self._context = ssl.create_default_context(cafile=str(certificates.authority))
         self._context.load_cert_chain(certificates.client.certificate, certificates.client.key)
         self._act = act
-        self.heard = b""
+        self.heard = bytearray()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -73,7 +73,7 @@ class Peer:
                 self.heard += data
 
     def join(self) -> None:
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 
@@ -276,7 +276,7 @@ def test_a_peer_that_does_not_read_accepts_no_more(meet: Meet, monkeypatch: pyte
 
     def act(secured: ssl.SSLSocket) -> None:
         secured.sendall(REQUEST)
-        go_on.wait(10)
+        go_on.wait(60)
 
     connection, _, peer = meet(act)
     assert connection is not None
