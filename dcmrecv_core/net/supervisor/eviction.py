@@ -6,8 +6,9 @@ it goes on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dcmrecv_core.net.admission import LONGEST_HANDSHAKE, Activity, Place
 from dcmrecv_core.net.shares import Census, Shares
@@ -33,7 +34,7 @@ class Eviction:
 
 class Evictions:
     """Made for one moment: `places` as they are `now`, an idle association is one that waits for `idle_seconds` for its
-    next message (None: none is); `last` are those to take if there are no others (`AskedToEnd.unanswering`)."""
+    next message (None: none is); those in `last` are taken if there are no others (`AskedToEnd.unanswering`)."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class Evictions:
         shares: Shares,
         now: float,
         idle_seconds: float | None,
-        last: Collection[Place] = (),
+        last: Mapping[Place, int] = MappingProxyType({}),
     ) -> None:
         self._last = last
         self._shares = shares
@@ -54,7 +55,7 @@ class Evictions:
         idle_since = 0.0 if idle_seconds is None else now - idle_seconds
         self._idle = sorted(
             (place for place in places if place.activity is Activity.SERVING and 0 < place.waiting_since <= idle_since),
-            key=lambda place: (place in last, place.waiting_since),
+            key=lambda place: (last.get(place, 0), place.waiting_since),
         )
 
     def choose(self, short: Sequence[WaitingRequest], waiting: Iterable[WaitingRequest]) -> list[Eviction]:
@@ -92,7 +93,7 @@ class Evictions:
 
     def _long_handshake(self, newcomer: bytes, handshakes_only: bool) -> Place | None:
         held = self._counts.handshakes if handshakes_only else self._counts.held
-        place = max(self._handshakes, key=lambda place: (place not in self._last, held[place.peer]), default=None)
+        place = max(self._handshakes, key=lambda place: (-self._last.get(place, 0), held[place.peer]), default=None)
         return place if place is not None and held[place.peer] > held[newcomer] else None
 
 
@@ -115,11 +116,13 @@ class AskedToEnd:
             eviction.newcomer.is_owed = True
             self._since.setdefault(place, now)
 
-    def unanswering(self, places: Sequence[Place], now: float) -> set[Place]:
-        """Those of all `places` that will hardly end: their workers have no heartbeat, or were asked in vain."""
+    def unanswering(self, places: Sequence[Place], now: float) -> dict[Place, int]:
+        """Those of all `places` that will hardly end, and how hardly: 1 if their workers were asked in vain, which may
+        only be slow; 2 if these have no heartbeat."""
         self._in_vain.intersection_update(places)  # what has changed since then may end
         self._in_vain.update(place for place, since in self._since.items() if now - since >= ANSWER_SECONDS)
-        return self._in_vain.union(place for place in places if now - place.slot.last_beat >= FRESH_SECONDS)
+        silent = {place: 2 for place in places if now - place.slot.last_beat >= FRESH_SECONDS}
+        return dict.fromkeys(self._in_vain, 1) | silent
 
 
 def _takes_long(handshake: Place, now: float) -> bool:

@@ -142,6 +142,14 @@ def test_one_without_a_heartbeat_shields_no_other(activity: Activity) -> None:
     assert table.turn() == [0]
 
 
+def test_one_that_was_slow_is_asked_before_one_without_a_heartbeat() -> None:
+    table = Table(place(A, 70), place(A, 90))
+    table.places[1].slot.beat(table.now - FRESH_SECONDS)
+    for seconds in (0, ANSWER_SECONDS, ANSWER_SECONDS):
+        table.places[0].slot.beat(table.now + seconds)
+        assert table.turn(seconds) == [0]
+
+
 def test_one_that_does_not_end_shields_no_other() -> None:
     table = Table(place(A, 90), place(A, 80), place(A, 70))
     assert table.turn() == [0]
