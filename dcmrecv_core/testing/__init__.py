@@ -7,6 +7,7 @@ name both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be import
 * `check_naming(plugin)`: one line that tries a naming plugin on instances that modalities really send;
 * `sample_dataset`, `fake_settings`, `fake_association`, `fake_instance`: the arguments of hooks, made by the receiver's
   own code;
+* `fake_event`, `fake_study`, `fake_series`: those of the hooks that are called after storing;
 * the fixture `start_receiver`: a whole receiver on a free port, with `receiver.send(dataset)`, `files()` and `log`;
 * `until`: waits, with a deadline, for what another process does.
 
@@ -19,6 +20,7 @@ name both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be import
     naming             `check_naming`
       torture            the instances that both try
     fakes              the arguments of hooks, without a network
+    deliveries         the arguments of hooks that are called after storing
     receivers          a receiver as a separate process
       activate           gives it a port that no other process can take
       sending            a sender, by pynetdicom
@@ -36,6 +38,7 @@ from typing import Protocol
 
 import pytest
 
+from dcmrecv_core.testing.deliveries import fake_event, fake_series, fake_study
 from dcmrecv_core.testing.fakes import fake_association, fake_instance, fake_settings, sample_dataset
 from dcmrecv_core.testing.naming import check_naming
 from dcmrecv_core.testing.plugin_check import check_plugin
@@ -53,8 +56,11 @@ __all__ = [
     "check_naming",
     "check_plugin",
     "fake_association",
+    "fake_event",
     "fake_instance",
+    "fake_series",
     "fake_settings",
+    "fake_study",
     "sample_dataset",
     "send",
     "start_receiver",
