@@ -28,7 +28,7 @@ ACTIVATE = Path(__file__).with_name("activate.py")
 """A program that passes a socket to the one that it runs."""
 
 _LOG_SHOWN = 4000
-_BACKGROUND = re.compile(r"background of plugin .*: started \(process (\d+)\)")
+_BACKGROUND = re.compile(r"(?:background of plugin|delivery process|journal process).*: started \(process (\d+)\)")
 _RELOADED = re.compile(r"settings (not )?reloaded")
 _NOT_RELOADED = re.compile(r"settings not reloaded.*")
 
