@@ -52,6 +52,7 @@ class Deliverer:
         self._owner = owner
         self._plugins = plugins
         self._attempts = attempts
+        self._who = f"plugin {queue.plugin}: {queue.hook}" + f" to {queue.target}" * (queue.hook == "deliver")
 
     def turn(self, should_stop: Callable[[], bool]) -> bool:
         """Deliver what is due of one study; False if there is none. Raises StoreError."""
@@ -72,8 +73,9 @@ class Deliverer:
         try:
             told = self._told(item)
         except ValueError as error:
-            log.error("%s: event %d of study %s is put aside: %s", self._queue, item.number, claim.study, error)
-            self._store.put_aside(claim, item, f"its record is damaged: {error}")
+            reason = f"its record is damaged: {error}"
+            log.error("%s: %s (number %d, study %s), put aside", self._who, reason, item.number, claim.study)
+            self._store.put_aside(claim, item, reason)
             return True
         try:
             self._call(told)
@@ -128,10 +130,10 @@ class Deliverer:
         pause = min(FIRST_PAUSE << min(item.attempts, 16), LONGEST_PAUSE)
         log.log(
             logging.WARNING if item.attempts else logging.ERROR,
-            "%s failed for %s: %s; again in %d s",
-            self._queue,
-            describe(told),
+            "%s: %s (%s), again in %d s",
+            self._who,
             failure.text,
+            describe(told),
             pause,
             exc_info=None if item.attempts else failure.__cause__,
         )
@@ -139,7 +141,7 @@ class Deliverer:
         return False
 
     def _put_aside(self, claim: Claim, item: Item, told: StoredEvent | Study | Series, reason: str) -> bool:
-        log.error("%s: %s is put aside (dcmrecvctl queue list): %s", self._queue, describe(told), reason)
+        log.error("%s: %s (%s), put aside for dcmrecvctl queue", self._who, reason, describe(told))
         self._store.put_aside(claim, item, reason)
         return True
 
