@@ -20,7 +20,7 @@ from dcmrecv_core.dataset.raw_values import read_beginning
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import FileSource
 from dcmrecv_core.storage.file_meta import read_file_meta
-from dcmrecv_core.storage.journal import ELEMENTS, LONGEST_VALUE, JournalWriter, Kind, encode, now
+from dcmrecv_core.storage.journal import ELEMENTS, LONGEST_VALUE, JournalWriter, Kind, boot_id, encode, now
 
 if TYPE_CHECKING:
     from dcmrecv_core.delivery.store import Store
@@ -38,6 +38,21 @@ SETTLED = 2
 """Turns after which the journal has taken in what was being stored when the last file was found."""
 
 _PROGRESS = 100_000
+
+
+def note_start(store: Store, now: float) -> None:
+    """Note the boot of the system, and what has to be searched if there was another one since the last flush. Called
+    before the first instance can be stored: from then on a power cut finds in the store where to begin."""
+    before, flushed, stopped = store.noted("boot"), store.noted("flushed"), store.noted("stopped")
+    if flushed is None:
+        store.take_in([], {}, 0, now)
+    elif before != boot_id() and store.noted("searched since") is None:
+        store.note("searched until", repr(float(stopped) + SLACK) if stopped else "inf")
+        store.note("searched since", repr(float(flushed) - SLACK))
+    if before != boot_id():
+        store.note("boot", boot_id())
+    if stopped:
+        store.note("stopped", None)
 
 
 class Recovery:

@@ -1,4 +1,4 @@
-"""What the distribution holds: exactly two top-level packages, typed, with their data, the console scripts and a man page."""
+"""What the distribution holds: exactly two top-level packages, typed, with their data, console scripts, a man page."""
 
 from __future__ import annotations
 
