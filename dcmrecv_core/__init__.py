@@ -12,10 +12,12 @@ The way of an instance, with the folder for each step (docs/architecture.md has 
             -> a file under its name, whole and durable                 storage/
               -> hook stored                                            hooks/
                 -> C-STORE-RSP                                          proto/, net/worker/
+                  -> hooks deliver, study_completed                     delivery/
 
-Besides: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `testing/`, the kit for plugins' tests;
-`compiled.py`, which finds the compiled parts; `process.py`, what the program does to its own process. Each folder opens
-with a map of its modules; imports go down only (the contracts in pyproject.toml).
+Besides: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `ctl/`, the program dcmrecvctl;
+`testing/`, the kit for plugins' tests; `compiled.py`, which finds the compiled parts; `process.py`, what the program
+does to its own process. Each folder opens with a map of its modules; imports go down only (the contracts in
+pyproject.toml).
 
 What this module re-exports is the public interface: all that a plugin may import.
 """
@@ -27,7 +29,9 @@ from dcmrecv_core.api.errors import (
     StateDirectoryError,
     StatusError,
     StorageError,
+    Undeliverable,
 )
+from dcmrecv_core.api.events import Series, StoredEvent, Study
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.hookspecs import hookimpl
 from dcmrecv_core.api.model import Association, Instance, ProposedContext, RawElement, TagLike, UserIdentity
@@ -87,14 +91,18 @@ __all__ = [
     "Request",
     "Response",
     "Role",
+    "Series",
     "Service",
     "StateDirectoryError",
     "StatusError",
     "StorageError",
+    "StoredEvent",
     "StoredOutcome",
+    "Study",
     "Summary",
     "SupportedContext",
     "TagLike",
+    "Undeliverable",
     "UserIdentity",
     "Warn",
     "__version__",

@@ -9,6 +9,7 @@
     model       what hooks see: Association, Instance
     verdicts    what hooks return: SupportedContext, Also, Accept, Reject, Refuse, Warn, Discard, Name
     outcomes    what notification hooks are told: StoredOutcome, NotStoredOutcome, Summary
+    events      what hooks are told after storing: StoredEvent, Study, Series
     services    DIMSE-N services of plugins: Request and Response
     names       text from the network -> a file name that stays in its directory (`escape`)
     hints       what a misspelt name may mean (`did_you_mean`)

@@ -4,6 +4,7 @@
   `OutputDirectoryError`, `ListenError`, `TlsError`;
 * an A-ABORT or the end of the connection: `RemoteProtocolError`;
 * a DIMSE status in a response, while the association goes on: `StatusError` and its kinds;
+* a delivery that is put aside: `Undeliverable`, which a plugin raises;
 * a bug of ours: `LocalProtocolError`.
 """
 
@@ -191,3 +192,14 @@ class HookFailure(StatusError):
         self.text = text
         self.plugin = plugin
         self.hook = hook
+
+
+class Undeliverable(DcmrecvError):
+    """Raised by a plugin in `deliver`, `study_completed` or `series_completed`: to try again would not help.
+
+    The delivery is put aside with `reason`, for `dcmrecvctl queue`; what comes after it goes on.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

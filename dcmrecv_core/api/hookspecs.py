@@ -9,15 +9,20 @@ value of the wrong type or takes longer than its time gets the instance refused 
 goes on. Raising a `StatusError` with a failure status, as `instance.save` does, refuses it with that one instead (not
 in negotiate). *Notification* hooks (stored, association_ended) fail soft: the error is logged, the others are called.
 `background` runs in a process of its own, and is called again if it fails.
+
+After storing come `deliver`, `study_completed` and `series_completed`, in processes of their own: each event reaches
+each plugin at least once, also after a crash or a power cut (docs/after-storing.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
 import pluggy
 
+from dcmrecv_core.api.events import Series, StoredEvent, Study
 from dcmrecv_core.api.implementations import HookImplementation
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
@@ -182,19 +187,72 @@ def association_ended(association: Association, summary: Summary) -> None:
 
 
 @hookspec
+def delivery_targets(settings: PluginSettings) -> Iterable[str] | None:
+    """Name the plugin's targets: queues of `deliver`, of which none holds up another (provisional until 1.0).
+
+    Called: in the parent, after `configure`, at the start and at each reload; by `--list-plugins` too. None, and a
+    plugin without this hook, means one target, called "default"; an empty iterable that nothing is to be delivered. A
+    name has at most 64 letters, digits and characters of `._-+@:`. A new target gets what is stored from now on; what
+    waits for one that is not named any more is kept. Raising: as in `configure`.
+    """
+
+
+@hookspec
+def delivery_started(settings: PluginSettings) -> None:
+    """The place to open connections for deliveries. Called: in each delivery process of this plugin, before its first
+    delivery; `worker_started` is not called there. Raising: logged, the process ends and is started again, as
+    `background` is (provisional until 1.0)."""
+
+
+@hookspec
+def delivery_stopping() -> None:
+    """The place to close connections. Called: in each delivery process of this plugin, after its last delivery.
+    Raising: logged (provisional until 1.0)."""
+
+
+@hookspec
+def deliver(event: StoredEvent, target: str) -> None:
+    """Do what is to be done with an instance that is stored: send it on, feed a database (provisional until 1.0).
+
+    Called: in a delivery process, at least once for each acknowledged instance and target; one study at a time, in the
+    order of storing. May block as long as it likes: no sender waits, and no other target. Returning means done. After
+    an exception it is called again with the same event, after 1 s, then 2 s, up to 5 minutes, without end or
+    `--deliver-attempts` times; the rest of the study waits meanwhile, other studies do not. `Undeliverable`, and any
+    exception when the file is gone, puts the event aside: `dcmrecvctl queue` lists it.
+
+    At the end of the receiver and at a reload a call may go on for 7 s, then SIGTERM raises a SystemExit in it; the
+    event is delivered again later. The same event may come twice: `event.id` is the same.
+    """
+
+
+@hookspec
+def series_completed(series: Series) -> None:
+    """As `study_completed`, of a series (provisional until 1.0)."""
+
+
+@hookspec
+def study_completed(study: Study) -> None:
+    """Do what is to be done with a study of which no more instances come (provisional until 1.0).
+
+    Called: in a delivery process, `--study-timeout` seconds after its last instance; while an association is open that
+    has sent to it, up to ten times as late. For each study and revision there is one `study.id`; the hook is called for
+    it until it returns once. Instances that come later complete the study again, with the next revision; equal ones
+    sent again do not. Exceptions, blocking and the end of the receiver as in `deliver`.
+    """
+
+
+@hookspec
 def background(settings: PluginSettings) -> None:
-    """Do slow work in a process of its own: empty a queue, feed a database, delete old files.
+    """Do slow work that has nothing to do with one instance, in a process of its own: delete old files, watch a disk.
 
     Called: once, in a child process of the plugin's own, forked from the supervisor after `configure`; it may block,
-    start threads and open connections, and its time is not limited. Nothing of it is shared with the workers: what
-    `stored` passes on goes through a durable queue (a file, a database). Returning means done: it is not called
-    again. Raising, `sys.exit` or the end of the process: logged, and called again in a fresh process after 1 s, then
-    2 s, up to 60 s if it goes on; after a minute of work the next pause is 1 s again.
+    start threads and open connections, and its time is not limited. Nothing of it is shared with the workers; what is
+    to be done with each instance belongs in `deliver`. Returning means done: it is not called again. Raising,
+    `sys.exit` or the end of the process: logged, and called again in a fresh process after 1 s, then 2 s, up to 60 s if
+    it goes on; after a minute of work the next pause is 1 s again.
 
     At the end of the receiver SIGTERM raises a SystemExit in it, so that `finally` and `with` clean up (`except
     Exception` does not stop it); 8 s later it is killed. The same happens at a reload, after which all are called with
-    the new settings. When the supervisor is killed, so is this process, at once. Workers end at the same time, so the
-    queue may grow meanwhile; what remains in the queue is processed at the next start. SIGINT, SIGHUP and signals
-    without a meaning for the receiver (SIGUSR1) are ignored; SIGTERM, SIGALRM and the interval timer belong to the
-    receiver.
+    the new settings. When the supervisor is killed, so is this process, at once. SIGINT, SIGHUP and signals without a
+    meaning for the receiver (SIGUSR1) are ignored; SIGTERM, SIGALRM and the interval timer belong to the receiver.
     """

@@ -8,9 +8,11 @@ count, another name is an error. A test compares this list with the hooks.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, overload
 
+from dcmrecv_core.api.events import Series, StoredEvent, Study
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.services import Request, Response
@@ -24,7 +26,8 @@ AssociationResult = NegotiateResult | Response
 InstanceResult = ReceiveResult | Name | str | PurePath
 WriteResult = str | PurePath | None
 LocationResult = BinaryIO | bool | None
-AnyResult = AssociationResult | InstanceResult | LocationResult
+SettingsResult = Iterable[str] | None
+AnyResult = AssociationResult | InstanceResult | LocationResult | SettingsResult
 
 
 class FunctionOfNothing(Protocol):
@@ -36,7 +39,7 @@ class FunctionOfOptions(Protocol):
 
 
 class FunctionOfSettings(Protocol):
-    def __call__(self, *, settings: PluginSettings) -> None: ...
+    def __call__(self, *, settings: PluginSettings) -> SettingsResult: ...
 
 
 class FunctionOfAssociation(Protocol):
@@ -95,6 +98,26 @@ class FunctionOfInstanceNotStored(Protocol):
     def __call__(self, *, instance: Instance, outcome: NotStoredOutcome) -> None: ...
 
 
+class FunctionOfEvent(Protocol):
+    def __call__(self, *, event: StoredEvent) -> None: ...
+
+
+class FunctionOfTarget(Protocol):
+    def __call__(self, *, target: str) -> None: ...
+
+
+class FunctionOfEventTarget(Protocol):
+    def __call__(self, *, event: StoredEvent, target: str) -> None: ...
+
+
+class FunctionOfSeries(Protocol):
+    def __call__(self, *, series: Series) -> None: ...
+
+
+class FunctionOfStudy(Protocol):
+    def __call__(self, *, study: Study) -> None: ...
+
+
 class FunctionOfSummary(Protocol):
     def __call__(self, *, summary: Summary) -> None: ...
 
@@ -112,7 +135,7 @@ class MethodOfOptions(Protocol):
 
 
 class MethodOfSettings(Protocol):
-    def __call__(_hook, self: Any, *, settings: PluginSettings) -> None: ...
+    def __call__(_hook, self: Any, *, settings: PluginSettings) -> SettingsResult: ...
 
 
 class MethodOfAssociation(Protocol):
@@ -171,6 +194,26 @@ class MethodOfInstanceNotStored(Protocol):
     def __call__(_hook, self: Any, *, instance: Instance, outcome: NotStoredOutcome) -> None: ...
 
 
+class MethodOfEvent(Protocol):
+    def __call__(_hook, self: Any, *, event: StoredEvent) -> None: ...
+
+
+class MethodOfTarget(Protocol):
+    def __call__(_hook, self: Any, *, target: str) -> None: ...
+
+
+class MethodOfEventTarget(Protocol):
+    def __call__(_hook, self: Any, *, event: StoredEvent, target: str) -> None: ...
+
+
+class MethodOfSeries(Protocol):
+    def __call__(_hook, self: Any, *, series: Series) -> None: ...
+
+
+class MethodOfStudy(Protocol):
+    def __call__(_hook, self: Any, *, study: Study) -> None: ...
+
+
 class MethodOfSummary(Protocol):
     def __call__(_hook, self: Any, *, summary: Summary) -> None: ...
 
@@ -197,6 +240,11 @@ Implementation = (
     | FunctionOfInstanceLocationStored
     | FunctionOfNotStored
     | FunctionOfInstanceNotStored
+    | FunctionOfEvent
+    | FunctionOfTarget
+    | FunctionOfEventTarget
+    | FunctionOfSeries
+    | FunctionOfStudy
     | FunctionOfSummary
     | FunctionOfAssociationSummary
     | MethodOfNothing
@@ -216,6 +264,11 @@ Implementation = (
     | MethodOfInstanceLocationStored
     | MethodOfNotStored
     | MethodOfInstanceNotStored
+    | MethodOfEvent
+    | MethodOfTarget
+    | MethodOfEventTarget
+    | MethodOfSeries
+    | MethodOfStudy
     | MethodOfSummary
     | MethodOfAssociationSummary
 )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, NoReturn
@@ -21,6 +22,7 @@ from dcmrecv_core.api.errors import (
     StartError,
     StateDirectoryError,
     StatusError,
+    Undeliverable,
     described,
 )
 from dcmrecv_core.api.model import Association, Instance
@@ -45,9 +47,20 @@ from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
 
-START_HOOKS = ("add_options", "configure")
-NOTIFICATION_HOOKS = ("worker_stopping", "association_accepted", "stored", "not_stored", "association_ended")
-BACKGROUND_HOOKS = ("background",)
+START_HOOKS = ("add_options", "configure", "delivery_targets")
+NOTIFICATION_HOOKS = (
+    "worker_stopping",
+    "association_accepted",
+    "stored",
+    "not_stored",
+    "association_ended",
+    "delivery_stopping",
+)
+BACKGROUND_HOOKS = ("background", "delivery_started")
+COMPLETION_HOOKS = ("series_completed", "study_completed")
+"""Each has a queue of its own, which is called like it."""
+
+DELIVERY_HOOKS = ("deliver", *COMPLETION_HOOKS)
 LOCATION_HOOKS = ("open_location", "remove_location")
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
 ANSWERED_HOOKS = (*INSTANCE_HOOKS, "serve")
@@ -86,6 +99,8 @@ def guard(
         guarded = _guard_location(call, plugin, hook)
     elif hook in BACKGROUND_HOOKS:
         guarded = _guard_background(call, plugin, hook, limits, module)
+    elif hook in DELIVERY_HOOKS:
+        guarded = _guard_delivery(call, plugin, hook, limits, module)
     elif built_in and hook in INSTANCE_HOOKS:
         guarded = _guard_built_in(call, plugin, hook, limits, module)
     else:
@@ -120,10 +135,13 @@ def _with_own_options(call: Callable[..., Any], plugin: str, locations: Location
 def _guard_start(
     call: Callable[..., Any], plugin: str, hook: str, built_in: bool, module: str | None
 ) -> Callable[..., Any]:
-    def guarded(*args: Any) -> None:
+    check = CHECKS.get(hook, _check_nothing)
+
+    def guarded(*args: Any) -> Any:
         with no_new_threads(plugin, hook):
             try:
-                call(*args)
+                result = call(*args)
+                return None if result is None else check(result)
             except StartError as error:
                 # an error of a built-in plugin is about the user's options, and says so
                 if built_in or (isinstance(error, PluginError) and error.plugin):
@@ -204,6 +222,25 @@ def _guard_background(
             limits.notice(error)
             _log_failure(plugin, hook, args, error, place)
             raise HookFailure("failed", plugin=plugin, hook=hook) from error
+
+    return guarded
+
+
+def _guard_delivery(
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
+) -> Callable[..., Any]:
+    """Not timed. What it raises says what failed and where: the caller knows what follows from it, and logs both."""
+
+    def guarded(*args: Any) -> None:
+        try:
+            call(*args)
+        except (BackgroundStopped, Undeliverable):
+            raise
+        except BaseException as error:
+            place = place_of(error, module)
+            limits.notice(error)
+            at = f" at {place}" if place else ""
+            raise HookFailure(f"{described(error, repr)}{at}", plugin=plugin, hook=hook) from error
 
     return guarded
 
@@ -344,6 +381,23 @@ def _check_serve(result: object) -> Response:
     raise TypeError(f"None or Response expected, not {result!r}")
 
 
+_TARGET = re.compile(r"[\w.+@:-]{1,64}", re.ASCII)
+
+
+def _check_targets(result: object) -> tuple[str, ...]:
+    if isinstance(result, str | bytes) or not isinstance(result, Iterable):
+        raise TypeError(f"None or an iterable of names expected, not {result!r}")
+    targets = tuple(result)
+    for target in targets:
+        if not isinstance(target, str):
+            raise TypeError(f"the name of a target is a str, not {target!r}")
+        if not _TARGET.fullmatch(target) or target in COMPLETION_HOOKS:
+            raise ValueError(f"the name of a target has 1 to 64 letters, digits and ._-+@:, not {target!r}")
+        if targets.count(target) > 1:
+            raise ValueError(f"there are two targets called {target}")
+    return targets
+
+
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "negotiate": _check_negotiate,
     "serve": _check_serve,
@@ -353,4 +407,5 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "write": _check_write,
     "open_location": _check_open_location,
     "remove_location": _check_remove_location,
+    "delivery_targets": _check_targets,
 }

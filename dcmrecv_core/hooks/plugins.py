@@ -15,13 +15,14 @@ import pluggy
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
+from dcmrecv_core.api.events import DEFAULT_TARGET
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.services import Request, Response
 from dcmrecv_core.api.verdicts import Accept, Also, Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
-from dcmrecv_core.hooks.guards import guard, no_new_threads
+from dcmrecv_core.hooks.guards import DELIVERY_HOOKS, guard, no_new_threads
 from dcmrecv_core.hooks.limits import PluginLimits
 from dcmrecv_core.hooks.loader import MARK, Found
 from dcmrecv_core.hooks.promises import warn_of_deprecated
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dcmrecv.plugins")
 
-STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write", "stored"})
+STORAGE_HOOKS = frozenset({"receive", "choose_subdir", "choose_filename", "write", "stored", *DELIVERY_HOOKS})
 """If the user names a plugin that implements one of these, storage SOP classes are accepted by default."""
 
 
@@ -215,9 +216,31 @@ class Plugins:
 
     def background(self, plugin: str, settings: Settings) -> None:
         """The hook of one plugin, for as long as it takes. Raises HookFailure, BackgroundStopped."""
+        self.call(plugin, "background", settings=settings)
+
+    @property
+    def delivers(self) -> bool:
+        """Whether anything is to be done after storing, so that a journal is needed."""
+        return any(map(self.implements, DELIVERY_HOOKS))
+
+    def delivery_targets(self, settings: Settings) -> dict[str, tuple[str, ...]]:
+        """By plugin with the hook `deliver`, its targets. Raises PluginError."""
+        return {name: self.targets_of(name, settings) for name in self.order("deliver")}
+
+    def targets_of(self, plugin: str, settings: Settings) -> tuple[str, ...]:
+        """Those of one of them. Raises PluginError."""
+        [targets] = self.call(plugin, "delivery_targets", settings=settings) or [(DEFAULT_TARGET,)]
+        return tuple(targets)
+
+    def call(self, plugin: str, hook: str, **arguments: Any) -> Any:
+        """Call a hook of one plugin only: a list with its result, empty if it is None or there is no such hook.
+
+        Raises what the guard of the hook raises.
+        """
         for registered in self.registered:
             if registered.found.name == plugin:
-                self._only(registered, "background")(settings=settings)
+                return self._only(registered, hook)(**arguments)
+        return []
 
     def worker_started(self, settings: Settings) -> None:
         """Raises HookFailure: the worker must not serve without its connections."""

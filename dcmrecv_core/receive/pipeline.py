@@ -95,6 +95,13 @@ class InstanceReceiver:
         )
         self.spool = Spool(bytearray(SPOOL_SIZE), settings.max_instance)
 
+    def end_association(self) -> None:
+        """No more instances come of the association of the last one."""
+
+    def close(self) -> None:
+        """Receive nothing more."""
+        self.publisher.close()
+
 
 class Reception:
     """The data set of one C-STORE, whose UIDs come without padding. A receiver has one at a time: end it with `finish`

@@ -27,7 +27,7 @@ from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import REQUEST_READ, Handover, LostAssociation
 from dcmrecv_core.net.worker.arrivals import Arrivals, Entrance
 from dcmrecv_core.net.worker.session import Session, Shared
-from dcmrecv_core.receive.pipeline import InstanceReceiver
+from dcmrecv_core.receive.journaling import make_receiver
 
 if TYPE_CHECKING:
     import ssl
@@ -144,7 +144,7 @@ def run_worker(
         if isinstance(failure.__cause__, StateDirectoryError):
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
-    receiver = InstanceReceiver(settings, plugins, capabilities)
+    receiver = make_receiver(settings, plugins, capabilities)
     shared = Shared(settings, plugins, receiver, worker.should_stop, slot, serving)
 
     def on_tick(now: float) -> None:
@@ -164,6 +164,7 @@ def run_worker(
                 _tell(handover, plugins, serving)
             else:
                 _serve(handover, shared, control, tls)
+                receiver.end_association()
             serving.end()
         if limits.descriptors.ran_out:
             log.error(
@@ -174,7 +175,7 @@ def run_worker(
             return OUT_OF_DESCRIPTORS
     finally:
         plugins.worker_stopping()
-        receiver.publisher.close()
+        receiver.close()
         logging.shutdown()
     return 0
 

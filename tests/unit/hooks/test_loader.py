@@ -433,6 +433,12 @@ def test_every_hook_of_the_contract() -> None:
         "open_location",
         "remove_location",
         "association_ended",
+        "delivery_targets",
+        "delivery_started",
+        "delivery_stopping",
+        "deliver",
+        "series_completed",
+        "study_completed",
         "background",
     )
 

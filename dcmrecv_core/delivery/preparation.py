@@ -1,0 +1,74 @@
+"""The start of a receiver that delivers: its queues, and what must be there before the first instance is stored."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcmrecv_core.api.errors import StateDirectoryError
+from dcmrecv_core.delivery.recovery import note_start
+from dcmrecv_core.delivery.sqlite import FILE, check_database
+from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.store import Queue, StoreError
+from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
+from dcmrecv_core.storage.journal import DIRECTORY, KEY, make_key
+from dcmrecv_core.storage.mounts import locks_count, mount_of
+
+if TYPE_CHECKING:
+    from dcmrecv_core.hooks.plugins import Plugins
+    from dcmrecv_core.settings.settings import Settings
+
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def queues_of(plugins: Plugins, settings: Settings) -> list[Queue]:
+    """The queues that the plugins want. Raises PluginError if one fails."""
+    targets = plugins.delivery_targets(settings)
+    queues = [Queue(plugin, target) for plugin, names in targets.items() for target in names]
+    return queues + [Queue(plugin, hook) for hook in COMPLETION_HOOKS for plugin in plugins.order(hook)]
+
+
+def prepare(settings: Settings) -> None:
+    """Make the journal's directory, the key and the store. Raises StateDirectoryError if that is impossible, or if the
+    store is a newer dcmrecv's."""
+    state = settings.state_directory
+    try:
+        os.makedirs(state / DIRECTORY, 0o700, exist_ok=True)
+        _check_file_system(state)
+        make_key(state / KEY)
+        check_database(str(state / FILE))
+        store = SqliteStore.open(str(state))
+        try:
+            note_start(store, time.time())
+        finally:
+            store.close()
+        for path in (state, state.parent):
+            _flush(path)
+    except OSError as error:
+        raise StateDirectoryError(f"state directory {state} cannot be used: {error.strerror}") from error
+    except StoreError as error:
+        raise StateDirectoryError(f"the store of deliveries cannot be used: {error}") from error
+
+
+def _check_file_system(state: Path) -> None:
+    directory = os.open(state, _DIRECTORY)
+    try:
+        mount = mount_of(directory)
+        if mount is not None and not locks_count(directory):
+            raise StateDirectoryError(
+                f"state directory {state} is on a file system of kind {mount.kind}, where a database for "
+                "deliveries is not safe: give it a local one with --state-dir"
+            )
+    finally:
+        os.close(directory)
+
+
+def _flush(path: Path) -> None:
+    directory = os.open(path, _DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
