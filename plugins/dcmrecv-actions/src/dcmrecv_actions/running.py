@@ -16,7 +16,8 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from io import FileIO
 from typing import BinaryIO, NoReturn
 
 GRACE = 0.6
@@ -45,32 +46,37 @@ def run(
     """
     words = [_encoded(word) for word in arguments]
     variables = {_encoded(name): _encoded(value) for name, value in environment.items()}
-    output, output_of_command = os.pipe()
-    ended, end_of_guard = os.pipe()
-    descriptors = (standard_input.fileno(), output_of_command, end_of_guard)
-    parent = os.getpid()
-    guard = status = 0
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)  # the guard must not run the handlers of this process
-    try:
-        guard = os.fork()
-        if not guard:
-            _guard_and_exit(words, variables, descriptors, parent)
-        os.close(output_of_command)
-        os.close(end_of_guard)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for line in _lines(_read(output, ended)):
-            say(line)
-    except BaseException:
-        if guard:
-            os.kill(guard, signal.SIGTERM)
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        os.close(output)
-        os.close(ended)
-        if guard:
-            status = os.waitpid(guard, 0)[1]
+    with _pipe() as (output, output_of_command), _pipe() as (ended, end_of_guard):
+        descriptors = (standard_input.fileno(), output_of_command.fileno(), end_of_guard.fileno())
+        parent = os.getpid()
+        guard = status = 0
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)  # the guard must not run the handlers of this process
+        try:
+            guard = os.fork()
+            if not guard:
+                _guard_and_exit(words, variables, descriptors, parent)
+            output_of_command.close()
+            end_of_guard.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            for line in _lines(_read(output.fileno(), ended.fileno())):
+                say(line)
+        except BaseException:
+            if guard:
+                os.kill(guard, signal.SIGTERM)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            if guard:  # with the pipe still open: a command may say something when it is told to end
+                status = os.waitpid(guard, 0)[1]
     return _exit_code(status)
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[FileIO, FileIO]]:
+    """The ends for reading and writing."""
+    reading, writing = os.pipe()
+    with FileIO(reading) as source, FileIO(writing, "w") as sink:
+        yield source, sink
 
 
 def _encoded(text: str) -> bytes:

@@ -39,11 +39,11 @@ class Webhook:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise PluginError(f"{option}: {error}") from None
+        except ValueError:
+            host = None
         if (
-            parts.scheme not in ("http", "https")
-            or not host
+            not host
+            or parts.scheme not in ("http", "https")
             or not url.isascii()
             or not url.isprintable()
             or " " in url
