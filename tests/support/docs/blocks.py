@@ -1,7 +1,7 @@
 """The fenced blocks of the pages in docs/.
 
-Language and content say what a block is: with `# name.py` as the first line (in a script the second one) it is a file of that name, with `def test_`
-a test. A block that is not executed has `<!-- not run: reason -->` above it.
+Language and content say what a block is: with `# name.py` as the first line, or after `#!/bin/sh`, it is a file of
+that name, with `def test_` a test. A block that is not executed has `<!-- not run: reason -->` above it.
 """
 
 from __future__ import annotations

@@ -20,16 +20,30 @@ from dcmrecv_core import PluginError, Undeliverable, did_you_mean
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 _SHELL_SYNTAX = re.compile(r"[|&;<>`$*]")
 
-# Programs that execute an argument, with the option that comes before it.
+
+@dataclass(frozen=True, slots=True)
+class _Interpreter:
+    """A program that executes its first argument that is no option: after an option `says_so`, or always. `takes_value`
+    are options that have the next word as their value, `kind` is what the executed word is."""
+
+    name: re.Pattern[str]
+    says_so: re.Pattern[str] | None
+    takes_value: re.Pattern[str]
+    kind: str
+
+
 _INTERPRETERS = (
-    (re.compile(r"(?:ba|da|a|k|mk|z)?sh"), re.compile(r"-[A-Za-z]*c"), "script"),
-    (
-        re.compile(r"(?:python|pypy)[\d.]*|perl|ruby|node|php|fish|t?csh"),
+    _Interpreter(
+        re.compile(r"(?:ba|da|a|k|mk|z)?sh"), re.compile(r"-[A-Za-z]*c"), re.compile(r"[-+][A-Za-z]*[oO]"), "script"
+    ),
+    _Interpreter(
+        re.compile(r"(?:python|pypy|lua)[\d.]*|perl|ruby|node|php|julia|Rscript|pwsh|fish|t?csh"),
         re.compile(r"-[A-Za-z]*[cer]|--command|--eval|--run"),
+        re.compile(r"-[A-Za-z]*[WXI]"),
         "code",
     ),
+    _Interpreter(re.compile(r"[gmn]?awk|g?sed"), None, re.compile(r"-[A-Za-z]*[vFl]"), "code"),
 )
-_VALUE_OPTION = re.compile(r"[-+][A-Za-z]*[oOWXI]")  # as in: bash -o pipefail -c
 _GIVING_ALL_TO_A_SHELL = ("ssh", "su", "runuser")
 
 
@@ -140,23 +154,26 @@ def _kinds(words: Sequence[str]) -> Sequence[str]:
         name = os.path.basename(word)
         if name in _GIVING_ALL_TO_A_SHELL and not (number and words[number - 1].startswith("-")):
             kinds[number + 1 :] = ["code"] * (len(words) - number - 1)
-        for interpreter, option, kind in _INTERPRETERS:
-            index = _index_of_code(words, number + 1, option) if interpreter.fullmatch(name) else None
-            if index is not None:
-                kinds[index] = kind
+        for interpreter in _INTERPRETERS:
+            if (
+                interpreter.name.fullmatch(name)
+                and (index := _index_of_code(words, number + 1, interpreter)) is not None
+            ):
+                kinds[index] = interpreter.kind
     return kinds
 
 
-def _index_of_code(words: Sequence[str], start: int, option: re.Pattern[str]) -> int | None:
-    """Which word is executed: the first that is no option, if one of the options before it says so."""
-    says_so = takes_value = False
+def _index_of_code(words: Sequence[str], start: int, interpreter: _Interpreter) -> int | None:
+    """Which word, if any, an interpreter executes that has its arguments from `start` on."""
+    executes = interpreter.says_so is None
+    is_value = False
     for index in range(start, len(words)):
         word = words[index]
-        if takes_value:
-            takes_value = False
+        if is_value:
+            is_value = False
         elif word.startswith(("-", "+")):
-            says_so = says_so or bool(option.fullmatch(word))
-            takes_value = bool(_VALUE_OPTION.fullmatch(word))
+            executes = executes or bool(interpreter.says_so and interpreter.says_so.fullmatch(word))
+            is_value = bool(interpreter.takes_value.fullmatch(word))
         else:
-            return index if says_so else None
+            return index if executes else None
     return None

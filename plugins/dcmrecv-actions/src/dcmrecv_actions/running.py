@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import select
+import selectors
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,17 +94,20 @@ def _exit_code(status: int) -> int:
 def _read(output: int, ended: int) -> Iterator[bytes]:
     """What comes from `output` until nobody holds the other end of `ended`: a process that the command has left running
     may hold that of `output` for ever."""
-    waiting = [output, ended]
-    while ended in waiting:
-        ready = select.select(waiting, (), ())[0]
-        if ended in ready:
-            waiting.remove(ended)
-            ready = select.select(waiting, (), (), 0)[0]
-        if output in ready:
-            data = os.read(output, _PIPE_SIZE)
-            yield data
-            if not data:
-                waiting.remove(output)
+    running = True
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        selector.register(ended, selectors.EVENT_READ)
+        while running:
+            ready = {key.fd for key, _ in selector.select()}
+            if ended in ready:
+                running = False
+                ready = {key.fd for key, _ in selector.select(0)}  # what it has written before its end
+            if output in ready:
+                data = os.read(output, _PIPE_SIZE)
+                yield data
+                if not data:
+                    selector.unregister(output)
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
