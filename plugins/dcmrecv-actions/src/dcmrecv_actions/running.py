@@ -1,6 +1,6 @@
 """One run of a command: a process group that ends when the process that started it ends, even if that is killed.
 
-    this process ──fork── guard ──fork── the command, leader of its process group
+    this process ──fork── guard ──spawn── the command, leader of its process group
           └───── a pipe with what the command writes ─────┘
 
 The guard waits for two signals. SIGCHLD: the command has ended, and so does the guard, with its exit code. SIGTERM:
@@ -29,6 +29,7 @@ BY_SIGNAL = 128
 """Exit codes as shells have them: no such program; it cannot be executed; this plus the signal that ended it."""
 
 _ALL = signal.valid_signals()
+_RESET = _ALL - {signal.SIGKILL, signal.SIGSTOP}
 _PR_SET_PDEATHSIG = 1
 _PIPE_SIZE = 65536
 
@@ -128,8 +129,6 @@ def _guard_and_exit(
 ) -> NoReturn:
     code = NOT_STARTED
     try:
-        for number in _ALL - {signal.SIGKILL, signal.SIGSTOP}:
-            signal.signal(number, signal.SIG_DFL)
         _keep_only(*descriptors)
         if _prctl is not None:
             _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), *[ctypes.c_ulong(0)] * 3)
@@ -150,28 +149,18 @@ def _keep_only(standard_input: int, output: int, ended: int) -> None:
 
 
 def _guard(words: Sequence[bytes], variables: Mapping[bytes, bytes]) -> int:
-    command = os.fork()
-    if not command:
-        os._exit(_execute(words, variables))
-    with suppress(OSError):  # the command has done it, and may have ended as well
-        os.setpgid(command, command)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        command = os.posix_spawnp(words[0], list(words), variables, setpgroup=0, setsigmask=(), setsigdef=_RESET)
+    except OSError as error:
+        os.write(2, words[0] + f": {error.strerror}\n".encode())
+        return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
     while signal.sigwait((signal.SIGCHLD, signal.SIGTERM)) == signal.SIGCHLD:
         pid, status = os.waitpid(command, os.WNOHANG)
         if pid:
             return _exit_code(status)
     _stop(command)
     return BY_SIGNAL + signal.SIGTERM
-
-
-def _execute(words: Sequence[bytes], variables: Mapping[bytes, bytes]) -> int:
-    """Become the command. Returns the exit code if that cannot be; the reason is in its output then."""
-    try:
-        os.setpgid(0, 0)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execvpe(words[0], list(words), variables)
-    except OSError as error:
-        os.write(2, words[0] + f": {error.strerror}\n".encode())
-        return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
 
 
 def _stop(command: int) -> None:

@@ -69,6 +69,6 @@ class Webhook:
                 refused = 400 <= error.code < 500 and error.code not in _TRY_AGAIN
             raise (Undeliverable if refused else WebhookError)(said) from None
         except URLError as error:
-            raise WebhookError(f"{self._server}: {error.reason}") from None
+            raise WebhookError(f"{self._server}: {getattr(error.reason, 'strerror', None) or error.reason}") from None
         except (OSError, HTTPException) as error:
             raise WebhookError(f"{self._server}: {error!r}") from None
