@@ -84,7 +84,9 @@ def here(text: str, old: Receiver, new: Receiver) -> str:
 
 
 @pytest.mark.parametrize("line", ["DCMTK's manual", "mercure", "a sorter of studies"])
-def test_arguments(line: str, ours: Start, storescp: Start, site: Path, directory: Path, told: Path) -> None:
+def test_fault_25_lines_of_storescp_give_the_same_arguments(
+    line: str, ours: Start, storescp: Start, site: Path, directory: Path, told: Path
+) -> None:
     theirs, mine = options(line, directory)
     old = storescp(*theirs)
     send(old, "CT1")
@@ -93,6 +95,33 @@ def test_arguments(line: str, ours: Start, storescp: Start, site: Path, director
     send(new, "CT1")
     assert lines(told) == [here(word, old, new) for word in expected]
     assert "CT1" in expected
+
+
+def test_fault_25_a_study_that_comes_in_two_associations_is_one(
+    ours: Start, site: Path, directory: Path, told: Path
+) -> None:
+    command = f"{directory}/bin #{{study_instance_uid}} #{{revision}}"
+    receiver = ours("-pm", "--plugin", "actions", "--study-timeout", 2, "--on-study", command, program=site)
+    send(receiver)
+    send(receiver)
+    assert lines(told) == ["1.3.6.1.4.1.5962.1.2.1.20040119072730.12322", "1", "end"]
+    assert receiver.stop() == 0
+    assert not told.exists()
+
+
+def test_fault_25_a_command_holds_no_worker(ours: Start, site: Path, directory: Path) -> None:
+    """The only worker serves the second association while the command of the first waits for a reader."""
+    gate, begun = directory / "gate", directory / "begun"
+    os.mkfifo(gate)
+    command = f"sh -c 'echo #a >> {begun}; cat {gate}'"
+    receiver = ours("-pm", "--plugin", "actions", "--max-associations", 1, "--on-instance", command, program=site)
+    send(receiver, "FIRST")
+    until(begun.exists, "the first command runs")
+    send(receiver, "SECOND")
+    assert begun.read_text() == "FIRST\n"
+    for told in ("FIRST\n", "FIRST\nSECOND\n"):
+        until(lambda told=told: begun.read_text() == told, "one command after the other")
+        gate.write_text("go on\n")
 
 
 @contextmanager
@@ -140,13 +169,16 @@ def test_a_title_is_not_executed(
 def test_conversion(ours: Start, storescp: Start, site: Path, directory: Path) -> None:
     theirs, mine = options("`+te`, and other conversions", directory)
     old, new = storescp(*theirs), ours("-pm", "--plugin", "actions", *mine, program=site)
+    (new.directory / "dir").mkdir()
     for receiver in (old, new):
         assert dcmtk("storescu", "-xi", "localhost", receiver.port, CT_SMALL).returncode == 0
-    until(lambda: data_set(new.output / FILE) == data_set(old.output / FILE), "it is converted")
+    expected = data_set(old.output / FILE)
+    assert "Used TransferSyntax: Little Endian Explicit" in expected
+    assert data_set(new.output / FILE) != expected
+    until(lambda: data_set(new.directory / "dir" / FILE) == expected, "it is converted")
 
 
 def data_set(path: Path) -> str:
-    """Its transfer syntax and its elements; storescp drops the trailing padding."""
+    """Its transfer syntax and its elements, "" while there is none; storescp drops the trailing padding."""
     shown = run(system_program("dcmdump"), "-q", path).stdout.partition("# Dicom-Data-Set")[2]
-    assert "Used TransferSyntax: Little Endian" in shown
     return shown.partition("(fffc,fffc)")[0].rstrip()
