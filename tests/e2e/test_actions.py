@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import signal
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from queue import Queue
 
@@ -17,6 +20,7 @@ import pytest
 from dcmrecv_core.testing import until
 from support.data.samples import pydicom_files
 from support.paths import DOCS, ROOT
+from support.programs.certificates import Certificates
 from support.programs.environment import make_site
 from support.programs.receivers import Receiver, Start, dcmtk, run, start_on_port, system_program
 
@@ -182,3 +186,49 @@ def data_set(path: Path) -> str:
     """Its transfer syntax and its elements, "" while there is none; storescp drops the trailing padding."""
     shown = run(system_program("dcmdump"), "-q", path).stdout.partition("# Dicom-Data-Set")[2]
     return shown.partition("(fffc,fffc)")[0].rstrip()
+
+
+class _Endpoint(BaseHTTPRequestHandler):
+    posts: Queue[bytes]
+
+    def do_POST(self) -> None:
+        self.posts.put(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def https(certificates: Certificates) -> Iterator[tuple[str, Queue[bytes]]]:
+    """A URL, and what is posted to it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server.certificate, certificates.server.key)
+    posts: Queue[bytes] = Queue()
+    with HTTPServer(("127.0.0.1", 0), type("Endpoint", (_Endpoint,), {"posts": posts})) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"https://localhost:{server.server_port}/", posts
+        server.shutdown()
+        thread.join(20)
+
+
+def test_https(
+    ours: Start,
+    site: Path,
+    https: tuple[str, Queue[bytes]],
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, posts = https
+    arguments = ("-pm", "--plugin", "actions", "--on-instance-url", url)
+    stranger = ours(*arguments, program=site)
+    send(stranger)
+    stranger.wait_for_log("certificate verify failed")
+    assert stranger.stop() == 0
+    assert posts.empty()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    send(ours(*arguments, program=site))
+    assert json.loads(posts.get(timeout=20))["data"]["calling_ae_title"] == "CT 1"
