@@ -25,6 +25,7 @@ def arguments(text: str) -> list[str]:
     [
         ("tool #p #f #a #c #r", ["tool", "/srv/in", "CT.1.2.3", "CT 1", "ARCHIVE", "192.0.2.7"]),
         ("tool w/#f", ["tool", "w/CT.1.2.3"]),
+        ("\n  tool #f\n", ["tool", "CT.1.2.3"]),
         ("tool --from=#a,#c '#p/#f'", ["tool", "--from=CT 1,ARCHIVE", "/srv/in/CT.1.2.3"]),
         ("tool #{sop_instance_uid}.json x#{how}y", ["tool", "1.2.3.json", "xnewy"]),
         ("#p/tool #f", ["/srv/in/tool", "CT.1.2.3"]),
@@ -78,12 +79,13 @@ def test_mistakes(text: str, message: str) -> None:
         ("chmod 644 #p/*", "*"),
         ("sh -c 'echo #a' > pipe", ">"),
         ("tool 'a'>'b'", ">"),
+        ("one #f\ntwo #f", "\n"),
     ],
 )
 def test_what_needs_a_shell_says_so(text: str, syntax: str) -> None:
     with pytest.raises(PluginError) as caught:
         parse_command("--on-instance", text, OF_INSTANCE)
-    assert f"no shell reads the command, so {syntax} does nothing" in str(caught.value)
+    assert f"no shell reads the command, so {syntax!r} does nothing" in str(caught.value)
     assert "sh -c '...'" in str(caught.value)
 
 
@@ -104,6 +106,9 @@ def test_what_needs_a_shell_says_so(text: str, syntax: str) -> None:
         "sed -n -e 's/NAME/#a/' list",
         "ssh host process #f",
         "timeout 60 ssh host 'process #p'",
+        "ssh host sh -c 'process #f'",
+        "flock /run/lock -c 'process #f'",
+        "bash x.sh -c 'echo #f'",
         "su worker -c 'process #f'",
     ],
 )
@@ -122,6 +127,7 @@ def test_no_value_becomes_code_of_an_interpreter(text: str) -> None:
         "awk -v x=#f 1 #p/#f",
         "sed -i -e s/a/b/ #p/#f",
         "bash -v x.sh #f",
+        "flock /run/lock process #f",
         "rsync -e ssh #p/#f host:/in",
         "ssh host process",
     ],
@@ -139,6 +145,7 @@ def test_arguments_of_interpreters_are_no_code(text: str) -> None:
         "bash -euo pipefail -c 'echo #f'",
         "sh -c -e 'echo #f'",
         "bash -v -c 'echo #f'",
+        "bash --rcfile x -c 'echo #f'",
         "busybox sh -c 'echo #f'",
         "nice timeout 5 dash -c 'echo #f'",
         "find . -exec sh -c 'echo #f' ';'",

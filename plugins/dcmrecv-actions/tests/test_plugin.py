@@ -227,7 +227,7 @@ def test_a_killed_receiver_takes_its_commands_along(start_receiver: StartReceive
         ((), "plugin actions: configure: nothing to do: use --on-instance, --on-series, --on-study, --on-instance-url"),
         (("--on-instance", ""), "plugin actions: configure: --on-instance: the command is empty"),
         (("--on-study", "tool #f"), "--on-study: unknown placeholder #f; there are #p (directory), #a (calling"),
-        (("--on-series", "a | b"), "--on-series: no shell reads the command, so | does nothing"),
+        (("--on-series", "a | b"), "--on-series: no shell reads the command, so '|' does nothing"),
         (("--on-study-url", "ftp://host/x?token=secret"), "--on-study-url: a URL that begins with http:// or https://"),
     ],
 )

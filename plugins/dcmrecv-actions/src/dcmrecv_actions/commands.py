@@ -18,7 +18,7 @@ from dcmrecv_core import PluginError, Undeliverable, did_you_mean
 
 # What a shell would act on, once quoted text is removed: DCMTK storescp gives every command to /bin/sh.
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
-_SHELL_SYNTAX = re.compile(r"[|&;<>`$*]")
+_SHELL_SYNTAX = re.compile(r"[|&;<>`$*\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,10 @@ class _Interpreter:
 
 _INTERPRETERS = (
     _Interpreter(
-        re.compile(r"(?:ba|da|a|k|mk|z)?sh"), re.compile(r"-[A-Za-z]*c"), re.compile(r"[-+][A-Za-z]*[oO]"), "script"
+        re.compile(r"(?:ba|da|a|k|mk|z)?sh"),
+        re.compile(r"-[A-Za-z]*c"),
+        re.compile(r"[-+][A-Za-z]*[oO]|--rcfile|--init-file"),
+        "script",
     ),
     _Interpreter(
         re.compile(r"(?:python|pypy|lua)[\d.]*|perl|ruby|node|php|julia|Rscript|pwsh|fish|t?csh"),
@@ -45,6 +48,10 @@ _INTERPRETERS = (
     _Interpreter(re.compile(r"[gmn]?awk|g?sed"), None, re.compile(r"-[A-Za-z]*[vFl]"), "code"),
 )
 _GIVING_ALL_TO_A_SHELL = ("ssh", "su", "runuser")
+_COMMAND_OPTIONS = (
+    "-c",
+    "--command",
+)  # as of flock and script: what follows is a command for a shell, if it has blanks
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +105,10 @@ def parse_command(option: str, text: str, fields: Iterable[str]) -> Command:
         raise PluginError(f"{option}: {error} in: {text}") from error
     if not words or not words[0]:
         raise PluginError(f"{option}: the command is empty")
-    syntax = _SHELL_SYNTAX.search(_QUOTED.sub("", text))
+    syntax = _SHELL_SYNTAX.search(_QUOTED.sub("", text.strip()))
     if syntax:
         raise PluginError(
-            f"{option}: no shell reads the command, so {syntax[0]} does nothing: quote it, or name a shell: sh -c '...'"
+            f"{option}: no shell reads the command, so {syntax[0]!r} does nothing: quote it, or name one: sh -c '...'"
         )
     return _Parser(option, tuple(fields)).command(words)
 
@@ -154,6 +161,9 @@ def _kinds(words: Sequence[str]) -> Sequence[str]:
         name = os.path.basename(word)
         if name in _GIVING_ALL_TO_A_SHELL and not (number and words[number - 1].startswith("-")):
             kinds[number + 1 :] = ["code"] * (len(words) - number - 1)
+            break
+        if number and words[number - 1] in _COMMAND_OPTIONS and " " in word and kinds[number] == "text":
+            kinds[number] = "code"
         for interpreter in _INTERPRETERS:
             if (
                 interpreter.name.fullmatch(name)

@@ -21,7 +21,7 @@ from io import FileIO
 from typing import BinaryIO, NoReturn
 
 GRACE = 0.6
-"""Seconds from SIGTERM to SIGKILL: the receiver kills this process one second after it has told it to end."""
+"""Seconds from SIGTERM to SIGKILL. If the receiver kills this process meanwhile, the guard goes on."""
 
 NOT_FOUND = 127
 NOT_STARTED = 126
