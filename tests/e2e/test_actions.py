@@ -188,6 +188,17 @@ def data_set(path: Path) -> str:
     return shown.partition("(fffc,fffc)")[0].rstrip()
 
 
+def test_the_page_forwards_a_study(ours: Start, site: Path) -> None:
+    [line] = re.findall(r'^on_study = "(xargs .*)"$', (DOCS / "actions.md").read_text(), re.MULTILINE)
+    archive = ours("-pm", program=site)
+    settings = f'plugin = ["actions"]\n[plugins.actions]\non_study = "{line}"\n'
+    settings = settings.replace("pacs.example.org 104", f"localhost {archive.port}")
+    arguments = ("-pm", "--settings", "site.toml", "--study-timeout", 1)
+    receiver = ours(*arguments, files={"site.toml": settings}, program=site)
+    send(receiver)
+    until(lambda: archive.files() == [FILE], "the study is in the archive", log=lambda: receiver.log)
+
+
 class _Endpoint(BaseHTTPRequestHandler):
     posts: Queue[bytes]
 
