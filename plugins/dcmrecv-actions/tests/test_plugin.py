@@ -219,6 +219,11 @@ def test_a_killed_receiver_takes_its_commands_along(start_receiver: StartReceive
     pids = started(running)
     receiver.kill()
     until(lambda: not any(map(is_running, pids)), "the command has ended")
+    again = Receiver(receiver.directory, "-pm", "--on-instance", endless(running), plugins=["actions"])
+    try:
+        assert started(running, 2)[:2] == pids
+    finally:
+        again.kill()
 
 
 @pytest.mark.parametrize(
