@@ -108,7 +108,7 @@ def test_fault_9_a_disk_that_fills_up_later_loses_nothing(ours: Start, directory
             assert association.store(CT, "1.0", data_of("1.0")) == 0
             until_delivered(receiver, "1.0")
             fill(state)
-            uids = [f"1.{number}" for number in range(1, 1500)]
+            uids = [f"1.{number}" for number in range(1, 600)]
             assert {association.store(CT, uid, data_of(uid)) for uid in uids} == {0}
             receiver.wait_for_log("the state directory cannot be used: database or disk is full")
             empty(state)
