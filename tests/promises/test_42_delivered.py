@@ -43,10 +43,10 @@ def until_delivered(home: Path, wanted: set[str], receiver: Receiver, before: se
         missing.difference_update(event.uid for event in events(home))
         return not missing
 
-    until(none_missing, f"{len(wanted)} instances are delivered", 60, log=lambda: f"{sorted(missing)}\n{receiver.log}")
+    until(none_missing, f"{len(wanted)} instances are delivered", 120, log=lambda: f"{sorted(missing)}\n{receiver.log}")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_whatever_is_killed(
     program: Path, directory: Path, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
@@ -81,7 +81,7 @@ def test_whatever_is_killed(
     figure(f"{kills} kills: 0 of {len(acknowledged)} missing, {again} delivered again")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_after_power_cuts(
     ours: Start,
     program: Path,

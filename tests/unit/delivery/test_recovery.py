@@ -103,9 +103,20 @@ def test_what_is_no_whole_file_is_left_out(
     (out / ".dcmrecv-0123456789abcdef-1.tmp").write_bytes(data)
     (out / "link").symlink_to(whole)
     os.mkfifo(out / "fifo")
-    (out / "loop").symlink_to(out)
+    (out / "a").mkdir()
+    (out / "a" / "loop").symlink_to(out / "a")
     assert recovered(settings, store, 0.0) == {"out/1": "1.1"}
     assert "out/torn is no whole DICOM file" in caplog.text
+
+
+def test_directories_of_an_administrator_are_looked_at(settings: Settings, store: SqliteStore, tmp_path: Path) -> None:
+    (tmp_path / "other disk").mkdir()
+    (tmp_path / "out" / "ct").symlink_to(tmp_path / "other disk")
+    stored(settings, "ct/1", "1.1")
+    foreign = tmp_path / "out" / "foreign"
+    foreign.symlink_to(tmp_path / "other disk")
+    os.lchown(foreign, 12345, 12345)
+    assert recovered(settings, store, 0.0) == {"out/ct/1": "1.1"}
 
 
 def test_what_is_stored_meanwhile_is_not_recorded_twice(settings: Settings, store: SqliteStore) -> None:
