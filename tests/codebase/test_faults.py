@@ -40,11 +40,11 @@ FAULTS: dict[int, str] = {
     22: "a lost connection is called an abort, and a second request is aborted without a line",
     23: "the line of a failed plugin or a killed worker names neither plugin, hook, peer nor instance",
     24: "mistakes in options get no hint: allowed values, similar names, the file with the fault",
+    25: "recipes for storescp's commands know placeholders as whole words only, count associations, hold a worker",
 }
 """What was wrong, by number."""
 
 LEFT: dict[int, str] = {
-    25: "comes with delivery, too: commands per study take the place of those recipes",
     26: "the next version of the kit for plugins: its package, its typing, its templates",
     27: "the next version of the kit: what a failed send shows, expected rejections, a clock",
     28: "the next version of the kit: what its check of names finds",

@@ -14,12 +14,14 @@ from support.programs.environment import make_environment
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables for the commands of the pages: `python`, `pip` and `dcmrecv` of a new environment."""
+    """Variables for the commands of the pages: `python`, `pip` and `dcmrecv` of a new environment, with the extension
+    packages that pages use."""
     try:
         distribution("dcmrecv")
         requirements = []
     except PackageNotFoundError:
         requirements = [ROOT]
+    requirements.append(ROOT / "plugins" / "dcmrecv-actions")
     home = make_environment(tmp_path_factory.mktemp("environment") / "venv", *requirements)
     scripts = home / "bin"
     pip = f'exec {sys.executable} -m pip --python {scripts / "python"} "$@"\n'
@@ -30,4 +32,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             script.write_text(f"#!/bin/sh\n{command}")
             script.chmod(0o755)
     offline = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_QUIET": "1"}
-    return {**os.environ, **offline, "PATH": f"{scripts}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **os.environ,
+        **offline,
+        "VIRTUAL_ENV": str(home),
+        "PATH": f"{scripts}:{os.environ['PATH']}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

@@ -13,6 +13,7 @@ from support.docs.blocks import BLOCKS, DOCS, PAGES, Block, blocks_of
 from support.docs.transcripts import Session, steps_of
 
 ELSEWHERE = {
+    "actions.md": {"json"},  # plugins/dcmrecv-actions/tests/test_page.py
     "hooks.md": {"python"},  # test_hooks_page.py
     "inspection.md": {"python", "console"},  # tests/docs/test_inspection_page.py
     "logging.md": {"properties", "toml", "json", "text"},  # test_logging_page.py
@@ -60,8 +61,12 @@ def settings(page: str) -> list[Block]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if settings(page)])
-def test_settings_are_read(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    [packages] = Path(environment["VIRTUAL_ENV"]).glob("lib/python*/site-packages")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(packages))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("ARCHIVE_PASSWORD", "secret")
     write_files(page, tmp_path)

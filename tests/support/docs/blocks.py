@@ -1,7 +1,7 @@
 """The fenced blocks of the pages in docs/.
 
-Language and content say what a block is: with `# name.py` as the first line it is a file of that name, with `def test_`
-a test. A block that is not executed has `<!-- not run: reason -->` above it.
+Language and content say what a block is: with `# name.py` as the first line, or after `#!/bin/sh`, it is a file of
+that name, with `def test_` a test. A block that is not executed has `<!-- not run: reason -->` above it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Block:
     @property
     def file(self) -> str:
         """The name of the file in the block, or ""."""
-        named = re.match(r"# ([\w/]+\.(?:py|toml|cfg))\n", self.text)
+        named = re.match(r"(?:#!.*\n)?# ([\w/-]+\.(?:py|toml|cfg|sh))\n", self.text)
         return named.group(1) if named else ""
 
     @property
