@@ -1,0 +1,149 @@
+"""Takes over the queue of earlier versions: files of lines, one JSON array for each instance that was stored.
+
+What waits in it is written into the database once, before the first delivery, and the queue is removed. Lines that
+cannot be indexed are kept in a file beside it, with those that were put aside before.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from dcmrecv_index.conflicts import Contradiction, Warnings
+from dcmrecv_index.database import Database, RefusedError
+from dcmrecv_index.record import Record
+from dcmrecv_index.schema import has_table
+from dcmrecv_index.write import write
+
+log = logging.getLogger("dcmrecv.index")
+
+DIRECTORY = "index-queue"
+PUT_ASIDE = "index-put-aside.jsonl"
+"""In the state directory: what cannot be indexed."""
+
+_OLD_PUT_ASIDE = "put-aside.jsonl"
+_KINDS = (str, str, str, str, int, int, dict)
+
+
+class _Place(NamedTuple):
+    """Where a line is, in the order in which the instances were stored: first earlier boots of the system, because the
+    moments of different boots cannot be compared, then by the moment."""
+
+    this_boot: bool
+    boot: int
+    moment: int
+    path: Path
+    start: int
+    end: int
+
+
+def take_over(database: Database, state_directory: Path, warnings: Warnings) -> None:
+    """Write all that waits in the queue, if there is one, and remove it. Raises DatabaseError, OSError.
+
+    If this process is killed before the end, the next one begins again: no event is delivered before.
+    """
+    directory = state_directory / DIRECTORY
+    if not directory.is_dir():
+        return
+    found: list[Contradiction | None] = []
+    refused: list[dict[str, str]] = []
+    with database.writing():
+        files = sorted(path for path in directory.glob("*.jsonl") if path.name != _OLD_PUT_ASIDE)
+        for place in sorted(_places(files, _positions(database, files))):
+            line = _read(place)
+            try:
+                record, _ = parsed(line)
+                with database.savepoint():
+                    found.append(write(database, record))
+            except (ValueError, RefusedError) as error:
+                log.error("a line of %s is not indexed: %s; see %s", place.path, error, state_directory / PUT_ASIDE)
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                refused.append({"time": now, "reason": str(error), "line": line.decode("latin-1")})
+        _put_aside(state_directory, refused)
+        for path in files:
+            _forget(database, path.name)
+    warnings.warn(found)
+    for path in files:
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # it has something that is not the queue's
+        directory.rmdir()
+    log.info("%d instances taken over from the queue of an earlier version", len(found))
+
+
+def parsed(line: bytes) -> tuple[Record, int]:
+    """The record of a line and its moment, in nanoseconds since the boot; for lines without one the time of reception.
+    Raises ValueError for anything but a whole line."""
+    try:
+        values = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("not a record") from error
+    if not isinstance(values, list) or tuple(map(type, values)) not in (_KINDS, (*_KINDS, int)):
+        raise ValueError("not a record")
+    record = Record(*values[: len(_KINDS)])
+    return record, (values[len(_KINDS)] if len(values) > len(_KINDS) else 0) or record.received
+
+
+def _places(files: list[Path], positions: Mapping[str, int]) -> Iterator[_Place]:
+    boots: dict[str, int] = {}
+    for path in files:
+        # time, process, first moment, boot and directory; the first versions had no more than the first two
+        parts = path.stem.split("-")
+        boot = parts[3].partition(".")[0] if len(parts) == 4 else ""
+        number = boots.setdefault(boot, len(boots))
+        moment = 0
+        with path.open("rb") as file:
+            start = file.seek(positions.get(path.name, 0))
+            for line in file:
+                if line.endswith(b"\n"):  # else the writer was killed
+                    with suppress(ValueError):
+                        moment = max(moment, parsed(line)[1])
+                    yield _Place(boot == _boot_id(), number, moment, path, start, start + len(line))
+                start += len(line)
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    except OSError:
+        return ""
+
+
+def _read(place: _Place) -> bytes:
+    with place.path.open("rb") as file:
+        file.seek(place.start)
+        return file.read(place.end - place.start)
+
+
+def _positions(database: Database, files: list[Path]) -> dict[str, int]:
+    """How much of each file is in the database."""
+    if not has_table(database, "queue_positions"):
+        return {}
+    names = {path.name for path in files}
+    rows = database.execute("SELECT name, position FROM queue_positions")
+    return {name: position for name, position in rows if name in names}
+
+
+def _forget(database: Database, name: str) -> None:
+    if has_table(database, "queue_positions"):
+        database.execute("DELETE FROM queue_positions WHERE name = :name", {"name": name})
+
+
+def _put_aside(state_directory: Path, entries: list[dict[str, str]]) -> None:
+    """Keep these entries, and those that were put aside before."""
+    old = state_directory / DIRECTORY / _OLD_PUT_ASIDE
+    before = old.read_bytes() if old.exists() else b""
+    content = before + b"".join(json.dumps(entry).encode("ascii") + b"\n" for entry in entries)
+    if not content:
+        return
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    with open(os.open(state_directory / PUT_ASIDE, flags, 0o600), "ab") as file:  # it holds names of patients
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    old.unlink(missing_ok=True)

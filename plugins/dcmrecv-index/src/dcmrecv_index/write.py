@@ -1,0 +1,90 @@
+"""Writes a record into the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from dcmrecv_index import conflicts
+from dcmrecv_index.conflicts import Contradiction
+from dcmrecv_index.database import Database, DatabaseError, RefusedError
+from dcmrecv_index.record import Record
+from dcmrecv_index.rows import Row, Rows, rows_of
+from dcmrecv_index.schema import KEYS, OF_EVENTS
+
+
+def write(database: Database, record: Record, *, only_later: bool = False) -> Contradiction | None:
+    """Write the rows of a record in a transaction of `writing`.
+
+    They replace what is there, whatever the clock said: events come in their order. A file that was found does not know
+    it: with `only_later` rows of a later time stay as they are, and so does what only events know. Returns the
+    contradiction to the index, to be told after the commit. Raises DatabaseError, RefusedError.
+    """
+    with _one_record():
+        rows = rows_of(record)
+        if only_later and _has_later(database, rows.instance):
+            return None
+        found, has_series = conflicts.contradiction(database, rows)
+        upper: dict[str, Row] = {"patients": rows.patient}
+        if found is None:
+            upper |= {"studies": rows.study, "series": rows.series}
+        elif not has_series:
+            upper |= {"series": rows.series}
+        for table, row in upper.items():
+            _put(database, table, row, only_later=only_later, only_absent=not record.from_file)
+        _put(database, "instances", rows.instance, only_later=only_later)
+        if found is None:
+            database.execute("DELETE FROM conflicts WHERE sop_instance_uid = :sop_instance_uid", rows.instance)
+            return None
+        _put(database, "conflicts", _conflict(rows), only_later=only_later)
+        return conflicts.moved(database, found, rows) if record.from_file else found
+
+
+@contextmanager
+def _one_record() -> Iterator[None]:
+    try:
+        yield
+    except (DatabaseError, RefusedError, OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever a value does to decoders and drivers, it must not hold up others
+        raise RefusedError(f"it cannot be decoded ({type(error).__name__})") from error
+
+
+def _has_later(database: Database, instance: Row) -> bool:
+    text = "SELECT 1 FROM instances WHERE sop_instance_uid = :sop_instance_uid AND received > :received"
+    return bool(database.execute(text, instance))
+
+
+def _conflict(rows: Rows) -> Row:
+    return {
+        "sop_instance_uid": rows.instance["sop_instance_uid"],
+        "study_instance_uid": rows.study["study_instance_uid"],
+        "patient_id": rows.patient["patient_id"],
+        "issuer": rows.patient["issuer"],
+        "location": rows.instance["location"],
+        "received": rows.instance["received"],
+    }
+
+
+def _put(database: Database, table: str, row: Row, **conditions: Any) -> None:
+    database.execute(_insert(table, tuple(row), **conditions), row)
+
+
+@cache
+def _insert(table: str, columns: tuple[str, ...], *, only_later: bool = False, only_absent: bool = False) -> str:
+    keys = KEYS[table]
+    values = {column: f"excluded.{column}" for column in columns if column not in keys}
+    action = "UPDATE SET "
+    if only_later:
+        values |= {column: f"coalesce(excluded.{column}, {table}.{column})" for column in OF_EVENTS if column in values}
+    action = "UPDATE SET " + ", ".join(f"{column} = {value}" for column, value in values.items())
+    if only_later:
+        action += f" WHERE excluded.received >= {table}.received"
+    if only_absent:
+        action = "NOTHING"
+    parameters = ", ".join(f":{column}" for column in columns)
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({parameters}) ON CONFLICT ({', '.join(keys)}) DO {action}"
+    )
