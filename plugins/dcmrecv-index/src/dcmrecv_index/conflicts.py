@@ -34,8 +34,8 @@ _OTHERS = f"""
 
 
 class Contradiction(NamedTuple):
-    """What an instance says (`said`) and what is in the index (`kept`) about the `kind` and `key` above it; `moved`: its
-    study has been given to the patient that it names."""
+    """What an instance says (`said`) and what is in the index (`kept`) about the `kind` and `key` above it. `moved`:
+    its study was given to the patient that it names."""
 
     kind: str
     key: str
