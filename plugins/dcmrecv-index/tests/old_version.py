@@ -69,11 +69,12 @@ def old_database(path: Path, without: Collection[str] = ()) -> None:
                 database.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
 
-def line(uid: str, moment: int | None, *, location: str = "", received: int = 100, **elements: str) -> bytes:
-    """A line of the queue; the first versions had no moments."""
+def line(uid: str, *, location: str = "", received: int = 100, **elements: str) -> bytes:
+    """A line of the queue."""
     told = {"PatientID": "4711", "StudyInstanceUID": "1.8", "SeriesInstanceUID": "1.8.1", **elements}
-    values: list[object] = [uid, "1.2", "1.2.3", location or f"/archive/{uid}", 10, received, told]
-    return json.dumps(values if moment is None else [*values, moment], separators=(",", ":")).encode() + b"\n"
+    moment = 4711
+    values = (uid, "1.2", "1.2.3", location or f"/archive/{uid}", 10, received, told, moment)
+    return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
 
 def queue_file(directory: Path, name: str, lines: Sequence[bytes]) -> Path:

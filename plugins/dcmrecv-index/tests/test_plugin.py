@@ -41,7 +41,7 @@ def test_the_queue_of_the_version_before_is_taken_over(
 ) -> None:
     """Before the first delivery: the instance came again since."""
     state = tmp_path / "state"
-    path = queue_file(state, "100-1-1-0000000a.4", [line("1.2.1", 1, location="/old"), line("1.2.9", 2)])
+    path = queue_file(state, "100-1-1-0000000a.4", [line("1.2.1", location="/old"), line("1.2.9")])
     receiver = start_receiver("--state-dir", str(state), plugins=["index"])
     assert receiver.send(sample_dataset(SOPInstanceUID="1.2.1")) == [0]
     assert deliver_all(receiver) == []

@@ -32,12 +32,9 @@ _KINDS = (str, str, str, str, int, int, dict)
 
 
 class _Place(NamedTuple):
-    """Where a line is, in the order in which the instances were stored: first earlier boots of the system, because the
-    moments of different boots cannot be compared, then by the moment."""
+    """Where a line is, after all that were received before: `received` does not fall within a file."""
 
-    this_boot: bool
-    boot: int
-    moment: int
+    received: int
     path: Path
     start: int
     end: int
@@ -58,60 +55,46 @@ def take_over(database: Database, state_directory: Path, warnings: Warnings) -> 
         for place in sorted(_places(files, _positions(database, files))):
             line = _read(place)
             try:
-                record, _ = parsed(line)
                 with database.savepoint():
-                    found.append(write(database, record))
+                    found.append(write(database, _parsed(line)))
             except (ValueError, RefusedError) as error:
                 log.error("a line of %s is not indexed: %s; see %s", place.path, error, state_directory / PUT_ASIDE)
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 refused.append({"time": now, "reason": str(error), "line": line.decode("latin-1")})
         _put_aside(state_directory, refused)
-        for path in files:
-            _forget(database, path.name)
     warnings.warn(found)
     for path in files:
         path.unlink(missing_ok=True)
+    _forget(database, files)
     with suppress(OSError):  # it has something that is not the queue's
         directory.rmdir()
-    log.info("%d instances taken over from the queue of an earlier version", len(found))
+    if found:
+        log.info("%d instances taken over from the queue of an earlier version", len(found))
 
 
-def parsed(line: bytes) -> tuple[Record, int]:
-    """The record of a line and its moment, in nanoseconds since the boot; for lines without one the time of reception.
-    Raises ValueError for anything but a whole line."""
+def _parsed(line: bytes) -> Record:
+    """Raises ValueError for anything but a whole line."""
     try:
         values = json.loads(line)
     except RecursionError as error:
         raise ValueError("not a record") from error
-    if not isinstance(values, list) or tuple(map(type, values)) not in (_KINDS, (*_KINDS, int)):
+    kinds = tuple(map(type, values)) if isinstance(values, list) else ()
+    if kinds[: len(_KINDS)] != _KINDS:
         raise ValueError("not a record")
-    record = Record(*values[: len(_KINDS)])
-    return record, (values[len(_KINDS)] if len(values) > len(_KINDS) else 0) or record.received
+    return Record(*values[: len(_KINDS)])
 
 
 def _places(files: list[Path], positions: Mapping[str, int]) -> Iterator[_Place]:
-    boots: dict[str, int] = {}
     for path in files:
-        # time, process, first moment, boot and directory; the first versions had no more than the first two
-        parts = path.stem.split("-")
-        boot = parts[3].partition(".")[0] if len(parts) == 4 else ""
-        number = boots.setdefault(boot, len(boots))
-        moment = 0
+        received = 0
         with path.open("rb") as file:
             start = file.seek(positions.get(path.name, 0))
             for line in file:
                 if line.endswith(b"\n"):  # else the writer was killed
                     with suppress(ValueError):
-                        moment = max(moment, parsed(line)[1])
-                    yield _Place(boot == _boot_id(), number, moment, path, start, start + len(line))
+                        received = max(received, _parsed(line).received)
+                    yield _Place(received, path, start, start + len(line))
                 start += len(line)
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
-    except OSError:
-        return ""
 
 
 def _read(place: _Place) -> bytes:
@@ -129,9 +112,10 @@ def _positions(database: Database, files: list[Path]) -> dict[str, int]:
     return {name: position for name, position in rows if name in names}
 
 
-def _forget(database: Database, name: str) -> None:
+def _forget(database: Database, files: list[Path]) -> None:
     if has_table(database, "queue_positions"):
-        database.execute("DELETE FROM queue_positions WHERE name = :name", {"name": name})
+        for path in files:
+            database.execute("DELETE FROM queue_positions WHERE name = :name", {"name": path.name})
 
 
 def _put_aside(state_directory: Path, entries: list[dict[str, str]]) -> None:
