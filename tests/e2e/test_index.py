@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import psycopg
@@ -62,6 +63,15 @@ def rows_of(url: str, query: str) -> list[tuple[Any, ...]]:
             return connection.execute(query.encode()).fetchall()
     except (sqlite3.OperationalError, psycopg.errors.UndefinedTable):
         return []
+
+
+def execute(url: str, statement: str) -> None:
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
+            database.execute(statement)
+    else:
+        with psycopg.connect(url.replace("+psycopg", "")) as connection:
+            connection.execute(statement.encode())
 
 
 def uid_of(sender: int, number: int) -> str:
@@ -255,3 +265,19 @@ def test_a_study_that_is_sent_again_with_a_corrected_patient_id(ours: Start, sit
         until(lambda: patients() == [("P2", 0)], "the study has moved", log=lambda: receiver.log)
         association.release()
     assert receiver.stop() == 0
+
+
+def test_a_database_of_the_version_before_is_migrated(ours: Start, site: Path, url: str) -> None:
+    """By the receiver; what it stores then has a sender."""
+    old = run_path(str(ROOT / "plugins" / "dcmrecv-index" / "tests" / "old_version.py"))
+    for statement in (*old["old_statements"](), *old["old_inserts"]()):
+        execute(url, statement)
+    receiver = ours("-v", "--no-fsync", "--plugin", "index", "--index-url", url, program=site)
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        assert association.store(CT, "1.2.3.1", odd_data(1, b"")) == 0
+        association.release()
+    until(lambda: "1.2.3.1" in locations(url), "the instance is in the index", log=lambda: receiver.log)
+    assert receiver.stop() == 0
+    senders = rows_of(url, "SELECT sop_instance_uid, calling_ae_title FROM instances ORDER BY 1")
+    assert senders == [("1.1", None), ("1.2", None), ("1.2.3.1", "RAWSCU")]
+    assert rows_of(url, "SELECT version FROM schema_version") == [(2,)]

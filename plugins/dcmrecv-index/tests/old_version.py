@@ -60,13 +60,23 @@ def old_statements(without: Collection[str] = ()) -> list[str]:
     return [*tables, *indexes]
 
 
+def old_inserts() -> list[str]:
+    """Statements that write `OLD_ROWS`."""
+
+    def literal(value: Any) -> str:
+        return "NULL" if value is None else repr(value)
+
+    return [
+        f"INSERT INTO {table} VALUES ({', '.join(map(literal, row))})"
+        for table, rows in OLD_ROWS.items()
+        for row in rows
+    ]
+
+
 def old_database(path: Path, without: Collection[str] = ()) -> None:
     with closing(sqlite3.connect(path)) as database, database:
-        for statement in old_statements(without):
+        for statement in (*old_statements(without), *old_inserts()):
             database.execute(statement)
-        for table, rows in OLD_ROWS.items():
-            for row in rows:
-                database.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
 
 def line(uid: str, *, location: str = "", received: int = 100, **elements: str) -> bytes:

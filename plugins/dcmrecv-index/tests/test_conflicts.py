@@ -42,7 +42,9 @@ def write(database: Database, request: pytest.FixtureRequest) -> Write:
     def write_all(*records: Record, together: bool = True) -> None:
         for batch in [records] if together else [[one] for one in records]:
             with database.writing():
-                found = [write_record(database, each, only_later=request.param) for each in batch]
+                found = [
+                    write_record(database, each, only_later=request.param, keep_told=request.param) for each in batch
+                ]
             warnings.warn(found)
 
     return write_all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -9,12 +10,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dcmrecv_core import PluginError, PluginSettings, Undeliverable
+from dcmrecv_core import PluginError, PluginSettings, StoredEvent, Undeliverable
 from dcmrecv_core.testing import fake_association, fake_event, fake_instance, sample_dataset
 from dcmrecv_index import IndexPlugin, database, deliveries, write
 from dcmrecv_index.commands import main
@@ -79,13 +81,31 @@ def test_fault_8_a_corrected_instance_replaces_the_one_before_it(
     assert rows(tmp_path, "SELECT patient_name FROM patients") == [("Smith",)]
 
 
+def recovered(event: StoredEvent, **fields: Any) -> StoredEvent:
+    """As it comes after a power cut."""
+    unknown = ("calling_ae_title", "called_ae_title", "peer_address", "association_id", "received_at")
+    return replace(event, recovered=True, **dict.fromkeys(unknown), **fields)
+
+
 def test_after_a_power_cut_the_sender_is_not_known(plugin: IndexPlugin, tmp_path: Path) -> None:
-    """The instance may have come again, from another sender, before the power cut."""
-    event = fake_event(output_directory=tmp_path)
-    unknown = dict.fromkeys(("calling_ae_title", "called_ae_title", "peer_address", "association_id", "received_at"))
+    """The instance has come again, perhaps from another sender."""
+    event = fake_event(received_at=datetime.fromtimestamp(100, UTC))
     plugin.deliver(event, "default")
-    plugin.deliver(replace(event, recovered=True, **unknown), "default")  # type: ignore[arg-type]
-    assert rows(tmp_path, "SELECT calling_ae_title, received > 0 FROM instances") == [(None, 1)]
+    again = fake_event(output_directory=tmp_path)
+    os.utime(again.location, (200, 200))
+    plugin.deliver(recovered(again), "default")
+    assert rows(tmp_path, "SELECT location, calling_ae_title, received FROM instances") == [
+        (again.location, None, 200 * 10**9)
+    ]
+
+
+def test_what_came_since_a_power_cut_is_later_than_what_is_recovered(plugin: IndexPlugin, tmp_path: Path) -> None:
+    old = fake_event(output_directory=tmp_path)
+    os.utime(old.location, (200, 200))
+    since = fake_event(received_at=datetime.fromtimestamp(300, UTC), location="/since")
+    plugin.deliver(since, "default")
+    plugin.deliver(recovered(old), "default")
+    assert rows(tmp_path, INSTANCES) == [(old.sop_instance_uid, "/since")]
 
 
 def test_without_its_file_an_instance_blanks_nothing(plugin: IndexPlugin, tmp_path: Path) -> None:

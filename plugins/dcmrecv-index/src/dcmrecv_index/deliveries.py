@@ -29,7 +29,8 @@ class Deliveries:
             if self._database is None:
                 self._database = connect(self._where)
             with self._database.writing():
-                found = write(self._database, record)
+                # of a recovered instance only the time of its file says when it came
+                found = write(self._database, record, only_later=event.recovered)
         except RefusedError as error:
             raise Undeliverable(str(error)) from None
         except DatabaseError:

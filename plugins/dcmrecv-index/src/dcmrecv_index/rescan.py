@@ -61,7 +61,7 @@ def rescan(database: Database, directory: Path, *, prune: bool = False) -> Found
             for record in batch:
                 try:
                     with database.savepoint():
-                        found.append(write(database, record, only_later=True))
+                        found.append(write(database, record, only_later=True, keep_told=True))
                 except RefusedError as error:
                     log.error("%s: SOP instance %s is not indexed: %s", record.location, record.sop_instance_uid, error)
                     failed.append(record.location)

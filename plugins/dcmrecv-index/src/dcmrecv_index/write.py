@@ -15,12 +15,14 @@ from dcmrecv_index.rows import Row, Rows, rows_of
 from dcmrecv_index.schema import KEYS, OF_EVENTS
 
 
-def write(database: Database, record: Record, *, only_later: bool = False) -> Contradiction | None:
+def write(
+    database: Database, record: Record, *, only_later: bool = False, keep_told: bool = False
+) -> Contradiction | None:
     """Write the rows of a record in a transaction of `writing`.
 
-    They replace what is there, whatever the clock said: events come in their order. A file that was found does not know
-    it: with `only_later` rows of a later time stay as they are, and so does what only events know. Returns the
-    contradiction to the index, to be told after the commit. Raises DatabaseError, RefusedError.
+    They replace what is there, whatever the clock said: events come in their order. With `only_later`, for what comes in
+    no order, rows of a later time stay as they are; with `keep_told`, for files that were found, what only events know
+    stays, too. Returns the contradiction to the index, to be told after the commit. Raises DatabaseError, RefusedError.
     """
     with _one_record():
         rows = rows_of(record)
@@ -34,7 +36,7 @@ def write(database: Database, record: Record, *, only_later: bool = False) -> Co
             upper |= {"series": rows.series}
         for table, row in upper.items():
             _put(database, table, row, only_later=only_later, only_absent=not record.from_file)
-        _put(database, "instances", rows.instance, only_later=only_later)
+        _put(database, "instances", rows.instance, only_later=only_later, keep_told=keep_told)
         if found is None:
             database.execute("DELETE FROM conflicts WHERE sop_instance_uid = :sop_instance_uid", rows.instance)
             return None
@@ -73,18 +75,23 @@ def _put(database: Database, table: str, row: Row, **conditions: Any) -> None:
 
 
 @cache
-def _insert(table: str, columns: tuple[str, ...], *, only_later: bool = False, only_absent: bool = False) -> str:
+def _insert(
+    table: str,
+    columns: tuple[str, ...],
+    *,
+    only_later: bool = False,
+    only_absent: bool = False,
+    keep_told: bool = False,
+) -> str:
     keys = KEYS[table]
     values = {column: f"excluded.{column}" for column in columns if column not in keys}
-    action = "UPDATE SET "
-    if only_later:
-        values |= {column: f"coalesce(excluded.{column}, {table}.{column})" for column in OF_EVENTS if column in values}
+    if keep_told:
+        values |= {column: f"coalesce(excluded.{column}, {table}.{column})" for column in OF_EVENTS}
     action = "UPDATE SET " + ", ".join(f"{column} = {value}" for column, value in values.items())
     if only_later:
         action += f" WHERE excluded.received >= {table}.received"
-    if only_absent:
-        action = "NOTHING"
     parameters = ", ".join(f":{column}" for column in columns)
     return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({parameters}) ON CONFLICT ({', '.join(keys)}) DO {action}"
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({parameters}) "
+        f"ON CONFLICT ({', '.join(keys)}) DO {'NOTHING' if only_absent else action}"
     )
