@@ -144,6 +144,15 @@ def test_fault_7_an_instance_that_cannot_be_decoded_holds_up_no_other(plugin: In
     assert [key for key, _ in rows(tmp_path, INSTANCES)] == ["1.1"]
 
 
+def test_a_file_that_breaks_the_reader_holds_up_no_other(plugin: IndexPlugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(event: StoredEvent) -> Record:
+        raise RecursionError
+
+    monkeypatch.setattr(deliveries, "record_of_event", fail)
+    with pytest.raises(Undeliverable, match="RecursionError"):
+        plugin.deliver(fake_event(), "default")
+
+
 def test_a_number_that_no_column_takes(plugin: IndexPlugin, tmp_path: Path) -> None:
     with pytest.raises(Undeliverable, match="OverflowError"):
         plugin.deliver(fake_event(size=2**70), "default")

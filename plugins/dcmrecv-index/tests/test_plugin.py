@@ -36,6 +36,21 @@ def test_dropped_instances_change_nothing(start_receiver: StartReceiver, find: F
     assert [row["patient_name"] for row in find("--directory", str(receiver.output))] == ["Kept"]
 
 
+def test_a_database_that_cannot_be_used_is_waited_for(
+    start_receiver: StartReceiver, tmp_path: Path, find: Find
+) -> None:
+    """Senders do not notice."""
+    in_the_way = tmp_path / "directory"
+    in_the_way.touch()
+    url = f"sqlite:///{in_the_way}/index.sqlite"
+    receiver = start_receiver("--index-url", url, plugins=["index"])
+    assert receiver.send(sample_dataset()) == [0]
+    receiver.wait_for_log("delivery_started")
+    in_the_way.unlink()
+    assert deliver_all(receiver) == []
+    assert len(find("--url", url)) == 1
+
+
 def test_the_queue_of_the_version_before_is_taken_over(
     start_receiver: StartReceiver, tmp_path: Path, find: Find
 ) -> None:

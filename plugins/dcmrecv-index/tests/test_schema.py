@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 from old_version import OLD_ROWS, OLD_TABLES, old_database
@@ -15,6 +19,8 @@ from dcmrecv_index.commands import main
 from dcmrecv_index.database import Database, connect
 from dcmrecv_index.record import record_of_event
 from dcmrecv_index.write import write
+
+Find = Callable[..., list[dict[str, Any]]]
 
 FIND = "SELECT sop_instance_uid, calling_ae_title, called_ae_title, peer_address, digest FROM instances ORDER BY 1"
 
@@ -58,13 +64,15 @@ def test_a_migration_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "index.sqlite"
     old_database(path)
 
-    def killed(database: Database) -> None:
-        prepare(database)
-        raise SystemExit
+    execute = Database.execute
 
-    prepare = schema.prepare
+    def killed(database: Database, statement: str, *values: Any) -> Any:
+        if "INSERT INTO schema_version" in statement:
+            raise SystemExit
+        return execute(database, statement, *values)
+
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "prepare", killed)
+        patch.setattr(Database, "execute", killed)
         with pytest.raises(SystemExit):
             connect(path)
     with closing(sqlite3.connect(path)) as old:
@@ -72,6 +80,26 @@ def test_a_migration_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         assert tables == set(OLD_TABLES)
         assert len(old.execute("SELECT * FROM instances").fetchone()) == 8
     connect(path).close()
+
+
+def test_a_reader_does_not_wait_for_a_writer(tmp_path: Path, database: Database, find: Find) -> None:
+    with database.writing():
+        write(database, record_of_event(fake_event()))
+        assert find() == []
+    assert len(find()) == 1
+
+
+def test_two_programs_migrate_at_once(tmp_path: Path) -> None:
+    old_database(tmp_path / "index.sqlite")
+    barrier = Barrier(4, timeout=30)
+
+    def migrate() -> int:
+        barrier.wait()
+        with closing(connect(tmp_path / "index.sqlite")) as database:
+            return len(database.execute(FIND))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [future.result() for future in [pool.submit(migrate) for _ in range(4)]] == [2, 2, 2, 2]
 
 
 def test_a_newer_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

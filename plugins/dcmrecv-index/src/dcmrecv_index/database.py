@@ -133,8 +133,7 @@ def connect(where: str | Path) -> Database:
         where.parent.mkdir(parents=True, exist_ok=True)
     database = Database(where)
     try:
-        with database.writing():
-            schema.prepare(database)
+        schema.prepare(database)
     except BaseException:
         database.close()
         raise

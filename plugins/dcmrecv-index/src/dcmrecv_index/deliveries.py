@@ -9,7 +9,7 @@ from dcmrecv_index.conflicts import Warnings
 from dcmrecv_index.database import Database, DatabaseError, RefusedError, connect
 from dcmrecv_index.old_queue import take_over
 from dcmrecv_index.record import record_of_event
-from dcmrecv_index.write import write
+from dcmrecv_index.write import one_record, write
 
 
 class Deliveries:
@@ -25,7 +25,8 @@ class Deliveries:
     def index(self, event: StoredEvent) -> None:
         """Raises Undeliverable if this event cannot be indexed; DatabaseError, OSError: try again."""
         try:
-            record = record_of_event(event)
+            with one_record():
+                record = record_of_event(event)
             if self._database is None:
                 self._database = connect(self._where)
             with self._database.writing():

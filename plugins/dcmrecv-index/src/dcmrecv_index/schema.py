@@ -87,18 +87,24 @@ INSERT INTO schema_version VALUES (2)
 
 
 def prepare(database: Database) -> None:
-    """Make the tables of this version, or those that an earlier version lacks, in a transaction of `writing`.
-
-    Raises ValueError if they are of a newer version.
-    """
-    if has_table(database, "schema_version"):
-        [(version,)] = database.execute("SELECT version FROM schema_version")
-        if version > VERSION:
-            raise ValueError(f"the index has version {version}, this dcmrecv-index knows versions up to {VERSION}")
+    """Make the tables of this version, or those that an earlier version lacks. Raises ValueError if they are of a newer
+    version."""
+    if _is_current(database):  # then readers need not wait for a writer
         return
-    for statement in (*_TABLES.split(";"), *_VERSION_2.split(";")):
-        if statement.strip():
-            database.execute(statement)
+    with database.writing():
+        if not _is_current(database):
+            for statement in (*_TABLES.split(";"), *_VERSION_2.split(";")):
+                if statement.strip():
+                    database.execute(statement)
+
+
+def _is_current(database: Database) -> bool:
+    if not has_table(database, "schema_version"):
+        return False
+    [(version,)] = database.execute("SELECT version FROM schema_version")
+    if version > VERSION:
+        raise ValueError(f"the index has version {version}, this dcmrecv-index knows versions up to {VERSION}")
+    return True
 
 
 def has_table(database: Database, name: str) -> bool:

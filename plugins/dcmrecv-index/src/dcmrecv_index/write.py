@@ -20,11 +20,13 @@ def write(
 ) -> Contradiction | None:
     """Write the rows of a record in a transaction of `writing`.
 
-    They replace what is there, whatever the clock said: events come in their order. With `only_later`, for what comes in
-    no order, rows of a later time stay as they are; with `keep_told`, for files that were found, what only events know
-    stays, too. Returns the contradiction to the index, to be told after the commit. Raises DatabaseError, RefusedError.
+    They replace what is there, whatever the clock said: events come in their order. With `only_later`, for what comes
+    in no order, rows of a later time stay as they are; with `keep_told`, for files that were found, what only events
+    know stays, too. Returns the contradiction to the index, to be told after the commit.
+
+    Raises DatabaseError, RefusedError.
     """
-    with _one_record():
+    with one_record():
         rows = rows_of(record)
         if only_later and _has_later(database, rows.instance):
             return None
@@ -45,7 +47,8 @@ def write(
 
 
 @contextmanager
-def _one_record() -> Iterator[None]:
+def one_record() -> Iterator[None]:
+    """What is wrong with one record becomes a RefusedError."""
     try:
         yield
     except (DatabaseError, RefusedError, OSError, MemoryError):
