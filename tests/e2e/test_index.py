@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -28,6 +29,7 @@ from support.paths import ROOT
 from support.programs.environment import make_site
 from support.programs.postgresql import postgresql_server
 from support.programs.receivers import Receiver, Start, run
+from support.promises.strace import FLUSHING, WRITING, parse, traced
 from support.protocol.pdus import store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE
@@ -184,6 +186,33 @@ def check_commands(program: Path, url: str, receiver: Receiver, before: dict[str
     assert {row["sop_instance_uid"] for row in rows} == {uid_of(3, number) for number in range(INSTANCES)}
     assert {(row["calling_ae_title"], row["peer_address"]) for row in rows} == {("RAWSCU", "127.0.0.1")}
     assert {row["size"] for row in rows} == {len(stored_file(Path(row["location"])).data) for row in rows}
+
+
+def steps_of(trace: Path) -> list[str]:
+    """What a delivery process has done to the index and to the receiver's queue, repetitions left out."""
+    steps = {
+        **{("index.sqlite-wal", call): "write" for call in WRITING},
+        **{("index.sqlite-wal", call): "flush" for call in FLUSHING},
+        **{("delivery.sqlite-wal", call): "done" for call in WRITING},
+    }
+    found = [steps.get((Path(call.path).name, call.name)) for call in parse(trace)]
+    return [step for step, _ in groupby(filter(None, found))]
+
+
+def test_what_is_delivered_is_on_the_disk(ours: Start, site: Path, directory: Path) -> None:
+    """A power cut afterwards takes nothing from the index."""
+    receiver = ours("-v", "--no-fsync", "--plugin", "index", program=site)
+    url = f"sqlite:///{receiver.output}/.dcmrecv/index.sqlite"
+    until(lambda: rows_of(url, "SELECT version FROM schema_version"), "the index", log=lambda: receiver.log)
+    trace = directory / "trace"
+    with traced(deliverers_of(receiver), trace):
+        with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+            assert association.store(CT, "1.2.3.1", odd_data(1, b"")) == 0
+            association.release()
+        until(lambda: "write" in steps_of(trace) and steps_of(trace)[-1] == "done", "it is delivered")
+    steps = steps_of(trace)
+    assert steps[steps.index("write") :] == ["write", "flush", "done"]
+    assert receiver.stop() == 0
 
 
 NO_CHARACTER_SETS = (b"hex ", b"idna", b"base64", b"UNDEFINED ", b"rot13 ", b"NO SUCH SET ", b"I\0O_IR 100", b"")

@@ -18,6 +18,15 @@ log = logging.getLogger("dcmrecv.index")
 
 _MOST_TOLD = 10_000
 
+_KNOWN = """
+SELECT series.study_instance_uid, studies.patient_id, studies.issuer, instances.received, conflicts.sop_instance_uid
+FROM (SELECT 1) AS record
+LEFT JOIN series ON series.series_instance_uid = :series_instance_uid
+LEFT JOIN studies ON studies.study_instance_uid = :study_instance_uid
+LEFT JOIN instances ON instances.sop_instance_uid = :sop_instance_uid
+LEFT JOIN conflicts ON conflicts.sop_instance_uid = :sop_instance_uid
+"""
+
 _INSTANCES_OF = """
 SELECT instances.sop_instance_uid FROM instances
 JOIN series ON series.series_instance_uid = instances.series_instance_uid
@@ -33,6 +42,17 @@ _OTHERS = f"""
 """
 
 
+class Known(NamedTuple):
+    """What the index has of a record's series, study and instance, each None if there is none. `conflict` is the UID of
+    the instance if that is in conflict."""
+
+    study_of_series: str | None
+    patient_id: str | None
+    issuer: str | None
+    received: int | None
+    conflict: str | None
+
+
 class Contradiction(NamedTuple):
     """What an instance says (`said`) and what is in the index (`kept`) about the `kind` and `key` above it. `moved`:
     its study was given to the patient that it names."""
@@ -46,21 +66,20 @@ class Contradiction(NamedTuple):
     moved: bool = False
 
 
-def contradiction(database: Database, rows: Rows) -> tuple[Contradiction | None, bool]:
-    """What the rows contradict, and whether their series is known."""
+def known(database: Database, rows: Rows) -> Known:
+    [row] = database.execute(_KNOWN, {**rows.series, **rows.instance})
+    return Known(*row)
+
+
+def contradiction(index: Known, rows: Rows) -> Contradiction | None:
+    """What the rows contradict in the index."""
     study, series = rows.study["study_instance_uid"], rows.series["series_instance_uid"]
-    known = database.execute(
-        "SELECT study_instance_uid FROM series WHERE series_instance_uid = :series_instance_uid", rows.series
-    )
-    if known and known[0][0] != study:
-        return _found("series", series, f"study {known[0][0]}", f"study {study}", rows), True
-    owners = database.execute(
-        "SELECT patient_id, issuer FROM studies WHERE study_instance_uid = :study_instance_uid", rows.study
-    )
+    if index.study_of_series not in (None, study):
+        return _found("series", series, f"study {index.study_of_series}", f"study {study}", rows)
     said = rows.patient["patient_id"], rows.patient["issuer"]
-    if owners and tuple(owners[0]) != said:
-        return _found("study", study, _patient(*owners[0]), _patient(*said), rows), bool(known)
-    return None, bool(known)
+    if index.patient_id is not None and (index.patient_id, index.issuer) != said:
+        return _found("study", study, _patient(index.patient_id, index.issuer), _patient(*said), rows)
+    return None
 
 
 def _found(kind: str, key: str, kept: str, said: str, rows: Rows) -> Contradiction:
@@ -68,7 +87,7 @@ def _found(kind: str, key: str, kept: str, said: str, rows: Rows) -> Contradicti
     return Contradiction(kind, key, kept, said, instance["sop_instance_uid"], instance["location"])
 
 
-def _patient(patient_id: str, issuer: str) -> str:
+def _patient(patient_id: str, issuer: str | None) -> str:
     return f"patient {patient_id!r}" + (f" of {issuer!r}" if issuer else "")
 
 

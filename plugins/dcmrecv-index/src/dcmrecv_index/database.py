@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 from dcmrecv_index import schema
 
 _LOCK_SECONDS = 30
-_WRITE_LOCK = 0x64636D73  # an arbitrary number that other programs do not lock
+_BEGIN_SQLITE = ("BEGIN IMMEDIATE",)
+_BEGIN_POSTGRESQL = ("BEGIN", "SELECT pg_advisory_xact_lock(1684237683)")  # a number that other programs do not lock
 
 # SQLSTATE classes of errors that one row causes: data exception, integrity violation, program limit exceeded (a value
 # too long for an index), which psycopg reports as OperationalError.
@@ -77,6 +78,8 @@ class Database:
         self._module: Any = sqlite3 if self.is_sqlite else _psycopg()
         with self._errors():
             self._connection: Any = _open_sqlite(where) if isinstance(where, Path) else _open_postgresql(where)
+        has_pipeline = not self.is_sqlite and self._module.Pipeline.is_supported()
+        self._pipeline: Any = self._connection.pipeline if has_pipeline else nullcontext
 
     def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows that a statement returns; outside of `writing` it is a transaction of its own."""
@@ -85,13 +88,17 @@ class Database:
             cursor = self._connection.execute(text, values or {})
             return cursor.fetchall() if cursor.description else []
 
+    def execute_all(self, statements: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Execute statements in one trip to the server."""
+        with self._errors(), self._pipeline():
+            for statement, values in statements:
+                self._connection.execute(statement if self.is_sqlite else _for_postgresql(statement), values)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """A transaction in which no other program writes: committed at the end, undone by an exception."""
-        self.execute("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
         try:
-            if not self.is_sqlite:
-                self.execute(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+            self.execute_all((statement, {}) for statement in (_BEGIN_SQLITE if self.is_sqlite else _BEGIN_POSTGRESQL))
             yield
             self.execute("COMMIT")
         except BaseException:
@@ -140,7 +147,7 @@ def connect(where: str | Path) -> Database:
     return database
 
 
-def _open_sqlite(path: Path) -> sqlite3.Connection:
+def _open_sqlite(path: Path) -> Any:
     connection = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")  # readers do not wait for the writer
     connection.execute("PRAGMA synchronous = FULL")

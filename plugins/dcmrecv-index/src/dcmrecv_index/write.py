@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
 from dcmrecv_index import conflicts
 from dcmrecv_index.conflicts import Contradiction
@@ -28,22 +27,28 @@ def write(
     """
     with one_record():
         rows = rows_of(record)
-        if only_later and _has_later(database, rows.instance):
+        index = conflicts.known(database, rows)
+        if only_later and index.received is not None and index.received > record.received:
             return None
-        found, has_series = conflicts.contradiction(database, rows)
+        found = conflicts.contradiction(index, rows)
         upper: dict[str, Row] = {"patients": rows.patient}
         if found is None:
             upper |= {"studies": rows.study, "series": rows.series}
-        elif not has_series:
+        elif index.study_of_series is None:
             upper |= {"series": rows.series}
-        for table, row in upper.items():
-            _put(database, table, row, only_later=only_later, only_absent=not record.from_file)
-        _put(database, "instances", rows.instance, only_later=only_later, keep_told=keep_told)
-        if found is None:
-            database.execute("DELETE FROM conflicts WHERE sop_instance_uid = :sop_instance_uid", rows.instance)
-            return None
-        _put(database, "conflicts", _conflict(rows), only_later=only_later)
-        return conflicts.moved(database, found, rows) if record.from_file else found
+        statements = [
+            (_insert(table, tuple(row), only_later=only_later, only_absent=not record.from_file), row)
+            for table, row in upper.items()
+        ]
+        instance = rows.instance
+        statements.append((_insert("instances", tuple(instance), only_later=only_later, keep_told=keep_told), instance))
+        if found is not None:
+            conflict = _conflict(rows)
+            statements.append((_insert("conflicts", tuple(conflict), only_later=only_later), conflict))
+        elif index.conflict is not None:
+            statements.append(("DELETE FROM conflicts WHERE sop_instance_uid = :sop_instance_uid", instance))
+        database.execute_all(statements)
+        return conflicts.moved(database, found, rows) if found is not None and record.from_file else found
 
 
 @contextmanager
@@ -57,11 +62,6 @@ def one_record() -> Iterator[None]:
         raise RefusedError(f"it cannot be decoded ({type(error).__name__})") from error
 
 
-def _has_later(database: Database, instance: Row) -> bool:
-    text = "SELECT 1 FROM instances WHERE sop_instance_uid = :sop_instance_uid AND received > :received"
-    return bool(database.execute(text, instance))
-
-
 def _conflict(rows: Rows) -> Row:
     return {
         "sop_instance_uid": rows.instance["sop_instance_uid"],
@@ -71,10 +71,6 @@ def _conflict(rows: Rows) -> Row:
         "location": rows.instance["location"],
         "received": rows.instance["received"],
     }
-
-
-def _put(database: Database, table: str, row: Row, **conditions: Any) -> None:
-    database.execute(_insert(table, tuple(row), **conditions), row)
 
 
 @cache
