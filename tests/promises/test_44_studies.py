@@ -9,6 +9,7 @@ import random
 import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -163,6 +164,7 @@ def test_one_study_in_six_associations(receiver: Receiver, clock: TurnedClock, f
     delivery process killed: one revision with everything, and one more after a late slice."""
     home, study = receiver.directory, "1.2.7"
     stored: set[str] = set()
+    expected: dict[str, list[set[str]]] = {}
 
     def store(association: RawAssociation, uid: str) -> None:
         assert association.store(CT, uid, data_of(uid, study)) == 0
@@ -182,21 +184,32 @@ def test_one_study_in_six_associations(receiver: Receiver, clock: TurnedClock, f
                         case 2:
                             os.kill(receiver.worker_serving(quick.local_port), signal.SIGKILL)
                             kill_process(receiver, STUDIES)
-            until(lambda: _is_taken_in(receiver, len(stored)), "it is taken in", log=lambda: receiver.log)
+            # a study of which nobody sends more is complete at the next turn; the other one is not
+            other = f"9.{number}"
+            send(receiver.port, iter([(other, f"{other}.1")]))
+            expected[other] = [{f"{other}.1"}]
+            taken_in = len(stored) + len(expected)
+            until(partial(_is_taken_in, receiver, taken_in), "it is taken in", log=lambda: receiver.log)
             clock.turn(120)
-        assert completions(home) == {}
+            until(partial(_is_complete, home, other), "the other is complete", log=lambda: receiver.log)
+            assert study not in completions(home)
         slow.release()
-    until_settled(receiver, clock, len(stored))
-    assert check(home, {study: [stored]}) == 0, "the process was not killed in the call"
+    until_settled(receiver, clock, len(stored) + len(expected))
+    expected[study] = [set(stored)]
+    assert check(home, expected) == 0, "the process was not killed in the call"
     [completed] = completions(home)[study]
     assert completed.senders == ["SLOW", "CT1", "CT2"]
-    first = set(stored)
     with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as late:
         store(late, "1.2.7.99")
         late.release()
-    until_settled(receiver, clock, len(stored))
-    check(home, {study: [first, stored]})
+    until_settled(receiver, clock, len(stored) + len(expected) - 1)
+    expected[study].append(stored)
+    check(home, expected)
     figure(f"{len(stored)} instances of one study in 6 associations: 1 completion, 1 more after a late one")
+
+
+def _is_complete(home: Path, study: str) -> bool:
+    return study in completions(home)
 
 
 def _is_taken_in(receiver: Receiver, number: int) -> bool:
