@@ -1,4 +1,4 @@
-"""What waits in the queue of an earlier version is taken over once, in the order in which it was stored."""
+"""What waits in the queue of an earlier version is taken over once; of two lines the later one counts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,6 @@ def test_the_whole_upgrade(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
         found = locations(database)
         assert found.keys() == {"1.1", "1.2", "1.3", fake_event().sop_instance_uid}
         assert (found["1.1"], found["1.3"]) == ("/archive/1.1", "/archive/1.3")
-        assert database.execute("SELECT name FROM queue_positions") == [("of another receiver.jsonl",)]
     assert not (tmp_path / "index-queue").exists()
     assert caplog.messages == ["1 instances taken over from the queue of an earlier version"]
 
@@ -67,14 +66,6 @@ def test_the_order_of_several_workers(tmp_path: Path, take_over: TakeOver) -> No
         tmp_path, "200-2-2-boot.4", [line("1", location="/2", received=200), line("1", location="/3", received=300)]
     )
     assert take_over() == {"1": "/4"}
-
-
-def test_the_order_within_a_file(tmp_path: Path, take_over: TakeOver) -> None:
-    """Whatever the clock said."""
-    queue_file(
-        tmp_path, "100-1-1-boot.4", [line("1", location="/1", received=300), line("1", location="/2", received=50)]
-    )
-    assert take_over() == {"1": "/2"}
 
 
 BAD_LINES = {

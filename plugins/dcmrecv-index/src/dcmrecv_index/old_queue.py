@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from dcmrecv_index.conflicts import Contradiction, Warnings
 from dcmrecv_index.database import Database, RefusedError
@@ -31,19 +30,11 @@ _OLD_PUT_ASIDE = "put-aside.jsonl"
 _KINDS = (str, str, str, str, int, int, dict)
 
 
-class _Place(NamedTuple):
-    """Where a line is, after all that were received before: `received` does not fall within a file."""
-
-    received: int
-    path: Path
-    start: int
-    end: int
-
-
 def take_over(database: Database, state_directory: Path, warnings: Warnings) -> None:
-    """Write all that waits in the queue, if there is one, and remove it. Raises DatabaseError, OSError.
+    """Write all that waits in the queue, if there is one, and remove it. Of two lines of an instance the one that was
+    received later counts. If this process is killed before the end, the next one begins again.
 
-    If this process is killed before the end, the next one begins again: no event is delivered before.
+    Raises DatabaseError, OSError.
     """
     directory = state_directory / DIRECTORY
     if not directory.is_dir():
@@ -52,24 +43,29 @@ def take_over(database: Database, state_directory: Path, warnings: Warnings) -> 
     refused: list[dict[str, str]] = []
     with database.writing():
         files = sorted(path for path in directory.glob("*.jsonl") if path.name != _OLD_PUT_ASIDE)
-        for place in sorted(_places(files, _positions(database, files))):
-            line = _read(place)
+        for path, line in _lines(files, _positions(database)):
             try:
                 with database.savepoint():
-                    found.append(write(database, _parsed(line)))
+                    found.append(write(database, _parsed(line), only_later=True))
             except (ValueError, RefusedError) as error:
-                log.error("a line of %s is not indexed: %s; see %s", place.path, error, state_directory / PUT_ASIDE)
+                log.error("a line of %s is not indexed: %s; see %s", path, error, state_directory / PUT_ASIDE)
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 refused.append({"time": now, "reason": str(error), "line": line.decode("latin-1")})
         _put_aside(state_directory, refused)
     warnings.warn(found)
     for path in files:
         path.unlink(missing_ok=True)
-    _forget(database, files)
     with suppress(OSError):  # it has something that is not the queue's
         directory.rmdir()
     if found:
         log.info("%d instances taken over from the queue of an earlier version", len(found))
+
+
+def _lines(files: list[Path], positions: Mapping[str, int]) -> Iterator[tuple[Path, bytes]]:
+    for path in files:
+        with path.open("rb") as file:
+            file.seek(positions.get(path.name, 0))
+            yield from ((path, line) for line in file if line.endswith(b"\n"))  # else the writer was killed
 
 
 def _parsed(line: bytes) -> Record:
@@ -84,38 +80,11 @@ def _parsed(line: bytes) -> Record:
     return Record(*values[: len(_KINDS)])
 
 
-def _places(files: list[Path], positions: Mapping[str, int]) -> Iterator[_Place]:
-    for path in files:
-        received = 0
-        with path.open("rb") as file:
-            start = file.seek(positions.get(path.name, 0))
-            for line in file:
-                if line.endswith(b"\n"):  # else the writer was killed
-                    with suppress(ValueError):
-                        received = max(received, _parsed(line).received)
-                    yield _Place(received, path, start, start + len(line))
-                start += len(line)
-
-
-def _read(place: _Place) -> bytes:
-    with place.path.open("rb") as file:
-        file.seek(place.start)
-        return file.read(place.end - place.start)
-
-
-def _positions(database: Database, files: list[Path]) -> dict[str, int]:
+def _positions(database: Database) -> dict[str, int]:
     """How much of each file is in the database."""
     if not has_table(database, "queue_positions"):
         return {}
-    names = {path.name for path in files}
-    rows = database.execute("SELECT name, position FROM queue_positions")
-    return {name: position for name, position in rows if name in names}
-
-
-def _forget(database: Database, files: list[Path]) -> None:
-    if has_table(database, "queue_positions"):
-        for path in files:
-            database.execute("DELETE FROM queue_positions WHERE name = :name", {"name": path.name})
+    return dict(database.execute("SELECT name, position FROM queue_positions"))
 
 
 def _put_aside(state_directory: Path, entries: list[dict[str, str]]) -> None:

@@ -63,14 +63,9 @@ def one_record() -> Iterator[None]:
 
 
 def _conflict(rows: Rows) -> Row:
-    return {
-        "sop_instance_uid": rows.instance["sop_instance_uid"],
-        "study_instance_uid": rows.study["study_instance_uid"],
-        "patient_id": rows.patient["patient_id"],
-        "issuer": rows.patient["issuer"],
-        "location": rows.instance["location"],
-        "received": rows.instance["received"],
-    }
+    told = {**rows.study, **rows.instance}
+    columns = ("sop_instance_uid", "study_instance_uid", "patient_id", "issuer", "location", "received")
+    return {column: told[column] for column in columns}
 
 
 @cache
