@@ -1,7 +1,7 @@
 """The installed package dcmrecv-index, on SQLite and on PostgreSQL.
 
-The index has exactly the acknowledged instances, even if senders repeat some, and a worker and the process that feeds
-the database are killed.
+The index has exactly the acknowledged instances, even if senders repeat some, and a worker and the delivery process are
+killed.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import json
 import os
 import re
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import groupby
 from pathlib import Path
+from runpy import run_path
+from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from dcmrecv_core.testing import until
 from support.data.datasets import element
@@ -25,6 +29,7 @@ from support.paths import ROOT
 from support.programs.environment import make_site
 from support.programs.postgresql import postgresql_server
 from support.programs.receivers import Receiver, Start, run
+from support.promises.strace import FLUSHING, WRITING, parse, traced
 from support.protocol.pdus import store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE
@@ -33,7 +38,7 @@ LOCAL_LIMIT = bytes((0, 2, 3, 2)).hex()
 """Rejected transient, local limit exceeded (PS3.8 section 9.3.4)."""
 
 SENDERS = 8
-INSTANCES = 250
+INSTANCES = 100
 """What each sender sends."""
 REPEATED = 20
 """One in so many was sent before: 5 %."""
@@ -53,11 +58,25 @@ def url(request: pytest.FixtureRequest, directory: Path) -> Iterator[str]:
             yield url
 
 
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    engine = create_engine(url)
-    yield engine
-    engine.dispose()
+def rows_of(url: str, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query of the index; none before it has tables."""
+    try:
+        if url.startswith("sqlite"):
+            with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+                return database.execute(query).fetchall()
+        with psycopg.connect(url.replace("+psycopg", "")) as connection:
+            return connection.execute(query.encode()).fetchall()
+    except (sqlite3.OperationalError, psycopg.errors.UndefinedTable):
+        return []
+
+
+def execute(url: str, statement: str) -> None:
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
+            database.execute(statement)
+    else:
+        with psycopg.connect(url.replace("+psycopg", "")) as connection:
+            connection.execute(statement.encode())
 
 
 def uid_of(sender: int, number: int) -> str:
@@ -119,75 +138,97 @@ def send_all(receiver: Receiver, sender: int, accidents: dict[int, Callable[[Raw
     return acknowledged
 
 
-def background_of(receiver: Receiver) -> list[int]:
-    """The process ids that the index's background child has had."""
-    return [int(pid) for pid in re.findall(r"background of plugin index: started \(process (\d+)\)", receiver.log)]
+def deliverers_of(receiver: Receiver) -> list[int]:
+    """The process ids that the index's delivery process has had."""
+    return [
+        int(pid) for pid in re.findall(r"delivery process of index/default: started \(process (\d+)\)", receiver.log)
+    ]
 
 
-def locations(engine: Engine) -> dict[str, str]:
+def locations(url: str) -> dict[str, str]:
     """The file of each instance that is in the index."""
-    try:
-        with engine.connect() as connection:
-            rows = connection.execute(text("SELECT sop_instance_uid, location FROM instances")).all()
-    except (OperationalError, ProgrammingError):
-        return {}
-    return {row.sop_instance_uid: row.location for row in rows}
+    return dict(rows_of(url, "SELECT sop_instance_uid, location FROM instances"))  # type: ignore[arg-type]
 
 
-def contents(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
+def contents(url: str) -> dict[str, list[tuple[object, ...]]]:
     """All rows of all tables."""
-    with engine.connect() as connection:
-        tables = ("patients", "studies", "series", "instances")
-        return {name: sorted(map(tuple, connection.execute(text(f"SELECT * FROM {name}")))) for name in tables}
+    tables = ("patients", "studies", "series", "instances")
+    return {name: sorted(rows_of(url, f"SELECT * FROM {name}"), key=repr) for name in tables}
 
 
-def test_exactly_what_was_acknowledged(ours: Start, site: Path, url: str, engine: Engine) -> None:
+def test_exactly_what_was_acknowledged(ours: Start, site: Path, url: str) -> None:
     receiver = ours("-v", "--no-fsync", "--plugin", "index", "--index-url", url, program=site)
 
     def kill_worker(association: RawAssociation) -> None:
         os.kill(receiver.worker_serving(association.local_port), signal.SIGKILL)
 
-    def kill_background(association: RawAssociation) -> None:
-        until(lambda: locations(engine), "the first rows", log=lambda: receiver.log)
-        os.kill(background_of(receiver)[-1], signal.SIGKILL)
+    def kill_deliverer(association: RawAssociation) -> None:
+        until(lambda: locations(url), "the first rows", log=lambda: receiver.log)
+        os.kill(deliverers_of(receiver)[-1], signal.SIGKILL)
 
-    accidents = {2: {100: kill_worker}, 5: {120: kill_background}}
+    accidents = {2: {40: kill_worker}, 5: {50: kill_deliverer}}
     with ThreadPoolExecutor(SENDERS) as pool:
         sets = pool.map(lambda sender: send_all(receiver, sender, accidents.get(sender, {})), range(SENDERS))
         acknowledged = set().union(*sets)
 
     assert len(acknowledged) == SENDERS * INSTANCES * (REPEATED - 1) // REPEATED
-    until(lambda: locations(engine).keys() >= acknowledged, "all in the index", log=lambda: receiver.log)
-    assert len(background_of(receiver)) == 2
+    until(lambda: locations(url).keys() >= acknowledged, "all in the index", 60, lambda: receiver.log)
+    assert len(deliverers_of(receiver)) == 2
     assert "killed by signal 9" in receiver.log
-    assert locations(engine) == {uid: str(receiver.output / f"CT.{uid}") for uid in acknowledged}
+    assert locations(url) == {uid: str(receiver.output / f"CT.{uid}") for uid in acknowledged}
     assert receiver.files() == sorted(f"CT.{uid}" for uid in acknowledged)
 
     assert receiver.stop() == 0
-    before = contents(engine)
+    before = contents(url)
     assert {name: len(rows) for name, rows in before.items() if name != "instances"} == {
         "patients": SENDERS,
         "studies": SENDERS,
         "series": 2 * SENDERS,
     }
     assert {row[2] for row in before["patients"]} == {"M\u00fcller^Zo\u00eb"}
-    check_commands(site.with_name("dcmrecv-index"), url, receiver, before, engine)
+    check_commands(site.with_name("dcmrecv-index"), url, receiver, before)
 
 
-def check_commands(
-    program: Path, url: str, receiver: Receiver, before: dict[str, list[tuple[object, ...]]], engine: Engine
-) -> None:
+def check_commands(program: Path, url: str, receiver: Receiver, before: dict[str, list[tuple[object, ...]]]) -> None:
     """A rescan finds nothing new and nothing gone; `find` gives what is on the disk."""
     done = run(program, "rescan", "--prune", "--url", url, receiver.output)
     assert done.returncode == 0, done.stderr
-    assert contents(engine) == before
+    assert contents(url) == before
 
     command = ("find", "--url", url, "--patient-id", "P3", "--level", "instance", "--json")
     done = run(program, *command)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert {row["sop_instance_uid"] for row in rows} == {uid_of(3, number) for number in range(INSTANCES)}
+    assert {(row["calling_ae_title"], row["peer_address"]) for row in rows} == {("RAWSCU", "127.0.0.1")}
     assert {row["size"] for row in rows} == {len(stored_file(Path(row["location"])).data) for row in rows}
+
+
+def steps_of(trace: Path) -> list[str]:
+    """What a delivery process has done to the index and to the receiver's queue, repetitions left out."""
+    steps = {
+        **{("index.sqlite-wal", call): "write" for call in WRITING},
+        **{("index.sqlite-wal", call): "flush" for call in FLUSHING},
+        **{("delivery.sqlite-wal", call): "done" for call in WRITING},
+    }
+    found = [steps.get((Path(call.path).name, call.name)) for call in parse(trace)]
+    return [step for step, _ in groupby(filter(None, found))]
+
+
+def test_what_is_delivered_is_on_the_disk(ours: Start, site: Path, directory: Path) -> None:
+    """A power cut afterwards takes nothing from the index."""
+    receiver = ours("-v", "--no-fsync", "--plugin", "index", program=site)
+    url = f"sqlite:///{receiver.output}/.dcmrecv/index.sqlite"
+    until(lambda: rows_of(url, "SELECT version FROM schema_version"), "the index", log=lambda: receiver.log)
+    trace = directory / "trace"
+    with traced(deliverers_of(receiver), trace):
+        with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+            assert association.store(CT, "1.2.3.1", odd_data(1, b"")) == 0
+            association.release()
+        until(lambda: "write" in steps_of(trace) and steps_of(trace)[-1] == "done", "it is delivered")
+    steps = steps_of(trace)
+    assert steps[steps.index("write") :] == ["write", "flush", "done"]
+    assert receiver.stop() == 0
 
 
 NO_CHARACTER_SETS = (b"hex ", b"idna", b"base64", b"UNDEFINED ", b"rot13 ", b"NO SUCH SET ", b"I\0O_IR 100", b"")
@@ -207,13 +248,15 @@ def odd_data(number: int, character_set: bytes) -> bytes:
     )
 
 
-def test_records_that_cannot_be_indexed_hold_up_no_others(ours: Start, site: Path, url: str, engine: Engine) -> None:
-    """Undefined character sets, a record that no database accepts, and an instance of another patient."""
-    receiver = ours("-v", "--no-fsync", "--plugin", "index", "--index-url", url, program=site)
-    queue = receiver.output / ".dcmrecv" / "index-queue"
+def test_records_that_cannot_be_indexed_hold_up_no_others(ours: Start, site: Path, url: str, directory: Path) -> None:
+    """A record of an earlier version that no database accepts, undefined character sets, an instance of another
+    patient."""
+    state = directory / "state"
+    queue = state / "index-queue"
     queue.mkdir(parents=True)
     poison = ["1.2.666", CT, IMPLICIT_LE, "/archive/poison", 2**70, 1, {}]
     (queue / "1-1.jsonl").write_text(json.dumps(poison) + "\n")
+    receiver = ours("-v", "--no-fsync", "--state-dir", state, "--plugin", "index", "--index-url", url, program=site)
     with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
         for number, character_set in enumerate(NO_CHARACTER_SETS):
             assert association.store(CT, f"1.2.3.{number}", odd_data(number, character_set)) == 0
@@ -222,36 +265,34 @@ def test_records_that_cannot_be_indexed_hold_up_no_others(ours: Start, site: Pat
         association.release()
 
     uids = {f"1.2.3.{number}" for number in (*range(len(NO_CHARACTER_SETS)), 99)}
-    until(lambda: locations(engine).keys() == uids, "all in the index", log=lambda: receiver.log)
+    until(lambda: locations(url).keys() == uids, "all in the index", log=lambda: receiver.log)
     for line in (
-        "SOP instance 1.2.666 in file /archive/poison is not indexed",
+        f"a line of {queue}/1-1.jsonl is not indexed",
         f"SOP instance 1.2.3.99 in file {receiver.output}/CT.1.2.3.99 says patient 'P2'",
     ):
         until(lambda line=line: line in receiver.log, f"a line {line!r}", log=lambda: receiver.log)  # type: ignore[misc]
-    assert (queue / "put-aside.jsonl").exists()
-    assert len(background_of(receiver)) == 1
+    assert "1.2.666" in (state / "index-put-aside.jsonl").read_text()
+    assert not queue.exists()
+    assert len(deliverers_of(receiver)) == 1
     assert receiver.stop() == 0
-    before = contents(engine)
+    before = contents(url)
     assert {row[2] for row in before["patients"] if row[0] == "P1"} == {"J\u00fcrg"}
     assert [row[1] for row in before["studies"]] == ["P1"]
 
     program = site.with_name("dcmrecv-index")
     done = run(program, "rescan", "--prune", "--url", url, receiver.output)
     assert done.returncode == 0, done.stderr
-    assert contents(engine) == before
+    assert contents(url) == before
     done = run(program, "find", "--url", url, "--level", "conflict", "--json")
     assert [(row["patient_id"], row["other_patient_id"]) for row in json.loads(done.stdout)] == [("P1", "P2")]
 
 
-def test_a_study_that_is_sent_again_with_a_corrected_patient_id(
-    ours: Start, site: Path, url: str, engine: Engine
-) -> None:
+def test_a_study_that_is_sent_again_with_a_corrected_patient_id(ours: Start, site: Path, url: str) -> None:
     """It is moved when all of its instances have come."""
 
     def patients() -> list[tuple[str, int]]:
         question = "SELECT patient_id, (SELECT COUNT(*) FROM conflicts) FROM studies WHERE study_instance_uid = '1.2.4'"
-        with engine.connect() as connection:
-            return list(map(tuple, connection.execute(text(question))))  # type: ignore[arg-type]
+        return rows_of(url, question)
 
     receiver = ours("-v", "--no-fsync", "--plugin", "index", "--index-url", url, program=site)
     with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
@@ -262,10 +303,26 @@ def test_a_study_that_is_sent_again_with_a_corrected_patient_id(
                 assert association.store(CT, f"1.2.3.{number}", data) == 0
 
         store(b"P1", 1, 2, 3)
-        until(lambda: len(locations(engine)) == 3, "all in the index", log=lambda: receiver.log)
+        until(lambda: len(locations(url)) == 3, "all in the index", log=lambda: receiver.log)
         store(b"P2", 1, 2)
         until(lambda: patients() == [("P1", 2)], "two conflicts", log=lambda: receiver.log)
         store(b"P2", 3)
         until(lambda: patients() == [("P2", 0)], "the study has moved", log=lambda: receiver.log)
         association.release()
     assert receiver.stop() == 0
+
+
+def test_a_database_of_the_version_before_is_migrated(ours: Start, site: Path, url: str) -> None:
+    """By the receiver; what it stores then has a sender."""
+    old = run_path(str(ROOT / "plugins" / "dcmrecv-index" / "tests" / "old_version.py"))
+    for statement in (*old["old_statements"](), *old["old_inserts"]()):
+        execute(url, statement)
+    receiver = ours("-v", "--no-fsync", "--plugin", "index", "--index-url", url, program=site)
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
+        assert association.store(CT, "1.2.3.1", odd_data(1, b"")) == 0
+        association.release()
+    until(lambda: "1.2.3.1" in locations(url), "the instance is in the index", log=lambda: receiver.log)
+    assert receiver.stop() == 0
+    senders = rows_of(url, "SELECT sop_instance_uid, calling_ae_title FROM instances ORDER BY 1")
+    assert senders == [("1.1", None), ("1.2", None), ("1.2.3.1", "RAWSCU")]
+    assert rows_of(url, "SELECT version FROM schema_version") == [(2,)]

@@ -1,19 +1,37 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 
-from dcmrecv_index.database import connect, sqlite_url
+from dcmrecv_index.commands import main
+from dcmrecv_index.database import Database, connect
 
 pytest_plugins = ["dcmrecv_core.testing"]
 
+Find = Callable[..., list[dict[str, Any]]]
+
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
+def database(tmp_path: Path) -> Iterator[Database]:
     """An SQLite index at its default place below `tmp_path`."""
-    engine = connect(sqlite_url(tmp_path / ".dcmrecv"))
-    yield engine
-    engine.dispose()
+    database = connect(tmp_path / ".dcmrecv" / "index.sqlite")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def find(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Find:
+    """The rows that `find` with these arguments prints as JSON."""
+
+    def run(*arguments: str) -> list[dict[str, Any]]:
+        capsys.readouterr()
+        code = main(["find", "--json", "--directory", str(tmp_path), *arguments])
+        rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+        assert code == (0 if rows else 1)
+        return rows
+
+    return run

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 
-from dcmrecv_core.testing import fake_instance, sample_dataset
+from dcmrecv_core.testing import fake_event, fake_instance, sample_dataset
 from dcmrecv_index.commands import main
-from dcmrecv_index.database import checked_url, upsert
-from dcmrecv_index.record import record_of
-from dcmrecv_index.rescan import record_of_file
-from dcmrecv_index.rows import rows_of
+from dcmrecv_index.database import Database, checked_url
+from dcmrecv_index.record import record_of_event
+from dcmrecv_index.write import write
 
 Find = Callable[..., list[dict[str, Any]]]
-
-
-@pytest.fixture
-def find(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Find:
-    """The rows that `find` with these arguments prints as JSON."""
-
-    def run(*arguments: str) -> list[dict[str, Any]]:
-        capsys.readouterr()
-        assert main(["find", "--json", "--directory", str(tmp_path), *arguments]) == 0
-        rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
-        return rows
-
-    return run
 
 
 def store(directory: Path, name: str, **elements: Any) -> Path:
@@ -41,80 +27,6 @@ def store(directory: Path, name: str, **elements: Any) -> Path:
 
 def rescan(directory: Path, *arguments: str) -> None:
     assert main(["rescan", str(directory), *arguments]) == 0
-
-
-def test_a_file_gives_the_same_record_as_the_hook(tmp_path: Path) -> None:
-    instance = fake_instance(sample_dataset(PatientName="M\u00fcller"), output_directory=tmp_path)
-    location = instance.save("x")
-    told = record_of(instance, location, os.stat(location).st_mtime_ns)
-    found = record_of_file(Path(location))
-    assert found is not None
-    assert rows_of(found) == rows_of(told)
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        "09000110 5858 0000 ffffffff feff00e0 ffffffff feff0de000000000 feffdde000000000",
-        "0900 0110 0000 0400 41424344",
-        "0900 0110 5351 0000 04000000 4e4f4e45",
-        "feff 0de0 0000 0000",
-        "feff dde0 0400 0000",
-    ],
-    ids=["VR of the future", "no VR", "no items", "item delimiter", "delimiter with a length"],
-)
-def test_fault_18_a_file_with_an_odd_place_gives_the_same_record(tmp_path: Path, odd: str) -> None:
-    """The patient comes after it."""
-    instance = fake_instance(sample_dataset(PatientName="Doe^Jane", PatientID="P1"), output_directory=tmp_path)
-    path = Path(instance.save("x"))
-    content = path.read_bytes()
-    place = content.index(b"\x10\0\x10\0PN")
-    path.write_bytes(content[:place] + bytes.fromhex(odd) + content[place:])
-    found = record_of_file(path)
-    assert found is not None
-    assert found.elements == record_of(instance, str(path), 0).elements
-    assert (found.elements["PatientID"], found.elements["PatientName"]) == ("P1", "Doe^Jane")
-
-
-def test_a_uid_that_a_plugin_has_changed_is_the_index_s(tmp_path: Path) -> None:
-    instance = fake_instance(sample_dataset(SOPInstanceUID="1.2.3"), output_directory=tmp_path, in_receive=True)
-    header = instance.copy_header()
-    header.SOPInstanceUID = "2.25.4711"
-    instance.replace_header(header)
-    location = instance.save("image.dcm")
-    told, found = record_of(instance, location, 0), record_of_file(Path(location))
-    assert found is not None
-    assert told.sop_instance_uid == found.sop_instance_uid == "2.25.4711"
-
-
-def test_what_a_plugin_has_removed_is_not_in_the_index(tmp_path: Path) -> None:
-    """By the hook and from the file; wherever it was in the data set."""
-    sent = sample_dataset(
-        SOPInstanceUID="1.2.3.1966",
-        StudyInstanceUID="1.2.4.1966",
-        SeriesInstanceUID="1.2.5.1966",
-        SpecificCharacterSet="ISO_IR 192",
-        **dict.fromkeys(("PatientID", "PatientName", "StudyDescription", "SeriesDescription"), b"1966\xfc\\1966"),
-        **dict.fromkeys(("PatientBirthDate", "StudyDate", "SeriesDate"), "19660203"),
-        **dict.fromkeys(("AccessionNumber", "StudyID", "IssuerOfPatientID", "BodyPartExamined"), "1966"),
-        ReferringPhysicianName="1966",
-    )
-    instance = fake_instance(sent, output_directory=tmp_path, in_receive=True)
-    assert record_of(instance, "image.dcm", 0).to_line().count(b"1966") > 10
-    header = instance.copy_header()
-    kept = {"SOPClassUID", "Modality"}
-    for element in list(header):
-        if element.keyword not in kept:
-            del header[element.tag]
-    header.PatientID = "pseudonym"
-    header.SOPInstanceUID = "2.25.1"
-    instance.replace_header(header, keep_unseen=False)
-    location = instance.save("image.dcm")
-    told, found = record_of(instance, location, 0), record_of_file(Path(location))
-    assert found is not None
-    for record in (told, found):
-        assert "1966" not in record.to_line().decode()
-        assert "1966" not in str(rows_of(record))
 
 
 def test_rescan_finds_dicom_files(tmp_path: Path, find: Find) -> None:
@@ -133,14 +45,31 @@ def test_rescan_finds_dicom_files(tmp_path: Path, find: Find) -> None:
     ]
 
 
-def test_rescan_keeps_rows_of_a_later_time(tmp_path: Path, engine: Engine, find: Find) -> None:
-    instance = fake_instance(output_directory=tmp_path)
-    location = instance.save("x")
-    with engine.begin() as connection:
-        upsert(connection, [record_of(instance, location, os.stat(location).st_mtime_ns + 10**9)])
+def test_rescan_keeps_rows_of_a_later_time(tmp_path: Path, database: Database, find: Find) -> None:
+    event = fake_event(output_directory=tmp_path)
+    os.utime(event.location, (1, 1))
+    with database.writing():
+        write(database, record_of_event(event))
     before = find("--level", "instance")
     rescan(tmp_path)
     assert find("--level", "instance") == before
+
+
+def test_rescan_keeps_what_only_the_event_knew(tmp_path: Path, database: Database, find: Find) -> None:
+    """Also if the file was changed, or moved, since."""
+    event = fake_event(output_directory=tmp_path, digest="sha256:47")
+    with database.writing():
+        write(database, record_of_event(event))
+    [before] = find("--level", "instance")
+    assert (before["calling_ae_title"], before["called_ae_title"]) == (event.calling_ae_title, event.called_ae_title)
+    rescan(tmp_path)
+    assert find("--level", "instance") == [before], "time and titles stay"
+    Path(event.location).rename(tmp_path / "elsewhere")
+    os.utime(tmp_path / "elsewhere", (2e9, 2e9))
+    rescan(tmp_path)
+    assert find("--level", "instance") == [
+        {**before, "location": str(tmp_path / "elsewhere"), "received": "2033-05-18T03:33:20+00:00"}
+    ]
 
 
 def test_prune(tmp_path: Path, find: Find) -> None:
@@ -180,7 +109,7 @@ def test_prune_is_case_sensitive(tmp_path: Path, find: Find) -> None:
     assert row["location"] == str(tmp_path / "A/x")
 
 
-def test_a_directory_below_the_output_directory(tmp_path: Path, engine: Engine, find: Find) -> None:
+def test_a_directory_below_the_output_directory(tmp_path: Path, database: Database, find: Find) -> None:
     store(tmp_path, "deep/er/a", SOPInstanceUID="1.1")
     rescan(tmp_path / "deep" / "er")
     assert not (tmp_path / "deep" / "er" / ".dcmrecv").exists()
@@ -263,18 +192,85 @@ def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_find_makes_no_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["find", "--directory", str(tmp_path)]) == 1
+    assert main(["find", "--directory", str(tmp_path)]) == 2
     assert "there is no index" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_rescan_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["rescan", str(tmp_path / "missing"), "--url", f"sqlite:///{tmp_path}/x"]) == 1
+    assert main(["rescan", str(tmp_path / "missing"), "--url", f"sqlite:///{tmp_path}/x"]) == 2
     assert "missing" in capsys.readouterr().err
 
 
+def test_nothing_found_is_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str], three: None) -> None:
+    command = ["find", "--directory", str(tmp_path)]
+    assert main([*command, "--patient-id", "4711"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--patient-id", "none"]) == 1
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("patient_id")
+    assert rows == []
+
+
+@pytest.fixture
+def senders(database: Database) -> None:
+    """1.1 from CT1 to ARCHIVE in the evening of 1 November 2026, 1.2 from ct2 a day later, 1.3 found as a file."""
+    for uid, sender, day in (("1.1", "CT1", 1), ("1.2", "ct2", 2), ("1.3", None, 3)):
+        received = datetime(2026, 11, day, 20, 30).astimezone()
+        told = {"calling_ae_title": sender, "called_ae_title": sender and "ARCHIVE", "peer_address": None}
+        event = fake_event(sample_dataset(SOPInstanceUID=uid), received_at=received, location=f"/{uid}", **told)
+        with database.writing():
+            write(database, replace(record_of_event(event), received=int(received.timestamp()) * 10**9))
+
+
+@pytest.mark.usefixtures("senders")
 @pytest.mark.parametrize(
-    "url", ["nonsense:SECRET", "mysql://u:SECRET@h/d", "sqlite://", "postgresql+asyncpg://u:SECRET@h/d"]
+    ("arguments", "found"),
+    [
+        (("--from", "CT1"), ["1.1"]),
+        (("--from", "CT?"), ["1.1"]),
+        (("--from", "*"), ["1.1", "1.2"]),
+        (("--to", "ARCHIVE"), ["1.1", "1.2"]),
+        (("--to", "archive"), []),
+        (("--since", "2026-11-02"), ["1.2", "1.3"]),
+        (("--since", "2026-11-01T20:30"), ["1.1", "1.2", "1.3"]),
+        (("--since", "2026-11-01T20:30:01"), ["1.2", "1.3"]),
+        (("--until", "2026-11-01"), ["1.1"]),
+        (("--until", "20261102"), ["1.1", "1.2"]),
+        (("--until", "2026-11-01T20:30"), []),
+        (("--since", "2026-11-02", "--until", "2026-11-02"), ["1.2"]),
+        (("--since", "2026-11-01T21:30+25:00"), None),
+        (("--from", "CT1", "--since", "2026-11-01"), ["1.1"]),
+        (("--from", "CT1", "--since", "2026-11-02"), []),
+        (("--since", "yesterday"), None),
+    ],
+)
+def test_senders_and_times(find: Find, arguments: tuple[str, ...], found: list[str] | None) -> None:
+    if found is None:
+        with pytest.raises(SystemExit):
+            find(*arguments)
+        return
+    assert [row["sop_instance_uid"] for row in find("--level", "instance", *arguments)] == found
+    assert len(find(*arguments)) == bool(found), "one study"
+
+
+def test_times_of_a_zone(find: Find, senders: None) -> None:
+    hour = datetime(2026, 11, 1, 20, 30).astimezone().astimezone(UTC)
+    assert len(find("--level", "instance", "--until", hour.isoformat())) == 0
+    assert len(find("--level", "instance", "--until", (hour + timedelta(seconds=1)).isoformat())) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense:SECRET",
+        "mysql://u:SECRET@h/d",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:////x?mode=SECRET",
+        "postgresql://u:SECRET@[h/d",
+        "postgresql+asyncpg://u:SECRET@h/d",
+    ],
 )
 def test_urls_that_cannot_be_used(url: str) -> None:
     with pytest.raises(ValueError, match=r"not|needs") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,14 +11,14 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
 from dcmrecv_builtin.layout.fields import field_value
-from dcmrecv_core.testing import fake_instance, sample_dataset
-from dcmrecv_index.record import Record, record_of
+from dcmrecv_core.testing import fake_event, fake_instance, sample_dataset
+from dcmrecv_index.record import Record, record_of_event
 from dcmrecv_index.rows import Rows, rows_of
 
 
 def rows(**elements: Any) -> Rows:
-    record = record_of(fake_instance(sample_dataset(**elements)), "/archive/x", 5)
-    return rows_of(Record.from_line(record.to_line()))
+    event = fake_event(sample_dataset(**elements), location="/archive/x", received_at=datetime.fromtimestamp(5, UTC))
+    return rows_of(record_of_event(event))
 
 
 def test_all_levels() -> None:
@@ -30,7 +31,7 @@ def test_all_levels() -> None:
     assert instance["series_instance_uid"] == series["series_instance_uid"] == "1.2.826.0.1.3680043.8.498.1.1"
     assert instance["sop_instance_uid"] == "1.2.826.0.1.3680043.8.498.1.1.1"
     assert instance["transfer_syntax_uid"] == "1.2.840.10008.1.2.1"
-    assert (instance["location"], instance["received"]) == ("/archive/x", 5)
+    assert (instance["location"], instance["received"]) == ("/archive/x", 5_000_000_000)
     assert instance["size"] > 400
 
 
@@ -108,8 +109,7 @@ def test_a_sent_uid_is_never_the_key_of_one_that_is_missing() -> None:
 def test_padding_does_not_count(padded: str) -> None:
     dataset = sample_dataset()
     dataset[0x00100020] = RawDataElement(BaseTag(0x00100020), "LO", len(padded), padded.encode(), 0, False, True)
-    record = record_of(fake_instance(dataset), "/archive/x", 5)
-    assert rows_of(record).patient["patient_id"] == "P1"
+    assert rows_of(record_of_event(fake_event(dataset))).patient["patient_id"] == "P1"
 
 
 def test_very_long_values_stay_apart() -> None:
@@ -131,8 +131,9 @@ def test_very_long_values_stay_apart() -> None:
     ],
 )
 def test_a_name_is_the_layout_s(sent: str, name: str) -> None:
-    instance = fake_instance(sample_dataset(PatientName=sent, ReferringPhysicianName=sent))
-    found = rows_of(record_of(instance, "/archive/x", 5))
+    dataset = sample_dataset(PatientName=sent, ReferringPhysicianName=sent)
+    instance = fake_instance(dataset)
+    found = rows_of(record_of_event(fake_event(dataset)))
     assert found.patient["patient_name"] == found.study["referring_physician"] == name
     assert field_value("PatientName").get(instance) == name
 
@@ -166,7 +167,7 @@ def test_missing_uids_do_not_mix_patients() -> None:
 def test_what_a_database_cannot_hold(elements: dict[str, str], text: str) -> None:
     raw = {keyword: value.encode("latin-1", "replace").decode("latin-1") for keyword, value in elements.items()}
     record = Record("1.2.3", "1", "1", "/x\udcff", 0, 1, raw)
-    patient, _, _, instance = rows_of(Record.from_line(record.to_line()))
+    patient, _, _, instance = rows_of(record)
     assert patient["patient_id"] == text
     assert instance["location"] == "/x\\xff"
 
@@ -178,25 +179,8 @@ def test_numbers(text: str, number: int | None) -> None:
     assert rows_of(Record("1", "1", "1", "/x", 0, 1, {"SeriesNumber": text})).series["series_number"] == number
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"7", b"[1,2]", b'["1","1","1","/x",0,1]', b"\xff"])
-def test_lines_that_are_no_records(line: bytes) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        Record.from_line(line)
-
-
-def test_a_replaced_uid_counts() -> None:
-    """As in the file's meta information, so that a rescan finds the same instance."""
-    dataset = sample_dataset()
-    instance = fake_instance(dataset, in_receive=True)
-    dataset.SOPInstanceUID = "1.2.3.4"
-    instance.replace(dataset)
-    assert record_of(instance, "/x", 1).sop_instance_uid == "1.2.3.4"
-
-
-def test_the_record_has_the_uids_of_a_replaced_header() -> None:
-    instance = fake_instance(in_receive=True)
-    header = instance.copy_header()
-    header.SOPInstanceUID, header.SOPClassUID = "9.8.7", "1.2.840.10008.5.1.4.1.1.4"
-    instance.replace_header(header)
-    record = record_of(instance, "/archive/x", 5)
-    assert (record.sop_instance_uid, record.sop_class_uid) == ("9.8.7", "1.2.840.10008.5.1.4.1.1.4")
+def test_what_only_an_event_knows() -> None:
+    record = Record("1.2.3", "1", "1", "/x", 0, 1, {}, "CT\0" + "1" * 300, None, "192.0.2.7", "")
+    instance = rows_of(record).instance
+    assert instance["calling_ae_title"] == "CT\uef00" + "1" * 253
+    assert (instance["called_ae_title"], instance["peer_address"], instance["digest"]) == (None, "192.0.2.7", "")

@@ -8,28 +8,30 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
-
-from dcmrecv_index.database import checked_url, connect, sqlite_url
-from dcmrecv_index.find import FILTERS, LEVELS, find
+from dcmrecv_index.database import DatabaseError, checked_url, connect, index_file
+from dcmrecv_index.find import FILTERS, LEVELS, find, names_of
 from dcmrecv_index.rescan import STATE_DIRECTORY, rescan
 
 URL_VARIABLE = "DCMRECV_INDEX_URL"
 
+_HELP = {"from": "calling AE title of the sender", "to": "AE title that it called"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, 1 for a failure (of a rescan: for some files, too), 2 for a wrong command line."""
+    """Exit code 0; 1 if nothing is found, or some files cannot be indexed; 2 for a failure or a wrong command line."""
     options = _parser().parse_args(arguments)
     _log_to_stderr()
     try:
         code: int = options.run(options)
-    except (ValueError, OSError, SQLAlchemyError) as error:
+    except (ValueError, OSError, DatabaseError) as error:
         print(f"dcmrecv-index: {error}", file=sys.stderr)
-        return 1
+        return 2
     return code
 
 
@@ -65,7 +67,16 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("find", parents=[common], help="search the index; * and ? are wildcards")
     for name in FILTERS:
-        command.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE")
+        command.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=_HELP.get(name))
+    command.add_argument(
+        "--since", type=_moment, metavar="TIME", help="received then or later (2026-11-01, 2026-11-01T08:30)"
+    )
+    command.add_argument(
+        "--until",
+        type=partial(_moment, end=True),
+        metavar="TIME",
+        help="received before; with a date, up to the end of the day",
+    )
     command.add_argument("--level", choices=LEVELS, default="study", help="what to list (default: study)")
     command.add_argument("--json", action="store_true", help="print a JSON array")
     command.add_argument(
@@ -78,49 +89,51 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _url(options: argparse.Namespace) -> str | URL:
+def _moment(text: str, *, end: bool = False) -> datetime:
+    """A time, or the beginning or end of a day; local, unless it names a time zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+        is_date = len(text) <= len("2026-11-01")
+        return (moment + timedelta(days=end and is_date)).astimezone()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"not a date or time: {text} (2026-11-01, 2026-11-01T08:30)") from None
+
+
+def _database_of(options: argparse.Namespace) -> str | Path:
     if options.url:
-        return str(options.url)
+        return checked_url(options.url)
     if options.state_dir:
-        return sqlite_url(options.state_dir)
-    return os.environ.get(URL_VARIABLE) or sqlite_url(_output_directory(options.directory) / STATE_DIRECTORY)
+        return index_file(options.state_dir)
+    url = os.environ.get(URL_VARIABLE)
+    return checked_url(url) if url else _index_above(options.directory.absolute())
 
 
-def _output_directory(directory: Path) -> Path:
-    """The directory, or the nearest one above it that has an index: it may be inside the output directory."""
-    path = directory.absolute()
-    for candidate in (path, *path.parents):
-        if os.path.exists(str(sqlite_url(candidate / STATE_DIRECTORY).database)):
-            return candidate
-    return path
+def _index_above(directory: Path) -> Path:
+    """The index of the directory, or of the nearest one above that has one: it may be inside the output directory."""
+    files = [index_file(candidate / STATE_DIRECTORY) for candidate in (directory, *directory.parents)]
+    return next((file for file in files if file.exists()), files[0])
 
 
 def _rescan(options: argparse.Namespace) -> int:
-    engine = connect(_url(options))
-    try:
-        found = rescan(engine, options.directory, prune=options.prune)
-    finally:
-        engine.dispose()
+    with closing(connect(_database_of(options))) as database:
+        found = rescan(database, options.directory, prune=options.prune)
     failed = f", {found.failed} files could not be indexed" if found.failed else ""
     print(f"{found.instances} instances found, {found.pruned} pruned{failed}")
     return 1 if found.failed else 0
 
 
 def _find(options: argparse.Namespace) -> int:
-    url = checked_url(_url(options))
-    if url.drivername == "sqlite" and not os.path.exists(str(url.database)):
-        raise ValueError(f"there is no index at {url.database}")  # find must not make one
-    engine = connect(url)
-    try:
-        filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
-        rows = find(engine, options.level, filters)
-    finally:
-        engine.dispose()
+    where = _database_of(options)
+    if isinstance(where, Path) and not where.exists():
+        raise ValueError(f"there is no index at {where}")  # find must not make one
+    filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
+    with closing(connect(where)) as database:
+        rows = find(database, options.level, filters, since=options.since, until=options.until)
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
-        _print_table([column.key for column in LEVELS[options.level]], rows)
-    return 0
+        _print_table(names_of(options.level), rows)
+    return 0 if rows else 1
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:

@@ -1,149 +1,164 @@
-"""The database: where it is, and the upserts.
+"""The database, SQLite or PostgreSQL: where it is, statements, transactions, errors.
 
-One program writes at a time, so that each sees which patient a study belongs to. The feeder replaces rows by those of
-later records, whatever the clock said; a rescan does not know their order, and replaces rows by those with a later time
-(`received`) only.
+A statement is the same for both: its parameters are written `:name`. One program writes at a time, so that each sees
+which patient a study belongs to. A commit is durable: what is delivered is not delivered again after a power cut.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import ArgumentError
+from dcmrecv_index import schema
 
-from dcmrecv_index import conflicts
-from dcmrecv_index.conflicts import Contradiction, Owners
-from dcmrecv_index.record import Record
-from dcmrecv_index.rows import Row, rows_of
-from dcmrecv_index.tables import Base, Conflict, Instance, Patient, QueuePosition, Series, Study
+_LOCK_SECONDS = 30
+_BEGIN_SQLITE = ("BEGIN IMMEDIATE",)
+_BEGIN_POSTGRESQL = ("BEGIN", "SELECT pg_advisory_xact_lock(1684237683)")  # a number that other programs do not lock
 
-_TABLES: tuple[Table, ...] = tuple(Base.metadata.tables[t.__tablename__] for t in (Patient, Study, Series, Instance))
-_CONFLICTS = Base.metadata.tables[Conflict.__tablename__]
-_POSITIONS = Base.metadata.tables[QueuePosition.__tablename__]
-
-_LOCK_SECONDS = 30.0
-
-# arbitrary numbers that other programs do not lock: two programs may make the tables, or write, at once
-_SCHEMA_LOCK = 0x64636D72
-_WRITE_LOCK = 0x64636D73
+# SQLSTATE classes of errors that one row causes: data exception, integrity violation, program limit exceeded (a value
+# too long for an index), which psycopg reports as OperationalError.
+_OF_ONE_ROW = ("22", "23", "54")
 
 
-def sqlite_url(state_directory: Path) -> URL:
+class DatabaseError(Exception):
+    """The database cannot be used."""
+
+
+class RefusedError(Exception):
+    """One record cannot be indexed, others can; the text says why, without values, which are patient data."""
+
+
+def index_file(state_directory: Path) -> Path:
     """Where the index is by default."""
-    return URL.create("sqlite", database=str(state_directory.absolute() / "index.sqlite"))
+    return state_directory.absolute() / "index.sqlite"
 
 
-def checked_url(text: str | URL) -> URL:
-    """The URL of a database that can be used. Raises ValueError without the URL's password in its text."""
+def checked_url(text: str) -> str | Path:
+    """The database of a URL, a file of SQLite or a URL of PostgreSQL. Raises ValueError without the URL's password."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        raise ValueError("not a database URL (postgresql://USER@HOST/DATABASE, sqlite:////PATH)")
+    if scheme == "sqlite":
+        path = rest.removeprefix("/")
+        if path in ("", rest, ":memory:"):
+            raise ValueError("an SQLite database needs a file: sqlite:////PATH")
+        if "?" in path:
+            raise ValueError("what follows the ? is not supported in the URL of an SQLite database")
+        return Path(path)
+    if scheme not in ("postgresql", "postgresql+psycopg"):
+        raise ValueError(f"{scheme} is not supported, only sqlite and postgresql are")
+    url = f"postgresql://{rest}"
+    psycopg = _psycopg()
     try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise ValueError("not a database URL (postgresql://USER@HOST/DATABASE, sqlite:////PATH)") from None
-    if url.drivername == "postgresql":
-        url = url.set(drivername="postgresql+psycopg")
-    if url.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise ValueError(f"{url.drivername} is not supported, only sqlite and postgresql are")
-    if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ValueError("an SQLite database needs a file: sqlite:////PATH")
-    try:
-        url.get_dialect().import_dbapi()
-    except ImportError as error:
-        raise ValueError(f"{error}; install dcmrecv-index[postgresql]") from None
+        psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        raise ValueError("not a URL of PostgreSQL (postgresql://USER@HOST/DATABASE)") from None
     return url
 
 
-def connect(where: str | URL) -> Engine:
-    """The engine of a database; makes tables that are missing. Raises ValueError, SQLAlchemyError."""
-    url = checked_url(where)
-    if url.drivername == "sqlite":
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": _LOCK_SECONDS}, hide_parameters=True)
-        event.listen(engine, "connect", _set_up_sqlite)
-    else:
-        engine = create_engine(url, hide_parameters=True)  # no names of patients in logs
-    with engine.begin() as connection:
-        if url.drivername != "sqlite":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
-        Base.metadata.create_all(connection)
-    return engine
+def _psycopg() -> Any:
+    try:
+        return import_module("psycopg")
+    except ImportError as error:
+        raise ValueError(f"{error}; install dcmrecv-index[postgresql]") from None
 
 
-def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
-    with closing(connection.cursor()) as cursor:
-        cursor.execute("PRAGMA journal_mode = WAL")  # readers do not wait for the writer
-        cursor.execute("PRAGMA synchronous = FULL")  # the queue's line is removed after the commit
-        cursor.execute("PRAGMA foreign_keys = ON")
+class Database:
+    """A connection. All methods raise DatabaseError, and RefusedError if a row cannot be stored."""
+
+    def __init__(self, where: str | Path) -> None:
+        """`where` is what `checked_url` returns."""
+        self.is_sqlite = isinstance(where, Path)
+        self._module: Any = sqlite3 if self.is_sqlite else _psycopg()
+        with self._errors():
+            self._connection: Any = _open_sqlite(where) if isinstance(where, Path) else _open_postgresql(where)
+        has_pipeline = not self.is_sqlite and self._module.Pipeline.is_supported()
+        self._pipeline: Any = self._connection.pipeline if has_pipeline else nullcontext
+
+    def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """The rows that a statement returns; outside of `writing` it is a transaction of its own."""
+        with self._errors():
+            text = statement if self.is_sqlite else _for_postgresql(statement)
+            cursor = self._connection.execute(text, values or {})
+            return cursor.fetchall() if cursor.description else []
+
+    def execute_all(self, statements: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Execute statements in one trip to the server."""
+        with self._errors(), self._pipeline():
+            for statement, values in statements:
+                self._connection.execute(statement if self.is_sqlite else _for_postgresql(statement), values)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction in which no other program writes: committed at the end, undone by an exception."""
+        try:
+            self.execute_all((statement, {}) for statement in (_BEGIN_SQLITE if self.is_sqlite else _BEGIN_POSTGRESQL))
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            with suppress(self._module.Error):
+                self._connection.rollback()
+            raise
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of a transaction that an exception undoes alone."""
+        self.execute("SAVEPOINT part")
+        try:
+            yield
+        except Exception:
+            self.execute("ROLLBACK TO SAVEPOINT part")
+            raise
+        finally:
+            self.execute("RELEASE SAVEPOINT part")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._module.Error as error:
+            state = getattr(error, "sqlstate", None) or ""
+            of_one_row = isinstance(error, self._module.DataError | self._module.IntegrityError)
+            if of_one_row or state.startswith(_OF_ONE_ROW):
+                raise RefusedError(f"the database refuses it ({type(error).__name__})") from None
+            raise DatabaseError(str(error).strip().partition("\n")[0]) from None
 
 
-@contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction in which no other program writes. Raises SQLAlchemyError."""
-    with engine.begin() as connection:
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
-        yield connection
+def connect(where: str | Path) -> Database:
+    """Open a database; make or migrate its tables. Raises DatabaseError, OSError, ValueError for tables of a newer
+    version."""
+    if isinstance(where, Path):
+        where.parent.mkdir(parents=True, exist_ok=True)
+    database = Database(where)
+    try:
+        schema.prepare(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
-def upsert(connection: Connection, records: Iterable[Record], *, only_later: bool = False) -> list[Contradiction]:
-    """Write the rows of all records, given in their order, in the transaction of `writing`.
-
-    With `only_later` rows of a later time stay as they are. Returns the contradictions between records and index; pass
-    them to `conflicts.warn` after the commit.
-    """
-    rows = [rows_of(record) for record in records]
-    owners = Owners(connection, rows)
-    of_tables: tuple[dict[tuple[Any, ...], Row], ...] = ({}, {}, {}, {})
-    found: dict[str, Contradiction | None] = {}
-    for each in rows:
-        claimed, contradiction = owners.claim(each)
-        for table, latest, row in zip(_TABLES, of_tables, claimed, strict=True):
-            if row is None:
-                continue
-            key = tuple(row[column.name] for column in table.primary_key)
-            if key not in latest or not only_later or latest[key]["received"] <= row["received"]:
-                latest[key] = row
-                if table is _TABLES[-1]:
-                    found[row["sop_instance_uid"]] = contradiction
-    for table, latest in zip(_TABLES, of_tables, strict=True):
-        _upsert(connection, table, [latest[key] for key in sorted(latest)], only_later=only_later)
-    contradictions = conflicts.current(connection, filter(None, found.values()))
-    sound = [row for row in of_tables[-1].values() if not found[row["sop_instance_uid"]]]
-    conflicts.delete_resolved(connection, sound, only_later=only_later)
-    _upsert(connection, _CONFLICTS, [each.row for each in contradictions], only_later=only_later)
-    return conflicts.move(connection, contradictions)
+def _open_sqlite(path: Path) -> Any:
+    connection = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")  # readers do not wait for the writer
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
 
 
-def positions(connection: Connection) -> dict[str, int]:
-    """How much of each queue file is in the database."""
-    return {row.name: row.position for row in connection.execute(_POSITIONS.select())}
+def _open_postgresql(url: str) -> Any:
+    return _psycopg().connect(url, autocommit=True)
 
 
-def set_positions(connection: Connection, reached: Mapping[str, int]) -> None:
-    rows = [{"name": name, "position": position} for name, position in sorted(reached.items())]
-    _upsert(connection, _POSITIONS, rows, only_later=False)
-
-
-def forget_positions(connection: Connection, names: Iterable[str]) -> None:
-    """Delete the positions of queue files that are gone."""
-    for name in names:
-        connection.execute(_POSITIONS.delete().where(_POSITIONS.c.name == name))
-
-
-def _upsert(connection: Connection, table: Table, rows: Sequence[Row], *, only_later: bool) -> None:
-    if not rows:
-        return
-    insert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
-    statement = insert(table)
-    keys = [column.name for column in table.primary_key]
-    values = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
-    where = statement.excluded.received >= table.c.received if only_later else None
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values, where=where), rows)
+@cache
+def _for_postgresql(statement: str) -> str:
+    return re.sub(r":(\w+)", r"%(\1)s", statement)

@@ -2,94 +2,115 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, func, select
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from dcmrecv_index.database import Database
 
-from dcmrecv_index.tables import Conflict, Instance, Patient, Series, Study
-
-FILTERS: Mapping[str, InstrumentedAttribute[str]] = {
-    "patient_id": Patient.patient_id,
-    "patient_name": Patient.patient_name,
-    "accession_number": Study.accession_number,
-    "study_date": Study.study_date,
-    "study_instance_uid": Study.study_instance_uid,
-    "modality": Series.modality,
-    "series_instance_uid": Series.series_instance_uid,
-    "sop_instance_uid": Instance.sop_instance_uid,
+FILTERS: Mapping[str, str] = {
+    "patient_id": "patients.patient_id",
+    "patient_name": "patients.patient_name",
+    "accession_number": "studies.accession_number",
+    "study_date": "studies.study_date",
+    "study_instance_uid": "studies.study_instance_uid",
+    "modality": "series.modality",
+    "series_instance_uid": "series.series_instance_uid",
+    "sop_instance_uid": "instances.sop_instance_uid",
+    "from": "instances.calling_ae_title",
+    "to": "instances.called_ae_title",
 }
 """The conditions of a query; * in a value stands for any characters, ? for one; upper and lower case differ."""
 
-_INSTANCES = func.count(Instance.sop_instance_uid).label("instances")
-
-_OTHER = aliased(Patient)
-
-LEVELS: Mapping[str, tuple[Any, ...]] = {
+LEVELS: Mapping[str, tuple[str, ...]] = {
     "study": (
-        *(Patient.patient_id, Patient.patient_name, Study.study_date, Study.accession_number),
-        *(Study.study_description, _INSTANCES, Study.study_instance_uid),
+        *("patients.patient_id", "patients.patient_name", "studies.study_date", "studies.accession_number"),
+        *("studies.study_description", "count(*) AS instances", "studies.study_instance_uid"),
     ),
     "series": (
-        *(Patient.patient_id, Study.study_date, Series.modality, Series.series_number),
-        *(Series.series_description, _INSTANCES, Series.series_instance_uid),
+        *("patients.patient_id", "studies.study_date", "series.modality", "series.series_number"),
+        *("series.series_description", "count(*) AS instances", "series.series_instance_uid"),
     ),
     "instance": (
-        *(Patient.patient_id, Series.modality, Instance.instance_number, Instance.sop_instance_uid),
-        *(Instance.transfer_syntax_uid, Instance.size, Instance.received, Instance.location),
+        *("patients.patient_id", "series.modality", "instances.instance_number", "instances.sop_instance_uid"),
+        *("instances.transfer_syntax_uid", "instances.size", "instances.received"),
+        *("instances.calling_ae_title", "instances.called_ae_title", "instances.peer_address", "instances.digest"),
+        "instances.location",
     ),
     "conflict": (
-        *(Patient.patient_id, Patient.patient_name, Study.study_instance_uid),
-        Conflict.patient_id.label("other_patient_id"),
-        Conflict.issuer.label("other_issuer"),
-        _OTHER.patient_name.label("other_patient_name"),
-        Conflict.study_instance_uid.label("other_study_instance_uid"),
-        *(Series.series_instance_uid, Instance.sop_instance_uid, Instance.received, Instance.location),
+        *("patients.patient_id", "patients.patient_name", "studies.study_instance_uid"),
+        *("conflicts.patient_id AS other_patient_id", "conflicts.issuer AS other_issuer"),
+        *("other.patient_name AS other_patient_name", "conflicts.study_instance_uid AS other_study_instance_uid"),
+        *("series.series_instance_uid", "instances.sop_instance_uid", "instances.received", "instances.location"),
     ),
 }
 """The columns of a result. For a conflict: first where the instance is filed, then what it says itself (`other`)."""
 
+_JOINED = """
+FROM instances
+JOIN series ON series.series_instance_uid = instances.series_instance_uid
+JOIN studies ON studies.study_instance_uid = series.study_instance_uid
+JOIN patients ON patients.patient_id = studies.patient_id AND patients.issuer = studies.issuer
+"""
 
-def find(engine: Engine, level: str, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The studies, series, instances or conflicts that meet all `filters` (keys of FILTERS), sorted by their columns.
+_CONFLICTS = """
+JOIN conflicts ON conflicts.sop_instance_uid = instances.sop_instance_uid
+-- a study may have been given to the other patient meanwhile
+AND (conflicts.study_instance_uid <> series.study_instance_uid
+     OR conflicts.patient_id <> studies.patient_id OR conflicts.issuer <> studies.issuer)
+LEFT JOIN patients AS other ON other.patient_id = conflicts.patient_id AND other.issuer = conflicts.issuer
+"""
 
-    Raises SQLAlchemyError.
-    """
+
+def names_of(level: str) -> list[str]:
+    """The names of the columns of a result."""
+    return [re.split(r"\.| AS ", column)[-1] for column in LEVELS[level]]
+
+
+def find(
+    database: Database,
+    level: str,
+    filters: Mapping[str, str],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[dict[str, Any]]:
+    """The studies, series, instances or conflicts with instances that meet all `filters` (keys of FILTERS) and were
+    received from `since` on and before `until`, sorted by their columns. Raises DatabaseError."""
     columns = LEVELS[level]
-    query = (
-        select(*columns)
-        .select_from(Instance)
-        .join(Series, Series.series_instance_uid == Instance.series_instance_uid)
-        .join(Study, Study.study_instance_uid == Series.study_instance_uid)
-        .join(Patient, (Patient.patient_id == Study.patient_id) & (Patient.issuer == Study.issuer))
-        .where(*(_condition(FILTERS[name], value, engine.dialect.name) for name, value in filters.items()))
-    )
+    values: dict[str, Any] = {}
+    conditions = []
+    for name, value in filters.items():
+        condition, values[f"value_{name}"] = _condition(FILTERS[name], f":value_{name}", value, database.is_sqlite)
+        conditions.append(condition)
+    for name, moment, comparison in (("since", since, ">="), ("until", until, "<")):
+        if moment is not None:
+            conditions.append(f"instances.received {comparison} :{name}")
+            values[name] = int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+    query = f"SELECT {', '.join(columns)} {_JOINED}"
     if level == "conflict":
-        query = (
-            query.join(Conflict, Conflict.sop_instance_uid == Instance.sop_instance_uid)
-            .outerjoin(_OTHER, (_OTHER.patient_id == Conflict.patient_id) & (_OTHER.issuer == Conflict.issuer))
-            .where(  # a study may have been given to the other patient meanwhile
-                (Conflict.study_instance_uid != Series.study_instance_uid)
-                | (Conflict.patient_id != Study.patient_id)
-                | (Conflict.issuer != Study.issuer)
-            )
+        query += _CONFLICTS
+    if conditions:
+        query += f" WHERE {' AND '.join(conditions)}"
+    order = [str(number) for number, _ in enumerate(columns, 1)]
+    if level in ("study", "series"):
+        query += (
+            f" GROUP BY {', '.join(number for number, column in zip(order, columns, strict=True) if '(' not in column)}"
         )
-    elif level != "instance":
-        query = query.group_by(*(column for column in columns if column is not _INSTANCES))
-    query = query.order_by(*columns)
-    with engine.connect() as connection:
-        return [_shown(dict(row)) for row in connection.execute(query).mappings()]
+    query += f" ORDER BY {', '.join(order)}"
+    names = names_of(level)
+    return [_shown(dict(zip(names, row, strict=True))) for row in database.execute(query, values)]
 
 
-def _condition(column: InstrumentedAttribute[str], value: str, dialect: str) -> ColumnElement[bool]:
+def _condition(column: str, parameter: str, value: str, is_sqlite: bool) -> tuple[str, str]:
+    """A condition with its parameter, and the value of that."""
     if "*" not in value and "?" not in value:
-        return column == value
-    if dialect == "sqlite":  # its LIKE ignores case, PostgreSQL's does not
-        return column.op("GLOB", is_comparison=True)(value.replace("[", "[[]"))
+        return f"{column} = {parameter}", value
+    if is_sqlite:  # its LIKE ignores case, PostgreSQL's does not
+        return f"{column} GLOB {parameter}", value.replace("[", "[[]")
     escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return column.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
+    return f"{column} LIKE {parameter}", escaped.replace("*", "%").replace("?", "_")
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

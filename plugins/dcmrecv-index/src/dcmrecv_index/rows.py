@@ -77,6 +77,10 @@ def rows_of(record: Record) -> Rows:
         "location": storable_path(record.location),
         "size": record.size,
         "received": received,
+        "calling_ae_title": _told(record.calling_ae_title),
+        "called_ae_title": _told(record.called_ae_title),
+        "peer_address": _told(record.peer_address),
+        "digest": _told(record.digest),
     }
     return Rows(patient, study, series, instance)
 
@@ -97,6 +101,10 @@ def _decoded(elements: Mapping[str, str]) -> Callable[[str], str]:
         return _clean(decode_text(value, character_set))
 
     return text
+
+
+def _told(text: str | None) -> str | None:
+    return None if text is None else _clean(text)[:LONGEST_TEXT]
 
 
 def _without_empty_ends(name: str) -> str:
