@@ -14,9 +14,10 @@ The way of an instance, with the folder for each step (docs/architecture.md has 
                 -> C-STORE-RSP                                          proto/, net/worker/
                   -> hooks deliver, study_completed                     delivery/
 
-Besides: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `testing/`, the kit for plugins' tests;
-`compiled.py`, which finds the compiled parts; `process.py`, what the program does to its own process. Each folder opens
-with a map of its modules; imports go down only (the contracts in pyproject.toml).
+Besides: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `ctl/`, the program dcmrecvctl;
+`testing/`, the kit for plugins' tests; `compiled.py`, which finds the compiled parts; `process.py`, what the program
+does to its own process. Each folder opens with a map of its modules; imports go down only (the contracts in
+pyproject.toml).
 
 What this module re-exports is the public interface: all that a plugin may import.
 """

@@ -151,6 +151,11 @@ def _serve(configuration: Configuration, log_wiring: LogWiring, state: StateDire
     _say_what_is_accepted(settings, plugins)
     capabilities = _check_output_directory(settings)
     state.check(settings, plugins)
+    if plugins.delivers:
+        from dcmrecv_core.delivery.preparation import prepare
+
+        prepare(settings)
+        plugins.delivery_targets(settings)
     log.info("starting service class provider and listening ...")
     from dcmrecv_core.net.tls.context import ContextMaker
 

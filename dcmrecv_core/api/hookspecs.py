@@ -206,8 +206,8 @@ def delivery_started(settings: PluginSettings) -> None:
 
 @hookspec
 def delivery_stopping() -> None:
-    """The place to close connections (provisional until 1.0). Called: in each delivery process of this plugin, after its
-    last delivery. Raising: logged."""
+    """The place to close connections. Called: in each delivery process of this plugin, after its last delivery.
+    Raising: logged (provisional until 1.0)."""
 
 
 @hookspec

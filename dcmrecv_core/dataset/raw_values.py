@@ -27,6 +27,18 @@ def raw_value(index: DataSetIndex, element: Element, limit: int | None = None) -
     return bytes(index.source.window(element.value_offset, length)[:length])
 
 
+def read_beginning(index: DataSetIndex, tag: int, limit: int) -> bytes:
+    """At most `limit` bytes of the value of an element; b"" if it is absent, or of undefined length."""
+    found = index.find(tag)
+    if found is None:
+        return b""
+    start, (_, _, _, value_offset, length, _) = found
+    if length == UNDEFINED_LENGTH:
+        return b""
+    length = min(length, limit)
+    return bytes(index.source.window(start + value_offset, length)[:length])
+
+
 def read_uid(index: DataSetIndex, tag: int) -> str:
     """The text of a UI element, cut at the first NUL, without trailing blanks; "" if absent or empty."""
     found = index.find(tag)

@@ -1,4 +1,21 @@
-"""What happens after an instance is stored: journal, store, deliveries, the clock of studies and series.
+"""What happens after an instance is stored: each event reaches each plugin that asked for it at least once.
 
-studies        a `Study` or `Series` made of its events
+The way of an event: a worker appends a record to its file of the journal (storage/journal.py) before it answers; the
+journal process flushes it, once a second, and puts it into the store; delivery processes take it from there.
+
+    preparation    the start: which queues there are, what must be in the state directory
+    jobs           the processes: one for the journal, some for each queue; the supervisor forks them
+      keeper       the journal process: takes records in, completes studies
+        journal    reads, flushes and removes the files of the journal
+        recovery   after a power cut: stored files without a record get one
+      deliverer    a delivery process: calls the hook for what waits in a queue, until that returns
+    store          what a store must do, and the rows that it deals in
+      sqlite_store   the store in SQLite, for these processes
+      sqlite_administration   the same, for dcmrecvctl
+      sqlite       its file, its tables, its transactions
+    events         a record as the `StoredEvent` that plugins get
+    studies        a `Study` or `Series` made of its events
+    clock          time since the boot; tests can turn it on
+
+Nothing here runs in a receiver without a plugin that has one of the hooks, and nothing here receives.
 """

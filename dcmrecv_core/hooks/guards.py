@@ -57,7 +57,10 @@ NOTIFICATION_HOOKS = (
     "delivery_stopping",
 )
 BACKGROUND_HOOKS = ("background", "delivery_started")
-DELIVERY_HOOKS = ("deliver", "series_completed", "study_completed")
+COMPLETION_HOOKS = ("series_completed", "study_completed")
+"""Each has a queue of its own, which is called like it."""
+
+DELIVERY_HOOKS = ("deliver", *COMPLETION_HOOKS)
 LOCATION_HOOKS = ("open_location", "remove_location")
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
 ANSWERED_HOOKS = (*INSTANCE_HOOKS, "serve")
@@ -371,7 +374,7 @@ def _check_targets(result: object) -> tuple[str, ...]:
     for target in targets:
         if not isinstance(target, str):
             raise TypeError(f"the name of a target is a str, not {target!r}")
-        if not _TARGET.fullmatch(target):
+        if not _TARGET.fullmatch(target) or target in COMPLETION_HOOKS:
             raise ValueError(f"the name of a target has 1 to 64 letters, digits and ._-+@:, not {target!r}")
         if targets.count(target) > 1:
             raise ValueError(f"there are two targets called {target}")

@@ -85,6 +85,11 @@ class Settings:
     strict_fsync: bool = False
     strict: bool = False
 
+    study_timeout: int = 60
+    deliver_attempts: int | None = None
+    deliver_processes: int = 1
+    journal_flush: bool = False
+
     config_file: tuple[str, str] | None = None
     promiscuous: bool = False
     prefer: tuple[str, ...] = ()

@@ -19,6 +19,8 @@ import os
 import time
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import cache
+from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
@@ -26,6 +28,12 @@ from zlib import crc32
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.storage.directories import storage_error
 from dcmrecv_core.storage.hidden import is_locked
+
+DIRECTORY = "journal"
+"""In the state directory."""
+
+KEY = "uid-hash.key"
+"""The file, in the state directory, of the key for hashes of UIDs that plugins have changed."""
 
 SUFFIX = ".journal"
 FILE_SIZE = 1 << 20
@@ -39,6 +47,12 @@ MAGIC = b"\x91jr1"
 HEAD = Struct("<4sII")
 TEXTS = 14
 """Texts in a record; the names are those of the fields of `Record`, from `location` on."""
+
+ELEMENTS = (0x0020000D, 0x0020000E, 0x00100020, 0x00080060, 0x00080005)
+"""Study and Series Instance UID, Patient ID, Modality, Specific Character Set: as they are, the reader decodes them."""
+
+LONGEST_VALUE = 1024
+"""Bytes of each: they have 64 at most, and one that is too long must not look like another one."""
 
 _FIXED = Struct(f"<BBHQQQI{TEXTS - 1}H")
 _LONGEST_TEXT = 0xFFFF
@@ -147,6 +161,15 @@ def now() -> int:
     return time.clock_gettime_ns(_CLOCK)
 
 
+@cache
+def boot_id() -> str:
+    """8 digits for this boot of the system, with which the names of its files begin; zeros where that has no id."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    except OSError:
+        return "0" * 8
+
+
 class JournalWriter:
     """Appends to this process's files in `directory`, which is made for the first of them."""
 
@@ -221,7 +244,7 @@ class JournalWriter:
 
     def _open(self) -> None:
         os.makedirs(self._directory, 0o700, exist_ok=True)
-        while (fd := _new_file(f"{self._directory}/{os.urandom(8).hex()}{SUFFIX}")) is None:
+        while (fd := _new_file(f"{self._directory}/{boot_id()}-{os.urandom(8).hex()}{SUFFIX}")) is None:
             continue
         if self._full is not None:
             os.close(self._full)
@@ -249,3 +272,24 @@ def _new_file(path: str) -> int | None:
 def _write(fd: int, record: bytes) -> None:
     if os.write(fd, record) != len(record):  # its place is allocated: the disk fails
         raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def make_key(path: Path) -> bytes:
+    """The key in a file, which is made if it is missing. Raises OSError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        key = os.urandom(32)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(fd)
+        try:
+            os.link(temporary, path)  # another process may be first
+        except FileExistsError:
+            return path.read_bytes()
+        finally:
+            os.unlink(temporary)
+        return key

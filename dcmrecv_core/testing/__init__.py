@@ -9,6 +9,7 @@ name both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be import
   own code;
 * `fake_event`, `fake_study`, `fake_series`: those of the hooks that are called after storing;
 * the fixture `start_receiver`: a whole receiver on a free port, with `receiver.send(dataset)`, `files()` and `log`;
+* `deliver_all`: waits until that receiver has delivered what it has stored, without waiting for its clock;
 * `until`: waits, with a deadline, for what another process does.
 
     plugin_check       `check_plugin`
@@ -20,7 +21,7 @@ name both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be import
     naming             `check_naming`
       torture            the instances that both try
     fakes              the arguments of hooks, without a network
-    deliveries         the arguments of hooks that are called after storing
+    deliveries         hooks that are called after storing: their arguments, and waiting for them
     receivers          a receiver as a separate process
       activate           gives it a port that no other process can take
       sending            a sender, by pynetdicom
@@ -38,7 +39,7 @@ from typing import Protocol
 
 import pytest
 
-from dcmrecv_core.testing.deliveries import fake_event, fake_series, fake_study
+from dcmrecv_core.testing.deliveries import deliver_all, fake_event, fake_series, fake_study
 from dcmrecv_core.testing.fakes import fake_association, fake_instance, fake_settings, sample_dataset
 from dcmrecv_core.testing.naming import check_naming
 from dcmrecv_core.testing.plugin_check import check_plugin
@@ -55,6 +56,7 @@ __all__ = [
     "Status",
     "check_naming",
     "check_plugin",
+    "deliver_all",
     "fake_association",
     "fake_event",
     "fake_instance",

@@ -11,14 +11,23 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.events import Series, StoredEvent, Study
 from dcmrecv_core.api.model import Association
+from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.store import FileState
 from dcmrecv_core.delivery.studies import make_series, make_study
 from dcmrecv_core.receive.stored_files import open_stored, remove_stored
+from dcmrecv_core.storage.journal import DIRECTORY, SUFFIX, Kind, read_records
 from dcmrecv_core.testing.fakes import fake_instance
+from dcmrecv_core.testing.receivers import DEADLINE, Receiver, until
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _numbers = count(1)
+
+_TURN = 3600.0
+"""Seconds: more than any pause, and than ten times the usual `--study-timeout`."""
+
+_LATE = 1 << 62
 
 
 class _InMemory:
@@ -106,3 +115,43 @@ def fake_study(*events: StoredEvent, before: Sequence[StoredEvent] = (), revisio
 def fake_series(*events: StoredEvent, before: Sequence[StoredEvent] = (), revision: int = 1) -> Series:
     """As `fake_study`, for `series_completed`."""
     return make_series(f"series-{next(_numbers)}", revision, before, events or (fake_event(),))
+
+
+def deliver_all(receiver: Receiver, seconds: float = DEADLINE) -> list[str]:
+    """Wait until all that was stored is delivered, and all studies and series are complete and delivered, too.
+
+    The clock of the receiver is turned on meanwhile, so neither `--study-timeout` nor the pauses between attempts take
+    time. Returns what was put aside, a line each: queue, id and reason. AssertionError with the log if something still
+    waits after `seconds`: it fails again and again, or its hook does not return.
+    """
+    until(lambda: _all_delivered(receiver), "all is delivered", seconds, lambda: receiver.log)
+    store = SqliteStore.open(str(receiver.state_directory), make=False)
+    try:
+        return [f"{each.queue}: {each.id}: {each.reason}" for each in store.all_put_aside()]
+    finally:
+        store.close()
+
+
+def _all_delivered(receiver: Receiver) -> bool:
+    store = SqliteStore.open(str(receiver.state_directory), make=False)
+    try:
+        if any(_has_records(path, store.files()) for path in (receiver.state_directory / DIRECTORY).glob(f"*{SUFFIX}")):
+            return False
+        if not store.quiet(_LATE, 1) and not any(state.waiting for state in store.states() if state.claimed):
+            return True
+    finally:
+        store.close()
+    receiver.turn_clock(_TURN)
+    return False
+
+
+def _has_records(path: Path, known: dict[str, FileState]) -> bool:
+    """Whether a file of the journal has records that were not read yet."""
+    start = known.get(path.name, FileState()).position
+    try:
+        data = path.read_bytes()[start:]
+    except FileNotFoundError:
+        return False
+    return any(
+        read.record is not None and read.record.kind is not Kind.ASSOCIATION_ENDED for read in read_records(data)
+    )

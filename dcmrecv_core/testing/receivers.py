@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmrecv_core.api.verdicts import Reject, RejectReason
+from dcmrecv_core.delivery.clock import TURNED_BY
 from dcmrecv_core.testing.sending import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION, Status, rejection, send
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ ACTIVATE = Path(__file__).with_name("activate.py")
 """A program that passes a socket to the one that it runs."""
 
 _LOG_SHOWN = 4000
-_BACKGROUND = re.compile(r"background of plugin .*: started \(process (\d+)\)")
+_BACKGROUND = re.compile(r"(?:background of plugin|delivery process|journal process).*: started \(process (\d+)\)")
 _RELOADED = re.compile(r"settings (not )?reloaded")
 _NOT_RELOADED = re.compile(r"settings not reloaded.*")
 
@@ -151,7 +152,21 @@ class Receiver(ReceiverProcess):
         named = [word for plugin in plugins for word in ("--plugin", _spec(plugin))]
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
         module = [sys.executable, "-P", "-m", "dcmrecv_core"]
-        self.run_until_ready([*module, "-v", "-od", self.output, *named, *arguments], {"PYTHONPATH": paths})
+        self._clock = directory / "clock"
+        words = [str(word) for word in arguments]
+        state = words[words.index("--state-dir") + 1] if "--state-dir" in words else self.output / ".dcmrecv"
+        self.state_directory = directory / state
+        """What `settings.state_directory` is, unless a settings file says otherwise."""
+        environment = {"PYTHONPATH": paths, TURNED_BY: str(self._clock)}
+        self.run_until_ready([*module, "-v", "-od", self.output, *named, *words], environment)
+
+    def turn_clock(self, seconds: float) -> None:
+        """Turn on the clock by which deliveries are tried again and studies are complete: as if so much time had
+        passed."""
+        before = float(self._clock.read_text()) if self._clock.exists() else 0.0
+        new = self._clock.with_suffix(".new")
+        new.write_text(str(before + seconds))
+        new.replace(self._clock)
 
     def send(
         self, *datasets: Dataset, calling_ae_title: str = "SENDER", called_ae_title: str = "ANY-SCP"

@@ -256,7 +256,37 @@ _OUTPUT = Section(
     ),
 )
 
-OPTIONS: tuple[Option, ...] = flatten([_GENERAL, _PLUGINS, _INSPECTION, _NETWORK, LIMITS, TLS, _OUTPUT])
+_DELIVERY = Section(
+    "delivery options (for plugins with work to do after storing)",
+    Group(
+        "",
+        valued(
+            "--study-timeout",
+            "a study or series is complete so long after its last\ninstance; while its association is open, 10 times",
+            Value("seconds", "integer", 1),
+            default="60",
+        ),
+        valued(
+            "--deliver-attempts",
+            "put a delivery aside after n failures (0: never)",
+            Value("number", "integer", 0, zero_is_none=True),
+            default="0",
+        ),
+        valued(
+            "--deliver-processes",
+            "processes for each target of a plugin",
+            Value("number", "integer", 1, 64),
+            default="1",
+        ),
+        flag(
+            "--journal-flush",
+            "flush the record of each instance before it is\nconfirmed, not once a second",
+            journal_flush=True,
+        ),
+    ),
+)
+
+OPTIONS: tuple[Option, ...] = flatten([_GENERAL, _PLUGINS, _INSPECTION, _NETWORK, LIMITS, TLS, _OUTPUT, _DELIVERY])
 
 BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in (option.long, option.short) if name}
 """Every built-in option by its long and by its short name."""

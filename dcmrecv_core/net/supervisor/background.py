@@ -1,7 +1,7 @@
-"""Slow work of plugins, apart from reception: a supervised child process for each plugin with the `background` hook.
+"""Work apart from reception, in supervised child processes: plugins' hook `background`, the journal, deliveries.
 
 The supervisor's side, `Background`, never blocks. It forks the children, restarts those that fail, each time after a
-longer pause, and stops them. `run_background` is the child's side.
+longer pause, and stops them. `run_background` and `run_until_stopped` are the child's side.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.api.errors import HookFailure
+from dcmrecv_core.api.errors import HookFailure, StorageError
+from dcmrecv_core.delivery.store import StoreError
 from dcmrecv_core.hooks.guards import BackgroundStopped
 from dcmrecv_core.net.child import fork
 
@@ -41,18 +42,24 @@ TERMINATED = 128 + signal.SIGTERM
 
 _TICK = 1.0
 
-BackgroundMain = Callable[[str], int]
+STOP_GRACE = 7.0
+"""Seconds after SIGTERM that a delivery under way may take; then its hook gets a SystemExit. A second less than the
+supervisor's grace, so that it can clean up."""
+
+Jobs = Mapping[str, Callable[[], int]]
+"""By its title for the log, what a child runs with all signals blocked; it returns its exit code."""
 
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """The supervisor's record of one plugin's child.
+    """The supervisor's record of a child; `title` says in the log what it does.
 
     `pid` is None while it does not run; `due` is the time of its next start, None for never; `kill_at` is the time at
     which it is killed, if it was told to end because of a reload.
     """
 
-    plugin: str
+    title: str
+    main: Callable[[], int]
     due: float | None = 0.0
     pid: int | None = None
     started_at: float = 0.0
@@ -61,15 +68,11 @@ class Child:
 
 
 class Background:
-    """The children of all `plugins` that have the hook. `main(plugin)` runs in each, with all signals blocked.
+    """A child for each of the `jobs`. After a reload a child has `grace` seconds to end."""
 
-    After a reload a child has `grace` seconds to end.
-    """
-
-    def __init__(self, plugins: Iterable[str], main: BackgroundMain, grace: float) -> None:
-        self._main = main
+    def __init__(self, jobs: Jobs, grace: float) -> None:
         self._grace = grace
-        self._children = [Child(plugin) for plugin in plugins]
+        self._children = [Child(title, main) for title, main in jobs.items()]
 
     def __len__(self) -> int:
         """Number of running children, zombies included."""
@@ -82,7 +85,7 @@ class Background:
                 if child.due is not None and child.due <= now:
                     self._start(child, now)
             elif child.kill_at is not None and child.kill_at <= now:
-                log.error("background of plugin %s: process %d does not end, killing it", child.plugin, child.pid)
+                log.error("%s: process %d does not end, killing it", child.title, child.pid)
                 os.kill(child.pid, signal.SIGKILL)
                 child.kill_at = math.inf
 
@@ -93,12 +96,18 @@ class Background:
                 child.pid = None
                 if child.due is not None and child.kill_at is None:
                     self._on_exit(child, pid, code, now)
+        self._children = [child for child in self._children if child.pid is not None or child.due is not None]
 
-    def restart_all(self, now: float) -> None:
-        """After a reload: tell running children to end, and start all again, also those that had finished."""
+    def restart_all(self, now: float, jobs: Jobs) -> None:
+        """After a reload: tell running children to end, and start all `jobs`, also those that had finished."""
         self.signal_all(signal.SIGTERM)
+        known = {child.title: child for child in self._children}
+        for title, main in jobs.items():
+            if title not in known:
+                self._children.append(Child(title, main))
         for child in self._children:
-            child.due = now
+            child.main = jobs.get(child.title, child.main)
+            child.due = now if child.title in jobs else None
             child.pause = FIRST_PAUSE
             child.kill_at = now + self._grace if child.pid is not None else None
 
@@ -117,24 +126,22 @@ class Background:
         child.started_at = now
         child.kill_at = None
         try:
-            child.pid = fork(lambda: self._main(child.plugin))
+            child.pid = fork(child.main)
         except OSError as error:
-            log.error("background of plugin %s: cannot be started: %s", child.plugin, error.strerror)
+            log.error("%s: cannot be started: %s", child.title, error.strerror)
             self._schedule_restart(child, now)
         else:
-            log.info("background of plugin %s: started (process %d)", child.plugin, child.pid)
+            log.info("%s: started (process %d)", child.title, child.pid)
 
     def _on_exit(self, child: Child, pid: int, code: int, now: float) -> None:
         if code == DONE:
-            log.info("background of plugin %s: done (process %d)", child.plugin, pid)
+            log.info("%s: done (process %d)", child.title, pid)
             child.due = None
             return
         if now - child.started_at >= STABLE_SECONDS:
             child.pause = FIRST_PAUSE
         how = f"was killed by signal {-code}" if code < 0 else _REASONS.get(code, f"ended with exit code {code}")
-        log.error(
-            "background of plugin %s: process %d %s, starting it again in %g s", child.plugin, pid, how, child.pause
-        )
+        log.error("%s: process %d %s, starting it again in %g s", child.title, pid, how, child.pause)
         self._schedule_restart(child, now)
 
     def _schedule_restart(self, child: Child, now: float) -> None:
@@ -146,13 +153,19 @@ _REASONS = {FAILED: "failed", TERMINATED: "was told to end, and not by the super
 
 
 class _Process:
-    """The state that a child's signal handlers use. They raise once only, so that the hook's clean-up can finish."""
+    """The state that a child's signal handlers use. They raise once only, so that the clean-up can finish.
 
-    def __init__(self, grace: float) -> None:
+    SIGTERM raises at once, or, if the process looks at `stopping` from time to time, after `patience` seconds.
+    """
+
+    def __init__(self, grace: float, patience: float = 0.0) -> None:
         self._parent = os.getppid()
         self._grace = grace
+        self._patience = patience
         self._orphan_deadline: float | None = None
-        self._stopped = False
+        self._raise_at = math.inf
+        self._ended = False
+        self.stopping = False
 
     def arm(self) -> None:
         """Install the handlers, start the tick that checks the parent, and unblock signals: one may raise at once."""
@@ -165,23 +178,33 @@ class _Process:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def disarm(self) -> None:
-        """The hook has ended; the handlers raise nothing any more."""
-        self._stopped = True
+        """The work has ended; the handlers raise nothing any more."""
+        self._ended = True
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop()
 
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self._orphan_deadline is None:
             if os.getppid() != self._parent:
-                self._orphan_deadline = time.monotonic() + self._grace
+                self._orphan_deadline = now + self._grace
                 self._stop()
-        elif time.monotonic() > self._orphan_deadline:
+        elif now > self._orphan_deadline:
             os._exit(TERMINATED)  # where a living supervisor would kill it
+        if now > self._raise_at:
+            self._raise()
 
     def _stop(self) -> None:
-        if not self._stopped:
-            self._stopped = True
+        self.stopping = True
+        if self._patience:
+            self._raise_at = min(self._raise_at, time.monotonic() + self._patience)
+        else:
+            self._raise()
+
+    def _raise(self) -> None:
+        if not self._ended:
+            self._ended = True
             raise BackgroundStopped(TERMINATED)
 
 
@@ -191,15 +214,33 @@ def run_background(plugin: str, settings: Settings, plugins: Plugins, grace: flo
     Called with all signals blocked. If the kernel does not kill it when its supervisor dies, the hook has `grace`
     seconds to end.
     """
-    process = _Process(grace)
+    return _run(_Process(grace), lambda process: plugins.background(plugin, settings))
+
+
+def run_until_stopped(main: Callable[[Callable[[], bool]], None], grace: float) -> int:
+    """Run `main`, whose argument says whether it has to end. As `run_background`, but SIGTERM leaves what is under way
+    `STOP_GRACE` seconds. Errors of the state directory are logged, and the process is started again."""
+
+    def run(process: _Process) -> None:
+        try:
+            main(lambda: process.stopping)
+        except (OSError, StoreError, StorageError) as error:
+            text = error.comment if isinstance(error, StorageError) else str(error)
+            log.error("the state directory cannot be used: %s", text)
+            raise HookFailure(text) from error
+
+    return _run(_Process(grace, STOP_GRACE), run)
+
+
+def _run(process: _Process, main: Callable[[_Process], None]) -> int:
     try:
         try:
             process.arm()
-            plugins.background(plugin, settings)
+            main(process)
         finally:
             process.disarm()
     except HookFailure:
-        return FAILED  # the guard has logged it
+        return FAILED  # it has been logged
     except BackgroundStopped:
         return TERMINATED
     finally:

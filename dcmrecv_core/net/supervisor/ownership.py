@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError, StatusError
+from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
 from dcmrecv_core.net.child import fork
 from dcmrecv_core.storage.directories import Directory
 from dcmrecv_core.storage.hidden import TOKENS, is_locked, state_directory_of
@@ -88,9 +89,10 @@ class StateDirectory:
 
     def check(self, settings: Settings, plugins: Plugins) -> None:
         """Warn if this receiver has no state directory. Raises StateDirectoryError if it has plugins that need one and
-        another receiver owns it."""
+        another receiver owns it, or plugins that deliver and it cannot be locked."""
+        names = [name for hook in ("background", *DELIVERY_HOOKS) for name in plugins.order(hook)]
         if self.owner:
-            if names := plugins.order("background"):
+            if names:
                 raise StateDirectoryError(
                     f"plugin {names[0]} needs the state directory {settings.state_dir}, which belongs to another "
                     f"receiver ({self.owner}): give this one its own with --state-dir"
@@ -101,6 +103,8 @@ class StateDirectory:
                 settings.state_dir,
                 self.owner,
             )
+        elif self.problem and plugins.delivers:
+            raise StateDirectoryError(f"cannot lock state directory {settings.state_dir}: {self.problem}")
         elif self.problem:
             log.warning(
                 "cannot lock state directory %s: %s; whether another receiver uses it is not known",

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dcmrecv.net")
 
-FIXED = ("port", "bind", "ip_version", "max_associations", "state_dir", "plugins")
+FIXED = ("port", "bind", "ip_version", "max_associations", "state_dir", "plugins", "deliver_processes")
 """Settings that keep their values from the start, because the socket is bound, the workers' shared memory is made, the
-state directory is locked and code is loaded."""
+state directory is locked, code is loaded, and delivery processes have claims under their numbers."""
 
 PROBE_SECONDS = 30
 """Time limit of the probe; SIGALRM ends it then."""
@@ -171,6 +171,7 @@ class Reload:
     def _install(self, settings: Settings) -> None:
         self._plugins.add_builtins(settings)
         self._plugins.configure(settings)
+        self._plugins.delivery_targets(settings)
         self._source.apply_logging(settings)
 
     def _restore(self) -> None:

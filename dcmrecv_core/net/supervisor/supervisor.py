@@ -12,13 +12,16 @@ import selectors
 import signal
 import socket
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError
+from dcmrecv_core.delivery.jobs import delivery_jobs
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.supervisor.background import Background, run_background
+from dcmrecv_core.net.supervisor.background import Background, Jobs, run_background, run_until_stopped
 from dcmrecv_core.net.supervisor.eviction import AskedToEnd, Evictions
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
 from dcmrecv_core.net.supervisor.notify import Notifier
@@ -97,7 +100,7 @@ class Supervisor:
             tells_lost=plugins.implements("association_ended"),
             hook_name=plugins.limits.hook_name,
         )
-        self._background = Background(plugins.order("background"), self._run_background, GRACE)
+        self._background = Background(self._jobs(), GRACE)
         self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)
 
     def run(self) -> int:
@@ -220,10 +223,25 @@ class Supervisor:
         self._close_in_child()
         return run_worker(control, slot, self._settings, self._plugins, self._capabilities, self._tls)
 
+    def _jobs(self) -> Jobs:
+        """What runs beside the workers. Raises PluginError."""
+        settings, plugins = self._settings, self._plugins
+        jobs = {
+            f"background of plugin {name}": partial(self._run_background, name) for name in plugins.order("background")
+        }
+        return jobs | {
+            title: partial(self._run_delivery, main) for title, main in delivery_jobs(settings, plugins).items()
+        }
+
     def _run_background(self, plugin: str) -> int:
         """In the forked child of a plugin."""
         self._close_in_child()
         return run_background(plugin, self._settings, self._plugins, GRACE)
+
+    def _run_delivery(self, main: Callable[[Callable[[], bool]], None]) -> int:
+        """In the forked child for the journal or a queue."""
+        self._close_in_child()
+        return run_until_stopped(main, GRACE)
 
     def _close_in_child(self) -> None:
         """Close the copies of the supervisor's sockets."""
@@ -260,7 +278,7 @@ class Supervisor:
         self._tls = tls
         self._configure_desk()
         self._pool.replace_all(settings.hook_seconds)
-        self._background.restart_all(time.monotonic())
+        self._background.restart_all(time.monotonic(), self._jobs())
 
     def _configure_desk(self) -> None:
         desk, settings = self._desk, self._settings

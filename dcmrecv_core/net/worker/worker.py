@@ -26,6 +26,7 @@ from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS
 from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, LostAssociation, receive, set_receive_timeout
 from dcmrecv_core.net.worker.session import Session, Shared
+from dcmrecv_core.receive.journaling import Journal
 from dcmrecv_core.receive.pipeline import InstanceReceiver
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def run_worker(
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
     receiver = InstanceReceiver(settings, plugins, capabilities)
+    journal = Journal.attached(receiver) if plugins.delivers else None
     shared = Shared(settings, plugins, receiver, worker.should_stop, slot, serving)
 
     def on_tick(now: float) -> None:
@@ -158,6 +160,8 @@ def run_worker(
                 _tell(handover, plugins, serving)
             else:
                 _serve(handover, shared, control, tls)
+                if journal is not None:
+                    journal.end_association()
             serving.end()
         if limits.descriptors.ran_out:
             log.error(
@@ -169,6 +173,8 @@ def run_worker(
     finally:
         plugins.worker_stopping()
         receiver.publisher.close()
+        if journal is not None:
+            journal.close()
         logging.shutdown()
     return 0
 

@@ -1,0 +1,195 @@
+"""A delivery process: it calls a plugin's hook for what waits in one queue, again and again until that returns."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from dcmrecv_core.api.errors import HookFailure, PluginError, Undeliverable
+from dcmrecv_core.api.events import Series, StoredEvent, Study
+from dcmrecv_core.delivery import clock
+from dcmrecv_core.delivery.events import event_of
+from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.store import Claim, Completion, Item, Queue, Store, StoredRecord
+from dcmrecv_core.delivery.studies import make_series, make_study
+
+if TYPE_CHECKING:
+    from dcmrecv_core.hooks.plugins import Plugins
+    from dcmrecv_core.settings.settings import Settings
+
+log = logging.getLogger("dcmrecv.delivery")
+
+FIRST_PAUSE = 1
+LONGEST_PAUSE = 300
+"""Seconds before a delivery that failed is tried again, doubled each time."""
+
+POLL = 0.25
+"""Seconds between two looks at an empty queue."""
+
+IN_A_ROW = 200
+"""Deliveries of one study, before the others have their turn."""
+
+
+class Deliverer:
+    """Works on one queue, as the process `owner`. `attempts` is None for no limit."""
+
+    def __init__(
+        self,
+        store: Store,
+        queue: Queue,
+        number: int,
+        owner: str,
+        plugins: Plugins,
+        attempts: int | None,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._number = number
+        self._owner = owner
+        self._plugins = plugins
+        self._attempts = attempts
+        self._who = f"plugin {queue.plugin}: {queue.hook}" + f" to {queue.target}" * (queue.hook == "deliver")
+
+    def turn(self, should_stop: Callable[[], bool]) -> bool:
+        """Deliver what is due of one study; False if there is none. Raises StoreError."""
+        claim = self._store.claim(self._number, self._owner, clock.now())
+        if claim is None:
+            return False
+        for _ in range(IN_A_ROW):
+            item = None if should_stop() else self._store.next(claim)
+            if item is None:
+                break
+            if not self._deliver(claim, item):
+                return True  # it has given the claim back
+        self._store.release(claim, clock.now())
+        return True
+
+    def _deliver(self, claim: Claim, item: Item) -> bool:
+        """False if it has to be tried again, and the study waits for that."""
+        try:
+            told = self._told(item)
+        except ValueError as error:
+            reason = f"its record is damaged: {error}"
+            log.error("%s: %s (number %d, study %s), put aside", self._who, reason, item.number, claim.study)
+            self._store.put_aside(claim, item, reason)
+            return True
+        try:
+            self._call(told)
+        except Undeliverable as error:
+            return self._put_aside(claim, item, told, str(error.reason))
+        except HookFailure as failure:
+            return self._after_failure(claim, item, told, failure)
+        self._store.done(claim, item)
+        return True
+
+    def _told(self, item: Item) -> StoredEvent | Study | Series:
+        """What the hook gets. Raises ValueError."""
+        content = item.content
+        if content is None:
+            raise ValueError("it is no longer there")
+        if isinstance(content, StoredRecord):
+            return event_of(content.id, content.data, self._plugins)
+        return self._completed(content)
+
+    def _completed(self, completion: Completion) -> Study | Series:
+        before: list[StoredEvent] = []
+        new: list[StoredEvent] = []
+        for number, id, data in self._store.events_of(completion):
+            try:
+                event = event_of(id, data, self._plugins)
+            except ValueError as error:
+                log.error("event %s of study %s is left out: %s", id, completion.study, error)
+                continue
+            (new if number > completion.since else before).append(event)
+        if not before and not new:
+            raise ValueError("its events are no longer there")
+        make = make_series if completion.series else make_study
+        return make(completion.id, completion.revision, before, new)
+
+    def _call(self, told: StoredEvent | Study | Series) -> None:
+        plugin, hook = self._queue.plugin, self._queue.hook
+        if isinstance(told, StoredEvent):
+            self._plugins.call(plugin, hook, event=told, target=self._queue.target)
+        elif isinstance(told, Study):
+            self._plugins.call(plugin, hook, study=told)
+        else:
+            self._plugins.call(plugin, hook, series=told)
+
+    def _after_failure(
+        self, claim: Claim, item: Item, told: StoredEvent | Study | Series, failure: HookFailure
+    ) -> bool:
+        if isinstance(told, StoredEvent) and _is_gone(told):
+            return self._put_aside(claim, item, told, f"{told.location} is gone ({failure.text})")
+        failures = item.attempts + 1
+        if self._attempts is not None and failures >= self._attempts:
+            return self._put_aside(claim, item, told, f"failed {failures} times: {failure.text}")
+        pause = min(FIRST_PAUSE << min(item.attempts, 16), LONGEST_PAUSE)
+        log.log(
+            logging.WARNING if item.attempts else logging.ERROR,
+            "%s: %s (%s), again in %d s",
+            self._who,
+            failure.text,
+            describe(told),
+            pause,
+            exc_info=None if item.attempts else failure.__cause__,
+        )
+        self._store.failed(claim, item, clock.now() + pause * clock.SECOND)
+        return False
+
+    def _put_aside(self, claim: Claim, item: Item, told: StoredEvent | Study | Series, reason: str) -> bool:
+        log.error("%s: %s (%s), put aside for dcmrecvctl queue", self._who, reason, describe(told))
+        self._store.put_aside(claim, item, reason)
+        return True
+
+
+def describe(told: StoredEvent | Study | Series) -> str:
+    """Whose it is, for the log."""
+    if isinstance(told, StoredEvent):
+        sender = "" if told.calling_ae_title is None else f" from {told.calling_ae_title}@{told.peer_address}"
+        return f"SOP instance {told.sop_instance_uid}{sender}"
+    if isinstance(told, Study):
+        return f"study {told.study_instance_uid}, revision {told.revision}"
+    return f"series {told.series_instance_uid}, revision {told.revision}"
+
+
+def _is_gone(event: StoredEvent) -> bool:
+    with suppress(OSError, LookupError, PluginError):
+        try:
+            event.open().close()
+        except FileNotFoundError:
+            return True
+    return False
+
+
+def run(settings: Settings, plugins: Plugins, queue: Queue, slot: int, should_stop: Callable[[], bool]) -> None:
+    """A delivery process, until it is told to stop; `slot` tells those of one queue apart. Raises HookFailure if
+    `delivery_started` fails, StoreError."""
+    os.nice(10)
+    plugins.call(queue.plugin, "delivery_started", settings=settings)
+    try:
+        store = SqliteStore.open(str(settings.state_directory))
+        try:
+            _work(settings, plugins, store, queue, slot, should_stop)
+        finally:
+            store.close()
+    finally:
+        plugins.call(queue.plugin, "delivery_stopping")
+
+
+def _work(
+    settings: Settings, plugins: Plugins, store: Store, queue: Queue, slot: int, should_stop: Callable[[], bool]
+) -> None:
+    while (number := store.number_of(queue)) is None:  # the journal process makes it
+        if should_stop():
+            return
+        time.sleep(POLL)
+    owner = f"process {slot}"
+    store.release_owner(number, owner)
+    deliverer = Deliverer(store, queue, number, owner, plugins, settings.deliver_attempts)
+    while not should_stop():
+        if not deliverer.turn(should_stop):
+            time.sleep(POLL)

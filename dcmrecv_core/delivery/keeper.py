@@ -1,0 +1,173 @@
+"""The journal process: it makes the workers' records durable, puts them into the queues, and completes studies.
+
+One for a receiver, a child of the supervisor. Nobody waits for it: if it dies, another one goes on from what is in the
+store.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from dcmrecv_core.api.errors import StorageError
+from dcmrecv_core.delivery import clock
+from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
+from dcmrecv_core.delivery.journal import JournalReader
+from dcmrecv_core.delivery.recovery import SLACK, Recovery
+from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.store import OpenStudy, Queue, Store
+from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter, Record, boot_id, now
+
+if TYPE_CHECKING:
+    from dcmrecv_core.settings.settings import Settings
+
+log = logging.getLogger("dcmrecv.delivery")
+
+TURN = 1.0
+"""Seconds between two flushes of the journal."""
+
+OPEN_FACTOR = 10
+"""So many times the time-out a study waits for an association that is open."""
+
+KEPT_SECONDS = 30 * 86400.0
+"""Events are kept so long after they were taken in: for `replay`, and for the next revision of their study."""
+
+_UNDER_WAY = 20 * 10**6  # nanoseconds between the time in a record and its being there to be read
+_QUIET_MARK = 60.0
+_PURGED_AT_ONCE = 1000
+_STUDIES_AT_ONCE = 100
+
+
+class Keeper:
+    """Its turns. `study_timeout` is in seconds."""
+
+    def __init__(self, store: Store, reader: JournalReader, queues: Collection[Queue], study_timeout: float) -> None:
+        self._store = store
+        self._reader = reader
+        hooks = {queue.hook for queue in queues}
+        self._of_studies, self._of_series = "study_completed" in hooks, "series_completed" in hooks
+        self._timeout = int(study_timeout * clock.SECOND)
+        self._senders: dict[tuple[str, str], set[str]] = {}
+        """Associations that have sent to open studies and series."""
+        self._marked = 0.0
+        self._purged = 0.0
+
+    def turn(self) -> bool:
+        """Take in what was recorded, then complete studies; returns whether there is more to be taken in. Raises
+        StoreError, OSError."""
+        at, turned = time.time(), clock.now()
+        batch = self._reader.read(now() - _UNDER_WAY)
+        if batch.events or batch.files or at - self._marked > _QUIET_MARK:
+            self._store.take_in(batch.events, batch.files, turned, at)
+            self._marked = at
+        for event in batch.events:
+            self._note_sender(event.record)
+        if names := self._reader.remove_finished():
+            self._store.forget_files(names)
+        if not batch.more:
+            self._complete(turned)
+            self._purge(at)
+        return batch.more
+
+    def _note_sender(self, record: Record) -> None:
+        association = record.association_id.decode("utf-8", "surrogateescape")
+        study, series = study_key(record), uid_of(record.series_instance_uid)
+        if association and not study.startswith(WITHOUT_STUDY):
+            if self._of_studies:
+                self._senders.setdefault((study, ""), set()).add(association)
+            if self._of_series and series:
+                self._senders.setdefault((study, series), set()).add(association)
+
+    def _complete(self, now: int) -> None:
+        quiet = self._store.quiet(now - self._timeout, _STUDIES_AT_ONCE)
+        if not quiet:
+            return
+        still_open = self._reader.open_associations()
+        for each in quiet:
+            waited = now - each.last
+            if waited < OPEN_FACTOR * self._timeout and not still_open.isdisjoint(self._senders_of(each)):
+                continue
+            revision = self._store.complete(each)
+            self._senders.pop((each.study, each.series), None)
+            if revision:
+                what = f"series {each.series}" if each.series else f"study {each.study}"
+                log.info("%s is complete, revision %d", what, revision)
+
+    def _senders_of(self, open_study: OpenStudy) -> set[str]:
+        key = (open_study.study, open_study.series)
+        if key not in self._senders:  # this process has not taken in its last instance
+            records = (decode_or_none(record.data) for record in self._store.records_since(open_study))
+            texts = {record.association_id for record in records if record is not None}
+            self._senders[key] = {text.decode("utf-8", "surrogateescape") for text in texts if text}
+        return self._senders[key]
+
+    def _purge(self, at: float) -> None:
+        if at - self._purged > 60.0 and self._store.purge(at - KEPT_SECONDS, _PURGED_AT_ONCE) < _PURGED_AT_ONCE:
+            self._purged = at
+
+
+def run(settings: Settings, queues: Collection[Queue], should_stop: Callable[[], bool]) -> None:
+    """The journal process, until it is told to stop. Raises StoreError, OSError, StorageError: it is started again."""
+    os.nice(5)
+    directory = os.path.join(settings.state_directory, DIRECTORY)
+    store = SqliteStore.open(str(settings.state_directory))
+    store.begin(queues, clock.now())
+    reader = JournalReader(directory, store.files())
+    store.forget_files(reader.gone())
+    writer = JournalWriter(directory)
+    keeper = Keeper(store, reader, queues, settings.study_timeout)
+    _tell_unclaimed(store)
+    recovery = _recovery(settings, store, writer)
+    try:
+        while not should_stop():
+            begun = time.monotonic()
+            more = keeper.turn()
+            if recovery is not None and not _goes_on(recovery):
+                recovery = None
+                writer.close()
+                store.note("searched since", None)
+            if not more:
+                _sleep(begun + TURN, should_stop)
+        keeper.turn()
+        store.note("stopped", repr(time.time()))
+    finally:
+        writer.close()
+        reader.close()
+        store.close()
+
+
+def _tell_unclaimed(store: Store) -> None:
+    for state in store.states():
+        if not state.claimed and (waiting := state.waiting + state.put_aside):
+            text = "%d deliveries wait for %s, which no plugin claims; dcmrecvctl queue drop --target %s removes them"
+            log.warning(text, waiting, state.queue, state.queue)
+
+
+def _goes_on(recovery: Recovery) -> bool:
+    try:
+        return not recovery.turn()
+    except StorageError as error:
+        log.error("stored files cannot be recovered yet: %s", error.comment)
+        return True
+
+
+def _recovery(settings: Settings, store: Store, writer: JournalWriter) -> Recovery | None:
+    """The search that is needed if the system has ended since the last flush; an unfinished one begins again."""
+    before, flushed, stopped = store.noted("boot"), store.noted("flushed"), store.noted("stopped")
+    if before is not None and before != boot_id() and flushed is not None and store.noted("searched since") is None:
+        store.note("searched until", repr(float(stopped) + SLACK) if stopped else "inf")
+        store.note("searched since", repr(float(flushed) - SLACK))
+    if before != boot_id():
+        store.note("boot", boot_id())
+    if stopped:
+        store.note("stopped", None)
+    since, until = store.noted("searched since"), store.noted("searched until")
+    return Recovery(settings, store, writer, float(since), float(until or "inf")) if since is not None else None
+
+
+def _sleep(until: float, should_stop: Callable[[], bool]) -> None:
+    while (left := until - time.monotonic()) > 0 and not should_stop():
+        time.sleep(min(left, 0.1))

@@ -1,0 +1,48 @@
+"""The start of a receiver that delivers: its queues, and what must be there before the first instance is stored."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from dcmrecv_core.api.errors import StateDirectoryError
+from dcmrecv_core.delivery.sqlite import FILE, check_database
+from dcmrecv_core.delivery.store import Queue, StoreError
+from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
+from dcmrecv_core.storage.journal import DIRECTORY, KEY, make_key
+from dcmrecv_core.storage.mounts import locks_count, mount_of
+
+if TYPE_CHECKING:
+    from dcmrecv_core.hooks.plugins import Plugins
+    from dcmrecv_core.settings.settings import Settings
+
+
+def queues_of(plugins: Plugins, settings: Settings) -> list[Queue]:
+    """The queues that the plugins want. Raises PluginError if one fails."""
+    targets = plugins.delivery_targets(settings)
+    queues = [Queue(plugin, target) for plugin, names in targets.items() for target in names]
+    return queues + [Queue(plugin, hook) for hook in COMPLETION_HOOKS for plugin in plugins.order(hook)]
+
+
+def prepare(settings: Settings) -> None:
+    """Make the journal's directory, the key and the store. Raises StateDirectoryError if that is impossible, or if the
+    store is a newer dcmrecv's."""
+    state = settings.state_directory
+    try:
+        os.makedirs(state / DIRECTORY, 0o700, exist_ok=True)
+        directory = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            mount = mount_of(directory)
+            if mount is not None and not locks_count(directory):
+                raise StateDirectoryError(
+                    f"state directory {state} is on a file system of kind {mount.kind}, where a database for "
+                    "deliveries is not safe: give it a local one with --state-dir"
+                )
+        finally:
+            os.close(directory)
+        make_key(state / KEY)
+        check_database(str(state / FILE))
+    except OSError as error:
+        raise StateDirectoryError(f"state directory {state} cannot be used: {error.strerror}") from error
+    except StoreError as error:
+        raise StateDirectoryError(f"the store of deliveries cannot be used: {error}") from error

@@ -1,0 +1,143 @@
+"""After a power cut: files that were stored, and whose records the journal has lost, get a record again.
+
+The files that have changed since the last flush, less ten minutes, are looked for once, a part in each turn of the
+journal process. They are compared with what was recorded only when all were found: until then the journal has taken in
+what is being stored meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.api.names import RESERVED
+from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, encoding_of
+from dcmrecv_core.dataset.raw_values import read_beginning
+from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.dataset.sources import FileSource
+from dcmrecv_core.storage.file_meta import read_file_meta
+from dcmrecv_core.storage.journal import ELEMENTS, LONGEST_VALUE, JournalWriter, Kind, encode, now
+
+if TYPE_CHECKING:
+    from dcmrecv_core.delivery.store import Store
+    from dcmrecv_core.settings.settings import Settings
+
+log = logging.getLogger("dcmrecv.delivery")
+
+SLACK = 600.0
+"""Seconds before the last flush: clocks are set, and time stamps are coarse."""
+
+PART = 0.3
+"""Seconds of work in a turn."""
+
+SETTLED = 2
+"""Turns after which the journal has taken in what was being stored when the last file was found."""
+
+_PROGRESS = 100_000
+
+
+class Recovery:
+    """One search below the output directory for files that changed from `since` to `until`, seconds since 1970."""
+
+    def __init__(self, settings: Settings, store: Store, writer: JournalWriter, since: float, until: float) -> None:
+        self._root = settings.output_directory or "."
+        self._start = settings.working_directory
+        self._state_directory = os.path.realpath(settings.state_directory)
+        self._store = store
+        self._writer = writer
+        self._since = since
+        self._until = until
+        self._seen = 0
+        self._found: list[str] = []
+        self._turns = 0
+        self._files = self._changed_files()
+
+    def turn(self) -> bool:
+        """Do a part of it; returns whether it is finished. Raises StoreError, StorageError if the state directory has
+        no room: then it may be called again."""
+        end = time.monotonic() + PART
+        for path in self._files:
+            if path:
+                self._found.append(path)
+            if time.monotonic() > end:
+                return False
+        self._turns += 1
+        if self._turns <= SETTLED:
+            return False
+        self._record(end)
+        return not self._found
+
+    def _changed_files(self) -> Iterator[str]:
+        """The locations of files that changed in the time; "" for each other file."""
+        log.warning("the system has ended without warning: looking for stored files without a record")
+        directories = [""]
+        while directories:
+            inner = directories.pop()
+            try:
+                with os.scandir(os.path.join(self._start, self._root, inner)) as entries:
+                    for entry in entries:
+                        if entry.name.startswith(RESERVED):
+                            continue
+                        path = f"{inner}/{entry.name}" if inner else entry.name
+                        if entry.is_dir(follow_symlinks=False):
+                            if os.path.realpath(entry.path) != self._state_directory:
+                                directories.append(path)
+                        elif entry.is_file(follow_symlinks=False):
+                            yield f"{self._root}/{path}" if self._is_in_time(entry.stat(follow_symlinks=False)) else ""
+            except OSError as error:
+                log.warning("cannot look for stored files in %s: %s", os.path.join(self._root, inner), error.strerror)
+        log.warning("%d files seen, %d of them are new", self._seen, len(self._found))
+
+    def _is_in_time(self, status: os.stat_result) -> bool:
+        self._seen += 1
+        if self._seen % _PROGRESS == 0:
+            log.warning("%d files seen so far, %d of them are new", self._seen, len(self._found))
+        return self._since <= status.st_ctime <= self._until
+
+    def _record(self, end: float) -> None:
+        known = {hash(location) for location in self._store.locations_since(self._since - SLACK)}
+        recovered = 0
+        while self._found and time.monotonic() < end + PART:
+            location = self._found[-1]
+            if hash(os.fsencode(location)) not in known:
+                record = self._record_of(location)
+                if record:
+                    self._writer.make_room()
+                    self._writer.append(record)
+                    recovered += 1
+                    log.warning("%s has no record in the journal: recovered", location)
+            self._found.pop()
+        log.warning("%d stored files recovered, %d are left to be looked at", recovered, len(self._found))
+
+    def _record_of(self, location: str) -> bytes:
+        """b"" if it is no whole DICOM file."""
+        try:
+            fd = os.open(os.path.join(self._start, location), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                return record_of_file(location, fd)
+            finally:
+                os.close(fd)
+        except (OSError, ValueError, DataSetError) as error:
+            log.warning("%s is no whole DICOM file, it is not recovered: %s", location, error)
+            return b""
+
+
+def record_of_file(location: str, fd: int) -> bytes:
+    """The record of a stored file. Raises ValueError or DataSetError if it is not whole, OSError."""
+    meta = read_file_meta(fd)
+    size = os.fstat(fd).st_size - meta.offset
+    encoding = encoding_of(meta.transfer_syntax_uid)
+    index = scan(FileSource(fd, meta.offset, size), encoding or IMPLICIT_LITTLE, whole=encoding is not None)
+    texts = (
+        os.fsencode(location),
+        meta.sop_class_uid.encode("latin-1"),
+        meta.sop_instance_uid.encode("latin-1"),
+        meta.transfer_syntax_uid.encode("latin-1"),
+        *[read_beginning(index, tag, LONGEST_VALUE) for tag in ELEMENTS],
+        *[b""] * 5,
+    )
+    return encode(Kind.RECOVERED, 0, now(), 0, size, texts)

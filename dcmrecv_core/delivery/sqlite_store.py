@@ -1,0 +1,281 @@
+"""The store in SQLite: what processes of a receiver do. `sqlite_administration` has the rest."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
+from dcmrecv_core.delivery.sqlite import FILE, Database, open_database
+from dcmrecv_core.delivery.sqlite_administration import Administration
+from dcmrecv_core.delivery.store import (
+    Claim,
+    Completion,
+    FileState,
+    Item,
+    NewEvent,
+    OpenStudy,
+    Queue,
+    StoredRecord,
+)
+from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
+from dcmrecv_core.storage.journal import HOW
+
+_COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = ?"
+
+
+class SqliteStore(Administration):
+    """A `Store` in a file of the state directory, for one process."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._queues: dict[Queue, int] = {}  # those into which events are put
+
+    @classmethod
+    def open(cls, state_directory: str, *, make: bool = True) -> SqliteStore:
+        """Raises StoreError."""
+        return cls(open_database(os.path.join(state_directory, FILE), make=make))
+
+    # The journal process
+
+    def begin(self, queues: Collection[Queue], now: int) -> None:
+        with self._db.writing(durable=True) as db:
+            db.execute("UPDATE queues SET claimed = 0")
+            for queue in queues:
+                db.execute(
+                    "INSERT INTO queues (plugin, target, claimed) VALUES (?, ?, 1) "
+                    "ON CONFLICT (plugin, target) DO UPDATE SET claimed = 1",
+                    queue,
+                )
+            db.execute("UPDATE lanes SET due = ?", (now,))
+            db.execute("UPDATE studies SET last = ? WHERE open", (now,))
+        self._queues = {
+            Queue(plugin, target): number
+            for number, plugin, target in self._rows("SELECT number, plugin, target FROM queues WHERE claimed")
+        }
+
+    def files(self) -> dict[str, FileState]:
+        rows = self._rows("SELECT name, position, association FROM files")
+        return {name: FileState(position, association) for name, position, association in rows}
+
+    def take_in(self, events: Sequence[NewEvent], files: Mapping[str, FileState], now: int, flushed: float) -> None:
+        queues = [number for queue, number in self._queues.items() if queue.hook == "deliver"]
+        targets = {queue.target for queue in self._queues}
+        touched: dict[tuple[str, str], None] = {}
+        at = time.time()
+        with self._db.writing(durable=True) as db:
+            for id, record, data in events:
+                study, series = study_key(record), uid_of(record.series_instance_uid)
+                number = db.execute(
+                    "INSERT OR IGNORE INTO events (id, study, series, at, record) VALUES (?, ?, ?, ?, ?)",
+                    (id, study, series, at, data),
+                )
+                if not number.rowcount:
+                    continue
+                item = number.lastrowid
+                for queue in queues:
+                    db.execute("INSERT INTO deliveries (queue, study, item) VALUES (?, ?, ?)", (queue, study, item))
+                    db.execute("INSERT OR IGNORE INTO lanes (queue, study, due) VALUES (?, ?, ?)", (queue, study, now))
+                if not study.startswith(WITHOUT_STUDY):
+                    if "study_completed" in targets:
+                        touched[study, ""] = None
+                    if "series_completed" in targets and series:
+                        touched[study, series] = None
+            db.executemany(
+                "INSERT INTO studies (study, series, last, open) VALUES (?, ?, ?, 1) "
+                "ON CONFLICT (study, series) DO UPDATE SET last = excluded.last, open = 1",
+                [(study, series, now) for study, series in touched],
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO files (name, position, association) VALUES (?, ?, ?)",
+                [(name, *state) for name, state in files.items()],
+            )
+            db.execute("INSERT OR REPLACE INTO notes (key, value) VALUES ('flushed', ?)", (repr(flushed),))
+
+    def forget_files(self, names: Collection[str]) -> None:
+        with self._db.writing(durable=False) as db:
+            db.executemany("DELETE FROM files WHERE name = ?", [(name,) for name in names])
+
+    def note(self, key: str, value: str | None) -> None:
+        with self._db.writing(durable=True) as db:
+            if value is None:
+                db.execute("DELETE FROM notes WHERE key = ?", (key,))
+            else:
+                db.execute("INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)", (key, value))
+
+    def noted(self, key: str) -> str | None:
+        rows = self._rows("SELECT value FROM notes WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    def locations_since(self, at: float) -> Iterator[bytes]:
+        for [data] in self._each("SELECT record FROM events WHERE at >= ?", at):
+            if (record := decode_or_none(data)) is not None:
+                yield record.location
+
+    def quiet(self, before: int, limit: int) -> list[OpenStudy]:
+        return [
+            OpenStudy(*row)
+            for row in self._rows(
+                "SELECT study, series, done, last FROM studies WHERE open AND last < ? ORDER BY last LIMIT ?",
+                before,
+                limit,
+            )
+        ]
+
+    def records_since(self, open_study: OpenStudy) -> Iterator[StoredRecord]:
+        study, series, done, _ = open_study
+        return self._records(study, series, done, None)
+
+    def complete(self, open_study: OpenStudy) -> int:
+        study, series, done, _ = open_study
+        with self._db.writing(durable=True) as db:
+            new = list(self._records(study, series, done, None))
+            [revision] = db.execute(
+                "SELECT revision FROM studies WHERE study = ? AND series = ?", (study, series)
+            ).fetchone()
+            upto = new[-1].number if new else done
+            is_new = bool(new) and (not revision or self._has_news(study, series, done, new))
+            db.execute(
+                "UPDATE studies SET open = 0, done = ?, revision = revision + ? WHERE study = ? AND series = ?",
+                (upto, is_new, study, series),
+            )
+            if not is_new:
+                return 0
+            cursor = db.execute(
+                "INSERT INTO completions (id, study, series, revision, since, upto) VALUES (?, ?, ?, ?, ?, ?)",
+                (os.urandom(12).hex(), study, series, revision + 1, done, upto),
+            )
+            hook = "series_completed" if series else "study_completed"
+            for queue, number in self._queues.items():
+                if queue.target == hook:
+                    values = (number, study, cursor.lastrowid)
+                    db.execute("INSERT INTO deliveries (queue, study, item) VALUES (?, ?, ?)", values)
+                    db.execute("INSERT OR IGNORE INTO lanes (queue, study, due) VALUES (?, ?, 0)", values[:2])
+        return int(revision) + 1
+
+    def _has_news(self, study: str, series: str, done: int, new: Sequence[StoredRecord]) -> bool:
+        """Whether one of them is more than an equal instance sent again."""
+        resent = set()
+        for each in new:
+            record = decode_or_none(each.data)
+            if record is None or HOW[record.how] != "kept":
+                return True
+            resent.add(record.sop_instance_uid)
+        for each in self._records(study, series, 0, done):
+            record = decode_or_none(each.data)
+            if record is not None:
+                resent.discard(record.sop_instance_uid)
+        return bool(resent)
+
+    def purge(self, before: float, limit: int) -> int:
+        with self._db.writing(durable=False) as db:
+            gone = db.execute(
+                "DELETE FROM events WHERE number IN (SELECT number FROM events AS event WHERE number < coalesce("
+                "(SELECT number FROM events WHERE at >= ? ORDER BY number LIMIT 1), 1 << 62) "
+                "AND NOT EXISTS (SELECT 1 FROM queues JOIN lanes ON lanes.queue = queues.number "
+                "AND lanes.study = event.study) "
+                "AND NOT EXISTS (SELECT 1 FROM queues JOIN put_aside ON put_aside.queue = queues.number "
+                "AND put_aside.study = event.study) "
+                "AND NOT EXISTS (SELECT 1 FROM studies WHERE studies.study = event.study AND open) "
+                "ORDER BY number LIMIT ?)",
+                (before, limit),
+            )
+            return gone.rowcount
+
+    # Delivery processes
+
+    def number_of(self, queue: Queue) -> int | None:
+        rows = self._rows("SELECT number FROM queues WHERE plugin = ? AND target = ?", *queue)
+        return rows[0][0] if rows else None
+
+    def release_owner(self, queue: int, owner: str) -> None:
+        with self._db.writing(durable=False) as db:
+            db.execute("UPDATE lanes SET owner = NULL WHERE queue = ? AND owner = ?", (queue, owner))
+
+    def claim(self, queue: int, owner: str, now: int) -> Claim | None:
+        query = "SELECT study FROM lanes WHERE queue = ? AND owner IS NULL AND due <= ? ORDER BY due LIMIT 1"
+        if not self._rows(query, queue, now):  # most often: this needs no lock
+            return None
+        with self._db.writing(durable=False) as db:
+            found = db.execute(query, (queue, now)).fetchone()
+            if found is None:
+                return None
+            db.execute("UPDATE lanes SET owner = ? WHERE queue = ? AND study = ?", (owner, queue, found[0]))
+            return Claim(queue, found[0], owner)
+
+    def next(self, claim: Claim) -> Item | None:
+        rows = self._rows(
+            "SELECT item, attempts, target FROM deliveries JOIN queues ON queues.number = queue "
+            "WHERE queue = ? AND study = ? ORDER BY item LIMIT 1",
+            claim.queue,
+            claim.study,
+        )
+        if not rows:
+            return None
+        number, attempts, target = rows[0]
+        return Item(number, attempts, self._content(number, target))
+
+    def done(self, claim: Claim, item: Item) -> None:
+        with self._db.writing(durable=False) as db:
+            self._delete(db, claim, item)
+
+    def failed(self, claim: Claim, item: Item, due: int) -> None:
+        with self._db.writing(durable=False) as db:
+            db.execute(
+                "UPDATE deliveries SET attempts = attempts + 1 WHERE queue = ? AND study = ? AND item = ?",
+                (claim.queue, claim.study, item.number),
+            )
+            self._give_back(db, claim, due)
+
+    def put_aside(self, claim: Claim, item: Item, reason: str) -> None:
+        with self._db.writing(durable=True) as db:
+            db.execute(
+                "INSERT OR REPLACE INTO put_aside (queue, study, item, attempts, reason, at) VALUES (?, ?, ?, ?, ?, ?)",
+                (claim.queue, claim.study, item.number, item.attempts + 1, reason, time.time()),
+            )
+            self._delete(db, claim, item)
+
+    def release(self, claim: Claim, now: int) -> None:
+        with self._db.writing(durable=False) as db:
+            self._give_back(db, claim, now)
+
+    def events_of(self, completion: Completion) -> Iterator[StoredRecord]:
+        return self._records(completion.study, completion.series, 0, completion.upto)
+
+    @staticmethod
+    def _delete(db: Any, claim: Claim, item: Item) -> None:
+        db.execute(
+            "DELETE FROM deliveries WHERE queue = ? AND study = ? AND item = ?",
+            (claim.queue, claim.study, item.number),
+        )
+
+    @staticmethod
+    def _give_back(db: Any, claim: Claim, due: int) -> None:
+        """Also if all its deliveries are done: then it is no lane any more."""
+        own = (claim.queue, claim.study, claim.owner)
+        db.execute(
+            "DELETE FROM lanes WHERE queue = ? AND study = ? AND owner = ? AND NOT EXISTS "
+            "(SELECT 1 FROM deliveries WHERE deliveries.queue = lanes.queue AND deliveries.study = lanes.study)",
+            own,
+        )
+        db.execute("UPDATE lanes SET owner = NULL, due = ? WHERE queue = ? AND study = ? AND owner = ?", (due, *own))
+
+    def _content(self, number: int, target: str) -> StoredRecord | Completion | None:
+        if target in COMPLETION_HOOKS:
+            rows = self._rows(_COMPLETION, number)
+            return Completion(*rows[0]) if rows else None
+        rows = self._rows("SELECT number, id, record FROM events WHERE number = ?", number)
+        return StoredRecord(*rows[0]) if rows else None
+
+    def _records(self, study: str, series: str, after: int, upto: int | None) -> Iterator[StoredRecord]:
+        query = "SELECT number, id, record FROM events WHERE study = ? AND number > ?"
+        values: list[object] = [study, after]
+        if upto is not None:
+            query += " AND number <= ?"
+            values.append(upto)
+        if series:
+            query += " AND series = ?"
+            values.append(series)
+        return (StoredRecord(*row) for row in self._each(f"{query} ORDER BY number", *values))

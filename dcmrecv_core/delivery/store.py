@@ -1,0 +1,203 @@
+"""What the store of events and queues must do, whatever database it is in.
+
+The state of a queue is a row for each event that waits in it, never a position: so events can wait, be put aside and be
+asked for again one by one. What a call has changed is committed when it returns; with `take_in`, `complete` and all
+that an administrator does it is durable, too. The loss of any other change costs a delivery that is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
+from dcmrecv_core.storage.journal import Record
+
+
+class Queue(NamedTuple):
+    """A target of a plugin; or one of its hooks for studies and series, which are queues of their own."""
+
+    plugin: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.plugin}/{self.target}"
+
+    @property
+    def hook(self) -> str:
+        """The hook that is called for what is in it."""
+        return self.target if self.target in COMPLETION_HOOKS else "deliver"
+
+
+class FileState(NamedTuple):
+    """A file of the journal: how far it was read, and the association that is open in it, "" if there is none."""
+
+    position: int = 0
+    association: str = ""
+
+
+class NewEvent(NamedTuple):
+    """A record that was read, and the bytes it was read from."""
+
+    id: str
+    record: Record
+    data: bytes
+
+
+class OpenStudy(NamedTuple):
+    """A study (then `series` is "") or a series that has instances since `done`, the last event of its last revision;
+    `last` is when it got the last of them."""
+
+    study: str
+    series: str
+    done: int
+    last: int
+
+
+class Claim(NamedTuple):
+    """The study of a queue that `owner` alone works on."""
+
+    queue: int
+    study: str
+    owner: str
+
+
+class StoredRecord(NamedTuple):
+    """An event as it was taken in."""
+
+    number: int
+    id: str
+    data: bytes
+
+
+class Completion(NamedTuple):
+    """The completion of a study (then `series` is "") or series: its events after `since` up to `upto` are new."""
+
+    id: str
+    study: str
+    series: str
+    revision: int
+    since: int
+    upto: int
+
+
+class Item(NamedTuple):
+    """The next delivery of a claim, with the number of its failures so far. `content` is None if it is lost."""
+
+    number: int
+    attempts: int
+    content: StoredRecord | Completion | None
+
+
+class PutAside(NamedTuple):
+    """A delivery that will not be tried again by itself. `id` is that of the event, the study or the series; `location`
+    is "" for the latter two, or if the record is damaged."""
+
+    queue: Queue
+    id: str
+    study: str
+    reason: str
+    attempts: int
+    at: float
+
+
+class QueueState(NamedTuple):
+    """`claimed`: a plugin wants it. `failing`: studies whose first delivery has failed and is tried again; `busy`:
+    studies that are being delivered. `oldest`: seconds since 1970 of the oldest event that waits, None if there is
+    none."""
+
+    queue: Queue
+    claimed: bool
+    waiting: int
+    put_aside: int
+    failing: int
+    busy: int
+    oldest: float | None
+
+
+class Store(Protocol):
+    """A store. All methods raise `StoreError` if it cannot be used."""
+
+    def close(self) -> None: ...
+
+    # The journal process
+
+    def begin(self, queues: Collection[Queue], now: int) -> None:
+        """A process that takes in events starts: from now on they are put into these queues. What waits is due, and
+        open studies wait anew, because `now` may belong to another boot of the system."""
+
+    def files(self) -> dict[str, FileState]:
+        """The files of the journal, by name."""
+
+    def take_in(self, events: Sequence[NewEvent], files: Mapping[str, FileState], now: int, flushed: float) -> None:
+        """Add events to all queues of `deliver`, and note how far the files were read. An event that is there already
+        is left out. `flushed` is the time, in seconds since 1970, up to which all records are durable."""
+
+    def forget_files(self, names: Collection[str]) -> None:
+        """These files are gone."""
+
+    def note(self, key: str, value: str | None) -> None:
+        """Keep a text under a name; None removes it."""
+
+    def noted(self, key: str) -> str | None: ...
+
+    def locations_since(self, at: float) -> Iterator[bytes]:
+        """The locations of the events that were taken in since."""
+
+    def quiet(self, before: int, limit: int) -> list[OpenStudy]:
+        """Open studies and series whose last instance came before."""
+
+    def records_since(self, open_study: OpenStudy) -> Iterator[StoredRecord]:
+        """Its events since `done`."""
+
+    def complete(self, open_study: OpenStudy) -> int:
+        """Make the completion of it, and put that into all queues for it; unless all that came since the last one
+        were equal instances sent again. Returns its revision, 0 if there is none."""
+
+    def purge(self, before: float, limit: int) -> int:
+        """Remove up to so many events that were taken in before, and that nothing waits for; returns how many."""
+
+    # Delivery processes
+
+    def number_of(self, queue: Queue) -> int | None: ...
+
+    def release_owner(self, queue: int, owner: str) -> None:
+        """The process of that name has died: what it had claimed is free."""
+
+    def claim(self, queue: int, owner: str, now: int) -> Claim | None:
+        """The study that has waited longest, if one is due."""
+
+    def next(self, claim: Claim) -> Item | None:
+        """Its next delivery."""
+
+    def done(self, claim: Claim, item: Item) -> None: ...
+
+    def failed(self, claim: Claim, item: Item, due: int) -> None:
+        """Try it again when it is due, and give the claim back until then."""
+
+    def put_aside(self, claim: Claim, item: Item, reason: str) -> None: ...
+
+    def release(self, claim: Claim, now: int) -> None:
+        """Give the claim back."""
+
+    def events_of(self, completion: Completion) -> Iterator[StoredRecord]:
+        """Those of a study or series, in their order."""
+
+    # Administration
+
+    def states(self) -> list[QueueState]: ...
+
+    def all_put_aside(self, queue: Queue | None = None) -> Iterator[PutAside]: ...
+
+    def retry(self, queue: Queue | None = None, ids: Collection[str] = ()) -> int:
+        """Let what was put aside be tried again, and what waits for its next attempt be due; returns how many."""
+
+    def drop(self, queue: Queue, ids: Collection[str] = ()) -> int:
+        """Remove deliveries; without ids all of the queue, and the queue itself if no plugin claims it."""
+
+    def replay(self, queue: Queue, since: float) -> int:
+        """Put events that were taken in since then into a queue again; returns how many."""
+
+
+class StoreError(Exception):
+    """The store cannot be used; the text says why."""

@@ -1,0 +1,115 @@
+"""The record of each stored instance in the journal, for receivers with a plugin that delivers.
+
+Other receivers do not know this module: an instance costs them nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcmrecv_core.dataset.raw_values import read_beginning
+from dcmrecv_core.receive.instance import ReceivedInstance
+from dcmrecv_core.receive.pipeline import InstanceReceiver, Reception
+from dcmrecv_core.storage.directories import storage_error
+from dcmrecv_core.storage.journal import (
+    DIRECTORY,
+    ELEMENTS,
+    HOW,
+    KEY,
+    LONGEST_VALUE,
+    JournalWriter,
+    Kind,
+    encode,
+    make_key,
+    now,
+)
+
+if TYPE_CHECKING:
+    from dcmrecv_core.api.model import Association
+
+
+class Journal:
+    """What a worker writes into the state directory; with `flush` each record is durable at once."""
+
+    def __init__(self, state_directory: Path, *, flush: bool) -> None:
+        writer = JournalWriter(str(state_directory / DIRECTORY))
+        self._writer = writer
+        self._key_file = state_directory / KEY
+        self._flush = flush
+        self._association: Association | None = None
+        self._peer: tuple[bytes, ...] = ()
+        self.make_room = writer.make_room
+        self.end_association = writer.end_association
+        self.close = writer.close
+
+    @classmethod
+    def attached(cls, receiver: InstanceReceiver) -> Journal:
+        """The journal of a receiver, which from now on writes a record of each instance that it stores."""
+        settings = receiver.settings
+        journal = cls(settings.state_directory, flush=settings.journal_flush)
+        receiver.reception = partial(JournaledReception, journal)
+        return journal
+
+    def add(self, instance: ReceivedInstance, location: str) -> None:
+        """Write the record of an instance, unless another content is kept in its place. Raises StorageError."""
+        saved = [what for path, what, _ in instance.saved if path == location]
+        how = next((what for what in reversed(saved) if what != "kept"), "kept" if saved else "new")
+        if how == "dropped":
+            return
+        association = instance.association
+        if association is not self._association:
+            self._association = association
+            texts = (
+                association.calling_ae_title,
+                association.called_ae_title,
+                association.peer_address,
+                association.id,
+            )
+            self._peer = tuple(text.encode("utf-8", "surrogateescape") for text in texts)
+        index = instance.index
+        original = b""
+        if instance.sop_instance_uid != instance.affected_sop_instance_uid:
+            original = hmac.digest(self._key, instance.affected_sop_instance_uid.encode(), hashlib.sha256)
+        record = encode(
+            Kind.STORED,
+            HOW.index(how),
+            now(),
+            int(instance.completed_at * 1e9),
+            instance.size,
+            (
+                os.fsencode(location),
+                instance.sop_class_uid.encode("utf-8", "surrogateescape"),
+                instance.sop_instance_uid.encode("utf-8", "surrogateescape"),
+                instance.transfer_syntax_uid.encode(),
+                *[read_beginning(index, tag, LONGEST_VALUE) for tag in ELEMENTS],
+                original,
+                *self._peer,
+            ),
+        )
+        self._writer.append(record, self._peer[3], flush=self._flush or not saved)
+
+    @cached_property
+    def _key(self) -> bytes:
+        try:
+            return make_key(self._key_file)
+        except OSError as error:
+            raise storage_error(error, "No key in the state directory") from error
+
+
+class JournaledReception(Reception):
+    """A C-STORE with a record."""
+
+    def __init__(self, journal: Journal, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._journal = journal
+
+    def store(self, instance: ReceivedInstance) -> str:
+        self._journal.make_room()
+        location = super().store(instance)
+        self._journal.add(instance, location)
+        return location
