@@ -23,7 +23,7 @@ from typing import Protocol, TypeVar
 
 from dcmrecv_core import PluginOptions, PluginSettings, StoredEvent, Undeliverable, hookimpl
 from dcmrecv_forward.destinations import CALLING, TIMEOUT, Destination, Route, names, routes
-from dcmrecv_forward.errors import Unreachable
+from dcmrecv_forward.errors import NotSent, Unreachable
 from dcmrecv_forward.outage import Outage
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Sender(Protocol):
 
     def send(self, event: StoredEvent) -> None:
         """Return when the destination has it. Raises Undeliverable if it refuses this instance, Unreachable if it
-        takes nothing now, any other exception if this instance is to be tried again."""
+        takes nothing now, NotSent if this instance is to be tried again, and what `event.open` raises."""
 
     def close(self) -> None:
         """End what is open."""
@@ -70,16 +70,20 @@ class ForwardPlugin:
         if target not in self._senders:
             self._senders[target] = (_sender(route, self._output_directory), Outage(target))
         sender, outage = self._senders[target]
-        outage.check()
-        try:
-            sender.send(event)
-        except Unreachable as error:
-            outage.failed(error)
-            raise
-        except Undeliverable:
-            outage.worked()
-            raise
-        outage.worked()
+        while True:
+            try:
+                sender.send(event)
+            except Unreachable as error:
+                outage.wait(error)
+            except NotSent:
+                outage.slow_down()
+                raise
+            except Undeliverable:
+                outage.worked()
+                raise
+            else:
+                outage.worked()
+                return
 
     @hookimpl
     def delivery_stopping(self) -> None:

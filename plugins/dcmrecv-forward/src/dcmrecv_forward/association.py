@@ -24,7 +24,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from dcmrecv_forward.commands import Response, store_request, store_response
 from dcmrecv_forward.connection import DATA, LONGEST_PDU, RELEASE_RP, RELEASE_RQ, Connection, Peer
-from dcmrecv_forward.errors import Unreachable
+from dcmrecv_forward.errors import NotSent, Unreachable
 
 MOST_CONTEXTS = 128
 """Their IDs are the odd numbers of a byte (PS3.8 section 9.3.2.2)."""
@@ -52,11 +52,13 @@ _REASONS = {
 
 
 class Association:
-    """An established association. A method that raises Unreachable has found it ended; `abort` is for all others."""
+    """An established association. When one of its methods has raised anything it is of no use but for `abort`."""
 
     def __init__(self, peer: Peer, proposed: Sequence[Pair]) -> None:
-        """Connect and negotiate a context for each pair, at most 128. Raises Unreachable, ValueError for a UID that
-        cannot be proposed."""
+        """Connect and negotiate a context for each pair, at most 128.
+
+        Raises Unreachable, NotSent if the connection ends meanwhile, ValueError for a UID that cannot be proposed.
+        """
         request = _request(peer, proposed)
         self.accepted: dict[Pair, int] = {}
         """Presentation context IDs."""
@@ -80,9 +82,7 @@ class Association:
         if kind != _ACCEPTED:
             raise Unreachable(f"it answered the association request with a PDU of type {kind:02X}")
         answer = _decoded(A_ASSOCIATE_AC(), kind, body)
-        results: dict[int | None, PresentationContext] = {
-            each.context_id: each for each in answer.presentation_context_definition_results_list
-        }
+        results = {int(each.context_id or 0): each for each in answer.presentation_context_definition_results_list}
         for number, pair in enumerate(proposed):
             identifier = 2 * number + 1
             result = results.get(identifier)
@@ -91,7 +91,9 @@ class Association:
             elif result.result == 0 and pair[1] in map(str, result.transfer_syntax):
                 self.accepted[pair] = identifier
             else:
-                self.refused[pair] = _REASONS.get(result.result, "it chose a transfer syntax that was not proposed")
+                self.refused[pair] = _REASONS.get(
+                    result.result or 0, "it chose a transfer syntax that was not proposed"
+                )
         # 0: without limit; of the PDU's content 6 bytes are the PDV's length, context ID and control header
         maximum = min(answer.maximum_length_received or _LONGEST_FRAGMENT, _LONGEST_FRAGMENT)
         if maximum < _SHORTEST_MAXIMUM:
@@ -101,7 +103,7 @@ class Association:
     def store(self, context: int, sop_class_uid: str, sop_instance_uid: str, data: BinaryIO, size: int) -> Response:
         """Send an instance whose encoded data set are the next `size` bytes of `data`; wait for the response.
 
-        Raises EOFError if there are fewer bytes, OSError if they cannot be read.
+        Raises NotSent; OSError if the data cannot be read.
         """
         self._message_id = self._message_id % 0xFFFF + 1
         block = bytearray()
@@ -115,7 +117,7 @@ class Association:
             size -= length
             piece = data.read(length)
             if len(piece) < length:
-                raise EOFError("the file became shorter while it was sent")
+                raise NotSent("the file became shorter while it was sent")
             block += _pdv_header(context, _LAST * (not size), length)
             block += piece
             if len(block) >= _SENT_AT_ONCE or not size:
@@ -123,7 +125,7 @@ class Association:
                 block.clear()
         response = store_response(self._command())
         if response is None or response.message_id != self._message_id:
-            raise Unreachable("what it answered is no response to the C-STORE request")
+            raise NotSent("what it answered is no response to the C-STORE request")
         return response
 
     def _command(self) -> bytes:
@@ -132,12 +134,12 @@ class Association:
         while True:
             kind, body = self._connection.receive()
             if kind != DATA:
-                raise Unreachable(f"it sent a PDU of type {kind:02X} instead of a response")
+                raise NotSent(f"it sent a PDU of type {kind:02X} instead of a response")
             while body:
                 length, _, control = struct.unpack(">IBB", body[:6].ljust(6, b"\0"))
                 command += body[6 : 4 + length]
                 if not 2 <= length <= len(body) - 4 or not control & _COMMAND or len(command) > LONGEST_PDU:
-                    raise Unreachable("it sent an invalid P-DATA-TF instead of a response")
+                    raise NotSent("it sent an invalid P-DATA-TF instead of a response")
                 if control & _LAST:
                     return command
                 body = body[4 + length :]
@@ -153,7 +155,7 @@ class Association:
             self._connection.send(struct.pack(">BBII", RELEASE_RQ, 0, 4, 0))
             while self._connection.receive()[0] not in (RELEASE_RQ, RELEASE_RP):
                 pass
-        except Unreachable:
+        except NotSent:
             pass  # it is over in any case
         finally:
             self._connection.close()

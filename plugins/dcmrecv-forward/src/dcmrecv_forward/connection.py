@@ -7,7 +7,7 @@ import ssl
 import struct
 from dataclasses import dataclass
 
-from dcmrecv_forward.errors import ConnectionLost, Unreachable
+from dcmrecv_forward.errors import ConnectionLost, NotSent, Unreachable
 
 DATA, RELEASE_RQ, RELEASE_RP, ABORT = 4, 5, 6, 7
 LONGEST_PDU = 1 << 20
@@ -31,9 +31,10 @@ class Peer:
 
 
 class Connection:
-    """Raises Unreachable when it breaks, ends, or nothing goes on; of no use then but for `close`."""
+    """`send` and `receive` raise NotSent when nothing goes on, ConnectionLost when it ends; then it is of no use."""
 
     def __init__(self, peer: Peer) -> None:
+        """Raises Unreachable."""
         self._timeout = peer.timeout
         self._socket = connect(peer)
 
@@ -42,7 +43,7 @@ class Connection:
         try:
             self._socket.sendall(data)
         except TimeoutError as error:
-            raise Unreachable(f"it did not read for {self._timeout:g} s") from error
+            raise NotSent(f"it did not read for {self._timeout:g} s") from error
         except OSError as error:
             raise ConnectionLost(f"the connection broke: {text_of(error)}") from error
 
@@ -50,7 +51,7 @@ class Connection:
         """The next PDU: its type, and what follows the length. Raises for A-ABORT too."""
         kind, _, length = struct.unpack(">BBI", self._read(6))
         if length > LONGEST_PDU:
-            raise Unreachable("what it answered is no DICOM")
+            raise NotSent("what it answered is no DICOM")
         body = self._read(length)
         if kind == ABORT:
             raise ConnectionLost("it aborted the association")
@@ -86,7 +87,7 @@ class Connection:
                     raise ConnectionLost("it closed the connection instead of answering")
                 data += piece
         except TimeoutError as error:
-            raise Unreachable(f"no answer within {self._timeout:g} s") from error
+            raise NotSent(f"no answer within {self._timeout:g} s") from error
         except OSError as error:
             raise ConnectionLost(f"the connection broke: {text_of(error)}") from error
         return bytes(data)

@@ -34,3 +34,8 @@ class Proposals:
         for pair in list(self._pairs)[:-MOST_CONTEXTS]:
             del self._pairs[pair]
         return list(self._pairs)
+
+    def forget(self, pairs: list[Pair]) -> None:
+        """Not to be proposed again."""
+        for pair in pairs:
+            self._pairs.pop(pair, None)

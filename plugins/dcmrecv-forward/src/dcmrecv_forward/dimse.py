@@ -24,8 +24,6 @@ _STORED = frozenset((0x0000, 0x0001, 0x0107, 0x0116))
 """Success, and warnings besides Bxxx (PS3.7 annex C)."""
 _REFUSED_INSTANCE = frozenset((0x0111, 0x0117, 0x0119, 0x0122, 0x0211, 0x0212))
 """Besides A9xx and Cxxx: duplicate or invalid instance, no such class, operation or argument for it."""
-_TAKES_NOTHING = frozenset((0x0124, 0x0213))
-"""Besides A7xx: not authorized, resource limitation."""
 
 
 class DimseSender:
@@ -88,8 +86,6 @@ class DimseSender:
             self._used = time.monotonic()
             finished = True
             return response
-        except EOFError as error:
-            raise NotSent(str(error)) from error
         finally:
             if not finished:  # by whatever: what is sent next would be taken for the rest of this
                 self._association = None
@@ -108,7 +104,10 @@ class DimseSender:
             self._association = None
         try:
             association = Association(self._peer, self._proposals.with_needed(wanted))
+        except NotSent as error:
+            raise Unreachable(str(error)) from error
         except ValueError as error:
+            self._proposals.forget(wanted)
             raise Undeliverable(f"no context can be proposed for it: {error}") from error
         self._association, self._used = association, time.monotonic()
         threading.Thread(target=self._release_when_idle, args=(association,), daemon=True).start()
@@ -126,13 +125,11 @@ class DimseSender:
 
 
 def judge(response: Response) -> None:
-    """Return if the instance is stored (PS3.4 table B.2-1). Raises Undeliverable if it is refused, Unreachable if the
-    peer takes nothing, NotSent for all else."""
+    """Return if the instance is stored (PS3.4 table B.2-1). Raises Undeliverable if it is refused, NotSent for all
+    else, as out of resources (A7xx), processing failure (0110)."""
     status = response.status
     if status in _STORED or status >> 12 == 0xB:
         return
     if status >> 8 == 0xA9 or status >> 12 == 0xC or status in _REFUSED_INSTANCE:
         raise Undeliverable(f"the peer refused it: {response}")
-    if status >> 8 == 0xA7 or status in _TAKES_NOTHING:
-        raise Unreachable(str(response))
-    raise NotSent(str(response))
+    raise NotSent(f"the peer answered with {response}")

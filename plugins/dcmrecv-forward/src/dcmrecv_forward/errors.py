@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 class NotSent(Exception):
-    """This instance was not sent; it is tried again, and others may pass meanwhile."""
+    """This instance was not sent: the receiver calls again, and delivers other studies meanwhile."""
 
 
-class Unreachable(NotSent):
-    """The destination takes nothing now: not reached, does not answer, refuses associations or is full."""
-
-
-class ConnectionLost(Unreachable):
+class ConnectionLost(NotSent):
     """The peer ended the connection: normal if it was idle, so one that was kept is opened anew at once."""
+
+
+class Unreachable(Exception):
+    """The destination takes nothing now, whatever it is: it is not there, or lets nobody in."""

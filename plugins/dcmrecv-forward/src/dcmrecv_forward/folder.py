@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dcmrecv_core import StoredEvent, Undeliverable, escape
-from dcmrecv_forward.errors import Unreachable
+from dcmrecv_forward.errors import NotSent, Unreachable
 from dcmrecv_forward.stored import opened
 
 _AT_ONCE = 1 << 20
 _NOT_HERE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 """What file systems answer that cannot copy or link by themselves."""
+_OF_THIS_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST)
+"""What is wrong with one path only; all else (full, gone, read-only) concerns the folder."""
 
 
 class FolderSender:
@@ -32,7 +34,7 @@ class FolderSender:
         the folder cannot be used, and what `event.open` raises."""
         with opened(event) as file, _trouble(self._folder):
             if not self._folder.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, "no such directory")
+                raise FileNotFoundError(errno.ENOENT, "no such directory")
             self._put(file, self._folder / self._relative(event), event.id)
 
     def close(self) -> None:
@@ -136,4 +138,7 @@ def _trouble(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unreachable(f"{error.filename or folder}: {error.strerror or error}") from error
+        text = f"{error.filename or folder}: {error.strerror or error}"
+        if error.errno in _OF_THIS_NAME:
+            raise NotSent(text) from error
+        raise Unreachable(text) from error

@@ -6,47 +6,52 @@ import logging
 import time
 from collections.abc import Callable
 
-from dcmrecv_forward.errors import Unreachable
-
 log = logging.getLogger("dcmrecv.forward")
 
+FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
-"""Seconds. Shorter than the receiver's own longest pause between two tries of an instance, which is 5 minutes: what
-is tried next finds the destination when it is back."""
+"""Seconds between two tries, doubled each time."""
 
 
 class Outage:
-    """Whether a destination is down. While it is, each delivery fails at once until the pause is over: otherwise each
-    study that waits would connect, and wait for the time-out, by itself."""
+    """What one destination did last. It waits here, in the call for one instance, and not in the receiver's queue:
+    there each study would find out by itself that the destination is down, and the log would have a line for each."""
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._name = name
         self._clock = clock
-        self._why = ""
-        self._since = self._next_try = self._pause = 0.0
-        self._failed = 0
+        self._sleep = sleep
+        self._down_since: float | None = None
+        self._pause = 0.0
 
-    def check(self) -> None:
-        """Raises Unreachable during a pause."""
-        if self._why and self._clock() < self._next_try:
-            self._failed += 1
-            raise Unreachable(f"{self._name} is down: {self._why}")
-
-    def failed(self, error: Unreachable) -> None:
-        """It takes nothing: one warning for the whole outage."""
-        now = self._clock()
-        self._failed += 1
-        if not self._why:
-            self._since, self._pause = now, 0.5
+    def wait(self, error: Exception) -> None:
+        """The destination takes nothing: one warning, and a pause before the next try."""
+        if self._down_since is None:
+            self._down_since = self._clock()
             log.warning("destination %s is down, instances for it wait: %s", self._name, error)
-        self._why = str(error)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        self._next_try = self._clock() + self._pause
-        log.debug("destination %s: %s; next try in %g s", self._name, error, self._pause)
+        else:
+            log.debug("destination %s is still down: %s", self._name, error)
+        self._pause_longer()
+
+    def slow_down(self) -> None:
+        """An instance was not sent, though the destination was there. If it was not the first in a row, pause: the
+        receiver comes with the next study at once."""
+        if self._pause:
+            self._pause_longer()
+        else:
+            self._pause = FIRST_PAUSE / 2
 
     def worked(self) -> None:
         """It has answered."""
-        if self._why:
-            seconds, self._why = self._clock() - self._since, ""
-            log.info("destination %s is back after %.0f s, %d tries failed", self._name, seconds, self._failed)
-            self._failed = 0
+        if self._down_since is not None:
+            log.info("destination %s is back after %.0f s", self._name, self._clock() - self._down_since)
+        self._down_since, self._pause = None, 0.0
+
+    def _pause_longer(self) -> None:
+        self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
+        self._sleep(self._pause)

@@ -83,6 +83,8 @@ class StowSender:
         """Status, reason and body of the answer."""
         connection = self._connection
         finished = False
+        if connection.sock is None:
+            self._connect()
         try:
             self._send(file, size)
             response = connection.getresponse()
@@ -90,12 +92,19 @@ class StowSender:
             finished = response.isclosed()
             return response.status, response.reason, body
         except TimeoutError as error:
-            raise Unreachable(f"no answer within {self._service.timeout:g} s") from error
+            raise NotSent(f"no answer within {self._service.timeout:g} s") from error
         except (http.client.HTTPException, OSError) as error:
-            raise ConnectionLost(f"{self._service.url}: {text_of(error) or type(error).__name__}") from error
+            raise ConnectionLost(f"the connection broke: {text_of(error) or type(error).__name__}") from error
         finally:
             if not finished:  # by whatever: what comes next would be taken for the rest of this
                 connection.close()
+
+    def _connect(self) -> None:
+        try:
+            self._connection.connect()
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that cannot be one
+            self._connection.close()
+            raise Unreachable(f"no connection to {self._service.url}: {text_of(error)}") from error
 
     def _send(self, file: BinaryIO, size: int) -> None:
         boundary = secrets.token_hex(16)
@@ -142,7 +151,7 @@ def judge(status: int, reason: str, body: bytes) -> None:
         if failures:
             said += f", Failure Reason {', '.join(f'{each:04X}' for each in failures)}"
             if all(each >> 8 == 0xA7 for each in failures):
-                raise Unreachable(said)
+                raise NotSent(f"the service is out of resources: {said}")
             raise Undeliverable(f"the service refused it: {said}")
         if status == _STORED or (status == _ACCEPTED and answer is not None):
             return
@@ -150,8 +159,8 @@ def judge(status: int, reason: str, body: bytes) -> None:
     if status in _REFUSED_INSTANCE:
         raise Undeliverable(f"the service refused it: {said}{_shown(body)}")
     if status in _TAKES_NOTHING or 300 <= status < 400:
-        raise Unreachable(said)
-    raise NotSent(said + _shown(body))
+        raise Unreachable(f"the service answers with {said}")
+    raise NotSent(f"the service answered with {said}{_shown(body)}")
 
 
 def _read_json(body: bytes) -> Any:
