@@ -83,6 +83,8 @@ class Association:
             raise Unreachable(f"it answered the association request with a PDU of type {kind:02X}")
         answer = _decoded(A_ASSOCIATE_AC(), kind, body)
         results = {int(each.context_id or 0): each for each in answer.presentation_context_definition_results_list}
+        if not results:
+            raise Unreachable("its answer to the association request cannot be read")
         for number, pair in enumerate(proposed):
             identifier = 2 * number + 1
             result = results.get(identifier)

@@ -26,6 +26,7 @@ _OF_EVENT = {
     "PatientID": "patient_id",
 }
 """Names of a rule that need no look into the file."""
+_OWN_NAMES = (*_TITLES, "modality", "sop_class")
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 _NO_TEXT = frozenset(("SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "AT"))
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{8}")
@@ -94,10 +95,10 @@ def _tag(name: str) -> int:
         return int(name, 16)
     tag = tag_for_keyword(name)
     if tag is None or tag >> 16 == 2:
-        hint = did_you_mean(name, (*_TITLES, *_OF_EVENT)) or did_you_mean(name, keyword_dict, similarity=0.8)
+        hint = did_you_mean(name, _OWN_NAMES) or did_you_mean(name, keyword_dict, similarity=0.8)
         allowed = "calling, called, modality, sop_class, a DICOM keyword or a tag (00181030) expected"
         raise ValueError(f"when.{name}: {allowed}" + f"; {hint}" * bool(hint))
-    if dictionary_VR(tag) in _NO_TEXT:
+    if not _NO_TEXT.isdisjoint(dictionary_VR(tag).split(" or ")):
         raise ValueError(f"when.{name}: has no text that could be compared (VR {dictionary_VR(tag)})")
     return tag
 
