@@ -44,8 +44,8 @@ class FolderSender:
         """The path below the output directory; for what is stored elsewhere, and has none, one of UIDs."""
         path = Path(os.path.relpath(event.location, self._output_directory))
         if "://" in event.location or path.parts[0] == "..":
-            uids = (event.study_instance_uid, event.series_instance_uid)
-            return Path(*(escape(uid or "none") for uid in uids), escape(event.sop_instance_uid, ".dcm"))
+            study, series = (escape(uid or "none") for uid in (event.study_instance_uid, event.series_instance_uid))
+            return Path(f"{study}/{series}/{escape(event.sop_instance_uid, '.dcm')}")
         return path
 
     def _put(self, file: BinaryIO, target: Path, event_id: str) -> None:
@@ -54,7 +54,7 @@ class FolderSender:
             return
         made = _make_directories(target.parent, self._folder)
         # the same name if the event comes again after the process was killed, so nothing is left behind
-        part = target.with_name(f".{hashlib.sha256(event_id.encode()).hexdigest()[:16]}.part")
+        part = target.with_name(_part_name(event_id))
         finished = False
         try:
             with part.open("wb") as copy:
@@ -70,6 +70,10 @@ class FolderSender:
                 part.unlink(missing_ok=True)
         for directory in (target.parent, *made):
             _sync(directory)
+
+
+def _part_name(event_id: str) -> str:
+    return f".{hashlib.sha256(event_id.encode()).hexdigest()[:16]}.part"
 
 
 def _publish(part: Path, target: Path) -> None:
