@@ -144,6 +144,8 @@ class Judge:
         self.received: list[Any] = []
         self.associations = 0
         self.over: list[str] = []
+        self.crash_at: str | None = None
+        """The SOP instance at which it aborts the association."""
         entity = AE(ae_title="JUDGE")
         entity.maximum_pdu_size = maximum
         for context in contexts:
@@ -164,6 +166,9 @@ class Judge:
         self.last = event.assoc
 
     def _store(self, event: Any) -> int | Dataset:
+        if self.crash_at is not None and event.request.AffectedSOPInstanceUID == self.crash_at:
+            event.assoc.abort()
+            return 0
         self.received.append((event.request, event.context, event.request.DataSet.getvalue(), event.dataset))
         return self.status
 
