@@ -187,9 +187,9 @@ def _work(
         if should_stop():
             return
         time.sleep(POLL)
-    owner = f"process {slot}"
-    store.release_owner(number, owner)
-    deliverer = Deliverer(store, queue, number, owner, plugins, settings.deliver_attempts)
+    owners = [f"process {each}" for each in range(settings.deliver_processes)]
+    store.release_others(number, [owner for owner in owners if owner != owners[slot]])
+    deliverer = Deliverer(store, queue, number, owners[slot], plugins, settings.deliver_attempts)
     while not should_stop():
         if not deliverer.turn(should_stop):
             time.sleep(POLL)

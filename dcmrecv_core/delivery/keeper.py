@@ -82,14 +82,16 @@ class Keeper:
                 self._senders.setdefault((study, series), set()).add(association)
 
     def _complete(self, now: int) -> None:
-        quiet = self._store.quiet(now - self._timeout, _STUDIES_AT_ONCE)
-        if not quiet:
-            return
-        still_open = self._reader.open_associations()
+        quiet = self._store.quiet(now - self._timeout)
+        still_open = self._reader.open_associations() if quiet else set()
+        completed = 0
         for each in quiet:
+            if completed == _STUDIES_AT_ONCE:
+                break
             waited = now - each.last
             if waited < OPEN_FACTOR * self._timeout and not still_open.isdisjoint(self._senders_of(each)):
                 continue
+            completed += 1
             revision = self._store.complete(each)
             self._senders.pop((each.study, each.series), None)
             if revision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError
@@ -15,6 +16,9 @@ from dcmrecv_core.storage.mounts import locks_count, mount_of
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.settings.settings import Settings
+
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def queues_of(plugins: Plugins, settings: Settings) -> list[Queue]:
@@ -30,19 +34,33 @@ def prepare(settings: Settings) -> None:
     state = settings.state_directory
     try:
         os.makedirs(state / DIRECTORY, 0o700, exist_ok=True)
-        directory = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            mount = mount_of(directory)
-            if mount is not None and not locks_count(directory):
-                raise StateDirectoryError(
-                    f"state directory {state} is on a file system of kind {mount.kind}, where a database for "
-                    "deliveries is not safe: give it a local one with --state-dir"
-                )
-        finally:
-            os.close(directory)
+        _check_file_system(state)
         make_key(state / KEY)
         check_database(str(state / FILE))
+        for path in (state, state.parent):
+            _flush(path)
     except OSError as error:
         raise StateDirectoryError(f"state directory {state} cannot be used: {error.strerror}") from error
     except StoreError as error:
         raise StateDirectoryError(f"the store of deliveries cannot be used: {error}") from error
+
+
+def _check_file_system(state: Path) -> None:
+    directory = os.open(state, _DIRECTORY)
+    try:
+        mount = mount_of(directory)
+        if mount is not None and not locks_count(directory):
+            raise StateDirectoryError(
+                f"state directory {state} is on a file system of kind {mount.kind}, where a database for "
+                "deliveries is not safe: give it a local one with --state-dir"
+            )
+    finally:
+        os.close(directory)
+
+
+def _flush(path: Path) -> None:
+    directory = os.open(path, _DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -114,15 +114,9 @@ class SqliteStore(Administration):
             if (record := decode_or_none(data)) is not None:
                 yield record.location
 
-    def quiet(self, before: int, limit: int) -> list[OpenStudy]:
-        return [
-            OpenStudy(*row)
-            for row in self._rows(
-                "SELECT study, series, done, last FROM studies WHERE open AND last < ? ORDER BY last LIMIT ?",
-                before,
-                limit,
-            )
-        ]
+    def quiet(self, before: int) -> list[OpenStudy]:
+        query = "SELECT study, series, done, last FROM studies WHERE open AND last < ? ORDER BY last"
+        return [OpenStudy(*row) for row in self._rows(query, before)]
 
     def records_since(self, open_study: OpenStudy) -> Iterator[StoredRecord]:
         study, series, done, _ = open_study
@@ -190,9 +184,10 @@ class SqliteStore(Administration):
         rows = self._rows("SELECT number FROM queues WHERE plugin = ? AND target = ?", *queue)
         return rows[0][0] if rows else None
 
-    def release_owner(self, queue: int, owner: str) -> None:
+    def release_others(self, queue: int, owners: Collection[str]) -> None:
         with self._db.writing(durable=False) as db:
-            db.execute("UPDATE lanes SET owner = NULL WHERE queue = ? AND owner = ?", (queue, owner))
+            marks = ", ".join("?" * len(owners))
+            db.execute(f"UPDATE lanes SET owner = NULL WHERE queue = ? AND owner NOT IN ({marks})", (queue, *owners))
 
     def claim(self, queue: int, owner: str, now: int) -> Claim | None:
         query = "SELECT study FROM lanes WHERE queue = ? AND owner IS NULL AND due <= ? ORDER BY due LIMIT 1"

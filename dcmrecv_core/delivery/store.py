@@ -144,7 +144,7 @@ class Store(Protocol):
     def locations_since(self, at: float) -> Iterator[bytes]:
         """The locations of the events that were taken in since."""
 
-    def quiet(self, before: int, limit: int) -> list[OpenStudy]:
+    def quiet(self, before: int) -> list[OpenStudy]:
         """Open studies and series whose last instance came before."""
 
     def records_since(self, open_study: OpenStudy) -> Iterator[StoredRecord]:
@@ -161,8 +161,8 @@ class Store(Protocol):
 
     def number_of(self, queue: Queue) -> int | None: ...
 
-    def release_owner(self, queue: int, owner: str) -> None:
-        """The process of that name has died: what it had claimed is free."""
+    def release_others(self, queue: int, owners: Collection[str]) -> None:
+        """Free what other processes had claimed than those of these names: they have died."""
 
     def claim(self, queue: int, owner: str, now: int) -> Claim | None:
         """The study that has waited longest, if one is due."""

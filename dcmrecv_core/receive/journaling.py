@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,9 @@ from dcmrecv_core.storage.journal import (
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.model import Association
+    from dcmrecv_core.hooks.plugins import Plugins
+    from dcmrecv_core.settings.settings import Settings
+    from dcmrecv_core.storage.temporary import Capabilities
 
 
 class Journal:
@@ -46,14 +49,6 @@ class Journal:
         self.make_room = writer.make_room
         self.end_association = writer.end_association
         self.close = writer.close
-
-    @classmethod
-    def attached(cls, receiver: InstanceReceiver) -> Journal:
-        """The journal of a receiver, which from now on writes a record of each instance that it stores."""
-        settings = receiver.settings
-        journal = cls(settings.state_directory, flush=settings.journal_flush)
-        receiver.reception = partial(JournaledReception, journal)
-        return journal
 
     def add(self, instance: ReceivedInstance, location: str) -> None:
         """Write the record of an instance, unless another content is kept in its place. Raises StorageError."""
@@ -99,6 +94,29 @@ class Journal:
             return make_key(self._key_file)
         except OSError as error:
             raise storage_error(error, "No key in the state directory") from error
+
+
+class JournalingReceiver(InstanceReceiver):
+    """Writes a record of each instance that it stores."""
+
+    def __init__(self, journal: Journal, settings: Settings, plugins: Plugins, capabilities: Capabilities) -> None:
+        super().__init__(settings, plugins, capabilities)
+        self._journal = journal
+
+    def begin(
+        self,
+        association: Association,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        message_id: int = 0,
+        move_originator: tuple[str, int] | None = None,
+    ) -> Reception:
+        uids = (sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+        reception = JournaledReception(self._journal, self, association, *uids)
+        reception.message_id = message_id
+        reception.move_originator = move_originator
+        return reception
 
 
 class JournaledReception(Reception):

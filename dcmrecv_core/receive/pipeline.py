@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import DataSetError, NameTakenError, StatusError, StorageError
@@ -97,7 +96,6 @@ class InstanceReceiver:
         )
         self.buffer = bytearray(SPOOL_SIZE)
         self.header_runs = KnownHeaderRuns()
-        self.reception: Callable[..., Reception] = Reception
 
     def begin(
         self,
@@ -109,7 +107,7 @@ class InstanceReceiver:
         move_originator: tuple[str, int] | None = None,
     ) -> Reception:
         """A C-STORE whose data set is about to come; the UIDs are those of the command, without padding."""
-        reception = self.reception(self, association, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+        reception = Reception(self, association, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
         reception.message_id = message_id
         reception.move_originator = move_originator
         return reception

@@ -137,7 +137,7 @@ def _all_delivered(receiver: Receiver) -> bool:
     try:
         if any(_has_records(path, store.files()) for path in (receiver.state_directory / DIRECTORY).glob(f"*{SUFFIX}")):
             return False
-        if not store.quiet(_LATE, 1) and not any(state.waiting for state in store.states() if state.claimed):
+        if not store.quiet(_LATE) and not any(state.waiting for state in store.states() if state.claimed):
             return True
     finally:
         store.close()

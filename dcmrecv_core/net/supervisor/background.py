@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import HookFailure, StorageError
 from dcmrecv_core.delivery.store import StoreError
@@ -46,8 +46,17 @@ STOP_GRACE = 7.0
 """Seconds after SIGTERM that a delivery under way may take; then its hook gets a SystemExit. A second less than the
 supervisor's grace, so that it can clean up."""
 
-Jobs = Mapping[str, Callable[[], int]]
-"""By its title for the log, what a child runs with all signals blocked; it returns its exit code."""
+
+class Job(NamedTuple):
+    """What a child runs, with all signals blocked: `main` returns its exit code. After failures it is started again
+    after `longest_pause` seconds at most."""
+
+    main: Callable[[], int]
+    longest_pause: float = LONGEST_PAUSE
+
+
+Jobs = Mapping[str, Job]
+"""By their titles for the log."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +68,7 @@ class Child:
     """
 
     title: str
-    main: Callable[[], int]
+    job: Job
     due: float | None = 0.0
     pid: int | None = None
     started_at: float = 0.0
@@ -72,7 +81,7 @@ class Background:
 
     def __init__(self, jobs: Jobs, grace: float) -> None:
         self._grace = grace
-        self._children = [Child(title, main) for title, main in jobs.items()]
+        self._children = [Child(title, job) for title, job in jobs.items()]
 
     def __len__(self) -> int:
         """Number of running children, zombies included."""
@@ -102,11 +111,11 @@ class Background:
         """After a reload: tell running children to end, and start all `jobs`, also those that had finished."""
         self.signal_all(signal.SIGTERM)
         known = {child.title: child for child in self._children}
-        for title, main in jobs.items():
+        for title, job in jobs.items():
             if title not in known:
-                self._children.append(Child(title, main))
+                self._children.append(Child(title, job))
         for child in self._children:
-            child.main = jobs.get(child.title, child.main)
+            child.job = jobs.get(child.title, child.job)
             child.due = now if child.title in jobs else None
             child.pause = FIRST_PAUSE
             child.kill_at = now + self._grace if child.pid is not None else None
@@ -126,7 +135,7 @@ class Background:
         child.started_at = now
         child.kill_at = None
         try:
-            child.pid = fork(child.main)
+            child.pid = fork(child.job.main)
         except OSError as error:
             log.error("%s: cannot be started: %s", child.title, error.strerror)
             self._schedule_restart(child, now)
@@ -146,7 +155,7 @@ class Background:
 
     def _schedule_restart(self, child: Child, now: float) -> None:
         child.due = now + child.pause
-        child.pause = min(2 * child.pause, LONGEST_PAUSE)
+        child.pause = min(2 * child.pause, child.job.longest_pause)
 
 
 _REASONS = {FAILED: "failed", TERMINATED: "was told to end, and not by the supervisor"}

@@ -21,7 +21,7 @@ from dcmrecv_core.delivery.jobs import delivery_jobs
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.handover import Handover
-from dcmrecv_core.net.supervisor.background import Background, Jobs, run_background, run_until_stopped
+from dcmrecv_core.net.supervisor.background import Background, Job, Jobs, run_background, run_until_stopped
 from dcmrecv_core.net.supervisor.eviction import AskedToEnd, Evictions
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
 from dcmrecv_core.net.supervisor.notify import Notifier
@@ -51,6 +51,10 @@ WAIT_FOR_WORKER = 0.9
 
 GRACE = 8.0
 """Seconds after SIGTERM in which workers finish the instance they are receiving, and `background` cleans up."""
+
+DELIVERY_PAUSE = 5.0
+"""Seconds after which a delivery process is started again, however often it has died: they have pauses of their own for
+what fails."""
 
 _TICK = 0.5
 _TICK_WAITING = 0.1
@@ -226,11 +230,13 @@ class Supervisor:
     def _jobs(self) -> Jobs:
         """What runs beside the workers. Raises PluginError."""
         settings, plugins = self._settings, self._plugins
-        jobs = {
-            f"background of plugin {name}": partial(self._run_background, name) for name in plugins.order("background")
+        background = {
+            f"background of plugin {name}": Job(partial(self._run_background, name))
+            for name in plugins.order("background")
         }
-        return jobs | {
-            title: partial(self._run_delivery, main) for title, main in delivery_jobs(settings, plugins).items()
+        return background | {
+            title: Job(partial(self._run_delivery, main), DELIVERY_PAUSE)
+            for title, main in delivery_jobs(settings, plugins).items()
         }
 
     def _run_background(self, plugin: str) -> int:

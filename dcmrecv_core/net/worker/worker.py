@@ -26,7 +26,7 @@ from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS
 from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, LostAssociation, receive, set_receive_timeout
 from dcmrecv_core.net.worker.session import Session, Shared
-from dcmrecv_core.receive.journaling import Journal
+from dcmrecv_core.receive.journaling import Journal, JournalingReceiver
 from dcmrecv_core.receive.pipeline import InstanceReceiver
 
 if TYPE_CHECKING:
@@ -138,8 +138,11 @@ def run_worker(
         if isinstance(failure.__cause__, StateDirectoryError):
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
-    receiver = InstanceReceiver(settings, plugins, capabilities)
-    journal = Journal.attached(receiver) if plugins.delivers else None
+    journal = Journal(settings.state_directory, flush=settings.journal_flush) if plugins.delivers else None
+    if journal is None:
+        receiver = InstanceReceiver(settings, plugins, capabilities)
+    else:
+        receiver = JournalingReceiver(journal, settings, plugins, capabilities)
     shared = Shared(settings, plugins, receiver, worker.should_stop, slot, serving)
 
     def on_tick(now: float) -> None:

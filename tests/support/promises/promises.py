@@ -11,6 +11,7 @@ GROUPS: dict[str, range] = {
     "Resources": range(21, 29),
     "Security and operation": range(29, 36),
     "Kept data": range(36, 42),
+    "After storing": range(42, 45),
 }
 
 PROMISES: dict[int, str] = {
@@ -71,6 +72,13 @@ PROMISES: dict[int, str] = {
     "over. A single gateway may have all places but two, and a sender that pauses is not cut while places are free.",
     41: "SIGTERM ends the receiver after any flood of other signals; when the supervisor is killed, its workers are "
     "gone within 5 s, even from C code.",
+    42: "Every acknowledged instance is delivered at least once to every plugin that implements `deliver`, whatever is "
+    "killed and after power cuts; an event that is delivered again has the same id; what a power cut took from the "
+    "journal comes back as recovered.",
+    43: "One event that always fails holds up only its own study; a destination that is down, or hangs, holds up no "
+    "other.",
+    44: "Each study has exactly one completion for each revision, after its last instance; its hook is called again "
+    "only if its process died in the call.",
 }
 
 

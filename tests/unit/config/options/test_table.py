@@ -49,6 +49,10 @@ OURS = {
     "--settings",
     "--dump-settings",
     "--log-format",
+    "--study-timeout",
+    "--deliver-attempts",
+    "--deliver-processes",
+    "--journal-flush",
 }
 
 

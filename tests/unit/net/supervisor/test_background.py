@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from dcmrecv_core.net.supervisor.background import (
     STABLE_SECONDS,
     TERMINATED,
     Background,
+    Job,
 )
 from dcmrecv_core.net.supervisor.supervisor import GRACE
 from dcmrecv_core.testing import Receiver, StartReceiver, sample_dataset, until
@@ -40,7 +42,8 @@ class Driver:
 
     def __init__(self, main: Callable[[str], int], *plugins: str) -> None:
         self.now = 1000.0
-        self.background = Background(plugins or ("site",), main, GRACE)
+        self.jobs = {f"background of plugin {plugin}": Job(partial(main, plugin)) for plugin in plugins or ("site",)}
+        self.background = Background(self.jobs, GRACE)
 
     def tick(self, seconds: float = 0.0) -> None:
         self.now += seconds
@@ -159,7 +162,7 @@ def test_new_settings_start_all_again_at_once(drive: Drive, caplog: pytest.LogCa
     while len(driver.background) > 1:
         driver.until_one_ends()
     caplog.clear()
-    driver.background.restart_all(driver.now)
+    driver.background.restart_all(driver.now, driver.jobs)
     driver.tick()
     assert len(driver.background) == 3
     driver.until_ended()
@@ -168,10 +171,45 @@ def test_new_settings_start_all_again_at_once(drive: Drive, caplog: pytest.LogCa
     assert len(driver.background) == 1, "the successor of the one that ran"
 
 
+def test_new_settings_may_need_other_children(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+    driver = drive(obeys, "leaves", "stays")
+    driver.tick()
+    stays = {title: job for title, job in driver.jobs.items() if "stays" in title}
+    driver.background.restart_all(driver.now, {**stays, "background of plugin new": Job(partial(obeys, "new"))})
+    driver.until_ended()
+    driver.tick()
+    titles = {child.title.rpartition(" ")[2] for child in driver.background._children if child.pid is not None}
+    assert titles == {"stays", "new"}
+    assert caplog.records == []
+
+
+def test_a_child_may_have_a_shorter_longest_pause(drive: Drive) -> None:
+    driver = drive(lambda plugin: 1)
+    driver.background._children[0].job = Job(lambda: 1, longest_pause=2.0)
+    for _ in range(5):
+        driver.tick(2.0)
+        assert len(driver.background) == 1
+        driver.until_ended()
+
+
+def test_sigterm_leaves_what_is_under_way_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    process = background_module._Process(8.0, background_module.STOP_GRACE)
+    process._on_stop(signal.SIGTERM, None)
+    assert process.stopping
+    now[0] += background_module.STOP_GRACE - 0.1
+    process._on_tick(signal.SIGALRM, None)
+    now[0] += 0.2
+    with pytest.raises(BackgroundStopped):
+        process._on_tick(signal.SIGALRM, None)
+    process._on_tick(signal.SIGALRM, None)
+
+
 def test_a_child_that_does_not_end_for_its_successor_is_killed(drive: Drive) -> None:
     driver = drive(waits)
     driver.tick()
-    driver.background.restart_all(driver.now)
+    driver.background.restart_all(driver.now, driver.jobs)
     driver.tick(GRACE - 0.1)
     [pid] = [child.pid for child in driver.background._children]
     driver.tick(0.2)
