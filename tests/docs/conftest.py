@@ -11,15 +11,18 @@ import pytest
 from support.paths import ROOT
 from support.programs.environment import make_environment
 
+FORWARD = ROOT / "plugins" / "dcmrecv-forward"
+"""The package that docs/forward.md installs."""
+
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Variables for the commands of the pages: `python`, `pip` and `dcmrecv` of a new environment."""
     try:
         distribution("dcmrecv")
-        requirements = []
+        requirements = [FORWARD]
     except PackageNotFoundError:
-        requirements = [ROOT]
+        requirements = [ROOT, FORWARD]
     home = make_environment(tmp_path_factory.mktemp("environment") / "venv", *requirements)
     scripts = home / "bin"
     pip = f'exec {sys.executable} -m pip --python {scripts / "python"} "$@"\n'

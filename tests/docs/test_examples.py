@@ -13,6 +13,7 @@ from support.docs.blocks import BLOCKS, DOCS, PAGES, Block, blocks_of
 from support.docs.transcripts import Session, steps_of
 
 ELSEWHERE = {
+    "forward.md": {"toml"},  # plugins/dcmrecv-forward/tests/test_page.py
     "hooks.md": {"python"},  # test_hooks_page.py
     "inspection.md": {"python", "console"},  # tests/docs/test_inspection_page.py
     "logging.md": {"properties", "toml", "json", "text"},  # test_logging_page.py
