@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import ssl
+import time
 import tracemalloc
 from collections.abc import Callable
 from functools import partial
@@ -303,4 +304,16 @@ def test_a_large_instance_is_not_in_memory(peers: Peers, tmp_path: Path) -> None
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+    to.close()
+
+
+def test_a_peer_that_sends_responses_in_pieces_is_not_slow(peers: Peers) -> None:
+    """DCMTK without TCP_NODELAY waits for our acknowledgement within each response, which takes 40 ms by default."""
+    peer = peers.storescp("--ignore")
+    to = sender(peer.port)
+    event = fake_event()
+    started = time.monotonic()
+    for _ in range(100):
+        to.send(event)
+    assert time.monotonic() - started < 100 * 0.04 / 2
     to.close()

@@ -14,6 +14,9 @@ LONGEST_PDU = 1 << 20
 """Of those that a peer may send: an A-ASSOCIATE-AC, or a response."""
 
 _SECONDS_TO_CONNECT = 10.0
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+"""On Linux, for one read: DCMTK writes a response in two pieces and holds back the second until the first is
+acknowledged (Nagle), for which the kernel takes 40 ms otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Connection:
         data = bytearray()
         try:
             while len(data) < length:
+                if _QUICK_ACK is not None:
+                    self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
                 piece = self._socket.recv(length - len(data))
                 if not piece:
                     raise ConnectionLost("it closed the connection instead of answering")
