@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Peers, free_port
+from peers import SECONDS, Peers, free_port
 
 from dcmrecv_core.testing import Receiver, StartReceiver, deliver_all, fake_event, fake_settings, sample_dataset, until
 from dcmrecv_forward import ForwardPlugin
@@ -216,3 +220,28 @@ def test_nothing_listens_where_nothing_is_sent(start: Start) -> None:
     receiver.send(*instances(2))
     assert deliver_all(receiver) == []
     assert "is down" not in receiver.log
+
+
+def test_settings_are_dumped_without_secrets_and_read_back(tmp_path: Path) -> None:
+    """An inline array is as good as tables."""
+    (tmp_path / "token").write_text("LETMEIN\n")
+    (tmp_path / "router.toml").write_text(
+        'plugin = ["forward"]\n[plugins.forward]\ndestinations = [\n'
+        f'{{ name = "A", kind = "stow", url = "http://a", token = {{ file = "{tmp_path}/token" }} }},\n'
+        '{ name = "B", kind = "folder", path = "/mnt/b", when = { calling = "CT1", Rows = ["4", "5"] } },\n]\n'
+    )
+
+    def dump(settings: str) -> str:
+        command = [sys.executable, "-m", "dcmrecv_core", "--settings", settings, "--dump-settings", "104"]
+        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        env = {**os.environ, "PYTHONPATH": paths}
+        options: Any = {"capture_output": True, "text": True, "timeout": SECONDS, "check": True}
+        return str(subprocess.run(command, cwd=tmp_path, env=env, **options).stdout)
+
+    dumped = dump("router.toml")
+    assert "LETMEIN" not in dumped
+    tables = tomllib.loads(dumped)["plugins"]["forward"]["destinations"]
+    assert tables[0]["token"] == {"file": f"{tmp_path}/token"}
+    assert tables[1]["when"] == {"calling": "CT1", "Rows": ["4", "5"]}
+    (tmp_path / "again.toml").write_text(dumped)
+    assert dump("again.toml") == dumped

@@ -38,6 +38,7 @@ def event(directory: Path, syntax: str = "1.2.840.10008.1.2.1", **elements: Any)
         ({"modality": "MR"}, False),
         ({"sop_class": "CTImageStorage"}, True),
         ({"sop_class": CT}, True),
+        ({"sop_class": "1.2.840.10008.5.1.4.1.1.[2-4]"}, True),
         ({"SOPClassUID": "MRImageStorage"}, False),
         ({"TransferSyntaxUID": "LittleEndianExplicit"}, True),
         ({"PatientID": "47*"}, True),
@@ -99,6 +100,8 @@ def test_what_is_stored_elsewhere(tmp_path: Path) -> None:
         ({"MediaStorageSOPClassUID": "CT"}, "a DICOM keyword"),
         ({"ReferencedStudySequence": "CT"}, r"has no text that could be compared \(VR SQ\)"),
         ({"PixelData": "CT"}, r"VR OB or OW"),
+        ({"sop_class": "CTImageStorge"}, r"'CTImageStorge' is neither a UID nor .*; did you mean CTImageStorage"),
+        ({"TransferSyntaxUID": ("1.2.3", "xyz")}, "TransferSyntaxUID: 'xyz' is neither a UID nor the name of one$"),
         ({"modality": ()}, "when.modality: an empty array would never be met"),
     ],
 )

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
+from pydicom import uid as known_uids
 from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 
 from dcmrecv_core import StoredEvent, Undeliverable, decode_text, did_you_mean, read_elements, uid_of
@@ -26,9 +27,12 @@ _OF_EVENT = {
     "PatientID": "patient_id",
 }
 """Names of a rule that need no look into the file."""
+_NAMED = ("sop_class_uid", "transfer_syntax_uid")
+"""Those whose values may be names instead of UIDs."""
 _OWN_NAMES = (*_TITLES, "modality", "sop_class")
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 _NO_TEXT = frozenset(("SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "AT"))
+_LIKE_UID = re.compile(r"[0-9.*?\[\]!-]+")
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{8}")
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _CHARACTER_SET = 0x00080005
@@ -52,7 +56,8 @@ class Rule:
             if name in _TITLES:
                 self._titles[_TITLES[name]] = patterns
             elif name in _OF_EVENT:
-                self._of_event[_OF_EVENT[name]] = tuple(uid_of(text) or text for text in patterns)
+                field = _OF_EVENT[name]
+                self._of_event[field] = tuple(_uid(name, each) for each in patterns) if field in _NAMED else patterns
             else:
                 self._elements[_tag(name)] = patterns
 
@@ -87,6 +92,15 @@ class Rule:
             if not _fits(text, patterns):
                 return False
         return True
+
+
+def _uid(name: str, text: str) -> str:
+    """The UID with this name, or the text if it is a UID or a pattern of one. Raises ValueError."""
+    uid = uid_of(text) or text
+    if not _LIKE_UID.fullmatch(uid):
+        hint = did_you_mean(text, filter(uid_of, dir(known_uids)), similarity=0.8)
+        raise ValueError(f"when.{name}: {text!r} is neither a UID nor the name of one" + f"; {hint}" * bool(hint))
+    return uid
 
 
 def _tag(name: str) -> int:
