@@ -213,9 +213,9 @@ class Peers:
         self._judges.append(started)
         return started
 
-    def script(self, *conversations: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> int:
+    def script(self, *conversations: Callable[[socket.socket], None], port: int = 0) -> int:
         """A server whose n-th connection is handled by the n-th function; its port."""
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server(("127.0.0.1", port))
         listener.settimeout(SECONDS)
         self._sockets.append(listener)
 

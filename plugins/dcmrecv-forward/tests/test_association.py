@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from peers import Peers
+from wire import CT, EXPLICIT, IMPLICIT, accept, data_pdu, element, pdu, read_instance, read_pdu, response
 
 from dcmrecv_core.testing import fake_event
 from dcmrecv_forward.association import Association
@@ -16,60 +17,9 @@ from dcmrecv_forward.connection import Peer
 from dcmrecv_forward.dimse import DimseSender
 from dcmrecv_forward.errors import ConnectionLost, NotSent, Unreachable
 
-CT = "1.2.840.10008.5.1.4.1.1.2"
-EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 SHORT = 0.3
 
 Conversation = Callable[[socket.socket], None]
-
-
-def pdu(kind: int, body: bytes) -> bytes:
-    return struct.pack(">BBI", kind, 0, len(body)) + body
-
-
-def read_pdu(connection: socket.socket) -> tuple[int, bytes]:
-    header = connection.recv(6, socket.MSG_WAITALL)
-    kind, _, length = struct.unpack(">BBI", header)
-    return kind, connection.recv(length, socket.MSG_WAITALL)
-
-
-def item(kind: int, content: bytes) -> bytes:
-    return struct.pack(">BBH", kind, 0, len(content)) + content
-
-
-def accept(connection: socket.socket, *, result: int = 0, maximum: int = 16384, syntax: str = EXPLICIT) -> None:
-    """Read a request and accept context 1."""
-    assert read_pdu(connection)[0] == 1
-    context = item(0x21, bytes([1, 0, result, 0]) + item(0x40, syntax.encode()))
-    user = item(0x50, item(0x51, struct.pack(">I", maximum)) + item(0x52, b"1.2.3"))
-    titles = b"JUDGE".ljust(16) + b"ROUTER".ljust(16)
-    body = struct.pack(">HH", 1, 0) + titles + bytes(32) + item(0x10, b"1.2.840.10008.3.1.1.1") + context + user
-    connection.sendall(pdu(2, body))
-
-
-def read_instance(connection: socket.socket) -> None:
-    """Read P-DATA-TF up to the last fragment of the data set."""
-    while True:
-        kind, body = read_pdu(connection)
-        assert kind == 4
-        if body[5] == 2:
-            return
-
-
-def element(number: int, value: bytes) -> bytes:
-    return struct.pack("<HHI", 0, number, len(value)) + value
-
-
-def response(message_id: int = 1, status: int = 0, command: int = 0x8001) -> bytes:
-    def short(number: int, value: int) -> bytes:
-        return element(number, struct.pack("<H", value))
-
-    return short(0x0100, command) + short(0x0120, message_id) + short(0x0800, 0x0101) + short(0x0900, status)
-
-
-def data_pdu(*pieces: tuple[int, bytes]) -> bytes:
-    """With a PDV for each control header and fragment."""
-    return pdu(4, b"".join(struct.pack(">IBB", len(piece) + 2, 1, control) + piece for control, piece in pieces))
 
 
 def answering(*data: bytes) -> Conversation:
