@@ -41,6 +41,7 @@ DELIVERS = (
 def deliver(event, target):
     with event.open() as file:
         assert file.read(132).endswith(b"DICM")
+    time.sleep(0.003)  # so that a kill comes in the middle of a call
     note("event", target, event.id, event.sop_instance_uid, event.recovered)
 """
 )
