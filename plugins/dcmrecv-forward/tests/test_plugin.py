@@ -88,9 +88,10 @@ def test_what_a_destination_refuses_is_put_aside(start: Start, peers: Peers) -> 
     receiver.send(*instances(1))
     [line] = deliver_all(receiver)
     assert line.startswith("forward/A: ") and "refused it: status A900" in line
-    judge.status = 0
+    judge.status = 0xB000
     receiver.send(*instances(2, 1))
     assert len(deliver_all(receiver)) == 1
+    receiver.wait_for_log("I: SOP instance 1.2.3.1 sent to A: status B000")
     assert len(judge.received) == 3
 
 

@@ -102,6 +102,7 @@ def test_what_is_stored_elsewhere(tmp_path: Path) -> None:
         ({"PixelData": "CT"}, r"VR OB or OW"),
         ({"sop_class": "CTImageStorge"}, r"'CTImageStorge' is neither a UID nor .*; did you mean CTImageStorage"),
         ({"TransferSyntaxUID": ("1.2.3", "xyz")}, "TransferSyntaxUID: 'xyz' is neither a UID nor the name of one$"),
+        ({"modality": "CT", "Modality": "MR"}, "when.Modality: there is a condition for it already, by another name"),
         ({"modality": ()}, "when.modality: an empty array would never be met"),
     ],
 )

@@ -19,6 +19,7 @@ The hooks are here. Each destination is a target of its own: a queue and a proce
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol, TypeVar
 
 from dcmrecv_core import PluginOptions, PluginSettings, StoredEvent, Undeliverable, hookimpl
@@ -26,15 +27,20 @@ from dcmrecv_forward.destinations import CALLING, TIMEOUT, Destination, Route, n
 from dcmrecv_forward.errors import NotSent, Unreachable
 from dcmrecv_forward.outage import Outage
 
+log = logging.getLogger("dcmrecv.forward")
+
 T = TypeVar("T")
 
 
 class Sender(Protocol):
     """Sends to one destination; used by one process, one call at a time."""
 
-    def send(self, event: StoredEvent) -> None:
-        """Return when the destination has it. Raises Undeliverable if it refuses this instance, Unreachable if it
-        takes nothing now, NotSent if this instance is to be tried again, and what `event.open` raises."""
+    def send(self, event: StoredEvent) -> str:
+        """Return when the destination has it: its warning, "" for none.
+
+        Raises Undeliverable if it refuses this instance, Unreachable if it takes nothing now, NotSent if this instance
+        is to be tried again, and what `event.open` raises.
+        """
 
     def close(self) -> None:
         """End what is open."""
@@ -72,7 +78,7 @@ class ForwardPlugin:
         sender, outage = self._senders[target]
         while True:
             try:
-                sender.send(event)
+                said = sender.send(event)
             except Unreachable as error:
                 outage.wait(error)
             except NotSent:
@@ -83,6 +89,7 @@ class ForwardPlugin:
                 raise
             else:
                 outage.worked()
+                log.info("SOP instance %s sent to %s%s", event.sop_instance_uid, target, f": {said}" * bool(said))
                 return
 
     @hookimpl

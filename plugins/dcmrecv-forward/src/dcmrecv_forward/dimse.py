@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
@@ -14,8 +13,6 @@ from dcmrecv_forward.contexts import Proposals, pairs_for
 from dcmrecv_forward.errors import ConnectionLost, NotSent, Unreachable
 from dcmrecv_forward.reencoding import reencoded
 from dcmrecv_forward.stored import StoredFile, opened, read_meta
-
-log = logging.getLogger("dcmrecv.forward")
 
 IDLE_SECONDS = 10.0
 """After so long without work the association is released. Peers abort idle ones after 30 s (Orthanc) or more."""
@@ -37,15 +34,17 @@ class DimseSender:
         self._used = 0.0
         self._proposals = Proposals()
 
-    def send(self, event: StoredEvent) -> None:
-        """Return when the peer has stored it. Raises Undeliverable, NotSent, and what `event.open` raises."""
+    def send(self, event: StoredEvent) -> str:
+        """Return when the peer has stored it: its warning, "" for none.
+
+        Raises Undeliverable, Unreachable, NotSent, and what `event.open` raises.
+        """
         with opened(event) as file:
             stored = read_meta(file)
             with self._changed:
                 response = self._store(stored)
         judge(response)
-        if response.status:
-            log.info("SOP instance %s sent to %s, stored with %s", stored.sop_instance_uid, self._peer.called, response)
+        return str(response) if response.status else ""
 
     def close(self) -> None:
         """Release the association, if there is one."""

@@ -29,13 +29,14 @@ class FolderSender:
         self._folder = folder
         self._output_directory = output_directory
 
-    def send(self, event: StoredEvent) -> None:
-        """Return when the copy is on the disk. Raises Undeliverable if another content has its name, Unreachable if
+    def send(self, event: StoredEvent) -> str:
+        """Return "" when the copy is on the disk. Raises Undeliverable if another content has its name, Unreachable if
         the folder cannot be used, and what `event.open` raises."""
         with opened(event) as file, _trouble(self._folder):
             if not self._folder.is_dir():
                 raise FileNotFoundError(errno.ENOENT, "no such directory")
             self._put(file, self._folder / self._relative(event), event.id)
+        return ""
 
     def close(self) -> None:
         """Nothing is kept open."""

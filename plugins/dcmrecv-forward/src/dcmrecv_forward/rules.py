@@ -57,6 +57,8 @@ class Rule:
                 self._titles[_TITLES[name]] = patterns
             elif name in _OF_EVENT:
                 field = _OF_EVENT[name]
+                if field in self._of_event:
+                    raise ValueError(f"when.{name}: there is a condition for it already, by another name")
                 self._of_event[field] = tuple(_uid(name, each) for each in patterns) if field in _NAMED else patterns
             else:
                 self._elements[_tag(name)] = patterns

@@ -61,8 +61,11 @@ class StowSender:
             else http.client.HTTPConnection(host, port, timeout=service.timeout)
         )
 
-    def send(self, event: StoredEvent) -> None:
-        """Return when the service has stored it. Raises Undeliverable, NotSent, and what `event.open` raises."""
+    def send(self, event: StoredEvent) -> str:
+        """Return "" when the service has stored it.
+
+        Raises Undeliverable, Unreachable, NotSent, and what `event.open` raises.
+        """
         with opened(event) as file:
             size = read_meta(file).size
             kept = self._connection.sock is not None
@@ -74,6 +77,7 @@ class StowSender:
                 # an idle one, which the server has closed just now
                 status, reason, body = self._post(file, size)
         judge(status, reason, body)
+        return ""
 
     def close(self) -> None:
         """Close the connection, if there is one."""
