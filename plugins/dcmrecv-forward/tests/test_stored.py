@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from pydicom import dcmread
@@ -68,6 +70,19 @@ def test_odd_meta(tmp_path: Path) -> None:
 def test_no_file_to_send(tmp_path: Path, content: bytes, text: str) -> None:
     with pytest.raises(Undeliverable, match=text):
         stored(tmp_path, content)
+
+
+def test_what_comes_from_a_pipe_is_copied() -> None:
+    reading, writing = os.pipe()
+    with fake_event().open() as file, os.fdopen(writing, "wb") as pipe:
+        pipe.write(file.read())
+
+    class Piped:
+        def open(self) -> BinaryIO:
+            return os.fdopen(reading, "rb")
+
+    with opened(Piped()) as file:  # type: ignore[arg-type]
+        assert read_meta(file).sop_class_uid == fake_event().sop_class_uid
 
 
 def test_what_is_stored_elsewhere_gets_a_descriptor() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import BinaryIO
 
 from dcmrecv_core import StoredEvent, Undeliverable
 
+_AT_ONCE = 1 << 20
 _PREAMBLE = 128
 _LONG_VRS = frozenset((b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 """VRs whose length has four bytes (PS3.5 section 7.1.2)."""
@@ -35,18 +37,25 @@ class StoredFile:
 
 @contextmanager
 def opened(event: StoredEvent) -> Iterator[BinaryIO]:
-    """The file of an event, at its beginning, with a descriptor: what is stored elsewhere is copied into an unnamed
-    file first. Raises OSError, FileNotFoundError if it is gone, LookupError if no plugin knows its location."""
+    """The file of an event, as a file of the system: what is stored elsewhere is copied into an unnamed one first.
+
+    Raises OSError, FileNotFoundError if it is gone, LookupError if no plugin knows its location.
+    """
     with event.open() as file:
-        try:
-            file.fileno()
-        except OSError:
+        if _is_of_system(file):
+            yield file
+        else:
             with tempfile.TemporaryFile() as copy:
-                shutil.copyfileobj(file, copy, 1 << 20)
+                shutil.copyfileobj(file, copy, _AT_ONCE)
                 copy.seek(0)
                 yield copy
-        else:
-            yield file
+
+
+def _is_of_system(file: BinaryIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except OSError:  # io.UnsupportedOperation: no descriptor
+        return False
 
 
 def read_meta(file: BinaryIO) -> StoredFile:
