@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from peers import SECONDS, Peers, free_port
+from stow_service import Stow
 
 from dcmrecv_core.testing import Receiver, StartReceiver, deliver_all, fake_event, fake_settings, sample_dataset, until
 from dcmrecv_forward import ForwardPlugin
@@ -79,6 +80,21 @@ def test_titles_and_elements(start: Start, tmp_path: Path) -> None:
         "element": ["CT.1.2.3.0", "CT.1.2.3.1"],
         "both": ["CT.1.2.3.0"],
     }
+
+
+def test_to_a_service_with_a_token_in_a_file(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("LETMEIN\n")
+    stow = Stow()
+    try:
+        token = f'token = {{ file = "{tmp_path}/token" }}\n'
+        receiver = start(table("cloud", "stow", url=f"http://127.0.0.1:{stow.port}/rs") + token)
+        receiver.send(*instances(3))
+        assert deliver_all(receiver) == []
+        assert len(stow.files) == 3 and stow.connections == 1
+        assert stow.headers[0]["Authorization"] == "Bearer LETMEIN"
+        assert "LETMEIN" not in receiver.log
+    finally:
+        stow.end()
 
 
 def test_what_a_destination_refuses_is_put_aside(start: Start, peers: Peers) -> None:
