@@ -262,3 +262,17 @@ def test_settings_are_dumped_without_secrets_and_read_back(tmp_path: Path) -> No
     assert tables[1]["when"] == {"calling": "CT1", "Rows": ["4", "5"]}
     (tmp_path / "again.toml").write_text(dumped)
     assert dump("again.toml") == dumped
+
+
+def test_the_parent_of_all_workers_stays_small() -> None:
+    """Neither the plugin nor rules without elements of the data set load pydicom and pynetdicom there."""
+    code = (
+        "import sys\n"
+        "from dcmrecv_forward.destinations import Destination, routes\n"
+        "rule = {'modality': 'CT', 'calling': 'A', 'sop_class': 'CTImageStorage', 'PatientID': 'x*'}\n"
+        "routes([Destination('A', 'dimse', rule, 'a', 104, 'A')], 'out')\n"
+        "assert not {'pydicom', 'pynetdicom'} & set(sys.modules)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr

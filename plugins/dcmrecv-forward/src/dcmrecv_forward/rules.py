@@ -1,4 +1,7 @@
-"""`when`: which instances a destination gets."""
+"""`when`: which instances a destination gets.
+
+pydicom is imported where a rule needs its dictionary: `configure` runs in the parent of all workers.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,6 @@ import re
 import struct
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-
-from pydicom import uid as known_uids
-from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 
 from dcmrecv_core import StoredEvent, Undeliverable, decode_text, did_you_mean, read_elements, uid_of
 from dcmrecv_forward.stored import opened, read_meta
@@ -100,7 +100,9 @@ def _uid(name: str, text: str) -> str:
     """The UID with this name, or the text if it is a UID or a pattern of one. Raises ValueError."""
     uid = uid_of(text) or text
     if not _LIKE_UID.fullmatch(uid):
-        hint = did_you_mean(text, filter(uid_of, dir(known_uids)), similarity=0.8)
+        from pydicom import uid as known
+
+        hint = did_you_mean(text, filter(uid_of, dir(known)), similarity=0.8)
         raise ValueError(f"when.{name}: {text!r} is neither a UID nor the name of one" + f"; {hint}" * bool(hint))
     return uid
 
@@ -109,6 +111,8 @@ def _tag(name: str) -> int:
     """The tag of a keyword, or of 8 hexadecimal digits. Raises ValueError."""
     if _HEXADECIMAL.fullmatch(name):
         return int(name, 16)
+    from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
+
     tag = tag_for_keyword(name)
     if tag is None or tag >> 16 == 2:
         hint = did_you_mean(name, _OWN_NAMES) or did_you_mean(name, keyword_dict, similarity=0.8)
@@ -123,6 +127,8 @@ def _vr(tag: int, received: str) -> str:
     """The VR of an element; from the dictionary if the encoding has none, "LO" for a private one."""
     if received not in ("", "UN"):
         return received
+    from pydicom.datadict import dictionary_VR
+
     try:
         return dictionary_VR(tag).partition(" or ")[0]
     except KeyError:
