@@ -1,5 +1,7 @@
 """`dcmrecvctl`: the program of administrators for a receiver that runs, or ran.
 
-main     the command line: which receiver, which command
-queue    `queue list`, `retry`, `drop`, `replay`: what waits to be delivered, straight from the store
+    main     the command line: which receiver, which command
+    queue    `queue list`, `retry`, `drop`, `replay`: what waits to be delivered, straight from the store
+
+Nothing here receives, and no receiver imports this room.
 """

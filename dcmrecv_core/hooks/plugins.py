@@ -223,11 +223,12 @@ class Plugins:
 
     def delivery_targets(self, settings: Settings) -> dict[str, tuple[str, ...]]:
         """By plugin with the hook `deliver`, its targets. Raises PluginError."""
-        targets = {}
-        for name in self.order("deliver"):
-            [said] = self.call(name, "delivery_targets", settings=settings) or [None]
-            targets[name] = (DEFAULT_TARGET,) if said is None else said
-        return targets
+        return {name: self.targets_of(name, settings) for name in self.order("deliver")}
+
+    def targets_of(self, plugin: str, settings: Settings) -> tuple[str, ...]:
+        """Those of one of them. Raises PluginError."""
+        [targets] = self.call(plugin, "delivery_targets", settings=settings) or [(DEFAULT_TARGET,)]
+        return tuple(targets)
 
     def call(self, plugin: str, hook: str, **arguments: Any) -> Any:
         """Call a hook of one plugin only: a list with its result, empty if it is None or there is no such hook.

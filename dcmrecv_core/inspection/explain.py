@@ -2,9 +2,9 @@
 
 Every file passes the stages of an instance, by the code of a worker: `negotiate` for an association with one context,
 which ends it if it is rejected, the check of the storage mode, `receive`, `choose_subdir`, `choose_filename`. Nothing
-is written: `save` only looks where the file would go; `stored` and the `write` of a plugin are not called, and `serve`,
-which is for other messages than C-STORE, neither. A message that the protocol core itself
-would refuse, before the data set is read, is not shown as refused.
+is written: `save` only looks where the file would go; `stored`, the hooks for later (`deliver`, `study_completed`) and
+the `write` of a plugin are not called, and `serve`, which is for other messages than C-STORE, neither. A message that
+the protocol core itself would refuse, before the data set is read, is not shown as refused.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from dcmrecv_core.api.errors import StatusError, StorageError
 from dcmrecv_core.api.model import Association, Instance, ProposedContext
 from dcmrecv_core.api.verdicts import Accept, Also, OnExists, ReceiveResult, Reject, SupportedContext
+from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
 from dcmrecv_core.inspection.explanation import (
     BY_DEFAULT,
     BY_STORAGE_PLUGIN,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
 
 NOT_FOR_FILES = "not called, it is for DIMSE-N requests"
+AFTER_QUIET = "when no more instances come"
 
 WRITER = "file-writer"
 """The built-in plugin whose `write` only calls `save`. Another `write`, which may do anything, is not called."""
@@ -143,6 +145,15 @@ class _DryPublisher(Publisher):
             return None if what == "other name" else what
 
 
+def _after_storing(settings: Settings, plugins: Plugins) -> list[Step]:
+    """What would be called for an instance that is stored. Raises PluginError."""
+    steps = [
+        Step("deliver", name, f"after storing, to {', '.join(targets) or 'no target'}", None)
+        for name, targets in plugins.delivery_targets(settings).items()
+    ]
+    return steps + [Step(hook, name, AFTER_QUIET, None) for hook in COMPLETION_HOOKS for name in plugins.order(hook)]
+
+
 class Explainer:
     """Takes files through the stages, one after another."""
 
@@ -167,6 +178,7 @@ class Explainer:
             on_duplicate=settings.on_duplicate,
         )
         self._receiver.publisher = self._publisher
+        self._after_storing = _after_storing(settings, plugins)
         self._receive_hook, plugins.receive = plugins.receive, self._watch_replacements
 
     def explain(self, path: str) -> Explanation:
@@ -210,6 +222,8 @@ class Explainer:
         self._collect(explanation)
         explanation.remarks = reception.remarks
         explanation.conclude(outcome)
+        if outcome.location is not None and explanation.how != "dropped":
+            explanation.steps += self._after_storing
         return explanation
 
     def _watch_replacements(self, instance: Instance) -> ReceiveResult:

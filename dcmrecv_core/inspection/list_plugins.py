@@ -29,7 +29,8 @@ _SELECTED_OTHERWISE = {"contexts": "[[contexts]] of --settings", "file-writer": 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One plugin. `selected_by` is the option that makes it active, `problem` why it cannot be."""
+    """One plugin. `selected_by` is the option that makes it active, `problem` why it cannot be; `targets` are those of
+    its hook `deliver`, if it is active."""
 
     name: str
     version: str | None
@@ -39,6 +40,7 @@ class Entry:
     active: bool
     selected_by: str
     problem: str = ""
+    targets: tuple[str, ...] = ()
 
 
 def entries(settings: Settings, plugins: Plugins) -> Iterator[Entry]:
@@ -48,7 +50,8 @@ def entries(settings: Settings, plugins: Plugins) -> Iterator[Entry]:
     for registered in reversed(plugins.registered):
         if registered.found.origin != BUILT_IN:
             found = _with_distribution(registered.found)
-            yield _entry(found, registered.hooks, True, f"--plugin {found.name}")
+            named = _entry(found, registered.hooks, True, f"--plugin {found.name}")
+            yield _with_targets(named, settings, plugins)
     for name in plugin_loader.builtin_modules():
         found = plugin_loader.builtin(name)
         yield _entry(found, hooks_of(found), name in active, _selected_by(name))
@@ -80,12 +83,23 @@ def as_text(settings: Settings, plugins: Plugins) -> str:
         lines.append(f"{entry.name}{version}: {state}")
         if entry.hooks:
             lines.append(f"  hooks   {', '.join(entry.hooks)}")
+        if entry.targets:
+            lines.append(f"  targets {', '.join(entry.targets)}")
         lines.append(f"  origin  {entry.origin}")
     lines += ["", "order of calling:"]
     lines += [f"  {hook:18}{', '.join(names)}" for hook, names in order(plugins).items()]
     if warning := plugins.several_writers():
         lines += ["", f"warning: {warning}"]
     return "".join(f"{escape_controls(line)}\n" for line in lines)
+
+
+def _with_targets(entry: Entry, settings: Settings, plugins: Plugins) -> Entry:
+    if "deliver" not in entry.hooks:
+        return entry
+    try:
+        return replace(entry, targets=plugins.targets_of(entry.name, settings))
+    except PluginError as error:
+        return replace(entry, problem=error.detail)
 
 
 def _entry(found: Found, hooks: tuple[str, ...], active: bool, selected_by: str) -> Entry:

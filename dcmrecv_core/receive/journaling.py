@@ -1,7 +1,4 @@
-"""The record of each stored instance in the journal, for receivers with a plugin that delivers.
-
-Other receivers do not know this module: an instance costs them nothing.
-"""
+"""The record of each stored instance in the journal, for receivers with a plugin that delivers; others write none."""
 
 from __future__ import annotations
 
@@ -96,6 +93,14 @@ class Journal:
             raise storage_error(error, "No key in the state directory") from error
 
 
+def make_receiver(settings: Settings, plugins: Plugins, capabilities: Capabilities) -> InstanceReceiver:
+    """For a worker with these plugins."""
+    if plugins.delivers:
+        journal = Journal(settings.state_directory, flush=settings.journal_flush)
+        return JournalingReceiver(journal, settings, plugins, capabilities)
+    return InstanceReceiver(settings, plugins, capabilities)
+
+
 class JournalingReceiver(InstanceReceiver):
     """Writes a record of each instance that it stores."""
 
@@ -117,6 +122,13 @@ class JournalingReceiver(InstanceReceiver):
         reception.message_id = message_id
         reception.move_originator = move_originator
         return reception
+
+    def end_association(self) -> None:
+        self._journal.end_association()
+
+    def close(self) -> None:
+        super().close()
+        self._journal.close()
 
 
 class JournaledReception(Reception):

@@ -112,6 +112,13 @@ class InstanceReceiver:
         reception.move_originator = move_originator
         return reception
 
+    def end_association(self) -> None:
+        """No more instances come of the association of the last one."""
+
+    def close(self) -> None:
+        """Receive nothing more."""
+        self.publisher.close()
+
 
 class Reception:
     """The data set of one C-STORE. End it with `finish` or `discard`."""

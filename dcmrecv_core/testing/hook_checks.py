@@ -112,6 +112,7 @@ class HookChecks:
         return not watched.error and self._worker_started()
 
     def _worker_started(self) -> bool:
+        self._call("delivery_targets", {"settings": self._settings})
         started = self._call("worker_started", {"settings": self._settings})
         return started is None or not started.error
 
@@ -354,7 +355,7 @@ def _consequence(hook: str) -> str:
         return "the receiver logs it and goes on, and this work is not done"
     if hook == "negotiate":
         return "the association is rejected"
-    if hook in ("add_options", "configure"):
+    if hook in guards.START_HOOKS:
         return "the receiver does not start"
     return "a worker cannot serve" if hook == "worker_started" else "the sender gets 0110"
 

@@ -24,6 +24,7 @@ FAULTS: dict[int, str] = {
     6: "a new header keeps values that the plugin never saw, or does not reach the file's name",
     7: "one instance that cannot be decoded stops the index and its rescan for ever",
     8: "one stray instance, or a clock set back, makes the index show the wrong patient or an old copy",
+    9: "an instance is confirmed although what is to be done with it is lost",
     10: "IDs of several patients become the same where bytes do not fit the declared character set",
     11: "a value is escaped twice, cut at a backslash, or read in two ways, so one patient has two places",
     12: "values of patients are in the log above debug, though the conformance statement denies it",
@@ -43,7 +44,6 @@ FAULTS: dict[int, str] = {
 """What was wrong, by number."""
 
 LEFT: dict[int, str] = {
-    9: "comes with delivery: until then a plugin's queue can lose what it is told after Success",
     25: "comes with delivery, too: commands per study take the place of those recipes",
     26: "the next version of the kit for plugins: its package, its typing, its templates",
     27: "the next version of the kit: what a failed send shows, expected rejections, a clock",

@@ -30,6 +30,7 @@ from dcmrecv_core import (
     Service,
     StoredOutcome,
     Summary,
+    Undeliverable,
 )
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.options import PluginOptionRegistry
@@ -38,7 +39,14 @@ from dcmrecv_core.hooks.loader import HOOKS, from_module
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.receive.replacement import encode
 from dcmrecv_core.receive.request import ReceivedRequest
-from dcmrecv_core.testing import fake_association, fake_instance, sample_dataset
+from dcmrecv_core.testing import (
+    fake_association,
+    fake_event,
+    fake_instance,
+    fake_series,
+    fake_study,
+    sample_dataset,
+)
 from support.docs.blocks import PAGES
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE
 
@@ -218,6 +226,57 @@ def test_example_association_ended(example: Any, caplog: pytest.LogCaptureFixtur
     assert not caplog.messages
     example.association_ended(fake_association(), replace(summary, ended=Ended.ABORTED))
     assert caplog.messages == ["SENDER: aborted after 3"]
+
+
+def test_example_delivery_targets(example: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    [option] = declared(example)
+    assert option.key == "forward_to"
+    assert example.delivery_targets(PluginSettings(options={"forward_to": ["PACS1"]})) == ["PACS1"]
+    example.deliver(fake_event(location="out/1"), "PACS1")
+    assert capsys.readouterr().out == "to PACS1 out/1\n"
+
+
+def test_example_delivery_started(example: Any, tmp_path: Path) -> None:
+    example.delivery_started(PluginSettings(state_directory=tmp_path))
+    event = fake_event(id="e1")
+    example.deliver(event)
+    example.deliver(event)
+    assert example.database.execute("SELECT * FROM counted").fetchall() == [("e1", "SENDER")]
+    example.database.close()
+
+
+def test_example_delivery_stopping(example: Any) -> None:
+    class Database:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    example.delivery_stopping()
+    example.database = Database()
+    example.delivery_stopping()
+    assert example.database.closed
+
+
+def test_example_deliver(example: Any, tmp_path: Path) -> None:
+    example.Path = lambda root, name: tmp_path / name
+    event = fake_event()
+    example.deliver(event)
+    assert (tmp_path / event.sop_instance_uid).read_bytes() == event.open().read()
+    with pytest.raises(Undeliverable, match="no Patient ID"):
+        example.deliver(fake_event(patient_id=""))
+
+
+def test_example_series_completed(example: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        example.series_completed(fake_series(fake_event(location="out/a/1")))
+    assert caplog.messages == ["CT series with 1 images in out/a"]
+
+
+def test_example_study_completed(example: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    study = fake_study(fake_event(location="out/a/1"), revision=2)
+    example.study_completed(study)
+    assert capfd.readouterr().out == f"{study.study_instance_uid} 2 out/a\n"
 
 
 def test_example_background(example: Any, tmp_path: Path) -> None:

@@ -21,11 +21,19 @@ TRACE = ",".join(("unlink", "unlinkat", *FLUSHES, *PUBLISHES, *SENDS))
 
 CONTEXTS = [(CT, [EXPLICIT_LE])]
 
+DELIVERS = """\
+from dcmrecv_core import hookimpl
+
+@hookimpl
+def deliver(event):
+    pass
+"""
+
 
 def start_traced(ours: Start, trace: Path, *options: str, calls: str = TRACE) -> Receiver:
     """Our receiver under strace, which detaches itself (-D), so that the process started is the receiver."""
     strace = [system_program("strace"), "-D", "-f", "-y", "-q", "-s", "4", "-e", f"trace={calls}", "-e", "signal=none"]
-    return ours("-pm", *options, prefix=[*strace, "-o", trace])
+    return ours("-pm", *options, prefix=[*strace, "-o", trace], files={"delivers.py": DELIVERS})
 
 
 def steps_of_last_instance(trace: Path, worker: int, receiver: Receiver) -> list[str]:
@@ -87,8 +95,17 @@ def test_without_fsync_nothing_is_flushed(ours: Start, directory: Path, options:
         ),
         # the prefix goes in front, so the data set is written once, and nothing is read again
         (("--no-fsync", "+B"), ["openat", "recvfrom", "newfstatat", "writev", "linkat", "close", "sendto"]),
+        # for a plugin with deliveries a record is written, and not flushed
+        (
+            ("--no-fsync", "--plugin", "delivers.py"),
+            ["openat", "recvfrom", "newfstatat", "writev", "linkat", "close", "write", "sendto"],
+        ),
+        (
+            ("--strict-fsync", "--plugin", "delivers.py"),
+            ["openat", "recvfrom", "newfstatat", "writev", "fsync", "linkat", "fsync", "close", "write", "sendto"],
+        ),
     ],
-    ids=["no-fsync", "durable", "unique names", "bit-preserving"],
+    ids=["no-fsync", "durable", "unique names", "bit-preserving", "delivered", "delivered, durable"],
 )
 def test_system_calls_of_an_instance(
     ours: Start, directory: Path, options: tuple[str, ...], allowed: list[str]

@@ -9,6 +9,7 @@ import random
 import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -188,9 +189,9 @@ def test_one_study_in_six_associations(receiver: Receiver, clock: TurnedClock, f
             send(receiver.port, iter([(other, f"{other}.1")]))
             expected[other] = [{f"{other}.1"}]
             taken_in = len(stored) + len(expected)
-            until(lambda: _is_taken_in(receiver, taken_in), "it is taken in", log=lambda: receiver.log)
+            until(partial(_is_taken_in, receiver, taken_in), "it is taken in", log=lambda: receiver.log)
             clock.turn(120)
-            until(lambda: other in completions(home), "the other is complete", log=lambda: receiver.log)
+            until(partial(_is_complete, home, other), "the other is complete", log=lambda: receiver.log)
             assert study not in completions(home)
         slow.release()
     until_settled(receiver, clock, len(stored) + len(expected))
@@ -205,6 +206,10 @@ def test_one_study_in_six_associations(receiver: Receiver, clock: TurnedClock, f
     expected[study].append(stored)
     check(home, expected)
     figure(f"{len(stored)} instances of one study in 6 associations: 1 completion, 1 more after a late one")
+
+
+def _is_complete(home: Path, study: str) -> bool:
+    return study in completions(home)
 
 
 def _is_taken_in(receiver: Receiver, number: int) -> bool:

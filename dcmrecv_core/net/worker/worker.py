@@ -26,8 +26,7 @@ from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS
 from dcmrecv_core.net.connection import Connection, PlainConnection
 from dcmrecv_core.net.handover import IDLE, REQUEST_READ, Handover, LostAssociation, receive, set_receive_timeout
 from dcmrecv_core.net.worker.session import Session, Shared
-from dcmrecv_core.receive.journaling import Journal, JournalingReceiver
-from dcmrecv_core.receive.pipeline import InstanceReceiver
+from dcmrecv_core.receive.journaling import make_receiver
 
 if TYPE_CHECKING:
     import ssl
@@ -138,11 +137,7 @@ def run_worker(
         if isinstance(failure.__cause__, StateDirectoryError):
             return LACKS_STATE  # no other worker would fare better: the supervisor says so, and ends
         return 1  # the guard has logged it; the supervisor starts another
-    journal = Journal(settings.state_directory, flush=settings.journal_flush) if plugins.delivers else None
-    if journal is None:
-        receiver = InstanceReceiver(settings, plugins, capabilities)
-    else:
-        receiver = JournalingReceiver(journal, settings, plugins, capabilities)
+    receiver = make_receiver(settings, plugins, capabilities)
     shared = Shared(settings, plugins, receiver, worker.should_stop, slot, serving)
 
     def on_tick(now: float) -> None:
@@ -163,8 +158,7 @@ def run_worker(
                 _tell(handover, plugins, serving)
             else:
                 _serve(handover, shared, control, tls)
-                if journal is not None:
-                    journal.end_association()
+                receiver.end_association()
             serving.end()
         if limits.descriptors.ran_out:
             log.error(
@@ -175,9 +169,7 @@ def run_worker(
             return OUT_OF_DESCRIPTORS
     finally:
         plugins.worker_stopping()
-        receiver.publisher.close()
-        if journal is not None:
-            journal.close()
+        receiver.close()
         logging.shutdown()
     return 0
 

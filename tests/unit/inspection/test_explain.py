@@ -589,3 +589,12 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "dcmrecv_core", "-pm", "-od", tmp_path, "--explain", tmp_path]
         done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_comes_after_storing(one: Explain) -> None:
+    plugin = hooks(deliver=lambda: None, delivery_targets=lambda: ["pacs1", "pacs2"], study_completed=lambda: None)
+    deliver, study = one(plugin)["steps"][-2:]
+    assert (deliver["hook"], deliver["result"]) == ("deliver", "after storing, to pacs1, pacs2")
+    assert (study["hook"], study["result"]) == ("study_completed", "when no more instances come")
+    refusing = hooks(receive=lambda: Refuse(0xA900), deliver=lambda: None)
+    assert "deliver" not in {step["hook"] for step in one(refusing)["steps"]}

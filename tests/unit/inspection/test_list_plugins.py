@@ -119,6 +119,7 @@ def test_order_is_the_effective_one() -> None:
         "active": True,
         "selected_by": "--plugin plugin1",
         "problem": "",
+        "targets": [],
     }
 
 
@@ -135,6 +136,7 @@ def test_installed_ones(installed: Callable[..., None]) -> None:
     assert rows == {
         name: {
             "name": name,
+            "targets": [],
             **common,
             "hooks": given,
             "active": False,
@@ -227,3 +229,21 @@ def test_several_writers() -> None:
     plugins = load()
     plugins.add_builtins(Settings())
     assert json.loads(plugin_list.as_json(Settings(), plugins))["warnings"] == []
+
+
+@pytest.mark.usefixtures("installed")
+def test_targets_of_deliveries() -> None:
+    def fails() -> list[str]:
+        raise KeyError("address")
+
+    plugins = load(
+        hooks(deliver=lambda: None, delivery_targets=lambda: ["pacs1", "pacs2"]),
+        hooks(deliver=lambda: None),
+        hooks(deliver=lambda: None, delivery_targets=lambda: ()),
+        hooks(deliver=lambda: None, delivery_targets=fails),
+    )
+    plugins.add_builtins(Settings())
+    named = {entry.name: entry for entry in plugin_list.entries(Settings(), plugins)}
+    assert [named[f"plugin{number}"].targets for number in range(4)] == [("pacs1", "pacs2"), ("default",), (), ()]
+    assert named["plugin3"].problem.startswith("delivery_targets: KeyError: 'address'")
+    assert "  targets pacs1, pacs2" in plugin_list.as_text(Settings(), plugins).splitlines()
