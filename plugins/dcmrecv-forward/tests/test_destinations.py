@@ -86,7 +86,7 @@ def test_good_ones(certificates: Certificates, tmp_path: Path) -> None:
             dimse(tls=True, tls_certificate=Path("/none/x"), tls_key=Path("/none/y")),
             "tls_certificate: /none/x and /none/y cannot be used: No such file",
         ),
-        (dimse(when={"modalty": "CT"}), "destination 'A': when.modalty: .*did you mean modality"),
+        (dimse(when={"modalty": "CT"}), "destination 'A': when.modalty: .*you mean modality"),
     ],
 )
 def test_mistakes(destination: Destination, text: str) -> None:
