@@ -158,7 +158,7 @@ def test_one_instance_that_kills_the_peer_holds_up_only_its_study(start: Start, 
 MISTAKES = {
     "unknown key": (
         table("A", "dimse", host="a", port=104, calld="A"),
-        "plugins.forward.destinations[1].calld: no such key; you mean called",
+        "plugins.forward.destinations[1].calld: no such key; did you",
     ),
     "kind": (
         table("A", "dimse", host="a", port=104, called="A") + table("B", "dicom"),
