@@ -11,7 +11,7 @@ import pytest
 from peers import Peers
 from wire import CT, EXPLICIT, IMPLICIT, accept, data_pdu, element, pdu, read_instance, read_pdu, response
 
-from dcmrecv_core.testing import fake_event
+from dcmrecv_core.testing import fake_event, until
 from dcmrecv_forward.association import Association
 from dcmrecv_forward.connection import Peer
 from dcmrecv_forward.dimse import DimseSender
@@ -173,6 +173,19 @@ def test_a_connection_lost_is_tried_once_more_only_if_it_was_kept(peers: Peers) 
     port = peers.script(never)
     with pytest.raises(ConnectionLost):
         send(port)
+
+
+def test_a_peer_that_asks_for_the_release_of_an_idle_association(peers: Peers) -> None:
+    port = peers.script(
+        answering(data_pdu((3, response())), pdu(5, bytes(4))),
+        answering(data_pdu((3, response()))),
+    )
+    to = sender(port)
+    to.send(fake_event())
+    association = to._association
+    assert association is not None
+    until(lambda: not association.is_alive(), "the request has come")
+    to.send(fake_event())
 
 
 def test_message_ids_start_again() -> None:

@@ -19,6 +19,7 @@ from stow_service import Stow
 from dcmrecv_core.testing import Receiver, StartReceiver, deliver_all, fake_event, fake_settings, sample_dataset, until
 from dcmrecv_forward import ForwardPlugin
 from dcmrecv_forward.destinations import Destination
+from dcmrecv_forward.errors import NotSent
 
 Start = Callable[..., Receiver]
 
@@ -227,6 +228,20 @@ def test_an_outage_in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert pauses == [1, 2, 4]
     assert len(list((tmp_path / "copies").iterdir())) == 1
     assert caplog.text.count("is down") == 1
+
+
+def test_instances_that_fail_in_a_row_are_slowed_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = ForwardPlugin()
+    (tmp_path / "copies").mkdir()
+    (tmp_path / "copies" / "a").write_bytes(b"in the way of a directory")
+    destination = Destination("A", "folder", path=tmp_path / "copies")
+    plugin.configure(fake_settings(plugin, options={"destinations": [destination]}, output_directory=tmp_path / "out"))
+    pauses: list[float] = []
+    monkeypatch.setattr("dcmrecv_forward.outage.Outage.__init__.__defaults__", (lambda: 0.0, pauses.append))
+    for _ in range(3):
+        with pytest.raises(NotSent):
+            plugin.deliver(fake_event(output_directory=tmp_path / "out" / "a"), "A")
+    assert pauses == [1, 2]
 
 
 def test_nothing_listens_where_nothing_is_sent(start: Start) -> None:
