@@ -29,22 +29,15 @@ def raw_value(index: DataSetIndex, element: Element, limit: int | None = None) -
 
 def read_beginning(index: DataSetIndex, tag: int, limit: int) -> bytes:
     """At most `limit` bytes of the value of an element; b"" if it is absent, or of undefined length."""
-    found = index.find(tag)
-    if found is None:
+    element = index.get(tag)
+    if element is None or element.length == UNDEFINED_LENGTH:
         return b""
-    start, (_, _, _, value_offset, length, _) = found
-    if length == UNDEFINED_LENGTH:
-        return b""
-    length = min(length, limit)
-    return bytes(index.source.window(start + value_offset, length)[:length])
+    return raw_value(index, element, limit)
 
 
 def read_uid(index: DataSetIndex, tag: int) -> str:
     """The text of a UI element, cut at the first NUL, without trailing blanks; "" if absent or empty."""
-    element = index.get(tag)
-    if element is None or element.length == UNDEFINED_LENGTH:
-        return ""
-    return raw_value(index, element, _LONGEST_UID_FIELD).partition(b"\0")[0].rstrip(b" ").decode("latin-1")
+    return read_beginning(index, tag, _LONGEST_UID_FIELD).partition(b"\0")[0].rstrip(b" ").decode("latin-1")
 
 
 def split_header(index: DataSetIndex) -> tuple[list[Element], list[Element]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,21 +116,7 @@ class JournalingReceiver(InstanceReceiver):
     def __init__(self, journal: Journal, settings: Settings, plugins: Plugins, capabilities: Capabilities) -> None:
         super().__init__(settings, plugins, capabilities)
         self._journal = journal
-
-    def begin(
-        self,
-        association: Association,
-        sop_class_uid: str,
-        sop_instance_uid: str,
-        transfer_syntax_uid: str,
-        message_id: int = 0,
-        move_originator: tuple[str, int] | None = None,
-    ) -> Reception:
-        uids = (sop_class_uid, sop_instance_uid, transfer_syntax_uid)
-        reception = JournaledReception(self._journal, self, association, *uids)
-        reception.message_id = message_id
-        reception.move_originator = move_originator
-        return reception
+        self.begin = partial(JournaledReception, journal, self)
 
     def end_association(self) -> None:
         self._journal.end_association()

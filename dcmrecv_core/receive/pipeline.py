@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import DataSetError, NameTakenError, StatusError, StorageError
@@ -94,6 +96,8 @@ class InstanceReceiver:
             on_duplicate=settings.on_duplicate,
         )
         self.spool = Spool(bytearray(SPOOL_SIZE), settings.max_instance)
+        self.begin: Callable[..., Reception] = partial(Reception, self)
+        """A C-STORE whose data set is about to come; takes the arguments of `Reception` after the first."""
 
     def end_association(self) -> None:
         """No more instances come of the association of the last one."""

@@ -11,6 +11,9 @@ import pytest
 from support.paths import ROOT
 from support.programs.environment import make_environment
 
+FORWARD = ROOT / "plugins" / "dcmrecv-forward"
+"""The package that docs/forward.md installs."""
+
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -18,9 +21,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     packages that pages use."""
     try:
         distribution("dcmrecv")
-        requirements = []
+        requirements = [FORWARD]
     except PackageNotFoundError:
-        requirements = [ROOT]
+        requirements = [ROOT, FORWARD]
     requirements.append(ROOT / "plugins" / "dcmrecv-actions")
     home = make_environment(tmp_path_factory.mktemp("environment") / "venv", *requirements)
     scripts = home / "bin"

@@ -41,12 +41,11 @@ from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
 from dcmrecv_core.proto.dimse import CommandField
 from dcmrecv_core.proto.first_bytes import titles_of
 from dcmrecv_core.proto.pdu import Rejection
-from dcmrecv_core.receive.pipeline import Reception
 from dcmrecv_core.settings.contexts import default_contexts
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
-    from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome
+    from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception
     from dcmrecv_core.settings.settings import Settings
 
 log = logging.getLogger("dcmrecv.net")
@@ -122,6 +121,7 @@ class Session:
         self._association_log = shared.association_log
         self._uid_under_way = shared.under_way.uid
         self._begin_instance = shared.under_way.begin_instance
+        self._begin_reception = shared.receiver.begin
         self._acceptor = Acceptor(
             shared.memory,
             max_pdu=shared.settings.max_pdu,
@@ -500,8 +500,7 @@ class Session:
             self._association_log.store_received(command)
         sop_instance_uid = command.sop_instance_uid
         self._begin_instance(sop_instance_uid.encode())
-        self._reception = Reception(
-            self._shared.receiver,
+        self._reception = self._begin_reception(
             self._association,
             command.sop_class_uid,
             sop_instance_uid,

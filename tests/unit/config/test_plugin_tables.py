@@ -28,6 +28,7 @@ class Peer:
     mode: Literal["push", "pull"] = "push"
     titles: list[str] = field(default_factory=list)
     numbers: tuple[int, ...] = ()
+    when: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     password: str = field(default="", repr=False, metadata={"secret": True})
 
     def __post_init__(self) -> None:
@@ -137,14 +138,16 @@ def test_tables(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         mode = "pull"
         titles = ["A", "B"]
         numbers = [1, 2]
+        when = { calling = "CT1", Modality = ["CT", "MR"] }
         password = { env = "DCMRECV_TEST_SECRET" }
         [plugins.site.limits]
         days = 7
         sizes = [1]
     """
+    rules: dict[str, str | tuple[str, ...]] = {"calling": "CT1", "Modality": ("CT", "MR")}
     assert values(read(file=file))["peers"] == [
         Peer("archive"),
-        Peer("pacs", 11112, 2.0, False, Path("/data"), "pull", ["A", "B"], (1, 2), "LETMEIN"),
+        Peer("pacs", 11112, 2.0, False, Path("/data"), "pull", ["A", "B"], (1, 2), rules, "LETMEIN"),
     ]
     assert values(read(file=file))["limits"] == Limits(7, [1])
 
@@ -169,6 +172,11 @@ REFUSED = {
         "[plugins.site.limits]\ndays = 1\nsizes = [1, 'x']",
         r"plugins.site.limits.sizes = \[1, 'x'\]: an array, each item an integer expected",
     ),
+    "entries": (
+        "[[plugins.site.peers]]\nname = 'x'\nwhen = { calling = 1 }",
+        r"peers\[1\].when = {'calling': 1}: a table, each value a string or an array, each item a string expected",
+    ),
+    "no entries": ("[[plugins.site.peers]]\nname = 'x'\nwhen = 'CT'", "when = 'CT': a table, each value a string"),
     "choice": (
         "[[plugins.site.peers]]\nname = 'x'\nmode = 'pusch'",
         r"plugins.site.peers\[1\].mode = 'pusch': one of push, pull expected; did you mean push\?",
@@ -212,7 +220,7 @@ def test_help(registry: PluginOptionRegistry) -> None:
         "--colour colour: red, green (default: red)",
         "--number number: 0, 1, 2",
         "--peers [[plugins.site.peers]] in a settings file, with the keys",
-        "name, port, weight, active, root, mode, titles, numbers, password",
+        "name, port, weight, active, root, mode, titles, numbers, when, password",
         "where to send",
     ]
 
@@ -224,6 +232,7 @@ def test_dumped_settings_read_back(
     file = """
         [[plugins.site.peers]]
         name = "pacs"
+        when = { Modality = ["CT", "MR"] }
         password = { env = "DCMRECV_TEST_SECRET" }
         [plugins.site.limits]
         days = 7
@@ -246,12 +255,17 @@ def test_a_secret_in_a_table_is_not_dumped(read: Any, registry: PluginOptionRegi
 
 @dataclass
 class Odd:
-    peers: dict[str, str]
+    peers: dict[int, str]
 
 
 @dataclass
 class Nested:
     lists: list[list[int]]
+
+
+@dataclass
+class NestedTables:
+    tables: dict[str, dict[str, str]]
 
 
 @dataclass
@@ -262,8 +276,9 @@ class SecretNumber:
 @pytest.mark.parametrize(
     ("how", "text"),
     [
-        ({"table": Odd}, r"Odd\.peers: a table cannot have dict\[str, str\]"),
+        ({"table": Odd}, r"Odd\.peers: a table cannot have dict\[int, str\]"),
         ({"table": Nested}, r"Nested\.lists: a table cannot have"),
+        ({"table": NestedTables}, r"NestedTables\.tables: a table cannot have"),
         ({"table": SecretNumber}, "SecretNumber.code: only a str can be secret"),
         ({"table": str}, "a dataclass expected"),
         ({"table": Peer, "value": "x"}, "is a table, which only a settings file has"),

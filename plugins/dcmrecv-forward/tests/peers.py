@@ -1,0 +1,247 @@
+"""Destinations for tests: DCMTK's programs, Orthanc, pynetdicom as a strict judge, and peers that misbehave."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import trustme
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.transport import ThreadedAssociationServer
+
+from dcmrecv_core.testing import until
+
+SECONDS = 20.0
+
+
+def program(name: str) -> str:
+    """A program of the system; the test fails without it."""
+    path = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin")
+    assert path is not None, f"{name} is not installed"
+    return path
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class Certificates:
+    """An authority, a server on localhost, and a client."""
+
+    def __init__(self, directory: Path) -> None:
+        authority = trustme.CA(key_type=trustme.KeyType.RSA)
+        self.authority = directory / "authority.pem"
+        authority.cert_pem.write_to_path(self.authority)
+        self.server = self._pair(directory / "server", authority.issue_cert("localhost", key_type=trustme.KeyType.RSA))
+        self.client = self._pair(directory / "client", authority.issue_cert("router", key_type=trustme.KeyType.RSA))
+
+    @staticmethod
+    def _pair(name: Path, issued: trustme.LeafCert) -> tuple[Path, Path]:
+        key, certificate = name.with_suffix(".key"), name.with_suffix(".pem")
+        issued.private_key_pem.write_to_path(key)
+        issued.cert_chain_pems[0].write_to_path(certificate)
+        return key, certificate
+
+    def server_context(self) -> ssl.SSLContext:
+        """That asks for the client's certificate."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.authority)
+        key, certificate = self.server
+        context.load_cert_chain(certificate, key)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+class Program:
+    """A receiver of DCMTK, or Orthanc: a process that listens on `port` and stores below `directory`."""
+
+    def __init__(self, directory: Path, port: int, command: list[object]) -> None:
+        self.directory = directory
+        self.port = port
+        self._command = [str(word) for word in command]
+        self._log = directory / "log"
+        self.process: subprocess.Popen[bytes]
+        self.start()
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, cwd=self.directory, stdout=log, stderr=log)
+        until(self._listens, f"{self._command[0]} listens", SECONDS, lambda: self.log)
+
+    def _listens(self) -> bool:
+        assert self.process.poll() is None, self.log
+        wanted = f"{self.port:04X}"
+        lines = "".join(Path("/proc/net", table).read_text() for table in ("tcp", "tcp6")).splitlines()
+        return any(line.split()[1].endswith(f":{wanted}") and line.split()[3] == "0A" for line in lines if ":" in line)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(SECONDS)
+
+    def files(self) -> list[Path]:
+        return sorted(path for path in (self.directory / "in").rglob("*") if path.is_file())
+
+
+class Orthanc(Program):
+    """With DICOM and, on localhost, REST."""
+
+    def __init__(self, directory: Path) -> None:
+        self._rest = free_port()
+        configuration = {
+            "StorageDirectory": "storage",
+            "IndexDirectory": "storage",
+            "Plugins": [],
+            "HttpPort": self._rest,
+            "DicomPort": free_port(),
+            "DicomAet": "ORTHANC",
+            "DicomCheckCalledAet": True,
+            "DicomAlwaysAllowStore": True,
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False,
+        }
+        (directory / "orthanc.json").write_text(json.dumps(configuration))
+        super().__init__(directory, int(str(configuration["DicomPort"])), [program("Orthanc"), "orthanc.json"])
+        until(self._answers, "Orthanc answers", SECONDS, lambda: self.log)
+
+    def instances(self) -> set[str]:
+        """SOP Instance UIDs."""
+        found = self._ask("/tools/find", {"Level": "Instance", "Query": {}, "Expand": True})
+        return {each["MainDicomTags"]["SOPInstanceUID"] for each in found}
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self._ask("/system"))
+        except OSError:
+            return False
+
+    def _ask(self, path: str, question: Any = None) -> Any:
+        body = None if question is None else json.dumps(question).encode()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(urllib.request.Request(f"http://127.0.0.1:{self._rest}{path}", body), timeout=SECONDS) as file:
+            return json.load(file)
+
+
+class Judge:
+    """A peer by pynetdicom: what it was sent, decoded by another library than ours; it answers with `status`."""
+
+    def __init__(self, contexts: Iterable[tuple[str, str]], tls: ssl.SSLContext | None, maximum: int) -> None:
+        self.status: int | Dataset = 0
+        self.received: list[Any] = []
+        self.associations = 0
+        self.over: list[str] = []
+        self.crash_at: str | None = None
+        """The SOP instance at which it aborts the association."""
+        entity = AE(ae_title="JUDGE")
+        entity.maximum_pdu_size = maximum
+        for context in contexts:
+            entity.add_supported_context(*context)
+        handlers: Any = [
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_ACCEPTED, self._accepted),
+            (evt.EVT_RELEASED, lambda event: self.over.append("released")),
+            (evt.EVT_ABORTED, lambda event: self.over.append("aborted")),
+        ]
+        self._server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=tls)
+        assert isinstance(self._server, ThreadedAssociationServer)
+        self._entity = entity
+        self.port = int(self._server.server_address[1])
+
+    def _accepted(self, event: Any) -> None:
+        self.associations += 1
+        self.last = event.assoc
+
+    def _store(self, event: Any) -> int | Dataset:
+        if self.crash_at is not None and event.request.AffectedSOPInstanceUID == self.crash_at:
+            event.assoc.abort()
+            return 0
+        self.received.append((event.request, event.context, event.request.DataSet.getvalue(), event.dataset))
+        return self.status
+
+    def end(self) -> None:
+        self._entity.shutdown()
+
+
+class Peers:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._programs: list[Program] = []
+        self._judges: list[Judge] = []
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+
+    def _home(self) -> Path:
+        home = self._directory / f"peer{len(self._programs)}"
+        (home / "in").mkdir(parents=True)
+        return home
+
+    def dcmrecv(self, *arguments: object) -> Program:
+        """DCMTK's, which accepts what Debian's storescp.cfg lists."""
+        port = free_port()
+        profile = ("-xf", "/etc/dcmtk/storescp.cfg", "AllDICOM")
+        started = Program(self._home(), port, [program("dcmrecv"), "-v", *profile, "-od", "in", *arguments, port])
+        self._programs.append(started)
+        return started
+
+    def storescp(self, *arguments: object) -> Program:
+        port = free_port()
+        started = Program(self._home(), port, [program("storescp"), "-v", "-od", "in", *arguments, port])
+        self._programs.append(started)
+        return started
+
+    def orthanc(self) -> Orthanc:
+        started = Orthanc(self._home())
+        self._programs.append(started)
+        return started
+
+    def judge(self, *contexts: tuple[str, str], tls: ssl.SSLContext | None = None, maximum: int = 16382) -> Judge:
+        started = Judge(contexts, tls, maximum)
+        self._judges.append(started)
+        return started
+
+    def script(self, *conversations: Callable[[socket.socket], None], port: int = 0) -> int:
+        """A server whose n-th connection is handled by the n-th function; its port."""
+        listener = socket.create_server(("127.0.0.1", port))
+        listener.settimeout(SECONDS)
+        self._sockets.append(listener)
+
+        def serve() -> None:
+            for conversation in conversations:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:  # the test is over
+                    return
+                connection.settimeout(SECONDS)
+                self._sockets.append(connection)
+                conversation(connection)
+
+        self._threads.append(threading.Thread(target=serve, daemon=True))
+        self._threads[-1].start()
+        return int(listener.getsockname()[1])
+
+    def end(self) -> None:
+        for each in self._programs:
+            each.kill()
+        for judge in self._judges:
+            judge.end()
+        for sock in self._sockets:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+        for thread in self._threads:
+            thread.join(SECONDS)
+            assert not thread.is_alive()
