@@ -23,6 +23,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from dcmrecv_core.testing import until
 
 SECONDS = 20.0
+ALL_DICOM = ("/etc/dcmtk/storescp.cfg", "AllDICOM")
 
 
 def program(name: str) -> str:
@@ -189,11 +190,12 @@ class Peers:
         (home / "in").mkdir(parents=True)
         return home
 
-    def dcmrecv(self, *arguments: object) -> Program:
-        """DCMTK's, which accepts what Debian's storescp.cfg lists."""
+    def dcmrecv(self, *arguments: object, profile: tuple[object, object] = ALL_DICOM) -> Program:
+        """DCMTK's, which accepts what Debian's storescp.cfg lists, or another file and profile."""
         port = free_port()
-        profile = ("-xf", "/etc/dcmtk/storescp.cfg", "AllDICOM")
-        started = Program(self._home(), port, [program("dcmrecv"), "-v", *profile, "-od", "in", *arguments, port])
+        started = Program(
+            self._home(), port, [program("dcmrecv"), "-v", "-xf", *profile, "-od", "in", *arguments, port]
+        )
         self._programs.append(started)
         return started
 
