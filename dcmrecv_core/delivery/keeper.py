@@ -16,10 +16,10 @@ from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
 from dcmrecv_core.delivery.journal import JournalReader
-from dcmrecv_core.delivery.recovery import SLACK, Recovery
+from dcmrecv_core.delivery.recovery import Recovery
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import OpenStudy, Queue, Store
-from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter, Record, boot_id, now
+from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter, Record, now
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
@@ -117,6 +117,7 @@ def run(settings: Settings, queues: Collection[Queue], should_stop: Callable[[],
     directory = os.path.join(settings.state_directory, DIRECTORY)
     store = SqliteStore.open(str(settings.state_directory))
     store.begin(queues, clock.now())
+    store.note("stopped", None)  # after a reload the receiver goes on
     reader = JournalReader(directory, store.files())
     store.forget_files(reader.gone())
     writer = JournalWriter(directory)
@@ -157,15 +158,7 @@ def _goes_on(recovery: Recovery) -> bool:
 
 
 def _recovery(settings: Settings, store: Store, writer: JournalWriter) -> Recovery | None:
-    """The search that is needed if the system has ended since the last flush; an unfinished one begins again."""
-    before, flushed, stopped = store.noted("boot"), store.noted("flushed"), store.noted("stopped")
-    if before is not None and before != boot_id() and flushed is not None and store.noted("searched since") is None:
-        store.note("searched until", repr(float(stopped) + SLACK) if stopped else "inf")
-        store.note("searched since", repr(float(flushed) - SLACK))
-    if before != boot_id():
-        store.note("boot", boot_id())
-    if stopped:
-        store.note("stopped", None)
+    """The search that `note_start` has asked for, if it is not finished."""
     since, until = store.noted("searched since"), store.noted("searched until")
     return Recovery(settings, store, writer, float(since), float(until or "inf")) if since is not None else None
 

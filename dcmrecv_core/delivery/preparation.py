@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError
+from dcmrecv_core.delivery.recovery import note_start
 from dcmrecv_core.delivery.sqlite import FILE, check_database
+from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoreError
 from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
 from dcmrecv_core.storage.journal import DIRECTORY, KEY, make_key
@@ -37,6 +40,11 @@ def prepare(settings: Settings) -> None:
         _check_file_system(state)
         make_key(state / KEY)
         check_database(str(state / FILE))
+        store = SqliteStore.open(str(state))
+        try:
+            note_start(store, time.time())
+        finally:
+            store.close()
         for path in (state, state.parent):
             _flush(path)
     except OSError as error:

@@ -20,7 +20,7 @@ from dcmrecv_core.dataset.raw_values import read_beginning
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import FileSource
 from dcmrecv_core.storage.file_meta import read_file_meta
-from dcmrecv_core.storage.journal import ELEMENTS, LONGEST_VALUE, JournalWriter, Kind, encode, now
+from dcmrecv_core.storage.journal import ELEMENTS, LONGEST_VALUE, JournalWriter, Kind, boot_id, encode, now
 
 if TYPE_CHECKING:
     from dcmrecv_core.delivery.store import Store
@@ -38,6 +38,21 @@ SETTLED = 2
 """Turns after which the journal has taken in what was being stored when the last file was found."""
 
 _PROGRESS = 100_000
+
+
+def note_start(store: Store, now: float) -> None:
+    """Note the boot of the system, and what has to be searched if there was another one since the last flush. Called
+    before the first instance can be stored: from then on a power cut finds in the store where to begin."""
+    before, flushed, stopped = store.noted("boot"), store.noted("flushed"), store.noted("stopped")
+    if flushed is None:
+        store.take_in([], {}, 0, now)
+    elif before != boot_id() and store.noted("searched since") is None:
+        store.note("searched until", repr(float(stopped) + SLACK) if stopped else "inf")
+        store.note("searched since", repr(float(flushed) - SLACK))
+    if before != boot_id():
+        store.note("boot", boot_id())
+    if stopped:
+        store.note("stopped", None)
 
 
 class Recovery:
@@ -75,22 +90,34 @@ class Recovery:
         """The locations of files that changed in the time; "" for each other file."""
         log.warning("the system has ended without warning: looking for stored files without a record")
         directories = [""]
+        entered: set[tuple[int, int]] = set()
         while directories:
             inner = directories.pop()
             try:
                 with os.scandir(os.path.join(self._start, self._root, inner)) as entries:
                     for entry in entries:
+                        path = f"{inner}/{entry.name}" if inner else entry.name
                         if entry.name.startswith(RESERVED):
                             continue
-                        path = f"{inner}/{entry.name}" if inner else entry.name
-                        if entry.is_dir(follow_symlinks=False):
-                            if os.path.realpath(entry.path) != self._state_directory:
-                                directories.append(path)
-                        elif entry.is_file(follow_symlinks=False):
+                        if entry.is_file(follow_symlinks=False):
                             yield f"{self._root}/{path}" if self._is_in_time(entry.stat(follow_symlinks=False)) else ""
+                        elif self._may_be_entered(entry, entered):
+                            directories.append(path)
             except OSError as error:
                 log.warning("cannot look for stored files in %s: %s", os.path.join(self._root, inner), error.strerror)
         log.warning("%d files seen, %d of them are new", self._seen, len(self._found))
+
+    def _may_be_entered(self, entry: os.DirEntry[str], entered: set[tuple[int, int]]) -> bool:
+        """A directory that was not entered yet, or the link of an administrator to one: instances are stored there."""
+        if entry.is_symlink() and entry.stat(follow_symlinks=False).st_uid not in (0, os.geteuid()):
+            return False
+        if not entry.is_dir() or os.path.realpath(entry.path) == self._state_directory:
+            return False
+        status = entry.stat()
+        identity = status.st_dev, status.st_ino
+        is_new = identity not in entered
+        entered.add(identity)
+        return is_new
 
     def _is_in_time(self, status: os.stat_result) -> bool:
         self._seen += 1

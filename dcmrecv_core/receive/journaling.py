@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset.raw_values import read_beginning
 from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Reception
@@ -63,7 +64,6 @@ class Journal:
                 association.id,
             )
             self._peer = tuple(text.encode("utf-8", "surrogateescape") for text in texts)
-        index = instance.index
         original = b""
         if instance.sop_instance_uid != instance.affected_sop_instance_uid:
             original = hmac.digest(self._key, instance.affected_sop_instance_uid.encode(), hashlib.sha256)
@@ -78,7 +78,7 @@ class Journal:
                 instance.sop_class_uid.encode("utf-8", "surrogateescape"),
                 instance.sop_instance_uid.encode("utf-8", "surrogateescape"),
                 instance.transfer_syntax_uid.encode(),
-                *[read_beginning(index, tag, LONGEST_VALUE) for tag in ELEMENTS],
+                *_elements_of(instance),
                 original,
                 *self._peer,
             ),
@@ -91,6 +91,15 @@ class Journal:
             return make_key(self._key_file)
         except OSError as error:
             raise storage_error(error, "No key in the state directory") from error
+
+
+def _elements_of(instance: ReceivedInstance) -> list[bytes]:
+    """The values of `ELEMENTS`; with --bit-preserving the data set may end anywhere."""
+    try:
+        index = instance.index
+        return [read_beginning(index, tag, LONGEST_VALUE) for tag in ELEMENTS]
+    except DataSetError:
+        return [b""] * len(ELEMENTS)
 
 
 def make_receiver(settings: Settings, plugins: Plugins, capabilities: Capabilities) -> InstanceReceiver:

@@ -1,5 +1,4 @@
-"""What the distribution holds: exactly two top-level packages, typed, with their data, one console script and its man
-page."""
+"""What the distribution holds: exactly two top-level packages, typed, with their data, console scripts, a man page."""
 
 from __future__ import annotations
 
@@ -107,9 +106,10 @@ def test_runtime_dependencies_are_the_agreed_ones(metadata: Message) -> None:
     assert names == {"pynetdicom", "pydicom", "pluggy", "tomli-w", "importlib-metadata"}
 
 
-def test_console_script(wheel: zipfile.ZipFile) -> None:
+def test_console_scripts(wheel: zipfile.ZipFile) -> None:
     [name] = [name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt")]
-    assert "dcmrecv = dcmrecv_core.cli:main" in wheel.read(name).decode().splitlines()
+    lines = wheel.read(name).decode().splitlines()
+    assert {"dcmrecv = dcmrecv_core.cli:main", "dcmrecvctl = dcmrecv_core.ctl.main:main"} <= set(lines)
 
 
 def test_an_index_would_take_it(distributions: Path) -> None:

@@ -96,7 +96,7 @@ def until_settled(receiver: Receiver, clock: TurnedClock, events: int) -> None:
         clock.turn(700)
         return False
 
-    until(settled, f"{events} events, all studies complete", 60, log=lambda: receiver.log)
+    until(settled, f"{events} events, all studies complete", 300, log=lambda: receiver.log)
 
 
 def send(port: int, instances: Iterator[tuple[str, str]], title: str = "CT1") -> list[tuple[str, str]]:
@@ -123,7 +123,7 @@ def receiver(ours: Start, clock: TurnedClock) -> Receiver:
     return ours(*arguments, files={"site.py": SITE}, env=clock.variables)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_interleaved_studies_with_crashes(
     receiver: Receiver, clock: TurnedClock, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.api.errors import StateDirectoryError
+from dcmrecv_core.api.errors import PluginError, StateDirectoryError
 from dcmrecv_core.delivery.jobs import delivery_jobs
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import peer_key
@@ -284,7 +284,12 @@ class Supervisor:
         self._tls = tls
         self._configure_desk()
         self._pool.replace_all(settings.hook_seconds)
-        self._background.restart_all(time.monotonic(), self._jobs())
+        try:
+            jobs = self._jobs()
+        except PluginError as error:  # it has answered a moment ago
+            log.error("deliveries go on as before: %s", error)
+            return
+        self._background.restart_all(time.monotonic(), jobs)
 
     def _configure_desk(self) -> None:
         desk, settings = self._desk, self._settings

@@ -69,6 +69,25 @@ def events(home: Path) -> list[Event]:
     return [Event(target, id, uid, recovered == "True") for target, id, uid, recovered, _ in notes(home, "event")]
 
 
+class EventReader:
+    """Reads the notes of `DELIVERS` in `home` as they come."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "notes"
+        self._position = 0
+
+    def read(self) -> list[Event]:
+        """Those that were added since."""
+        with suppress(FileNotFoundError), self._path.open("rb") as file:
+            file.seek(self._position)
+            data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            self._position += len(whole)
+            words = [line.split(" ") for line in whole.decode().splitlines() if line.startswith("event ")]
+            return [Event(target, id, uid, recovered == "True") for _, target, id, uid, recovered, _ in words]
+        return []
+
+
 def check_ids(found: list[Event]) -> None:
     """Each id is that of one instance, and each instance stored once has one id."""
     uids: dict[str, set[str]] = defaultdict(set)

@@ -10,10 +10,11 @@ import pytest
 from dcmrecv_core.delivery import clock, keeper
 from dcmrecv_core.delivery.journal import JournalReader
 from dcmrecv_core.delivery.keeper import KEPT_SECONDS, OPEN_FACTOR, Keeper
+from dcmrecv_core.delivery.preparation import prepare
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.storage.journal import JournalWriter
+from dcmrecv_core.storage.journal import JournalWriter, boot_id
 from support.deliveries import event, record
 
 TIMEOUT = 10.0
@@ -203,9 +204,10 @@ def settings_of(directory: Path) -> Settings:
 
 
 def test_it_notes_boot_flush_and_end(tmp_path: Path) -> None:
+    prepare(settings_of(tmp_path))
     run_for(settings_of(tmp_path), 1)
     store = SqliteStore.open(str(tmp_path))
-    assert store.noted("boot") == keeper.boot_id()
+    assert store.noted("boot") == boot_id()
     assert store.noted("flushed") is not None
     assert store.noted("stopped") is not None
     assert store.noted("searched since") is None

@@ -12,7 +12,7 @@ import pytest
 from dcmrecv_core.delivery import keeper
 from dcmrecv_core.delivery.journal import JournalReader
 from dcmrecv_core.delivery.keeper import Keeper
-from dcmrecv_core.delivery.recovery import SETTLED, SLACK, Recovery
+from dcmrecv_core.delivery.recovery import SETTLED, SLACK, Recovery, note_start
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.settings.settings import Settings
@@ -103,9 +103,20 @@ def test_what_is_no_whole_file_is_left_out(
     (out / ".dcmrecv-0123456789abcdef-1.tmp").write_bytes(data)
     (out / "link").symlink_to(whole)
     os.mkfifo(out / "fifo")
-    (out / "loop").symlink_to(out)
+    (out / "a").mkdir()
+    (out / "a" / "loop").symlink_to(out / "a")
     assert recovered(settings, store, 0.0) == {"out/1": "1.1"}
     assert "out/torn is no whole DICOM file" in caplog.text
+
+
+def test_directories_of_an_administrator_are_looked_at(settings: Settings, store: SqliteStore, tmp_path: Path) -> None:
+    (tmp_path / "other disk").mkdir()
+    (tmp_path / "out" / "ct").symlink_to(tmp_path / "other disk")
+    stored(settings, "ct/1", "1.1")
+    foreign = tmp_path / "out" / "foreign"
+    foreign.symlink_to(tmp_path / "other disk")
+    os.lchown(foreign, 12345, 12345)
+    assert recovered(settings, store, 0.0) == {"out/ct/1": "1.1"}
 
 
 def test_what_is_stored_meanwhile_is_not_recorded_twice(settings: Settings, store: SqliteStore) -> None:
@@ -142,7 +153,9 @@ def test_without_room_it_goes_on_later(
     writer.close()
 
 
-def searched(settings: Settings, store: SqliteStore) -> tuple[float, float] | None:
+def searched(settings: Settings, store: SqliteStore, now: float = 9000.0) -> tuple[float, float] | None:
+    """What is searched after the next start."""
+    note_start(store, now)
     writer = JournalWriter(str(settings.state_directory / "journal"))
     found = keeper._recovery(settings, store, writer)
     return None if found is None else (found._since, found._until)
@@ -160,6 +173,13 @@ def test_it_is_searched_once_after_another_boot(settings: Settings, store: Sqlit
     assert searched(settings, store) is None
 
 
+def test_a_power_cut_right_after_the_first_start(settings: Settings, store: SqliteStore) -> None:
+    """The journal process has not even begun."""
+    searched(settings, store, now=5000.0)
+    store.note("boot", "another")
+    assert searched(settings, store) == (5000.0 - SLACK, float("inf"))
+
+
 def test_after_a_clean_end_later_files_are_not_ours(settings: Settings, store: SqliteStore) -> None:
     """They were stored by a receiver that delivers nothing, perhaps for months."""
     searched(settings, store)
@@ -167,6 +187,21 @@ def test_after_a_clean_end_later_files_are_not_ours(settings: Settings, store: S
     store.note("stopped", "5001.0")
     store.note("boot", "another")
     assert searched(settings, store) == (5000.0 - SLACK, 5001.0 + SLACK)
+    assert store.noted("stopped") is None, "from now on there are new ones"
+
+
+def test_a_reload_is_no_end(settings: Settings, store: SqliteStore) -> None:
+    searched(settings, store)
+    store.note("stopped", "5001.0")
+    running: list[str | None] = []
+
+    def should_stop() -> bool:
+        running.append(store.noted("stopped"))
+        return True
+
+    keeper.run(settings, [INDEX], should_stop)
+    assert running[0] is None
+    assert store.noted("stopped") is not None
 
 
 def test_a_recovered_event_takes_the_usual_way(settings: Settings, store: SqliteStore) -> None:

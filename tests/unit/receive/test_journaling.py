@@ -22,7 +22,7 @@ from dcmrecv_core.storage.temporary import Capabilities
 from dcmrecv_core.testing import fake_association, sample_dataset
 from dcmrecv_core.testing.fakes import encode
 from support.plugins import hooks, load
-from support.uids import CT, EXPLICIT_LE
+from support.uids import CT, DEFLATED, EXPLICIT_LE
 
 Send = Callable[..., Outcome]
 
@@ -189,3 +189,12 @@ def test_a_record_that_cannot_be_written_refuses_the_instance(
         patch.setattr(journal_module, "_write", lambda fd, record: os.close(-1))
         assert site.send().status == 0xA700
     assert told == [0xA700]
+
+
+def test_what_cannot_be_read_is_stored_all_the_same(tmp_path: Path) -> None:
+    site = Worker(tmp_path, hooks(deliver=lambda event: None), storage_mode="bit-preserving")
+    reception = site.receiver.begin(fake_association(), CT, "1.2.3", DEFLATED, 7)
+    reception.write([memoryview(b"no deflated stream")], last=True)
+    assert reception.finish().status == 0
+    [record] = site.records()
+    assert (record.sop_instance_uid, record.study_instance_uid) == (b"1.2.3", b"")
