@@ -51,6 +51,8 @@ COMPILED_TESTS = ("tests/compiled/test_regular_requests.py",)
 
 PUBLISHING_TESTS = (
     "tests/unit/storage/test_publish.py",
+    "tests/unit/storage/test_publish_inherited.py",
+    "tests/unit/storage/test_publish_one_flush.py",
     "tests/unit/storage/test_taken_policies.py",
     "tests/unit/storage/test_taken.py",
     "tests/unit/storage/test_temporary.py",

@@ -27,6 +27,10 @@ def test_a_header_is_enough_to_name_a_protocol(name: str, data: bytes) -> None:
     assert protocol_of(data) == protocol_of(bytearray(data[:6])) == name
 
 
+def test_four_bytes_of_a_longer_word_are_enough() -> None:
+    assert [protocol_of(b"HEAD /"[:length]) for length in range(1, 6)] == ["", "", "", "HTTP", "HTTP"]
+
+
 @pytest.mark.parametrize("data", [b"", REQUEST, b"\x16", b"\x16\x02", b"GE", b"GETS", b"\r\n", b"PUTT", bytes(80)])
 def test_other_bytes_are_not_named(data: bytes) -> None:
     assert protocol_of(data) == ""

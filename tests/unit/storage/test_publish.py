@@ -92,6 +92,33 @@ def test_what_was_prepared_elsewhere_is_closed(tmp_path: Path) -> None:
     assert unnamed(tmp_path / "b") == []
 
 
+def test_what_was_prepared_is_closed_in_the_end(tmp_path: Path) -> None:
+    place = publisher(tmp_path)
+    place.publish((), "first", "overwrite", content())
+    place.open_spare()
+    assert len(unnamed(tmp_path)) == 1
+    place.close()
+    assert unnamed(tmp_path) == []
+
+
+def test_a_name_that_cannot_be_given_is_not_tried_again(tmp_path: Path, calls: Calls) -> None:
+    failures = iter([True])
+    calls.fail("link", errno.EIO, lambda *args, **kwargs: next(failures, False))
+    with pytest.raises(StorageError, match="Input/output error"):
+        publisher(tmp_path).publish((), "a", "overwrite", content())
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("on_exists", ["rename", "keep"])
+def test_what_was_received_into_a_file_is_closed_by_its_owner(tmp_path: Path, on_exists: OnExists) -> None:
+    place = publisher(tmp_path)
+    received, file = spooled(place, b"new")
+    place.publish((), "a", on_exists, received)
+    assert os.fstat(file.fd).st_size == len(stored()), "it is open"
+    file.close()
+    assert (tmp_path / "a").read_bytes() == stored()
+
+
 def test_nothing_is_said_of_what_cannot_be_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = publisher(tmp_path)
     place.publish((), "first", "overwrite", content())
