@@ -47,7 +47,7 @@ WORKLOADS = (
     Workload("39 KB, -pdu 131072", _SMALL, pdu=131072),
     Workload("530 KB", (*_SMALL, *_PURE, *_OTHERS), "530 KB", 200, rounds=5, clear=True),
     Workload("530 KB, -pdu 131072", _SMALL, "530 KB", 200, pdu=131072, clear=True),
-    Workload("100 MB", (*_SMALL, "copy", "null"), "100 MB", 2, 3, clear=True),
+    Workload("100 MB", (*_SMALL, "copy", "null"), "100 MB", 2, 3, rounds=5, clear=True),
     Workload("100 MB, -pdu 131072", (*_SMALL, "copy"), "100 MB", 2, 3, pdu=131072, clear=True),
     Workload("4 associations, 530 KB", (*_SMALL, "storescp", "copy"), "530 KB", 240, 3, 5, associations=4, clear=True),
     Workload(_SIXTEEN, (*_ACROSS, "pure", "dcmrecv +B", "null"), instances=12800, seconds=2, rounds=5, associations=16),
@@ -67,7 +67,7 @@ WORKLOADS = (
     ),
     Workload("deflated", ("ours", "ours +B", "dcmrecv", "dcmrecv +B"), "deflated"),
     Workload("encapsulated", ("ours", "ours +B", "dcmrecv", "dcmrecv +B"), "encapsulated", 400, clear=True),
-    Workload(_ENHANCED, ("ours", "ours +B", "pure", "dcmrecv", "dcmrecv +B"), "enhanced", 60, clear=True),
+    Workload(_ENHANCED, ("ours", "ours +B", "pure", "dcmrecv", "dcmrecv +B"), "enhanced", 60, rounds=5, clear=True),
     Workload(
         "names",
         tuple(f"{who} {how}".strip() for how in ("", "+fu", "+fsu", "+fst", "+ssd") for who in ("ours", "dcmrecv")),
