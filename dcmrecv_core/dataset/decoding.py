@@ -49,7 +49,8 @@ from dcmrecv_core.dataset.raw_values import raw_value, split_header
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _LONGEST_CHARACTER_SETS = 1024  # limits the cache; all defined terms together have 200 characters
 _LONGEST_CREATOR = 1024  # a creator has 64 characters at most; a longer value is none
-_COMMAND, _FILE_META = 0x0000, 0x0002  # groups that do not belong to a data set
+_FILE_META = 0x0002
+_OUTSIDE = (0x0000, _FILE_META)  # groups that do not belong to a data set
 _CERTAIN_VRS = (SHORT_VRS | LONG_VRS) - {"UN"}
 _SEPARATED_VRS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("AE", "CS"), str),
@@ -200,9 +201,9 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
     implicit, little = not encoding.explicit, encoding.little
     window = index.source.window
-    for element in split_header(index)[0]:
-        tag, vr, _, value_offset, length, _ = element
-        if tag >> 16 in (_COMMAND, _FILE_META):
+    for plain in split_header(index)[0]:
+        tag, vr, _, value_offset, length, _ = plain
+        if tag >> 16 in _OUTSIDE:
             continue
         implicit = not vr
         number = BaseTag(tag)
@@ -210,6 +211,7 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
             value = bytes(window(value_offset, length)[:length])
             elements[number] = RawDataElement(number, vr, length, value, value_offset, False, little)
             continue
+        element = Element._make(plain)
         raw = _raw(index, encoding, element, _declared_vr(index, encoding, element))
         # pydicom would write a raw value back unchanged, but this one is not in the encoding of the data set.
         own_encoding = raw.is_implicit_VR and bool(vr)

@@ -107,8 +107,11 @@ class DataSetIndex:
         plain = self.beginning.get(tag) or self.found.get(tag)
         return None if plain is None else Element._make(plain)
 
+    def plain_elements(self) -> Iterable[PlainElement]:
+        """All elements, in the order of the data set."""
+        return chain(self.beginning.values(), self.found.values())
+
     @property
     def elements(self) -> dict[int, Element]:
         """A new dictionary of all elements by tag, in the order of the data set."""
-        plains = chain(self.beginning.values(), self.found.values())
-        return {plain[0]: Element._make(plain) for plain in plains}
+        return {plain[0]: Element._make(plain) for plain in self.plain_elements()}

@@ -5,7 +5,7 @@ All raise OSError if the source cannot be read.
 
 from __future__ import annotations
 
-from dcmrecv_core.dataset.elements import DataSetIndex, Element
+from dcmrecv_core.dataset.elements import DataSetIndex, Element, PlainElement
 from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH
 
 HEADER_VALUE_LIMIT = 65536
@@ -40,19 +40,20 @@ def read_uid(index: DataSetIndex, tag: int) -> str:
     return read_beginning(index, tag, _LONGEST_UID_FIELD).partition(b"\0")[0].rstrip(b" ").decode("latin-1")
 
 
-def split_header(index: DataSetIndex) -> tuple[list[Element], list[Element]]:
+def split_header(index: DataSetIndex) -> tuple[list[PlainElement], list[PlainElement]]:
     """The elements before the pixel data, in two lists: those of the header, and those that it leaves out.
 
     The header leaves out an element that is too long (a sequence counts with all its items), and one that comes when
     the header is full.
     """
-    inside: list[Element] = []
-    left_out: list[Element] = []
-    room = HEADER_LIMIT
-    for element in index.elements.values():
-        if element.offset < index.pixel_offset:
-            length = element.end - element.value_offset
-            if length > min(HEADER_VALUE_LIMIT, room):
+    inside: list[PlainElement] = []
+    left_out: list[PlainElement] = []
+    room, pixel_offset = HEADER_LIMIT, index.pixel_offset
+    for element in index.plain_elements():
+        _, _, offset, value_offset, _, end = element
+        if offset < pixel_offset:
+            length = end - value_offset
+            if length > HEADER_VALUE_LIMIT or length > room:
                 left_out.append(element)
             else:
                 inside.append(element)

@@ -60,7 +60,7 @@ def find_unseen(index: DataSetIndex, encoding: Encoding) -> Unseen:
     if gaps:
         repeated = _repeated(index, encoding)
         gaps = _gaps(index, [*elements, *repeated])
-    too_large = [element for element in split_header(index)[1] if element.tag >> 16 not in _OUTSIDE]
+    too_large = [Element._make(each) for each in split_header(index)[1] if each[0] >> 16 not in _OUTSIDE]
     after = [
         element for element in elements if element.offset >= index.pixel_offset and element.tag not in PIXEL_DATA_TAGS
     ]
