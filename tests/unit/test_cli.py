@@ -14,6 +14,7 @@ import pytest
 
 from dcmrecv_core import cli
 from dcmrecv_core.net.supervisor import supervisor
+from dcmrecv_core.net.supervisor.listener import Listeners
 from dcmrecv_core.settings import contexts
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.settings.syntax_order import rank
@@ -34,10 +35,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     found: list[Settings] = []
 
     class Supervisor:
-        def __init__(self, settings: Settings, plugins: object, listeners: list[socket.socket], *_: object) -> None:
+        def __init__(self, settings: Settings, plugins: object, listeners: Listeners, *_: object) -> None:
             found.append(settings)
-            for listener in listeners:
-                listener.close()
+            listeners.close()
 
         def run(self) -> int:
             return 0

@@ -17,4 +17,4 @@ def test_promiscuous() -> None:
     accepted = [VERIFICATION, CT, "1.2.276.0.7230010.3.1.0.1", "1.2.3.4"]
     others = ["1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.31", "1.2.840.10008.1.20.1"]
     contexts = promiscuous.negotiate(proposing(*accepted, *others))
-    assert contexts == [SupportedContext(uid, None) for uid in accepted]
+    assert list(contexts) == [SupportedContext(uid, None) for uid in accepted]

@@ -11,6 +11,7 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -102,6 +103,17 @@ def serve(tmp_path: Path, mode: str) -> Serve:
     return serve_one
 
 
+@contextmanager
+def no_garbage() -> Iterator[None]:
+    """Collect what other tests have left before, and nothing meanwhile: finalizers would count."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def bytecodes(action: Callable[[], None]) -> int:
     """Number of bytecodes executed in it."""
     count = 0
@@ -114,11 +126,12 @@ def bytecodes(action: Callable[[], None]) -> int:
         return trace
 
     before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        action()
-    finally:
-        sys.settrace(before)
+    with no_garbage():
+        sys.settrace(trace)
+        try:
+            action()
+        finally:
+            sys.settrace(before)
     return count
 
 
@@ -130,11 +143,12 @@ def calls(action: Callable[[], None]) -> Counter[str]:
         if event == "call":
             counted[frame.f_code.co_qualname] += 1
 
-    sys.setprofile(profile)
-    try:
-        action()
-    finally:
-        sys.setprofile(None)
+    with no_garbage():
+        sys.setprofile(profile)
+        try:
+            action()
+        finally:
+            sys.setprofile(None)
     return counted
 
 
