@@ -162,6 +162,7 @@ def run_worker(
                 break
             if isinstance(handover, LostAssociation):
                 _tell(handover, plugins, serving)
+                slot.rest()
             else:
                 _serve(handover, shared, control, tls)
             serving.end()
@@ -173,6 +174,7 @@ def run_worker(
             )
             return OUT_OF_DESCRIPTORS
     finally:
+        slot.become(Activity.AWAY)
         plugins.worker_stopping()
         receiver.publisher.close()
         logging.shutdown()
