@@ -116,6 +116,7 @@ class FrontDesk:
         self._closing: OrderedDict[int, PendingConnection] = OrderedDict()
         self._bytes = 0
         self._accepting = False
+        self._closed = False
         self._resume_at = 0.0
         self._look_at = 0.0
         self._resume()
@@ -150,7 +151,8 @@ class FrontDesk:
             self._resume()
 
     def close(self) -> None:
-        """Stop listening and drop all connections without a complete request."""
+        """Stop listening and drop all connections without a complete request, also those that workers still pass on."""
+        self._closed = True
         if self._accepting:
             self._pause()
         self._listeners.close()
@@ -175,6 +177,9 @@ class FrontDesk:
 
     def take_over(self, sock: socket.socket, now: float) -> None:
         """A worker has accepted this connection and passes it on."""
+        if self._closed:
+            sock.close()
+            return
         try:
             address, port, *_ = sock.getpeername()
         except OSError:  # reset already

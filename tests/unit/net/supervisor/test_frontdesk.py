@@ -396,6 +396,19 @@ def test_a_connection_that_a_worker_passes_on(listener: Listener) -> None:
     desk.close()
 
 
+def test_a_connection_that_is_passed_on_when_the_receiver_ends(listener: Listener) -> None:
+    """No worker will be idle again: it would wait for a place, and be refused for want of one."""
+    desk = Desk()
+    with connect(listener) as peer:
+        accepted, _ = listener.accept()
+        peer.sendall(REQUEST)
+        desk.desk.close()
+        desk.desk.take_over(accepted, desk.now)
+        assert desk.admitted == []
+        assert accepted.fileno() == -1
+    desk.selector.close()
+
+
 def test_a_connection_that_is_reset_before_it_is_passed_on(listener: Listener) -> None:
     desk = Desk()
     with connect(listener) as peer:
