@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import select
 import selectors
 import socket
@@ -331,6 +332,24 @@ def test_accepting_pauses_without_spinning_when_the_system_refuses(listener: Lis
         desk.turn(ACCEPT_PAUSE / 2)
         desk.turn()
         assert len(desk.admitted) == 2
+    desk.close()
+
+
+def test_a_pause_ends_also_while_no_descriptor_is_free(listener: Listener) -> None:
+    desk = Desk(listener)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with connect(listener) as peer:
+        peer.sendall(REQUEST)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            desk.turn()
+            desk.turn(ACCEPT_PAUSE)
+            desk.desk.go_last()
+            assert desk.admitted == []
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        desk.turn(ACCEPT_PAUSE)
+        assert len(desk.admitted) == 1
     desk.close()
 
 
