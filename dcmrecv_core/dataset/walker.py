@@ -182,8 +182,10 @@ class Walker(OddPlaces):
         header, length32, short, long = self.format.begin, self.format.length32, self.format.short, self.format.long
         sequences = frozenset[int]() if self.format.explicit else sequence_tags()
         stop = min(limit - _SHORTEST_HEADER, base + len(window) - LONGEST_HEADER)
-        if self.frames or self.index.has_pixel_data:
+        if self.frames or last >= _PIXEL_DATA:
             ceiling = _DELIMITERS
+        elif self.index.has_pixel_data:  # float ones: (integer) ones may follow
+            ceiling = _PIXEL_DATA
         found: dict[int, PlainElement] | None = None
         room = 0 if self.frames else MAX_ELEMENTS - len(self.index)
         if room > 0:

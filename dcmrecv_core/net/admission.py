@@ -1,11 +1,14 @@
 """The admission table: shared memory with a slot for each worker, which says what the worker does and for whom.
 
-Each field has one writer, so nothing is locked, and neither side makes a system call. The worker writes its heartbeat,
-whether plugin code is running, and the association it serves: number, address of the peer, since when, and since when
-it waits for the peer's next message. The supervisor and the other workers read all that, before they admit another
-association. The supervisor writes two fields. One says that requests wait for a place. The other one is the number of
-the association that a worker is asked to give up, with the address of the peer that needs its place; the number makes
-sure that a late request never ends the next association.
+Each field has one writer at a time, so nothing is locked, and neither side makes a system call. The worker writes its
+heartbeat, whether plugin code is running, and the association it serves: number, address of the peer, since when, and
+since when it waits for the peer's next message. The supervisor and the other workers read all that, before they admit
+another association. Whoever has the claim to an idle worker writes its next association there first, and then looks
+whether that may stay: so two of them never both take the last place of a peer.
+
+The supervisor writes two more fields. One says that requests wait for a place. The other one is the number of the
+association that a worker is asked to give up, with the address of the peer that needs its place; the number makes sure
+that a late request never ends the next association.
 """
 
 from __future__ import annotations
@@ -40,12 +43,14 @@ _NO_SOURCE = b"\xff\xff\xff\xff"  # the beginning of a multicast address, which 
 
 
 class Activity(IntEnum):
-    """What a worker does. `ENDING`: the association is over, its connection and the hooks of its end are not."""
+    """What a worker does. `ENDING`: the association is over, its connection and the hooks of its end are not. `AWAY`:
+    it has none and takes none, as it tells plugins of a lost one, or ends."""
 
     IDLE = 0
     HANDSHAKE = 1
     SERVING = 2
     ENDING = 3
+    AWAY = 4
 
 
 _ACTIVITIES = tuple(Activity)
@@ -88,6 +93,17 @@ class Slot:
         self.flag = view[:1]
         self.under_way = UnderWay(view[_UNDER_WAY_OFFSET:])
 
+    # Written by who has the claim
+
+    def reserve(self, address: str, now: float, *, handshake: bool) -> None:
+        """The worker's next association, with a peer of this address; `rest` takes it back."""
+        view = self._view
+        view[_PEER_OFFSET : _PEER_OFFSET + 8] = peer_key(address)
+        _TIME.pack_into(view, _SINCE_OFFSET, now)
+        _TIME.pack_into(view, _WAITING_OFFSET, 0.0)
+        view[_ACTIVITY_OFFSET] = Activity.HANDSHAKE if handshake else Activity.SERVING
+        _NUMBER.pack_into(view, _NUMBER_OFFSET, self.number + 1)  # last: from now on the supervisor believes the rest
+
     # Written by the worker
 
     def beat(self, now: float) -> None:
@@ -99,14 +115,11 @@ class Slot:
         self.flag[0] |= _OVERDUE
 
     def begin(self, address: str, now: float, *, handshake: bool) -> None:
-        """The worker has taken another association, with a peer of this address."""
-        view = self._view
-        view[_PEER_OFFSET : _PEER_OFFSET + 8] = peer_key(address)
-        _TIME.pack_into(view, _SINCE_OFFSET, now)
-        _TIME.pack_into(view, _WAITING_OFFSET, 0.0)
+        """The worker has taken another association, with a peer of this address; one that was handed over stands there
+        already."""
         self.under_way.begin_connection(address)
-        view[_ACTIVITY_OFFSET] = Activity.HANDSHAKE if handshake else Activity.SERVING
-        _NUMBER.pack_into(view, _NUMBER_OFFSET, self.number + 1)  # last: from now on the supervisor believes the rest
+        if self.activity is Activity.IDLE:
+            self.reserve(address, now, handshake=handshake)
 
     def wait_since(self, since: float) -> None:
         """The worker waits for the peer's next message since then; 0: it does not."""
@@ -214,9 +227,10 @@ class AdmissionTable:
 
     @property
     def busy(self) -> int:
-        """How many workers have an association, those apart to which one is being handed over."""
+        """How many workers are not idle."""
         return len(self._activities) - self._activities.tobytes().count(Activity.IDLE)
 
     def places(self) -> list[Place]:
-        """The associations of these workers."""
-        return [place for slot in self._slots if (place := slot.place).activity is not Activity.IDLE]
+        """All associations, those included that are being handed over."""
+        places = (slot.place for slot in self._slots)
+        return [place for place in places if place.activity not in (Activity.IDLE, Activity.AWAY)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from dcmrecv_core.net.admission import Activity, Place
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Place, Slot
 
 RESERVED = 2
 """Places that one address leaves to others; fewer if there are fewer than five."""
@@ -55,6 +55,15 @@ class Shares:
         """Whether the peer may have one more place while so many workers are busy; `places` returns all associations,
         and is called only when they are many."""
         return self.is_far(busy, handshake) or self.permit(peer, handshake, Census(places()))
+
+    def may_stay(self, slot: Slot, table: AdmissionTable) -> bool:
+        """Whether the association that was just written to this slot of the table may have its place."""
+        place = slot.place
+
+        def others() -> list[Place]:
+            return [other for other in table.places() if other.slot is not slot]
+
+        return self.admits(place.peer, place.activity is Activity.HANDSHAKE, table.busy - 1, others)
 
     def permit(self, peer: bytes, handshake: bool, census: Census) -> bool:
         """Whether the peer may have one more place, if there is one."""

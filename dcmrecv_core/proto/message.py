@@ -175,25 +175,30 @@ class MessageReader:
         buffer = self._buffer
         view = buffer.view
         fragments: list[memoryview] = []
-        while self._in_pdv or self._next_pdv():
-            start = buffer.start
-            left = self._pdv_left
-            count = min(left, buffer.end - start)
-            if count:
-                buffer.start = end = start + count
-                self.pdu_left -= count
-                if self._command is None:
-                    self._add_command(view[start:end])
-                else:
-                    fragments.append(view[start:end])
-            if count < left:
-                self._pdv_left = left - count
-                break
-            self._in_pdv = False
-            if self._last:
-                event = self._end_of_part(fragments)
-                if event is not None:
-                    return event
+        try:
+            while self._in_pdv or self._next_pdv():
+                start = buffer.start
+                left = self._pdv_left
+                count = min(left, buffer.end - start)
+                if count:
+                    buffer.start = end = start + count
+                    self.pdu_left -= count
+                    if self._command is None:
+                        self._add_command(view[start:end])
+                    else:
+                        fragments.append(view[start:end])
+                if count < left:
+                    self._pdv_left = left - count
+                    break
+                self._in_pdv = False
+                if self._last:
+                    event = self._end_of_part(fragments)
+                    if event is not None:
+                        return event
+        except RemoteProtocolError:
+            if fragments and self._refusal is None:  # what had arrived before counts
+                self._events.append(events.DataReceived(fragments, False))
+            raise
         if fragments and self._refusal is None:
             return events.DataReceived(fragments, False)
         return None

@@ -106,7 +106,8 @@ class FrontDesk:
     ) -> None:
         self._selector = selector
         self._listeners = listeners
-        self._row: select.epoll | None = None  # the desk's place in the rows of those that wait for the sockets
+        # the desk's place in the rows of those that wait for the sockets; kept, as no descriptor may be free later
+        self._row = select.epoll() if CAN_BE_SHARED else None
         self.request_seconds = seconds
         self.max_request = pdu.MAX_REQUEST_LENGTH
         self.tls = False
@@ -116,6 +117,7 @@ class FrontDesk:
         self._closing: OrderedDict[int, PendingConnection] = OrderedDict()
         self._bytes = 0
         self._accepting = False
+        self._closed = False
         self._resume_at = 0.0
         self._look_at = 0.0
         self._resume()
@@ -123,8 +125,7 @@ class FrontDesk:
     def _resume(self) -> None:
         self._accepting = True
         self._look_at = 0.0
-        if CAN_BE_SHARED:
-            self._row = select.epoll()
+        if self._row is not None:
             for listener in self._listeners.sockets:
                 self._row.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
             self._selector.register(self._row, selectors.EVENT_READ, self._look)
@@ -137,8 +138,8 @@ class FrontDesk:
         self._accepting = False
         if self._row is not None:
             self._selector.unregister(self._row)
-            self._row.close()
-            self._row = None
+            for listener in self._listeners.sockets:
+                self._row.unregister(listener)
         else:
             for listener in self._listeners.sockets:
                 self._selector.unregister(listener)
@@ -150,9 +151,12 @@ class FrontDesk:
             self._resume()
 
     def close(self) -> None:
-        """Stop listening and drop all connections without a complete request."""
+        """Stop listening and drop all connections without a complete request, also those that workers still pass on."""
+        self._closed = True
         if self._accepting:
             self._pause()
+        if self._row is not None:
+            self._row.close()
         self._listeners.close()
         for connection in [*self._pending.values(), *self._closing.values()]:
             self._drop(connection)
@@ -175,6 +179,9 @@ class FrontDesk:
 
     def take_over(self, sock: socket.socket, now: float) -> None:
         """A worker has accepted this connection and passes it on."""
+        if self._closed:
+            sock.close()
+            return
         try:
             address, port, *_ = sock.getpeername()
         except OSError:  # reset already

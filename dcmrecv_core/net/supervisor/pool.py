@@ -18,10 +18,14 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dcmrecv_core.net.admission import Activity, AdmissionTable, Place, Slot, peer_key
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Slot
 from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS, fork, state_of
 from dcmrecv_core.net.handover import IDLE, PASSED_ON, TAKEN, Handover, HandoverSender, LostAssociation, hear
+
+if TYPE_CHECKING:
+    from dcmrecv_core.net.shares import Shares
 
 log = logging.getLogger("dcmrecv.net")
 
@@ -147,41 +151,31 @@ class Pool:
                 return
 
     @property
-    def busy(self) -> int:
-        """Number of workers that are not idle. No more have an association."""
-        return sum(not worker.idle for worker in self._workers.values())
-
-    @property
     def can_grow(self) -> bool:
         """Whether there may be more workers."""
         return len(self._workers) < self._limit
 
-    def places(self) -> list[Place]:
-        """All associations, those included that are being handed over."""
-        places = []
-        for worker in self._workers.values():
-            sender, place = worker.handover_sender, worker.slot.place
-            if sender is not None and isinstance(sender.handover, Handover):
-                handshake = sender.handover.tls_deadline is not None
-                activity = Activity.HANDSHAKE if handshake else Activity.SERVING
-                peer = peer_key(sender.handover.address)
-                places.append(Place(worker.slot, activity, place.number + 1, 0.0, 0.0, peer))
-            elif place.activity is not Activity.IDLE:
-                places.append(place)
-        return places
-
-    def assign(self, handover: Handover, now: float) -> bool:
-        """Hand an association to an idle worker; False without one."""
-        return self._assign(handover, now)
-
-    def _assign(self, handover: Handover | LostAssociation, now: float) -> bool:
+    def assign(self, handover: Handover, now: float, shares: Shares) -> bool:
+        """Hand an association to an idle worker; False without one, or if its peer may have no place."""
         while (worker := self._claim(now)) is not None:
-            worker.handover_sender = HandoverSender(handover)
-            worker.handed_over_at = now
-            if self._continue_handover(worker):
+            worker.slot.reserve(handover.address, now, handshake=handover.tls_deadline is not None)
+            if not shares.may_stay(worker.slot, self.table):
+                worker.slot.rest()
+                worker.slot.claim.offer()
+                return False
+            if self._begin_handover(worker, handover, now):
                 return True
-            worker.handover_sender = None  # it has ended, and is removed soon
-            worker.ending = True
+            worker.slot.rest()
+        return False
+
+    def _begin_handover(self, worker: WorkerProcess, handover: Handover | LostAssociation, now: float) -> bool:
+        """False if the claimed worker has ended."""
+        worker.handover_sender = HandoverSender(handover)
+        worker.handed_over_at = now
+        if self._continue_handover(worker):
+            return True
+        worker.handover_sender = None
+        worker.ending = True  # and is removed soon
         return False
 
     def _claim(self, now: float) -> WorkerProcess | None:
@@ -227,8 +221,9 @@ class Pool:
 
     def _tell_lost(self, now: float) -> None:
         """Give each lost association to an idle worker."""
-        while self._lost and self._assign(self._lost[0], now):
-            self._lost.popleft()
+        while self._lost and (worker := self._claim(now)) is not None:
+            if self._begin_handover(worker, self._lost[0], now):
+                self._lost.popleft()
 
     def tick(self, now: float) -> None:
         """Kill workers that are stuck in a hook, are stopped, or take no hand-over, end workers that were idle long."""

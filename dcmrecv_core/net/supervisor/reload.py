@@ -86,7 +86,11 @@ class Reload:
         if self._probe is not None:
             self._begin_again = True
             return
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            _log_refusal(f"cannot start a process: {error.strerror}")
+            return
         try:
             fork(lambda: self._run_probe(ours, theirs))
         except OSError as error:

@@ -167,15 +167,11 @@ class Supervisor:
     def _admit(self, handover: Handover) -> None:
         """A request is complete: hand it to an idle worker, or let it wait for one."""
         now = time.monotonic()
-        if self._waiting or not self._may_have_place(handover) or not self._pool.assign(handover, now):
+        if self._waiting or not self._pool.assign(handover, now, self._shares):
             self._waiting.add(handover, now + WAIT_FOR_WORKER)
             self._pool.table.requests_wait = True  # before this turn looks at the workers again
         else:
             self._waiting.note_served(peer_key(handover.address))
-
-    def _may_have_place(self, handover: Handover) -> bool:
-        peer, handshake = peer_key(handover.address), handover.tls_deadline is not None
-        return self._shares.admits(peer, handshake, self._pool.busy, self._pool.places)
 
     def _assign_waiting(self, now: float) -> int:
         """Hand waiting requests to idle workers, and let idle associations end for the others; returns how many could
@@ -185,10 +181,10 @@ class Supervisor:
             return 0
         # with all workers busy, each turn only hands on what has become free
         looks_further = self._pool.can_grow or now >= self._next_eviction
-        places = self._pool.places()
+        places = self._pool.table.places()
         short: list[WaitingRequest] = []
         for waiting in self._waiting.in_turn(Census(places), self._shares):
-            if self._pool.assign(waiting.handover, now):
+            if self._pool.assign(waiting.handover, now, self._shares):
                 self._waiting.remove(waiting)
                 self._waiting.note_served(waiting.peer)
             elif looks_further:
@@ -214,7 +210,7 @@ class Supervisor:
         for request in self._waiting.take_surplus():
             self._refuse(request.handover, now, cause_of_surplus(request, self._waiting))
         if expired := self._waiting.take_expired(now):
-            census = Census(self._pool.places())
+            census = Census(self._pool.table.places())
             for request in expired:
                 self._refuse(request.handover, now, cause_of_waiting(request, self._shares, census))
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import RemoteProtocolError
-from dcmrecv_core.net.admission import AdmissionTable, Place, Slot, peer_key
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Slot
 from dcmrecv_core.net.connection import CALL_TIMEOUT, plain_address, poll
 from dcmrecv_core.net.handover import (
     IDLE,
@@ -109,6 +109,7 @@ class Arrivals:
                 given.sock.close()
                 raise
         elif given is not None:
+            self._slot.become(Activity.AWAY)
             self._control.send(TAKEN)
         return given
 
@@ -139,23 +140,17 @@ class Arrivals:
             return False
         self._begin(handover)
         with suppress(OSError):  # the peer has reset it
-            if self._admits(handover):
+            if self._admits():
                 handover.request = handover.sock.recv(length, socket.MSG_DONTWAIT)
                 return True
         self._slot.rest()
         self._slot.claim.offer()
         return False
 
-    def _admits(self, handover: Handover) -> bool:
-        """Asked when the association stands in the table, so that two workers cannot both take the last place."""
-        table, shares, slot = self._entrance.table, self._entrance.shares, self._slot
-        if table.requests_wait:
-            return False
-
-        def others() -> list[Place]:
-            return [place for place in table.places() if place.slot is not slot]
-
-        return shares.admits(peer_key(handover.address), False, table.busy - 1, others)
+    def _admits(self) -> bool:
+        """Asked when the association stands in the table."""
+        table = self._entrance.table
+        return not table.requests_wait and self._entrance.shares.may_stay(self._slot, table)
 
     def stop_listening(self) -> None:
         """Accept no more connections. Called by a signal handler at any moment."""

@@ -162,6 +162,7 @@ def run_worker(
                 break
             if isinstance(handover, LostAssociation):
                 _tell(handover, plugins, serving)
+                slot.rest()
             else:
                 _serve(handover, shared, control, tls)
                 receiver.end_association()
@@ -174,6 +175,7 @@ def run_worker(
             )
             return OUT_OF_DESCRIPTORS
     finally:
+        slot.become(Activity.AWAY)
         plugins.worker_stopping()
         receiver.close()
         logging.shutdown()

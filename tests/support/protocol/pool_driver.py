@@ -12,10 +12,13 @@ from collections.abc import Callable
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import Slot
 from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, LostAssociation, receive
+from dcmrecv_core.net.shares import Shares
 from dcmrecv_core.net.supervisor.pool import Pool
 
 HOOK_SECONDS = 30.0
 LIMIT = 5
+ANY_SHARES = Shares(100, None)
+"""Which bind nobody here."""
 
 
 def obedient(control: socket.socket, slot: Slot) -> int:
@@ -102,13 +105,13 @@ class Driver:
         self.pool.grow(self.now, waiting)
         self.until(lambda: all(worker.started for worker in self.pool._workers.values()), "all are started")
 
-    def assign(self, request: bytes = b"") -> socket.socket | None:
-        """The peer of an association that was assigned; None if no worker was idle."""
+    def assign(self, request: bytes = b"", shares: Shares = ANY_SHARES) -> socket.socket | None:
+        """The peer of an association that was assigned; None if no worker was idle, or the peer has its share."""
         ours, peer = socket.socketpair()
         peer.settimeout(10)
         self.peers.append(peer)
         handover = Handover(ours, request, "10.0.0.1", 1)
-        if self.pool.assign(handover, self.now):
+        if self.pool.assign(handover, self.now, shares):
             return peer
         ours.close()
         return None

@@ -35,6 +35,7 @@ from support.data.datasets import (
     item,
     positions,
 )
+from support.without_compiled import in_python
 
 NAME = header(0x00100010, "PN", 8, EXPLICIT_LITTLE) + b"Doe^Jane"
 BIRTH_DATE = header(0x00100030, "DA", 8, EXPLICIT_LITTLE) + b"19700101"
@@ -238,6 +239,14 @@ def test_fragments(node: Node, encoding: Encoding, warning: str | None) -> None:
     assert index.elements[node.tag].end == len(encode([node], encoding))
     assert 0xFFFCFFFC in index.elements
     assert index.warnings == ([warning] if warning else [])
+
+
+def test_pixel_data_after_float_ones_have_a_form_too() -> None:
+    form = (b"", b"abcd" * 9)
+    data = encode([Node(0x7FE00008, "OB", form), Node(0x7FE00010, "OW", b"abcd" * 9)], ENCAPSULATED_LITTLE)
+    warnings = ["Native pixel data, against the transfer syntax"]
+    assert walk(data, ENCAPSULATED_LITTLE).warnings == warnings
+    assert in_python(lambda: walk(data, ENCAPSULATED_LITTLE).warnings) == warnings
 
 
 def sequence(content: bytes, length: int = UNDEFINED_LENGTH) -> bytes:

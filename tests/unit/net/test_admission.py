@@ -71,6 +71,7 @@ def test_a_request_to_give_up_reaches_only_its_association(slot: Slot) -> None:
     slot.evict(0, "")
     assert slot.newcomer == ""
     slot.evict(1, "10.0.0.2")
+    slot.rest()
     slot.begin("10.0.0.3", 2.0, handshake=False)
     assert slot.newcomer == ""
 

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcmrecv_core.proto import events
 from support.protocol import pdus
 from support.protocol.acceptor_runs import Run
 from support.protocol.pdus import P_DATA, command_set, packed, pdu, pdv
 from support.uids import CT, EXPLICIT_LE
+from support.without_compiled import in_python
 
 
 @settings(max_examples=150, deadline=None)
@@ -82,3 +84,21 @@ def test_one_event_for_all_bytes_of_a_receive() -> None:
     assert acceptor.next_event() is None
     free[:] = b"!" * len(free)
     assert event.fragments[0][:3] == b"!!!"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_came_before_a_fault_is_there(compiled: bool) -> None:
+    """The log says how many bytes had arrived, however many of them came at once with the fault."""
+
+    def arrived() -> tuple[list[int], type[events.Event] | None]:
+        acceptor = Run().feed_all([pdus.request()]).acceptor
+        stream = pdu(P_DATA, pdv(3, 3, command_set(pdus.STORE_RQ)))
+        stream += pdu(P_DATA, pdv(3, 0, bytes(100)) + pdv(3, 0, bytes(20))) + pdu(P_DATA, pdv(5, 0, b"!!"))
+        acceptor.get_buffer()[: len(stream)] = stream
+        acceptor.buffer_updated(len(stream))
+        found = list(iter(acceptor.next_event, None))
+        data = [event for event in found if isinstance(event, events.DataReceived)]
+        assert not any(event.last for event in data)
+        return [len(fragment) for event in data for fragment in event.fragments], type(found[-1])
+
+    assert (arrived() if compiled else in_python(arrived)) == ([100, 20], events.Failed)

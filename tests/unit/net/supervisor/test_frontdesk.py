@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import select
 import selectors
 import socket
@@ -334,6 +335,24 @@ def test_accepting_pauses_without_spinning_when_the_system_refuses(listener: Lis
     desk.close()
 
 
+def test_a_pause_ends_also_while_no_descriptor_is_free(listener: Listener) -> None:
+    desk = Desk(listener)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with connect(listener) as peer:
+        peer.sendall(REQUEST)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            desk.turn()
+            desk.turn(ACCEPT_PAUSE)
+            desk.desk.go_last()
+            assert desk.admitted == []
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        desk.turn(ACCEPT_PAUSE)
+        assert len(desk.admitted) == 1
+    desk.close()
+
+
 def waiting_worker(listener: socket.socket) -> select.epoll:
     """As a worker waits for connections."""
     worker = select.epoll()
@@ -394,6 +413,19 @@ def test_a_connection_that_a_worker_passes_on(listener: Listener) -> None:
         [handover] = desk.admitted
         assert (handover.request, handover.address, handover.port) == (REQUEST, *peer.getsockname())
     desk.close()
+
+
+def test_a_connection_that_is_passed_on_when_the_receiver_ends(listener: Listener) -> None:
+    """No worker will be idle again: it would wait for a place, and be refused for want of one."""
+    desk = Desk()
+    with connect(listener) as peer:
+        accepted, _ = listener.accept()
+        peer.sendall(REQUEST)
+        desk.desk.close()
+        desk.desk.take_over(accepted, desk.now)
+        assert desk.admitted == []
+        assert accepted.fileno() == -1
+    desk.selector.close()
 
 
 def test_a_connection_that_is_reset_before_it_is_passed_on(listener: Listener) -> None:

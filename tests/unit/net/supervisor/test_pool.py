@@ -15,6 +15,7 @@ import pytest
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import Activity, Place, Slot, peer_key
 from dcmrecv_core.net.handover import IDLE, Handover, pass_on
+from dcmrecv_core.net.shares import Shares
 from dcmrecv_core.net.supervisor import pool as pool_module
 from dcmrecv_core.net.supervisor.pool import (
     FIRST_PAUSE,
@@ -23,7 +24,7 @@ from dcmrecv_core.net.supervisor.pool import (
     SPARE,
     STUCK_SECONDS,
 )
-from support.protocol.pool_driver import HOOK_SECONDS, LIMIT, Start, exists, obedient
+from support.protocol.pool_driver import ANY_SHARES, HOOK_SECONDS, LIMIT, Start, exists, obedient, stop
 
 # The test runner may have threads; forking is safe as long as the child runs our code only
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -244,21 +245,59 @@ def test_a_handover_that_its_worker_did_not_take_is_reassigned(start: Start, siz
 def test_places_are_those_of_the_table_and_of_handovers(start: Start) -> None:
     driver = start(limit=2)
     driver.settle()
-    assert driver.pool.places() == []
-    assert (driver.pool.busy, driver.pool.can_grow) == (0, False)
+    assert driver.pool.table.places() == []
+    assert not driver.pool.can_grow
     peer, _ = driver.serve()
     [worker] = (worker for worker in driver.pool._workers.values() if not worker.idle)
     key = peer_key("10.0.0.1")
-    assert [place.peer for place in driver.pool.places()] == [key], "handed over"
+    assert [place.peer for place in driver.pool.table.places()] == [key], "handed over"
     driver.until(lambda: worker.handover_sender is None, "it is taken")
-    assert driver.pool.places() == [Place(worker.slot, Activity.SERVING, 1, 0.0, 0.0, key)]
+    assert driver.pool.table.places() == [Place(worker.slot, Activity.SERVING, 1, driver.now, 0.0, key)]
     worker.slot.wait_since(7.0)
-    assert driver.pool.places() == [Place(worker.slot, Activity.SERVING, 1, 0.0, 7.0, key)]
+    assert driver.pool.table.places() == [Place(worker.slot, Activity.SERVING, 1, driver.now, 7.0, key)]
     worker.slot.become(Activity.ENDING)
-    assert [place.activity for place in driver.pool.places()] == [Activity.ENDING]
+    assert [place.activity for place in driver.pool.table.places()] == [Activity.ENDING]
     driver.finish(peer)
-    assert driver.pool.places() == []
-    assert driver.pool.busy == 0
+    assert driver.pool.table.places() == []
+    assert driver.pool.table.busy == 0
+
+
+def test_a_handover_has_its_place_before_its_worker_takes_it(start: Start) -> None:
+    """Else another worker would let the same peer in meanwhile, beyond its share."""
+    driver = start()
+    driver.settle()
+    for worker in driver.pool._workers.values():
+        stop(worker.pid)
+    assert driver.assign() is not None
+    [place] = driver.pool.table.places()
+    assert place[1:3] + place[5:] == (Activity.SERVING, 1, peer_key("10.0.0.1"))
+    driver.pool.signal_all(signal.SIGCONT)
+    driver.until(lambda: not any(worker.handover_sender for worker in driver.pool._workers.values()), "it is taken")
+    assert driver.pool.table.places() == [place]
+
+
+def test_no_handover_to_a_peer_that_has_its_share_meanwhile(start: Start) -> None:
+    """A worker may have accepted a connection of it at the same moment."""
+    driver = start()
+    driver.settle()
+    other = next(iter(driver.pool._workers.values()))
+    assert other.slot.claim.take()
+    other.slot.reserve("10.0.0.1", driver.now, handshake=False)
+    assert driver.assign(shares=Shares(LIMIT, per_peer=1)) is None
+    assert [place.slot for place in driver.pool.table.places()] == [other.slot]
+    assert driver.idle == SPARE - 1
+    assert driver.assign(shares=Shares(LIMIT, per_peer=2)) is not None, "the worker is idle as before"
+
+
+def test_a_worker_that_is_away_is_replaced_and_has_no_place(start: Start) -> None:
+    driver = start()
+    driver.settle()
+    worker = next(iter(driver.pool._workers.values()))
+    worker.slot.become(Activity.AWAY)
+    assert driver.idle == SPARE - 1
+    driver.settle()
+    assert (driver.idle, len(driver.pool)) == (SPARE, SPARE + 1)
+    assert driver.pool.table.places() == []
 
 
 def test_a_handover_over_tls_is_a_handshake(start: Start) -> None:
@@ -266,8 +305,8 @@ def test_a_handover_over_tls_is_a_handshake(start: Start) -> None:
     driver.settle()
     ours, peer = socket.socketpair()
     driver.peers.append(peer)
-    assert driver.pool.assign(Handover(ours, b"", "10.0.0.1", 1, tls_deadline=5.0), driver.now)
-    assert [place.activity for place in driver.pool.places()] == [Activity.HANDSHAKE]
+    assert driver.pool.assign(Handover(ours, b"", "10.0.0.1", 1, tls_deadline=5.0), driver.now, ANY_SHARES)
+    assert [place.activity for place in driver.pool.table.places()] == [Activity.HANDSHAKE]
     driver.until(lambda: ours.fileno() == -1, "it is taken")
 
 

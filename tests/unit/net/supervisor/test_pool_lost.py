@@ -18,6 +18,7 @@ from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, LostAssociation, re
 from dcmrecv_core.net.record import decode
 from dcmrecv_core.net.supervisor.pool import Pool
 from support.plugins import ASSOCIATION
+from support.protocol.pool_driver import ANY_SHARES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
@@ -92,7 +93,7 @@ class Driver:
         self.until(lambda: self.idle >= 2, "workers are idle")
         ours, peer = socket.socketpair()
         with peer:
-            assert self.pool.assign(Handover(ours, b"", "192.0.2.7", 1), time.monotonic())
+            assert self.pool.assign(Handover(ours, b"", "192.0.2.7", 1), time.monotonic(), ANY_SHARES)
 
     def close(self) -> None:
         self.pool.stop()

@@ -22,7 +22,7 @@ from dcmrecv_core.net.supervisor.pool import (
     STOPPED_LOOKS,
     TAKE_SECONDS,
 )
-from support.protocol.pool_driver import HOOK_SECONDS, Driver, Start, exists, obedient, stop
+from support.protocol.pool_driver import ANY_SHARES, HOOK_SECONDS, Driver, Start, exists, obedient, stop
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
@@ -47,7 +47,7 @@ def test_fault_16_a_stopped_worker_is_killed_before_another_one_gets_its_handove
     [handover] = driver.reassigned
     assert driver.idle == SPARE - len(victims)
     driver.settle()
-    assert driver.pool.assign(handover, driver.now)
+    assert driver.pool.assign(handover, driver.now, ANY_SHARES)
     assert int(peer.recv(100)) not in victims
     lines = [record.getMessage() for record in caplog.records]
     assert [line for line in lines if "does not answer" in line] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import selectors
 import signal
 import time
@@ -257,6 +258,21 @@ def test_a_signal_during_a_reload_starts_another_one(make: Callable[..., Driver]
     assert len(probes.pids) == 1
     driver.finish()
     assert [settings for settings, _ in driver.obeyed] == [NEW, NEW]
+
+
+def test_a_reload_without_a_free_descriptor_changes_nothing(
+    make: Callable[..., Driver], caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = make()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        driver.reload.begin()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert errors(caplog) == ["settings not reloaded, nothing has changed: cannot start a process: Too many open files"]
+    driver.run()
+    assert [settings for settings, _ in driver.obeyed] == [NEW]
 
 
 def test_a_supervisor_that_stops_applies_nothing(make: Callable[..., Driver]) -> None:

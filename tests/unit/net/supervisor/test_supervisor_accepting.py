@@ -275,3 +275,17 @@ def test_with_tls_workers_have_no_listening_socket(start: Start, certificates: A
     }
     for pid in receiver.workers():
         assert not listening & {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def test_workers_that_end_slowly_are_replaced_before_they_have_ended(start: Start) -> None:
+    """They are not idle, although they serve nobody."""
+    plugin = (
+        "import os\nfrom dcmrecv_core import hookimpl\n"
+        "@hookimpl\ndef worker_stopping(): open(f'{os.getpid()}.ends', 'w'); open('go').read()\n"
+    )
+    receiver = start("--plugin", "slow", "--recycle-after", 1, files={"slow.py": plugin})
+    os.mkfifo(receiver.directory / "go")
+    for number in range(1, 8):
+        store(receiver)
+        until(lambda: len(list(receiver.directory.glob("*.ends"))) == number, "one more ends")  # noqa: B023
+    (receiver.directory / "go").write_text("")

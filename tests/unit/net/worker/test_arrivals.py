@@ -198,6 +198,23 @@ def test_a_peer_that_has_its_share_is_passed_on(make: Callable[..., Idler], held
         assert idler.table.busy == held
 
 
+def test_a_worker_that_tells_of_a_lost_association_takes_no_other_and_has_no_place(idler: Idler) -> None:
+    assert HandoverSender(LostAssociation(b"lost")).advance(idler.control)
+    assert idler.arrivals.next() == LostAssociation(b"lost")
+    assert idler.slot.activity is Activity.AWAY
+    assert idler.table.places() == []
+
+
+def test_a_handover_that_stands_in_the_table_counts_once(idler: Idler) -> None:
+    idler.slot.reserve("10.0.0.1", 5.0, handshake=False)
+    place = idler.slot.place
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        assert HandoverSender(Handover(ours, b"", "10.0.0.1", 1)).advance(idler.control)
+        assert idler.next(ends=False) is not None
+    assert idler.slot.place == place
+
+
 def test_a_worker_that_the_supervisor_has_claimed_passes_on_and_takes_the_handover(
     idler: Idler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
