@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
@@ -18,6 +19,7 @@ from typing import Any
 from dcmrecv_index import schema
 
 _LOCK_SECONDS = 30
+_LOOK_SECONDS = 0.01
 _BEGIN_SQLITE = ("BEGIN IMMEDIATE",)
 _BEGIN_POSTGRESQL = ("BEGIN", "SELECT pg_advisory_xact_lock(1684237683)")  # a number that other programs do not lock
 
@@ -149,10 +151,23 @@ def connect(where: str | Path) -> Database:
 
 def _open_sqlite(path: Path) -> Any:
     connection = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")  # readers do not wait for the writer
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let readers not wait for the writer. SQLite itself does not wait for others that are about to switch, too."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_LOOK_SECONDS)
 
 
 def _open_postgresql(url: str) -> Any:
