@@ -18,7 +18,7 @@ from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_ke
 from dcmrecv_core.delivery.journal import JournalReader
 from dcmrecv_core.delivery.recovery import Recovery
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
-from dcmrecv_core.delivery.store import OpenStudy, Queue, Store
+from dcmrecv_core.delivery.store import Queue, Store
 from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter, Record, now
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _UNDER_WAY = 20 * 10**6  # nanoseconds between the time in a record and its bein
 _QUIET_MARK = 60.0
 _PURGED_AT_ONCE = 1000
 _STUDIES_AT_ONCE = 100
+_LATER = 1 << 62
 
 
 class Keeper:
@@ -51,7 +52,15 @@ class Keeper:
         self._of_studies, self._of_series = "study_completed" in hooks, "series_completed" in hooks
         self._timeout = int(study_timeout * clock.SECOND)
         self._senders: dict[tuple[str, str], set[str]] = {}
-        """Associations that have sent to open studies and series."""
+        """Associations that have sent to open studies and series, to a process before this one too."""
+        opened = store.quiet(_LATER)
+        for each in opened:
+            for record in map(decode_or_none, (found.data for found in store.records_since(each))):
+                if record is not None:
+                    self._note_sender(record)
+        self._senders = {
+            (each.study, each.series): self._senders.get((each.study, each.series), set()) for each in opened
+        }
         self._marked = 0.0
         self._purged = 0.0
 
@@ -89,22 +98,15 @@ class Keeper:
             if completed == _STUDIES_AT_ONCE:
                 break
             waited = now - each.last
-            if waited < OPEN_FACTOR * self._timeout and not still_open.isdisjoint(self._senders_of(each)):
+            key = (each.study, each.series)
+            if waited < OPEN_FACTOR * self._timeout and not still_open.isdisjoint(self._senders.get(key, ())):
                 continue
             completed += 1
             revision = self._store.complete(each)
-            self._senders.pop((each.study, each.series), None)
+            self._senders.pop(key, None)
             if revision:
                 what = f"series {each.series}" if each.series else f"study {each.study}"
                 log.info("%s is complete, revision %d", what, revision)
-
-    def _senders_of(self, open_study: OpenStudy) -> set[str]:
-        key = (open_study.study, open_study.series)
-        if key not in self._senders:  # this process has not taken in its last instance
-            records = (decode_or_none(record.data) for record in self._store.records_since(open_study))
-            texts = {record.association_id for record in records if record is not None}
-            self._senders[key] = {text.decode("utf-8", "surrogateescape") for text in texts if text}
-        return self._senders[key]
 
     def _purge(self, at: float) -> None:
         if at - self._purged > 60.0 and self._store.purge(at - KEPT_SECONDS, _PURGED_AT_ONCE) < _PURGED_AT_ONCE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from dcmrecv_core.testing import until
 
 SECONDS = 20.0
+ALL_DICOM = ("/etc/dcmtk/storescp.cfg", "AllDICOM")
 
 
 def program(name: str) -> str:
@@ -33,8 +35,13 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """One below those that the system gives to connections: nobody takes it while its program is started again."""
+    end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(100):
+        port = random.randrange(10_000, end)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no free port")
 
 
 class Certificates:
@@ -189,11 +196,12 @@ class Peers:
         (home / "in").mkdir(parents=True)
         return home
 
-    def dcmrecv(self, *arguments: object) -> Program:
-        """DCMTK's, which accepts what Debian's storescp.cfg lists."""
+    def dcmrecv(self, *arguments: object, profile: tuple[object, object] = ALL_DICOM) -> Program:
+        """DCMTK's, which accepts what Debian's storescp.cfg lists, or another file and profile."""
         port = free_port()
-        profile = ("-xf", "/etc/dcmtk/storescp.cfg", "AllDICOM")
-        started = Program(self._home(), port, [program("dcmrecv"), "-v", *profile, "-od", "in", *arguments, port])
+        started = Program(
+            self._home(), port, [program("dcmrecv"), "-v", "-xf", *profile, "-od", "in", *arguments, port]
+        )
         self._programs.append(started)
         return started
 

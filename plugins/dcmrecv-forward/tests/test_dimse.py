@@ -141,6 +141,31 @@ def test_what_is_not_accepted_is_put_aside_and_the_association_goes_on(peers: Pe
     assert judge.associations == 3  # each for a new kind
 
 
+PROFILE = """
+[[TransferSyntaxes]]
+[Plain]
+TransferSyntax1 = LittleEndianExplicit
+[[PresentationContexts]]
+[Some]
+PresentationContext1 = VerificationSOPClass\\Plain
+PresentationContext2 = CTImageStorage\\Plain
+[[Profiles]]
+[Default]
+PresentationContexts = Some
+"""
+
+
+def test_a_peer_that_rejects_associations_without_an_accepted_context(peers: Peers, tmp_path: Path) -> None:
+    """One instance that it does not take must not look as if the peer were down."""
+    (tmp_path / "profile.cfg").write_text(PROFILE)
+    peer = peers.dcmrecv(profile=(tmp_path / "profile.cfg", "Default"))
+    to = sender(peer.port)
+    with pytest.raises(Undeliverable, match="the peer does not accept MRImageStorage in LittleEndianExplicit: "):
+        to.send(fake_event(sample_dataset(SOPClassUID=MR)))
+    to.send(fake_event())
+    to.close()
+
+
 def answer(status: int, comment: str = "") -> Dataset:
     dataset = Dataset()
     dataset.Status = status

@@ -172,6 +172,17 @@ def test_a_path_that_cannot_be(tmp_path: Path, target: Path) -> None:
         FolderSender(target, str(tmp_path / "out")).send(event)
 
 
+def test_a_source_that_cannot_be_read_does_not_stop_all(
+    sender: FolderSender, event: StoredEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(source: Any, to: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(module, "_copy", broken)
+    with pytest.raises(NotSent, match="Input/output error"):
+        sender.send(event)
+
+
 def test_a_file_that_is_gone(sender: FolderSender, event: StoredEvent) -> None:
     Path(event.location).unlink()
     with pytest.raises(FileNotFoundError):

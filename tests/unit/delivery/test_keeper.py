@@ -163,6 +163,20 @@ def test_an_association_is_still_open_for_the_next_process(receiver: Receiver, w
     assert receiver.after(2) == [("1.2", 1, 1)]
 
 
+def test_a_quick_association_does_not_hide_a_slow_one(receiver: Receiver, writer: JournalWriter) -> None:
+    """The slow one has sent to the process before."""
+    send(writer, "1", association="slow")
+    receiver.after(2)
+    receiver.restart()
+    quick = JournalWriter(receiver.journal)
+    send(quick, "2", association="quick")
+    quick.end_association()
+    quick.close()
+    assert receiver.after(5 * TIMEOUT) == []
+    writer.end_association()
+    assert receiver.after(2) == [("1.2", 1, 2)]
+
+
 def test_what_is_kept_in_memory_does_not_grow(receiver: Receiver, writer: JournalWriter) -> None:
     for number in range(50):
         send(writer, str(number), study=f"1.{number}", association=f"a{number}")

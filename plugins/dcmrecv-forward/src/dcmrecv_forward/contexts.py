@@ -13,6 +13,10 @@ _EACH_OTHERS = {
 }
 """Syntaxes between which an instance is re-encoded if the peer accepts nothing else: no pixel is touched."""
 
+_ALWAYS: list[Pair] = [("1.2.840.10008.1.1", syntax) for syntax in _EACH_OTHERS]
+"""Verification, which every SCP supports: some (DCMTK's dcmrecv) reject an association without any acceptable context,
+so that one instance that they do not take would look as if they let nobody in."""
+
 
 def pairs_for(sop_class_uid: str, transfer_syntax_uid: str) -> list[Pair]:
     """The contexts that an instance can be sent in, the best one first."""
@@ -27,13 +31,13 @@ class Proposals:
         self._pairs: dict[Pair, None] = {}
 
     def with_needed(self, needed: list[Pair]) -> list[Pair]:
-        """What to propose, `needed` included."""
+        """What to propose, `needed` and Verification included."""
         for pair in needed:
             self._pairs.pop(pair, None)
             self._pairs[pair] = None
-        for pair in list(self._pairs)[:-MOST_CONTEXTS]:
+        for pair in list(self._pairs)[: len(_ALWAYS) - MOST_CONTEXTS]:
             del self._pairs[pair]
-        return list(self._pairs)
+        return [*self._pairs, *_ALWAYS]
 
     def forget(self, pairs: list[Pair]) -> None:
         """Not to be proposed again."""

@@ -18,8 +18,16 @@ from dcmrecv_forward.stored import opened
 _AT_ONCE = 1 << 20
 _NOT_HERE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 """What file systems answer that cannot copy or link by themselves."""
-_OF_THIS_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST)
-"""What is wrong with one path only; all else (full, gone, read-only) concerns the folder."""
+_OF_THE_FOLDER = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
+)
+"""What no other file would escape; all else is taken for the fault of one path or one source."""
 
 
 class FolderSender:
@@ -144,6 +152,13 @@ def _trouble(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         text = f"{error.filename or folder}: {error.strerror or error}"
-        if error.errno in _OF_THIS_NAME:
-            raise NotSent(text) from error
-        raise Unreachable(text) from error
+        if error.errno in _OF_THE_FOLDER or not _is_usable(folder):
+            raise Unreachable(text) from error
+        raise NotSent(text) from error
+
+
+def _is_usable(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        return False

@@ -25,7 +25,8 @@ _FAILURES = ("00081198", "0008119A")
 _REASON = "00081197"
 _STORED, _ACCEPTED, _CONFLICT = 200, 202, 409
 _REFUSED_INSTANCE = frozenset((400, 413, 415, 422))
-_TAKES_NOTHING = frozenset((401, 403, 404, 405, 407, 408, 429, 502, 503, 504, 507))
+_TAKES_NOTHING = frozenset((401, 404, 405, 407, 429, 503, 507))
+"""Not 403, 408, 502, 504: one instance that a service forbids or fails at must not hold up all others."""
 
 
 @dataclass(frozen=True, slots=True)
