@@ -109,10 +109,10 @@ class SqliteStore(Administration):
         rows = self._rows("SELECT value FROM notes WHERE key = ?", key)
         return rows[0][0] if rows else None
 
-    def locations_since(self, at: float) -> Iterator[bytes]:
-        for [data] in self._each("SELECT record FROM events WHERE at >= ?", at):
+    def locations_since(self, at: float) -> Iterator[tuple[bytes, float]]:
+        for data, taken_in in self._each("SELECT record, at FROM events WHERE at >= ? ORDER BY number", at):
             if (record := decode_or_none(data)) is not None:
-                yield record.location
+                yield record.location, taken_in
 
     def quiet(self, before: int) -> list[OpenStudy]:
         query = "SELECT study, series, done, last FROM studies WHERE open AND last < ? ORDER BY last"
