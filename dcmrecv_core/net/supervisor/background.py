@@ -228,8 +228,8 @@ def run_background(plugin: str, settings: Settings, plugins: Plugins, grace: flo
 
 
 def run_until_stopped(main: Callable[[Callable[[], bool]], None], grace: float) -> int:
-    """Run `main`, which goes on until its argument says that it has to end. As `run_background`, but SIGTERM leaves what
-    is under way `STOP_GRACE` seconds. Errors of the state directory are logged, and the process is started again."""
+    """Run `main`, which goes on until its argument says that it has to end. As `run_background`, but SIGTERM leaves
+    what is under way `STOP_GRACE` seconds. Errors of the state directory are logged, and the process starts again."""
 
     def run(process: _Process) -> None:
         try:
