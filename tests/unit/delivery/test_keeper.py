@@ -235,3 +235,11 @@ def test_what_nobody_claims_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
     store.close()
     run_for(settings_of(tmp_path), 1)
     assert "1 deliveries wait for forward/old, which no plugin claims" in caplog.text
+
+
+def test_a_clock_that_is_set_back_is_noted(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut takes from then on has the times of this clock."""
+    for at in (9000.0, 5000.0):
+        monkeypatch.setattr(keeper.time, "time", lambda at=at: at)
+        receiver.keeper.turn()
+        assert receiver.store.noted("flushed") == repr(at)
