@@ -130,7 +130,7 @@ def run(settings: Settings, queues: Collection[Queue], should_stop: Callable[[],
         while not should_stop():
             begun = time.monotonic()
             more = keeper.turn()
-            if recovery is not None and not _goes_on(recovery):
+            if recovery is not None and not more and not _goes_on(recovery):
                 recovery = None
                 writer.close()
                 store.note("searched since", None)

@@ -243,3 +243,26 @@ def test_a_clock_that_is_set_back_is_noted(receiver: Receiver, monkeypatch: pyte
         monkeypatch.setattr(keeper.time, "time", lambda at=at: at)
         receiver.keeper.turn()
         assert receiver.store.noted("flushed") == repr(at)
+
+
+def test_a_search_waits_until_all_records_are_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else files whose records wait would get others."""
+    (tmp_path / "out").mkdir()
+    settings = Settings(output_directory="out", working_directory=str(tmp_path))
+    prepare(settings)
+    calls: list[str] = []
+    backlog = iter([True, True, False, False])
+
+    def turn(self: Keeper) -> bool:
+        calls.append("keeper")
+        return next(backlog)
+
+    class Search:
+        def turn(self) -> bool:
+            calls.append("search")
+            return True
+
+    monkeypatch.setattr(Keeper, "turn", turn)
+    monkeypatch.setattr(keeper, "_recovery", lambda *arguments: Search())
+    keeper.run(settings, QUEUES, lambda: calls.count("keeper") >= 3)
+    assert calls == ["keeper", "keeper", "keeper", "search", "keeper"]
