@@ -155,7 +155,8 @@ class Store(Protocol):
         were equal instances sent again. Returns its revision, 0 if there is none."""
 
     def purge(self, before: float, limit: int) -> int:
-        """Remove up to so many events that were taken in before, and that nothing waits for; returns how many."""
+        """Remove up to so many events that were taken in before, and that nothing waits for, and completions of such;
+        returns how many events."""
 
     # Delivery processes
 
