@@ -89,7 +89,7 @@ class Recovery:
 
     def _changed_files(self) -> Iterator[str]:
         """The locations of files that changed in the time; "" for each other file."""
-        log.warning("the system has ended without warning: looking for stored files without a record")
+        log.warning("the system has started again: looking for stored files whose records did not reach the disk")
         directories = [""]
         entered: set[tuple[int, int]] = set()
         while directories:
