@@ -126,7 +126,10 @@ def _named(store: Store, name: str) -> Queue:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone()
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is no time; 2026-11-01 or 2026-11-01T08:30 expected") from error
 
 
 def _shown(at: float) -> str:

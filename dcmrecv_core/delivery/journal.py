@@ -20,6 +20,8 @@ DAMAGED = "damaged"
 CHUNK = 256 << 10
 """Bytes read of a file at once: with 64 workers 16 MiB, however much waits."""
 
+_NEVER = 1 << 64
+
 
 @dataclass(slots=True)
 class _File:
@@ -69,14 +71,15 @@ class JournalReader:
         """Read the records that were written before `until`, nanoseconds since the boot, and flush them. They are in
         the order of that time; files of another boot, which have other times, come first. Raises OSError."""
         self._look()
-        horizon = until
-        more = False
+        horizons = {True: until, False: _NEVER}
         for file in self._files.values():
             _read_file(file)
-            if file.has_more and file.is_of_this_boot:
-                horizon = min(horizon, file.last)  # of the others no later records, which would overtake its next ones
-            more = more or file.has_more
-        taken = {name: _before(file, horizon) for name, file in self._files.items()}
+            if file.has_more:  # of the others no later records, which would overtake its next ones
+                horizons[file.is_of_this_boot] = min(horizons[file.is_of_this_boot], file.last)
+        if horizons[False] != _NEVER:
+            horizons[True] = -1  # nothing before all of another boot is taken
+        more = any(file.has_more for file in self._files.values())
+        taken = {name: _before(file, horizons[file.is_of_this_boot]) for name, file in self._files.items()}
         self._flush([name for name, reads in taken.items() if reads])
         events: list[tuple[bool, int, NewEvent]] = []
         states: dict[str, FileState] = {}
@@ -187,6 +190,8 @@ def _read_file(file: _File) -> None:
         file.has_more = bool(reads)
     elif reads and len(data) == CHUNK:
         tail = data[reads[-1].end - start :]
+        if file.ended:
+            tail += os.pread(file.fd, FILE_SIZE, start + CHUNK)  # these zeros may be lost records, too
         file.has_more = not tail or bool(tail.strip(b"\0"))
     file.data, file.reads = data, reads
 
@@ -195,7 +200,7 @@ def _before(file: _File, horizon: int) -> list[Read]:
     """What was read, up to the first record that is later."""
     taken = []
     for read in file.reads:
-        if read.record is not None and file.is_of_this_boot and read.record.published > horizon:
+        if read.record is not None and read.record.published > horizon:
             break
         taken.append(read)
     return taken

@@ -69,7 +69,7 @@ class Keeper:
         StoreError, OSError."""
         at, turned = time.time(), clock.now()
         batch = self._reader.read(now() - _UNDER_WAY)
-        if batch.events or batch.files or at - self._marked > _QUIET_MARK:
+        if batch.events or batch.files or abs(at - self._marked) > _QUIET_MARK:  # a clock may be set back
             self._store.take_in(batch.events, batch.files, turned, at)
             self._marked = at
         for event in batch.events:
@@ -109,7 +109,7 @@ class Keeper:
                 log.info("%s is complete, revision %d", what, revision)
 
     def _purge(self, at: float) -> None:
-        if at - self._purged > 60.0 and self._store.purge(at - KEPT_SECONDS, _PURGED_AT_ONCE) < _PURGED_AT_ONCE:
+        if abs(at - self._purged) > 60.0 and self._store.purge(at - KEPT_SECONDS, _PURGED_AT_ONCE) < _PURGED_AT_ONCE:
             self._purged = at
 
 
@@ -130,7 +130,7 @@ def run(settings: Settings, queues: Collection[Queue], should_stop: Callable[[],
         while not should_stop():
             begun = time.monotonic()
             more = keeper.turn()
-            if recovery is not None and not _goes_on(recovery):
+            if recovery is not None and not more and not _goes_on(recovery):
                 recovery = None
                 writer.close()
                 store.note("searched since", None)

@@ -46,9 +46,10 @@ def note_start(store: Store, now: float) -> None:
     before, flushed, stopped = store.noted("boot"), store.noted("flushed"), store.noted("stopped")
     if flushed is None:
         store.take_in([], {}, 0, now)
-    elif before != boot_id() and store.noted("searched since") is None:
+    elif before != boot_id():
         store.note("searched until", repr(float(stopped) + SLACK) if stopped else "inf")
-        store.note("searched since", repr(float(flushed) - SLACK))
+        if store.noted("searched since") is None:  # else the search before was not finished, and begins earlier
+            store.note("searched since", repr(float(flushed) - SLACK))
     if before != boot_id():
         store.note("boot", boot_id())
     if stopped:
@@ -88,7 +89,7 @@ class Recovery:
 
     def _changed_files(self) -> Iterator[str]:
         """The locations of files that changed in the time; "" for each other file."""
-        log.warning("the system has ended without warning: looking for stored files without a record")
+        log.warning("the system has started again: looking for stored files whose records did not reach the disk")
         directories = [""]
         entered: set[tuple[int, int]] = set()
         while directories:
@@ -97,15 +98,29 @@ class Recovery:
                 with os.scandir(os.path.join(self._start, self._root, inner)) as entries:
                     for entry in entries:
                         path = f"{inner}/{entry.name}" if inner else entry.name
-                        if entry.name.startswith(RESERVED):
-                            continue
-                        if entry.is_file(follow_symlinks=False):
-                            yield f"{self._root}/{path}" if self._is_in_time(entry.stat(follow_symlinks=False)) else ""
-                        elif self._may_be_entered(entry, entered):
+                        kind = self._kind_of(entry, entered)
+                        if kind == "directory":
                             directories.append(path)
+                        elif kind:
+                            yield f"{self._root}/{path}" if kind == "changed" else ""
             except OSError as error:
                 log.warning("cannot look for stored files in %s: %s", os.path.join(self._root, inner), error.strerror)
         log.warning("%d files seen, %d of them are new", self._seen, len(self._found))
+
+    def _kind_of(self, entry: os.DirEntry[str], entered: set[tuple[int, int]]) -> str:
+        """What it is: a "directory" to be entered, a file that was "changed" in the time or is "old", "" for none of
+        them."""
+        if entry.name.startswith(RESERVED):
+            return ""
+        try:
+            if entry.is_file(follow_symlinks=False):
+                return "changed" if self._is_in_time(entry.stat(follow_symlinks=False)) else "old"
+            return "directory" if self._may_be_entered(entry, entered) else ""
+        except FileNotFoundError:  # moved or removed since the directory was read
+            return ""
+        except OSError as error:  # a link in a circle, for example
+            log.warning("cannot look at %s: %s", entry.path, error.strerror)
+            return ""
 
     def _may_be_entered(self, entry: os.DirEntry[str], entered: set[tuple[int, int]]) -> bool:
         """A directory that was not entered yet, or the link of an administrator to one: instances are stored there."""
@@ -126,11 +141,12 @@ class Recovery:
         return self._since <= status.st_ctime <= self._until
 
     def _record(self, end: float) -> None:
-        known = {hash(location) for location in self._store.locations_since(self._since - SLACK)}
+        known = {hash(location): at for location, at in self._store.locations_since(self._since - SLACK)}
         recovered = 0
         while self._found and time.monotonic() < end + PART:
             location = self._found[-1]
-            if hash(os.fsencode(location)) not in known:
+            at = known.get(hash(os.fsencode(location)))
+            if at is None or self._is_written_after(location, at):
                 record = self._record_of(location)
                 if record:
                     self._writer.make_room()
@@ -139,6 +155,13 @@ class Recovery:
                     log.warning("%s has no record in the journal: recovered", location)
             self._found.pop()
         log.warning("%d stored files recovered, %d are left to be looked at", recovered, len(self._found))
+
+    def _is_written_after(self, location: str, at: float) -> bool:
+        """Whether another content is there than that whose record was taken in `at`."""
+        try:
+            return os.stat(os.path.join(self._start, location), follow_symlinks=False).st_mtime > at
+        except OSError:
+            return False
 
     def _record_of(self, location: str) -> bytes:
         """b"" if it is no whole DICOM file."""

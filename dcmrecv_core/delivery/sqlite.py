@@ -111,7 +111,9 @@ def _as_store_error() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(str(error)) from error
+        is_damaged = type(error) is sqlite3.DatabaseError
+        advice = f"; stop the receiver, and repair or rename {FILE}" * is_damaged
+        raise StoreError(f"{error}{advice}") from error
 
 
 def open_database(path: str, *, make: bool = True) -> Database:
@@ -172,5 +174,6 @@ def check_database(path: str) -> None:
         for suffix in ("", "-wal", "-shm"):
             if os.path.exists(path + suffix):
                 os.rename(path + suffix, aside + suffix)
-        log.error("%s is damaged (%s): put aside as %s; what waited in it is not delivered", path, error, aside)
+        text = "%s is damaged (%s): put aside as %s; what waited in it is not delivered"
+        log.error(text, path, error.__cause__, aside)
         open_database(path).close()

@@ -25,6 +25,13 @@ from dcmrecv_core.storage.journal import HOW
 
 _COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = ?"
 
+_NOTHING_WAITS = (
+    "NOT EXISTS (SELECT 1 FROM queues JOIN lanes ON lanes.queue = queues.number AND lanes.study = kept.study) "
+    "AND NOT EXISTS (SELECT 1 FROM queues JOIN put_aside ON put_aside.queue = queues.number "
+    "AND put_aside.study = kept.study)"
+)
+"""For a study, whose row is `kept`."""
+
 
 class SqliteStore(Administration):
     """A `Store` in a file of the state directory, for one process."""
@@ -109,10 +116,10 @@ class SqliteStore(Administration):
         rows = self._rows("SELECT value FROM notes WHERE key = ?", key)
         return rows[0][0] if rows else None
 
-    def locations_since(self, at: float) -> Iterator[bytes]:
-        for [data] in self._each("SELECT record FROM events WHERE at >= ?", at):
+    def locations_since(self, at: float) -> Iterator[tuple[bytes, float]]:
+        for data, taken_in in self._each("SELECT record, at FROM events WHERE at >= ? ORDER BY number", at):
             if (record := decode_or_none(data)) is not None:
-                yield record.location
+                yield record.location, taken_in
 
     def quiet(self, before: int) -> list[OpenStudy]:
         query = "SELECT study, series, done, last FROM studies WHERE open AND last < ? ORDER BY last"
@@ -166,15 +173,17 @@ class SqliteStore(Administration):
     def purge(self, before: float, limit: int) -> int:
         with self._db.writing(durable=False) as db:
             gone = db.execute(
-                "DELETE FROM events WHERE number IN (SELECT number FROM events AS event WHERE number < coalesce("
+                "DELETE FROM events WHERE number IN (SELECT number FROM events AS kept WHERE number < coalesce("
                 "(SELECT number FROM events WHERE at >= ? ORDER BY number LIMIT 1), 1 << 62) "
-                "AND NOT EXISTS (SELECT 1 FROM queues JOIN lanes ON lanes.queue = queues.number "
-                "AND lanes.study = event.study) "
-                "AND NOT EXISTS (SELECT 1 FROM queues JOIN put_aside ON put_aside.queue = queues.number "
-                "AND put_aside.study = event.study) "
-                "AND NOT EXISTS (SELECT 1 FROM studies WHERE studies.study = event.study AND open) "
+                f"AND {_NOTHING_WAITS} "
+                "AND NOT EXISTS (SELECT 1 FROM studies WHERE studies.study = kept.study AND open) "
                 "ORDER BY number LIMIT ?)",
                 (before, limit),
+            )
+            db.execute(
+                "DELETE FROM completions WHERE number IN (SELECT number FROM completions AS kept "
+                f"WHERE upto < (SELECT coalesce(min(number), 1 << 62) FROM events) AND {_NOTHING_WAITS} LIMIT ?)",
+                (limit,),
             )
             return gone.rowcount
 

@@ -141,8 +141,8 @@ class Store(Protocol):
 
     def noted(self, key: str) -> str | None: ...
 
-    def locations_since(self, at: float) -> Iterator[bytes]:
-        """The locations of the events that were taken in since."""
+    def locations_since(self, at: float) -> Iterator[tuple[bytes, float]]:
+        """The locations of the events that were taken in since, and when they were, one after the other."""
 
     def quiet(self, before: int) -> list[OpenStudy]:
         """Open studies and series whose last instance came before."""
@@ -155,7 +155,8 @@ class Store(Protocol):
         were equal instances sent again. Returns its revision, 0 if there is none."""
 
     def purge(self, before: float, limit: int) -> int:
-        """Remove up to so many events that were taken in before, and that nothing waits for; returns how many."""
+        """Remove up to so many events that were taken in before, and that nothing waits for, and completions of such;
+        returns how many events."""
 
     # Delivery processes
 

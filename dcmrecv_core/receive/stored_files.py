@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import product
 from typing import BinaryIO
 
 from dcmrecv_core.api.errors import DataSetError, HookFailure
@@ -87,9 +88,10 @@ def remove_stored(location: str, root: str, start: str = "") -> bool | None:
 
 
 def _split(location: str, root: str, start: str) -> tuple[tuple[str, ...], str] | None:
-    for above in (root, os.path.join(start, root)):
-        if location.startswith(f"{above}/"):
-            subdir, name = os.path.split(location.removeprefix(f"{above}/"))
+    wholes = (location,) if "://" in location else (location, os.path.join(start, location))
+    for whole, above in product(wholes, (root, os.path.join(start, root))):
+        if whole.startswith(f"{above}/"):
+            subdir, name = os.path.split(whole.removeprefix(f"{above}/"))
             try:
                 check_filename(name)
                 return split_directory(subdir), name

@@ -145,6 +145,17 @@ def test_a_newer_store_is_refused_with_both_versions(ours: Start) -> None:
     assert "has version 7, this dcmrecv knows versions up to 1" in done.stderr
 
 
+def test_processes_that_others_tell_to_end_are_started_again(ours: Start) -> None:
+    receiver = ours(*ARGUMENTS, files={"site.py": DELIVERS})
+    for uid, name in (("1.2.3", "journal process"), ("1.2.4", "delivery process of site/default")):
+        pid = until(lambda name=name: process_of(receiver, name), name, log=lambda: receiver.log)
+        os.kill(pid, signal.SIGTERM)
+        receiver.wait_for_log(f"{name}: process {pid} ended with exit code 0, starting it again in 1 s")
+        assert store(receiver, uid) == [0]
+    until_delivered(receiver, "1.2.3", "1.2.4")
+    assert receiver.stop() == 0
+
+
 def test_two_receivers_do_not_share_a_queue(ours: Start) -> None:
     first = ours(*ARGUMENTS, files={"site.py": DELIVERS})
     done = run(sys.executable, "-m", "dcmrecv_core", "-od", "out", *ARGUMENTS, "11112", cwd=first.directory)

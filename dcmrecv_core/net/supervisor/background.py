@@ -49,10 +49,11 @@ supervisor's grace, so that it can clean up."""
 
 class Job(NamedTuple):
     """What a child runs, with all signals blocked: `main` returns its exit code. After failures it is started again
-    after `longest_pause` seconds at most."""
+    after `longest_pause` seconds at most; if it is `endless`, any end is one that the supervisor did not ask for."""
 
     main: Callable[[], int]
     longest_pause: float = LONGEST_PAUSE
+    endless: bool = False
 
 
 Jobs = Mapping[str, Job]
@@ -143,7 +144,7 @@ class Background:
             log.info("%s: started (process %d)", child.title, child.pid)
 
     def _on_exit(self, child: Child, pid: int, code: int, now: float) -> None:
-        if code == DONE:
+        if code == DONE and not child.job.endless:
             log.info("%s: done (process %d)", child.title, pid)
             child.due = None
             return
@@ -227,8 +228,8 @@ def run_background(plugin: str, settings: Settings, plugins: Plugins, grace: flo
 
 
 def run_until_stopped(main: Callable[[Callable[[], bool]], None], grace: float) -> int:
-    """Run `main`, whose argument says whether it has to end. As `run_background`, but SIGTERM leaves what is under way
-    `STOP_GRACE` seconds. Errors of the state directory are logged, and the process is started again."""
+    """Run `main`, which goes on until its argument says that it has to end. As `run_background`, but SIGTERM leaves
+    what is under way `STOP_GRACE` seconds. Errors of the state directory are logged, and the process starts again."""
 
     def run(process: _Process) -> None:
         try:

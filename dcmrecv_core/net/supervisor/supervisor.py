@@ -239,7 +239,7 @@ class Supervisor:
             for name in plugins.order("background")
         }
         return background | {
-            title: Job(partial(self._run_delivery, main), DELIVERY_PAUSE)
+            title: Job(partial(self._run_delivery, main), DELIVERY_PAUSE, endless=True)
             for title, main in delivery_jobs(settings, plugins).items()
         }
 

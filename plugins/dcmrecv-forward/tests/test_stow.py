@@ -114,6 +114,12 @@ def test_takes_nothing(status: int) -> None:
         judge(status, "no", b"")
 
 
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>Log in", b"\n<html>", b"\xef\xbb\xbf<!doctype  HTML>"])
+def test_a_web_page_is_no_service(page: bytes) -> None:
+    with pytest.raises(Unreachable, match="a web page with status 200 OK"):
+        judge(200, "OK", page)
+
+
 @pytest.mark.parametrize(
     ("status", "answer"),
     [(500, b""), (403, b""), (502, b""), (504, b""), (201, b""), (204, b""), (418, b""), (409, failed(0xA700))],

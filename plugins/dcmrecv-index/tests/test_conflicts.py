@@ -90,6 +90,13 @@ def test_fault_8_a_stray_instance_does_not_move_a_study(
     assert caplog.messages == [f"study 1.8 stays with patient 'A': SOP instance 1.2 in file /archive/1.2 says {other}"]
 
 
+def test_an_event_whose_file_is_gone_contradicts_no_issuer(database: Database, write: Write) -> None:
+    """An event tells the Patient ID only."""
+    write(record("1.1", IssuerOfPatientID="elsewhere"), replace(record("1.2"), from_file=False))
+    assert in_conflict(database) == []
+    assert database.execute("SELECT patient_id, issuer FROM patients") == [("A", "elsewhere")]
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_fault_8_the_first_one_owns_it_whatever_the_clock_says(
     database: Database, write: Write, together: bool

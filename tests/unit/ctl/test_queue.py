@@ -124,3 +124,9 @@ def test_without_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert run(tmp_path, "list") == 1
     assert capsys.readouterr().err == f"dcmrecvctl: there is no {tmp_path}/delivery.sqlite\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_time(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(state, "replay", "--target", "forward/a", "--since", "yesterday")
+    assert "--since: yesterday is no time; 2026-11-01 or 2026-11-01T08:30 expected" in capsys.readouterr().err

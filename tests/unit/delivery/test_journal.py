@@ -175,6 +175,24 @@ def test_what_a_power_cut_has_taken_is_skipped(directory: Path, caplog: pytest.L
     assert len(reader.remove_finished()) == 1
 
 
+def test_records_after_lost_ones_are_no_damage(directory: Path) -> None:
+    """The zeros begin with a record, within what is read at once, and go on after it."""
+    location = "x" * (4097 - len(record("100", location="x")))
+    writer = write(directory, *[record(str(number), location=location) for number in range(100, 200)])
+    writer.close()
+    [path] = paths(directory)
+    data = bytearray(path.read_bytes())
+    data[60 * 4096 : 70 * 4096] = bytes(10 * 4096)
+    path.write_bytes(data)
+    reader = JournalReader(str(directory), {})
+    found: list[str] = []
+    removed: list[str] = []
+    while not removed:
+        found += uids(reader.read(LATER))
+        removed = reader.remove_finished()
+    assert found == [str(number) for number in (*range(100, 160), *range(170, 200))]
+
+
 def test_a_record_that_is_being_written_is_waited_for(directory: Path) -> None:
     writer = write(directory, record("1"))
     [path] = paths(directory)
@@ -215,6 +233,25 @@ def test_files_of_another_boot_come_first(directory: Path) -> None:
     old.close()
     reader = JournalReader(str(directory), {})
     assert uids(reader.read(100)) == ["old", "new"]
+    new.close()
+
+
+def test_with_a_backlog_of_another_boot_no_file_overtakes_another(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "CHUNK", 2000)
+    one = write(directory, *[record(f"1.{number}", published=1000 + number) for number in range(50)])
+    two = write(directory, record("2", published=2000))
+    for path in paths(directory):
+        path.rename(directory / path.name.replace(boot_id(), "00000000"))
+    new = write(directory, record("3", published=10))
+    for writer in (one, two):
+        writer.close()
+    reader = JournalReader(str(directory), {})
+    found: list[str] = []
+    while len(found) < 52:
+        found += uids(reader.read(100))
+    assert found == [*[f"1.{number}" for number in range(50)], "2", "3"]
     new.close()
 
 

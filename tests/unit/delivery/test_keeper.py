@@ -235,3 +235,34 @@ def test_what_nobody_claims_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
     store.close()
     run_for(settings_of(tmp_path), 1)
     assert "1 deliveries wait for forward/old, which no plugin claims" in caplog.text
+
+
+def test_a_clock_that_is_set_back_is_noted(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut takes from then on has the times of this clock."""
+    for at in (9000.0, 5000.0):
+        monkeypatch.setattr(keeper.time, "time", lambda at=at: at)
+        receiver.keeper.turn()
+        assert receiver.store.noted("flushed") == repr(at)
+
+
+def test_a_search_waits_until_all_records_are_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else files whose records wait would get others."""
+    (tmp_path / "out").mkdir()
+    settings = Settings(output_directory="out", working_directory=str(tmp_path))
+    prepare(settings)
+    calls: list[str] = []
+    backlog = iter([True, True, False, False])
+
+    def turn(self: Keeper) -> bool:
+        calls.append("keeper")
+        return next(backlog)
+
+    class Search:
+        def turn(self) -> bool:
+            calls.append("search")
+            return True
+
+    monkeypatch.setattr(Keeper, "turn", turn)
+    monkeypatch.setattr(keeper, "_recovery", lambda *arguments: Search())
+    keeper.run(settings, QUEUES, lambda: calls.count("keeper") >= 3)
+    assert calls == ["keeper", "keeper", "keeper", "search", "keeper"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.delivery import keeper
+from dcmrecv_core.delivery import keeper, recovery
 from dcmrecv_core.delivery.journal import JournalReader
 from dcmrecv_core.delivery.keeper import Keeper
 from dcmrecv_core.delivery.recovery import SETTLED, SLACK, Recovery, note_start
@@ -119,6 +119,38 @@ def test_directories_of_an_administrator_are_looked_at(settings: Settings, store
     assert recovered(settings, store, 0.0) == {"out/ct/1": "1.1"}
 
 
+def test_what_is_removed_meanwhile_hides_nothing_else(
+    settings: Settings, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "PART", -1.0)  # one file in a turn
+    paths = {f"out/{number}": stored(settings, str(number), f"1.{number}") for number in range(9)}
+    writer = JournalWriter(str(settings.state_directory / "journal"))
+    search = Recovery(settings, store, writer, 0.0, float("inf"))
+    assert not search.turn()
+    removed = next(location for location in paths if location not in search._found)
+    paths[removed].unlink()
+    while search._turns == 0:
+        assert not search.turn()
+    writer.close()
+    assert set(search._found) == paths.keys() - {removed}
+
+
+def test_a_link_in_a_circle_hides_nothing_else(settings: Settings, store: SqliteStore, tmp_path: Path) -> None:
+    for number in range(9):
+        (tmp_path / "out" / f"link{number}").symlink_to(f"link{number}")
+    stored(settings, "1", "1.1")
+    assert recovered(settings, store, 0.0) == {"out/1": "1.1"}
+
+
+def test_another_content_in_the_place_of_a_recorded_one_is_found(settings: Settings, store: SqliteStore) -> None:
+    path = stored(settings, "1", "1.1")
+    kept = stored(settings, "2", "1.2")
+    store.take_in([event("e1", location="out/1"), event("e2", location="out/2")], {}, 0, 0.0)
+    kept.chmod(0o600)
+    os.utime(path, (time.time() + 5, time.time() + 5))
+    assert recovered(settings, store, 0.0) == {"out/1": "1.1"}
+
+
 def test_what_is_stored_meanwhile_is_not_recorded_twice(settings: Settings, store: SqliteStore) -> None:
     stored(settings, "1", "1.1")
     writer = JournalWriter(str(settings.state_directory / "journal"))
@@ -188,6 +220,18 @@ def test_after_a_clean_end_later_files_are_not_ours(settings: Settings, store: S
     store.note("boot", "another")
     assert searched(settings, store) == (5000.0 - SLACK, 5001.0 + SLACK)
     assert store.noted("stopped") is None, "from now on there are new ones"
+
+
+def test_a_power_cut_during_a_search_after_a_clean_end(settings: Settings, store: SqliteStore) -> None:
+    """What was stored between the two boots is looked for, too."""
+    searched(settings, store)
+    store.take_in([], {}, 0, 5000.0)
+    store.note("stopped", "5001.0")
+    store.note("boot", "another")
+    searched(settings, store)
+    store.take_in([], {}, 0, 9000.0)
+    store.note("boot", "a third")
+    assert searched(settings, store) == (5000.0 - SLACK, float("inf"))
 
 
 def test_a_reload_is_no_end(settings: Settings, store: SqliteStore) -> None:

@@ -66,7 +66,7 @@ def test_damaged_pages_are_an_error_of_the_store(path: Path) -> None:
     data[8192:] = b"\xff" * (len(data) - 8192)
     path.write_bytes(data)
     store = SqliteStore.open(str(path.parent))
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match=r"stop the receiver, and repair or rename delivery\.sqlite"):
         store.states()
         list(store.locations_since(0.0))
     store.close()

@@ -216,7 +216,7 @@ def test_files_and_notes(store: Store, connect: Open) -> None:
     assert (other.noted("boot"), other.noted("flushed"), other.noted("none")) == ("x", "12.5", None)
     store.note("boot", None)
     assert other.noted("boot") is None
-    assert list(other.locations_since(0.0)) == [b"out/1.2.3"]
+    assert [location for location, _ in other.locations_since(0.0)] == [b"out/1.2.3"]
     assert list(other.locations_since(1e12)) == []
 
 
@@ -314,6 +314,22 @@ def test_old_events_are_removed_unless_something_waits_for_them(connect: Open) -
     assert store.purge(1e12, 10) == 1
     assert store.purge(1e12, 10) == 0
     assert store.replay(A, 0.0) == 1, "the one that was put aside"
+
+
+def test_completions_go_with_their_events(connect: Open) -> None:
+    store = connect()
+    store.begin([STUDIES], 0)
+    take_in(store, event("e1"))
+    complete(store)
+    assert store.purge(1e12, 10) == 0
+    [found] = completions(store)
+    assert store._rows("SELECT id FROM completions") == [(found.id,)]
+    assert store.purge(0.0, 10) == 0
+    assert store._rows("SELECT id FROM completions") == [(found.id,)]
+    assert store.purge(1e12, 10) == 1
+    assert store._rows("SELECT id FROM completions") == []
+    take_in(store, event("e2", uid="2"))
+    assert complete(store) == 2
 
 
 def test_an_event_that_is_gone_is_told_as_such(connect: Open) -> None:

@@ -38,6 +38,7 @@ def test_a_stored_file(root: Path) -> None:
     assert content(location, str(root)) == b"stored"
     assert content("out/a/b/x", "out", str(root.parent)) == b"stored"
     assert content(location, "out", str(root.parent)) == b"stored"
+    assert content("out/a/b/x", str(root), str(root.parent)) == b"stored", "as it was called before"
     assert remove_stored(location, str(root)) is True
     assert remove_stored(location, str(root)) is True, "it is gone"
     with pytest.raises(FileNotFoundError):
@@ -53,6 +54,8 @@ def test_a_stored_file(root: Path) -> None:
 def test_what_is_not_in_the_output_directory(root: Path, location: str) -> None:
     place = location.format(root=root)
     assert content(place, str(root)) is None
+    assert content(place, str(root), "/") is None
+    assert content("s3://bucket/x", str(root), str(root)) is None
     assert remove_stored(place, str(root)) is None
     assert (root.parent / "secret").exists()
 

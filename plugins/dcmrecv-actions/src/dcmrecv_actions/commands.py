@@ -24,7 +24,8 @@ _SHELL_SYNTAX = re.compile(r"[|&;<>`$*\n]")
 @dataclass(frozen=True, slots=True)
 class _Interpreter:
     """A program that executes its first argument that is no option: after an option `says_so`, or always. `takes_value`
-    are options that have the next word as their value, `kind` is what the executed word is."""
+    are options that have the next word as their value, or the rest of their own, `kind` is what the executed word
+    is."""
 
     name: re.Pattern[str]
     says_so: re.Pattern[str] | None
@@ -35,19 +36,23 @@ class _Interpreter:
 _INTERPRETERS = (
     _Interpreter(
         re.compile(r"(?:ba|da|a|k|mk|z)?sh"),
-        re.compile(r"-[A-Za-z]*c"),
+        re.compile(r"-[A-Za-z]*c[A-Za-z]*"),
         re.compile(r"[-+][A-Za-z]*[oO]|--rcfile|--init-file"),
         "script",
     ),
     _Interpreter(
         re.compile(r"(?:python|pypy|lua)[\d.]*|perl|ruby|node|php|julia|Rscript|pwsh|fish|t?csh"),
-        re.compile(r"-[A-Za-z]*[cer]|--command|--eval|--run"),
+        re.compile(r"-[A-Za-z]*[ceEpr]|--command|--eval|--print|--run|-[Cc]ommand"),
         re.compile(r"-[A-Za-z]*[WXI]"),
         "code",
     ),
     _Interpreter(re.compile(r"[gmn]?awk|g?sed"), None, re.compile(r"-[A-Za-z]*[vFl]"), "code"),
 )
-_GIVING_ALL_TO_A_SHELL = ("ssh", "su", "runuser")
+_FURTHER_CODE = re.compile(r"-[A-Za-z]*[eE]|--expression|--eval")
+_FURTHER_CODE_WITHIN = re.compile(r"-[A-Za-z]*[eE].+|--(?:expression|eval)=.*", re.DOTALL)
+"""Options of the second kind of interpreters that may be there more than once: sed -e ... -e ..."""
+
+_GIVING_ALL_TO_A_SHELL = ("ssh", "su", "runuser", "parallel")
 _COMMAND_OPTIONS = (
     "-c",
     "--command",
@@ -154,7 +159,7 @@ class _Parser:
         return did_you_mean(name, self._fields) or f"there are {letters}, {others}"
 
 
-def _kinds(words: Sequence[str]) -> Sequence[str]:
+def _kinds(words: Sequence[str]) -> list[str]:
     """Of each word: "script" of a shell, "code" of another interpreter, or "text"."""
     kinds = ["text"] * len(words)
     for number, word in enumerate(words):
@@ -165,16 +170,14 @@ def _kinds(words: Sequence[str]) -> Sequence[str]:
         if number and words[number - 1] in _COMMAND_OPTIONS and " " in word and kinds[number] == "text":
             kinds[number] = "code"
         for interpreter in _INTERPRETERS:
-            if (
-                interpreter.name.fullmatch(name)
-                and (index := _index_of_code(words, number + 1, interpreter)) is not None
-            ):
-                kinds[index] = interpreter.kind
+            if interpreter.name.fullmatch(name):
+                _mark(kinds, words, number + 1, interpreter)
     return kinds
 
 
-def _index_of_code(words: Sequence[str], start: int, interpreter: _Interpreter) -> int | None:
-    """Which word, if any, an interpreter executes that has its arguments from `start` on."""
+def _mark(kinds: list[str], words: Sequence[str], start: int, interpreter: _Interpreter) -> None:
+    """Say in `kinds` which words an interpreter executes that has its arguments from `start` on: the first that is no
+    option, and for code also what is a part of an option, as in perl -e'...', or follows the option again."""
     executes = interpreter.says_so is None
     is_value = False
     for index in range(start, len(words)):
@@ -184,6 +187,17 @@ def _index_of_code(words: Sequence[str], start: int, interpreter: _Interpreter) 
         elif word.startswith(("-", "+")):
             executes = executes or bool(interpreter.says_so and interpreter.says_so.fullmatch(word))
             is_value = bool(interpreter.takes_value.fullmatch(word))
+            if interpreter.kind == "code" and not interpreter.takes_value.match(word):
+                kinds[index] = "code"
         else:
-            return index if executes else None
-    return None
+            if executes:
+                kinds[index] = interpreter.kind
+                if interpreter.kind == "code":
+                    _mark_further(kinds, words, index + 1)
+            return
+
+
+def _mark_further(kinds: list[str], words: Sequence[str], start: int) -> None:
+    for index in range(start, len(words)):
+        if _FURTHER_CODE.fullmatch(words[index - 1]) or _FURTHER_CODE_WITHIN.fullmatch(words[index]):
+            kinds[index] = "code"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import secrets
 import ssl
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ _FAILURES = ("00081198", "0008119A")
 """Failed SOP Sequence, Other Failures Sequence (PS3.18 table I.2-1)."""
 _REASON = "00081197"
 _STORED, _ACCEPTED, _CONFLICT = 200, 202, 409
+_WEB_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+"""Of a login or a proxy, which say 200 to everything."""
 _REFUSED_INSTANCE = frozenset((400, 413, 415, 422))
 _TAKES_NOTHING = frozenset((401, 404, 405, 407, 429, 503, 507))
 """Not 403, 408, 502, 504: one instance that a service forbids or fails at must not hold up all others."""
@@ -151,6 +154,8 @@ def judge(status: int, reason: str, body: bytes) -> None:
     refused, Unreachable if the service takes nothing now, NotSent for all else."""
     answer = _read_json(body)
     said = f"status {status}" + f" {reason}" * bool(reason)
+    if _WEB_PAGE.match(body) and status in (_STORED, _ACCEPTED):
+        raise Unreachable(f"no DICOM service answers, but a web page with {said}")
     if status in (_STORED, _ACCEPTED, _CONFLICT):
         failures = _failure_reasons(answer)
         if failures:

@@ -30,6 +30,8 @@ def write(
         index = conflicts.known(database, rows)
         if only_later and index.received is not None and index.received > record.received:
             return None
+        if not record.from_file and index.patient_id == rows.study["patient_id"]:  # an event tells no issuer
+            rows.patient["issuer"] = rows.study["issuer"] = index.issuer
         found = conflicts.contradiction(index, rows)
         upper: dict[str, Row] = {"patients": rows.patient}
         if found is None:

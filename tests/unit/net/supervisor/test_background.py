@@ -132,6 +132,19 @@ def test_a_hook_that_returns_is_not_started_again(drive: Drive, caplog: pytest.L
     assert "background of plugin site: done" in caplog.text
 
 
+def test_an_endless_child_is_started_again_however_it_ends(drive: Drive) -> None:
+    driver = drive(lambda plugin: DONE)
+    driver.background = Background({"journal process": Job(lambda: DONE, endless=True)}, GRACE)
+    driver.tick()
+    driver.until_ended()
+    driver.tick(FIRST_PAUSE)
+    assert len(driver.background) == 1
+    driver.background.stop()
+    driver.until_ended()
+    driver.tick(LONGEST_PAUSE)
+    assert len(driver.background) == 0
+
+
 def test_the_log_names_plugin_process_and_reason(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
     driver = drive(waits, "index", "other")
     driver.tick()
