@@ -158,12 +158,9 @@ def test_a_pipe(ours: Start, storescp: Start, site: Path, directory: Path) -> No
     [("DCMTK's manual", "$(touch pwned)", "bin.told"), ("FIONA", "';touch pwned;'", "pipe")],
 )
 def test_a_title_is_not_executed(
-    line: str, title: str, written: str, ours: Start, storescp: Start, site: Path, directory: Path, told: Path
+    line: str, title: str, written: str, ours: Start, site: Path, directory: Path, told: Path
 ) -> None:
-    theirs, mine = options(line, directory)
-    old = storescp(*theirs)
-    send(old, title)
-    until((old.directory / "pwned").exists, "storescp executes the title: the attack is one")
+    _, mine = options(line, directory)
     new = ours("-pm", "--plugin", "actions", *mine, program=site)
     send(new, title)
     until(lambda: title in (directory / written).read_text(), "ours takes it as a value")
