@@ -48,6 +48,7 @@ than the supervisor's grace, so that a stalled peer gets an A-ABORT and temporar
 ORPHAN_GRACE = 1.0
 """The same when the supervisor has died and the kernel has not killed the worker (`child.fork`)."""
 
+_NO_DESCRIPTOR = "worker %d has no free file descriptor (%s) and is replaced: probably a plugin does not close them"
 _FORCED_EXIT = 0.9  # seconds after the grace, for a hook that does not return
 
 _TICK = 1.0
@@ -168,11 +169,7 @@ def run_worker(
                 receiver.end_association()
             serving.end()
         if limits.descriptors.ran_out:
-            log.error(
-                "worker %d has no free file descriptor (%s) and is replaced: probably a plugin does not close them",
-                os.getpid(),
-                describe_descriptors(),
-            )
+            log.error(_NO_DESCRIPTOR, os.getpid(), describe_descriptors())
             return OUT_OF_DESCRIPTORS
     finally:
         slot.become(Activity.AWAY)

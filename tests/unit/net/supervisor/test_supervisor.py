@@ -516,7 +516,7 @@ def test_an_idle_association_is_asked_to_end_as_long_as_its_place_is_needed(
     slot.begin("10.0.0.1", now - 100, handshake=False)
     slot.wait_since(now - 61)
     monkeypatch.setattr(made, "_shares", waiting.Shares(1, None))
-    monkeypatch.setattr(made._pool, "places", lambda: [slot.place])
+    monkeypatch.setattr(made._pool.table, "places", lambda: [slot.place])
     monkeypatch.setattr(supervisor.Pool, "can_grow", False)
     ours, peer = socket.socketpair()
     with ours, peer:
