@@ -211,7 +211,7 @@ class Reception:
         receiver = self._receiver
         index = self._check()
         uids = ("", "") if index is None else data_set_uids(index)
-        if uids != (self._sop_class_uid, self._sop_instance_uid):
+        if not self._sop_class_uid or uids != (self._sop_class_uid, self._sop_instance_uid):
             self._compare(index, *uids)
         prefix = self._prefix(*uids)
         spool = self._spool

@@ -190,9 +190,10 @@ def test_our_own_limits_are_no_fault_of_the_sender(
 def test_a_command_without_class(tmp_path: Path) -> None:
     """The data set's counts; without one it cannot be understood, or where nothing is looked at, the class is wrong."""
     assert send(receiver(tmp_path), data_set(), sop_class="").location == f"{tmp_path}/{FILE}"
-    bare = encode([Node(0x00080060, "CS", b"CT")], EXPLICIT_LITTLE)
-    outcome = send(receiver(tmp_path / "bare"), bare, sop_class="")
-    assert (outcome.status, outcome.elements) == (0xC000, (0x00080016,))
+    same_instance = Node(0x00080018, "UI", INSTANCE.encode() + b"\0")
+    for bare in (Node(0x00080060, "CS", b"CT"), same_instance):
+        outcome = send(receiver(tmp_path / "bare"), encode([bare], EXPLICIT_LITTLE), sop_class="")
+        assert (outcome.status, outcome.elements) == (0xC000, (0x00080016,))
     for settings, syntax in ((BIT_PRESERVING, EXPLICIT_LE), ({}, UNKNOWN)):
         assert send(receiver(tmp_path / "bare", **settings), data_set(), sop_class="", syntax=syntax).status == 0x0122
     assert names(tmp_path) == [FILE]
