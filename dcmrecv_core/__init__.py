@@ -31,13 +31,21 @@ from dcmrecv_core.api.errors import (
     StorageError,
     Undeliverable,
 )
-from dcmrecv_core.api.events import Series, StoredEvent, Study
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.hookspecs import hookimpl
 from dcmrecv_core.api.model import Association, Instance, ProposedContext, RawElement, TagLike, UserIdentity
 from dcmrecv_core.api.names import escape, escape_directory
 from dcmrecv_core.api.options import PluginOptions
-from dcmrecv_core.api.outcomes import Ended, HowStored, NotStoredOutcome, StoredOutcome, Summary
+from dcmrecv_core.api.outcomes import (
+    Ended,
+    HowStored,
+    NotStoredOutcome,
+    Series,
+    StoredEvent,
+    StoredOutcome,
+    Study,
+    Summary,
+)
 from dcmrecv_core.api.services import Command, Request, Response, Service
 from dcmrecv_core.api.settings import Locations, PluginSettings
 from dcmrecv_core.api.verdicts import (

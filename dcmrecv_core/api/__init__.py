@@ -8,8 +8,8 @@
       option_tables   those that are tables of a settings file
     model       what hooks see: Association, Instance
     verdicts    what hooks return: SupportedContext, Also, Accept, Reject, Refuse, Warn, Discard, Name
-    outcomes    what notification hooks are told: StoredOutcome, NotStoredOutcome, Summary
-    events      what hooks are told after storing: StoredEvent, Study, Series
+    outcomes    what hooks are told of what has happened: StoredOutcome, NotStoredOutcome, Summary, StoredEvent, Study,
+                Series
     services    DIMSE-N services of plugins: Request and Response
     names       text from the network -> a file name that stays in its directory (`escape`)
     hints       what a misspelt name may mean (`did_you_mean`)

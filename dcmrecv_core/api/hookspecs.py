@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pluggy
 
-from dcmrecv_core.api.events import Series, StoredEvent, Study
 from dcmrecv_core.api.implementations import HookImplementation
 from dcmrecv_core.api.model import Association, Instance
-from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
+from dcmrecv_core.api.outcomes import NotStoredOutcome, Series, StoredEvent, StoredOutcome, Study, Summary
 from dcmrecv_core.api.services import Request, Response
 from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.api.verdicts import Name, NegotiateResult, ReceiveResult

@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, overload
 
-from dcmrecv_core.api.events import Series, StoredEvent, Study
 from dcmrecv_core.api.model import Association, Instance
-from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
+from dcmrecv_core.api.outcomes import NotStoredOutcome, Series, StoredEvent, StoredOutcome, Study, Summary
 from dcmrecv_core.api.services import Request, Response
 from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.api.verdicts import Name, NegotiateResult, ReceiveResult

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import HookFailure, PluginError, Undeliverable
-from dcmrecv_core.api.events import Series, StoredEvent, Study
+from dcmrecv_core.api.outcomes import Series, StoredEvent, Study
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.events import event_of
 from dcmrecv_core.delivery.sqlite_store import SqliteStore

@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.api.events import StoredEvent
+from dcmrecv_core.api.outcomes import StoredEvent
 from dcmrecv_core.dataset.values import decode_text
 from dcmrecv_core.storage.journal import HOW, Kind, Record, decode
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dcmrecv_core.api.events import Series, StoredEvent, Study
+from dcmrecv_core.api.outcomes import Series, StoredEvent, Study
 
 
 def latest(events: Iterable[StoredEvent]) -> tuple[StoredEvent, ...]:

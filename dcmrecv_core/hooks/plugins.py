@@ -15,9 +15,8 @@ import pluggy
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import HookFailure, PluginError
-from dcmrecv_core.api.events import DEFAULT_TARGET
 from dcmrecv_core.api.model import Association, Instance
-from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome, Summary
+from dcmrecv_core.api.outcomes import DEFAULT_TARGET, NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.services import Request, Response
 from dcmrecv_core.api.verdicts import Accept, Also, Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.hooks import loader as plugin_loader

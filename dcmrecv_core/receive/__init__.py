@@ -1,6 +1,7 @@
 """One instance through its stages: fragments of a data set in, a status out.
 
     pipeline      `InstanceReceiver` for a worker, `Reception` for a C-STORE: spool, check, hooks, file, status
+    spool         the data set while it comes: in memory, above 1 MiB in an unnamed file
     instance_log  the log line of each instance that is not stored
     instance      what hooks see of it: the model's `Instance`, over the received bytes
     request       what hooks see of a DIMSE-N request, and how its data sets are decoded and encoded

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import DataSetError, HookFailure, NameTakenError, StatusError
 from dcmrecv_core.logs.serving import sender
-from dcmrecv_core.storage.spool import TooLargeError
+from dcmrecv_core.receive.spool import TooLargeError
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.model import Association

@@ -24,13 +24,13 @@ from dcmrecv_core.dataset.sources import MemorySource
 from dcmrecv_core.dataset.walker import MAX_ELEMENTS
 from dcmrecv_core.receive.instance import ReceivedInstance, data_set_uids, described
 from dcmrecv_core.receive.instance_log import DOES_NOT_MATCH, log_discarded, log_failure, log_refusal
+from dcmrecv_core.receive.spool import Spool
 from dcmrecv_core.storage.content import FileContent, FileRange
 from dcmrecv_core.storage.directories import escaped_path, storage_error
 from dcmrecv_core.storage.file_meta import file_prefix
 from dcmrecv_core.storage.hidden import Tokens
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
 from dcmrecv_core.storage.publish import Publisher
-from dcmrecv_core.storage.spool import Spool
 from dcmrecv_core.storage.taken import DUPLICATE_SOP_INSTANCE, How
 from dcmrecv_core.storage.temporary import Capabilities, Temporary
 

@@ -1,6 +1,5 @@
 """From bytes to a file under its name, whole and durable.
 
-    spool         the data set while it comes: in memory, above 1 MiB in an unnamed file
     file_meta     what comes before it in the file: preamble and File Meta Information; also reads that of any file
     content       the complete file: both together, and bytes with which plugins replaced received ones
     publish       write, flush, give the name, flush the directory

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 from dcmrecv_core.dataset.sources import ByteSource, FileSource, MemorySource
-from dcmrecv_core.storage.spool import write_all
 from dcmrecv_core.storage.temporary import Temporary
 
 _CHUNK = 1 << 20
+_IOV_MAX = 1024
+"""Buffers that one writev takes (Linux UIO_MAXIOV, the minimum of most other systems)."""
+
 _SENDFILE_MAX = 0x7FFFF000  # the most that one call moves on Linux
 
 
@@ -45,6 +47,27 @@ def write_pieces(fd: int, pieces: Sequence[Piece]) -> None:
         else:
             memory.append(piece)
     write_all(fd, memory)
+
+
+def write_all(fd: int, chunks: Sequence[bytes | memoryview]) -> None:
+    """Call writev until all is written: in portions that the system takes, and again where it wrote less."""
+    left = sum(map(len, chunks))
+    while left:
+        written = os.writev(fd, chunks[:_IOV_MAX])
+        if not written:
+            raise OSError(errno.EIO, "The file takes no more bytes")
+        left -= written
+        if left:
+            chunks = _without_first(chunks, written)
+
+
+def _without_first(chunks: Sequence[bytes | memoryview], count: int) -> Sequence[bytes | memoryview]:
+    """The chunks without their first `count` bytes."""
+    for index, chunk in enumerate(chunks):
+        if count < len(chunk):
+            return [memoryview(chunk)[count:], *chunks[index + 1 :]]
+        count -= len(chunk)
+    return ()
 
 
 def _copy_range(target: int, piece: FileRange) -> None:

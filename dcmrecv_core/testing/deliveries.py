@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dcmrecv_core.api.events import Series, StoredEvent, Study
 from dcmrecv_core.api.model import Association
+from dcmrecv_core.api.outcomes import Series, StoredEvent, Study
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import FileState
 from dcmrecv_core.delivery.studies import make_series, make_study

@@ -13,8 +13,8 @@ from pydicom.filereader import dcmread
 from dcmrecv_core import Instance
 from dcmrecv_core.dataset.encodings import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception
+from dcmrecv_core.receive.spool import Spool
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.storage.spool import Spool
 from dcmrecv_core.storage.temporary import Capabilities
 from support.data.datasets import Node, deflate, encode
 from support.plugins import ASSOCIATION, found, hooks, load

@@ -10,8 +10,8 @@ import pytest
 
 from dcmrecv_core.api.errors import DataSetError, HookFailure, NameTakenError, StatusError, StorageError
 from dcmrecv_core.receive.instance_log import log_failure, log_refusal
+from dcmrecv_core.receive.spool import TooLargeError
 from dcmrecv_core.storage.directories import storage_error
-from dcmrecv_core.storage.spool import TooLargeError
 from support.plugins import ASSOCIATION
 
 LINE = "C-STORE 1.2.3 from SCANNER (192.0.2.7) to ARCHIVE: refused with status"

@@ -6,15 +6,12 @@ system as they come, after preamble and File Meta Information, so that publishin
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Sequence
 
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.dataset.sources import ByteSource, FileSource, MemorySource
-
-_IOV_MAX = 1024
-"""Buffers that one writev takes (Linux UIO_MAXIOV, the minimum of most other systems)."""
+from dcmrecv_core.storage.content import write_all
 
 
 class TooLargeError(StorageError):
@@ -96,24 +93,3 @@ class Spool:
         self.size = self.prefix_length = 0
         if fd is not None:
             os.close(fd)
-
-
-def write_all(fd: int, chunks: Sequence[bytes | memoryview]) -> None:
-    """Call writev until all is written: in portions that the system takes, and again where it wrote less."""
-    left = sum(map(len, chunks))
-    while left:
-        written = os.writev(fd, chunks[:_IOV_MAX])
-        if not written:
-            raise OSError(errno.EIO, "The file takes no more bytes")
-        left -= written
-        if left:
-            chunks = _without_first(chunks, written)
-
-
-def _without_first(chunks: Sequence[bytes | memoryview], count: int) -> Sequence[bytes | memoryview]:
-    """The chunks without their first `count` bytes."""
-    for index, chunk in enumerate(chunks):
-        if count < len(chunk):
-            return [memoryview(chunk)[count:], *chunks[index + 1 :]]
-        count -= len(chunk)
-    return ()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dcmrecv_core.storage.spool import BeginFile, Spool, TooLargeError
+from dcmrecv_core.receive.spool import BeginFile, Spool, TooLargeError
 from support.data.sources import unnamed_file
 
 DATA = random.Random(3).randbytes(5000)
