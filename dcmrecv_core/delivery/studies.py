@@ -19,14 +19,7 @@ def latest(events: Iterable[StoredEvent]) -> tuple[StoredEvent, ...]:
 
 def make_study(id: str, revision: int, before: Sequence[StoredEvent], new: Sequence[StoredEvent]) -> Study:
     """The study of these events, at least one: those `before` the revision and the `new` ones, each in order."""
-    first = (*before, *new)[0]
-    return Study(
-        id=id,
-        study_instance_uid=first.study_instance_uid,
-        patient_id=first.patient_id,
-        revision=revision,
-        **_common(before, new),
-    )
+    return Study(id=id, revision=revision, **_common(before, new))
 
 
 def make_series(id: str, revision: int, before: Sequence[StoredEvent], new: Sequence[StoredEvent]) -> Series:
@@ -34,20 +27,21 @@ def make_series(id: str, revision: int, before: Sequence[StoredEvent], new: Sequ
     first = (*before, *new)[0]
     return Series(
         id=id,
-        study_instance_uid=first.study_instance_uid,
+        revision=revision,
         series_instance_uid=first.series_instance_uid,
         modality=first.modality,
-        patient_id=first.patient_id,
-        revision=revision,
         **_common(before, new),
     )
 
 
 def _common(before: Sequence[StoredEvent], new: Sequence[StoredEvent]) -> dict[str, Any]:
-    instances = latest((*before, *new))
-    times = [event.received_at for event in (*before, *new) if event.received_at is not None]
-    titles = [event.calling_ae_title for event in (*before, *new) if event.calling_ae_title is not None]
+    events = (*before, *new)
+    instances = latest(events)
+    times = [event.received_at for event in events if event.received_at is not None]
+    titles = [event.calling_ae_title for event in events if event.calling_ae_title is not None]
     return {
+        "study_instance_uid": events[0].study_instance_uid,
+        "patient_id": events[0].patient_id,
         "instances": instances,
         "new": latest(new),
         "senders": tuple(dict.fromkeys(titles)),

@@ -181,11 +181,7 @@ class FileContent:
         return ready
 
     def write_to(self, fd: int) -> None:
-        pieces = (self.prefix, *self.pieces)
-        if FileRange in map(type, pieces):
-            write_pieces(fd, pieces)
-        else:
-            write_all(fd, pieces)  # type: ignore[arg-type]  # as mypy cannot see here
+        write_pieces(fd, (self.prefix, *self.pieces))
 
     def open(self) -> BinaryIO:
         """The whole file as a readable, seekable stream."""

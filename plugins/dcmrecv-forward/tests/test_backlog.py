@@ -5,22 +5,16 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from peers import SECONDS, Peers, free_port
-from wire import CT, EXPLICIT, store_all
+from crowd import data_sets, queues, send
+from peers import Peers, free_port
+from wire import store_all
 
-from dcmrecv_core.testing import Receiver, fake_event, sample_dataset, until
-from dcmrecv_forward.association import Association
-from dcmrecv_forward.connection import Peer
-from dcmrecv_forward.stored import opened, read_meta
+from dcmrecv_core.testing import Receiver, until
 
 COUNT = int(os.environ.get("FORWARD_BACKLOG", "2000"))
 STUDIES = 100
@@ -38,27 +32,9 @@ called = "A"
 """
 
 
-def send(port: int) -> set[str]:
-    """`COUNT` instances, in data sets that differ in UIDs of equal length; returns those."""
-    with opened(fake_event(sample_dataset(SOPInstanceUID="1.2.3.1000000", StudyInstanceUID="1.2.4.100"))) as file:
-        file.seek(read_meta(file).offset)
-        first = file.read()
-    association = Association(Peer("127.0.0.1", port, "ROUTER", "CT1", SECONDS), [(CT, EXPLICIT)])
-    uids = set()
-    for number in range(COUNT):
-        uid, study = f"1.2.3.{1_000_000 + number}", b"1.2.4.%d" % (100 + number % STUDIES)
-        data = first.replace(b"1.2.3.1000000", uid.encode()).replace(b"1.2.4.100", study)
-        assert association.store(1, CT, uid, io.BytesIO(data), len(data)).status == 0
-        uids.add(uid)
-    association.release()
-    return uids
-
-
 def waiting(receiver: Receiver) -> int:
-    command = [Path(sys.executable).with_name("dcmrecvctl"), "--state-dir", receiver.output / ".dcmrecv"]
-    done = subprocess.run([*command, "queue", "list", "--json"], capture_output=True, timeout=SECONDS, check=True)
-    [queue] = json.loads(done.stdout)["queues"]
-    assert queue["queue"] == "forward/A" and not queue["put_aside"]
+    [(name, queue)] = queues(receiver).items()
+    assert name == "forward/A" and not queue["put_aside"]
     return int(queue["waiting"])
 
 
@@ -70,7 +46,7 @@ def test_a_backlog_survives(peers: Peers, tmp_path: Path) -> None:
 
     receiver = Receiver(tmp_path / "router", *arguments)
     try:
-        sent = send(receiver.port)
+        sent = send(receiver.port, data_sets(COUNT, STUDIES))
     finally:
         receiver.kill()
 

@@ -5,28 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from dcmrecv_actions.fields import absolute, timestamp
+from dcmrecv_actions.fields import DATA_SET, SENDER, absolute, timestamp
 from dcmrecv_core import StoredEvent, Study
 
 INSTANCE_STORED = "dcmrecv.instance.stored"
 STUDY_COMPLETED = "dcmrecv.study.completed"
 
-_OF_INSTANCE = (
-    "sop_class_uid",
-    "sop_instance_uid",
-    "transfer_syntax_uid",
-    "study_instance_uid",
-    "series_instance_uid",
-    "patient_id",
-    "modality",
-    "how",
-    "size",
-    "calling_ae_title",
-    "called_ae_title",
-    "peer_address",
-    "association_id",
-    "recovered",
-)
+_OF_INSTANCE = (*DATA_SET, "how", "size", *SENDER, "association_id", "recovered")
 
 
 def instance_stored(event: StoredEvent, source: str) -> dict[str, Any]:

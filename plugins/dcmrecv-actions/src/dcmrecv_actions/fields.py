@@ -26,16 +26,8 @@ LETTERS = {
 
 PLACEHOLDER = re.compile(r"\#(?:\{[^}]*\}|[A-Za-z])")
 
-_SENDER = ("calling_ae_title", "called_ae_title", "peer_address")
-_COMPLETED = ("id", "directory", *_SENDER, "study_instance_uid", "patient_id", "revision")
-_NUMBERS = ("number_of_instances", "number_of_new_instances")
-
-OF_INSTANCE = (
-    "id",
-    "location",
-    "directory",
-    "file_name",
-    *_SENDER,
+SENDER = ("calling_ae_title", "called_ae_title", "peer_address")
+DATA_SET = (
     "sop_class_uid",
     "sop_instance_uid",
     "transfer_syntax_uid",
@@ -43,6 +35,19 @@ OF_INSTANCE = (
     "series_instance_uid",
     "patient_id",
     "modality",
+)
+"""What an event tells of the data set."""
+
+_COMPLETED = ("id", "directory", *SENDER, "study_instance_uid", "patient_id", "revision")
+_NUMBERS = ("number_of_instances", "number_of_new_instances")
+
+OF_INSTANCE = (
+    "id",
+    "location",
+    "directory",
+    "file_name",
+    *SENDER,
+    *DATA_SET,
     "how",
     "size",
     "received_at",
@@ -66,13 +71,7 @@ def of_instance(event: StoredEvent) -> Fields:
         "directory": directory,
         "file_name": name,
         **_sender([event]),
-        "sop_class_uid": event.sop_class_uid,
-        "sop_instance_uid": event.sop_instance_uid,
-        "transfer_syntax_uid": event.transfer_syntax_uid,
-        "study_instance_uid": event.study_instance_uid,
-        "series_instance_uid": event.series_instance_uid,
-        "patient_id": event.patient_id,
-        "modality": event.modality,
+        **{name: getattr(event, name) for name in DATA_SET},
         "how": event.how,
         "size": str(event.size),
         "received_at": timestamp(event.received_at),
@@ -110,5 +109,5 @@ def _sender(events: Iterable[StoredEvent]) -> dict[str, str | None]:
     """Of the first of `events` that has one: after a power cut nobody knows who sent an instance."""
     for event in events:
         if event.calling_ae_title is not None:
-            return {name: getattr(event, name) for name in _SENDER}
-    return dict.fromkeys(_SENDER)
+            return {name: getattr(event, name) for name in SENDER}
+    return dict.fromkeys(SENDER)
