@@ -27,7 +27,7 @@ _NEVER = 1 << 64
 class _File:
     """An open file of the journal, and what was read of it from `start` on.
 
-    `ended`: nobody will write to it any more. `has_more`: it has records after those that were read.
+    `ended`: no process will write to it any more. `has_more`: it has records after those that were read.
     """
 
     fd: int
@@ -94,8 +94,8 @@ class JournalReader:
         return Batch([event for _, _, event in events], states, more)
 
     def remove_finished(self) -> list[str]:
-        """Remove the files that nobody writes to and that were read to their end, as the store knows durably; returns
-        their names. Raises OSError."""
+        """Remove the files that no process writes to and that were read to their end, as the store knows durably;
+        returns their names. Raises OSError."""
         gone = []
         for name, file in list(self._files.items()):
             if not file.ended or file.has_more or file.reads:

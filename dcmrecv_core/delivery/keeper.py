@@ -1,7 +1,7 @@
 """The journal process: it makes the workers' records durable, puts them into the queues, and completes studies.
 
-One for a receiver, a child of the supervisor. Nobody waits for it: if it dies, another one goes on from what is in the
-store.
+One for a receiver, a child of the supervisor. No other process waits for it: if it dies, another one goes on from what
+is in the store.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Database:
 
     @contextmanager
     def writing(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
-        """A transaction, which nobody else writes beside; committed at the end, undone if that is an exception."""
+        """A transaction, beside which no other process writes; committed at the end, undone if that is an exception."""
         with _as_store_error():
             if durable is not self._durable:
                 self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")

@@ -3,8 +3,8 @@
 Each field has one writer at a time, so nothing is locked, and neither side makes a system call. The worker writes its
 heartbeat, whether plugin code is running, and the association it serves: number, address of the peer, since when, and
 since when it waits for the peer's next message. The supervisor and the other workers read all that, before they admit
-another association. Whoever has the claim to an idle worker writes its next association there first, and then looks
-whether that may stay: so two of them never both take the last place of a peer.
+another association. The process that has the claim to an idle worker writes its next association there first, and then
+looks whether that may stay: so two of them never both take the last place of a peer.
 
 The supervisor writes two more fields. One says that requests wait for a place. The other one is the number of the
 association that a worker is asked to give up, with the address of the peer that needs its place; the number makes sure
@@ -82,7 +82,7 @@ def peer_key(address: str) -> bytes:
 class Slot:
     """The slot of one worker. `flag` (one byte) is set to the hook's number (`PluginLimits.number`) when a hook begins
     and to 0 when it ends. `record` has the association that the worker serves, for `association_ended`; `under_way`
-    names it, and the instance, for the log. Whoever has the `claim` decides what the worker does next."""
+    names it, and the instance, for the log. The process that has the `claim` decides what the worker does next."""
 
     __slots__ = ("_view", "claim", "flag", "record", "under_way")
 

@@ -1,6 +1,6 @@
 """Who decides what an idle worker does next: the supervisor, with a hand-over, or the worker, with a connection that it
-has accepted. The kernel lets only one of them have the claim (an eventfd), so a hand-over never waits behind another
-association.
+has accepted. The kernel lets only one of them have the claim (an eventfd), so a hand-over never waits for the end of
+another association.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CAN_BE_SHARED = hasattr(os, "eventfd") and hasattr(select, "EPOLLEXCLUSIVE")
 
 
 class Claim:
-    """The claim to one worker. Until `open` nobody else wants it: `take` always succeeds."""
+    """The claim to one worker. Until `open` no other process wants it: `take` always succeeds."""
 
     __slots__ = ("_fd",)
 

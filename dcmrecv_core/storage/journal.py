@@ -1,13 +1,13 @@
 """The journal of what was stored: records, and the file to which a worker appends them.
 
-A worker has a file of its own, so nobody waits for a lock, and holds a lock on it while it may still write. The file is
+A worker has a file of its own, so none waits for a lock, and holds a lock on it while it may still write. The file is
 allocated as a whole before the first record: when the disk is full, that is known before an instance gets its name.
 
     file      records, then zeros
     record    magic, CRC-32 of the body, length of the body (4 bytes each, little endian), body
     body      `_FIXED`, then the texts, whose lengths are in it
 
-Whoever reads it has to expect a record that is torn (the power failed), in the middle too, and one that is not complete
+A reader has to expect a record that is torn (the power failed), in the middle too, and one that is not complete
 yet (it is being written): both fail their checksum. Nothing is flushed here, unless that is asked for: another process
 does it for all workers (delivery/).
 """

@@ -184,7 +184,7 @@ def test_one_study_in_six_associations(receiver: Receiver, clock: TurnedClock, f
                         case 2:
                             os.kill(receiver.worker_serving(quick.local_port), signal.SIGKILL)
                             kill_process(receiver, STUDIES)
-            # a study of which nobody sends more is complete at the next turn; the other one is not
+            # a study of which no more is sent is complete at the next turn; the other one is not
             other = f"9.{number}"
             send(receiver.port, iter([(other, f"{other}.1")]))
             expected[other] = [{f"{other}.1"}]

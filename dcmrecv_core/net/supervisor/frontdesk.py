@@ -49,7 +49,7 @@ ACCEPT_PAUSE = 0.5
 """Seconds until the next try to accept after the system refused, usually because no descriptor was free."""
 
 LOOK_SECONDS = 0.5
-"""Seconds between two looks for connections that nobody took: a worker can be stopped or killed after it was woken."""
+"""Seconds between two looks for connections that no worker took: one can be stopped or killed after it was woken."""
 
 _ACCEPTS_PER_WAKE = 64
 _CHUNK = 65536

@@ -35,7 +35,7 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """One below those that the system gives to connections: nobody takes it while its program is started again."""
+    """One below those that the system gives to connections: no program takes it while its program is started again."""
     end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     for _ in range(100):
         port = random.randrange(10_000, end)

@@ -1,4 +1,4 @@
-"""What version 0.1.0 left behind: its database, and its queue of lines."""
+"""What version 0.1.0 left: its database, and its queue of lines."""
 
 from __future__ import annotations
 

@@ -95,8 +95,8 @@ def stored(path: Path, data: bytes, syntax: str) -> StoredEvent:
     ],
     ids=[
         "whole",
-        "behind the pixel data",
-        "broken behind the pixel data",
+        "after the pixel data",
+        "broken after the pixel data",
         "broken in the pixel data",
         "unreadable",
         "empty",

@@ -18,7 +18,7 @@ from dcmrecv_core.net.supervisor.pool import Pool
 HOOK_SECONDS = 30.0
 LIMIT = 5
 ANY_SHARES = Shares(100, None)
-"""Which bind nobody here."""
+"""Which bind no address here."""
 
 
 def obedient(control: socket.socket, slot: Slot) -> int:

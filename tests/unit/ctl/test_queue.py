@@ -17,7 +17,7 @@ A, STUDIES = Queue("forward", "a"), Queue("actions", "study_completed")
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """One event is put aside, one waits, one study is complete; and one waits in a queue that nobody claims."""
+    """One event is put aside, one waits, one study is complete; and one waits in a queue that no plugin claims."""
     directory = tmp_path / "state"
     directory.mkdir()
     store = SqliteStore.open(str(directory))

@@ -106,7 +106,7 @@ def timestamp(moment: datetime | None) -> str | None:
 
 
 def _sender(events: Iterable[StoredEvent]) -> dict[str, str | None]:
-    """Of the first of `events` that has one: after a power cut nobody knows who sent an instance."""
+    """Of the first of `events` that has one: after a power cut it is not known who sent an instance."""
     for event in events:
         if event.calling_ae_title is not None:
             return {name: getattr(event, name) for name in SENDER}

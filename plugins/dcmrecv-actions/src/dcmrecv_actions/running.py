@@ -42,7 +42,7 @@ def run(
     """Run a program to its end; returns its exit code.
 
     `say` is called with each line of its standard output and standard error. What the program leaves running goes on
-    after that, and nobody reads what it writes. Raises ValueError if an argument or a variable holds a NUL or something
+    after that, and what it writes is not read. Raises ValueError if an argument or a variable holds a NUL or something
     else that a program cannot be given, OSError if there are no processes or descriptors left.
     """
     words = [_encoded(word) for word in arguments]
@@ -93,8 +93,8 @@ def _exit_code(status: int) -> int:
 
 
 def _read(output: int, ended: int) -> Iterator[bytes]:
-    """What comes from `output` until nobody holds the other end of `ended`: a process that the command has left running
-    may hold that of `output` for ever."""
+    """What comes from `output` until no process holds the other end of `ended`: a process that the command has left
+    running may hold that of `output` for ever."""
     running = True
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)

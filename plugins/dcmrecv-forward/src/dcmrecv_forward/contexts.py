@@ -15,7 +15,7 @@ _EACH_OTHERS = {
 
 _ALWAYS: list[Pair] = [("1.2.840.10008.1.1", syntax) for syntax in _EACH_OTHERS]
 """Verification, which every SCP supports: some (DCMTK's dcmrecv) reject an association without any acceptable context,
-so that one instance that they do not take would look as if they let nobody in."""
+so that one instance that they do not take would look as if they let no sender in."""
 
 
 def pairs_for(sop_class_uid: str, transfer_syntax_uid: str) -> list[Pair]:

@@ -12,4 +12,4 @@ class ConnectionLost(NotSent):
 
 
 class Unreachable(Exception):
-    """The destination takes nothing now, whatever it is: it is not there, or lets nobody in."""
+    """The destination takes nothing now, whatever it is: it is not there, or lets no sender in."""

@@ -62,7 +62,7 @@ class FolderSender:
             _expect_equal(file, target)
             return
         made = _make_directories(target.parent, self._folder)
-        # the same name if the event comes again after the process was killed, so nothing is left behind
+        # the same name if the event comes again after the process was killed, so nothing is left over
         part = target.with_name(_part_name(event_id))
         finished = False
         try:

@@ -62,7 +62,7 @@ def read_meta(file: BinaryIO) -> StoredFile:
     """Read the File Meta Information (PS3.10 section 7.1) of an open file. Raises Undeliverable if it has none."""
     file.seek(0)
     if file.read(_PREAMBLE + 4)[_PREAMBLE:] != b"DICM":
-        raise Undeliverable("the file has no File Meta Information, so nobody can say what it holds")
+        raise Undeliverable("the file has no File Meta Information, so what it holds is not known")
     uids = {_SOP_CLASS: "", _SOP_INSTANCE: "", _TRANSFER_SYNTAX: ""}
     offset = file.tell()
     while (header := file.read(8))[:2] == b"\x02\x00" and len(header) == 8:

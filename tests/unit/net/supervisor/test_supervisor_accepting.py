@@ -278,7 +278,7 @@ def test_with_tls_workers_have_no_listening_socket(start: Start, certificates: A
 
 
 def test_workers_that_end_slowly_are_replaced_before_they_have_ended(start: Start) -> None:
-    """They are not idle, although they serve nobody."""
+    """They are not idle, although they serve no sender."""
     plugin = (
         "import os\nfrom dcmrecv_core import hookimpl\n"
         "@hookimpl\ndef worker_stopping(): open(f'{os.getpid()}.ends', 'w'); open('go').read()\n"

@@ -234,7 +234,7 @@ def test_a_worker_that_the_supervisor_has_claimed_passes_on_and_takes_the_handov
 
 
 def test_one_that_is_told_to_end_serves_no_more_and_loses_nothing(idler: Idler) -> None:
-    """A connection for which the kernel has woken it would wait for nobody."""
+    """A connection for which the kernel has woken it would wait in vain."""
     idler.connect(REQUEST)
     assert idler.next() is None
     messages, passed_on = hear(idler.control)
