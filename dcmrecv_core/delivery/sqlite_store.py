@@ -75,15 +75,15 @@ class SqliteStore(Administration):
         with self._db.writing(durable=True) as db:
             for id, record, data in events:
                 study, series = study_key(record), uid_of(record.series_instance_uid)
-                number = db.execute(
+                added = db.execute(
                     "INSERT OR IGNORE INTO events (id, study, series, at, record) VALUES (?, ?, ?, ?, ?)",
                     (id, study, series, at, data),
                 )
-                if not number.rowcount:
+                if not added.rowcount:
                     continue
-                item = number.lastrowid
                 for queue in queues:
-                    db.execute("INSERT INTO deliveries (queue, study, item) VALUES (?, ?, ?)", (queue, study, item))
+                    values = (queue, study, added.lastrowid)
+                    db.execute("INSERT INTO deliveries (queue, study, item) VALUES (?, ?, ?)", values)
                     db.execute("INSERT OR IGNORE INTO lanes (queue, study, due) VALUES (?, ?, ?)", (queue, study, now))
                 if not study.startswith(WITHOUT_STUDY):
                     if "study_completed" in targets:

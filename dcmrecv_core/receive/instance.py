@@ -126,6 +126,15 @@ class ReceivedInstance(Instance):
         self.saved += (saved,)
         return saved[0]
 
+    def saved_at(self, location: str) -> tuple[How | None, OnExists | None]:
+        """What `save` has done for the file at `location`, by which policy; None twice if it has not stored it."""
+        how: How | None = None
+        policy: OnExists | None = None
+        for path, what, by in self.saved:
+            if path == location and (how is None or what != "kept"):  # saved twice, it is still new
+                how, policy = what, by
+        return how, policy
+
     def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
         return self._store(path, on_exists)[0]
 

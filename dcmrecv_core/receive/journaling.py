@@ -50,8 +50,7 @@ class Journal:
 
     def add(self, instance: ReceivedInstance, location: str) -> None:
         """Write the record of an instance, unless another content is kept in its place. Raises StorageError."""
-        saved = [what for path, what, _ in instance.saved if path == location]
-        how = next((what for what in reversed(saved) if what != "kept"), "kept" if saved else "new")
+        how, _ = instance.saved_at(location)
         if how == "dropped":
             return
         association = instance.association
@@ -69,7 +68,7 @@ class Journal:
             original = hmac.digest(self._key, instance.affected_sop_instance_uid.encode(), hashlib.sha256)
         record = encode(
             Kind.STORED,
-            HOW.index(how),
+            HOW.index(how or "new"),
             now(),
             int(instance.completed_at * 1e9),
             instance.size,
@@ -83,7 +82,7 @@ class Journal:
                 *self._peer,
             ),
         )
-        self._writer.append(record, self._peer[3], flush=self._flush or not saved)
+        self._writer.append(record, self._peer[3], flush=self._flush or how is None)
 
     @cached_property
     def _key(self) -> bytes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dcmrecv_core.api.errors import DataSetError, NameTakenError, StatusError, StorageError
 from dcmrecv_core.api.model import Association
 from dcmrecv_core.api.outcomes import NotStoredOutcome, StoredOutcome
-from dcmrecv_core.api.verdicts import Discard, OnExists, ReceiveResult, Refuse, Warn
+from dcmrecv_core.api.verdicts import Discard, ReceiveResult, Refuse, Warn
 from dcmrecv_core.dataset.elements import DataSetIndex
 from dcmrecv_core.dataset.encodings import encoding_of
 from dcmrecv_core.dataset.scan import scan
@@ -31,7 +31,7 @@ from dcmrecv_core.storage.file_meta import file_prefix
 from dcmrecv_core.storage.hidden import Tokens
 from dcmrecv_core.storage.other_names import MAX_ATTEMPTS
 from dcmrecv_core.storage.publish import Publisher
-from dcmrecv_core.storage.taken import DUPLICATE_SOP_INSTANCE, How
+from dcmrecv_core.storage.taken import DUPLICATE_SOP_INSTANCE
 from dcmrecv_core.storage.temporary import Capabilities, Temporary
 
 if TYPE_CHECKING:
@@ -271,11 +271,7 @@ class Reception:
             return outcome
         location = self.store(instance)
         outcome = outcome_of(verdict, instance, location)
-        how: How | None = None
-        policy: OnExists | None = None
-        for path, what, by in instance.saved:
-            if path == location and (how is None or what != "kept"):  # saved twice, it is still new
-                how, policy = what, by
+        how, policy = instance.saved_at(location)
         if how == "dropped":
             self._tell_not_stored(instance, outcome, "Another content of this instance is kept", CORE)
             return outcome._replace(dropped=True)
