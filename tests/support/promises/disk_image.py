@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dcmrecv_core.testing import until
 from support.programs.receivers import Receiver, run
 
 KINDS = {
@@ -41,10 +42,9 @@ class Image:
         pids = [receiver.process.pid, *receiver.workers()]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        copy, place = self._file.with_suffix(".copy"), self._file.with_suffix(".mounted")
+        place = self._file.with_suffix(".mounted")
         try:
-            subprocess.run(["cp", "--sparse=always", self._file, copy], check=True, timeout=30)
-            self._mount(copy, place)
+            self._mount(self._copy(), place)
             try:
                 yield place
             finally:
@@ -52,6 +52,22 @@ class Image:
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
+
+    def _copy(self) -> Path:
+        """A copy of the image at one moment.
+
+        The kernel may still be writing while it is copied. If a second copy equals the first, nothing changed between.
+        """
+        first, second = self._file.with_suffix(".copy"), self._file.with_suffix(".copy2")
+
+        def copied_twice() -> bool:
+            for copy in (first, second):
+                subprocess.run(["cp", "--sparse=always", self._file, copy], check=True, timeout=30)
+            return subprocess.run(["cmp", "--silent", first, second], timeout=30).returncode == 0
+
+        until(copied_twice, "the image stays as it is while it is copied")
+        second.unlink()
+        return first
 
     def _mount(self, file: Path, place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
