@@ -26,6 +26,7 @@ _KIND_TEXTS = {
     "level": "string constant",
     "choice": "string constant",
     "transfer-syntax": "name or UID",
+    "network": "address or network",
 }
 
 

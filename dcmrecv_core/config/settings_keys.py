@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dcmrecv_core.config.options.option import LARGEST_INTEGER, LARGEST_SIZE, Option, Value, scan_size, size_text
+from dcmrecv_core.config.options.option import (
+    LARGEST_INTEGER,
+    LARGEST_SIZE,
+    Option,
+    Value,
+    scan_network,
+    scan_size,
+    size_text,
+)
 from dcmrecv_core.config.options.table import OPTIONS, PORT
 from dcmrecv_core.config.toml_place import Place
 from dcmrecv_core.settings import uids
@@ -24,6 +32,8 @@ _NOT_IN_A_FILE = ("settings_file",)
 _OTHER_NAMES = {"plugins": PLUGIN_LIST}  # keys that are not called like their fields of Settings
 
 Check = Callable[[Any], bool]
+Items = tuple[str, Callable[[Any], "str | None"]]
+"""What the strings of an array are, in words, and what reads one of them: None if it is none."""
 
 
 def key_of(field: str) -> str:
@@ -57,7 +67,7 @@ class Key:
                 place.fail(f"{self.allowed} expected")
             place.refuse(value, self.allowed, self.choices)
         if isinstance(value, list):
-            return tuple(map(_uid, value) if self.has_syntaxes else value)
+            return tuple(map(self.items[1], value) if self.items else value)
         if isinstance(value, str) and self.is_size:
             value = scan_size(value)
         if self.zero_is_none and value == 0:
@@ -66,7 +76,7 @@ class Key:
 
     def written(self, value: Any) -> Any:
         """How a file says the value of the field; None if it says nothing then."""
-        if self.has_syntaxes:
+        if self.items is _SYNTAXES:
             return [uids.name_of(uid) or uid for uid in value]
         return 0 if value is None and self.zero_is_none else value
 
@@ -76,9 +86,9 @@ class Key:
         return any(value.zero_is_none for option in self.options for value in option.values)
 
     @property
-    def has_syntaxes(self) -> bool:
-        """Whether it lists transfer syntaxes, which a file may say by name."""
-        return any(value.kind == "transfer-syntax" for option in self.options for value in option.values)
+    def items(self) -> Items | None:
+        """What its array lists, if that is checked; a file may say transfer syntaxes by name."""
+        return next((items for option in self.options if (items := _items_of(option))), None)
 
     @property
     def is_size(self) -> bool:
@@ -93,6 +103,19 @@ def _is_text(value: Any) -> bool:
 def _uid(value: Any) -> str | None:
     """The UID of a transfer syntax."""
     return uids.find_syntax(value, transfer=True) if isinstance(value, str) else None
+
+
+def _network(value: Any) -> str | None:
+    return scan_network(value) if isinstance(value, str) else None
+
+
+_SYNTAXES: Items = ("names or UIDs of transfer syntaxes", _uid)
+_NETWORKS: Items = ("IP addresses or networks", _network)
+
+
+def _items_of(option: Option) -> Items | None:
+    kind = option.values[0].kind if option.values else ""
+    return {"transfer-syntax": _SYNTAXES, "network": _NETWORKS}.get(kind)
 
 
 def _is_number(value: Any) -> bool:
@@ -132,9 +155,9 @@ def _of_options(name: str, options: tuple[Option, ...]) -> tuple[str, Check, tup
         if all(isinstance(value, bool) for value in values):
             return "true or false", lambda value: isinstance(value, bool), ()
         return _one_of(values)
-    if valued.repeatable and valued.values[0].kind == "transfer-syntax":
-        words = "an array of names or UIDs of transfer syntaxes"
-        return words, lambda items: isinstance(items, list) and all(map(_uid, items)), ()
+    if items := _items_of(valued):
+        words, read = items
+        return f"an array of {words}", lambda given: isinstance(given, list) and all(map(read, given)), ()
     if valued.repeatable:
         return "an array of strings", lambda items: isinstance(items, list) and all(map(_is_text, items)), ()
     if valued.secret:

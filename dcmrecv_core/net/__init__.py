@@ -14,5 +14,6 @@ What parent and worker share:
     under_way     a part of it: peer and instance, for the log line about a worker that was killed
     record        shared memory in which a worker keeps its association, for another one to tell of it
     connection    a plain TCP connection with the calls that a session needs
+    proxy_header  what load balancers say first: whose connection it is
     hostnames     host names for the log, looked up in a background thread
 """

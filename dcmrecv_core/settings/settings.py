@@ -42,6 +42,8 @@ class Settings:
     dimse_timeout: int | None = None
     max_pdu: int = 16384
     disable_host_lookup: bool = False
+    proxy_from: tuple[str, ...] = ()
+    """Networks of load balancers that use the PROXY protocol."""
 
     max_associations: int = 64
     max_per_peer: int | None = None

@@ -15,7 +15,7 @@ from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.logs.records import LEVELS
 from dcmrecv_core.settings.uids import find_syntax
 
-Kind = Literal["string", "integer", "size", "level", "choice", "transfer-syntax"]
+Kind = Literal["string", "integer", "size", "level", "choice", "transfer-syntax", "network"]
 Action = Literal["run", "help", "version", "list-plugins", "explain", "dump-settings", "new-plugin", "list-ciphers"]
 
 LARGEST_INTEGER = 2**31 - 1
@@ -61,6 +61,8 @@ class Value:
             return self.name
         if self.kind == "transfer-syntax":
             return "the name or UID of a transfer syntax"
+        if self.kind == "network":
+            return "an IP address, or a network like 10.1.0.0/16"
         limits = f"from {self.shown(self.minimum or 0)}"
         limits += "" if self.maximum is None else f" to {self.shown(self.maximum)}"
         return f"an integer {limits}" if self.kind == "integer" else f"bytes like 4096, 500M or 2G, {limits}"
@@ -120,6 +122,11 @@ class Option:
             if uid is None:
                 raise CommandLineError(f"Invalid value for option {self.long} ({text})", hint=hint)
             return uid
+        if value.kind == "network":
+            network = scan_network(text)
+            if network is None:
+                raise CommandLineError(f"Invalid value for option {self.long} ({text})", hint=hint)
+            return network
         number = scan_size(text) if value.kind == "size" else scan_integer(text)
         if number is None:
             raise CommandLineError(f"Invalid value for option {self.long}" + (f" ({text})" if text else ""), hint=hint)
@@ -214,6 +221,16 @@ def scan_size(text: str) -> int | None:
     """Read a number of bytes like 4096, 500M or 2G; K, M and G are powers of 1024. None if it is none."""
     match = _SIZE.fullmatch(text)
     return min(int(match[1]) << _UNITS[match[2].upper()], LARGEST_SIZE) if match else None
+
+
+def scan_network(text: str) -> str | None:
+    """Read an IPv4 or IPv6 address or network in CIDR notation; returns it as a network, None if it is none."""
+    from ipaddress import ip_network  # takes some milliseconds of the start
+
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        return None
 
 
 def size_text(size: int) -> str:

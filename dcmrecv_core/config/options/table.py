@@ -173,6 +173,12 @@ _NETWORK = Section(
         ),
         flag("--disable-host-lookup -dhl", "log addresses instead of host names", disable_host_lookup=True),
         valued("--bind", "listen on this local address only", Value("address"), default="all"),
+        valued(
+            "--proxy-from",
+            "load balancers with these addresses say first whose\nconnection it is, by PROXY protocol (repeatable)",
+            Value("network", "network"),
+            repeatable=True,
+        ),
     ),
 )
 

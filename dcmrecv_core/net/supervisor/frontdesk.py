@@ -19,10 +19,12 @@ from collections.abc import Callable
 from itertools import chain
 
 from dcmrecv_core.api.errors import RemoteProtocolError
+from dcmrecv_core.net import proxy_header
 from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.claim import CAN_BE_SHARED
 from dcmrecv_core.net.connection import LINGER, plain_address
 from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.proxy_header import Proxies, ProxyHeaderError
 from dcmrecv_core.net.supervisor.listener import Listeners
 from dcmrecv_core.net.tls.client_hello import HEADER_LENGTH, wanted_length
 from dcmrecv_core.net.worker.request_log import (
@@ -30,6 +32,7 @@ from dcmrecv_core.net.worker.request_log import (
     log_incomplete_request,
     log_other_protocol,
     log_other_than_tls,
+    log_without_proxy_header,
 )
 from dcmrecv_core.proto import first_bytes, pdu
 
@@ -44,6 +47,9 @@ MAX_PENDING_PER_PEER = 256
 
 MAX_PENDING_BYTES = 32 << 20
 """Bytes of all incomplete requests; when there are more, the longest is dropped. Most have less than a kilobyte."""
+
+NO_PEER = b""
+"""In place of a `peer_key`: the peer is not known before its PROXY header is read. Its load balancer has no share."""
 
 ACCEPT_PAUSE = 0.5
 """Seconds until the next try to accept after the system refused, usually because no descriptor was free."""
@@ -60,7 +66,8 @@ class PendingConnection:
 
     `data` grows as bytes arrive, whatever length the peer declares; reading stops at `wanted` bytes; `counted` of them
     are included in the desk's total. With `tls` `data` stays empty, and the kernel wakes the loop when `low_water`
-    bytes have arrived.
+    bytes have arrived. As long as a PROXY header has to come, `proxy_header` is what has arrived of it, and `peer` is
+    NO_PEER.
     """
 
     __slots__ = (
@@ -71,6 +78,7 @@ class PendingConnection:
         "low_water",
         "peer",
         "port",
+        "proxy_header",
         "sock",
         "tls",
         "wanted",
@@ -87,6 +95,17 @@ class PendingConnection:
         self.wanted = pdu.HEADER_LENGTH
         self.tls = tls
         self.low_water = 0
+        self.proxy_header: bytes | None = None
+
+    def await_proxy_header(self) -> None:
+        """The address is that of a load balancer, which says first whose connection this is."""
+        self.proxy_header = b""
+        self.peer = NO_PEER
+
+    def come_from(self, address: str, port: int) -> None:
+        """The PROXY header has ended: this is the peer's address."""
+        self.proxy_header = None
+        self.address, self.port, self.peer = address, port, peer_key(address)
 
 
 class FrontDesk:
@@ -94,7 +113,7 @@ class FrontDesk:
     and clock are the supervisor's.
 
     For new connections: a request has to be complete within `request_seconds` and may have `max_request` bytes after
-    its header; with `tls` they use TLS.
+    its header; with `tls` they use TLS; those from one of the `proxies` begin with a PROXY header.
     """
 
     def __init__(
@@ -111,6 +130,7 @@ class FrontDesk:
         self.request_seconds = seconds
         self.max_request = pdu.MAX_REQUEST_LENGTH
         self.tls = False
+        self.proxies = Proxies()
         self._admit = admit
         self._pending: OrderedDict[int, PendingConnection] = OrderedDict()
         self._per_peer: Counter[bytes] = Counter()  # of the pending ones
@@ -207,7 +227,9 @@ class FrontDesk:
         """Read from a new connection. Most requests are complete at once; the others are kept until they are."""
         log.debug("Association Received: %s", address)
         connection = PendingConnection(sock, address, port, now + self.request_seconds, self.tls)
-        if connection.tls:
+        if address in self.proxies:
+            connection.await_proxy_header()
+        elif connection.tls:
             self._keep(connection)
         self._read(connection, now)
 
@@ -244,6 +266,8 @@ class FrontDesk:
         """Continue to read the request, and not a byte after it."""
         data = connection.data
         try:
+            if connection.proxy_header is not None:
+                self._read_proxy_header(connection)
             if connection.tls:
                 self._await_client_hello(connection)
                 return
@@ -261,6 +285,10 @@ class FrontDesk:
             _log_incomplete(connection, error.strerror or str(error))
             self._drop(connection)
             return
+        except ProxyHeaderError as error:
+            log_without_proxy_header(connection.address, str(error))
+            self._begin_close(connection, now, b"")
+            return
         except RemoteProtocolError as error:
             is_foreign = log_other_than_tls if connection.tls else log_other_protocol
             if not is_foreign(connection.address, _brought(connection)):
@@ -270,6 +298,25 @@ class FrontDesk:
             return
         self._unregister(connection)
         self._admit(Handover(connection.sock, bytes(data), connection.address, connection.port))
+
+    def _read_proxy_header(self, connection: PendingConnection) -> None:
+        """Read the header to its end, and not a byte after it. Raises BlockingIOError if more has to come."""
+        header = connection.proxy_header or b""
+        length = 0
+        while not length:
+            seen = connection.sock.recv(proxy_header.MOST, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            if not seen:
+                raise ConnectionError("DUL network closed")
+            length = proxy_header.length_of(header + seen)
+            header += connection.sock.recv(length - len(header) if length else len(seen), socket.MSG_DONTWAIT)
+            connection.proxy_header = header
+        source = proxy_header.source_of(header) or (connection.address, connection.port)
+        was_kept = self._forget_pending(connection)
+        connection.come_from(*source)
+        if was_kept:
+            self._selector.unregister(connection.sock)
+        if connection.tls:
+            self._keep(connection)
 
     def _await_client_hello(self, connection: PendingConnection) -> None:
         """Wait for a whole ClientHello without reading it. As unread bytes keep the socket readable, SO_RCVLOWAT makes
@@ -294,7 +341,7 @@ class FrontDesk:
     def _keep(self, connection: PendingConnection) -> None:
         """Keep an incomplete request; drop another one if there are too many, or too many bytes of them."""
         if connection.sock.fileno() not in self._pending:
-            if self._per_peer[connection.peer] >= MAX_PENDING_PER_PEER:
+            if connection.peer != NO_PEER and self._per_peer[connection.peer] >= MAX_PENDING_PER_PEER:
                 self._drop_oldest(connection.peer)
             elif len(self._pending) >= MAX_PENDING:
                 self._drop_oldest(max(self._per_peer, key=lambda peer: self._per_peer[peer]))
@@ -359,6 +406,9 @@ class FrontDesk:
 
 
 def _log_incomplete(connection: PendingConnection, why: str) -> None:
+    if connection.proxy_header:
+        log_without_proxy_header(connection.address, f"it ended within its PROXY header ({why})")
+        return
     log_incomplete_request(connection.address, why, _brought(connection), tls=connection.tls)
 
 

@@ -22,6 +22,7 @@ from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.claim import CAN_BE_SHARED
 from dcmrecv_core.net.handover import Handover
+from dcmrecv_core.net.proxy_header import Proxies
 from dcmrecv_core.net.shares import Census, Shares
 from dcmrecv_core.net.supervisor.background import Background, Job, Jobs, run_background, run_until_stopped
 from dcmrecv_core.net.supervisor.eviction import AskedToEnd, Evictions
@@ -225,7 +226,7 @@ class Supervisor:
 
     def _run_worker(self, control: socket.socket, slot: Slot) -> int:
         """In the forked worker."""
-        listens = CAN_BE_SHARED and self._tls is None
+        listens = CAN_BE_SHARED and self._tls is None and not self._settings.proxy_from
         self._close_in_child(listens=listens)
         listeners = self._listeners.sockets if listens else []
         entrance = Entrance(listeners, self._pool.table, self._shares, self._settings.max_request)
@@ -300,6 +301,7 @@ class Supervisor:
         desk.request_seconds = float(settings.acse_timeout)
         desk.max_request = settings.max_request
         desk.tls = self._tls is not None
+        desk.proxies = Proxies(settings.proxy_from)
         self._shares = Shares(self._places, settings.max_per_peer)
 
     def _complain(self) -> None:

@@ -21,8 +21,8 @@ PLAIN_ON_TLS = "DICOM without TLS on a port with TLS (--enable-tls)"
 _WHAT_TO_DO = {
     "TLS": "use --enable-tls here, or send without TLS",
     "HTTP": "this port speaks DICOM only; a health check connects without sending",
-    "the PROXY protocol, version 1": "switch it off in the load balancer",
-    "the PROXY protocol, version 2": "switch it off in the load balancer",
+    "the PROXY protocol, version 1": "use --proxy-from for this load balancer",
+    "the PROXY protocol, version 2": "use --proxy-from for this load balancer",
     "SSH": "this port speaks DICOM only",
     "HL7 (MLLP)": "HL7 messages go to another port",
 }
@@ -60,6 +60,12 @@ def log_other_than_tls(address: str, data: bytes | bytearray) -> bool:
         _log_foreign(sender(calling, address, called), PLAIN_ON_TLS, "use TLS in the sender, or a port without it")
         return True
     return log_other_protocol(address, data)
+
+
+def log_without_proxy_header(address: str, why: str) -> None:
+    """A connection from a load balancer of `--proxy-from` did not begin with a PROXY header, as `why` says."""
+    text = "connection from load balancer %s refused: %s; switch the PROXY protocol on there, see --proxy-from"
+    log.warning(text, address, why, extra={EXTRA: {"peer": address}})
 
 
 def _log_foreign(who: str, what: str, to_do: str) -> None:

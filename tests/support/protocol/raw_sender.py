@@ -30,7 +30,7 @@ from support.protocol.pdus import (
 
 class RawAssociation:
     """An association with a receiver on this host. `contexts` are proposed under the ids 1, 3, 5 ...; with `tls` the
-    connection begins with a handshake; `source` is the address of our side."""
+    connection begins with a handshake; `source` is the address of our side; `first` is sent before all else."""
 
     def __init__(
         self,
@@ -40,10 +40,12 @@ class RawAssociation:
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         source: str = "",
+        first: bytes = b"",
         **request: Any,
     ) -> None:
         self.socket = socket.create_connection((host, port), timeout=timeout, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(first)
         self.local_port: int = self.socket.getsockname()[1]
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")

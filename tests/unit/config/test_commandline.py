@@ -200,6 +200,7 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["-v", "--trace-hooks"], {"log_level": "info", "trace_hooks": True}),
     (["--promiscuous"], {"promiscuous": True}),
     (["--prefer", "JPEGBaseline", "--prefer", "1.2.3", "--prefer", JPEG], {"prefer": (JPEG, "1.2.3")}),
+    (["--proxy-from", "10.1.2.3", "--proxy-from", "fd00::/8"], {"proxy_from": ("10.1.2.3/32", "fd00::/8")}),
     (["--max-associations", "1"], {"max_associations": 1}),
     (["--max-per-peer", "4"], {"max_per_peer": 4}),
     (["--idle-eviction", "5"], {"idle_eviction": 5}),
@@ -244,6 +245,14 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
 @pytest.mark.parametrize(("arguments", "changed"), OURS, ids=[" ".join(row[0]) for row in OURS])
 def test_options_that_the_parity_tests_leave_out(arguments: list[str], changed: dict[str, Any]) -> None:
     assert read("80", *arguments).settings == Settings(port=80, **changed)
+
+
+@pytest.mark.parametrize("text", ["", "10.0.0", "10.0.0.1/8", "10.0.0.0/33", "proxy.example", "::/129"])
+def test_proxies_are_networks(text: str) -> None:
+    with pytest.raises(CommandLineError) as caught:
+        read("80", "--proxy-from", text)
+    assert str(caught.value) == f"Invalid value for option --proxy-from ({text})"
+    assert caught.value.hint == "give an IP address, or a network like 10.1.0.0/16"
 
 
 @pytest.mark.parametrize("text", ["JPEGBaselin", "CTImageStorage", "", "1.2.x", "1" * 65])

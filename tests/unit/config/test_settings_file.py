@@ -151,6 +151,7 @@ SAYS = {
     "two values": ('config_file = ["f", "p"]', {"config_file": ("f", "p")}),
     "empty string as in the command line": ('output_directory = ""', {"output_directory": "."}),
     "transfer syntaxes": ('prefer = ["LittleEndianExplicit", "1.2"]', {"prefer": (EXPLICIT_LE, "1.2")}),
+    "networks": ('proxy_from = ["10.1.2.3", "fd00::/8"]', {"proxy_from": ("10.1.2.3/32", "fd00::/8")}),
     "contexts of all classes": (
         '[[contexts]]\nabstract_syntax = "*"\ntransfer_syntaxes = ["1.2"]',
         {"contexts": (SupportedContext("*", ("1.2",)),)},
@@ -264,6 +265,7 @@ REFUSED = {
     ),
     "transfer syntax that is no string": ("prefer = [1]", "an array of names or UIDs of transfer syntaxes expected"),
     "transfer syntaxes that are no array": ('prefer = "1.2"', "an array of names or UIDs of transfer syntaxes"),
+    "host in a network": ('proxy_from = ["10.1.2.3/8"]', "an array of IP addresses or networks expected"),
     "wildcard for a transfer syntax": (
         '[[contexts]]\nabstract_syntax = "*"\ntransfer_syntaxes = ["*"]',
         "contexts[1].transfer_syntaxes[1] = '*': name or UID of a transfer syntax expected",
@@ -453,6 +455,7 @@ COMMAND_LINES = [
     ["-ll", "trace", "+v", "-ta", "10", "-td", "60", "-pdu", "131072", "-dhl", "104"],
     ["-d", "-od", "/data/\N{LATIN SMALL LETTER E WITH ACUTE} \"'\\", "-fe", ".dcm", "104"],
     ["-pm", "--prefer", "JPEG2000LosslessOnly", "--prefer", "1.2.3", "104"],
+    ["-pm", "--proxy-from", "10.0.0.0/8", "--proxy-from", "::1", "104"],
     ["+ssd", "+fsu", "+B", "--no-fsync", "104"],
     ["+fst", "--ignore", "--strict", "104"],
     ["--bind", "127.0.0.1", "--max-associations", "1", "--state-dir", "/var/lib/dcmrecv", "104"],
@@ -556,7 +559,9 @@ def _values_of(name: str) -> st.SearchStrategy[Any]:
         return st.none() | st.tuples(TEXT, TEXT)
     if key.allowed == "an array of strings":
         return st.lists(TEXT, unique=True, max_size=3).map(tuple)
-    if key.has_syntaxes:
+    if name == "proxy_from":
+        return st.lists(st.sampled_from(["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]), unique=True).map(tuple)
+    if name == "prefer":
         return st.lists(st.sampled_from([EXPLICIT_LE, "1.2.3", "2.25." + "9" * 59]), unique=True).map(tuple)
     if key.allowed == "true or false":
         return st.booleans()

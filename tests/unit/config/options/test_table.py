@@ -24,6 +24,7 @@ OURS = {
     "--json",
     "--promiscuous",
     "--prefer",
+    "--proxy-from",
     "--max-associations",
     "--max-per-peer",
     "--idle-eviction",
