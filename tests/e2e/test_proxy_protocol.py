@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from support.data.datasets import identification
+from support.docs.blocks import blocks_of
 from support.programs.certificates import Certificates
+from support.programs.haproxy import balancer
 from support.programs.receivers import Receiver, Start
 from support.programs.tls_clients import client_context, tls
 from support.protocol.pdus import ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq
@@ -64,6 +67,23 @@ def test_tls_comes_after_the_header(ours: Start, certificates: Certificates, hea
         assert association.store(CT, "1.2.3", identification(CT, "1.2.3")) == 0
         association.release()
     receiver.wait_for_log("(192.0.2.7)")
+
+
+def test_haproxy_says_who_sends(ours: Start, directory: Path) -> None:
+    [configuration] = [block.text for block in blocks_of("load-balancers.md") if block.language == "haproxy"]
+    receivers = [ours("-pm", "-v", *FROM_HERE) for _ in range(2)]
+    with balancer(directory, configuration, [receiver.port for receiver in receivers]) as port:
+        for last in range(20, 24):
+            with RawAssociation(port, CONTEXTS, source=f"127.0.0.{last}") as association:
+                assert association.store(CT, f"1.2.{last}", identification(CT, f"1.2.{last}")) == 0
+                association.release()
+    assert sorted(name for receiver in receivers for name in receiver.files()) == [f"CT.1.2.{n}" for n in range(20, 24)]
+    for receiver in receivers:
+        stored = [name.rpartition(".")[2] for name in receiver.files()]
+        assert stored, "one has got all associations"
+        for last in stored:
+            receiver.wait_for_log(f"(127.0.0.{last})")
+        assert receiver.log.count("W:") == receiver.log.count("E:") == 0
 
 
 def test_without_a_header_there_is_no_association(ours: Start) -> None:
