@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +37,7 @@ def prepare(settings: Settings) -> None:
     """Make the journal's directory, the key and the store. Raises StateDirectoryError if that is impossible, or if the
     store is a newer dcmrecv's."""
     state = settings.state_directory
-    try:
+    with _usable(state):
         os.makedirs(state / DIRECTORY, 0o700, exist_ok=True)
         _check_file_system(state)
         make_key(state / KEY)
@@ -47,6 +49,23 @@ def prepare(settings: Settings) -> None:
             store.close()
         for path in (state, state.parent):
             _flush(path)
+
+
+def add_queues(settings: Settings, queues: Collection[Queue]) -> None:
+    """Before a reload: what is stored after it is put into these queues, too, by whichever journal process takes it in.
+    Raises StateDirectoryError."""
+    with _usable(settings.state_directory):
+        store = SqliteStore.open(str(settings.state_directory), make=False)
+        try:
+            store.add_queues(queues)
+        finally:
+            store.close()
+
+
+@contextmanager
+def _usable(state: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StateDirectoryError(f"state directory {state} cannot be used: {error.strerror}") from error
     except StoreError as error:

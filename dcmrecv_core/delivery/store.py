@@ -126,6 +126,9 @@ class Store(Protocol):
         """A process that takes in events starts: from now on they are put into these queues. What waits is due, and
         open studies wait anew, because `now` may belong to another boot of the system."""
 
+    def add_queues(self, queues: Collection[Queue]) -> None:
+        """Events that are taken in from now on are put into these queues too, also by a process that has begun."""
+
     def files(self) -> dict[str, FileState]:
         """The files of the journal, by name."""
 
