@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
-from dcmrecv_core.delivery.sqlite import FILE, Database, open_database
+from dcmrecv_core.delivery.sqlite import FILE, open_database
 from dcmrecv_core.delivery.sqlite_administration import Administration
 from dcmrecv_core.delivery.store import (
     Claim,

@@ -2,8 +2,8 @@
 
 A forked child, the probe, checks everything first: it reads the settings, configures the plugins, opens the log files,
 checks the output directory, keys and certificates, and makes the queues of new targets. It answers through a socket
-that the supervisor's loop watches. Only if all is well does the supervisor read the settings itself and apply them. Code
-is never loaded again.
+that the supervisor's loop watches. Only if all is well does the supervisor read the settings itself and apply them.
+Code is never loaded again.
 """
 
 from __future__ import annotations
