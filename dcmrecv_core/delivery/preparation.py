@@ -14,7 +14,7 @@ from dcmrecv_core.delivery.recovery import note_start
 from dcmrecv_core.delivery.sqlite import FILE, check_database
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoreError
-from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
+from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
 from dcmrecv_core.storage.journal import DIRECTORY, KEY, make_key
 from dcmrecv_core.storage.mounts import locks_count, mount_of
 
@@ -28,9 +28,12 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 def queues_of(plugins: Plugins, settings: Settings) -> list[Queue]:
     """The queues that the plugins want. Raises PluginError if one fails."""
-    targets = plugins.delivery_targets(settings)
-    queues = [Queue(plugin, target) for plugin, names in targets.items() for target in names]
-    return queues + [Queue(plugin, hook) for hook in COMPLETION_HOOKS for plugin in plugins.order(hook)]
+    return [
+        Queue.of(plugin, hook, target)
+        for hook in DELIVERY_HOOKS
+        for plugin in plugins.order(hook)
+        for target in plugins.targets_of(plugin, hook, settings)
+    ]
 
 
 def prepare(settings: Settings) -> None:

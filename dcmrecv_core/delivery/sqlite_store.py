@@ -20,7 +20,6 @@ from dcmrecv_core.delivery.store import (
     Queue,
     StoredRecord,
 )
-from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
 from dcmrecv_core.storage.journal import HOW
 
 _COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = ?"
@@ -212,20 +211,25 @@ class SqliteStore(Administration):
             return Claim(queue, found[0], owner)
 
     def next(self, claim: Claim) -> Item | None:
+        return next(iter(self.next_many(claim, 1)), None)
+
+    def next_many(self, claim: Claim, limit: int) -> list[Item]:
         rows = self._rows(
             "SELECT item, attempts, target FROM deliveries JOIN queues ON queues.number = queue "
-            "WHERE queue = ? AND study = ? ORDER BY item LIMIT 1",
+            "WHERE queue = ? AND study = ? ORDER BY item LIMIT ?",
             claim.queue,
             claim.study,
+            limit,
         )
-        if not rows:
-            return None
-        number, attempts, target = rows[0]
-        return Item(number, attempts, self._content(number, target))
+        return [Item(number, attempts, self._content(number, target)) for number, attempts, target in rows]
 
     def done(self, claim: Claim, item: Item) -> None:
+        self.all_done([(claim, item)])
+
+    def all_done(self, deliveries: Collection[tuple[Claim, Item]]) -> None:
         with self._db.writing(durable=False) as db:
-            self._delete(db, claim, item)
+            for claim, item in deliveries:
+                self._delete(db, claim, item)
 
     def failed(self, claim: Claim, item: Item, due: int) -> None:
         with self._db.writing(durable=False) as db:
@@ -269,7 +273,7 @@ class SqliteStore(Administration):
         db.execute("UPDATE lanes SET owner = NULL, due = ? WHERE queue = ? AND study = ? AND owner = ?", (due, *own))
 
     def _content(self, number: int, target: str) -> StoredRecord | Completion | None:
-        if target in COMPLETION_HOOKS:
+        if Queue("", target).hook != "deliver":
             rows = self._rows(_COMPLETION, number)
             return Completion(*rows[0]) if rows else None
         rows = self._rows("SELECT number, id, record FROM events WHERE number = ?", number)
