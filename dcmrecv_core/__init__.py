@@ -29,6 +29,7 @@ from dcmrecv_core.api.errors import (
     StateDirectoryError,
     StatusError,
     StorageError,
+    TryAgain,
     Undeliverable,
 )
 from dcmrecv_core.api.hints import did_you_mean
@@ -110,6 +111,7 @@ __all__ = [
     "Summary",
     "SupportedContext",
     "TagLike",
+    "TryAgain",
     "Undeliverable",
     "UserIdentity",
     "Warn",

@@ -4,12 +4,13 @@
   `OutputDirectoryError`, `ListenError`, `TlsError`;
 * an A-ABORT or the end of the connection: `RemoteProtocolError`;
 * a DIMSE status in a response, while the association goes on: `StatusError` and its kinds;
-* a delivery that is put aside: `Undeliverable`, which a plugin raises;
+* a delivery that is put aside, or tried again: `Undeliverable` and `TryAgain`, which a plugin raises;
 * a bug of ours: `LocalProtocolError`.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 
@@ -203,3 +204,19 @@ class Undeliverable(DcmrecvError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class TryAgain(DcmrecvError):
+    """Raised by a plugin in `deliver`, `study_completed`, `series_completed` or `delivery_started`: it will work later,
+    what it needs is not there now.
+
+    As any other exception, but the log has one line with `reason`, and no traceback. `after`: seconds to wait, instead
+    of the pauses that grow. Raises ValueError if that is negative, infinite or no number.
+    """
+
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        if after is not None and not 0 <= after < math.inf:
+            raise ValueError(f"seconds expected, not {after!r}")
+        super().__init__(reason)
+        self.reason = reason
+        self.after = after

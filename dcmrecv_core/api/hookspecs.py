@@ -16,7 +16,7 @@ each plugin at least once, also after a crash or a power cut (docs/after-storing
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -197,10 +197,20 @@ def delivery_targets(settings: PluginSettings) -> Iterable[str] | None:
 
 
 @hookspec
+def completion_targets(settings: PluginSettings, hook: str) -> Iterable[str] | None:
+    """Name the plugin's targets for completed studies or series: queues of `hook`, which is "study_completed" or
+    "series_completed", of which none holds up another (provisional until 1.0).
+
+    Called: as `delivery_targets`, for each of the two hooks that the plugin has. Results and raising as there: None,
+    and a plugin without this hook, means one target, called "default".
+    """
+
+
+@hookspec
 def delivery_started(settings: PluginSettings) -> None:
     """The place to open connections for deliveries. Called: in each delivery process of this plugin, before its first
-    delivery; `worker_started` is not called there. Raising: logged, the process ends and is started again, as
-    `background` is (provisional until 1.0)."""
+    delivery; `worker_started` is not called there. Raising: logged (of `TryAgain` one line), the process ends and is
+    started again, as `background` is (provisional until 1.0)."""
 
 
 @hookspec
@@ -216,8 +226,9 @@ def deliver(event: StoredEvent, target: str) -> None:
     Called: in a delivery process, at least once for each acknowledged instance and target; one study at a time, in the
     order of storing. May block as long as it likes: no sender waits, and no other target. Returning means done. After
     an exception it is called again with the same event, after 1 s, then 2 s, up to 5 minutes, without end or
-    `--deliver-attempts` times; the rest of the study waits meanwhile, other studies do not. `Undeliverable`, and any
-    exception when the file is gone, puts the event aside: `dcmrecvctl queue` lists it.
+    `--deliver-attempts` times; the rest of the study waits meanwhile, other studies do not. `TryAgain` says why in one
+    line of the log, other exceptions have a traceback the first time. `Undeliverable`, and any exception when the file
+    is gone, puts the event aside: `dcmrecvctl queue` lists it.
 
     At the end of the receiver and at a reload a call may go on for 7 s, then SIGTERM raises a SystemExit in it; the
     event is delivered again later. The same event may come twice: `event.id` is the same.
@@ -225,18 +236,30 @@ def deliver(event: StoredEvent, target: str) -> None:
 
 
 @hookspec
-def series_completed(series: Series) -> None:
+def deliver_many(events: Sequence[StoredEvent], target: str) -> None:
+    """Do at once, for up to 200 events, what `deliver` does for each of them, where that is faster: in one transaction
+    of a database, for example (provisional until 1.0).
+
+    Called: instead of `deliver`, when more than one event waits; those of one study are in the order of storing, and
+    other studies may be among them. Needs `deliver`. Returning means that all are done. After any exception, also
+    `Undeliverable` and `TryAgain`, none counts as done: `deliver` is called for each, and says which one fails. The end
+    of the receiver as in `deliver`.
+    """
+
+
+@hookspec
+def series_completed(series: Series, target: str) -> None:
     """As `study_completed`, of a series (provisional until 1.0)."""
 
 
 @hookspec
-def study_completed(study: Study) -> None:
+def study_completed(study: Study, target: str) -> None:
     """Do what is to be done with a study of which no more instances come (provisional until 1.0).
 
     Called: in a delivery process, `--study-timeout` seconds after its last instance; while an association is open that
     has sent to it, up to ten times as late. For each study and revision there is one `study.id`; the hook is called for
-    it until it returns once. Instances that come later complete the study again, with the next revision; equal ones
-    sent again do not. Exceptions, blocking and the end of the receiver as in `deliver`.
+    it and each of `completion_targets` until it returns once. Instances that come later complete the study again, with
+    the next revision; equal ones sent again do not. Exceptions, blocking and the end of the receiver as in `deliver`.
     """
 
 

@@ -8,7 +8,7 @@ count, another name is an error. A test compares this list with the hooks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, overload
 
@@ -39,6 +39,14 @@ class FunctionOfOptions(Protocol):
 
 class FunctionOfSettings(Protocol):
     def __call__(self, *, settings: PluginSettings) -> SettingsResult: ...
+
+
+class FunctionOfHook(Protocol):
+    def __call__(self, *, hook: str) -> SettingsResult: ...
+
+
+class FunctionOfSettingsHook(Protocol):
+    def __call__(self, *, settings: PluginSettings, hook: str) -> SettingsResult: ...
 
 
 class FunctionOfAssociation(Protocol):
@@ -109,12 +117,28 @@ class FunctionOfEventTarget(Protocol):
     def __call__(self, *, event: StoredEvent, target: str) -> None: ...
 
 
+class FunctionOfEvents(Protocol):
+    def __call__(self, *, events: Sequence[StoredEvent]) -> None: ...
+
+
+class FunctionOfEventsTarget(Protocol):
+    def __call__(self, *, events: Sequence[StoredEvent], target: str) -> None: ...
+
+
 class FunctionOfSeries(Protocol):
     def __call__(self, *, series: Series) -> None: ...
 
 
+class FunctionOfSeriesTarget(Protocol):
+    def __call__(self, *, series: Series, target: str) -> None: ...
+
+
 class FunctionOfStudy(Protocol):
     def __call__(self, *, study: Study) -> None: ...
+
+
+class FunctionOfStudyTarget(Protocol):
+    def __call__(self, *, study: Study, target: str) -> None: ...
 
 
 class FunctionOfSummary(Protocol):
@@ -135,6 +159,14 @@ class MethodOfOptions(Protocol):
 
 class MethodOfSettings(Protocol):
     def __call__(_hook, self: Any, *, settings: PluginSettings) -> SettingsResult: ...
+
+
+class MethodOfHook(Protocol):
+    def __call__(_hook, self: Any, *, hook: str) -> SettingsResult: ...
+
+
+class MethodOfSettingsHook(Protocol):
+    def __call__(_hook, self: Any, *, settings: PluginSettings, hook: str) -> SettingsResult: ...
 
 
 class MethodOfAssociation(Protocol):
@@ -205,12 +237,28 @@ class MethodOfEventTarget(Protocol):
     def __call__(_hook, self: Any, *, event: StoredEvent, target: str) -> None: ...
 
 
+class MethodOfEvents(Protocol):
+    def __call__(_hook, self: Any, *, events: Sequence[StoredEvent]) -> None: ...
+
+
+class MethodOfEventsTarget(Protocol):
+    def __call__(_hook, self: Any, *, events: Sequence[StoredEvent], target: str) -> None: ...
+
+
 class MethodOfSeries(Protocol):
     def __call__(_hook, self: Any, *, series: Series) -> None: ...
 
 
+class MethodOfSeriesTarget(Protocol):
+    def __call__(_hook, self: Any, *, series: Series, target: str) -> None: ...
+
+
 class MethodOfStudy(Protocol):
     def __call__(_hook, self: Any, *, study: Study) -> None: ...
+
+
+class MethodOfStudyTarget(Protocol):
+    def __call__(_hook, self: Any, *, study: Study, target: str) -> None: ...
 
 
 class MethodOfSummary(Protocol):
@@ -225,6 +273,8 @@ Implementation = (
     FunctionOfNothing
     | FunctionOfOptions
     | FunctionOfSettings
+    | FunctionOfHook
+    | FunctionOfSettingsHook
     | FunctionOfAssociation
     | FunctionOfRequest
     | FunctionOfAssociationRequest
@@ -242,13 +292,19 @@ Implementation = (
     | FunctionOfEvent
     | FunctionOfTarget
     | FunctionOfEventTarget
+    | FunctionOfEvents
+    | FunctionOfEventsTarget
     | FunctionOfSeries
+    | FunctionOfSeriesTarget
     | FunctionOfStudy
+    | FunctionOfStudyTarget
     | FunctionOfSummary
     | FunctionOfAssociationSummary
     | MethodOfNothing
     | MethodOfOptions
     | MethodOfSettings
+    | MethodOfHook
+    | MethodOfSettingsHook
     | MethodOfAssociation
     | MethodOfRequest
     | MethodOfAssociationRequest
@@ -266,8 +322,12 @@ Implementation = (
     | MethodOfEvent
     | MethodOfTarget
     | MethodOfEventTarget
+    | MethodOfEvents
+    | MethodOfEventsTarget
     | MethodOfSeries
+    | MethodOfSeriesTarget
     | MethodOfStudy
+    | MethodOfStudyTarget
     | MethodOfSummary
     | MethodOfAssociationSummary
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.api.errors import HookFailure, PluginError, Undeliverable
-from dcmrecv_core.api.outcomes import Series, StoredEvent, Study
+from dcmrecv_core.api.errors import HookFailure, PluginError, TryAgain, Undeliverable, described
+from dcmrecv_core.api.outcomes import DEFAULT_TARGET, Series, StoredEvent, Study
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.events import event_of
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
@@ -34,6 +34,10 @@ IN_A_ROW = 200
 """Deliveries of one study, before the others have their turn."""
 
 
+TOGETHER = 200
+"""Events in one call of `deliver_many`."""
+
+
 class Deliverer:
     """Works on one queue, as the process `owner`. `attempts` is None for no limit."""
 
@@ -52,21 +56,66 @@ class Deliverer:
         self._owner = owner
         self._plugins = plugins
         self._attempts = attempts
-        self._who = f"plugin {queue.plugin}: {queue.hook}" + f" to {queue.target}" * (queue.hook == "deliver")
+        self._takes_many = queue.hook == "deliver" and queue.plugin in plugins.order("deliver_many")
+        self._turns_alone = 0
+        named = queue.hook == "deliver" or queue.name != DEFAULT_TARGET
+        self._who = f"plugin {queue.plugin}: {queue.hook}" + f" to {queue.name}" * named
 
     def turn(self, should_stop: Callable[[], bool]) -> bool:
-        """Deliver what is due of one study; False if there is none. Raises StoreError."""
+        """Deliver what is due of one study, or some events of many; False if nothing is. Raises StoreError."""
+        if self._takes_many and not self._turns_alone:
+            return self._turn_together(should_stop)
+        self._turns_alone = max(0, self._turns_alone - 1)
         claim = self._store.claim(self._number, self._owner, clock.now())
-        if claim is None:
+        if claim is not None:
+            self._deliver_study(claim, should_stop)
+        return claim is not None
+
+    def _turn_together(self, should_stop: Callable[[], bool]) -> bool:
+        claims: list[Claim] = []
+        events: list[tuple[Claim, Item]] = []
+        alone: list[Claim] = []
+        while len(events) < TOGETHER and (claim := self._store.claim(self._number, self._owner, clock.now())):
+            items = self._store.next_many(claim, TOGETHER - len(events))
+            if items and items[0].attempts:  # it would make all the others fail again
+                alone = [claim]
+                break
+            claims.append(claim)
+            events += [(claim, item) for item in items]
+        if len(events) < 2:
+            alone = [*claims, *alone]
+        else:
+            if self._deliver_together([item for _, item in events]):
+                self._store.all_done(events)
+            else:
+                self._turns_alone = len(claims)
+            for claim in claims:
+                self._store.release(claim, clock.now())
+        for claim in alone:
+            self._deliver_study(claim, should_stop)
+        return bool(claims or alone)
+
+    def _deliver_together(self, items: Collection[Item]) -> bool:
+        """False if each has to be delivered by itself."""
+        try:
+            events = [self._told(item) for item in items]
+        except ValueError:  # a damaged record
             return False
+        try:
+            self._plugins.call(self._queue.plugin, "deliver_many", events=events, target=self._queue.name)
+        except (HookFailure, TryAgain, Undeliverable) as failure:
+            log.debug("%s: %s (%d events together), each by itself now", self._who, described(failure), len(events))
+            return False
+        return True
+
+    def _deliver_study(self, claim: Claim, should_stop: Callable[[], bool]) -> None:
         for _ in range(IN_A_ROW):
             item = None if should_stop() else self._store.next(claim)
             if item is None:
                 break
             if not self._deliver(claim, item):
-                return True  # it has given the claim back
+                return  # it has given the claim back
         self._store.release(claim, clock.now())
-        return True
 
     def _deliver(self, claim: Claim, item: Item) -> bool:
         """False if it has to be tried again, and the study waits for that."""
@@ -81,7 +130,7 @@ class Deliverer:
             self._call(told)
         except Undeliverable as error:
             return self._put_aside(claim, item, told, str(error.reason))
-        except HookFailure as failure:
+        except (HookFailure, TryAgain) as failure:
             return self._after_failure(claim, item, told, failure)
         self._store.done(claim, item)
         return True
@@ -111,33 +160,37 @@ class Deliverer:
         return make(completion.id, completion.revision, before, new)
 
     def _call(self, told: StoredEvent | Study | Series) -> None:
-        plugin, hook = self._queue.plugin, self._queue.hook
+        plugin, hook, target = self._queue.plugin, self._queue.hook, self._queue.name
         if isinstance(told, StoredEvent):
-            self._plugins.call(plugin, hook, event=told, target=self._queue.target)
+            self._plugins.call(plugin, hook, event=told, target=target)
         elif isinstance(told, Study):
-            self._plugins.call(plugin, hook, study=told)
+            self._plugins.call(plugin, hook, study=told, target=target)
         else:
-            self._plugins.call(plugin, hook, series=told)
+            self._plugins.call(plugin, hook, series=told, target=target)
 
     def _after_failure(
-        self, claim: Claim, item: Item, told: StoredEvent | Study | Series, failure: HookFailure
+        self, claim: Claim, item: Item, told: StoredEvent | Study | Series, failure: HookFailure | TryAgain
     ) -> bool:
+        text = described(failure) if isinstance(failure, TryAgain) else failure.text
         if isinstance(told, StoredEvent) and _is_gone(told):
-            return self._put_aside(claim, item, told, f"{told.location} is gone ({failure.text})")
+            return self._put_aside(claim, item, told, f"{told.location} is gone ({text})")
         failures = item.attempts + 1
         if self._attempts is not None and failures >= self._attempts:
-            return self._put_aside(claim, item, told, f"failed {failures} times: {failure.text}")
-        pause = min(FIRST_PAUSE << min(item.attempts, 16), LONGEST_PAUSE)
+            return self._put_aside(claim, item, told, f"failed {failures} times: {text}")
+        pause: float = min(FIRST_PAUSE << min(item.attempts, 16), LONGEST_PAUSE)
+        if isinstance(failure, TryAgain) and failure.after is not None:
+            pause = failure.after
+        is_surprise = isinstance(failure, HookFailure) and not item.attempts
         log.log(
-            logging.WARNING if item.attempts else logging.ERROR,
-            "%s: %s (%s), again in %d s",
+            logging.ERROR if is_surprise else logging.WARNING,
+            "%s: %s (%s), again in %g s",
             self._who,
-            failure.text,
+            text,
             describe(told),
             pause,
-            exc_info=None if item.attempts else failure.__cause__,
+            exc_info=failure.__cause__ if is_surprise else None,
         )
-        self._store.failed(claim, item, clock.now() + pause * clock.SECOND)
+        self._store.failed(claim, item, clock.now() + int(pause * clock.SECOND))
         return False
 
     def _put_aside(self, claim: Claim, item: Item, told: StoredEvent | Study | Series, reason: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from dcmrecv_core.delivery.recovery import note_start
 from dcmrecv_core.delivery.sqlite import FILE, check_database
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoreError
-from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
+from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
 from dcmrecv_core.storage.journal import DIRECTORY, KEY, make_key
 from dcmrecv_core.storage.mounts import locks_count, mount_of
 
@@ -26,16 +28,19 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 def queues_of(plugins: Plugins, settings: Settings) -> list[Queue]:
     """The queues that the plugins want. Raises PluginError if one fails."""
-    targets = plugins.delivery_targets(settings)
-    queues = [Queue(plugin, target) for plugin, names in targets.items() for target in names]
-    return queues + [Queue(plugin, hook) for hook in COMPLETION_HOOKS for plugin in plugins.order(hook)]
+    return [
+        Queue.of(plugin, hook, target)
+        for hook in DELIVERY_HOOKS
+        for plugin in plugins.order(hook)
+        for target in plugins.targets_of(plugin, hook, settings)
+    ]
 
 
 def prepare(settings: Settings) -> None:
     """Make the journal's directory, the key and the store. Raises StateDirectoryError if that is impossible, or if the
     store is a newer dcmrecv's."""
     state = settings.state_directory
-    try:
+    with _usable(state):
         os.makedirs(state / DIRECTORY, 0o700, exist_ok=True)
         _check_file_system(state)
         make_key(state / KEY)
@@ -47,6 +52,23 @@ def prepare(settings: Settings) -> None:
             store.close()
         for path in (state, state.parent):
             _flush(path)
+
+
+def add_queues(settings: Settings, queues: Collection[Queue]) -> None:
+    """Before a reload: what is stored after it is put into these queues, too, by whichever journal process takes it in.
+    Raises StateDirectoryError."""
+    with _usable(settings.state_directory):
+        store = SqliteStore.open(str(settings.state_directory), make=False)
+        try:
+            store.add_queues(queues)
+        finally:
+            store.close()
+
+
+@contextmanager
+def _usable(state: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StateDirectoryError(f"state directory {state} cannot be used: {error.strerror}") from error
     except StoreError as error:

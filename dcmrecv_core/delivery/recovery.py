@@ -2,11 +2,13 @@
 
 The files that have changed since the last flush, less ten minutes, are looked for once, a part in each turn of the
 journal process. They are compared with what was recorded only when all were found: until then the journal has taken in
-what is being stored meanwhile.
+what is being stored meanwhile. Directories that cannot be read are looked at again later, until they can be.
 """
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import os
 import time
@@ -37,7 +39,11 @@ PART = 0.3
 SETTLED = 2
 """Turns after which the journal has taken in what was being stored when the last file was found."""
 
+AGAIN = 60.0
+"""Seconds until directories that could not be read are looked at again."""
+
 _PROGRESS = 100_000
+_UNREAD = "unread directories"
 
 
 def note_start(store: Store, now: float) -> None:
@@ -50,6 +56,7 @@ def note_start(store: Store, now: float) -> None:
         store.note("searched until", repr(float(stopped) + SLACK) if stopped else "inf")
         if store.noted("searched since") is None:  # else the search before was not finished, and begins earlier
             store.note("searched since", repr(float(flushed) - SLACK))
+        store.note(_UNREAD, None)
     if before != boot_id():
         store.note("boot", boot_id())
     if stopped:
@@ -57,7 +64,8 @@ def note_start(store: Store, now: float) -> None:
 
 
 class Recovery:
-    """One search below the output directory for files that changed from `since` to `until`, seconds since 1970."""
+    """One search below the output directory for files that changed from `since` to `until`, seconds since 1970; goes on
+    with what a process before this one could not read."""
 
     def __init__(self, settings: Settings, store: Store, writer: JournalWriter, since: float, until: float) -> None:
         self._root = settings.output_directory or "."
@@ -70,7 +78,13 @@ class Recovery:
         self._seen = 0
         self._found: list[str] = []
         self._turns = 0
-        self._files = self._changed_files()
+        self._entered: set[tuple[int, int]] = set()
+        self._told: set[str] = set()
+        self._unread: dict[str, None] = {}
+        """Directories, in the order in which they were met."""
+        self._again_at = 0.0  # not while a search goes on
+        log.warning("the system has started again: looking for stored files whose records did not reach the disk")
+        self._files = self._changed_files(json.loads(store.noted(_UNREAD) or '[""]'))
 
     def turn(self) -> bool:
         """Do a part of it; returns whether it is finished. Raises StoreError, StorageError if the state directory has
@@ -84,45 +98,69 @@ class Recovery:
         self._turns += 1
         if self._turns <= SETTLED:
             return False
-        self._record(end)
-        return not self._found
+        if not self._again_at:
+            self._record(end)
+        if self._found:
+            return False
+        if self._unread:
+            self._look_again()
+            return False
+        self._store.note(_UNREAD, None)
+        return True
 
-    def _changed_files(self) -> Iterator[str]:
-        """The locations of files that changed in the time; "" for each other file."""
-        log.warning("the system has started again: looking for stored files whose records did not reach the disk")
-        directories = [""]
-        entered: set[tuple[int, int]] = set()
+    def _look_again(self) -> None:
+        """At what could not be read, when it is time."""
+        if not self._again_at:
+            self._again_at = time.monotonic() + AGAIN
+            self._store.note(_UNREAD, json.dumps(list(self._unread)))
+            log.warning("%d directories cannot be read, looking at them again from time to time", len(self._unread))
+        elif time.monotonic() >= self._again_at:
+            self._files, self._unread = self._changed_files(list(self._unread)), {}
+            self._again_at, self._turns = 0.0, 0
+
+    def _changed_files(self, directories: list[str]) -> Iterator[str]:
+        """The locations of files below these that changed in the time; "" for each other file."""
         while directories:
             inner = directories.pop()
             try:
                 with os.scandir(os.path.join(self._start, self._root, inner)) as entries:
                     for entry in entries:
                         path = f"{inner}/{entry.name}" if inner else entry.name
-                        kind = self._kind_of(entry, entered)
+                        kind = self._kind_of(entry, inner)
                         if kind == "directory":
                             directories.append(path)
                         elif kind:
                             yield f"{self._root}/{path}" if kind == "changed" else ""
             except OSError as error:
-                log.warning("cannot look for stored files in %s: %s", os.path.join(self._root, inner), error.strerror)
+                if not inner or not isinstance(error, FileNotFoundError):
+                    self._note_unread(inner, os.path.join(self._root, inner), error)
         log.warning("%d files seen, %d of them are new", self._seen, len(self._found))
 
-    def _kind_of(self, entry: os.DirEntry[str], entered: set[tuple[int, int]]) -> str:
-        """What it is: a "directory" to be entered, a file that was "changed" in the time or is "old", "" for none of
-        them."""
+    def _note_unread(self, directory: str, what: str, error: OSError) -> None:
+        self._unread[directory] = None
+        if what not in self._told:
+            self._told.add(what)
+            log.warning("cannot look for stored files in %s: %s", what, error.strerror)
+
+    def _kind_of(self, entry: os.DirEntry[str], inner: str) -> str:
+        """What an entry of the directory `inner` is: a "directory" to be entered, a file that was "changed" in the time
+        or is "old", "" for none of them."""
         if entry.name.startswith(RESERVED):
             return ""
         try:
             if entry.is_file(follow_symlinks=False):
                 return "changed" if self._is_in_time(entry.stat(follow_symlinks=False)) else "old"
-            return "directory" if self._may_be_entered(entry, entered) else ""
+            return "directory" if self._may_be_entered(entry) else ""
         except FileNotFoundError:  # moved or removed since the directory was read
             return ""
-        except OSError as error:  # a link in a circle, for example
-            log.warning("cannot look at %s: %s", entry.path, error.strerror)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                log.warning("cannot look at %s: %s", entry.path, error.strerror)
+            else:
+                self._note_unread(inner, entry.path, error)
             return ""
 
-    def _may_be_entered(self, entry: os.DirEntry[str], entered: set[tuple[int, int]]) -> bool:
+    def _may_be_entered(self, entry: os.DirEntry[str]) -> bool:
         """A directory that was not entered yet, or the link of an administrator to one: instances are stored there."""
         if entry.is_symlink() and entry.stat(follow_symlinks=False).st_uid not in (0, os.geteuid()):
             return False
@@ -130,8 +168,8 @@ class Recovery:
             return False
         status = entry.stat()
         identity = status.st_dev, status.st_ino
-        is_new = identity not in entered
-        entered.add(identity)
+        is_new = identity not in self._entered
+        self._entered.add(identity)
         return is_new
 
     def _is_in_time(self, status: os.stat_result) -> bool:

@@ -18,11 +18,14 @@ SELECT plugin, target, claimed,
 FROM queues ORDER BY plugin, target
 """
 
-_PUT_ASIDE = """
+_COMPLETED = "(queues.target || '/' GLOB 'study_completed/*' OR queues.target || '/' GLOB 'series_completed/*')"
+"""Whether what is in a queue are completions."""
+
+_PUT_ASIDE = f"""
 SELECT plugin, target, coalesce(events.id, completions.id, ''), put_aside.study, reason, attempts, put_aside.at
 FROM put_aside JOIN queues ON queues.number = queue
-LEFT JOIN events ON queues.target NOT LIKE '%\\_completed' ESCAPE '\\' AND events.number = item
-LEFT JOIN completions ON queues.target LIKE '%\\_completed' ESCAPE '\\' AND completions.number = item
+LEFT JOIN events ON NOT {_COMPLETED} AND events.number = item
+LEFT JOIN completions ON {_COMPLETED} AND completions.number = item
 """
 
 

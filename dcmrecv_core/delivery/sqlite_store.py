@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
-from dcmrecv_core.delivery.sqlite import FILE, Database, open_database
+from dcmrecv_core.delivery.sqlite import FILE, open_database
 from dcmrecv_core.delivery.sqlite_administration import Administration
 from dcmrecv_core.delivery.store import (
     Claim,
@@ -20,10 +20,14 @@ from dcmrecv_core.delivery.store import (
     Queue,
     StoredRecord,
 )
-from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
 from dcmrecv_core.storage.journal import HOW
 
 _COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = ?"
+
+_CLAIM = (
+    "INSERT INTO queues (plugin, target, claimed) VALUES (?, ?, 1) "
+    "ON CONFLICT (plugin, target) DO UPDATE SET claimed = 1"
+)
 
 _NOTHING_WAITS = (
     "NOT EXISTS (SELECT 1 FROM queues JOIN lanes ON lanes.queue = queues.number AND lanes.study = kept.study) "
@@ -36,10 +40,6 @@ _NOTHING_WAITS = (
 class SqliteStore(Administration):
     """A `Store` in a file of the state directory, for one process."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self._queues: dict[Queue, int] = {}  # those into which events are put
-
     @classmethod
     def open(cls, state_directory: str, *, make: bool = True) -> SqliteStore:
         """Raises StoreError."""
@@ -50,29 +50,25 @@ class SqliteStore(Administration):
     def begin(self, queues: Collection[Queue], now: int) -> None:
         with self._db.writing(durable=True) as db:
             db.execute("UPDATE queues SET claimed = 0")
-            for queue in queues:
-                db.execute(
-                    "INSERT INTO queues (plugin, target, claimed) VALUES (?, ?, 1) "
-                    "ON CONFLICT (plugin, target) DO UPDATE SET claimed = 1",
-                    queue,
-                )
+            db.executemany(_CLAIM, queues)
             db.execute("UPDATE lanes SET due = ?", (now,))
             db.execute("UPDATE studies SET last = ? WHERE open", (now,))
-        self._queues = {
-            Queue(plugin, target): number
-            for number, plugin, target in self._rows("SELECT number, plugin, target FROM queues WHERE claimed")
-        }
+
+    def add_queues(self, queues: Collection[Queue]) -> None:
+        with self._db.writing(durable=True) as db:
+            db.executemany(_CLAIM, queues)
 
     def files(self) -> dict[str, FileState]:
         rows = self._rows("SELECT name, position, association FROM files")
         return {name: FileState(position, association) for name, position, association in rows}
 
     def take_in(self, events: Sequence[NewEvent], files: Mapping[str, FileState], now: int, flushed: float) -> None:
-        queues = [number for queue, number in self._queues.items() if queue.hook == "deliver"]
-        targets = {queue.target for queue in self._queues}
         touched: dict[tuple[str, str], None] = {}
         at = time.time()
         with self._db.writing(durable=True) as db:
+            claimed = self._claimed()
+            queues = [number for queue, number in claimed.items() if queue.hook == "deliver"]
+            hooks = {queue.hook for queue in claimed}
             for id, record, data in events:
                 study, series = study_key(record), uid_of(record.series_instance_uid)
                 added = db.execute(
@@ -86,9 +82,9 @@ class SqliteStore(Administration):
                     db.execute("INSERT INTO deliveries (queue, study, item) VALUES (?, ?, ?)", values)
                     db.execute("INSERT OR IGNORE INTO lanes (queue, study, due) VALUES (?, ?, ?)", (queue, study, now))
                 if not study.startswith(WITHOUT_STUDY):
-                    if "study_completed" in targets:
+                    if "study_completed" in hooks:
                         touched[study, ""] = None
-                    if "series_completed" in targets and series:
+                    if "series_completed" in hooks and series:
                         touched[study, series] = None
             db.executemany(
                 "INSERT INTO studies (study, series, last, open) VALUES (?, ?, ?, 1) "
@@ -149,12 +145,17 @@ class SqliteStore(Administration):
                 (os.urandom(12).hex(), study, series, revision + 1, done, upto),
             )
             hook = "series_completed" if series else "study_completed"
-            for queue, number in self._queues.items():
-                if queue.target == hook:
+            for queue, number in self._claimed().items():
+                if queue.hook == hook:
                     values = (number, study, cursor.lastrowid)
                     db.execute("INSERT INTO deliveries (queue, study, item) VALUES (?, ?, ?)", values)
                     db.execute("INSERT OR IGNORE INTO lanes (queue, study, due) VALUES (?, ?, 0)", values[:2])
         return int(revision) + 1
+
+    def _claimed(self) -> dict[Queue, int]:
+        """Those into which events are put."""
+        rows = self._rows("SELECT number, plugin, target FROM queues WHERE claimed")
+        return {Queue(plugin, target): number for number, plugin, target in rows}
 
     def _has_news(self, study: str, series: str, done: int, new: Sequence[StoredRecord]) -> bool:
         """Whether one of them is more than an equal instance sent again."""
@@ -210,20 +211,25 @@ class SqliteStore(Administration):
             return Claim(queue, found[0], owner)
 
     def next(self, claim: Claim) -> Item | None:
+        return next(iter(self.next_many(claim, 1)), None)
+
+    def next_many(self, claim: Claim, limit: int) -> list[Item]:
         rows = self._rows(
             "SELECT item, attempts, target FROM deliveries JOIN queues ON queues.number = queue "
-            "WHERE queue = ? AND study = ? ORDER BY item LIMIT 1",
+            "WHERE queue = ? AND study = ? ORDER BY item LIMIT ?",
             claim.queue,
             claim.study,
+            limit,
         )
-        if not rows:
-            return None
-        number, attempts, target = rows[0]
-        return Item(number, attempts, self._content(number, target))
+        return [Item(number, attempts, self._content(number, target)) for number, attempts, target in rows]
 
     def done(self, claim: Claim, item: Item) -> None:
+        self.all_done([(claim, item)])
+
+    def all_done(self, deliveries: Collection[tuple[Claim, Item]]) -> None:
         with self._db.writing(durable=False) as db:
-            self._delete(db, claim, item)
+            for claim, item in deliveries:
+                self._delete(db, claim, item)
 
     def failed(self, claim: Claim, item: Item, due: int) -> None:
         with self._db.writing(durable=False) as db:
@@ -267,7 +273,7 @@ class SqliteStore(Administration):
         db.execute("UPDATE lanes SET owner = NULL, due = ? WHERE queue = ? AND study = ? AND owner = ?", (due, *own))
 
     def _content(self, number: int, target: str) -> StoredRecord | Completion | None:
-        if target in COMPLETION_HOOKS:
+        if Queue("", target).hook != "deliver":
             rows = self._rows(_COMPLETION, number)
             return Completion(*rows[0]) if rows else None
         rows = self._rows("SELECT number, id, record FROM events WHERE number = ?", number)

@@ -10,15 +10,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from dcmrecv_core.api.outcomes import DEFAULT_TARGET
 from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
 from dcmrecv_core.storage.journal import Record
 
 
 class Queue(NamedTuple):
-    """A target of a plugin; or one of its hooks for studies and series, which are queues of their own."""
+    """A target of a plugin. For a hook of studies or series `target` begins with the name of that: "study_completed"
+    for the default target, "study_completed/report" for another one."""
 
     plugin: str
     target: str
+
+    @classmethod
+    def of(cls, plugin: str, hook: str, name: str) -> Queue:
+        """The one of a target that the plugin has named for `hook`."""
+        if hook == "deliver":
+            return cls(plugin, name)
+        return cls(plugin, hook if name == DEFAULT_TARGET else f"{hook}/{name}")
 
     def __str__(self) -> str:
         return f"{self.plugin}/{self.target}"
@@ -26,7 +35,13 @@ class Queue(NamedTuple):
     @property
     def hook(self) -> str:
         """The hook that is called for what is in it."""
-        return self.target if self.target in COMPLETION_HOOKS else "deliver"
+        first = self.target.partition("/")[0]
+        return first if first in COMPLETION_HOOKS else "deliver"
+
+    @property
+    def name(self) -> str:
+        """The target as the plugin has named it."""
+        return self.target if self.hook == "deliver" else self.target.partition("/")[2] or DEFAULT_TARGET
 
 
 class FileState(NamedTuple):
@@ -126,6 +141,9 @@ class Store(Protocol):
         """A process that takes in events starts: from now on they are put into these queues. What waits is due, and
         open studies wait anew, because `now` may belong to another boot of the system."""
 
+    def add_queues(self, queues: Collection[Queue]) -> None:
+        """Events that are taken in from now on are put into these queues too, also by a process that has begun."""
+
     def files(self) -> dict[str, FileState]:
         """The files of the journal, by name."""
 
@@ -171,7 +189,13 @@ class Store(Protocol):
     def next(self, claim: Claim) -> Item | None:
         """Its next delivery."""
 
+    def next_many(self, claim: Claim, limit: int) -> list[Item]:
+        """Its next deliveries, up to so many."""
+
     def done(self, claim: Claim, item: Item) -> None: ...
+
+    def all_done(self, deliveries: Collection[tuple[Claim, Item]]) -> None:
+        """As `done` for each, all or none."""
 
     def failed(self, claim: Claim, item: Item, due: int) -> None:
         """Try it again when it is due, and give the claim back until then."""

@@ -22,6 +22,7 @@ from dcmrecv_core.api.errors import (
     StartError,
     StateDirectoryError,
     StatusError,
+    TryAgain,
     Undeliverable,
     described,
 )
@@ -47,7 +48,7 @@ from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
 
-START_HOOKS = ("add_options", "configure", "delivery_targets")
+START_HOOKS = ("add_options", "configure", "delivery_targets", "completion_targets")
 NOTIFICATION_HOOKS = (
     "worker_stopping",
     "association_accepted",
@@ -58,7 +59,7 @@ NOTIFICATION_HOOKS = (
 )
 BACKGROUND_HOOKS = ("background", "delivery_started")
 COMPLETION_HOOKS = ("series_completed", "study_completed")
-"""Each has a queue of its own, which is called like it."""
+"""Their targets are queues of their own; the default one is called like the hook."""
 
 DELIVERY_HOOKS = ("deliver", *COMPLETION_HOOKS)
 LOCATION_HOOKS = ("open_location", "remove_location")
@@ -87,7 +88,7 @@ def guard(
     module = getattr(function, "__module__", None)
     offered = list(inspect.signature(specification).parameters)
     call = _with_named_arguments(function, offered)
-    if offered == ["settings"]:
+    if offered[:1] == ["settings"]:
         call = _with_own_options(call, plugin, locations)
     if observer is not None:
         call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
@@ -99,7 +100,7 @@ def guard(
         guarded = _guard_location(call, plugin, hook)
     elif hook in BACKGROUND_HOOKS:
         guarded = _guard_background(call, plugin, hook, limits, module)
-    elif hook in DELIVERY_HOOKS:
+    elif hook in (*DELIVERY_HOOKS, "deliver_many"):
         guarded = _guard_delivery(call, plugin, hook, limits, module)
     elif built_in and hook in INSTANCE_HOOKS:
         guarded = _guard_built_in(call, plugin, hook, limits, module)
@@ -129,7 +130,7 @@ def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> C
 
 def _with_own_options(call: Callable[..., Any], plugin: str, locations: Locations | None) -> Callable[..., Any]:
     """A plugin does not know its own name: the settings bring the options of that name."""
-    return lambda settings: call(settings.own(plugin, locations))
+    return lambda settings, *others: call(settings.own(plugin, locations), *others)
 
 
 def _guard_start(
@@ -217,6 +218,9 @@ def _guard_background(
             call(*args)
         except BackgroundStopped:
             raise
+        except TryAgain as error:
+            log.error("plugin %s: %s: %s", plugin, hook, described(error))
+            raise HookFailure("failed", plugin=plugin, hook=hook) from error
         except BaseException as error:
             place = place_of(error, module)
             limits.notice(error)
@@ -234,7 +238,7 @@ def _guard_delivery(
     def guarded(*args: Any) -> None:
         try:
             call(*args)
-        except (BackgroundStopped, Undeliverable):
+        except (BackgroundStopped, Undeliverable, TryAgain):
             raise
         except BaseException as error:
             place = place_of(error, module)
@@ -408,4 +412,5 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "open_location": _check_open_location,
     "remove_location": _check_remove_location,
     "delivery_targets": _check_targets,
+    "completion_targets": _check_targets,
 }

@@ -212,6 +212,9 @@ def check(found: Found) -> dict[str, Any]:
             raise PluginError(text, plugin=found.name)
     if not implementations:
         raise PluginError("implements no hook; mark its functions with @hookimpl", plugin=found.name)
+    hooks = {_mark(value).get("specname") or name for name, value in implementations.items()}
+    if "deliver_many" in hooks and "deliver" not in hooks:
+        raise PluginError("needs deliver too, for events that fail together", plugin=found.name, hook="deliver_many")
     return implementations
 
 

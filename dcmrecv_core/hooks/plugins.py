@@ -222,16 +222,16 @@ class Plugins:
         """Whether anything is to be done after storing, so that a journal is needed."""
         return any(map(self.implements, DELIVERY_HOOKS))
 
-    def delivery_targets(self, settings: Settings) -> dict[str, tuple[str, ...]]:
-        """By plugin with the hook `deliver`, its targets. Raises PluginError."""
-        return {name: self.targets_of(name, settings) for name in self.order("deliver")}
-
-    def targets_of(self, plugin: str, settings: Settings) -> tuple[str, ...]:
-        """Those of one of them. Raises PluginError."""
-        [targets] = self.call(plugin, "delivery_targets", settings=settings) or [(DEFAULT_TARGET,)]
+    def targets_of(self, plugin: str, hook: str, settings: Settings) -> tuple[str, ...]:
+        """The targets of a plugin for one of the `DELIVERY_HOOKS` that it has. Raises PluginError."""
+        if hook == "deliver":
+            found = self.call(plugin, "delivery_targets", settings=settings)
+        else:
+            found = self.call(plugin, "completion_targets", settings=settings, hook=hook)
+        [targets] = found or [(DEFAULT_TARGET,)]
         return tuple(targets)
 
-    def call(self, plugin: str, hook: str, **arguments: Any) -> Any:
+    def call(self, plugin: str, hook: str, /, **arguments: Any) -> Any:
         """Call a hook of one plugin only: a list with its result, empty if it is None or there is no such hook.
 
         Raises what the guard of the hook raises.

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import StatusError, StorageError
 from dcmrecv_core.api.model import Association, Instance, ProposedContext
+from dcmrecv_core.api.outcomes import DEFAULT_TARGET
 from dcmrecv_core.api.verdicts import Accept, Also, OnExists, ReceiveResult, Reject, SupportedContext
-from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
+from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
 from dcmrecv_core.inspection.explanation import (
     BY_DEFAULT,
     BY_STORAGE_PLUGIN,
@@ -147,11 +148,18 @@ class _DryPublisher(Publisher):
 
 def _after_storing(settings: Settings, plugins: Plugins) -> list[Step]:
     """What would be called for an instance that is stored. Raises PluginError."""
-    steps = [
-        Step("deliver", name, f"after storing, to {', '.join(targets) or 'no target'}", None)
-        for name, targets in plugins.delivery_targets(settings).items()
+    return [
+        Step(hook, name, _when(hook, plugins.targets_of(name, hook, settings)), None)
+        for hook in DELIVERY_HOOKS
+        for name in plugins.order(hook)
     ]
-    return steps + [Step(hook, name, AFTER_QUIET, None) for hook in COMPLETION_HOOKS for name in plugins.order(hook)]
+
+
+def _when(hook: str, targets: tuple[str, ...]) -> str:
+    when = "after storing" if hook == "deliver" else AFTER_QUIET
+    if hook != "deliver" and targets == (DEFAULT_TARGET,):
+        return when
+    return f"{when}, to {', '.join(targets) or 'no target'}"
 
 
 class Explainer:

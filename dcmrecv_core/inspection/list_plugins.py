@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.config.options.option import Option
 from dcmrecv_core.config.options.table import OPTIONS
+from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.hooks import loader as plugin_loader
-from dcmrecv_core.hooks.guards import no_new_threads
+from dcmrecv_core.hooks.guards import DELIVERY_HOOKS, no_new_threads
 from dcmrecv_core.hooks.loader import BUILT_IN, HOOKS, Found
 from dcmrecv_core.hooks.plugins import Plugins, builtin_names, hooks_of
 from dcmrecv_core.logs.records import escape_controls
@@ -30,7 +31,7 @@ _SELECTED_OTHERWISE = {"contexts": "[[contexts]] of --settings", "file-writer": 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One plugin. `selected_by` is the option that makes it active, `problem` why it cannot be; `targets` are those of
-    its hook `deliver`, if it is active."""
+    its hooks for deliveries, if it is active: names of its queues."""
 
     name: str
     version: str | None
@@ -94,12 +95,16 @@ def as_text(settings: Settings, plugins: Plugins) -> str:
 
 
 def _with_targets(entry: Entry, settings: Settings, plugins: Plugins) -> Entry:
-    if "deliver" not in entry.hooks:
-        return entry
+    hooks = [hook for hook in DELIVERY_HOOKS if hook in entry.hooks]
     try:
-        return replace(entry, targets=plugins.targets_of(entry.name, settings))
+        queues = [
+            Queue.of(entry.name, hook, target)
+            for hook in hooks
+            for target in plugins.targets_of(entry.name, hook, settings)
+        ]
     except PluginError as error:
         return replace(entry, problem=error.detail)
+    return replace(entry, targets=tuple(queue.target for queue in queues))
 
 
 def _entry(found: Found, hooks: tuple[str, ...], active: bool, selected_by: str) -> Entry:

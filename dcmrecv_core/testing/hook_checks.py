@@ -113,6 +113,9 @@ class HookChecks:
 
     def _worker_started(self) -> bool:
         self._call("delivery_targets", {"settings": self._settings})
+        for hook in guards.COMPLETION_HOOKS:
+            if hook in self.functions:
+                self._call("completion_targets", {"settings": self._settings, "hook": hook})
         started = self._call("worker_started", {"settings": self._settings})
         return started is None or not started.error
 

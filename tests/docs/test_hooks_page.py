@@ -236,6 +236,22 @@ def test_example_delivery_targets(example: Any, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "to PACS1 out/1\n"
 
 
+def test_example_completion_targets(example: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    study = fake_study()
+    for target in example.completion_targets(PluginSettings(), "study_completed"):
+        example.study_completed(study, target)
+    assert capsys.readouterr().out == f"report {study.study_instance_uid}\nworklist {study.study_instance_uid}\n"
+
+
+def test_example_deliver_many(example: Any, tmp_path: Path) -> None:
+    example.delivery_started(PluginSettings(state_directory=tmp_path))
+    first, second = fake_event(id="e1"), fake_event(id="e2")
+    example.deliver(first)
+    example.deliver_many([first, second])
+    assert example.database.execute("SELECT * FROM counted").fetchall() == [("e1", "SENDER"), ("e2", "SENDER")]
+    example.database.close()
+
+
 def test_example_delivery_started(example: Any, tmp_path: Path) -> None:
     example.delivery_started(PluginSettings(state_directory=tmp_path))
     event = fake_event(id="e1")

@@ -1,8 +1,9 @@
 """SIGHUP: read the settings again. A broken file, a hung disk or a failing plugin must not harm the running receiver.
 
 A forked child, the probe, checks everything first: it reads the settings, configures the plugins, opens the log files,
-and checks the output directory, keys and certificates. It answers through a socket that the supervisor's loop watches.
-Only if all is well does the supervisor read the settings itself and apply them. Code is never loaded again.
+checks the output directory, keys and certificates, and makes the queues of new targets. It answers through a socket
+that the supervisor's loop watches. Only if all is well does the supervisor read the settings itself and apply them.
+Code is never loaded again.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import StartError
+from dcmrecv_core.delivery.preparation import add_queues, queues_of
 from dcmrecv_core.net.child import fork
 
 if TYPE_CHECKING:
     import ssl
 
+    from dcmrecv_core.delivery.store import Queue
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.settings.settings import Settings
     from dcmrecv_core.storage.temporary import Capabilities
@@ -49,6 +52,14 @@ class SettingsSource(NamedTuple):
     make_tls_context: Callable[[Settings], ssl.SSLContext | None] = lambda settings: None
     key: Callable[[str], str] = str
     apply_logging: Callable[[Settings], None] = lambda settings: None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """The probe's answer if the settings can be used; what is stored is put into `queues` from now on."""
+
+    capabilities: Capabilities
+    queues: list[Queue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +155,10 @@ class Reload:
             settings = self._read()
             capabilities = self._source.check(settings)
             self._source.make_tls_context(settings)
-            self._install(settings)
-            answer: Capabilities | Refusal = capabilities
+            queues = self._install(settings)
+            if queues:
+                add_queues(settings, queues)
+            answer: Approval | Refusal = Approval(capabilities, queues)
         except StartError as error:
             answer = Refusal(str(error))
         theirs.sendall(pickle.dumps(answer))
@@ -155,12 +168,13 @@ class Reload:
         fixed = {name: getattr(self._settings, name) for name in FIXED}
         return replace(self._source.read(), **fixed)
 
-    def _take_over(self, capabilities: Capabilities) -> None:
+    def _take_over(self, approval: Approval) -> None:
         try:
             read = self._source.read()
             settings = replace(read, **{name: getattr(self._settings, name) for name in FIXED})
             tls = self._source.make_tls_context(settings)
-            self._install(settings)
+            if not set(self._install(settings)) <= set(approval.queues):
+                raise StartError("the targets of deliveries have changed while the settings were read")
         except StartError as error:  # a file has changed since the probe read it
             _log_refusal(str(error))
             self._restore()
@@ -169,14 +183,16 @@ class Reload:
             if getattr(read, name) != getattr(self._settings, name):
                 log.warning("%s cannot be changed at run time, it stays as it was", self._source.key(name))
         self._settings = settings
-        self._apply_settings(settings, capabilities, tls)
+        self._apply_settings(settings, approval.capabilities, tls)
         log.info("settings reloaded")
 
-    def _install(self, settings: Settings) -> None:
+    def _install(self, settings: Settings) -> list[Queue]:
+        """Returns the queues that the plugins want."""
         self._plugins.add_builtins(settings)
         self._plugins.configure(settings)
-        self._plugins.delivery_targets(settings)
+        queues = queues_of(self._plugins, settings)
         self._source.apply_logging(settings)
+        return queues
 
     def _restore(self) -> None:
         """Configure the plugins with the old settings, as some may have got the new ones."""

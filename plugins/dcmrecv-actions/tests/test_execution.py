@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_actions.commands import Command, parse_command
-from dcmrecv_actions.execution import LONGEST_LINE, CommandError, execute
+from dcmrecv_actions.execution import LONGEST_LINE, execute
 from dcmrecv_actions.fields import OF_INSTANCE, OF_STUDY, of_instance, of_study
-from dcmrecv_core import Undeliverable
+from dcmrecv_core import TryAgain, Undeliverable
 from dcmrecv_core.testing import fake_association, fake_event, fake_study
 
 
@@ -59,7 +59,7 @@ def test_a_value_that_no_program_can_be_given(title: str) -> None:
     ],
 )
 def test_failures(text: str, message: str) -> None:
-    with pytest.raises(CommandError) as caught:
+    with pytest.raises(TryAgain) as caught:
         execute(command(text), of_instance(fake_event()))
     assert str(caught.value).startswith(message)
 

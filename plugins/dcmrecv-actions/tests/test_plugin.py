@@ -245,3 +245,16 @@ def test_mistakes_end_the_start(start_receiver: StartReceiver, arguments: tuple[
 
 def test_the_kits_check() -> None:
     check_plugin("actions", options={"on_instance": "true", "on_study": "true"}, arguments=("--on-instance", "true"))
+
+
+def test_a_command_that_hangs_does_not_hold_up_the_url(
+    start_receiver: StartReceiver, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    arguments = ("--on-study", f"sh -c 'read line < {tmp_path}/fifo'", "--on-study-url", endpoint.url)
+    receiver = start_receiver("-pm", "--study-timeout", "1", *arguments, plugins=["actions"])
+    told = []
+    for study in ("1.2.3", "4.5"):
+        receiver.send(instance(1, study))
+        told.append(json.loads(endpoint.next_post()[2])["subject"])
+    assert told == ["1.2.3", "4.5"]

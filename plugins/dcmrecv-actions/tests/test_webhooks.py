@@ -14,8 +14,8 @@ from endpoint import Endpoint
 
 from dcmrecv_actions import webhooks
 from dcmrecv_actions.cloud_events import instance_stored, study_completed
-from dcmrecv_actions.webhooks import Webhook, WebhookError
-from dcmrecv_core import PluginError, Undeliverable
+from dcmrecv_actions.webhooks import Webhook
+from dcmrecv_core import PluginError, TryAgain, Undeliverable
 from dcmrecv_core.testing import fake_association, fake_event, fake_study
 
 SOURCE = "dcmrecv://host:11112"
@@ -110,7 +110,7 @@ def test_what_the_server_refuses_is_put_aside(endpoint: Endpoint, status: int) -
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 301, 302, 303, 304, 307, 308])
 def test_what_may_pass_is_tried_again(endpoint: Endpoint, status: int) -> None:
     endpoint.answers = [(status, {"Location": "/elsewhere"})]
-    with pytest.raises(WebhookError, match=f"answered {status}") as caught:
+    with pytest.raises(TryAgain, match=f"answered {status}") as caught:
         posted(endpoint)
     assert "secret" not in str(caught.value)
     assert endpoint.others == []
@@ -121,7 +121,7 @@ def test_what_may_pass_is_tried_again(endpoint: Endpoint, status: int) -> None:
 def test_a_server_that_is_down() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    with pytest.raises(WebhookError, match=f"--on-study-url: 127.0.0.1:{port}: .*refused") as caught:
+    with pytest.raises(TryAgain, match=f"--on-study-url: 127.0.0.1:{port}: .*refused") as caught:
         Webhook("--on-study-url", f"http://me:password@127.0.0.1:{port}/?token=secret").post({})
     assert "secret" not in str(caught.value)
     assert "password" not in str(caught.value)
@@ -139,7 +139,7 @@ def test_a_server_that_speaks_something_else(answer: bytes) -> None:
 
         thread = threading.Thread(target=answering)
         thread.start()
-        with pytest.raises(WebhookError, match="--on-study-url: 127"):
+        with pytest.raises(TryAgain, match="--on-study-url: 127"):
             Webhook("--on-study-url", f"http://127.0.0.1:{server.getsockname()[1]}/").post({})
         thread.join(20)
 
@@ -148,7 +148,7 @@ def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "TIMEOUT", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        with pytest.raises(WebhookError, match="timed out"):
+        with pytest.raises(TryAgain, match="timed out"):
             Webhook("--on-study-url", url).post({})
 
 

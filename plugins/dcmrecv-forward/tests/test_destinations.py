@@ -95,6 +95,21 @@ def test_mistakes(destination: Destination, text: str) -> None:
     assert "SECRET" not in str(caught.value)
 
 
+def test_a_secret_without_encryption_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    destinations = [
+        stow(name="A", url="http://a/", token="abc"),
+        stow(name="B", url="HTTP://b/", user="u", password="p"),
+        stow(name="C", url="https://c/", token="abc"),
+        stow(name="D", url="http://d/"),
+        stow(name="E", url="http://[::1]:8042/", token="abc"),
+    ]
+    routes(destinations, "out")
+    assert caplog.messages == [
+        "destination 'A': token: it is sent unencrypted, because the url begins with http:",
+        "destination 'B': password: it is sent unencrypted, because the url begins with http:",
+    ]
+
+
 def test_a_key_with_a_password(certificates: Certificates, tmp_path: Path) -> None:
     """It must not ask for it on the terminal."""
     key, certificate = certificates.client

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import PluginError, PluginSettings, StoredEvent, Undeliverable
+from dcmrecv_core import PluginError, PluginSettings, StoredEvent, TryAgain, Undeliverable
 from dcmrecv_core.testing import fake_association, fake_event, fake_instance, sample_dataset
 from dcmrecv_index import IndexPlugin, database, deliveries, write
 from dcmrecv_index.commands import main
@@ -212,14 +212,23 @@ def test_what_concerns_one_record_only(
         monkeypatch.undo()
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError(), DatabaseError("is locked")])
-def test_other_failures_are_tried_again(plugin: IndexPlugin, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(28, "No space left on device"), OSError),
+        (MemoryError(), MemoryError),
+        (DatabaseError("is locked"), TryAgain),
+    ],
+)
+def test_other_failures_are_tried_again(
+    plugin: IndexPlugin, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
+) -> None:
     def fail(record: Record) -> Rows:
         raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(write, "rows_of", fail)
-        with pytest.raises(type(error)):
+        with pytest.raises(raised):
             plugin.deliver(fake_event(), "default")
     plugin.deliver(fake_event(), "default")
 
@@ -238,12 +247,31 @@ def test_a_connection_that_was_lost_is_opened_again(
     assert plugin._deliveries is not None
     assert plugin._deliveries._database is not None
     plugin._deliveries._database.close()
-    with pytest.raises(DatabaseError):
+    with pytest.raises(TryAgain, match="the database cannot be used: "):
         plugin.deliver(fake_event(sample_dataset(SOPInstanceUID="1.2")), "default")
     for number in (2, 3):
         plugin.deliver(fake_event(sample_dataset(SOPInstanceUID=f"1.{number}")), "default")
     assert len(opened) == 1
     assert [key for key, _ in rows(tmp_path, INSTANCES)] == ["1.1", "1.2", "1.3"]
+
+
+def test_many_events_are_one_transaction(plugin: IndexPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [fake_event(sample_dataset(SOPInstanceUID=f"1.{number}")) for number in range(3)]
+    poison = fake_event(sample_dataset(SOPInstanceUID="1.9"))
+
+    def refused(record: Record) -> Rows:
+        if record.sop_instance_uid == poison.sop_instance_uid:
+            raise ValueError("no such date")
+        return rows_of(record)
+
+    monkeypatch.setattr(write, "rows_of", refused)
+    with pytest.raises(Undeliverable):
+        plugin.deliver_many([*events, poison], "default")
+    assert rows(tmp_path, INSTANCES) == []
+    again = replace(events[0], location="/again")
+    plugin.deliver_many([*events, again], "default")
+    assert dict(rows(tmp_path, INSTANCES))["1.0"] == "/again"
+    assert [key for key, _ in rows(tmp_path, INSTANCES)] == ["1.0", "1.1", "1.2"]
 
 
 def test_an_interrupted_event_changes_nothing(

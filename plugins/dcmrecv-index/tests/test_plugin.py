@@ -45,7 +45,8 @@ def test_a_database_that_cannot_be_used_is_waited_for(
     url = f"sqlite:///{in_the_way}/index.sqlite"
     receiver = start_receiver("--index-url", url, plugins=["index"])
     assert receiver.send(sample_dataset()) == [0]
-    receiver.wait_for_log("delivery_started")
+    receiver.wait_for_log(f"plugin index: delivery_started: the database cannot be used: {in_the_way}: ")
+    assert "Traceback" not in receiver.log
     in_the_way.unlink()
     assert deliver_all(receiver) == []
     assert len(find("--url", url)) == 1

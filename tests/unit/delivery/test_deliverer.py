@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core import Series, StoredEvent, Study, Undeliverable
+from dcmrecv_core import PluginSettings, Series, StoredEvent, Study, TryAgain, Undeliverable
 from dcmrecv_core.delivery import clock, deliverer
 from dcmrecv_core.delivery.deliverer import LONGEST_PAUSE, Deliverer
 from dcmrecv_core.delivery.preparation import prepare, queues_of
@@ -107,6 +107,33 @@ def test_it_is_tried_again_after_growing_pauses(start: Start, caplog: pytest.Log
     assert "SOP instance 1.2.3 from CT1@192.0.2.1), again in 1 s" in first.getMessage()
     assert first.exc_info is not None
     assert {each.exc_info for each in others} == {None}
+
+
+def test_what_is_to_be_tried_again_has_one_line_without_a_traceback(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[int] = []
+
+    def deliver() -> None:
+        calls.append(process.now)
+        raise TryAgain("archive is down", *[60] * (len(calls) == 2))
+
+    process = start(deliver=deliver)
+    process.take_in(event("e1"))
+    for process.now in range(70):
+        process.work()
+    assert calls == [0, 1, 61, 65]
+    said = "plugin plugin0: deliver to default: archive is down (SOP instance 1.2.3 from CT1@192.0.2.1), again in"
+    assert caplog.messages[:2] == [f"{said} 1 s", f"{said} 60 s"]
+    assert {each.exc_info for each in caplog.records} == {None}
+
+
+def test_what_is_to_be_tried_again_counts_as_an_attempt(start: Start) -> None:
+    process = start(attempts=2, deliver=raising(TryAgain("archive is down")))
+    process.take_in(event("e1"))
+    for process.now in range(10):
+        process.work()
+    assert process.aside() == [("e1", "failed 2 times: archive is down")]
 
 
 def test_one_failing_event_holds_up_its_own_study_only(start: Start) -> None:
@@ -215,6 +242,111 @@ def test_a_completed_one_has_its_events(start: Start, hook: str) -> None:
     assert [each.id for each in second.instances] == ["e3", "e2", "e4"]
     assert [each.id for each in second.new] == ["e4"]
     assert first.id != second.id
+
+
+def test_each_target_of_a_completed_one_is_told(start: Start) -> None:
+    told: Told = []
+    process = start("study_completed/report", study_completed=lambda study, target: told.append((study.id, target)))
+    default = Queue("plugin0", "study_completed")
+    process.store.begin([process.queue, default], 0)
+    process.take_in(event("e1"))
+    [found] = process.store.quiet(1 << 60)
+    process.store.complete(found)
+    process.work()
+    [(id, target)] = told
+    assert target == "report"
+    assert {str(state.queue): state.waiting for state in process.store.states()} == {
+        "plugin0/study_completed": 1,
+        "plugin0/study_completed/report": 0,
+    }
+    number = process.store.number_of(default)
+    assert number is not None
+    Deliverer(process.store, default, number, "p", process.plugins, None).turn(lambda: False)
+    assert told == [(id, "report"), (id, "default")]
+
+
+def test_the_queues_of_a_plugin() -> None:
+    def completion_targets(settings: PluginSettings, hook: str) -> list[str]:
+        return {"study_completed": [settings.options["report"], "default"], "series_completed": []}[hook]
+
+    plugin = hooks(
+        deliver=lambda: None,
+        delivery_targets=lambda: ["a"],
+        series_completed=lambda: None,
+        study_completed=lambda: None,
+        completion_targets=completion_targets,
+    )
+    settings = Settings(plugin_options={"plugin0": {"report": "r"}})
+    queues = queues_of(load(plugin, hooks(series_completed=lambda: None)), settings)
+    assert {str(queue): (queue.hook, queue.name) for queue in queues} == {
+        "plugin0/a": ("deliver", "a"),
+        "plugin0/study_completed/r": ("study_completed", "r"),
+        "plugin0/study_completed": ("study_completed", "default"),
+        "plugin1/series_completed": ("series_completed", "default"),
+    }
+
+
+class Together:
+    """A plugin that takes many events at once; `fails` says whether a call with these ids does."""
+
+    def __init__(self, fails: Callable[[list[str]], bool] = lambda ids: False) -> None:
+        self.calls: list[list[str]] = []
+        self._fails = fails
+
+    def _call(self, ids: list[str]) -> None:
+        self.calls.append(ids)
+        if self._fails(ids):
+            raise ValueError(ids)
+
+    def started(self, start: Start) -> Process:
+        return start(
+            deliver=lambda event: self._call([event.id]),
+            deliver_many=lambda events, target: self._call([event.id for event in events if target == "default"]),
+        )
+
+
+def test_many_events_are_delivered_together(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliverer, "TOGETHER", 4)
+    plugin = Together()
+    process = plugin.started(start)
+    process.take_in(event("a1", study="1"), event("b1", study="2"), event("a2", study="1"))
+    process.take_in(*(event(f"c{number}", study="3") for number in range(6)))
+    process.work()
+    assert plugin.calls == [["a1", "a2", "b1", "c0"], ["c1", "c2", "c3", "c4"], ["c5"]]
+    [state] = process.store.states()
+    assert (state.waiting, state.busy) == (0, 0)
+
+
+def test_events_that_fail_together_are_delivered_one_by_one(start: Start) -> None:
+    plugin = Together(lambda ids: "a2" in ids)
+    process = plugin.started(start)
+    process.take_in(event("a1", study="1"), event("a2", study="1"), event("a3", study="1"), event("b1", study="2"))
+    process.work()
+    assert plugin.calls == [["a1", "a2", "a3", "b1"], ["a1"], ["a2"], ["b1"]]
+    process.take_in(event("b2", study="2"), event("b3", study="2"))
+    process.now = 1
+    process.work()
+    assert plugin.calls[4:] == [["b2", "b3"], ["a2"]], "what has failed does not make others fail again"
+    [state] = process.store.states()
+    assert (state.waiting, state.failing) == (2, 1)
+
+
+def test_a_damaged_record_does_not_hold_up_others_together(start: Start) -> None:
+    plugin = Together()
+    process = plugin.started(start)
+    process.take_in(event("e1"), NewEvent("bad", decode(record()), record()[:-1] + b"x"), event("e2"))
+    process.work()
+    assert plugin.calls == [["e1"], ["e2"]]
+    assert [id for id, _ in process.aside()] == ["bad"]
+
+
+def test_the_end_of_the_process_loses_no_events_together(start: Start) -> None:
+    process = start(deliver=lambda: None, deliver_many=raising(BackgroundStopped(1)))
+    process.take_in(event("e1"), event("e2"))
+    with pytest.raises(BackgroundStopped):
+        process.work()
+    [state] = process.store.states()
+    assert (state.waiting, state.busy) == (2, 1)
 
 
 def test_the_end_of_the_process_is_no_failure(start: Start) -> None:

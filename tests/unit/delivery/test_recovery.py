@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,69 @@ def test_a_link_in_a_circle_hides_nothing_else(settings: Settings, store: Sqlite
         (tmp_path / "out" / f"link{number}").symlink_to(f"link{number}")
     stored(settings, "1", "1.1")
     assert recovered(settings, store, 0.0) == {"out/1": "1.1"}
+
+
+class Unreadable:
+    """Directories that fail as those of a broken disk, until `names` is empty."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = set(names)
+        self.tried: list[str] = []
+        self._scandir = os.scandir
+
+    def __call__(self, path: str) -> Any:
+        self.tried.append(path)
+        if os.path.basename(os.path.normpath(path)) in self.names:
+            raise OSError(5, "Input/output error", path)
+        return self._scandir(path)
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> Unreadable:
+    made = Unreadable("b")
+    monkeypatch.setattr(os, "scandir", made)
+    monkeypatch.setattr(recovery, "AGAIN", 0.0)
+    return made
+
+
+def test_a_directory_that_cannot_be_read_is_looked_at_again(
+    settings: Settings, store: SqliteStore, unreadable: Unreadable, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored(settings, "a/b/c/1", "1.1")
+    stored(settings, "a/2", "1.2")
+    writer = JournalWriter(str(settings.state_directory / "journal"))
+    search = Recovery(settings, store, writer, 0.0, float("inf"))
+    reader = JournalReader(str(settings.state_directory / "journal"), store.files())
+    while sum(path.endswith("b") for path in unreadable.tried) < 3:
+        assert not search.turn()
+    [first] = reader.read(1 << 62).events
+    assert first.record.location == b"out/a/2", "what can be read is found meanwhile"
+    assert caplog.text.count("Input/output error") == 1
+    unreadable.names.clear()
+    while not search.turn():
+        continue
+    assert [each.record.location for each in reader.read(1 << 62).events] == [b"out/a/b/c/1"]
+    assert len([path for path in unreadable.tried if path.endswith("a")]) == 1, "only what could not be read"
+    reader.close()
+    writer.close()
+
+
+def test_the_next_process_goes_on_with_what_could_not_be_read(
+    settings: Settings, store: SqliteStore, unreadable: Unreadable
+) -> None:
+    stored(settings, "a/b/1", "1.1")
+    stored(settings, "2", "1.2")
+    writer = JournalWriter(str(settings.state_directory / "journal"))
+    search = Recovery(settings, store, writer, 0.0, float("inf"))
+    while not search._again_at:
+        assert not search.turn()
+    writer.close()
+    unreadable.names.clear()
+    unreadable.tried.clear()
+    assert recovered(settings, store, 0.0) == {"out/2": "1.2", "out/a/b/1": "1.1"}
+    assert len(unreadable.tried) == 1
+    recovered(settings, store, 0.0)
+    assert len(unreadable.tried) > 2, "another power cut asks for all of it"
 
 
 def test_another_content_in_the_place_of_a_recorded_one_is_found(settings: Settings, store: SqliteStore) -> None:

@@ -247,6 +247,54 @@ def test_studies_and_series_are_quiet_after_their_last_instance(store: Store) ->
     }
 
 
+def test_what_each_target_of_completions_gets(store: Store) -> None:
+    queues = [Queue("actions", "study_completed/report"), STUDIES]
+    store.begin([A, *queues], 0)
+    take_in(store, event("e1"))
+    [found] = store.quiet(1 << 60)
+    assert store.complete(found) == 1
+    for queue in queues:
+        claim = claimed(store, queue)
+        item = store.next(claim)
+        assert item is not None
+        assert isinstance(item.content, Completion)
+        store.put_aside(claim, item, "no")
+        store.release(claim, 0)
+    [first, second] = store.all_put_aside()
+    assert [str(first.queue), str(second.queue)] == [f"actions/{queue.target}" for queue in queues]
+    assert first.id == second.id == item.content.id
+
+
+def test_a_target_that_ends_like_a_hook_gets_events(store: Store) -> None:
+    queue = Queue("forward", "my_completed")
+    store.begin([queue], 0)
+    take_in(store, event("e1"))
+    claim = claimed(store, queue)
+    item = store.next(claim)
+    assert item is not None
+    store.put_aside(claim, item, "no")
+    assert [each.id for each in store.all_put_aside()] == ["e1"]
+
+
+def test_all_or_none_are_done(store: Store) -> None:
+    take_in(store, event("e1"), event("e2"), event("x1", study="9"))
+    claims = [claimed(store), claimed(store)]
+    found = [(claim, item) for claim in claims for item in store.next_many(claim, 2)]
+    assert [item.content.id for _, item in found if isinstance(item.content, StoredRecord)] == ["e1", "e2", "x1"]
+    assert len(store.next_many(claims[0], 1)) == 1
+    store.all_done(found)
+    for claim in claims:
+        store.release(claim, 0)
+    assert state(store) == (0, 0, 0, 0)
+
+
+def test_queues_that_another_process_adds_get_events_at_once(store: Store, connect: Open) -> None:
+    added = Queue("forward", "c")
+    connect().add_queues([added, A])
+    take_in(store, event("e1"))
+    assert delivered(store, added) == delivered(store, A) == delivered(store, B) == ["e1"]
+
+
 def test_without_a_study_nothing_is_completed(store: Store) -> None:
     take_in(store, event("e1", study=""), event("e2", study="", uid="7"))
     assert store.quiet(1 << 62) == []

@@ -289,6 +289,11 @@ def test_an_object_that_is_no_plugin(text: str, reason: str) -> None:
         check(find("site_wrong"))
 
 
+def test_events_together_need_events_alone() -> None:
+    with pytest.raises(PluginError, match="plugin site: deliver_many: needs deliver too"):
+        check(Found("site", hooks(deliver_many=lambda events: None), "test"))
+
+
 # Checking
 
 
@@ -434,9 +439,11 @@ def test_every_hook_of_the_contract() -> None:
         "remove_location",
         "association_ended",
         "delivery_targets",
+        "completion_targets",
         "delivery_started",
         "delivery_stopping",
         "deliver",
+        "deliver_many",
         "series_completed",
         "study_completed",
         "background",

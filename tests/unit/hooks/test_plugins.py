@@ -24,6 +24,7 @@ from dcmrecv_core import (
     StoredOutcome,
     Summary,
     SupportedContext,
+    TryAgain,
     Warn,
     hookimpl,
 )
@@ -318,6 +319,14 @@ def test_the_built_in_writer_saves() -> None:
     instance = FakeInstance()
     assert with_builtins().write(instance, "out/x") == "saved out/x"
     assert instance.saved == ["out/x"]
+
+
+def test_what_is_to_be_tried_again_has_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    plugins = load(hooks(delivery_started=raising(TryAgain("the database is down"))))
+    with pytest.raises(HookFailure):
+        plugins.call("plugin0", "delivery_started", settings=Settings())
+    [record] = caplog.records
+    assert (record.getMessage(), record.exc_info) == ("plugin plugin0: delivery_started: the database is down", None)
 
 
 def test_every_notification_is_called_even_if_others_fail(caplog: pytest.LogCaptureFixture) -> None:

@@ -596,5 +596,7 @@ def test_what_comes_after_storing(one: Explain) -> None:
     deliver, study = one(plugin)["steps"][-2:]
     assert (deliver["hook"], deliver["result"]) == ("deliver", "after storing, to pacs1, pacs2")
     assert (study["hook"], study["result"]) == ("study_completed", "when no more instances come")
+    named = hooks(study_completed=lambda: None, completion_targets=lambda: ["report", "url"])
+    assert one(named)["steps"][-1]["result"] == "when no more instances come, to report, url"
     refusing = hooks(receive=lambda: Refuse(0xA900), deliver=lambda: None)
     assert "deliver" not in {step["hook"] for step in one(refusing)["steps"]}

@@ -241,9 +241,11 @@ def test_targets_of_deliveries() -> None:
         hooks(deliver=lambda: None),
         hooks(deliver=lambda: None, delivery_targets=lambda: ()),
         hooks(deliver=lambda: None, delivery_targets=fails),
+        hooks(deliver=lambda: None, study_completed=lambda: None, completion_targets=lambda: ["report"]),
     )
     plugins.add_builtins(Settings())
     named = {entry.name: entry for entry in plugin_list.entries(Settings(), plugins)}
     assert [named[f"plugin{number}"].targets for number in range(4)] == [("pacs1", "pacs2"), ("default",), (), ()]
+    assert named["plugin4"].targets == ("default", "study_completed/report")
     assert named["plugin3"].problem.startswith("delivery_targets: KeyError: 'address'")
     assert "  targets pacs1, pacs2" in plugin_list.as_text(Settings(), plugins).splitlines()

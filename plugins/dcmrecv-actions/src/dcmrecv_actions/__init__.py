@@ -16,33 +16,36 @@ from __future__ import annotations
 import logging
 import shutil
 import socket
-from collections.abc import Callable
 
 from dcmrecv_actions import cloud_events
 from dcmrecv_actions.commands import Command, parse_command
 from dcmrecv_actions.execution import execute
 from dcmrecv_actions.fields import OF_INSTANCE, OF_SERIES, OF_STUDY, absolute, of_instance, of_study
 from dcmrecv_actions.webhooks import Webhook
-from dcmrecv_core import PluginError, PluginOptions, PluginSettings, Series, StoredEvent, Study, Undeliverable, hookimpl
+from dcmrecv_core import PluginError, PluginOptions, PluginSettings, Series, StoredEvent, Study, hookimpl
 
 log = logging.getLogger("dcmrecv.actions")
 
 _COMMANDS = {"--on-instance": OF_INSTANCE, "--on-series": OF_SERIES, "--on-study": OF_STUDY}
 _URLS = ("--on-instance-url", "--on-study-url")
+_OF_HOOKS = {
+    "deliver": ("--on-instance", "--on-instance-url"),
+    "series_completed": ("--on-series",),
+    "study_completed": ("--on-study", "--on-study-url"),
+}
 
 
 class ActionsPlugin:
     """Executes the commands and calls the URLs of the settings.
 
-    Each target of `deliver` is named after its option and not after the command: a changed command goes on with what
-    waits for the old one.
+    Each target is named after its option and not after the command: a changed command goes on with what waits for the
+    old one.
     """
 
     def __init__(self) -> None:
         self._commands: dict[str, Command] = {}
         self._webhooks: dict[str, Webhook] = {}
         self._source = ""
-        self._done: set[tuple[str, str]] = set()
 
     @hookimpl
     def add_options(self, options: PluginOptions) -> None:
@@ -71,7 +74,11 @@ class ActionsPlugin:
 
     @hookimpl
     def delivery_targets(self, settings: PluginSettings) -> list[str]:
-        return [option.lstrip("-") for option in ("--on-instance", "--on-instance-url") if option in _given(settings)]
+        return _targets(settings, "deliver")
+
+    @hookimpl
+    def completion_targets(self, settings: PluginSettings, hook: str) -> list[str]:
+        return _targets(settings, hook)
 
     @hookimpl
     def deliver(self, event: StoredEvent, target: str) -> None:
@@ -82,41 +89,25 @@ class ActionsPlugin:
 
     @hookimpl
     def series_completed(self, series: Series) -> None:
-        if "--on-series" in self._commands:
-            self._execute_for_all("--on-series", series)
+        self._execute_for_all("--on-series", series)
 
     @hookimpl
-    def study_completed(self, study: Study) -> None:
-        actions: dict[str, Callable[[], None]] = {}
-        if "--on-study-url" in self._webhooks:
-            event = cloud_events.study_completed(study, self._source)
-            actions["--on-study-url"] = lambda: self._webhooks["--on-study-url"].post(event)
-        if "--on-study" in self._commands:
-            actions["--on-study"] = lambda: self._execute_for_all("--on-study", study)
-        self._each_once(study.id, actions)
+    def study_completed(self, study: Study, target: str) -> None:
+        if target == "on-study":
+            self._execute_for_all("--on-study", study)
+        else:
+            self._webhooks["--on-study-url"].post(cloud_events.study_completed(study, self._source))
 
     def _execute_for_all(self, option: str, study: Study | Series) -> None:
         execute(self._commands[option], of_study(study), [absolute(event.location) for event in study.instances])
 
-    def _each_once(self, id: str, actions: dict[str, Callable[[], None]]) -> None:
-        """All of `actions`, which share one queue: one that is done is not done again because another has failed."""
-        errors: list[Exception] = []
-        for option, act in actions.items():
-            if (id, option) in self._done:
-                continue
-            try:
-                act()
-            except Exception as error:
-                errors.append(error)
-            else:
-                self._done.add((id, option))
-        if errors:
-            # what is to be tried again goes before what is to be put aside
-            raise min(errors, key=lambda error: isinstance(error, Undeliverable))
-        self._done -= {(id, option) for option in actions}
-
 
 plugin = ActionsPlugin()
+
+
+def _targets(settings: PluginSettings, hook: str) -> list[str]:
+    """Those options of a hook that are given."""
+    return [option[2:] for option in _OF_HOOKS[hook] if option in _given(settings)]
 
 
 def _given(settings: PluginSettings) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dcmrecv_actions.commands import Command
 from dcmrecv_actions.fields import Fields, variable
 from dcmrecv_actions.running import run
-from dcmrecv_core import Undeliverable
+from dcmrecv_core import TryAgain, Undeliverable
 
 log = logging.getLogger("dcmrecv.actions")
 
@@ -19,14 +19,10 @@ LONGEST_LINE = 1000
 """How much of the output of one run is logged: lines, and characters of a line."""
 
 
-class CommandError(Exception):
-    """A command has failed; it is executed again later."""
-
-
 def execute(command: Command, fields: Fields, files: Iterable[str] = ()) -> None:
     """Run `command` to its end; its standard input has `files`, one a line.
 
-    Raises CommandError if its exit code is not 0, Undeliverable if it cannot be executed with these values.
+    Raises TryAgain if its exit code is not 0, Undeliverable if it cannot be executed with these values.
     """
     arguments = command.arguments(fields)
     known = {variable(name): value for name, value in fields.items() if value is not None}
@@ -42,7 +38,7 @@ def execute(command: Command, fields: Fields, files: Iterable[str] = ()) -> None
     output.end()
     if code:
         said = f": {output.last}" if output.last else ", and said nothing"
-        raise CommandError(f"{command.option}: {arguments[0]} ended with exit code {code}{said}")
+        raise TryAgain(f"{command.option}: {arguments[0]} ended with exit code {code}{said}")
 
 
 class _Output:

@@ -10,17 +10,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from dcmrecv_core import PluginError, Undeliverable
+from dcmrecv_core import PluginError, TryAgain, Undeliverable
 
 TIMEOUT = 30.0
 """Seconds for each wait: for the connection, for the answer."""
 
 _TRY_AGAIN = (408, 429)
 """Request Timeout, Too Many Requests: of the statuses that blame the client those that pass by themselves."""
-
-
-class WebhookError(Exception):
-    """The event did not arrive; it may the next time."""
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -58,7 +54,7 @@ class Webhook:
         self._opener = build_opener(_NoRedirect)
 
     def post(self, event: dict[str, Any]) -> None:
-        """Send a CloudEvent. Raises Undeliverable if it is refused, WebhookError if it is to be tried again."""
+        """Send a CloudEvent. Raises Undeliverable if it is refused, TryAgain if it is to be tried again."""
         request = Request(self._url, json.dumps(event).encode(), self._headers, method="POST")
         try:
             with self._opener.open(request, timeout=TIMEOUT):
@@ -67,8 +63,8 @@ class Webhook:
             with error:
                 said = f"{self._server} answered {error.code} {error.reason}"
                 refused = 400 <= error.code < 500 and error.code not in _TRY_AGAIN
-            raise (Undeliverable if refused else WebhookError)(said) from None
+            raise (Undeliverable if refused else TryAgain)(said) from None
         except URLError as error:
-            raise WebhookError(f"{self._server}: {getattr(error.reason, 'strerror', None) or error.reason}") from None
+            raise TryAgain(f"{self._server}: {getattr(error.reason, 'strerror', None) or error.reason}") from None
         except (OSError, HTTPException) as error:
-            raise WebhookError(f"{self._server}: {error!r}") from None
+            raise TryAgain(f"{self._server}: {error!r}") from None

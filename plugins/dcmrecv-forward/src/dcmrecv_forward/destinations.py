@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import ssl
@@ -14,9 +15,12 @@ from urllib.parse import urlsplit
 from dcmrecv_core import PluginError
 from dcmrecv_forward.rules import Rule
 
+log = logging.getLogger("dcmrecv.forward")
+
 _NAME = re.compile(r"[A-Za-z0-9._+@:-]{1,64}")
 """What the receiver allows for a target."""
 _LONGEST_TITLE = 16
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _TLS_FILES = ("tls_authority", "tls_certificate", "tls_key")
 _KEYS = {
     "dimse": ("host", "port", "called", "calling", "tls", "tls_name", *_TLS_FILES, "timeout"),
@@ -80,6 +84,7 @@ def _route(destination: Destination, output_directory: str) -> Route:
         _fail(destination, "name", "1 to 64 letters, digits and characters of ._-+@: expected")
     _check_keys(destination)
     _check_values(destination)
+    _warn_of_secrets(destination)
     if destination.path is not None:
         _check_folder(destination, destination.path, output_directory)
     try:
@@ -119,6 +124,15 @@ def _check_values(destination: Destination) -> None:
         text = getattr(destination, key)
         if text is not None and (not text.isprintable() or (not text.isascii() and key == "token")):
             _fail(destination, key, "it has a character that no header can have")
+
+
+def _warn_of_secrets(destination: Destination) -> None:
+    parts = urlsplit(destination.url or "")
+    if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE:
+        for key in ("token", "password"):
+            if getattr(destination, key) is not None:
+                text = "destination %r: %s: it is sent unencrypted, because the url begins with http:"
+                log.warning(text, destination.name, key)
 
 
 def _is_title(title: str) -> bool:

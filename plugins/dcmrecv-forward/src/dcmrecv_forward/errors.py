@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dcmrecv_core import TryAgain
 
-class NotSent(Exception):
+
+class NotSent(TryAgain):
     """This instance was not sent: the receiver calls again, and delivers other studies meanwhile."""
 
 

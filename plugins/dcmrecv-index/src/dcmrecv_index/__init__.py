@@ -2,7 +2,7 @@
 
 The way of an instance:
 
-    hook `deliver` -> deliveries.py: one event, one transaction
+    hooks `deliver`, `deliver_many` -> deliveries.py: events, one transaction
       -> record.py: raw elements, read from the file that was stored
         -> rows.py: decoded, keyed
           -> write.py, conflicts.py: upserted; which patient a study belongs to
@@ -14,6 +14,7 @@ commands.py is the program that runs both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,9 +60,13 @@ class IndexPlugin:
 
     @hookimpl
     def deliver(self, event: StoredEvent, target: str) -> None:
+        self.deliver_many([event], target)
+
+    @hookimpl
+    def deliver_many(self, events: Sequence[StoredEvent], target: str) -> None:
         if self._deliveries is None:
             raise PluginError("dcmrecv-index has not been started")
-        self._deliveries.index(event)
+        self._deliveries.index(events)
 
 
 plugin = IndexPlugin()

@@ -136,10 +136,12 @@ class Database:
 
 
 def connect(where: str | Path) -> Database:
-    """Open a database; make or migrate its tables. Raises DatabaseError, OSError, ValueError for tables of a newer
-    version."""
+    """Open a database; make or migrate its tables. Raises DatabaseError, ValueError for tables of a newer version."""
     if isinstance(where, Path):
-        where.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            where.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"{where.parent}: {error.strerror}") from None
     database = Database(where)
     try:
         schema.prepare(database)

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ import pytest
 from dcmrecv_core.api.errors import ConfigurationError, OutputDirectoryError
 from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.config.settings_keys import key_of
+from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.store import Queue, QueueState
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.net import child
@@ -24,6 +27,7 @@ from dcmrecv_core.net.supervisor import reload as reload_module
 from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.temporary import Capabilities
+from support.deliveries import event
 from support.plugins import hooks, load
 
 # The test runner may have threads; forking is safe as long as the child runs our code only
@@ -43,12 +47,14 @@ def in_probe() -> bool:
 
 @dataclass
 class Driver:
-    """A supervisor that consists of `Reload` only. Tests may replace `read` and `check`."""
+    """A supervisor that consists of `Reload` only. Tests may replace `read` and `check`; `seen` is called when it has
+    taken over settings."""
 
     plugins: Plugins
     read: Callable[[], Settings] = lambda: NEW
     check: Callable[[Settings], Capabilities] = lambda _: Capabilities(unnamed=False)
     obeyed: list[tuple[Settings, Capabilities]] = field(default_factory=list)
+    seen: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.selector = selectors.DefaultSelector()
@@ -61,6 +67,7 @@ class Driver:
 
     def apply_settings(self, settings: Settings, capabilities: Capabilities, tls: object) -> None:
         self.obeyed.append((settings, capabilities))
+        self.seen()
 
     def close_in_child(self) -> None:
         assert in_probe()
@@ -217,6 +224,57 @@ def test_a_probe_that_hangs_ends(
     driver.run()
     assert driver.obeyed == []
     assert errors(caplog) == [f"settings not reloaded, nothing has changed: {NOT_ENDED}"]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteStore]:
+    """The store of a receiver that delivers to the target `old`."""
+    monkeypatch.chdir(tmp_path)
+    directory = OLD.state_directory
+    directory.mkdir()
+    opened = SqliteStore.open(str(directory))
+    opened.begin([Queue("plugin0", "old")], 0)
+    yield opened
+    opened.close()
+
+
+def delivers_to(targets: Callable[[], list[str]]) -> object:
+    return hooks(deliver=lambda: None, delivery_targets=targets)
+
+
+def test_new_targets_have_their_queues_before_the_settings_count(
+    make: Callable[..., Driver], store: SqliteStore
+) -> None:
+    driver = make(delivers_to(lambda: ["new"]))
+    found: list[QueueState] = []
+    driver.seen = lambda: found.extend(store.states())
+    driver.run()
+    assert [str(state.queue) for state in found if state.claimed] == ["plugin0/new", "plugin0/old"]
+    # this is the journal process from before
+    store.take_in([event("e1")], {}, 0, 0.0)
+    assert {str(state.queue): state.waiting for state in store.states()} == {"plugin0/new": 1, "plugin0/old": 1}
+
+
+def test_targets_that_changed_after_the_probe_are_not_used(
+    make: Callable[..., Driver], store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin = delivers_to(lambda: ["new"] if in_probe() else ["newer"])
+    driver = make(plugin)
+    driver.run()
+    assert driver.obeyed == []
+    changed = "the targets of deliveries have changed while the settings were read"
+    assert errors(caplog) == [f"settings not reloaded, nothing has changed: {changed}"]
+
+
+def test_a_store_that_cannot_be_used_changes_nothing(
+    make: Callable[..., Driver], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    driver = make(delivers_to(lambda: ["new"]))
+    driver.run()
+    assert driver.obeyed == []
+    [error] = errors(caplog)
+    assert "nothing has changed: the store of deliveries cannot be used: there is no" in error
 
 
 def test_a_failure_after_the_probe_is_undone(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
