@@ -114,7 +114,7 @@ def _head(counters: Counters, now: datetime) -> Iterator[str]:
 
 def _associations(associations: Sequence[AssociationStatus], now: datetime) -> Iterator[str]:
     if not associations:
-        yield "nobody is connected"
+        yield "no association is open"
         return
     rows = [
         (

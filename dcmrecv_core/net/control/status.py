@@ -65,9 +65,9 @@ class StatusMaker:
             started_at=started_at,
             counting_since=started_at,
             listening=self.listening,
-            totals=_totals(memory.slots),
-            refusals=tuple(_refusal(refusal, clock) for refusal in merged(slot.refusals for slot in memory.slots)),
-            refusal_counts=_refusal_counts(memory.slots),
+            totals=_totals(memory.receiving),
+            refusals=tuple(_refusal(refusal, clock) for refusal in merged(slot.refusals for slot in memory.receiving)),
+            refusal_counts=_refusal_counts(memory.receiving),
             durations=AllDurations(
                 instance=_durations([slot.instance_durations for slot in memory.workers]),
                 association=_durations([slot.association_durations for slot in memory.workers]),
