@@ -25,6 +25,7 @@ MAX_REQUEST = 4096
 CLIENT_SECONDS = 10.0
 """A client that neither sends nor reads for so long is dropped, unless it waits for its answer."""
 
+_ROOT = 0
 _ACCEPTS_PER_WAKE = 16
 _CHUNK = 65536
 _CREDENTIALS = struct.Struct("@iII")  # ucred of unix(7): process, user, group
@@ -174,4 +175,4 @@ def _may_control(sock: socket.socket) -> bool:
         _, user, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     except OSError:
         return False
-    return user in (0, os.geteuid())
+    return user in (_ROOT, os.geteuid())

@@ -26,7 +26,7 @@ def test_the_last_ones(given: list[tuple[str, str, str]]) -> None:
         slot.refusals.add(Refusal(number + 1.0, 1, kind, status, "CT3", "", "10.0.0.5", reason))
         expected[kind, reason, status] = (number + 1.0, expected.get((kind, reason, status), (0.0, 0))[1] + 1)
     found = {(each.kind, each.reason, each.status): (each.at, each.times) for each in slot.refusals}
-    assert found == dict(list(sorted(expected.items(), key=lambda item: item[1][0]))[-LAST:])
+    assert found == dict(sorted(expected.items(), key=lambda item: item[1][0])[-LAST:])
 
 
 def test_the_oldest_makes_room() -> None:
