@@ -94,9 +94,7 @@ def test_64_associations(ours: Start) -> None:
         durations = found["durations"]["instance"]
         assert durations["count"] == sum(sent.values()) and durations["sum"] > 0
         took = [timed(lambda: ask(socket_of(receiver), "status")) for _ in range(20)]
-        print(
-            f"64 associations: {1000 * statistics.median(took):.1f} ms, at most {1000 * max(took):.1f} ms"
-        )
+        print(f"64 associations: {1000 * statistics.median(took):.1f} ms, at most {1000 * max(took):.1f} ms")
         for association in all_of_them[:60]:
             association.release()
         for association in all_of_them[60:]:
