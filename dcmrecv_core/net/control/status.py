@@ -22,7 +22,6 @@ from dcmrecv_core.counters.document import (
     RefusalCount,
     RefusalStatus,
     RunningHook,
-    State,
     Totals,
     WorkerStatus,
 )
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from dcmrecv_core.hooks.limits import PluginLimits
     from dcmrecv_core.net.admission import AdmissionTable, Slot
 
-_STATES: dict[Doing, State] = {
+_STATES: dict[Doing, str] = {
     Doing.READY: "ready",
     Doing.DRAINING: "draining",
     Doing.STOPPING: "stopping",
