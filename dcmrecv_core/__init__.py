@@ -14,10 +14,10 @@ The way of an instance, with the folder for each step (docs/architecture.md has 
                 -> C-STORE-RSP                                          proto/, net/worker/
                   -> hooks deliver, study_completed                     delivery/
 
-Besides: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `ctl/`, the program dcmrecvctl;
-`testing/`, the kit for plugins' tests; `compiled.py`, which finds the compiled parts; `process.py`, what the program
-does to its own process. Each folder opens with a map of its modules; imports go down only (the contracts in
-pyproject.toml).
+Besides: `counters/`, what is counted; `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `ctl/`, the
+program dcmrecvctl; `testing/`, the kit for plugins' tests; `compiled.py`, which finds the compiled parts; `process.py`,
+what the program does to its own process. Each folder opens with a map of its modules; imports go down only (the
+contracts in pyproject.toml).
 
 What this module re-exports is the public interface: all that a plugin may import.
 """
@@ -48,7 +48,7 @@ from dcmrecv_core.api.outcomes import (
     Summary,
 )
 from dcmrecv_core.api.services import Command, Request, Response, Service
-from dcmrecv_core.api.settings import Locations, PluginSettings
+from dcmrecv_core.api.settings import Counting, Locations, PluginCounter, PluginSettings
 from dcmrecv_core.api.verdicts import (
     Accept,
     Also,
@@ -66,40 +66,73 @@ from dcmrecv_core.api.verdicts import (
 )
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
+from dcmrecv_core.counters.document import (
+    AllDurations,
+    AssociationCounts,
+    AssociationStatus,
+    Counters,
+    Durations,
+    HookTime,
+    InstanceCounts,
+    Listening,
+    PluginCount,
+    QueueStatus,
+    RefusalCount,
+    RefusalStatus,
+    RunningHook,
+    Totals,
+    WorkerStatus,
+)
 from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.dataset.values import decode_text
+from dcmrecv_core.net.control.reading import read_counters
 from dcmrecv_core.receive.stored_files import open_stored, read_elements, remove_stored
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
 __all__ = [
     "API_VERSION",
     "Accept",
+    "AllDurations",
     "Also",
     "Association",
+    "AssociationCounts",
+    "AssociationStatus",
     "Command",
     "ConfigurationError",
+    "Counters",
+    "Counting",
     "Discard",
+    "Durations",
     "Ended",
+    "HookTime",
     "HowStored",
     "Instance",
+    "InstanceCounts",
+    "Listening",
     "Locations",
     "Name",
     "NameTakenError",
     "NegotiateResult",
     "NotStoredOutcome",
     "OnExists",
+    "PluginCount",
+    "PluginCounter",
     "PluginError",
     "PluginOptions",
     "PluginSettings",
     "ProposedContext",
+    "QueueStatus",
     "RawElement",
     "ReceiveResult",
+    "RefusalCount",
+    "RefusalStatus",
     "Refuse",
     "Reject",
     "RejectReason",
     "Request",
     "Response",
     "Role",
+    "RunningHook",
     "Series",
     "Service",
     "StateDirectoryError",
@@ -111,10 +144,12 @@ __all__ = [
     "Summary",
     "SupportedContext",
     "TagLike",
+    "Totals",
     "TryAgain",
     "Undeliverable",
     "UserIdentity",
     "Warn",
+    "WorkerStatus",
     "__version__",
     "codecs_of",
     "decode_text",
@@ -127,6 +162,7 @@ __all__ = [
     "modality_prefix",
     "name_of",
     "open_stored",
+    "read_counters",
     "read_elements",
     "remove_stored",
     "uid_of",
