@@ -6,8 +6,9 @@ from __future__ import annotations
 import logging
 import os
 import selectors
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.net.admission import Door
@@ -15,6 +16,7 @@ from dcmrecv_core.net.upgrade.program import Passed
 from dcmrecv_core.net.upgrade.successor import Answer, Phase, Successor
 
 if TYPE_CHECKING:
+    from dcmrecv_core.net.control.server import ControlServer
     from dcmrecv_core.net.supervisor.background import Background
     from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
     from dcmrecv_core.net.supervisor.listener import Listeners
@@ -34,35 +36,30 @@ class Parts(NamedTuple):
     desk: FrontDesk
     pool: Pool
     background: Background
+    control: ControlServer
     listeners: Listeners
     state: StateDirectory | None
     notifier: Notifier
 
 
-class Actions(NamedTuple):
-    """What the supervisor does: `drain` when the new program serves, `stop` for a reason."""
-
-    drain: Callable[[float], None]
-    stop: Callable[[str, float], None]
-
-
 class Succession:
     """The programs before and after this one, if there are any. `program` is how this one was started, None if that is
-    not known."""
+    not known; `stop` stops this one, for a reason."""
 
     def __init__(
         self,
         selector: selectors.BaseSelector,
         settings: Settings,
         parts: Parts,
-        actions: Actions,
+        stop: Callable[[str, float], None],
         program: Program | None,
         predecessor: Predecessor | None,
     ) -> None:
         self._selector = selector
         self._settings = settings
         self._parts = parts
-        self._actions = actions
+        self._stop = stop
+        self._drain: Callable[[float], None] = lambda now: None
         self._program = program
         self._predecessor = predecessor
         self._successor: Successor | None = None
@@ -110,10 +107,13 @@ class Succession:
 
     # The new program
 
-    def _take_over(self, owner: int | None, now: float) -> None:
+    def _take_over(self, passed: Sequence[int], now: float) -> None:
         parts = self._parts
-        if parts.state is not None:
+        if parts.state is not None and passed:
+            owner, *control = passed
             parts.state.take_over(owner, self._settings)
+            for fd in control:
+                parts.control.listen(socket.socket(fileno=fd))
         parts.pool.table.door = Door.OPEN
         parts.desk.open(now)
         parts.background.resume()
@@ -124,12 +124,12 @@ class Succession:
         if predecessor is not None and predecessor.has_handed_over:
             log.info("upgrade: the program before this one has ended")
         else:
-            self._actions.stop("the program before this one ended before it handed over", now)
+            self._stop("the program before this one ended before it handed over", now)
 
     # The old program
 
-    def upgrade(self, answer: Answer) -> None:
-        """Start the program anew and let it take over."""
+    def upgrade(self, answer: Answer, drain: Callable[[float], None]) -> None:
+        """Start the program anew and let it take over; then this one has to `drain`."""
         if self._predecessor is not None and not self._predecessor.has_handed_over:
             answer("the receiver has not taken over from the program before it yet")
         elif self._successor is not None and self._successor.is_coming:
@@ -139,6 +139,7 @@ class Succession:
         elif os.getpid() == 1:
             answer("process 1 of a container cannot be replaced, for all others end with it: restart the container")
         else:
+            self._drain = drain
             self._successor = Successor(self._selector, self, answer)
             self._successor.start(self._program, time.monotonic())
 
@@ -160,7 +161,7 @@ class Succession:
         """See `Owner`."""
         self._parts.pool.table.door = Door.SHUT
         self._parts.desk.shut()
-        return () if self._parts.state is None else self._parts.state.pass_on()
+        return () if self._parts.state is None else (*self._parts.state.pass_on(), *self._parts.control.pass_on())
 
     def go_on(self, now: float) -> None:
         """See `Owner`."""
@@ -174,8 +175,9 @@ class Succession:
         self._parts.notifier.passed_on(pid)
         if self._parts.state is not None:
             self._parts.state.hand_over()
-        self._actions.drain(now)
+        self._parts.control.stop_listening()
+        self._drain(now)
 
     def successor_ended(self, now: float) -> None:
         """See `Owner`."""
-        self._actions.stop("the program that took over has ended", now)
+        self._stop("the program that took over has ended", now)

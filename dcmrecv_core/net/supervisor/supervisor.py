@@ -13,15 +13,19 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import PluginError, StateDirectoryError
+from dcmrecv_core.counters.refusals import Reason
+from dcmrecv_core.counters.slot import REJECTED, Doing
 from dcmrecv_core.delivery.jobs import delivery_jobs
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.claim import CAN_BE_SHARED
+from dcmrecv_core.net.control.server import Answer, ControlError, ControlServer
+from dcmrecv_core.net.control.status import StatusMaker
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.shares import Census, Shares
 from dcmrecv_core.net.supervisor.background import Background, Job, Jobs, run_background, run_until_stopped
@@ -33,23 +37,25 @@ from dcmrecv_core.net.supervisor.pool import Pool
 from dcmrecv_core.net.supervisor.refusals import Cause, cause_of_surplus, cause_of_waiting
 from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
 from dcmrecv_core.net.supervisor.signals import SignalFlags
-from dcmrecv_core.net.supervisor.succession import Actions, Parts, Succession
+from dcmrecv_core.net.supervisor.succession import Parts, Succession
 from dcmrecv_core.net.supervisor.waiting import WaitingRequest, WaitingRequests
 from dcmrecv_core.net.tls import client_hello
 from dcmrecv_core.net.worker.arrivals import Entrance
+from dcmrecv_core.net.worker.counting import count_refusal
 from dcmrecv_core.net.worker.request_log import log_local_limit
 from dcmrecv_core.net.worker.worker import run_worker
 from dcmrecv_core.proto import pdu
+from dcmrecv_core.proto.first_bytes import titles_of
 
 if TYPE_CHECKING:
     import ssl
 
+    from dcmrecv_core.counters.slot import CounterSlot
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.net.admission import Slot
     from dcmrecv_core.net.supervisor.ownership import StateDirectory
     from dcmrecv_core.net.upgrade.predecessor import Predecessor
     from dcmrecv_core.net.upgrade.program import Program
-    from dcmrecv_core.net.upgrade.successor import Answer
     from dcmrecv_core.settings.settings import Settings
     from dcmrecv_core.storage.temporary import Capabilities
 
@@ -101,7 +107,6 @@ class Supervisor:
         self._next_eviction = 0.0
         self._signals = SignalFlags()
         self._is_signalled = False
-        self._successor_drain: float | None = None
         self._drain_until: float | None = None
         self._stop_deadline: float | None = None
         self._notifier = Notifier()
@@ -123,13 +128,26 @@ class Supervisor:
             tells_lost=plugins.implements("association_ended"),
             hook_name=plugins.limits.hook_name,
         )
+        self._counters = self._pool.table.counters
+        self._status = StatusMaker(self._pool.table, plugins.limits, listeners.describe(tls=tls is not None))
+        plugins.limits.counts.read = self._status.make
+        self._control = ControlServer(
+            self._selector,
+            None if state is None or predecessor is not None else state.open_control(),
+            {
+                "status": self._tell_status,
+                "reload": self._tell_reload,
+                "drain": self._tell_drain,
+                "upgrade": self._tell_upgrade,
+            },
+        )
         self._background = Background(self._jobs(), GRACE, is_paused=predecessor is not None)
         self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)
         self._succession = Succession(
             self._selector,
             settings,
-            Parts(self._desk, self._pool, self._background, listeners, state, self._notifier),
-            Actions(self._drain_for_successor, self._stop),
+            Parts(self._desk, self._pool, self._background, self._control, listeners, state, self._notifier),
+            self._stop,
             program,
             predecessor,
         )
@@ -138,6 +156,7 @@ class Supervisor:
         """Serve; returns the exit code (0). Raises StateDirectoryError if no worker can start, because a plugin
         needs the state directory and that is another receiver's."""
         self._signals.listen(self._selector)
+        self._counters.supervisor.begin_process(os.getpid(), Doing.NOT_READY, time.monotonic())
         import dcmrecv_core.dataset.decoding  # noqa: F401  # loads pydicom once, for all workers
 
         gc.freeze()  # the collector leaves these objects alone, so the workers keep sharing their memory
@@ -179,10 +198,12 @@ class Supervisor:
         self._pool.tick(now)
         self._pool.grow(now, self._assign_waiting(now))
         self._background.tick(now)
+        self._control.tick(now)
         self._refuse_some(now)
         self._pool.table.requests_wait = bool(self._waiting)
         if not self._ready_sent and self._pool.is_ready:
             self._ready_sent = True
+            self._counters.supervisor.be(Doing.READY, now)
             self._succession.ready()
         self._succession.tick(now)
         if self._drain_until is not None and self._stop_deadline is None:
@@ -244,6 +265,11 @@ class Supervisor:
     def _refuse(self, handover: Handover, now: float, cause: Cause) -> None:
         waits_for_ever = cause.associations and self._settings.dimse_timeout is None
         log_local_limit(handover, cause.option, cause.text, waits_for_ever=waits_for_ever)
+        rejection = f"{_TRANSIENT}/{_PROVIDER_PRESENTATION}/{_LOCAL_LIMIT}"
+        reason = Reason("association", rejection, f"local limit exceeded: {cause.option}")
+        names = (*titles_of(handover.request), handover.address)
+        self._counters.supervisor.count(REJECTED)
+        count_refusal(self._counters.supervisor, reason, names, f"see {cause.option}; {cause.text}")
         if handover.tls_deadline is None:
             answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
         else:
@@ -262,22 +288,25 @@ class Supervisor:
         """What runs beside the workers. Raises PluginError."""
         settings, plugins = self._settings, self._plugins
         background = {
-            f"background of plugin {name}": Job(partial(self._run_background, name))
+            title: Job(partial(self._run_background, name, self._counters.other(title)))
             for name in plugins.order("background")
+            for title in [f"background of plugin {name}"]
         }
         return background | {
-            title: Job(partial(self._run_delivery, main), DELIVERY_PAUSE, endless=True)
+            title: Job(partial(self._run_delivery, main, self._counters.other(title)), DELIVERY_PAUSE, endless=True)
             for title, main in delivery_jobs(settings, plugins).items()
         }
 
-    def _run_background(self, plugin: str) -> int:
+    def _run_background(self, plugin: str, slot: CounterSlot) -> int:
         """In the forked child of a plugin."""
         self._close_in_child()
+        self._plugins.limits.counts.use(slot)
         return run_background(plugin, self._settings, self._plugins, GRACE)
 
-    def _run_delivery(self, main: Callable[[Callable[[], bool]], None]) -> int:
+    def _run_delivery(self, main: Callable[[Callable[[], bool]], None], slot: CounterSlot) -> int:
         """In the forked child for the journal or a queue."""
         self._close_in_child()
+        self._plugins.limits.counts.use(slot)
         return run_until_stopped(main, GRACE)
 
     def _close_in_child(self, *, listens: bool = False) -> None:
@@ -287,6 +316,7 @@ class Supervisor:
         self._pool.close_in_child()
         self._reload.drop_probe()
         self._succession.close_in_child()
+        self._control.close_in_child()
         for waiting in self._waiting:
             waiting.handover.sock.close()
         if self._state is not None:
@@ -320,6 +350,7 @@ class Supervisor:
         self._settings = settings
         self._capabilities = capabilities
         self._tls = tls
+        self._status.listening = self._listeners.describe(tls=tls is not None)
         self._configure_desk()
         self._pool.replace_all(settings.hook_seconds)
         try:
@@ -336,6 +367,16 @@ class Supervisor:
         desk.tls = self._tls is not None
         self._shares = Shares(self._places, settings.max_per_peer)
 
+    def _tell_status(self, request: Mapping[str, Any], answer: Answer) -> None:
+        answer(self._status.make().as_dict())
+
+    def _tell_reload(self, request: Mapping[str, Any], answer: Answer) -> None:
+        if self._stop_deadline is not None or self._drain_until is not None:
+            raise ControlError("the receiver is stopping")
+        if self._succession.is_handing_over:
+            raise ControlError("the receiver is handing over to another program")
+        self._reload.begin(lambda reason: answer({"error": f"settings not reloaded: {reason}"} if reason else {}))
+
     def _complain(self) -> None:
         """Say whose the state directory is that `worker_started` of a plugin needs; raises StateDirectoryError."""
         names = self._plugins.order("worker_started")
@@ -349,33 +390,40 @@ class Supervisor:
         self._pool.signal_all(signal.SIGKILL)
         self._background.signal_all(signal.SIGKILL)
 
-    def drain(self, seconds: float | None = None) -> None:
-        """Take no new associations, and end when the running ones have ended by themselves, or after so many seconds,
-        by default those of --drain if there are any."""
+    def _tell_drain(self, request: Mapping[str, Any], answer: Answer) -> None:
+        seconds = self._drain_seconds(request)
+        if self._stop_deadline is not None:
+            raise ControlError("the receiver is stopping")
+        answer({})
         self._notifier.draining(None)
         self._succession.stop_upgrade()
-        self._drain(self._drain_seconds(seconds), "drain", time.monotonic())
+        self._drain(seconds, "drain", time.monotonic())
 
-    def upgrade(self, answer: Answer, seconds: float | None = None) -> None:
-        """Start the program anew and let it take over, then `drain`. `answer` gets the process id of the new program
-        when it serves, else the reason why nothing has changed."""
+    def _tell_upgrade(self, request: Mapping[str, Any], answer: Answer) -> None:
+        seconds = self._drain_seconds(request)
         if self._stop_deadline is not None or self._drain_until is not None:
-            answer("the receiver takes no new associations any more")
-        else:
-            self._successor_drain = seconds
-            self._succession.upgrade(answer)
+            raise ControlError("the receiver takes no new associations any more")
 
-    def _drain_seconds(self, seconds: float | None) -> float | None:
-        return seconds if seconds is not None else self._settings.drain or None
+        def tell(outcome: int | str) -> None:
+            answer({"pid": outcome} if isinstance(outcome, int) else {"error": f"not upgraded: {outcome}"})
 
-    def _drain_for_successor(self, now: float) -> None:
-        self._drain(self._drain_seconds(self._successor_drain), "another program serves", now, passed_on=True)
+        self._succession.upgrade(tell, lambda now: self._drain(seconds, "upgrade", now, passed_on=True))
+
+    def _drain_seconds(self, request: Mapping[str, Any]) -> float | None:
+        """The `limit` of the request, else --drain; None for no limit. Raises ControlError."""
+        seconds = request.get("limit")
+        if seconds is None:
+            return self._settings.drain or None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+            raise ControlError("the limit has to be a number of seconds, not below 0")
+        return seconds
 
     def _drain(self, seconds: float | None, why: str, now: float, *, passed_on: bool = False) -> None:
         until = math.inf if seconds is None else now + seconds
         limit = "" if seconds is None else f" for {seconds:g} s"
         log.info("%s: no new associations, running ones may go on%s", why, limit)
         if self._drain_until is None:
+            self._counters.supervisor.be(Doing.DRAINING, now)
             self._reload.abandon()
             self._pool.drain()
             self._desk.stop_listening(passed_on=passed_on)
@@ -385,14 +433,19 @@ class Supervisor:
         if self._desk.is_empty and not self._waiting:
             self._pool.end_idle()
             if not len(self._pool) and not self._succession.predecessor_runs:
-                self._stop("drained", now)
+                log.info("all associations have ended")
+                self._end(now)
                 return
         if self._drain_until is not None and now >= self._drain_until:
-            self._stop("the time to drain is over", now)
+            self._stop("the time for running associations is over", now)
 
     def _stop(self, why: str, now: float) -> None:
         log.info("%s: no new associations, running ones finish the instance they are in", why)
+        self._end(now)
+
+    def _end(self, now: float) -> None:
         self._stop_deadline = now + GRACE
+        self._counters.supervisor.be(Doing.STOPPING, now)
         self._notifier.stopping()
         self._reload.abandon()
         self._succession.end()

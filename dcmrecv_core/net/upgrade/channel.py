@@ -1,4 +1,4 @@
-"""The stream between the old and the new program: an object of JSON a line; with `YOURS` goes a descriptor."""
+"""The stream between the old and the new program: an object of JSON a line; with `YOURS` go descriptors."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ TAKEN = "taken"
 
 _CHUNK = 1 << 16
 _LONGEST_TEXT = 4000
+_MOST_DESCRIPTORS = 2
 
 
 class Channel:
@@ -27,8 +28,7 @@ class Channel:
         sock.setblocking(False)
         self.sock = sock
         self._data = b""
-        self.descriptors: list[int] = []
-        """Those that have arrived; the caller closes them."""
+        self._descriptors: list[int] = []
 
     def send(self, kind: str, value: Any = True, descriptors: tuple[int, ...] = ()) -> None:
         """Raises OSError if the other program has ended."""
@@ -39,19 +39,23 @@ class Channel:
     def receive(self) -> dict[str, Any] | None:
         """What has arrived, None if the other program has ended."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.sock, _CHUNK, 1, socket.MSG_CMSG_CLOEXEC)
+            data, descriptors, _, _ = socket.recv_fds(self.sock, _CHUNK, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return {}
         except OSError:
             data, descriptors = b"", []
-        self.descriptors += descriptors
+        self._descriptors += descriptors
         if not data:
             return None
         *lines, self._data = (self._data + data).split(b"\n")
         return {kind: value for line in lines for kind, value in json.loads(line).items()}
 
+    def take_descriptors(self) -> list[int]:
+        """Those that have arrived; the caller closes them."""
+        taken, self._descriptors = self._descriptors, []
+        return taken
+
     def close(self) -> None:
-        for fd in self.descriptors:
+        for fd in self.take_descriptors():
             os.close(fd)
-        self.descriptors.clear()
         self.sock.close()

@@ -6,7 +6,7 @@ import json
 import os
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from dcmrecv_core.net.upgrade.channel import FAILED, READY, TAKEN, YOURS, Channel
@@ -50,11 +50,11 @@ class Predecessor:
     def watch(
         self,
         selector: selectors.BaseSelector,
-        take_over: Callable[[int | None, float], None],
+        take_over: Callable[[Sequence[int], float], None],
         ended: Callable[[float], None],
     ) -> None:
-        """From now on `take_over` is called when this program owns sockets and state directory, with the lock of the
-        latter if there is one, and `ended` when the other program has ended."""
+        """From now on `take_over` is called when this program owns sockets and state directory, with what it gets then
+        (`Owner.shut`), and `ended` when the other program has ended."""
         self._selector = selector
 
         def on_message(sock: socket.socket, now: float) -> None:
@@ -64,8 +64,7 @@ class Predecessor:
                 ended(now)
             elif YOURS in message and not self.has_handed_over:
                 self.has_handed_over = True
-                lock = self._channel.descriptors.pop() if self._channel.descriptors else None
-                take_over(lock, now)
+                take_over(self._channel.take_descriptors(), now)
                 with suppress(OSError):  # it was killed just now
                     self._channel.send(TAKEN)
 

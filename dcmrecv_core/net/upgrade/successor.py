@@ -44,7 +44,8 @@ class Owner(Protocol):
     def jobs_ended(self) -> bool: ...
 
     def shut(self) -> tuple[int, ...]:
-        """Accept nothing for now. Returns the lock of the state directory, if there is one."""
+        """Accept nothing for now. Returns what else the new program gets: the lock of the state directory and the
+        listening control socket, as far as they are there."""
 
     def go_on(self, now: float) -> None:
         """Accept again, and start the jobs again."""
@@ -163,12 +164,12 @@ class Successor:
             self._answer(self._pid)
 
     def _hand_over(self, now: float) -> None:
-        lock = self._owner.shut()
+        passed = self._owner.shut()
         self._deadline = now + TAKE_SECONDS
         self.phase = Phase.TAKING
         if self._channel is not None:
             with suppress(OSError):  # it has ended, as the loop sees in this turn
-                self._channel.send(YOURS, descriptors=lock)
+                self._channel.send(YOURS, descriptors=passed)
 
     def _ended(self, now: float) -> None:
         phase = self.phase
