@@ -155,6 +155,7 @@ class Successor:
             self._pid = int(message[READY])
             self._deadline = math.inf
             self.phase = Phase.READY
+            log.info("upgrade: the new program is ready")
             self._owner.pause_jobs(now)
         if TAKEN in message and self.phase is Phase.TAKING:
             self._deadline = math.inf
