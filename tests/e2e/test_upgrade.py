@@ -302,13 +302,10 @@ def test_the_old_program_goes_on_if_the_new_one_cannot_start(ours: Start, case: 
 def test_one_is_killed_before_the_handover(ours: Start, moment: str, killed: str) -> None:
     receiver = ours(*ARGUMENTS, files={"site.py": WAITS if moment == "starting" else BUSY})
     with upgrades(receiver) as programs:
+        (receiver.directory / ("wait" if moment == "starting" else "busy")).touch()
         store(receiver, "1.2.1")
-        if moment == "starting":
-            (receiver.directory / "wait").touch()
-        else:
-            (receiver.directory / "busy").touch()
-            store(receiver, "1.2.2")
-            until(lambda: len(notes(receiver.directory, "busy")) == 2, "a delivery runs", log=lambda: receiver.log)
+        if moment != "starting":
+            until(lambda: notes(receiver.directory, "busy"), "a delivery runs", log=lambda: receiver.log)
         upgrade = begin_dcmrecvctl(receiver, "upgrade")
         new = programs.new_program()
         if moment != "starting":
@@ -322,7 +319,7 @@ def test_one_is_killed_before_the_handover(ours: Start, moment: str, killed: str
             assert "the new program ended before it was ready" in errors
             store(receiver, "1.2.3")
             if moment != "starting":
-                check_deliveries(receiver, {"1.2.1", "1.2.2", "1.2.3"})
+                check_deliveries(receiver, {"1.2.1", "1.2.3"})
             programs.stop()
         else:
             assert "has closed the connection without an answer" in errors

@@ -92,19 +92,21 @@ class StateDirectory:
     def inherit(cls, settings: Settings, processes: int) -> StateDirectory:
         """That of the program that this one is to take over from, with its `processes.lock`. Raises StateDirectoryError
         if these settings have another one."""
+        state = settings.state_directory
+        try:
+            is_theirs = os.path.samestat(os.fstat(processes), os.lstat(state / PROCESSES))
+        except OSError:
+            is_theirs = False
+        if not is_theirs:
+            raise StateDirectoryError(
+                f"state directory {state} is not that of the running receiver, which only a restart can change"
+            )
         directories, parts = state_directory_of(settings)
         try:
-            directory = directories.get(parts)
-            theirs, ours = os.fstat(processes), os.stat(PROCESSES, dir_fd=directory.fd, follow_symlinks=False)
+            return cls(Lock(directories.get(parts), None, processes))
         except (OSError, StatusError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise StateDirectoryError(f"state directory {settings.state_directory} cannot be used: {reason}") from error
-        if not os.path.samestat(theirs, ours):
-            raise StateDirectoryError(
-                f"state directory {settings.state_directory} is not that of the running receiver, which only a restart "
-                "can change"
-            )
-        return cls(Lock(directory, None, processes))
+            raise StateDirectoryError(f"state directory {state} cannot be used: {reason}") from error
 
     def take_over(self, owner: int, settings: Settings) -> None:
         """This receiver owns it from now on."""

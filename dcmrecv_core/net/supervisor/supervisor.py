@@ -427,6 +427,7 @@ class Supervisor:
             self._reload.abandon()
             self._pool.drain()
             self._desk.stop_listening(now, passed_on=passed_on)
+            self._status.listening = ()
         self._drain_until = until if self._drain_until is None else min(until, self._drain_until)
 
     def _drain_further(self, now: float) -> None:

@@ -39,11 +39,13 @@ class Channel:
     def receive(self) -> dict[str, Any] | None:
         """What has arrived, None if the other program has ended."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.sock, _CHUNK, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+            data, descriptors, _, _ = socket.recv_fds(self.sock, _CHUNK, _MOST_DESCRIPTORS)
         except BlockingIOError:
             return {}
         except OSError:
             data, descriptors = b"", []
+        for fd in descriptors:
+            os.set_inheritable(fd, False)
         self._descriptors += descriptors
         if not data:
             return None

@@ -6,11 +6,13 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dcmrecv_core.net.child import fork
+from dcmrecv_core.net.upgrade.channel import FAILED, Channel
 
 VARIABLE = "DCMRECV_UPGRADE"
 """In the environment of the new program: what the old one passes to it, as JSON."""
@@ -49,19 +51,15 @@ class Program:
         environment = {name: value for name, value in os.environ.items() if name not in _OF_ONE_PROCESS}
         return cls(command, os.getcwd(), environment)
 
-    def start(self, passed: Passed, say_failure: Callable[[str], None]) -> int:
+    def start(self, passed: Passed) -> int:
         """Start it in a session of its own, which a process of ours begins that ends at once: so the new program is
-        nobody's child but init's or systemd's. Returns the number of that session. `say_failure` is called in the new
-        process if the program cannot be executed. Raises OSError if the system refuses to fork."""
+        nobody's child but init's or systemd's. Returns the number of that session. If the program cannot be executed,
+        the channel says so. Raises OSError if the system refuses to fork."""
 
         def main() -> int:
             os.setsid()
             if not os.fork():
-                try:
-                    self._execute(passed)
-                except OSError as error:
-                    say_failure(f"cannot execute {self.command[0]}: {error.strerror}")
-                    return 1
+                self._execute(passed)
             return 0
 
         return fork(main, outlives_parent=True)
@@ -71,12 +69,12 @@ class Program:
             signal.signal(handled, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)  # the old program must not hear of its signals
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.chdir(self.directory)
         given = [*passed.sockets, passed.channel, *([] if passed.processes is None else [passed.processes])]
         beyond = _FIRST_FD + len(given)
         copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, beyond) for fd in given]  # none is overwritten
         for number, fd in enumerate(copies, _FIRST_FD):
             os.dup2(fd, number)
+        os.closerange(beyond, os.sysconf("SC_OPEN_MAX"))  # some may be inheritable: those that other processes passed
         os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)  # it has no terminal to ask for a password
         channel = _FIRST_FD + len(passed.sockets)
         extra = {
@@ -89,4 +87,9 @@ class Program:
             "LISTEN_FDS": str(len(passed.sockets)),
             VARIABLE: json.dumps(extra),
         }
-        os.execve(self.command[0], self.command, {**self.environment, **variables})
+        try:
+            os.chdir(self.directory)
+            os.execve(self.command[0], self.command, {**self.environment, **variables})
+        except OSError as error:
+            stream = Channel(socket.socket(fileno=channel))
+            stream.send(FAILED, f"cannot execute {self.command[0]}: {error.strerror}")

@@ -95,14 +95,8 @@ class Successor:
         except OSError as error:
             self._fail(f"cannot start a process: {error.strerror}")
             return
-        passed = self._owner.pass_to_successor(theirs.fileno())
-        says = Channel(theirs)
-
-        def say_failure(text: str) -> None:
-            says.send(FAILED, text)
-
         try:
-            self._session = program.start(passed, say_failure)
+            self._session = program.start(self._owner.pass_to_successor(theirs.fileno()))
         except OSError as error:
             ours.close()
             self._fail(f"cannot start a process: {error.strerror}")
