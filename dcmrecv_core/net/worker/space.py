@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
+
+from dcmrecv_core.storage.usable import low_space
 
 log = logging.getLogger("dcmrecv.net")
 
@@ -18,7 +19,7 @@ class FreeSpace:
     def __init__(self, directory: str, minimum: int | None) -> None:
         self._directory = directory
         self._minimum = minimum
-        self._free: int | None = None
+        self._found = ""
         self._thread: threading.Thread | None = None
         self.shortage = ""
         """Why `is_low` was true the last time."""
@@ -28,7 +29,7 @@ class FreeSpace:
         if self._minimum is None:
             return False
         if self._thread is None:
-            self._free = None
+            self._found = ""
             self._thread = threading.Thread(target=self._read_free, name="free space", daemon=True)
             self._thread.start()
         self._thread.join(ANSWER_TIMEOUT)
@@ -36,14 +37,12 @@ class FreeSpace:
             log.warning("file system of %s does not respond; free space unknown", self._directory)
             return False
         self._thread = None
-        low = self._free is not None and self._free < self._minimum
-        if low:
-            self.shortage = f"{self._directory} has {self._free} bytes free, less than --min-free"
-        return low
+        if self._found:
+            self.shortage = self._found
+        return bool(self._found)
 
     def _read_free(self) -> None:
         try:
-            status = os.statvfs(self._directory)
-            self._free = status.f_bavail * status.f_frsize
+            self._found = low_space(self._directory, self._minimum)
         except OSError as error:  # storing will fail, with a status
             log.warning("free space of %s is not known: %s", self._directory, error.strerror)
