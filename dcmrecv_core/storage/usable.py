@@ -1,11 +1,45 @@
-"""Whether instances can be stored in the output directory now. The disk may hang, so the supervisor never asks."""
+"""Whether instances can be stored in the output directory now. It is asked in a background thread, as the disk may
+hang, and never in the supervisor."""
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 
 from dcmrecv_core.storage.directories import DIRECTORY_FLAGS, fault_of
 from dcmrecv_core.storage.mounts import mount_of
+
+ANSWER_TIMEOUT = 0.5
+"""Seconds to wait for the file system."""
+
+
+class DiskQuestion:
+    """A question about the disk, with a text as its answer. It is asked again only after it has been answered, whatever
+    thread asks."""
+
+    def __init__(self, question: Callable[[], str]) -> None:
+        self._question = question
+        self._answer = ""
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def ask(self) -> str | None:
+        """The answer, perhaps to an earlier call; None if there is none in time. Raises RuntimeError if no thread can
+        be started."""
+        with self._lock:
+            if self._thread is None:
+                self._answer = ""
+                self._thread = threading.Thread(target=self._run, name="question about the disk", daemon=True)
+                self._thread.start()
+            self._thread.join(ANSWER_TIMEOUT)
+            if self._thread.is_alive():
+                return None
+            self._thread = None
+            return self._answer
+
+    def _run(self) -> None:
+        self._answer = self._question()
 
 
 class OutputDirectory:
@@ -20,9 +54,14 @@ class OutputDirectory:
         self._mount_point = mount_point
         self._mounted: tuple[int, int] | None = None
         """Device and inode with which it was found to be mounted: it still is while it has them."""
+        self._asked = DiskQuestion(self._find_problem)
 
     def problem(self) -> str:
-        """What is wrong with it now, in words; "" for nothing."""
+        """What is wrong with it now, in words; "" for nothing. Takes `ANSWER_TIMEOUT` at most."""
+        found = self._asked.ask()
+        return f"file system of {self._directory} does not respond" if found is None else found
+
+    def _find_problem(self) -> str:
         try:
             return self._unusable() or self._unmounted() or low_space(self._directory, self._minimum) or self._full()
         except OSError as error:

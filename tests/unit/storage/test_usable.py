@@ -1,10 +1,15 @@
-"""Whether the output directory can be used: mounted, writable, with space and inodes left."""
+"""Whether the output directory can be used: mounted, writable, with space and inodes left, on a disk that answers."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
 from pathlib import Path
 
+import pytest
+
+from dcmrecv_core.storage import usable
 from dcmrecv_core.storage.directories import Directories
 from dcmrecv_core.storage.temporary import Capabilities
 from dcmrecv_core.storage.usable import OutputDirectory, mount_point_of
@@ -84,3 +89,21 @@ def test_a_start_finds_the_mount_point(tmp_path: Path, mount: Mount) -> None:
     point = mount(tmp_path / "a disk", "-t", "tmpfs", "tmpfs")
     (point / "out").mkdir()
     assert Capabilities.probe(Directories(str(point / "out"))).mount_point == str(point)
+
+
+def test_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = directory(tmp_path)
+    answers = threading.Event()
+    real = os.stat
+
+    def stat(path: str) -> os.stat_result:
+        answers.wait(10)
+        return real(path)
+
+    monkeypatch.setattr(usable, "ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr(os, "stat", stat)
+    for _ in range(2):
+        assert asked.problem() == f"file system of {tmp_path} does not respond"
+    answers.set()
+    monkeypatch.setattr(usable, "ANSWER_TIMEOUT", 10)
+    assert asked.problem() == ""
