@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
 from dcmrecv_metrics.history import History
 from dcmrecv_metrics.page import page, unavailable
@@ -38,21 +38,14 @@ class Pages:
     def __init__(self, source: Source, history: History) -> None:
         self._source = source
         self._history = history
-        self._pages: dict[str, Callable[[Status, str], Answer]] = {
-            "/": self._people,
-            "/metrics": self._metrics,
-            "/livez": self._live,
-            "/readyz": self._ready,
-            "/status.json": self._document,
-        }
 
     def answer(self, path: str, accept: str) -> Answer:
         """The answer to a request of `path`; `accept` is the header of that name."""
         path = path.partition("?")[0]
         if path == "/style.css":
             return Answer(_style(), "text/css; charset=utf-8")
-        if path not in self._pages:
-            known = "".join(f"{known}\n" for known in self._pages)
+        if path not in self._PATHS:
+            known = "".join(f"{known}\n" for known in self._PATHS)
             return Answer(f"not found; there is\n{known}".encode(), code=HTTPStatus.NOT_FOUND)
         try:
             status = self._source.status()
@@ -60,7 +53,7 @@ class Pages:
             if path == "/":
                 return Answer(unavailable(str(error)).encode(), _HTML, HTTPStatus.SERVICE_UNAVAILABLE)
             return Answer(f"{error}\n".encode(), code=HTTPStatus.SERVICE_UNAVAILABLE)
-        return self._pages[path](status, accept)
+        return self._PATHS[path](self, status, accept)
 
     def _people(self, status: Status, accept: str) -> Answer:
         return Answer(page(status, self._history.intervals(time.monotonic()), _now()).encode(), _HTML)
@@ -79,6 +72,14 @@ class Pages:
 
     def _document(self, status: Status, accept: str) -> Answer:
         return Answer(json.dumps(status, indent=1).encode() + b"\n", "application/json")
+
+    _PATHS: ClassVar[dict[str, Callable[[Pages, Status, str], Answer]]] = {
+        "/": _people,
+        "/metrics": _metrics,
+        "/livez": _live,
+        "/readyz": _ready,
+        "/status.json": _document,
+    }
 
 
 @cache
