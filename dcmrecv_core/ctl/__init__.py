@@ -1,7 +1,12 @@
 """`dcmrecvctl`: the program of administrators for a receiver that runs, or ran.
 
-    main     the command line: which receiver, which command
-    queue    `queue list`, `retry`, `drop`, `replay`: what waits to be delivered, straight from the store
+    main        the command line: which receiver, which command
+    receiver    what a command gets: where the receiver's control socket and its state directory are
+    status      `status` and `top`: who is connected, what was received, what waits
+    tables      tables and figures as people read them
+    refusals    `refusals`: what was refused, of whom and why
+    reload      `reload`: read the settings again, and say whether that worked
+    queue       `queue list`, `retry`, `drop`, `replay`: what waits to be delivered, straight from the store
 
 Nothing here receives, and no receiver imports this room.
 """
