@@ -55,10 +55,13 @@ class OutputDirectory:
         self._mounted: tuple[int, int] | None = None
         """Device and inode with which it was found to be mounted: it still is while it has them."""
         self._asked = DiskQuestion(self._find_problem)
+        self.responds = True
+        """Whether its file system gave an answer the last time."""
 
     def problem(self) -> str:
         """What is wrong with it now, in words; "" for nothing. Takes `ANSWER_TIMEOUT` at most."""
         found = self._asked.ask()
+        self.responds = found is not None
         return f"file system of {self._directory} does not respond" if found is None else found
 
     def _find_problem(self) -> str:

@@ -56,6 +56,7 @@ def document(**changes: Any) -> dict[str, Any]:
             {"address": "0.0.0.0", "port": 11112, "tls": False},
             {"address": "::", "port": 11112, "tls": False},
         ],
+        "output": {"path": "/srv/dicom", "min_free": 10_000_000_000, "mount_point": "/srv"},
         "totals": {
             "associations": {"accepted": 1843, "rejected": 7, "ended": {"released": 1836, "aborted": 3, "lost": 1}},
             "instances": {"stored": 481_223, "refused": 12, "discarded": 0},

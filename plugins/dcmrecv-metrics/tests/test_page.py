@@ -9,7 +9,7 @@ import pytest
 from documents import NOW, association, before, document, refusal
 
 from dcmrecv_metrics.history import Interval
-from dcmrecv_metrics.page import MOST_REFUSALS, page, unavailable
+from dcmrecv_metrics.page import MOST_REFUSALS, page
 
 VOID = {"meta", "link"}
 
@@ -100,11 +100,6 @@ def test_the_state(state: str, looks: str) -> None:
     made = page(document(state=state, not_ready=["/out has no space left"] * (state == "not ready")), [], NOW)
     assert f'<strong class="state {looks}">{state.capitalize()}</strong>' in made
     assert ("/out has no space left" in made) == (state == "not ready")
-
-
-def test_without_an_answer() -> None:
-    text = text_of(unavailable("the receiver does not answer"))
-    assert "No answer" in text and "the receiver does not answer" in text
 
 
 def test_discarded_instances_are_shown_if_there_are_any() -> None:

@@ -18,7 +18,7 @@ from dcmrecv_metrics import server
 from dcmrecv_metrics.history import History
 from dcmrecv_metrics.pages import Pages
 from dcmrecv_metrics.server import MOST_CONNECTIONS, Server
-from dcmrecv_metrics.source import NoAnswer, Source
+from dcmrecv_metrics.source import Source
 
 NAME = "dcmrecv-metrics (receiver of port 104)"
 
@@ -135,19 +135,6 @@ def test_not_ready(state: str) -> None:
         assert get(port, "/metrics")[0].status == 200
 
 
-def test_a_receiver_without_an_answer() -> None:
-    def fail() -> dict[str, Any]:
-        raise NoAnswer("the receiver does not answer: it hangs")
-
-    with served(fail) as port:
-        for path in ("/metrics", "/livez", "/readyz", "/status.json"):
-            response, body = get(port, path)
-            assert (response.status, body) == (503, "the receiver does not answer: it hangs\n")
-        response, body = get(port, "/")
-        assert response.status == 503 and "No answer" in body
-        assert get(port, "/style.css")[0].status == 200
-
-
 def test_a_fault_of_ours_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with served(dict) as port:
         with pytest.raises(http.client.RemoteDisconnected):
@@ -208,21 +195,3 @@ def test_one_question_to_the_receiver_serves_all() -> None:
     now[0] = 0.25
     source.status()
     assert len(asked) == 2
-
-
-def test_an_answer_that_failed_is_asked_for_again() -> None:
-    answers: list[dict[str, Any] | NoAnswer] = [NoAnswer("no"), document()]
-
-    def read() -> dict[str, Any]:
-        answer = answers.pop(0)
-        if isinstance(answer, NoAnswer):
-            raise answer
-        return answer
-
-    now = [0.0]
-    source = Source(read, lambda: now[0])
-    for _ in range(2):
-        with pytest.raises(NoAnswer, match="no"):
-            source.status()
-    now[0] = 1.0
-    assert source.status() == document()

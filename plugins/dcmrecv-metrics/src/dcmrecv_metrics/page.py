@@ -37,17 +37,6 @@ def page(status: Status, intervals: Iterable[Interval], now: datetime) -> str:
     )
 
 
-def unavailable(reason: str) -> str:
-    """The page without a status document."""
-    return _document(
-        element(
-            "header",
-            element("h1", "dcmrecv"),
-            element("p", element("strong", "No answer", class_="state bad"), " ", reason),
-        )
-    )
-
-
 def _document(*sections: Markup) -> str:
     head = element(
         "head",

@@ -13,9 +13,9 @@ from importlib.resources import files
 from typing import Any, ClassVar
 
 from dcmrecv_metrics.history import History
-from dcmrecv_metrics.page import page, unavailable
+from dcmrecv_metrics.page import page
 from dcmrecv_metrics.prometheus import metrics_page
-from dcmrecv_metrics.source import NoAnswer, Source
+from dcmrecv_metrics.source import Source
 
 _TEXT = "text/plain; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
@@ -47,13 +47,7 @@ class Pages:
         if path not in self._PATHS:
             known = "".join(f"{known}\n" for known in self._PATHS)
             return Answer(f"not found; there is\n{known}".encode(), code=HTTPStatus.NOT_FOUND)
-        try:
-            status = self._source.status()
-        except NoAnswer as error:
-            if path == "/":
-                return Answer(unavailable(str(error)).encode(), _HTML, HTTPStatus.SERVICE_UNAVAILABLE)
-            return Answer(f"{error}\n".encode(), code=HTTPStatus.SERVICE_UNAVAILABLE)
-        return self._PATHS[path](self, status, accept)
+        return self._PATHS[path](self, self._source.status(), accept)
 
     def _people(self, status: Status, accept: str) -> Answer:
         return Answer(page(status, self._history.intervals(time.monotonic()), _now()).encode(), _HTML)

@@ -6,7 +6,7 @@ Titles and addresses are no labels: a label's values stay few, and peers choose 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -124,7 +124,7 @@ def _plugins(status: Status) -> Iterator[Metric]:
     yield _counter("dcmrecv_plugin_counter", "What plugins count themselves.", counts)
 
 
-_Samples = list[tuple[dict[str, str], float]]
+_Samples = Sequence[tuple[dict[str, str], float]]
 
 
 def _gauge(name: str, help_text: str, samples: _Samples) -> Metric:

@@ -1,4 +1,4 @@
-"""The status document, asked from the receiver for all clients together."""
+"""The status document, read for all clients together."""
 
 from __future__ import annotations
 
@@ -8,33 +8,23 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_AGE = 0.2
-"""Seconds for which one answer serves all clients: many of them cost the receiver no more than one."""
-
-
-class NoAnswer(Exception):
-    """The receiver does not answer; the text says why."""
+"""Seconds for which one document serves all clients: many of them cost no more than one."""
 
 
 class Source:
-    """Asks by `read`, which raises NoAnswer; used by many threads, which wait for one another."""
+    """Gets the document by `read`; used by many threads, which wait for one another."""
 
     def __init__(self, read: Callable[[], dict[str, Any]], clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
         self._clock = clock
         self._lock = threading.Lock()
-        self._answer: dict[str, Any] | NoAnswer = NoAnswer("not asked yet")
-        self._asked_at = float("-inf")
+        self._document: dict[str, Any] = {}
+        self._read_at = float("-inf")
 
     def status(self) -> dict[str, Any]:
-        """A document that is at most MAX_AGE old. Raises NoAnswer."""
+        """A document that is at most MAX_AGE old; raises what `read` raises."""
         with self._lock:
-            if self._clock() - self._asked_at > MAX_AGE:
-                try:
-                    self._answer = self._read()
-                except NoAnswer as error:
-                    self._answer = error
-                self._asked_at = self._clock()
-            answer = self._answer
-        if isinstance(answer, NoAnswer):
-            raise NoAnswer(*answer.args)
-        return answer
+            if self._clock() - self._read_at > MAX_AGE:
+                self._document = self._read()
+                self._read_at = self._clock()
+            return self._document
