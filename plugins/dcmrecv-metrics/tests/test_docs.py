@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 import struct
-import tomllib
 from pathlib import Path
 
 from documents import NOW, document
 from prometheus_client.parser import text_string_to_metric_families
+from serving import Served, free_address
 
-from dcmrecv_metrics.address import Address
+from dcmrecv_core.testing import StartReceiver
+from dcmrecv_metrics.history import History
 from dcmrecv_metrics.page import MOST_REFUSALS, REFRESH
 from dcmrecv_metrics.pages import Pages
 from dcmrecv_metrics.prometheus import metrics_page
+from dcmrecv_metrics.source import Source
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "metrics.md").read_text()
@@ -64,9 +67,30 @@ def test_every_path_is_there() -> None:
     assert named == paths
 
 
-def test_settings() -> None:
+def test_the_command(start_receiver: StartReceiver) -> None:
+    [text] = blocks("console")
+    prompt, program, *arguments, port = shlex.split(text)
+    assert (prompt, program, port) == ("$", "dcmrecv", "11112")
+    host, free = free_address()
+    arguments[arguments.index("--http") + 1] = f"{host}:{free}"
+    Served(start_receiver(*arguments), host, free)
+
+
+def test_the_settings(start_receiver: StartReceiver, tmp_path: Path) -> None:
     [text] = blocks("toml")
-    Address.parse(tomllib.loads(text)["plugins"]["metrics"]["http"])
+    host, free = free_address()
+    file = tmp_path / "these.toml"
+    file.write_text(text.replace("127.0.0.1:9104", f"{host}:{free}").replace("port = 11112\n", ""))
+    assert f"{host}:{free}" in file.read_text()
+    Served(start_receiver("--settings", file), host, free)
+
+
+def test_the_reasons() -> None:
+    [text] = blocks("text")
+    answer = Pages(Source(lambda: document(state="not ready", not_ready=text.splitlines()[1:])), History()).answer(
+        "/readyz", ""
+    )
+    assert (answer.body.decode(), answer.code) == (text, 503)
 
 
 def test_numbers() -> None:

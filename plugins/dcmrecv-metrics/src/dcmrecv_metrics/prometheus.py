@@ -54,7 +54,7 @@ def _receiver(status: Status) -> Iterator[Metric]:
     states = [({"state": _word(state)}, int(state == status["state"])) for state in STATES]
     yield _gauge("dcmrecv_state", "1 for the state in which the receiver is.", states)
     yield _gauge("dcmrecv_start_time_seconds", "When the receiver started, in Unix time.", _at(status["started_at"]))
-    help_text = "Since when the receiver has counted, in Unix time."
+    help_text = "When the receiver began to count, in Unix time."
     yield _gauge("dcmrecv_counting_since_seconds", help_text, _at(status["counting_since"]))
 
 
@@ -104,7 +104,8 @@ def _workers(workers: Iterable[Status]) -> Metric:
 def _queues(queues: Iterable[Status], now: datetime) -> Iterator[Metric]:
     queues = list(queues)
     counts = [({"queue": queue["queue"], "state": state}, queue[state]) for queue in queues for state in QUEUE_STATES]
-    yield _gauge("dcmrecv_queue_events", "Events in the queues of deliveries by what they wait for.", counts)
+    help_text = "Events of a queue that wait or are put aside, and studies that are busy or failing."
+    yield _gauge("dcmrecv_queue_entries", help_text, counts)
     ages = [({"queue": queue["queue"]}, _age(queue["oldest"], now) if queue["oldest"] else 0.0) for queue in queues]
     yield _gauge("dcmrecv_queue_oldest_age_seconds", "Age of the oldest event in a queue; 0 if it is empty.", ages)
     claimed = [({"queue": queue["queue"]}, int(queue["claimed"])) for queue in queues]
