@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args, get_type_hints
-
-State = Literal["ready", "not ready", "draining", "stopping"]
+from typing import Any, get_args, get_type_hints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +181,8 @@ class Counters:
 
     version: str
     pid: int
-    state: State
+    state: str
+    """One of "ready", "not ready", "draining" or "stopping"."""
     not_ready: tuple[str, ...]
     """Why it is not ready; empty if it is."""
     started_at: datetime

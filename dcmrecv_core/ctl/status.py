@@ -6,9 +6,10 @@ import argparse
 import json
 import os
 import select
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -45,11 +46,11 @@ def top(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> None
     Raises ControlConnectionError, CommandFailedError.
     """
     on_terminal = sys.stdout.isatty()
-    with _keys() as keys:
+    with _keys() as keys, suppress(KeyboardInterrupt):
         while True:
             lines = list(status_lines(receiver.counters(), datetime.now().astimezone()))
             if on_terminal:
-                columns, rows = os.get_terminal_size()
+                columns, rows = shutil.get_terminal_size()
                 write(_CLEAR + "\n".join(line[:columns] for line in lines[: rows - 1]))
             else:
                 write("\n".join(lines) + "\n\n")

@@ -91,12 +91,12 @@ class ControlServer:
                 return
             sock.setblocking(False)
             if not _may_control(sock):
-                sock.close()
-            elif self._has_room():
+                _refuse(sock, "root and the receiver's own user may ask, no others")
+            elif not self._has_room():
+                _refuse(sock, "too many clients wait for an answer")
+            else:
                 self._clients[sock.fileno()] = Client(sock, now)
                 self._selector.register(sock, selectors.EVENT_READ, self._on_ready)
-            else:
-                sock.close()
 
     def _has_room(self) -> bool:
         if len(self._clients) < MAX_CLIENTS:
@@ -148,7 +148,7 @@ class ControlServer:
         if self._clients.get(client.sock.fileno()) is not client:
             return  # it is gone
         client.waits = False
-        client.output += json.dumps({"version": __version__, **answer}).encode() + b"\n"
+        client.output += _encode(answer)
         try:
             self._send(client)
         except OSError:
@@ -165,6 +165,15 @@ class ControlServer:
         self._selector.unregister(client.sock)
         del self._clients[client.sock.fileno()]
         client.sock.close()
+
+
+def _encode(answer: Mapping[str, Any]) -> bytes:
+    return json.dumps({"version": __version__, **answer}).encode() + b"\n"
+
+
+def _refuse(sock: socket.socket, why: str) -> None:
+    with suppress(OSError), sock:
+        sock.send(_encode({"error": why}))
 
 
 def _may_control(sock: socket.socket) -> bool:

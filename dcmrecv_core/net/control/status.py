@@ -24,7 +24,6 @@ from dcmrecv_core.counters.document import (
     RefusalCount,
     RefusalStatus,
     RunningHook,
-    State,
     Totals,
     WorkerStatus,
 )
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
     from dcmrecv_core.storage.temporary import Capabilities
 
-_STATES: dict[Doing, State] = {
+_STATES: dict[Doing, str] = {
     Doing.READY: "ready",
     Doing.DRAINING: "draining",
     Doing.STOPPING: "stopping",

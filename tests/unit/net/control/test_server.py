@@ -205,14 +205,14 @@ def test_too_many(driver: Driver) -> None:
 def test_as_many_as_may_wait(driver: Driver) -> None:
     for _ in range(MAX_CLIENTS):
         ask(driver, driver.connect(), b'{"command": "later"}\n')
-    assert read(driver, driver.connect()) == "end"
+    assert read(driver, driver.connect())["error"] == "too many clients wait for an answer"
 
 
 def test_another_user(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that the mode of the socket has not kept out."""
     monkeypatch.setattr(module.os, "geteuid", lambda: 12345)
     monkeypatch.setattr(module, "_ROOT", 12346)
-    assert read(driver, driver.connect()) == "end"
+    assert read(driver, driver.connect())["error"] == "root and the receiver's own user may ask, no others"
 
 
 @settings(max_examples=100, deadline=None)

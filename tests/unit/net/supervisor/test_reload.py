@@ -283,6 +283,41 @@ def test_a_supervisor_that_stops_applies_nothing(make: Callable[..., Driver]) ->
     assert driver.obeyed == []
 
 
+def test_who_has_asked_is_told_the_outcome(make: Callable[..., Driver]) -> None:
+    """Each once, and of a reload that began after the question."""
+    told: list[tuple[str, str]] = []
+    answers = iter(["no such key", ""])
+
+    def check(settings: Settings) -> Capabilities:
+        if reason := reasons[0]:
+            raise OutputDirectoryError(reason)
+        return Capabilities()
+
+    reasons = [next(answers)]
+    driver = make(check=check)
+    driver.reload.begin(lambda reason: told.append(("first", reason)))
+    driver.reload.begin(lambda reason: told.append(("second", reason)))
+    driver.reload.begin(lambda reason: told.append(("third", reason)))
+    assert told == []
+    reasons[0] = next(answers)  # the first probe has its copy
+    driver.finish()
+    assert told == [("first", "no such key"), ("second", ""), ("third", "")]
+    driver.run()
+    assert len(told) == 3
+
+
+def test_who_has_asked_is_told_that_there_is_no_process(
+    make: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_fork() -> int:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    told: list[str] = []
+    monkeypatch.setattr(child.os, "fork", no_fork)
+    make().reload.begin(told.append)
+    assert told == ["cannot start a process: Resource temporarily unavailable"]
+
+
 def test_built_in_plugins_follow_the_settings(make: Callable[..., Driver]) -> None:
     driver = make(read=lambda: replace(NEW, promiscuous=True, filenames="unique"))
     driver.run()
