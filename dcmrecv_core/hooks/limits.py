@@ -95,7 +95,7 @@ class HookTimer:
 
 
 class _MeasuringTimer(HookTimer):
-    """The same object after `measure`: guards hold it already. Written out, as calls of `super` would double the cost."""
+    """The same object after `measure`: guards hold it already. Calls of `super` would double what it costs."""
 
     __slots__ = ()
 
