@@ -10,6 +10,7 @@ import pytest
 
 from dcmrecv_core.api.errors import ListenError
 from dcmrecv_core.net.supervisor.listener import Listeners, inherited_count, open_listeners
+from dcmrecv_core.net.upgrade.predecessor import Predecessor
 from dcmrecv_core.settings.settings import Settings
 
 
@@ -124,6 +125,23 @@ def test_a_port_beside_inherited_sockets_is_ignored_with_a_warning(
     [listener] = open_listeners(Settings(port=11112)).sockets
     listener.close()
     assert caplog.messages == ["ignoring port 11112: using the sockets passed in"]
+
+
+@pytest.mark.parametrize("of_systemd", [False, True])
+def test_sockets_of_the_program_before_this_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, of_systemd: bool
+) -> None:
+    ours, theirs = socket.socketpair()
+    predecessor = Predecessor(ours, None, inherited=of_systemd)
+    passed = socket.create_server(("127.0.0.1", 0))
+    port = passed.getsockname()[1]
+    inherit(monkeypatch, passed.detach())
+    listeners = open_listeners(Settings(port=port), predecessor)
+    assert listeners.inherited is of_systemd
+    assert caplog.messages == [], "it is the port that the settings name"
+    listeners.close_copies()
+    predecessor.close()
+    theirs.close()
 
 
 @pytest.mark.parametrize("inherited", [False, True])

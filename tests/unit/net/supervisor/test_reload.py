@@ -335,3 +335,16 @@ def test_a_fork_that_fails(
     monkeypatch.setattr(child.os, "fork", no_fork)
     driver.run()
     assert "cannot start a process: Resource temporarily unavailable" in errors(caplog)[0]
+
+
+def test_abandoned_nothing_changes_and_everybody_is_told(driver: Driver) -> None:
+    told: list[str] = []
+    driver.reload.begin(told.append)
+    driver.reload.begin(told.append)
+    driver.reload.abandon()
+    assert told == ["the receiver takes no new associations any more"] * 2
+    driver.turn()
+    assert not driver.selector.get_map()
+    assert driver.obeyed == []
+    driver.reload.abandon()
+    assert len(told) == 2
