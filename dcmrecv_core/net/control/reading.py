@@ -13,7 +13,7 @@ from pathlib import Path
 from dcmrecv_core.api.errors import StateDirectoryError
 from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.api.version import __version__
-from dcmrecv_core.counters.document import Counters, OutputStatus, QueueStatus, State
+from dcmrecv_core.counters.document import Counters, OutputStatus, QueueStatus
 from dcmrecv_core.net.control.client import ControlConnectionError, ask, socket_of
 from dcmrecv_core.storage.usable import OutputDirectory
 
@@ -50,7 +50,7 @@ def with_output(counters: Counters) -> Counters:
     problem = "" if counters.output is None else _directory(counters.output).problem()
     if not problem:
         return counters
-    state: State = "not ready" if counters.state == "ready" else counters.state
+    state = "not ready" if counters.state == "ready" else counters.state
     return replace(counters, state=state, not_ready=(*counters.not_ready, problem))
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -165,6 +166,30 @@ def test_an_unmounted_directory(tmp_path: Path) -> None:
             assert served.seconds_until(lambda answer: answer == (200, "ready\n")) < 1
         finally:
             served.receiver.kill()
+
+
+def test_a_drain(start_receiver: StartReceiver) -> None:
+    served = start(start_receiver, "--drain", "100")
+    with connected(served, "CT1"):
+        served.receiver.process.send_signal(signal.SIGTERM)
+        assert served.seconds_until(lambda answer: answer == (503, "draining\n")) < 1
+        assert served.get("/livez")[0] == 200
+        assert "Draining" in served.get("/")[1] and "CT1" in served.get("/")[1]
+    assert served.receiver.process.wait(20) == 0
+
+
+def test_an_upgrade(start_receiver: StartReceiver) -> None:
+    served = start(start_receiver)
+    before = server_of(served)
+    command = "import sys; from dcmrecv_core.ctl.main import main; sys.exit(main())"
+    words = [sys.executable, "-c", command, "--state-dir", served.receiver.state_directory, "upgrade"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, f"{done.stderr}{served.receiver.log}"
+    until(lambda: not Path(f"/proc/{before}").exists() and served.answers(), "the new one serves")
+    assert "cannot listen" not in served.receiver.log
+    os.kill(json.loads(served.get("/status.json")[1])["pid"], signal.SIGTERM)
+    until(lambda: not served.answers(), "its end")
 
 
 def test_slow_clients_disturb_neither_pages_nor_senders(start_receiver: StartReceiver) -> None:

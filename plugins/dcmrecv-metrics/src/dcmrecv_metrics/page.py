@@ -53,7 +53,7 @@ def _document(*sections: Markup) -> str:
 def _header(status: Status, now: datetime) -> Markup:
     state = status["state"]
     looks = {"ready": "good", "draining": "busy", "stopping": "busy"}.get(state, "bad")
-    reasons = [element("p", reason, class_="reason") for reason in status["not_ready"]]
+    reasons = [element("p", reason, class_="reason") for reason in status["not_ready"] if reason != state]
     ports = ", ".join(
         f"{listening['address']} port {listening['port']}{' (TLS)' * bool(listening['tls'])}"
         for listening in status["listening"]

@@ -61,7 +61,7 @@ class Pages:
     def _ready(self, status: Status, accept: str) -> Answer:
         if status["state"] == "ready":
             return Answer(b"ready\n")
-        lines = [status["state"], *status["not_ready"]]
+        lines = dict.fromkeys([status["state"], *status["not_ready"]])  # the state may be among the reasons
         return Answer("".join(f"{line}\n" for line in lines).encode(), code=HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _document(self, status: Status, accept: str) -> Answer:
