@@ -57,6 +57,15 @@ def document(**changes: Any) -> dict[str, Any]:
             {"address": "::", "port": 11112, "tls": False},
         ],
         "output": {"path": "/srv/dicom", "min_free": 10_000_000_000, "mount_point": "/srv"},
+        **_counted(),
+        **_now(),
+        "plugin_times": [{"plugin": "deidentify", "hook": "receive", "calls": 481_235, "seconds": 1022.25}],
+        "plugin_counters": [{"plugin": "deidentify", "name": "images_with_burned_in_text", "value": 31}],
+    } | changes
+
+
+def _counted() -> dict[str, Any]:
+    return {
         "totals": {
             "associations": {"accepted": 1843, "rejected": 7, "ended": {"released": 1836, "aborted": 3, "lost": 1}},
             "instances": {"stored": 481_223, "refused": 12, "discarded": 0},
@@ -80,6 +89,11 @@ def document(**changes: Any) -> dict[str, Any]:
             },
             "association": {"buckets": [[1.0, 900], [10.0, 1500], [60.0, 1840]], "sum": 14_520.0, "count": 1840},
         },
+    }
+
+
+def _now() -> dict[str, Any]:
+    return {
         "workers": [
             {"pid": 4711, "state": "serving", "since": before(minutes=3), "hook": None},
             {
@@ -115,6 +129,4 @@ def document(**changes: Any) -> dict[str, Any]:
                 "claimed": True,
             },
         ],
-        "plugin_times": [{"plugin": "deidentify", "hook": "receive", "calls": 481_235, "seconds": 1022.25}],
-        "plugin_counters": [{"plugin": "deidentify", "name": "images_with_burned_in_text", "value": 31}],
-    } | changes
+    }
