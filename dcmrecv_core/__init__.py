@@ -67,7 +67,8 @@ from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.dataset.values import decode_text
-from dcmrecv_core.receive.stored_files import open_stored, read_elements, remove_stored
+from dcmrecv_core.delivery.mark import DeliveryMark
+from dcmrecv_core.receive.stored_files import StoredFile, examine_stored, open_stored, read_elements, remove_stored
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "Association",
     "Command",
     "ConfigurationError",
+    "DeliveryMark",
     "Discard",
     "Ended",
     "HowStored",
@@ -105,6 +107,7 @@ __all__ = [
     "StatusError",
     "StorageError",
     "StoredEvent",
+    "StoredFile",
     "StoredOutcome",
     "Study",
     "Summary",
@@ -119,6 +122,7 @@ __all__ = [
     "did_you_mean",
     "escape",
     "escape_directory",
+    "examine_stored",
     "hookimpl",
     "is_other_service",
     "load_profile",
