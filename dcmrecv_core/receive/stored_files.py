@@ -126,7 +126,8 @@ def remove_stored(location: str, root: str, start: str = "") -> bool | None:
 
 def _split(location: str, root: str, start: str) -> tuple[tuple[str, ...], str] | None:
     wholes = (location,) if "://" in location else (location, os.path.join(start, location))
-    for whole, above in product(wholes, (root, os.path.join(start, root))):
+    joined = os.path.join(start, root)
+    for whole, above in product(wholes, (root, joined, os.path.normpath(joined))):
         if whole.startswith(f"{above}/"):
             subdir, name = os.path.split(whole.removeprefix(f"{above}/"))
             try:

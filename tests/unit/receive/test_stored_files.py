@@ -41,6 +41,8 @@ def test_a_stored_file(root: Path) -> None:
     assert content("out/a/b/x", "out", str(root.parent)) == b"stored"
     assert content(location, "out", str(root.parent)) == b"stored"
     assert content("out/a/b/x", str(root), str(root.parent)) == b"stored", "as it was called before"
+    assert content(location, "./out/", str(root.parent)) == b"stored"
+    assert content(location, ".", str(root)) == b"stored"
     assert remove_stored(location, str(root)) is True
     assert remove_stored(location, str(root)) is True, "it is gone"
     with pytest.raises(FileNotFoundError):
