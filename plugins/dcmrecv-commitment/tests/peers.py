@@ -98,18 +98,16 @@ def _pairs(items: Sequence[Dataset]) -> list[Pair]:
 
 
 class Requestor:
-    """Listens for reports, by pynetdicom; answers with the next of `statuses`, then with 0000. `role`: what it answers
-    to the proposed role; None leaves it unanswered."""
+    """Listens for reports, by pynetdicom; answers with the next of `statuses`, then with 0000. If it does not take the
+    proposed role, it leaves it unanswered."""
 
-    def __init__(self, port: int = 0, *, role: bool | None = True, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, port: int = 0, *, takes_role: bool = True, tls: ssl.SSLContext | None = None) -> None:
         self.reports: queue.Queue[Report] = queue.Queue()
         self.statuses: list[int] = []
         entity = AE(ae_title="CT1")
         syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-        if role is None:
-            entity.add_supported_context(STORAGE_COMMITMENT, syntaxes)
-        else:
-            entity.add_supported_context(STORAGE_COMMITMENT, syntaxes, scu_role=False, scp_role=role)
+        roles: dict[str, Any] = {"scu_role": False, "scp_role": True} if takes_role else {}
+        entity.add_supported_context(STORAGE_COMMITMENT, syntaxes, **roles)
         self._entity = entity
         self._server = entity.start_server(
             ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self._reported)], ssl_context=tls
@@ -198,10 +196,8 @@ class Orthanc:
 
     def commitment(self, *pairs: Pair) -> dict[str, Any]:
         """Ask the archive for storage commitment; what Orthanc says once it has the report."""
-        body = {
-            "DicomInstances": [{"SOPClassUID": one, "SOPInstanceUID": other} for one, other in pairs],
-            "Timeout": 10,
-        }
+        asked_for = [{"SOPClassUID": one, "SOPInstanceUID": other} for one, other in pairs]
+        body = {"DicomInstances": asked_for, "Timeout": 10}
         asked = self._ask("/modalities/archive/storage-commitment", body)
         found: dict[str, Any] = {}
 

@@ -39,8 +39,8 @@ def report(route: Route, asked: Asked, verdict: Verdict) -> int:
     """Send a report; returns the status with which the peer has answered. Raises NotReported."""
     association = _associate(route, asked.called)
     try:
-        if not association.acceptor.role_selection:
-            log.info("%s does not answer the proposed role (SCP), it gets the report all the same", asked.title)
+        if not association.accepted_contexts[0].as_scp:
+            log.info("%s has not taken the proposed role (SCP), it gets the report all the same", asked.title)
         event_type = FAILURES_EXIST if verdict.failed else SUCCESSFUL
         answer, _ = association.send_n_event_report(_dataset(asked, verdict), event_type, STORAGE_COMMITMENT, INSTANCE)
     except (ValueError, RuntimeError, OSError) as error:
@@ -54,6 +54,11 @@ def report(route: Route, asked: Asked, verdict: Verdict) -> int:
     if status in _TRY_AGAIN:
         raise NotReported(f"the report was answered with status {status:04X}")
     return int(status)
+
+
+def reach(route: Route, called: str) -> None:
+    """Return if the peer accepts an association for reports. Raises NotReported."""
+    _associate(route, called).release()
 
 
 def _associate(route: Route, called: str) -> Association:

@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 
-from dcmrecv_commitment.evaluation import Evaluation, Verdict
+from dcmrecv_commitment.evaluation import Evaluation
 from dcmrecv_commitment.folder import Folder, is_same_transaction, key_of
 from dcmrecv_commitment.peers import Route
-from dcmrecv_commitment.reports import NotReported, report
+from dcmrecv_commitment.reports import NotReported, reach, report
 from dcmrecv_commitment.requests import Asked
 from dcmrecv_core import DeliveryMark, PluginSettings
 from dcmrecv_index.kept import Index
@@ -24,9 +24,6 @@ LOOK = 0.5
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 """Seconds before a report is tried again, doubled each time."""
-
-FRESH = 60.0
-"""Seconds that a verdict counts: a file may be gone when the peer is there again."""
 
 
 def work(settings: PluginSettings, routes: Mapping[str, Route], folder: Folder) -> None:
@@ -69,7 +66,6 @@ class Answering:
         self._marks: dict[str, DeliveryMark] = {}
         self._indexed: set[str] = set()
         self._failures: dict[str, int] = defaultdict(int)
-        self._verdicts: dict[str, tuple[float, Verdict]] = {}
         self._pause = FIRST_PAUSE
         self._due = 0.0
         self._names: list[str] = []
@@ -113,7 +109,6 @@ class Answering:
             if asked is not None:
                 before = names[: names.index(name)]
                 self._answer(name, asked, any(is_same_transaction(name, other) for other in before))
-            self._verdicts.pop(name, None)
             del self._failures[name]
             self._indexed.remove(name)
 
@@ -129,10 +124,9 @@ class Answering:
             self._indexed.add(name)
 
     def _answer(self, name: str, asked: Asked, duplicate: bool) -> None:
-        at, verdict = self._verdicts.get(name, (0.0, None))
-        if verdict is None or time.monotonic() - at > FRESH:
-            verdict = self._evaluation.verdict(asked, duplicate=duplicate)
-            self._verdicts[name] = (time.monotonic(), verdict)
+        if self._pause > FIRST_PAUSE:
+            reach(self._route, asked.called)  # what is reported must be true now, and may take long to find out
+        verdict = self._evaluation.verdict(asked, duplicate=duplicate)
         status = report(self._route, asked, verdict)
         self._pause = FIRST_PAUSE
         log.log(
