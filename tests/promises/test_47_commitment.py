@@ -70,7 +70,7 @@ def flip(path: Path, chance: random.Random) -> None:
     data = bytearray(path.read_bytes())
     version = data.index(b"DCMRECV_PY_") + len(b"DCMRECV_PY_")
     places = [*range(min(version, 400)), *range(version + 3, len(data))]
-    place = chance.choice(places) if chance.random() < 0.5 else chance.choice(places[:600])
+    place = chance.choice(places) if chance.random() < 0.5 else chance.choice(places[:320])
     data[place] ^= 1 << chance.randrange(8)
     path.write_bytes(data)
 
@@ -78,7 +78,7 @@ def flip(path: Path, chance: random.Random) -> None:
 def damage(path: Path, others: list[Path], chance: random.Random) -> int:
     """Damage a file in one of the ways; the Failure Reason that is due."""
     size = path.stat().st_size
-    match chance.choice(("remove", "cut", "lengthen", "flip", "flip", "other", "content", "zeros")):
+    match chance.choice(("remove", "cut", "lengthen", *["flip"] * 4, "other", "content", "zeros")):
         case "remove":
             path.unlink()
             return NO_SUCH
