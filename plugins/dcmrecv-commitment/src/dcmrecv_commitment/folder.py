@@ -31,10 +31,10 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM
 
 
 class Kept(NamedTuple):
-    """A request that was read. `changed`: when its file was put there, in nanoseconds since 1970."""
+    """A request that was read, and which `file` it was: its inode, and when that was put there."""
 
     name: str
-    changed: int
+    file: tuple[int, int]
     asked: Asked
 
 
@@ -69,11 +69,11 @@ class Folder:
     def read(self, name: str) -> Kept | None:
         """A request; None, and its file is put aside, if it is damaged. Raises OSError."""
         path = self._directory / name
-        changed = path.stat().st_ctime_ns
+        file = _identity(path)
         try:
             read = json.loads(path.read_text("utf-8", "surrogateescape"))
             references = tuple(Reference(*each) for each in read["references"])
-            return Kept(name, changed, Asked(read["title"], read["called"], read["transaction_uid"], references))
+            return Kept(name, file, Asked(read["title"], read["called"], read["transaction_uid"], references))
         except (ValueError, TypeError, LookupError) as error:
             log.error("%s is no request for storage commitment (%s), put aside as %s", path, error, name + DAMAGED)
             path.rename(path.with_name(name + DAMAGED))
@@ -82,7 +82,7 @@ class Folder:
     def remove(self, kept: Kept) -> None:
         """It has its report; unless it was sent again since it was read. Raises OSError."""
         path = self._directory / kept.name
-        if path.stat().st_ctime_ns == kept.changed:
+        if _identity(path) == kept.file:
             path.unlink()
             self._flush()
 
@@ -127,6 +127,11 @@ def key_of(title: str) -> str:
 def is_same_transaction(name: str, other: str) -> bool:
     """Whether these are two requests with one Transaction UID."""
     return name != other and name.rpartition("-")[0] == other.rpartition("-")[0]
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_ctime_ns
 
 
 def _hash(text: str) -> str:
