@@ -86,8 +86,9 @@ from dcmrecv_core.counters.document import (
 )
 from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.dataset.values import decode_text
+from dcmrecv_core.delivery.mark import DeliveryMark
 from dcmrecv_core.net.control.reading import read_counters
-from dcmrecv_core.receive.stored_files import open_stored, read_elements, remove_stored
+from dcmrecv_core.receive.stored_files import StoredFile, examine_stored, open_stored, read_elements, remove_stored
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
 __all__ = [
@@ -102,6 +103,7 @@ __all__ = [
     "ConfigurationError",
     "Counters",
     "Counting",
+    "DeliveryMark",
     "Discard",
     "Durations",
     "Ended",
@@ -141,6 +143,7 @@ __all__ = [
     "StatusError",
     "StorageError",
     "StoredEvent",
+    "StoredFile",
     "StoredOutcome",
     "Study",
     "Summary",
@@ -158,6 +161,7 @@ __all__ = [
     "did_you_mean",
     "escape",
     "escape_directory",
+    "examine_stored",
     "hookimpl",
     "is_other_service",
     "load_profile",

@@ -54,6 +54,7 @@ OURS = {
     "--deliver-attempts",
     "--deliver-processes",
     "--journal-flush",
+    "--digest",
 }
 
 
