@@ -10,15 +10,19 @@ from pathlib import Path
 from dcmrecv_core.api.errors import StartError
 from dcmrecv_core.api.version import DATE, __version__
 from dcmrecv_core.config.configuration import Configuration
-from dcmrecv_core.ctl import queue
+from dcmrecv_core.ctl import check, queue
 from dcmrecv_core.ctl.queue import CommandError
 from dcmrecv_core.delivery.store import StoreError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `dcmrecvctl` with `argv`, or sys.argv; returns its exit code: 0, 1 if the command fails, 2 if it is none."""
-    arguments = parser().parse_args(argv)
+    own, after = _divided(sys.argv[1:] if argv is None else argv)
+    arguments = parser().parse_args(own)
+    arguments.after = after
     try:
+        if "run" in arguments:
+            return int(arguments.run(arguments, sys.stdout.write))
         queue.run(arguments, _state_directory(arguments), sys.stdout.write)
     except (CommandError, StoreError, StartError) as error:
         sys.stderr.write(f"dcmrecvctl: {error}\n")
@@ -39,7 +43,14 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"dcmrecvctl {__version__} {DATE}")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     queue.add_commands(commands, which)
+    check.add_command(commands, which)
     return made
+
+
+def _divided(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Our own arguments, and those after `--`, which are dcmrecv's."""
+    at = list(argv).index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
 
 
 def _state_directory(arguments: argparse.Namespace) -> Path:

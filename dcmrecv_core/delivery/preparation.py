@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +37,9 @@ def prepare(settings: Settings) -> None:
     """Make the journal's directory, the key and the store. Raises StateDirectoryError if that is impossible, or if the
     store is a newer dcmrecv's."""
     state = settings.state_directory
-    try:
+    with _as_refusal(state):
         os.makedirs(state / DIRECTORY, 0o700, exist_ok=True)
-        _check_file_system(state)
+        _check_file_system(state, state)
         make_key(state / KEY)
         check_database(str(state / FILE))
         store = SqliteStore.open(str(state))
@@ -47,14 +49,34 @@ def prepare(settings: Settings) -> None:
             store.close()
         for path in (state, state.parent):
             _flush(path)
+
+
+def check(settings: Settings) -> None:
+    """What `prepare` would find wrong, as far as it can be seen without making or changing anything. Raises
+    StateDirectoryError."""
+    state = settings.state_directory
+    with _as_refusal(state):
+        nearest = next(path for path in (state, *state.parents) if path.is_dir())
+        _check_file_system(state, nearest)
+        if (state / KEY).exists():
+            (state / KEY).read_bytes()
+        if (state / FILE).exists():
+            SqliteStore.open(str(state), make=False).close()
+
+
+@contextmanager
+def _as_refusal(state: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StateDirectoryError(f"state directory {state} cannot be used: {error.strerror}") from error
     except StoreError as error:
         raise StateDirectoryError(f"the store of deliveries cannot be used: {error}") from error
 
 
-def _check_file_system(state: Path) -> None:
-    directory = os.open(state, _DIRECTORY)
+def _check_file_system(state: Path, existing: Path) -> None:
+    """Of the state directory, or of the directory in which it will be made."""
+    directory = os.open(existing, _DIRECTORY)
     try:
         mount = mount_of(directory)
         if mount is not None and not locks_count(directory):

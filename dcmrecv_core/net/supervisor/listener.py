@@ -57,7 +57,12 @@ def open_listeners(settings: Settings) -> Listeners:
         if settings.port is not None:
             log.warning("ignoring port %d: using the sockets passed in", settings.port)
         return Listeners([_use_inherited(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)], inherited=True)
-    listener = _bind(settings)
+    listener = bind(settings)
+    try:
+        listener.listen(_BACKLOG)
+    except OSError as error:  # another program has begun to listen since
+        listener.close()
+        raise _listen_error(settings.port or 0, error) from error
     _set_options(listener)
     return Listeners([listener])
 
@@ -77,7 +82,8 @@ def _use_inherited(fd: int) -> socket.socket:
     return listener
 
 
-def _bind(settings: Settings) -> socket.socket:
+def bind(settings: Settings) -> socket.socket:
+    """A socket bound to the port, which does not listen yet. Raises ListenError."""
     port = settings.port or 0
     listener = None
     try:
@@ -87,16 +93,19 @@ def _bind(settings: Settings) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, settings.ip_version != "any")
         listener.bind(address)
-        listener.listen(_BACKLOG)
     except OSError as error:
         if listener is not None:
             listener.close()
         if error.errno in (errno.EACCES, errno.EPERM):
             log.error("No privileges to open this network port (%d)", port)
             raise ListenError(f"cannot start SCP and listen on port {port}: Insufficient port privileges") from error
-        reason = error.strerror or str(error)
-        raise ListenError(f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}") from error
+        raise _listen_error(port, error) from error
     return listener
+
+
+def _listen_error(port: int, error: OSError) -> ListenError:
+    reason = error.strerror or str(error)
+    return ListenError(f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}")
 
 
 def _address(settings: Settings) -> tuple[socket.AddressFamily, Any]:
