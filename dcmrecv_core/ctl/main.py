@@ -10,8 +10,8 @@ from pathlib import Path
 from dcmrecv_core.api.errors import StartError
 from dcmrecv_core.api.version import DATE, __version__
 from dcmrecv_core.config.configuration import Configuration
-from dcmrecv_core.ctl import check, queue
-from dcmrecv_core.ctl.queue import CommandError
+from dcmrecv_core.ctl import check, queue, unit
+from dcmrecv_core.ctl.errors import CommandError
 from dcmrecv_core.delivery.store import StoreError
 
 
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     queue.add_commands(commands, which)
     check.add_command(commands, which)
+    unit.add_command(commands, which)
     return made
 
 

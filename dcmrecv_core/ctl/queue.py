@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dcmrecv_core.api.hints import did_you_mean
+from dcmrecv_core.ctl.errors import CommandError
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, Store
 from dcmrecv_core.logs.records import escape_controls
 
 Write = Callable[[str], object]
-
-
-class CommandError(Exception):
-    """The command cannot do what it says; the text says why."""
 
 
 def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:

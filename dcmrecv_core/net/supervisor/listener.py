@@ -54,9 +54,10 @@ def open_listeners(settings: Settings) -> Listeners:
     if count:
         for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
             os.environ.pop(name, None)
-        if settings.port is not None:
+        sockets = [_use_inherited(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
+        if settings.port is not None and settings.port not in map(_port_of, sockets):
             log.warning("ignoring port %d: using the sockets passed in", settings.port)
-        return Listeners([_use_inherited(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)], inherited=True)
+        return Listeners(sockets, inherited=True)
     listener = bind(settings)
     try:
         listener.listen(_BACKLOG)
@@ -80,6 +81,10 @@ def _use_inherited(fd: int) -> socket.socket:
             listener.close()
         raise ListenError(f"cannot start SCP and listen on inherited socket {fd}: {error.strerror}") from error
     return listener
+
+
+def _port_of(listener: socket.socket) -> int | None:
+    return listener.getsockname()[1] if listener.family in (socket.AF_INET, socket.AF_INET6) else None
 
 
 def bind(settings: Settings) -> socket.socket:
