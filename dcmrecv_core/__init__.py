@@ -67,7 +67,8 @@ from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
 from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.dataset.values import decode_text
-from dcmrecv_core.receive.stored_files import open_stored, read_elements, remove_stored
+from dcmrecv_core.delivery.unfinished import unfinished_studies
+from dcmrecv_core.receive.stored_files import open_stored, read_elements, remove_stored, stored_place
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
 __all__ = [
@@ -127,5 +128,7 @@ __all__ = [
     "open_stored",
     "read_elements",
     "remove_stored",
+    "stored_place",
     "uid_of",
+    "unfinished_studies",
 ]
