@@ -2,7 +2,7 @@
 
 The way of an instance, with the folder for each step (docs/architecture.md has it drawn):
 
-    command line, settings file -> Settings                             cli.py, config/, settings/
+    command line, settings file -> Settings                             cli.py, start.py, config/, settings/
     connection -> A-ASSOCIATE-RQ -> an idle worker                      net/supervisor/
       -> hook negotiate -> A-ASSOCIATE-AC or -RJ                        net/worker/, proto/
     P-DATA-TF -> command set, fragments of a data set                   proto/
@@ -14,10 +14,10 @@ The way of an instance, with the folder for each step (docs/architecture.md has 
                 -> C-STORE-RSP                                          proto/, net/worker/
                   -> hooks deliver, study_completed                     delivery/
 
-Besides: `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `ctl/`, the program dcmrecvctl;
-`testing/`, the kit for plugins' tests; `compiled.py`, which finds the compiled parts; `process.py`, what the program
-does to its own process. Each folder opens with a map of its modules; imports go down only (the contracts in
-pyproject.toml).
+Besides: `counters/`, what is counted; `logs/`, log lines; `inspection/`, `--explain` and `--list-plugins`; `ctl/`, the
+program dcmrecvctl; `testing/`, the kit for plugins' tests; `compiled.py`, which finds the compiled parts; `process.py`,
+what the program does to its own process. Each folder opens with a map of its modules; imports go down only (the
+contracts in pyproject.toml).
 
 What this module re-exports is the public interface: all that a plugin may import.
 """
@@ -47,7 +47,7 @@ from dcmrecv_core.api.outcomes import (
     Summary,
 )
 from dcmrecv_core.api.services import Command, Request, Response, Service
-from dcmrecv_core.api.settings import Locations, PluginSettings
+from dcmrecv_core.api.settings import Locations, PluginCounter, PluginSettings
 from dcmrecv_core.api.verdicts import (
     Accept,
     Also,
@@ -65,9 +65,11 @@ from dcmrecv_core.api.verdicts import (
 )
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
+from dcmrecv_core.counters.document import Counters
 from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.dataset.values import decode_text
 from dcmrecv_core.delivery.unfinished import unfinished_studies
+from dcmrecv_core.net.control.reading import read_counters
 from dcmrecv_core.receive.stored_files import open_stored, read_elements, remove_stored, stored_place
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
@@ -78,6 +80,7 @@ __all__ = [
     "Association",
     "Command",
     "ConfigurationError",
+    "Counters",
     "Discard",
     "Ended",
     "HowStored",
@@ -88,6 +91,7 @@ __all__ = [
     "NegotiateResult",
     "NotStoredOutcome",
     "OnExists",
+    "PluginCounter",
     "PluginError",
     "PluginOptions",
     "PluginSettings",
@@ -126,6 +130,7 @@ __all__ = [
     "modality_prefix",
     "name_of",
     "open_stored",
+    "read_counters",
     "read_elements",
     "remove_stored",
     "stored_place",

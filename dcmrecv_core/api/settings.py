@@ -20,6 +20,72 @@ class Locations(Protocol):
         """As `PluginSettings.remove_location`."""
 
 
+class Cells(Protocol):
+    """Numbers in memory."""
+
+    def __getitem__(self, number: int, /) -> int: ...
+
+    def __setitem__(self, number: int, value: int, /) -> None: ...
+
+
+class CounterCells(Protocol):
+    """Where a process counts what plugins have declared."""
+
+    @property
+    def cells(self) -> Cells: ...
+
+
+class PluginCounter:
+    """What a plugin counts: in each process for itself, all of them together in `Counters.plugin_counters`."""
+
+    __slots__ = ("_number", "_where")
+
+    def __init__(self, where: CounterCells, number: int) -> None:
+        self._where = where
+        self._number = number
+
+    def add(self, number: int = 1) -> None:
+        """Count so many more. Raises ValueError if it is negative."""
+        if number < 0:
+            raise ValueError(f"a counter never goes back: {number}")
+        self._where.cells[self._number] += number
+
+    @property
+    def value(self) -> int:
+        """What this process has counted, with those before it in its place."""
+        return self._where.cells[self._number]
+
+
+class Counting(Protocol):
+    """What the receiver counts, as one plugin sees it."""
+
+    def declare(self, name: str) -> PluginCounter:
+        """As `PluginSettings.counter`."""
+
+    def measure_hooks(self) -> None:
+        """As `PluginSettings.measure_hooks`."""
+
+    def read(self) -> object | None:
+        """What all processes count, None if this process belongs to no receiver."""
+
+
+class _Uncounted:
+    """For settings that belong to no receiver, as in a unit test."""
+
+    def __init__(self) -> None:
+        self.cells: list[int] = []
+
+    def declare(self, name: str) -> PluginCounter:
+        self.cells.append(0)
+        return PluginCounter(self, len(self.cells) - 1)
+
+    def measure_hooks(self) -> None:
+        pass
+
+    def read(self) -> object | None:
+        return None
+
+
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class PluginSettings:
     """The settings as a plugin gets them: its own options, and the little that every plugin may rely on.
@@ -36,6 +102,7 @@ class PluginSettings:
     _state_directory: Path | str
     _all_options: Mapping[str, Mapping[str, Any]]
     _locations: Locations | None = field(compare=False)
+    _counting: Counting = field(compare=False)
 
     def __init__(
         self,
@@ -46,6 +113,7 @@ class PluginSettings:
         state_directory: Path | str = Path(".dcmrecv"),
         all_options: Mapping[str, Mapping[str, Any]] | None = None,
         locations: Locations | None = None,
+        counting: Counting | None = None,
     ) -> None:
         """`state_directory` is a text if there is none: why. `all_options` are those of all plugins by name."""
         object.__setattr__(self, "port", port)
@@ -54,6 +122,7 @@ class PluginSettings:
         object.__setattr__(self, "_state_directory", state_directory)
         object.__setattr__(self, "_all_options", all_options or {})
         object.__setattr__(self, "_locations", locations)
+        object.__setattr__(self, "_counting", counting or _Uncounted())
 
     def __repr__(self) -> str:  # without the options, which may hold secrets
         return f"PluginSettings(port={self.port!r}, output_directory={self.output_directory!r})"
@@ -61,8 +130,8 @@ class PluginSettings:
     def __getattr__(self, name: str) -> NoReturn:
         # called only for what is not there
         raise AttributeError(
-            f"the settings of plugins have no {name!r}; there is for_plugin, open_location, options, output_directory, "
-            "port, remove_location, state_directory",
+            f"the settings of plugins have no {name!r}; there is counter, for_plugin, measure_hooks, open_location, "
+            "options, output_directory, port, remove_location, state_directory",
             name=name,
             obj=self,
         )
@@ -103,3 +172,17 @@ class PluginSettings:
         if self._locations is None:
             raise LookupError(f"no plugin can remove {location}")
         return self._locations.remove_location(location)
+
+    def counter(self, name: str) -> PluginCounter:
+        """Declare a counter of the plugin, in `configure`; the same name gives the same counter again. What all
+        processes count is in `Counters.plugin_counters` of `read_counters`, and in `dcmrecvctl status`.
+
+        Raises PluginError in a process that is no longer the one that starts the receiver, or if all plugins together
+        have more than 64 counters.
+        """
+        return self._counting.declare(name)
+
+    def measure_hooks(self) -> None:
+        """Call it in `configure` to have the time of each call of a plugin's hook in workers counted, as
+        `Counters.plugin_times`. Without it nothing is measured."""
+        self._counting.measure_hooks()

@@ -7,7 +7,7 @@ import argparse
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dcmrecv_core.api.errors import HookFailure, PluginError, StartError
 from dcmrecv_core.config.configuration import Configuration
 from dcmrecv_core.ctl.findings import Finding, Findings
+from dcmrecv_core.ctl.receiver import Write
 from dcmrecv_core.ctl.surroundings import look_around, output_directory_of
 from dcmrecv_core.delivery import preparation
 from dcmrecv_core.logs.setup import LogWiring
@@ -25,17 +26,15 @@ from dcmrecv_core.start import Start
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
 
-Write = Callable[[str], object]
 
-
-def add_command(commands: Any, which: argparse.ArgumentParser) -> None:
+def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     """Declare `check`; `which` has the options that all commands have."""
     text = "check the command line of a receiver, and all that it names, without starting it"
     added = commands.add_parser(
         "check", parents=[which], help=text, description=f"{text.capitalize()}.", usage="%(prog)s [--json] -- ARGUMENTS"
     )
     added.add_argument("--json", action="store_true", help="as JSON")
-    added.set_defaults(run=run, takes_arguments=True)
+    added.set_defaults(run_alone=run)
 
 
 def run(arguments: argparse.Namespace, write: Write) -> int:

@@ -6,16 +6,13 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from dcmrecv_core.api.hints import did_you_mean
-from dcmrecv_core.ctl.errors import CommandError
+from dcmrecv_core.ctl.receiver import CommandError, Receiver, Write
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, Store
 from dcmrecv_core.logs.records import escape_controls
-
-Write = Callable[[str], object]
 
 
 def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
@@ -26,7 +23,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
 
     def action(name: str, function: Callable[..., None], help: str) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = actions.add_parser(name, parents=[which], help=help, description=f"{help}.")
-        added.set_defaults(function=function)
+        added.set_defaults(run=run, function=function)
         return added
 
     listing = action("list", show, "show all queues, and what was put aside with its reason")
@@ -43,9 +40,9 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     replaying.add_argument("--since", metavar="TIME", required=True, type=_time, help="2026-11-01 or 2026-11-01T08:30")
 
 
-def run(arguments: argparse.Namespace, state_directory: Path, write: Write) -> None:
+def run(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> None:
     """Raises CommandError, StoreError."""
-    store = SqliteStore.open(str(state_directory), make=False)
+    store = SqliteStore.open(str(receiver.known_state_directory), make=False)
     try:
         arguments.function(store, arguments, write)
     finally:

@@ -12,18 +12,16 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmrecv_core.config.configuration import Configuration
-from dcmrecv_core.ctl.errors import CommandError
+from dcmrecv_core.ctl.receiver import CommandError, Write
 from dcmrecv_core.ctl.surroundings import output_directory_of
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
-
-Write = Callable[[str], object]
 
 PLACE = "/etc/systemd/system"
 STOP_SECONDS = 30
@@ -119,7 +117,7 @@ class Unit(NamedTuple):
     text: str
 
 
-def add_command(commands: Any, which: argparse.ArgumentParser) -> None:
+def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     """Declare `unit`; `which` has the options that all commands have."""
     text = "print units of systemd for a receiver"
     added = commands.add_parser(
@@ -131,7 +129,7 @@ def add_command(commands: Any, which: argparse.ArgumentParser) -> None:
     )
     added.add_argument("--user", default="dcmrecv", metavar="NAME", help="that it runs as (default: dcmrecv)")
     added.add_argument("only", nargs="?", choices=("service", "socket", "mount"), help="print this file only")
-    added.set_defaults(run=run, takes_arguments=True)
+    added.set_defaults(run_alone=run)
 
 
 def run(arguments: argparse.Namespace, write: Write) -> int:

@@ -41,6 +41,7 @@ from dcmrecv_core.api.verdicts import (
     checked_contexts,
     is_failure,
 )
+from dcmrecv_core.counters.plugin_counts import PluginCounts
 from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
 from dcmrecv_core.hooks.places import place_of, reason_of, traceback_of
 from dcmrecv_core.hooks.tracing import Observer, observed
@@ -88,7 +89,7 @@ def guard(
     offered = list(inspect.signature(specification).parameters)
     call = _with_named_arguments(function, offered)
     if offered == ["settings"]:
-        call = _with_own_options(call, plugin, locations)
+        call = _with_own_options(call, plugin, locations, limits.counts)
     if observer is not None:
         call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
     if hook in START_HOOKS:
@@ -127,9 +128,11 @@ def _with_named_arguments(function: Callable[..., Any], offered: list[str]) -> C
     return call
 
 
-def _with_own_options(call: Callable[..., Any], plugin: str, locations: Locations | None) -> Callable[..., Any]:
+def _with_own_options(
+    call: Callable[..., Any], plugin: str, locations: Locations | None, counts: PluginCounts
+) -> Callable[..., Any]:
     """A plugin does not know its own name: the settings bring the options of that name."""
-    return lambda settings: call(settings.own(plugin, locations))
+    return lambda settings: call(settings.own(plugin, locations, counts.of(plugin)))
 
 
 def _guard_start(

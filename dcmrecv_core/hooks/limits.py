@@ -10,9 +10,15 @@ import os
 import resource
 import threading
 import traceback
+from time import monotonic
+from typing import TYPE_CHECKING
 
+from dcmrecv_core.counters.plugin_counts import PluginCounts
 from dcmrecv_core.hooks.descriptors import DescriptorGuard
 from dcmrecv_core.hooks.places import running
+
+if TYPE_CHECKING:
+    from dcmrecv_core.counters.slot import HookCalls
 
 log = logging.getLogger("dcmrecv.plugins")
 
@@ -37,13 +43,20 @@ class HookTimer:
     `running` is the number of the hook that runs, 0 for none.
     """
 
-    __slots__ = ("_ticks", "flag", "limit", "running")
+    __slots__ = ("_began", "_calls", "_ticks", "flag", "limit", "running")
 
     def __init__(self) -> None:
         self.limit: float | None = None
         self.running = 0
         self.flag: bytearray | memoryview = bytearray(1)
         self._ticks = 0
+        self._began = 0.0
+        self._calls: HookCalls | None = None
+
+    def measure(self, calls: HookCalls) -> None:
+        """Count from now on each call and its time there. Without it, as nearly always, that costs nothing."""
+        self._calls = calls
+        self.__class__ = _MeasuringTimer
 
     def start(self, number: int) -> None:
         """The hook of this number (`PluginLimits.number`) begins."""
@@ -54,6 +67,11 @@ class HookTimer:
     def stop(self) -> None:
         self.running = 0
         self.flag[0] = 0
+
+    @property
+    def ticks(self) -> int:
+        """How many of them the running hook has lasted."""
+        return self._ticks if self.running else 0
 
     def tick(self) -> None:
         """One second has passed; raises HookTimeout into a hook that is over its limit, if there is one."""
@@ -74,6 +92,32 @@ class HookTimer:
         """That work is done."""
         self.running = was_running
         self.flag[0] = was_running
+
+
+class _MeasuringTimer(HookTimer):
+    """The same object after `measure`: guards hold it already."""
+
+    __slots__ = ()
+
+    def start(self, number: int) -> None:
+        super().start(number)
+        self._began = monotonic()
+
+    def stop(self) -> None:
+        if self.running and self._calls is not None:
+            self._calls.add(self.running, monotonic() - self._began)
+        super().stop()
+
+    def suspend(self) -> int:
+        was_running = super().suspend()
+        if was_running:
+            self._began = monotonic() - self._began  # what it has lasted, until `resume`
+        return was_running
+
+    def resume(self, was_running: int) -> None:
+        if was_running:
+            self._began = monotonic() - self._began
+        super().resume(was_running)
 
 
 class MemoryGuard:
@@ -113,6 +157,7 @@ class PluginLimits:
         self.timer = HookTimer()
         self.memory = MemoryGuard()
         self.descriptors = DescriptorGuard()
+        self.counts = PluginCounts()
         self._hooks: list[tuple[str, str]] = []
 
     def notice(self, error: BaseException) -> None:
@@ -126,12 +171,15 @@ class PluginLimits:
             self._hooks.append((plugin, hook))
         return min(self._hooks.index((plugin, hook)) + 1, MAX_NUMBER)
 
+    def hook(self, number: int) -> tuple[str, str] | None:
+        """The plugin and the hook of a number; None if several share it."""
+        known = 0 < number < MAX_NUMBER and number <= len(self._hooks)
+        return self._hooks[number - 1] if known else None
+
     def hook_name(self, number: int) -> str:
         """`hook receive of plugin mysite`, for the log."""
-        if not 0 < number < MAX_NUMBER or number > len(self._hooks):
-            return "a plugin hook"
-        plugin, hook = self._hooks[number - 1]
-        return f"hook {hook} of plugin {plugin}"
+        known = self.hook(number)
+        return f"hook {known[1]} of plugin {known[0]}" if known else "a plugin hook"
 
 
 def forbid_copies() -> None:

@@ -64,6 +64,11 @@ class Serving:
         self.begin("")
 
     @property
+    def names(self) -> tuple[str, str, str]:
+        """Calling and called title, and the peer's address, "" where they are not known."""
+        return self._calling, self._called, self._peer
+
+    @property
     def sender(self) -> str:
         """As `sender` says it."""
         return sender(self._calling, self._peer, self._called)

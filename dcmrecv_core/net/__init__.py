@@ -2,6 +2,7 @@
 
     supervisor/   the parent: keeps slow connections, forks and watches workers, reloads
     worker/       a child: accepts connections, serves one association at a time
+    control/      the control socket, by which dcmrecvctl asks a receiver
     tls/          TLS for both of them
 
 What parent and worker share:

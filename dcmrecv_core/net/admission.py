@@ -20,6 +20,8 @@ from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
+from dcmrecv_core.counters.memory import CounterMemory
+from dcmrecv_core.counters.slot import CounterSlot
 from dcmrecv_core.net.claim import Claim
 from dcmrecv_core.net.record import AssociationRecord, RecordBoard
 from dcmrecv_core.net.under_way import UnderWay
@@ -82,12 +84,14 @@ def peer_key(address: str) -> bytes:
 class Slot:
     """The slot of one worker. `flag` (one byte) is set to the hook's number (`PluginLimits.number`) when a hook begins
     and to 0 when it ends. `record` has the association that the worker serves, for `association_ended`; `under_way`
-    names it, and the instance, for the log. The process that has the `claim` decides what the worker does next."""
+    names it, and the instance, for the log; `counters` has what is counted here, by one worker after the other. The
+    process that has the `claim` decides what the worker does next."""
 
-    __slots__ = ("_view", "claim", "flag", "record", "under_way")
+    __slots__ = ("_view", "claim", "counters", "flag", "record", "under_way")
 
-    def __init__(self, view: memoryview, record: AssociationRecord | None = None) -> None:
+    def __init__(self, view: memoryview, counters: CounterSlot, record: AssociationRecord | None = None) -> None:
         self._view = view
+        self.counters = counters
         self.record = record or AssociationRecord()
         self.claim = Claim()
         self.flag = view[:1]
@@ -191,10 +195,15 @@ class AdmissionTable:
 
     def __init__(self, count: int, *, records: bool = False) -> None:
         board = RecordBoard(count) if records else None
+        self.counters = CounterMemory(count)
         self._memory = memoryview(mmap.mmap(-1, count * _SLOT + 1))
-        self._slots = [
-            Slot(self._memory[number * _SLOT : (number + 1) * _SLOT], None if board is None else board.record(number))
-            for number in range(count)
+        self.slots = [
+            Slot(
+                self._memory[number * _SLOT : (number + 1) * _SLOT],
+                counters,
+                None if board is None else board.record(number),
+            )
+            for number, counters in enumerate(self.counters.workers)
         ]
         self._activities = self._memory[_ACTIVITY_OFFSET : count * _SLOT : _SLOT]
         self._waiting = self._memory[count * _SLOT :]
@@ -203,7 +212,7 @@ class AdmissionTable:
     def take(self, now: float) -> tuple[int, Slot]:
         """A fresh slot and its number. The caller never has more than `count` at a time."""
         number = self._free.pop()
-        slot = self._slots[number]
+        slot = self.slots[number]
         self._clear(number)
         slot.record.close()
         slot.beat(now)
@@ -232,5 +241,5 @@ class AdmissionTable:
 
     def places(self) -> list[Place]:
         """All associations, those included that are being handed over."""
-        places = (slot.place for slot in self._slots)
+        places = (slot.place for slot in self.slots)
         return [place for place in places if place.activity not in (Activity.IDLE, Activity.AWAY)]

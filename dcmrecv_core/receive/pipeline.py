@@ -54,7 +54,8 @@ _SOP_INSTANCE_UID = 0x00080018
 
 class Outcome(NamedTuple):
     """What happened to an instance. `location` is where it is, None if it was not stored: then it was `discarded` on
-    purpose, or refused with `status`. `dropped`: the file at `location` was kept, which has another content."""
+    purpose, or refused with `status`, `by` a plugin or, if that is "", the receiver itself. `dropped`: the file at
+    `location` was kept, which has another content."""
 
     status: int
     comment: str = ""
@@ -62,6 +63,7 @@ class Outcome(NamedTuple):
     location: str | None = None
     discarded: bool = False
     dropped: bool = False
+    by: str = ""
 
 
 def outcome_of(verdict: ReceiveResult, instance: ReceivedInstance, location: str | None = None) -> Outcome:
@@ -185,7 +187,7 @@ class Reception:
             self._say()
         log_failure(self._association, self._sop_instance_uid, failure, self._path)
         self._receiver.plugins.limits.descriptors.refused(failure)
-        outcome = Outcome(failure.status, failure.comment, failure.elements)
+        outcome = Outcome(failure.status, failure.comment, failure.elements, by=failure.plugin)
         if self._instance is not None:
             self._tell_not_stored(self._instance, outcome, outcome.comment, failure.plugin or CORE)
         return outcome
@@ -262,6 +264,7 @@ class Reception:
             outcome = outcome_of(verdict, instance)
             if isinstance(verdict, Refuse):
                 reason = verdict.comment
+                outcome = outcome._replace(by=plugins.judged_by)
                 log_refusal(self._association, self._sop_instance_uid, plugins.judged_by, verdict.status, reason)
             else:
                 reason = verdict.reason

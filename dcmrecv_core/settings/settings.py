@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dcmrecv_core.api.settings import Locations, PluginSettings
+from dcmrecv_core.api.settings import Counting, Locations, PluginSettings
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.verdicts import SupportedContext
@@ -122,8 +122,9 @@ class Settings:
         state = Path(self.state_dir) if self.state_dir else Path(self.output_directory) / ".dcmrecv"
         return self.working_directory / state
 
-    def own(self, plugin: str, locations: Locations | None = None) -> PluginSettings:
-        """These settings as `plugin` gets them; `locations` are what plugins have stored."""
+    def own(self, plugin: str, locations: Locations | None = None, counting: Counting | None = None) -> PluginSettings:
+        """These settings as `plugin` gets them; `locations` are what plugins have stored, `counting` what is
+        counted."""
         options = dict(self.plugin_options)
         for name, keys in _OPTIONS_OF_BUILT_IN.items():
             options.setdefault(name, {key: getattr(self, key) for key in keys})
@@ -140,4 +141,5 @@ class Settings:
             state_directory=state,
             all_options=options,
             locations=locations,
+            counting=counting,
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dcmrecv_core.api.errors import ListenError
+from dcmrecv_core.counters.document import Listening
 from dcmrecv_core.settings.settings import Settings
 
 log = logging.getLogger("dcmrecv.net")
@@ -26,6 +27,11 @@ class Listeners:
 
     sockets: list[socket.socket]
     inherited: bool = False
+
+    def describe(self, *, tls: bool) -> tuple[Listening, ...]:
+        """For the status of the receiver."""
+        names = [each.getsockname() for each in self.sockets]
+        return tuple(Listening(address=address, port=port, tls=tls) for address, port, *_ in names)
 
     def close(self) -> None:
         """Accept nothing more; the port is free, although workers have copies."""

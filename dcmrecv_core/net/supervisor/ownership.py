@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import socket
 import stat
 import time
 from contextlib import suppress
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING
 from dcmrecv_core.api.errors import StateDirectoryError, StatusError
 from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
 from dcmrecv_core.net.child import fork
+from dcmrecv_core.net.control import address
 from dcmrecv_core.storage.directories import Directory
 from dcmrecv_core.storage.hidden import TOKENS, is_locked, state_directory_of
 
@@ -111,6 +113,17 @@ class StateDirectory:
                 settings.state_dir,
                 self.problem,
             )
+
+    def open_control(self) -> socket.socket | None:
+        """The control socket; None, with a line in the log, without a state directory, or if there can be none."""
+        problem = "there is no state directory of this receiver's own for one"
+        if self.lock is not None:
+            try:
+                return address.open_listener(self.lock.directory.fd)
+            except OSError as error:
+                problem = error.strerror or str(error)
+        log.info("no control socket, so dcmrecvctl cannot ask this receiver: %s", problem)
+        return None
 
     def close_in_child(self) -> None:
         """In a child: close the copy of the owner's lock. The child keeps the other lock as long as it lives."""
@@ -207,6 +220,8 @@ def _lock(directory: Directory, name: str) -> int:
 def _remove_files(lock: Lock) -> int:
     """Runs in a child that has the owner's lock."""
     at = lock.directory.fd
+    with suppress(OSError):
+        address.remove(at)
     with suppress(OSError, _LockHeld):
         os.close(_lock(lock.directory, PROCESSES))  # no other child runs
         os.unlink(PROCESSES, dir_fd=at)

@@ -391,6 +391,7 @@ class Pool:
         self._selector.unregister(worker.control)
         worker.control.close()
         worker.slot.claim.close()
+        worker.slot.counters.end_process(now)
         lost = worker.slot.record.take(now)
         if lost is not None:
             self._lost.append(LostAssociation(lost))

@@ -36,6 +36,10 @@ PROBE_SECONDS = 30
 """Time limit of the probe; SIGALRM ends it then."""
 
 
+Tell = Callable[[str], None]
+"""Gets the reason why the settings were not reloaded, "" if they were."""
+
+
 class SettingsSource(NamedTuple):
     """Where settings come from: `read` reads them again, `check` checks their output directory, `make_tls_context`
     reads keys and certificates (None without TLS), `key` gives the key of a setting in a settings file,
@@ -80,22 +84,26 @@ class Reload:
         self._probe: socket.socket | None = None
         self._answer = bytearray()
         self._begin_again = False
+        self._tell: list[Tell] = []
+        self._tell_again: list[Tell] = []
 
-    def begin(self) -> None:
-        """Start a probe, or another one after the probe that is running."""
+    def begin(self, tell: Tell | None = None) -> None:
+        """Start a probe, or another one after the probe that is running. `tell` is told the outcome, once."""
         if self._probe is not None:
             self._begin_again = True
+            self._tell_again += [tell] if tell else []
             return
+        self._tell += [tell] if tell else []
         try:
             ours, theirs = socket.socketpair()
         except OSError as error:
-            _log_refusal(f"cannot start a process: {error.strerror}")
+            self._refuse(f"cannot start a process: {error.strerror}")
             return
         try:
             fork(lambda: self._run_probe(ours, theirs))
         except OSError as error:
             ours.close()
-            _log_refusal(f"cannot start a process: {error.strerror}")
+            self._refuse(f"cannot start a process: {error.strerror}")
             return
         finally:
             theirs.close()
@@ -126,11 +134,12 @@ class Reload:
             else Refusal("the process that checks the settings ended without an answer")
         )
         if isinstance(answer, Refusal):
-            _log_refusal(answer.reason)
+            self._refuse(answer.reason)
         else:
             self._take_over(answer)
         if self._begin_again:
             self._begin_again = False
+            self._tell, self._tell_again = self._tell_again, []
             self.begin()
 
     def _run_probe(self, ours: socket.socket, theirs: socket.socket) -> int:
@@ -162,8 +171,8 @@ class Reload:
             tls = self._source.make_tls_context(settings)
             self._install(settings)
         except StartError as error:  # a file has changed since the probe read it
-            _log_refusal(str(error))
             self._restore()
+            self._refuse(str(error))
             return
         for name in FIXED:
             if getattr(read, name) != getattr(self._settings, name):
@@ -171,6 +180,19 @@ class Reload:
         self._settings = settings
         self._apply_settings(settings, capabilities, tls)
         log.info("settings reloaded")
+        self._finish("")
+
+    def _refuse(self, reason: str) -> None:
+        first, *more = reason.splitlines() or [""]
+        log.error("settings not reloaded, nothing has changed: %s", first)
+        for line in more:  # the place of the fault
+            log.error("%s", line)
+        self._finish(reason)
+
+    def _finish(self, reason: str) -> None:
+        told, self._tell = self._tell, []
+        for tell in told:
+            tell(reason)
 
     def _install(self, settings: Settings) -> None:
         self._plugins.add_builtins(settings)
@@ -184,10 +206,3 @@ class Reload:
             self._install(self._settings)
         except StartError as error:
             log.critical("the old settings cannot be restored, restart the receiver: %s", error)
-
-
-def _log_refusal(reason: str) -> None:
-    first, *more = reason.splitlines() or [""]
-    log.error("settings not reloaded, nothing has changed: %s", first)
-    for line in more:  # the place of the fault
-        log.error("%s", line)

@@ -12,15 +12,19 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import PluginError, StateDirectoryError
+from dcmrecv_core.counters.refusals import Reason
+from dcmrecv_core.counters.slot import REJECTED, Doing
 from dcmrecv_core.delivery.jobs import delivery_jobs
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.claim import CAN_BE_SHARED
+from dcmrecv_core.net.control.server import Answer, ControlError, ControlServer
+from dcmrecv_core.net.control.status import StatusMaker
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.shares import Census, Shares
 from dcmrecv_core.net.supervisor.background import Background, Job, Jobs, run_background, run_until_stopped
@@ -35,13 +39,16 @@ from dcmrecv_core.net.supervisor.signals import SignalFlags
 from dcmrecv_core.net.supervisor.waiting import WaitingRequest, WaitingRequests
 from dcmrecv_core.net.tls import client_hello
 from dcmrecv_core.net.worker.arrivals import Entrance
+from dcmrecv_core.net.worker.counting import count_refusal
 from dcmrecv_core.net.worker.request_log import log_local_limit
 from dcmrecv_core.net.worker.worker import run_worker
 from dcmrecv_core.proto import pdu
+from dcmrecv_core.proto.first_bytes import titles_of
 
 if TYPE_CHECKING:
     import ssl
 
+    from dcmrecv_core.counters.slot import CounterSlot
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.net.admission import Slot
     from dcmrecv_core.net.supervisor.ownership import StateDirectory
@@ -111,6 +118,14 @@ class Supervisor:
             tells_lost=plugins.implements("association_ended"),
             hook_name=plugins.limits.hook_name,
         )
+        self._counters = self._pool.table.counters
+        self._status = StatusMaker(self._pool.table, plugins.limits, listeners.describe(tls=tls is not None))
+        plugins.limits.counts.read = self._status.make
+        self._control = ControlServer(
+            self._selector,
+            None if state is None else state.open_control(),
+            {"status": self._tell_status, "reload": self._tell_reload},
+        )
         self._background = Background(self._jobs(), GRACE)
         self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)
 
@@ -118,6 +133,7 @@ class Supervisor:
         """Serve; returns the exit code (0). Raises StateDirectoryError if no worker can start, because a plugin
         needs the state directory and that is another receiver's."""
         self._signals.listen(self._selector)
+        self._counters.supervisor.begin_process(os.getpid(), Doing.NOT_READY, time.monotonic())
         import dcmrecv_core.dataset.decoding  # noqa: F401  # loads pydicom once, for all workers
 
         gc.freeze()  # the collector leaves these objects alone, so the workers keep sharing their memory
@@ -155,10 +171,12 @@ class Supervisor:
         self._pool.tick(now)
         self._pool.grow(now, self._assign_waiting(now))
         self._background.tick(now)
+        self._control.tick(now)
         self._refuse_some(now)
         self._pool.table.requests_wait = bool(self._waiting)
         if not self._ready_sent and self._pool.is_ready:
             self._ready_sent = True
+            self._counters.supervisor.be(Doing.READY, now)
             self._notifier.ready("listening")
         if self._notifier.watchdog_seconds and now >= self._next_watchdog:
             self._next_watchdog = now + self._notifier.watchdog_seconds
@@ -217,6 +235,11 @@ class Supervisor:
     def _refuse(self, handover: Handover, now: float, cause: Cause) -> None:
         waits_for_ever = cause.associations and self._settings.dimse_timeout is None
         log_local_limit(handover, cause.option, cause.text, waits_for_ever=waits_for_ever)
+        rejection = f"{_TRANSIENT}/{_PROVIDER_PRESENTATION}/{_LOCAL_LIMIT}"
+        reason = Reason("association", rejection, f"local limit exceeded: {cause.option}")
+        names = (*titles_of(handover.request), handover.address)
+        self._counters.supervisor.count(REJECTED)
+        count_refusal(self._counters.supervisor, reason, names, f"see {cause.option}; {cause.text}")
         if handover.tls_deadline is None:
             answer = pdu.encode_associate_rj(_TRANSIENT, _PROVIDER_PRESENTATION, _LOCAL_LIMIT)
         else:
@@ -235,22 +258,25 @@ class Supervisor:
         """What runs beside the workers. Raises PluginError."""
         settings, plugins = self._settings, self._plugins
         background = {
-            f"background of plugin {name}": Job(partial(self._run_background, name))
+            title: Job(partial(self._run_background, name, self._counters.other(title)))
             for name in plugins.order("background")
+            for title in [f"background of plugin {name}"]
         }
         return background | {
-            title: Job(partial(self._run_delivery, main), DELIVERY_PAUSE, endless=True)
+            title: Job(partial(self._run_delivery, main, self._counters.other(title)), DELIVERY_PAUSE, endless=True)
             for title, main in delivery_jobs(settings, plugins).items()
         }
 
-    def _run_background(self, plugin: str) -> int:
+    def _run_background(self, plugin: str, slot: CounterSlot) -> int:
         """In the forked child of a plugin."""
         self._close_in_child()
+        self._plugins.limits.counts.use(slot)
         return run_background(plugin, self._settings, self._plugins, GRACE)
 
-    def _run_delivery(self, main: Callable[[Callable[[], bool]], None]) -> int:
+    def _run_delivery(self, main: Callable[[Callable[[], bool]], None], slot: CounterSlot) -> int:
         """In the forked child for the journal or a queue."""
         self._close_in_child()
+        self._plugins.limits.counts.use(slot)
         return run_until_stopped(main, GRACE)
 
     def _close_in_child(self, *, listens: bool = False) -> None:
@@ -259,6 +285,7 @@ class Supervisor:
         self._desk.close_in_child(listens=listens)
         self._pool.close_in_child()
         self._reload.drop_probe()
+        self._control.close_in_child()
         for waiting in self._waiting:
             waiting.handover.sock.close()
         if self._state is not None:
@@ -286,6 +313,7 @@ class Supervisor:
         self._settings = settings
         self._capabilities = capabilities
         self._tls = tls
+        self._status.listening = self._listeners.describe(tls=tls is not None)
         self._configure_desk()
         self._pool.replace_all(settings.hook_seconds)
         try:
@@ -301,6 +329,14 @@ class Supervisor:
         desk.max_request = settings.max_request
         desk.tls = self._tls is not None
         self._shares = Shares(self._places, settings.max_per_peer)
+
+    def _tell_status(self, request: Mapping[str, Any], answer: Answer) -> None:
+        answer(self._status.make().as_dict())
+
+    def _tell_reload(self, request: Mapping[str, Any], answer: Answer) -> None:
+        if self._stop_deadline is not None:
+            raise ControlError("the receiver is stopping")
+        self._reload.begin(lambda reason: answer({"error": f"settings not reloaded: {reason}"} if reason else {}))
 
     def _complain(self) -> None:
         """Say whose the state directory is that `worker_started` of a plugin needs; raises StateDirectoryError."""
@@ -318,6 +354,7 @@ class Supervisor:
     def _stop(self, why: str, now: float) -> None:
         log.info("%s: no new associations, running ones finish the instance they are in", why)
         self._stop_deadline = now + GRACE
+        self._counters.supervisor.be(Doing.STOPPING, now)
         self._notifier.stopping()
         self._reload.drop_probe()
         self._desk.close()

@@ -7,6 +7,7 @@
         deadlines           how long the session waits for its peer
         space               checks the free space (`--min-free`)
         caches              decoded proposals and negotiation results, kept for the next association
+        counting            what is refused, for the counters
         service             a DIMSE-N request: collected, given to plugins, answered
         request_log         log lines about connections that bring no association
         association_log     log lines about associations and messages

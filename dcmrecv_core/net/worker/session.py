@@ -19,6 +19,7 @@ from dcmrecv_core.api.model import Association, ProposedContext
 from dcmrecv_core.api.outcomes import Ended, Summary
 from dcmrecv_core.api.verdicts import Reject, RejectReason, SupportedContext
 from dcmrecv_core.api.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dcmrecv_core.counters.slot import DISCARDED, ECHOES, REFUSED, STORED
 from dcmrecv_core.logs.serving import Serving
 from dcmrecv_core.net.admission import Activity, AdmissionTable, Slot
 from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, Connection
@@ -32,13 +33,13 @@ from dcmrecv_core.net.worker.association_log import (
     nothing_acceptable,
 )
 from dcmrecv_core.net.worker.caches import MAX_CACHED_REQUEST, IdentityCache, ProposalCache
+from dcmrecv_core.net.worker.counting import RefusalCounting
 from dcmrecv_core.net.worker.deadlines import PeerDeadlines
 from dcmrecv_core.net.worker.service import ServiceReception
 from dcmrecv_core.net.worker.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
 from dcmrecv_core.proto.associate import AssociateRequest, decode_associate_rq
-from dcmrecv_core.proto.dimse import CommandField
 from dcmrecv_core.proto.first_bytes import titles_of
 from dcmrecv_core.proto.pdu import Rejection
 from dcmrecv_core.settings.contexts import default_contexts
@@ -78,6 +79,8 @@ class Shared:
         self.serving = serving or Serving()
         self.slot = slot or AdmissionTable(1).take(0.0)[1]
         self.record = self.slot.record
+        self.counters = self.slot.counters
+        self.refusals = RefusalCounting(self.counters, self.serving)
         self.under_way = self.slot.under_way
         self.running: Session | None = None
         self.settings = settings
@@ -122,6 +125,7 @@ class Session:
         self._uid_under_way = shared.under_way.uid
         self._begin_instance = shared.under_way.begin_instance
         self._begin_reception = shared.receiver.begin
+        self._count_instance = shared.counters.count_instance
         self._acceptor = Acceptor(
             shared.memory,
             max_pdu=shared.settings.max_pdu,
@@ -136,7 +140,7 @@ class Session:
         self._reception: Reception | None = None
         self._service: ServiceReception | None = None
         self._output = self._acceptor.output
-        self._started = 0.0
+        self._started = self._store_began = 0.0
         self._stored = self._refused = self._discarded = self._bytes = 0
         self._ended: Ended | None = None
         self._how = ""  # it ended, in words
@@ -184,6 +188,7 @@ class Session:
             self._drop_reception()
             self._shared.receiver.publisher.idle()
             summary = Summary(*self.counts, time.monotonic() - started, self._ended or Ended.FAILED)
+            self._shared.counters.end_association(summary.ended, started + summary.seconds)
             if self._association is not None:
                 if self._ended is not Ended.REJECTED:
                     self._association_log.ended(self._how, summary)
@@ -426,6 +431,7 @@ class Session:
             detail = f"what the plugins answer together does not fit into an A-ASSOCIATE-AC: {error}"
             self._reject(Rejection(2, *RejectReason.NO_REASON.value), "the answer does not fit", detail)
             return
+        self._shared.counters.begin_association(association, self._started)
         self._association_log.acknowledged(request, answer, supported)
         self._unserved = tuple(context for context, _ in answer.refused)
         if self._shared.tells_accepted:
@@ -434,6 +440,7 @@ class Session:
 
     def _reject(self, rejection: Rejection, why: str, detail: str, *, said: bool = False) -> None:
         self._association_log.refused(why, rejection, detail, said=said)
+        self._shared.refusals.association(rejection, why, detail)
         self._ended = Ended.REJECTED
         self._acceptor.reject(rejection)
 
@@ -441,6 +448,7 @@ class Session:
         request = event.request
         self._shared.serving.request(request.calling_ae_title, request.called_ae_title)
         self._association_log.refused_by_protocol(self._handover, event.request, event.rejection)
+        self._shared.refusals.association(event.rejection, "not supported by the protocol", "")
         self._ended = Ended.REJECTED
 
     def _on_released(self, event: events.Released) -> None:
@@ -482,12 +490,13 @@ class Session:
         association_log = self._association_log
         if association_log.logs_info:
             association_log.echo(event.context_id, event.command)
+        self._shared.counters.count(ECHOES)
         self._acceptor.respond(event.context_id, event.command, 0)
 
     def _on_refused(self, event: events.CommandRefused) -> None:
         self._unserved = ()
         self._association_log.command_refused(*event)
-        self._refused += event.command.field == CommandField.C_STORE_RQ
+        self._refused += self._shared.refusals.command(event)
 
     def _on_store(self, event: events.StoreRequested) -> None:
         if self._shared.should_stop(True):  # a peer that pipelines is never quiet
@@ -496,6 +505,7 @@ class Session:
             return
         command = event.command
         self._store = event
+        self._store_began = time.monotonic()
         if self._association_log.logs_info:
             self._association_log.store_received(command)
         sop_instance_uid = command.sop_instance_uid
@@ -524,7 +534,7 @@ class Session:
             outcome = reception.finish()
             self._reception = None
             self._uid_under_way[0] = 0
-            self._count(outcome)
+            self._count_instance(self._count(outcome), size, self._store_began)
             if association_log.logs_info or outcome.status == CANNOT_UNDERSTAND:
                 association_log.store_answered(store, outcome, size)
             self._store = None
@@ -559,13 +569,13 @@ class Session:
         self._acceptor.respond_to_service(event.context_id, event.request, response, data_set, elements)
         self._send()
 
-    def _count(self, outcome: Outcome) -> None:
-        if outcome.location is None:
-            if outcome.discarded:
-                self._discarded += 1
-            else:
-                self._refused += 1
-        elif outcome.dropped:
-            self._discarded += 1
-        else:
+    def _count(self, outcome: Outcome) -> int:
+        if outcome.location is not None and not outcome.dropped:
             self._stored += 1
+            return STORED
+        if outcome.dropped or outcome.discarded:
+            self._discarded += 1
+            return DISCARDED
+        self._refused += 1
+        self._shared.refusals.instance(outcome)
+        return REFUSED

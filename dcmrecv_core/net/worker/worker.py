@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import HookFailure, StateDirectoryError
+from dcmrecv_core.counters.slot import Doing
 from dcmrecv_core.hooks.descriptors import describe_descriptors
 from dcmrecv_core.hooks.limits import HookTimeout, HookTimer, forbid_copies
 from dcmrecv_core.logs.serving import Serving
@@ -104,6 +105,7 @@ class Worker:
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         self._slot.beat(now)
+        self._slot.counters.note_hook(now - self._timer.ticks * _TICK if self._timer.running else 0.0)
         if not self._orphaned and os.getppid() != self._parent:
             self._orphaned = True
             self._stop_within(ORPHAN_GRACE)
@@ -131,6 +133,10 @@ def run_worker(
 ) -> int:
     """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
     limits = plugins.limits
+    slot.counters.begin_process(os.getpid(), Doing.STARTING, time.monotonic())
+    limits.counts.use(slot.counters)
+    if limits.counts.measures_hooks:
+        limits.timer.measure(slot.counters.hook_calls)
     serving = Serving()
     serving.attach()
     worker = Worker(slot, limits.timer)
@@ -157,6 +163,7 @@ def run_worker(
     try:
         # the random part keeps workers from ending at the same time
         for _ in range(settings.recycle_after + random.randrange(max(settings.recycle_after // 4, 1))):
+            slot.counters.be(Doing.IDLE, time.monotonic())
             useless = limits.memory.ran_out or limits.descriptors.ran_out
             handover = None if worker.stopping or useless else _next(arrivals, limits)
             if handover is None:
@@ -203,6 +210,7 @@ def _tell(lost: LostAssociation, plugins: Plugins, serving: Serving) -> None:
 
 def _serve(handover: Handover, shared: Shared, control: socket.socket, tls: ssl.SSLContext | None) -> None:
     slot = shared.slot
+    slot.counters.be(Doing.SERVING, time.monotonic())
     shared.serving.begin(handover.address)
     connection = _connect(handover, shared, tls)
     if connection is not None:

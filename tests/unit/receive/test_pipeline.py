@@ -219,8 +219,8 @@ def test_the_order_of_the_hooks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
-        (Refuse(0x0124, "not you"), Outcome(0x0124, "not you")),
-        (Refuse(0xA700, "x" * 99), Outcome(0xA700, "x" * 99)),
+        (Refuse(0x0124, "not you"), Outcome(0x0124, "not you", by="plugin0")),
+        (Refuse(0xA700, "x" * 99), Outcome(0xA700, "x" * 99, by="plugin0")),
         (Discard("a copy"), Outcome(0, discarded=True)),
     ],
 )
@@ -363,7 +363,7 @@ def test_a_failing_decision(tmp_path: Path, hook: str, memory: int | None, caplo
 @pytest.mark.parametrize("hook", DECISIONS)
 def test_a_decision_with_a_status(tmp_path: Path, hook: str) -> None:
     place = receiver(tmp_path, hooks(**{hook: raising(StatusError(0x0124, "not you", (0x00100020,)))}))
-    assert send(place, data_set()) == Outcome(0x0124, "not you", (0x00100020,))
+    assert send(place, data_set()) == Outcome(0x0124, "not you", (0x00100020,), by="plugin0")
 
 
 def test_a_failing_listener(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

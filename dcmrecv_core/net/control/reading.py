@@ -1,0 +1,73 @@
+"""What a receiver counts, together with its queues."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from dcmrecv_core.api.errors import StateDirectoryError
+from dcmrecv_core.api.settings import PluginSettings
+from dcmrecv_core.api.version import __version__
+from dcmrecv_core.counters.document import Counters, QueueStatus
+from dcmrecv_core.net.control.client import ControlConnectionError, ask, socket_of
+
+
+def read_counters(settings: PluginSettings) -> Counters:
+    """What the receiver with these settings counts: in a process of the receiver itself, a worker or one of
+    `background` or of deliveries, from shared memory; in any other from the receiver, through its control socket.
+
+    Raises ConnectionError if the receiver cannot be asked, StateDirectoryError if its state directory belongs to
+    another one.
+    """
+    counters = settings._counting.read()
+    if not isinstance(counters, Counters):
+        counters = ask_counters(socket_of(settings.state_directory))
+    try:
+        return with_queues(counters, settings.state_directory)
+    except StateDirectoryError:  # a receiver without one has no queues
+        return counters
+
+
+def ask_counters(path: Path) -> Counters:
+    """What the receiver that listens on this control socket counts, without its queues. Raises ConnectionError."""
+    answer = ask(path, "status")
+    try:
+        return Counters.from_dict(answer)
+    except ValueError as error:
+        raise ControlConnectionError(
+            f"the receiver at {path} has version {answer.get('version')}, which this version, {__version__}, does not "
+            "understand"
+        ) from error
+
+
+def with_queues(counters: Counters, state_directory: Path) -> Counters:
+    """With the queues in the store of this state directory, if it can be read. The supervisor never calls it."""
+    from dcmrecv_core.delivery.sqlite_store import SqliteStore
+    from dcmrecv_core.delivery.store import StoreError
+
+    try:
+        store = SqliteStore.open(str(state_directory), make=False)
+    except StoreError:  # nothing delivers
+        return counters
+    try:
+        states = store.states()
+    except StoreError:
+        return counters
+    finally:
+        store.close()
+    return replace(
+        counters,
+        queues=tuple(
+            QueueStatus(
+                queue=str(state.queue),
+                waiting=state.waiting,
+                failing=state.failing,
+                busy=state.busy,
+                put_aside=state.put_aside,
+                oldest=None if state.oldest is None else datetime.fromtimestamp(state.oldest).astimezone(),
+                claimed=state.claimed,
+            )
+            for state in states
+        ),
+    )
