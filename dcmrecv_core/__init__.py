@@ -47,7 +47,7 @@ from dcmrecv_core.api.outcomes import (
     Summary,
 )
 from dcmrecv_core.api.services import Command, Request, Response, Service
-from dcmrecv_core.api.settings import Locations, PluginCounter, PluginSettings
+from dcmrecv_core.api.settings import Counting, Locations, PluginCounter, PluginSettings
 from dcmrecv_core.api.verdicts import (
     Accept,
     Also,
@@ -65,7 +65,23 @@ from dcmrecv_core.api.verdicts import (
 )
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
-from dcmrecv_core.counters.document import Counters
+from dcmrecv_core.counters.document import (
+    AllDurations,
+    AssociationCounts,
+    AssociationStatus,
+    Counters,
+    Durations,
+    HookTime,
+    InstanceCounts,
+    Listening,
+    PluginCount,
+    QueueStatus,
+    RefusalCount,
+    RefusalStatus,
+    RunningHook,
+    Totals,
+    WorkerStatus,
+)
 from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.dataset.values import decode_text
 from dcmrecv_core.delivery.unfinished import unfinished_studies
@@ -76,34 +92,47 @@ from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_o
 __all__ = [
     "API_VERSION",
     "Accept",
+    "AllDurations",
     "Also",
     "Association",
+    "AssociationCounts",
+    "AssociationStatus",
     "Command",
     "ConfigurationError",
     "Counters",
+    "Counting",
     "Discard",
+    "Durations",
     "Ended",
+    "HookTime",
     "HowStored",
     "Instance",
+    "InstanceCounts",
+    "Listening",
     "Locations",
     "Name",
     "NameTakenError",
     "NegotiateResult",
     "NotStoredOutcome",
     "OnExists",
+    "PluginCount",
     "PluginCounter",
     "PluginError",
     "PluginOptions",
     "PluginSettings",
     "ProposedContext",
+    "QueueStatus",
     "RawElement",
     "ReceiveResult",
+    "RefusalCount",
+    "RefusalStatus",
     "Refuse",
     "Reject",
     "RejectReason",
     "Request",
     "Response",
     "Role",
+    "RunningHook",
     "Series",
     "Service",
     "StateDirectoryError",
@@ -115,9 +144,11 @@ __all__ = [
     "Summary",
     "SupportedContext",
     "TagLike",
+    "Totals",
     "Undeliverable",
     "UserIdentity",
     "Warn",
+    "WorkerStatus",
     "__version__",
     "codecs_of",
     "decode_text",

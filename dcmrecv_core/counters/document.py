@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args, get_type_hints
-
-State = Literal["ready", "not ready", "draining", "stopping"]
+from typing import Any, get_args, get_type_hints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +171,8 @@ class Counters:
 
     version: str
     pid: int
-    state: State
+    state: str
+    """One of "ready", "not ready", "draining" or "stopping"."""
     not_ready: tuple[str, ...]
     """Why it is not ready; empty if it is."""
     started_at: datetime
@@ -212,7 +211,7 @@ class Counters:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]

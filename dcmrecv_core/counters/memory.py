@@ -23,6 +23,8 @@ class CounterMemory:
         self.slots = [CounterSlot(self._memory[number * SIZE : (number + 1) * SIZE]) for number in range(count)]
         self.workers: Sequence[CounterSlot] = self.slots[:workers]
         self.supervisor = self.slots[workers]
+        self.receiving = self.slots[: workers + 1]
+        """Those of workers and supervisor: others receive nothing."""
         self.made_at = time.time()
         """Since when they count, in seconds since 1970."""
         self._others = dict[str, CounterSlot]()

@@ -66,7 +66,7 @@ class RefusalRing:
         number = min(range(LAST), key=lambda each: entries[each][0]) if same is None else same
         offset = number * _ENTRY.size
         count = 1 if same is None else entries[number][1] + 1
-        _COUNT.pack_into(self._view, offset + _ENTRY_COUNT_OFFSET, 0)  # so that nobody reads half of it
+        _COUNT.pack_into(self._view, offset + _ENTRY_COUNT_OFFSET, 0)  # so that no process reads half of it
         self._view[offset : offset + _ENTRY.size] = packed[:8] + bytes(8) + packed[16:]
         _COUNT.pack_into(self._view, offset + _ENTRY_COUNT_OFFSET, count)
 

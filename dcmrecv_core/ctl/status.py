@@ -8,7 +8,7 @@ import os
 import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -45,7 +45,7 @@ def top(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> None
     Raises ControlConnectionError, CommandFailedError.
     """
     on_terminal = sys.stdout.isatty()
-    with _keys() as keys:
+    with _keys() as keys, suppress(KeyboardInterrupt):
         while True:
             lines = list(status_lines(receiver.counters(), datetime.now().astimezone()))
             if on_terminal:

@@ -114,13 +114,13 @@ def _head(counters: Counters, now: datetime) -> Iterator[str]:
 
 def _associations(associations: Sequence[AssociationStatus], now: datetime) -> Iterator[str]:
     if not associations:
-        yield "nobody is connected"
+        yield "no association is open"
         return
     rows = [
         (
             each.calling_ae_title,
             each.called_ae_title,
-            f"{each.peer_address}:{each.peer_port}" + (" TLS" if each.tls else ""),
+            _address(each),
             how_long(each.since, now),
             str(each.instances),
             size(each.bytes),
@@ -131,6 +131,12 @@ def _associations(associations: Sequence[AssociationStatus], now: datetime) -> I
     ]
     titles = ("from", "to", "address", "since", "instances", "bytes", "last", "worker")
     yield from table(rows, titles, right=(3, 4, 5, 6, 7))
+
+
+def _address(association: AssociationStatus) -> str:
+    address = association.peer_address
+    address = f"[{address}]" if ":" in address else address
+    return f"{address}:{association.peer_port}" + (" TLS" if association.tls else "")
 
 
 def _workers(workers: Sequence[WorkerStatus], now: datetime) -> Iterator[str]:

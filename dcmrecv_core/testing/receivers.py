@@ -16,7 +16,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmrecv_core.api.verdicts import Reject, RejectReason
+from dcmrecv_core.counters.document import Counters
 from dcmrecv_core.delivery.clock import TURNED_BY
+from dcmrecv_core.net.control.client import socket_of
+from dcmrecv_core.net.control.reading import ask_counters, with_queues
 from dcmrecv_core.testing.sending import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION, Status, rejection, send
 
 if TYPE_CHECKING:
@@ -204,6 +207,10 @@ class Receiver(ReceiverProcess):
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log[-_LOG_SHOWN:]}") from error
         return rejected
+
+    def status(self) -> Counters:
+        """What it counts, and what it does at the moment, as `read_counters` returns it."""
+        return with_queues(ask_counters(socket_of(self.state_directory)), self.state_directory)
 
     def workers(self) -> set[int]:
         """The process ids of the workers, those of `background` left out. Only on Linux."""

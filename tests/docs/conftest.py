@@ -28,8 +28,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     home = make_environment(tmp_path_factory.mktemp("environment") / "venv", *requirements)
     scripts = home / "bin"
     pip = f'exec {sys.executable} -m pip --python {scripts / "python"} "$@"\n'
-    main = "import sys; from dcmrecv_core.cli import main; sys.exit(main())"
-    for name, command in (("pip", pip), ("dcmrecv", f'exec {scripts / "python"} -c "{main}" "$@"\n')):
+    main = "import sys; from dcmrecv_core.{} import main; sys.exit(main())"
+    ours = {
+        name: f'exec {scripts / "python"} -c "{main.format(module)}" "$@"\n'
+        for name, module in (("dcmrecv", "cli"), ("dcmrecvctl", "ctl.main"))
+    }
+    for name, command in {"pip": pip, **ours}.items():
         script = scripts / name
         if not script.exists():
             script.write_text(f"#!/bin/sh\n{command}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from support.docs import api_page, conformance_page, man_page, options_page, settings_page
+from support.docs import api_page, conformance_page, control_man_page, man_page, options_page, settings_page
 from support.parity import parity_page
 from support.parity.rules import all_rows
 
@@ -19,6 +19,7 @@ from support.parity.rules import all_rows
 def main() -> None:
     for page in (conformance_page, man_page, options_page, settings_page):
         page.PAGE.write_text(page.generated(page.PAGE.read_text()))
+    control_man_page.PAGE.write_text(control_man_page.page())
     api_page.PAGE.write_text(api_page.page())
     parity_page.PAGE.write_text(parity_page.page(all_rows()))
     if "--release" in sys.argv:

@@ -18,6 +18,7 @@ SOURCES = (
     "dcmrecv_core",
     "plugins/dcmrecv_builtin",
     "docs/dcmrecv.1",
+    "docs/dcmrecvctl.1",
     "pyproject.toml",
     "setup.py",
     "README.md",

@@ -85,10 +85,12 @@ def test_builds_without_a_compiler(distributions: Path, wheel: zipfile.ZipFile, 
     assert set(pure.namelist()) == {name for name in wheel.namelist() if not name.endswith(".so")}
 
 
-def test_brings_the_man_page_and_no_other_data(wheel: zipfile.ZipFile) -> None:
-    [name] = [name for name in wheel.namelist() if ".data/" in name]
-    assert name.endswith(".data/data/share/man/man1/dcmrecv.1")
-    assert wheel.read(name) == (ROOT / "docs" / "dcmrecv.1").read_bytes()
+def test_brings_the_man_pages_and_no_other_data(wheel: zipfile.ZipFile) -> None:
+    pages = {name.rpartition("/")[2]: name for name in wheel.namelist() if ".data/" in name}
+    assert pages.keys() == {"dcmrecv.1", "dcmrecvctl.1"}
+    for page, name in pages.items():
+        assert name.endswith(f".data/data/share/man/man1/{page}")
+        assert wheel.read(name) == (ROOT / "docs" / page).read_bytes()
 
 
 def test_metadata(metadata: Message) -> None:

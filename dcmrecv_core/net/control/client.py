@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def ask(path: Path, command: str, *, seconds: float | None = ANSWER_SECONDS, **a
     try:
         with connect(str(path), ANSWER_SECONDS) as connection:
             connection.settimeout(seconds)
-            connection.sendall(request)
+            with suppress(BrokenPipeError):  # refused already, and the answer says why
+                connection.sendall(request)
             while not data.endswith(b"\n"):
                 chunk = connection.recv(_CHUNK)
                 if not chunk:

@@ -25,6 +25,7 @@ MAX_REQUEST = 4096
 CLIENT_SECONDS = 10.0
 """A client that neither sends nor reads for so long is dropped, unless it waits for its answer."""
 
+_ROOT = 0
 _ACCEPTS_PER_WAKE = 16
 _CHUNK = 65536
 _CREDENTIALS = struct.Struct("@iII")  # ucred of unix(7): process, user, group
@@ -90,12 +91,12 @@ class ControlServer:
                 return
             sock.setblocking(False)
             if not _may_control(sock):
-                sock.close()
-            elif self._has_room():
+                _refuse(sock, "root and the receiver's own user may ask, no others")
+            elif not self._has_room():
+                _refuse(sock, "too many clients wait for an answer")
+            else:
                 self._clients[sock.fileno()] = Client(sock, now)
                 self._selector.register(sock, selectors.EVENT_READ, self._on_ready)
-            else:
-                sock.close()
 
     def _has_room(self) -> bool:
         if len(self._clients) < MAX_CLIENTS:
@@ -147,7 +148,7 @@ class ControlServer:
         if self._clients.get(client.sock.fileno()) is not client:
             return  # it is gone
         client.waits = False
-        client.output += json.dumps({"version": __version__, **answer}).encode() + b"\n"
+        client.output += _encode(answer)
         try:
             self._send(client)
         except OSError:
@@ -166,6 +167,15 @@ class ControlServer:
         client.sock.close()
 
 
+def _encode(answer: Mapping[str, Any]) -> bytes:
+    return json.dumps({"version": __version__, **answer}).encode() + b"\n"
+
+
+def _refuse(sock: socket.socket, why: str) -> None:
+    with suppress(OSError), sock:
+        sock.send(_encode({"error": why}))
+
+
 def _may_control(sock: socket.socket) -> bool:
     """Whether the peer is root, or the receiver's own user."""
     if not hasattr(socket, "SO_PEERCRED"):
@@ -174,4 +184,4 @@ def _may_control(sock: socket.socket) -> bool:
         _, user, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     except OSError:
         return False
-    return user in (0, os.geteuid())
+    return user in (_ROOT, os.geteuid())

@@ -22,7 +22,6 @@ from dcmrecv_core.counters.document import (
     RefusalCount,
     RefusalStatus,
     RunningHook,
-    State,
     Totals,
     WorkerStatus,
 )
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from dcmrecv_core.hooks.limits import PluginLimits
     from dcmrecv_core.net.admission import AdmissionTable, Slot
 
-_STATES: dict[Doing, State] = {
+_STATES: dict[Doing, str] = {
     Doing.READY: "ready",
     Doing.DRAINING: "draining",
     Doing.STOPPING: "stopping",
@@ -65,9 +64,9 @@ class StatusMaker:
             started_at=started_at,
             counting_since=started_at,
             listening=self.listening,
-            totals=_totals(memory.slots),
-            refusals=tuple(_refusal(refusal, clock) for refusal in merged(slot.refusals for slot in memory.slots)),
-            refusal_counts=_refusal_counts(memory.slots),
+            totals=_totals(memory.receiving),
+            refusals=tuple(_refusal(refusal, clock) for refusal in merged(slot.refusals for slot in memory.receiving)),
+            refusal_counts=_refusal_counts(memory.receiving),
             durations=AllDurations(
                 instance=_durations([slot.instance_durations for slot in memory.workers]),
                 association=_durations([slot.association_durations for slot in memory.workers]),

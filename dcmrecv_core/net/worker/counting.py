@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from dcmrecv_core.receive.pipeline import Outcome
 
 
+def count_failed_handshake(slot: CounterSlot, address: str, text: str) -> None:
+    """A TLS handshake has failed: no association was rejected, but its sender wonders why."""
+    count_refusal(slot, Reason("association", "TLS", "handshake failed"), ("", "", address), text)
+
+
 def count_refusal(slot: CounterSlot, reason: Reason, names: tuple[str, str, str], text: str) -> None:
     """Something of a peer, by its titles and address, is refused; `text` says all about it."""
     slot.refusal_counts.add(reason)
@@ -49,7 +54,7 @@ class RefusalCounting:
 
     def _instance(self, status: int, by: str, comment: str) -> None:
         short = f"plugin {by}" if by else status_name(status)
-        text = f"plugin {by}: {comment}" if by else comment
+        text = f"plugin {by}: {comment}" if by and by not in comment else comment
         self._count(Reason("instance", f"{status:04X}", short), text)
 
     def _count(self, reason: Reason, text: str) -> None:

@@ -448,7 +448,7 @@ class Session:
         request = event.request
         self._shared.serving.request(request.calling_ae_title, request.called_ae_title)
         self._association_log.refused_by_protocol(self._handover, event.request, event.rejection)
-        self._shared.refusals.association(event.rejection, "not supported by the protocol", "")
+        self._shared.refusals.association(event.rejection, "another version or application context", "")
         self._ended = Ended.REJECTED
 
     def _on_released(self, event: events.Released) -> None:

@@ -20,6 +20,7 @@ from dcmrecv_core.net.tls.client_hello import LONGEST_RECORD
 from dcmrecv_core.net.tls.connection import HANDSHAKE_WAIT, TlsConnection
 from dcmrecv_core.net.tls.context import reason_of
 from dcmrecv_core.net.tls.refusals import explained
+from dcmrecv_core.net.worker.counting import count_failed_handshake
 from dcmrecv_core.net.worker.request_log import log_failed_request, log_incomplete_request, log_other_protocol
 from dcmrecv_core.proto import pdu
 
@@ -95,7 +96,9 @@ def admit(
                 connection.send(pdu.encode_abort(error.source, error.reason))
     except OSError as error:
         if request is None or isinstance(error, ssl.SSLError):
-            log_failed_request(address, f"TLS error: {reason_of(error)}", explained(error, context, hello, settings))
+            reason, cause = reason_of(error), explained(error, context, hello, settings)
+            log_failed_request(address, f"TLS error: {reason}", cause)
+            count_failed_handshake(slot.counters, address, f"{reason}: {cause}" if cause else reason)
         else:
             log_incomplete_request(address, error.strerror or str(error), request)
     connection.finish()

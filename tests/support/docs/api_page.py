@@ -16,7 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, ForwardRef, get_overloads
 
 import dcmrecv_core
-from dcmrecv_core import PluginOptions, testing
+from dcmrecv_core import PluginCounter, PluginOptions, testing
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.hooks.loader import HOOKS
 from support.docs.blocks import DOCS
@@ -28,7 +28,7 @@ RELEASED = ROOT / "tests" / "docs" / "released_api.txt"
 
 CHANGES = ROOT / "changes"
 
-MADE_BY_THE_RECEIVER = (PluginOptions, testing.Receiver)
+MADE_BY_THE_RECEIVER = (PluginCounter, PluginOptions, testing.Receiver)
 """A plugin gets them; how they are made is not public."""
 
 HEAD = """\

@@ -25,7 +25,7 @@ def test_what_there_is() -> None:
 @pytest.mark.parametrize("name", ["ae_title", "layout", "plugin_options", "tls_password"])
 def test_anything_else_is_named(name: str) -> None:
     settings = Settings().own("site")
-    with pytest.raises(AttributeError, match=f"no '{name}'; there is counter, for_plugin, measure_hooks, open_location"):
+    with pytest.raises(AttributeError, match=f"no '{name}'; there is counter, for_plugin, measure_hooks"):
         getattr(settings, name)
     assert not hasattr(settings, name)
 
