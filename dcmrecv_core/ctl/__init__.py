@@ -10,6 +10,7 @@
     check         `check`: the steps of a start, without one
     findings      what it has found, and what to do about it
     surroundings  what no start refuses: certificates that expire, little space, files of other users
+    send_test     `send-test`: stores a made-up image as a modality would
     unit          `unit`: a service of systemd with its socket
 
 Nothing here receives, and no receiver imports this room.
