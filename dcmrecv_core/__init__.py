@@ -84,9 +84,17 @@ from dcmrecv_core.counters.document import (
 )
 from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.dataset.values import decode_text
+from dcmrecv_core.delivery.mark import DeliveryMark
 from dcmrecv_core.delivery.unfinished import unfinished_studies
 from dcmrecv_core.net.control.reading import read_counters
-from dcmrecv_core.receive.stored_files import open_stored, read_elements, remove_stored, stored_place
+from dcmrecv_core.receive.stored_files import (
+    StoredFile,
+    examine_stored,
+    open_stored,
+    read_elements,
+    remove_stored,
+    stored_place,
+)
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
 __all__ = [
@@ -101,6 +109,7 @@ __all__ = [
     "ConfigurationError",
     "Counters",
     "Counting",
+    "DeliveryMark",
     "Discard",
     "Durations",
     "Ended",
@@ -139,6 +148,7 @@ __all__ = [
     "StatusError",
     "StorageError",
     "StoredEvent",
+    "StoredFile",
     "StoredOutcome",
     "Study",
     "Summary",
@@ -155,6 +165,7 @@ __all__ = [
     "did_you_mean",
     "escape",
     "escape_directory",
+    "examine_stored",
     "hookimpl",
     "is_other_service",
     "load_profile",

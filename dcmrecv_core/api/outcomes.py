@@ -109,7 +109,8 @@ class StoredEvent:
     association_id: str | None = None
     recovered: bool = False
     digest: str | None = None
-    """Of the data set as it was received; always None in this version."""
+    """Of the bytes of the data set as they are in the file, `xxh128:` and hexadecimal digits: see `--digest`. None if
+    none was asked for, and of an instance that was recovered."""
     original_uid_hash: str | None = None
     """If a plugin has given the instance another SOP Instance UID: an HMAC-SHA-256 of the one in the command, in
     hexadecimal digits, under a key in the state directory. None if the UID is the one that was sent."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, Protocol
 
 from dcmrecv_core.api.errors import StateDirectoryError
+
+UID_HASH_KEY = "uid-hash.key"
+"""The file, in the state directory, of the key for hashes of UIDs that plugins have changed."""
 
 
 class Locations(Protocol):
@@ -131,7 +136,7 @@ class PluginSettings:
         # called only for what is not there
         raise AttributeError(
             f"the settings of plugins have no {name!r}; there is counter, for_plugin, measure_hooks, open_location, "
-            "options, output_directory, port, remove_location, state_directory",
+            "options, original_uid_hash, output_directory, port, remove_location, state_directory",
             name=name,
             obj=self,
         )
@@ -155,6 +160,15 @@ class PluginSettings:
         except KeyError:
             known = ", ".join(self._all_options) or "none"
             raise LookupError(f"no plugin called {name!r} has options; plugins that have: {known}") from None
+
+    def original_uid_hash(self, uid: str) -> str | None:
+        """`StoredEvent.original_uid_hash` of an instance that was sent with this SOP Instance UID, and stored with
+        another one; None if there is no key, and so no such instance. Raises OSError, StateDirectoryError."""
+        try:
+            key = (self.state_directory / UID_HASH_KEY).read_bytes()
+        except FileNotFoundError:
+            return None
+        return hmac.digest(key, uid.encode(), hashlib.sha256).hex()
 
     def open_location(self, location: str) -> BinaryIO:
         """Open what is stored at `location`, as `stored` was told it, for reading; the caller closes it.

@@ -14,6 +14,7 @@
       read_only         a pydicom Dataset that refuses to be changed: the header that hooks see
       character_sets    the codecs for a Specific Character Set: the standard's terms only
       mended_values     sequences without what pydicom misreads
+    digest          of all its bytes, to know a file again
 
 Nothing here changes or writes data, or knows where an instance came from.
 """

@@ -36,6 +36,7 @@ def event_of(id: str, data: bytes, locations: Locations | None = None) -> Stored
         called_ae_title=None if recovered else _text(record.called_ae_title),
         peer_address=None if recovered else _text(record.peer_address),
         association_id=None if recovered else _text(record.association_id),
+        digest=record.digest.decode("ascii", "replace") or None,
         original_uid_hash=record.original_uid_hash.hex() or None,
         _locations=locations,
     )

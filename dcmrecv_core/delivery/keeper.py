@@ -68,10 +68,14 @@ class Keeper:
         """Take in what was recorded, then complete studies; returns whether there is more to be taken in. Raises
         StoreError, OSError."""
         at, turned = time.time(), clock.now()
-        batch = self._reader.read(now() - _UNDER_WAY)
+        until = now() - _UNDER_WAY
+        asked = self._store.asked()
+        batch = self._reader.read(until)
         if batch.events or batch.files or abs(at - self._marked) > _QUIET_MARK:  # a clock may be set back
             self._store.take_in(batch.events, batch.files, turned, at)
             self._marked = at
+        if 0 < asked < until and not batch.more:
+            self._store.answer(until)
         for event in batch.events:
             self._note_sender(event.record)
         if names := self._reader.remove_finished():

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError
+from dcmrecv_core.api.settings import UID_HASH_KEY
 from dcmrecv_core.delivery.recovery import note_start
 from dcmrecv_core.delivery.sqlite import FILE, check_database
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoreError
 from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
-from dcmrecv_core.storage.journal import DIRECTORY, KEY, make_key
+from dcmrecv_core.storage.journal import DIRECTORY, make_key
 from dcmrecv_core.storage.mounts import locks_count, mount_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def prepare(settings: Settings) -> None:
     with _as_refusal(state):
         os.makedirs(state / DIRECTORY, 0o700, exist_ok=True)
         _check_file_system(state, state)
-        make_key(state / KEY)
+        make_key(state / UID_HASH_KEY)
         check_database(str(state / FILE))
         store = SqliteStore.open(str(state))
         try:
@@ -58,8 +59,8 @@ def check(settings: Settings) -> None:
     with _as_refusal(state):
         nearest = next(path for path in (state, *state.parents) if path.is_dir())
         _check_file_system(state, nearest)
-        if (state / KEY).exists():
-            (state / KEY).read_bytes()
+        if (state / UID_HASH_KEY).exists():
+            (state / UID_HASH_KEY).read_bytes()
         if (state / FILE).exists():
             SqliteStore.open(str(state), make=False).close()
 

@@ -43,6 +43,7 @@ _PROGRESS = 100_000
 def note_start(store: Store, now: float) -> None:
     """Note the boot of the system, and what has to be searched if there was another one since the last flush. Called
     before the first instance can be stored: from then on a power cut finds in the store where to begin."""
+    store.forget_moments()
     before, flushed, stopped = store.noted("boot"), store.noted("flushed"), store.noted("stopped")
     if flushed is None:
         store.take_in([], {}, 0, now)

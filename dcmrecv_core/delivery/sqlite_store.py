@@ -23,6 +23,9 @@ from dcmrecv_core.delivery.store import (
 from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
 from dcmrecv_core.storage.journal import HOW
 
+_ASKED, _ANSWERED = "asked for", "taken in"
+"""Notes of moments, in nanoseconds since the boot."""
+
 _COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = ?"
 
 _NOTHING_WAITS = (
@@ -129,6 +132,14 @@ class SqliteStore(Administration):
         study, series, done, _ = open_study
         return self._records(study, series, done, None)
 
+    def asked(self) -> int:
+        return int(self.noted(_ASKED) or 0)
+
+    def answer(self, at: int) -> None:
+        with self._db.writing(durable=False) as db:
+            db.execute("INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)", (_ANSWERED, str(at)))
+            db.execute("DELETE FROM notes WHERE key = ?", (_ASKED,))
+
     def complete(self, open_study: OpenStudy) -> int:
         study, series, done, _ = open_study
         with self._db.writing(durable=True) as db:
@@ -186,6 +197,33 @@ class SqliteStore(Administration):
                 (limit,),
             )
             return gone.rowcount
+
+    # Marks
+
+    def last_taken_in(self, at: int) -> int | None:
+        if int(self.noted(_ANSWERED) or 0) > at:
+            [[last]] = self._rows("SELECT coalesce(max(number), 0) FROM events")
+            return int(last)
+        if self.asked() < at:
+            with self._db.writing(durable=False) as db:
+                db.execute("INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)", (_ASKED, str(at)))
+        return None
+
+    def waits(self, plugin: str, upto: int) -> bool:
+        names = ", ".join("?" * len(COMPLETION_HOOKS))
+        return bool(
+            self._rows(
+                "SELECT 1 FROM queues JOIN deliveries ON deliveries.queue = queues.number "
+                f"WHERE plugin = ? AND target NOT IN ({names}) AND item <= ? LIMIT 1",
+                plugin,
+                *COMPLETION_HOOKS,
+                upto,
+            )
+        )
+
+    def forget_moments(self) -> None:
+        with self._db.writing(durable=True) as db:
+            db.execute("DELETE FROM notes WHERE key IN (?, ?)", (_ASKED, _ANSWERED))
 
     # Delivery processes
 

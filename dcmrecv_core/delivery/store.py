@@ -150,6 +150,13 @@ class Store(Protocol):
     def records_since(self, open_study: OpenStudy) -> Iterator[StoredRecord]:
         """Its events since `done`."""
 
+    def asked(self) -> int:
+        """The latest moment, in nanoseconds since the boot, of which somebody wants to know whether all before is taken
+        in; 0 if that was answered."""
+
+    def answer(self, at: int) -> None:
+        """All that was written before this moment is taken in."""
+
     def complete(self, open_study: OpenStudy) -> int:
         """Make the completion of it, and put that into all queues for it; unless all that came since the last one
         were equal instances sent again. Returns its revision, 0 if there is none."""
@@ -183,6 +190,18 @@ class Store(Protocol):
 
     def events_of(self, completion: Completion) -> Iterator[StoredRecord]:
         """Those of a study or series, in their order."""
+
+    # Marks
+
+    def last_taken_in(self, at: int) -> int | None:
+        """The number of an event up to which all are that were written before `at`; None, and the question is noted,
+        if that is not known yet."""
+
+    def waits(self, plugin: str, upto: int) -> bool:
+        """Whether an event up to this number waits in a queue of `deliver` of the plugin."""
+
+    def forget_moments(self) -> None:
+        """For the start: what was noted may be of another boot of the system."""
 
     # Administration
 

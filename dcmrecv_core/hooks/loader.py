@@ -19,7 +19,7 @@ from dcmrecv_core.api.errors import PluginError, described
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.version import __version__
 from dcmrecv_core.hooks.places import place_of, reason_of
-from dcmrecv_core.hooks.promises import REQUIRED, check_api
+from dcmrecv_core.hooks.promises import DIGEST, REQUIRED, check_api
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
@@ -196,7 +196,7 @@ def _unknown(spec: str) -> str:
 
 def check(found: Found) -> dict[str, Any]:
     """The hook implementations of a plugin by name; raises PluginError for a plugin that cannot work as meant."""
-    required = getattr(found.plugin, REQUIRED, getattr(found.module, REQUIRED, None))
+    required = _stated(found, REQUIRED)
     if required is not None:
         check_api(found.name, required)
     if inspect.isclass(found.plugin):
@@ -213,6 +213,16 @@ def check(found: Found) -> dict[str, Any]:
     if not implementations:
         raise PluginError("implements no hook; mark its functions with @hookimpl", plugin=found.name)
     return implementations
+
+
+def needs_digest(found: Found) -> bool:
+    """Whether the plugin says that it cannot work without `StoredEvent.digest`."""
+    return bool(_stated(found, DIGEST))
+
+
+def _stated(found: Found, attribute: str) -> Any:
+    """What a plugin says of itself in an attribute of its own, or of its module."""
+    return getattr(found.plugin, attribute, getattr(found.module, attribute, None))
 
 
 def _attributes(plugin: object) -> Iterator[tuple[str, Any]]:

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 import pluggy
 
 from dcmrecv_core.api import hookspecs
-from dcmrecv_core.api.errors import HookFailure, PluginError
+from dcmrecv_core.api.errors import CommandLineError, HookFailure, PluginError
 from dcmrecv_core.api.model import Association, Instance
 from dcmrecv_core.api.outcomes import DEFAULT_TARGET, NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.services import Request, Response
 from dcmrecv_core.api.verdicts import Accept, Also, Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
+from dcmrecv_core.dataset import digest
 from dcmrecv_core.hooks import loader as plugin_loader
 from dcmrecv_core.hooks import tracing
 from dcmrecv_core.hooks.guards import DELIVERY_HOOKS, guard, no_new_threads
 from dcmrecv_core.hooks.limits import PluginLimits
-from dcmrecv_core.hooks.loader import MARK, Found
+from dcmrecv_core.hooks.loader import MARK, Found, needs_digest
 from dcmrecv_core.hooks.promises import warn_of_deprecated
 
 if TYPE_CHECKING:
@@ -185,8 +186,20 @@ class Plugins:
                 self._only(registered, "add_options")(options=options.of(registered.found.name))
 
     def configure(self, settings: Settings) -> None:
-        """Hand out the settings. Raises PluginError if a plugin refuses them or starts a thread."""
+        """Hand out the settings. Raises PluginError if a plugin refuses them or starts a thread, or if it needs digests
+        and the package for them is not installed; CommandLineError if that is so of the settings."""
+        if self.takes_digests(settings):
+            _check_digests(self._needs_digest)
         self._hook.configure(settings=settings)
+
+    @property
+    def _needs_digest(self) -> str:
+        """The first plugin that needs digests, "" if none does."""
+        return next((each.found.name for each in self.registered if needs_digest(each.found)), "")
+
+    def takes_digests(self, settings: Settings) -> bool:
+        """Whether events have the digests of data sets."""
+        return settings.digest or bool(self._needs_digest)
 
     def names_storage(self) -> bool:
         """Whether a plugin that the user named has to do with storing."""
@@ -344,6 +357,12 @@ class Plugins:
 
 def _union(answers: list[tuple[SupportedContext, ...]]) -> tuple[SupportedContext, ...]:
     return answers[0] if len(answers) == 1 else tuple(context for contexts in answers for context in contexts)
+
+
+def _check_digests(plugin: str) -> None:
+    if not digest.is_available():
+        text = f"needs the package xxhash: install {digest.EXTRA}"
+        raise PluginError(text, plugin=plugin) if plugin else CommandLineError(f"--digest {text}")
 
 
 def _first(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:

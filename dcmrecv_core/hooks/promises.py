@@ -18,6 +18,9 @@ from dcmrecv_core.api.version import API_VERSION
 REQUIRED = "dcmrecv_api"
 """The attribute of a plugin, or of its module, with the versions of the interface that it works with."""
 
+DIGEST = "dcmrecv_digest"
+"""The attribute of a plugin, or of its module, that is true if it needs `StoredEvent.digest`."""
+
 _COMPARISONS = {
     ">=": operator.ge,
     "<=": operator.le,

@@ -9,7 +9,7 @@
     texts         the bytes of texts in them
     unseen        what a data set holds that a new header cannot know
     journaling    the record of a stored instance, if a plugin delivers
-    stored_files  opens and removes a file that was stored, by its location
+    stored_files  opens, examines and removes a file that was stored, by its location
 
 `dataset/` understands the bytes of a data set, `storage/` stores them; plugins are called through `hooks/`. No sockets,
 no protocol: the session (`net/worker/`) takes fragments from `proto/` and passes them in here.

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import DataSetError
+from dcmrecv_core.api.settings import UID_HASH_KEY
+from dcmrecv_core.dataset.digest import digest_of
 from dcmrecv_core.dataset.raw_values import read_beginning
 from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Reception
+from dcmrecv_core.receive.spool import DigestingSpool
+from dcmrecv_core.storage.content import source_of
 from dcmrecv_core.storage.directories import storage_error
 from dcmrecv_core.storage.journal import (
     DIRECTORY,
     ELEMENTS,
     HOW,
-    KEY,
     LONGEST_VALUE,
     JournalWriter,
     Kind,
@@ -40,7 +43,7 @@ class Journal:
     def __init__(self, state_directory: Path, *, flush: bool) -> None:
         writer = JournalWriter(str(state_directory / DIRECTORY))
         self._writer = writer
-        self._key_file = state_directory / KEY
+        self._key_file = state_directory / UID_HASH_KEY
         self._flush = flush
         self._association: Association | None = None
         self._peer: tuple[bytes, ...] = ()
@@ -48,7 +51,7 @@ class Journal:
         self.end_association = writer.end_association
         self.close = writer.close
 
-    def add(self, instance: ReceivedInstance, location: str) -> None:
+    def add(self, instance: ReceivedInstance, location: str, digest: str = "") -> None:
         """Write the record of an instance, unless another content is kept in its place. Raises StorageError."""
         how, _ = instance.saved_at(location)
         if how == "dropped":
@@ -81,6 +84,7 @@ class Journal:
                 original,
                 *self._peer,
             ),
+            digest.encode(),
         )
         self._writer.append(record, self._peer[3], flush=self._flush or how is None)
 
@@ -101,30 +105,6 @@ def _elements_of(instance: ReceivedInstance) -> list[bytes]:
         return [b""] * len(ELEMENTS)
 
 
-def make_receiver(settings: Settings, plugins: Plugins, capabilities: Capabilities) -> InstanceReceiver:
-    """For a worker with these plugins."""
-    if plugins.delivers:
-        journal = Journal(settings.state_directory, flush=settings.journal_flush)
-        return JournalingReceiver(journal, settings, plugins, capabilities)
-    return InstanceReceiver(settings, plugins, capabilities)
-
-
-class JournalingReceiver(InstanceReceiver):
-    """Writes a record of each instance that it stores."""
-
-    def __init__(self, journal: Journal, settings: Settings, plugins: Plugins, capabilities: Capabilities) -> None:
-        super().__init__(settings, plugins, capabilities)
-        self._journal = journal
-        self.begin = partial(JournaledReception, journal, self)
-
-    def end_association(self) -> None:
-        self._journal.end_association()
-
-    def close(self) -> None:
-        super().close()
-        self._journal.close()
-
-
 class JournaledReception(Reception):
     """A C-STORE with a record."""
 
@@ -134,6 +114,54 @@ class JournaledReception(Reception):
 
     def store(self, instance: ReceivedInstance) -> str:
         self._journal.make_room()
+        digest = self.digest(instance)
         location = super().store(instance)
-        self._journal.add(instance, location)
+        self._journal.add(instance, location, digest)
         return location
+
+    def digest(self, instance: ReceivedInstance) -> str:
+        """Of the data set as it is stored, "" for none. Raises OSError."""
+        return ""
+
+
+class DigestingReception(JournaledReception):
+    """A C-STORE with a digest in its record."""
+
+    _spool: DigestingSpool
+
+    def digest(self, instance: ReceivedInstance) -> str:
+        return digest_of(source_of(instance.content.pieces)) if instance.replaced else self._spool.digest()
+
+
+class JournalingReceiver(InstanceReceiver):
+    """Writes a record of each instance that it stores."""
+
+    reception: type[JournaledReception] = JournaledReception
+
+    def __init__(self, journal: Journal, settings: Settings, plugins: Plugins, capabilities: Capabilities) -> None:
+        super().__init__(settings, plugins, capabilities)
+        self._journal = journal
+        self.begin = partial(self.reception, journal, self)
+
+    def end_association(self) -> None:
+        self._journal.end_association()
+
+    def close(self) -> None:
+        super().close()
+        self._journal.close()
+
+
+class DigestingReceiver(JournalingReceiver):
+    """Takes digests, too."""
+
+    make_spool = DigestingSpool
+    reception = DigestingReception
+
+
+def make_receiver(settings: Settings, plugins: Plugins, capabilities: Capabilities) -> InstanceReceiver:
+    """For a worker with these plugins."""
+    if plugins.delivers:
+        journal = Journal(settings.state_directory, flush=settings.journal_flush)
+        kind = DigestingReceiver if plugins.takes_digests(settings) else JournalingReceiver
+        return kind(journal, settings, plugins, capabilities)
+    return InstanceReceiver(settings, plugins, capabilities)

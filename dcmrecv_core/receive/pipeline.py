@@ -80,6 +80,8 @@ def outcome_of(verdict: ReceiveResult, instance: ReceivedInstance, location: str
 class InstanceReceiver:
     """Receives one instance after the other; owns the buffer of the spool."""
 
+    make_spool: type[Spool] = Spool
+
     def __init__(self, settings: Settings, plugins: Plugins, capabilities: Capabilities) -> None:
         self.settings = settings
         self.plugins = plugins
@@ -97,7 +99,7 @@ class InstanceReceiver:
             extension=settings.filename_extension,
             on_duplicate=settings.on_duplicate,
         )
-        self.spool = Spool(bytearray(SPOOL_SIZE), settings.max_instance)
+        self.spool = self.make_spool(bytearray(SPOOL_SIZE), settings.max_instance)
         self.begin: Callable[..., Reception] = partial(Reception, self)
         """A C-STORE whose data set is about to come; takes the arguments of `Reception` after the first."""
 

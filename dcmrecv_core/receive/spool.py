@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from dcmrecv_core.api.errors import StorageError
+from dcmrecv_core.dataset.digest import Digest, digest_of
 from dcmrecv_core.dataset.sources import ByteSource, FileSource, MemorySource
 from dcmrecv_core.storage.content import write_all
 
@@ -93,3 +94,31 @@ class Spool:
         self.size = self.prefix_length = 0
         if fd is not None:
             os.close(fd)
+
+
+class DigestingSpool(Spool):
+    """Takes the digest of what goes to a file while it comes, so that it is not read again."""
+
+    __slots__ = ("_digest",)
+
+    def __init__(self, buffer: bytearray, largest: int | None = None) -> None:
+        super().__init__(buffer, largest)
+        self._digest: Digest | None = None
+
+    def append(self, fragments: Sequence[memoryview], begin_file: BeginFile, *, last: bool = False) -> None:
+        super().append(fragments, begin_file, last=last)
+        if self.fd is None:
+            return
+        if self._digest is None:
+            self._digest = Digest()
+            self._digest.update(self.data)
+        for fragment in fragments:
+            self._digest.update(fragment)
+
+    def digest(self) -> str:
+        """Of the whole data set. Raises OSError if it was adopted, and cannot be read."""
+        return digest_of(self.source()) if self._digest is None else self._digest.text()
+
+    def close(self) -> None:
+        super().close()
+        self._digest = None

@@ -1,5 +1,5 @@
-"""A file that was stored: found again by its location, contained in the output directory as when it was stored; and its
-elements."""
+"""A file that was stored: found again by its location, contained in the output directory as when it was stored; its
+elements, and whether it is still what was stored."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import product
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from dcmrecv_core.api.errors import DataSetError, HookFailure
 from dcmrecv_core.api.model import RawElement
 from dcmrecv_core.api.names import check_filename, split_directory
+from dcmrecv_core.dataset.digest import Digest
 from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, encoding_of
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import FileSource
 from dcmrecv_core.dataset.values import get_raw
 from dcmrecv_core.storage.directories import DIRECTORY_FLAGS, open_directory
-from dcmrecv_core.storage.file_meta import find_file_meta
+from dcmrecv_core.storage.file_meta import LIMIT, find_file_meta, meta_values, title_in
 
+_CHUNK = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -84,6 +86,41 @@ def read_elements(file: BinaryIO, tags: Iterable[int], limit: int) -> dict[int, 
     return {tag: element for tag, element in found.items() if element is not None}
 
 
+class StoredFile(NamedTuple):
+    """What a stored file has: the UIDs of its File Meta Information, length and digest of its data set."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    source_ae_title: str | None
+    """Of the sender: only files of `--bit-preserving` have it."""
+    size: int
+    digest: str
+    """As in `StoredEvent.digest`: while the file is what was stored, they are equal."""
+
+
+def examine_stored(file: BinaryIO) -> StoredFile:
+    """Read a whole stored file, from its beginning, to compare it with what is known of its instance.
+
+    Raises ValueError, with the reason, if what precedes the data set is not as dcmrecv writes it; OSError; ImportError
+    if the package xxhash is missing (`dcmrecv[digest]`).
+    """
+    head = file.read(LIMIT)
+    values, offset = meta_values(head)
+    sop_class, sop_instance, syntax = (
+        values.get(number, b"").removesuffix(b"\0").decode("latin-1") for number in (0x02, 0x03, 0x10)
+    )
+    title = title_in(head[:offset], (sop_class, sop_instance, syntax))
+    digest = Digest()
+    size = 0
+    piece: bytes | memoryview = memoryview(head)[offset:]
+    while piece:
+        digest.update(piece)
+        size += len(piece)
+        piece = file.read(_CHUNK)
+    return StoredFile(sop_class, sop_instance, syntax, title, size, digest.text())
+
+
 def remove_stored(location: str, root: str, start: str = "") -> bool | None:
     """Remove the file at `location`; true when it is gone, also if it was before. None and OSError as `open_stored`."""
     try:
@@ -99,7 +136,8 @@ def remove_stored(location: str, root: str, start: str = "") -> bool | None:
 
 def _split(location: str, root: str, start: str) -> tuple[tuple[str, ...], str] | None:
     wholes = (location,) if "://" in location else (location, os.path.join(start, location))
-    for whole, above in product(wholes, (root, os.path.join(start, root))):
+    joined = os.path.join(start, root)
+    for whole, above in product(wholes, (root, joined, os.path.normpath(joined))):
         if whole.startswith(f"{above}/"):
             subdir, name = os.path.split(whole.removeprefix(f"{above}/"))
             try:

@@ -89,6 +89,7 @@ class Settings:
     deliver_attempts: int | None = None
     deliver_processes: int = 1
     journal_flush: bool = False
+    digest: bool = False
 
     config_file: tuple[str, str] | None = None
     promiscuous: bool = False

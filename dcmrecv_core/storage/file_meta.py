@@ -14,6 +14,7 @@ and group 2 in explicit VR little endian, in the order of DCMTK dcmrecv:
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
@@ -29,11 +30,12 @@ _SHORT_HEADER = Struct("<HH2sH")
 _START = bytes(PREAMBLE_LENGTH) + b"DICM"
 _VERSION = bytes.fromhex("02000100") + b"OB" + bytes.fromhex("0000020000000001")
 _LONGEST_VALUE = 0xFFFE
-_LIMIT = 1 << 20
+LIMIT = 1 << 20
 """File Meta Information is some hundred bytes; private information in it may be more."""
 
 _LONG_LENGTH = Struct("<I")
 _LONG_VRS = (b"OB", b"OW", b"UN", b"SQ", b"UT")
+_VERSION_NAME = re.compile(rb"DCMRECV_PY_\d{3}")
 _NEEDED = {2: "Media Storage SOP Class UID", 3: "Media Storage SOP Instance UID", 0x10: "Transfer Syntax UID"}
 
 
@@ -91,7 +93,7 @@ def read_file_meta(fd: int) -> FileMeta:
 
 def find_file_meta(fd: int) -> FileMeta:
     """As `read_file_meta`, with "" for what is not there."""
-    values, offset = meta_values(os.pread(fd, _LIMIT, 0))
+    values, offset = meta_values(os.pread(fd, LIMIT, 0))
     texts = {number: values.get(number, b"").partition(b"\0")[0].strip(b" ").decode("latin-1") for number in _NEEDED}
     return FileMeta(texts[2], texts[3], texts[0x10], offset)
 
@@ -121,3 +123,15 @@ def meta_values(head: bytes) -> tuple[dict[int, bytes], int]:
             values[number] = head[position : position + length]
         position += length
     return values, position
+
+
+def title_in(prefix: bytes, uids: tuple[str, str, str]) -> str | None:
+    """The calling AE title in what `file_prefix` has made, in whatever version, of SOP class, SOP instance and transfer
+    syntax; None if there is none. Raises ValueError if these are other bytes, the digits of the version left aside."""
+    end = len(file_prefix(*uids))
+    start = end - len(IMPLEMENTATION_VERSION_NAME)
+    title = prefix[end + _SHORT_HEADER.size :].decode("latin-1").rstrip(" ") if len(prefix) > end else None
+    made = file_prefix(*uids, title)
+    if prefix[:start] + prefix[end:] != made[:start] + made[end:] or not _VERSION_NAME.fullmatch(prefix[start:end]):
+        raise ValueError("its File Meta Information has changed")
+    return title

@@ -5,7 +5,7 @@ allocated as a whole before the first record: when the disk is full, that is kno
 
     file      records, then zeros
     record    magic, CRC-32 of the body, length of the body (4 bytes each, little endian), body
-    body      `_FIXED`, then the texts, whose lengths are in it
+    body      `_FIXED`, then the texts, whose lengths are in it; what follows them is the digest
 
 A reader has to expect a record that is torn (the power failed), in the middle too, and one that is not complete
 yet (it is being written): both fail their checksum. Nothing is flushed here, unless that is asked for: another process
@@ -32,9 +32,6 @@ from dcmrecv_core.storage.hidden import is_locked
 DIRECTORY = "journal"
 """In the state directory."""
 
-KEY = "uid-hash.key"
-"""The file, in the state directory, of the key for hashes of UIDs that plugins have changed."""
-
 SUFFIX = ".journal"
 FILE_SIZE = 1 << 20
 """Bytes of a file: some 2000 records. When it is full, its writer starts the next one."""
@@ -46,7 +43,7 @@ at most 4096 bytes."""
 MAGIC = b"\x91jr1"
 HEAD = Struct("<4sII")
 TEXTS = 14
-"""Texts in a record; the names are those of the fields of `Record`, from `location` on."""
+"""Texts in a record with a length; the names are those of the fields of `Record`, from `location` on."""
 
 ELEMENTS = (0x0020000D, 0x0020000E, 0x00100020, 0x00080060, 0x00080005)
 """Study and Series Instance UID, Patient ID, Modality, Specific Character Set: as they are, the reader decodes them."""
@@ -93,11 +90,14 @@ class Record(NamedTuple):
     called_ae_title: bytes = b""
     peer_address: bytes = b""
     association_id: bytes = b""
+    digest: bytes = b""
 
 
-def encode(kind: int, how: int, published: int, received: int, size: int, texts: tuple[bytes, ...]) -> bytes:
+def encode(
+    kind: int, how: int, published: int, received: int, size: int, texts: tuple[bytes, ...], digest: bytes = b""
+) -> bytes:
     """A record with these `TEXTS` texts."""
-    body = b"".join((_FIXED.pack(kind, how, 0, published, received, size, *map(len, texts)), *texts))
+    body = b"".join((_FIXED.pack(kind, how, 0, published, received, size, *map(len, texts)), *texts, digest))
     return HEAD.pack(MAGIC, crc32(body), len(body)) + body
 
 
@@ -110,11 +110,12 @@ def decode(data: bytes | memoryview) -> Record:
     if magic != MAGIC or len(body) != length or length < _FIXED.size or crc32(body) != checksum:
         raise ValueError("its checksum is wrong")
     kind, how, _, published, received, size, *lengths = _FIXED.unpack_from(body)
-    texts = []
+    texts: list[bytes] = []
     position = _FIXED.size
     for each in lengths:
         texts.append(body[position : position + each])
         position += each
+    texts.append(body[position:])
     return Record(Kind(kind), how, published, received, size, *texts)
 
 

@@ -26,11 +26,14 @@ SLOW = ("14_split_command_is_lost",)  # hypothesis looks for the smallest exampl
 """Faults that are planted with --full only, because their tests need more than ten seconds; the others in each run."""
 
 
+PACKAGES = ("dcmrecv_core", "plugins/dcmrecv_builtin", "plugins/dcmrecv-commitment/src", "plugins/dcmrecv-index/src")
+
+
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
     """A copy of the packages, to be broken."""
     without = shutil.ignore_patterns("__pycache__")
-    for package in ("dcmrecv_core", "plugins/dcmrecv_builtin"):
+    for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=without)
     return tmp_path
 
@@ -40,7 +43,8 @@ def run_tests(number: str, only: str, sources: Path) -> subprocess.CompletedProc
     [module] = Path(__file__).parent.glob(f"test_{number}_*.py")
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", module]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    env |= {"PYTHONPATH": f"{sources}:{sources / 'plugins'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    places = [sources, sources / "plugins", *(sources / package for package in PACKAGES if package.endswith("/src"))]
+    env |= {"PYTHONPATH": os.pathsep.join(map(str, places)), "PYTHONDONTWRITEBYTECODE": "1"}
     # -P: the directory in which it is started would come before the copy
     words = [str(word) for word in (*command, *(["-k", only] if only else []))]
     return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False)

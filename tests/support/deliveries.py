@@ -21,6 +21,7 @@ def record(
     location: str = "",
     title: str = "CT1",
     association: str = "a1",
+    digest: str = "",
 ) -> bytes:
     """A record of an instance."""
     texts = (
@@ -40,7 +41,7 @@ def record(
         association,
     )
     at = next(_times) if published is None else published
-    return encode(kind, HOW.index(how), at, 10**18, 1000, tuple(text.encode() for text in texts))
+    return encode(kind, HOW.index(how), at, 10**18, 1000, tuple(text.encode() for text in texts), digest.encode())
 
 
 def event(id: str, data: bytes | None = None, **fields: str) -> NewEvent:

@@ -283,6 +283,11 @@ _DELIVERY = Section(
             "flush the record of each instance before it is\nconfirmed, not once a second",
             journal_flush=True,
         ),
+        flag(
+            "--digest",
+            "take a digest of each data set (XXH128), kept in\nthe event (needs dcmrecv[digest])",
+            digest=True,
+        ),
     ),
 )
 

@@ -60,6 +60,17 @@ def test_a_database_of_the_version_before_is_migrated(tmp_path: Path, without: t
         assert len(again.execute(FIND)) == 2
 
 
+def test_a_database_of_version_2_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "index.sqlite"
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VERSION", 2)
+        patch.setattr(schema, "_STEPS", schema._STEPS[:1])
+        connect(path).close()
+    with closing(connect(tmp_path / "fresh.sqlite")) as fresh, closing(connect(path)) as migrated:
+        assert columns(migrated) == columns(fresh)
+        assert migrated.execute("SELECT version FROM schema_version") == [(3,)]
+
+
 def test_a_migration_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "index.sqlite"
     old_database(path)
@@ -106,7 +117,7 @@ def test_a_newer_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     with closing(connect(tmp_path / ".dcmrecv" / "index.sqlite")) as database:
         database.execute("UPDATE schema_version SET version = 47")
     assert main(["find", "--directory", str(tmp_path)]) == 2
-    expected = "the index has version 47, this dcmrecv-index knows versions up to 2"
+    expected = "the index has version 47, this dcmrecv-index knows versions up to 3"
     assert capsys.readouterr().err == f"dcmrecv-index: {expected}\n"
     with pytest.raises(ValueError, match=expected):
         connect(tmp_path / ".dcmrecv" / "index.sqlite")

@@ -12,6 +12,7 @@ GROUPS: dict[str, range] = {
     "Security and operation": range(29, 36),
     "Kept data": range(36, 42),
     "After storing": range(42, 45),
+    "Storage commitment": range(47, 48),
 }
 
 PROMISES: dict[int, str] = {
@@ -79,6 +80,8 @@ PROMISES: dict[int, str] = {
     "other.",
     44: "Each study has exactly one completion for each revision, after its last instance; its hook is called again "
     "only if its process died in the call.",
+    47: "Storage commitment says yes only for instances that are there whole: every missing, truncated or bit-flipped "
+    "file is reported.",
 }
 
 

@@ -233,6 +233,7 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--deliver-attempts", "0"], {"deliver_attempts": None}),
     (["--deliver-processes", "2"], {"deliver_processes": 2}),
     (["--journal-flush"], {"journal_flush": True}),
+    (["--digest"], {"digest": True}),
     (["--plugin", "a", "--plugin", "-v"], {"plugins": ("a", "-v")}),
     (["-xf", "absent", "p"], {"config_file": ("absent", "p")}),
     (["-od", ""], {"output_directory": "."}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from dcmrecv_core import (
     Warn,
     hookimpl,
 )
-from dcmrecv_core.api.errors import HookFailure, PluginError
+from dcmrecv_core.api.errors import CommandLineError, HookFailure, PluginError
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.hooks.plugins import Negotiated, Plugins
 from dcmrecv_core.settings.settings import Settings
@@ -415,3 +416,20 @@ def test_the_time_of_locations_does_not_count() -> None:
     plugins.limits.timer.start(1)
     assert plugins.open_location("s3://b/x").read() == b""
     assert plugins.limits.timer.running
+
+
+def test_digests_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = hooks(deliver=lambda event: None)
+    without, needing = load(plugin), hooks(deliver=lambda event: None)
+    needing.dcmrecv_digest = True
+    asked = Settings(digest=True)
+    assert not without.takes_digests(Settings())
+    assert without.takes_digests(asked)
+    assert load(plugin, needing).takes_digests(Settings())
+    without.configure(asked)
+    monkeypatch.setitem(sys.modules, "xxhash", None)
+    without.configure(Settings())
+    with pytest.raises(CommandLineError, match=r"^--digest needs the package xxhash: install dcmrecv\[digest\]$"):
+        without.configure(asked)
+    with pytest.raises(PluginError, match=r"^plugin plugin1: needs the package xxhash: install dcmrecv\[digest\]$"):
+        load(plugin, needing).configure(asked)

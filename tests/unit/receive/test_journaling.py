@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from dcmrecv_core import Discard, Refuse, Warn
+from dcmrecv_core.api.settings import UID_HASH_KEY
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.receive.journaling import Journal, JournalingReceiver
 from dcmrecv_core.receive.pipeline import Outcome
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage import journal as journal_module
-from dcmrecv_core.storage.journal import HOW, KEY, Kind, Record, make_key, read_records
+from dcmrecv_core.storage.journal import HOW, Kind, Record, make_key, read_records
 from dcmrecv_core.storage.temporary import Capabilities
 from dcmrecv_core.testing import fake_association, sample_dataset
 from dcmrecv_core.testing.fakes import encode
@@ -138,8 +139,12 @@ def test_a_changed_uid_is_known_by_its_hash(worker: Callable[..., Worker], tmp_p
     site.send("1.2.3")
     [record] = site.records()
     assert record.sop_instance_uid == b"9.9"
-    key = make_key(tmp_path / "state" / KEY)
+    key = make_key(tmp_path / "state" / UID_HASH_KEY)
     assert record.original_uid_hash == hmac.digest(key, b"1.2.3", hashlib.sha256)
+    settings = site.settings.own("site")
+    assert settings.original_uid_hash("1.2.3") == record.original_uid_hash.hex()
+    (tmp_path / "state" / UID_HASH_KEY).unlink()
+    assert settings.original_uid_hash("1.2.3") is None
 
 
 @pytest.mark.parametrize("flush", [True, False])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from dcmrecv_core import RawElement, open_stored, read_elements, remove_stored, stored_place
+from dcmrecv_core import RawElement, examine_stored, open_stored, read_elements, remove_stored, stored_place
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.storage import directories
 from dcmrecv_core.storage.file_meta import file_prefix
@@ -39,6 +41,8 @@ def test_a_stored_file(root: Path) -> None:
     assert content("out/a/b/x", "out", str(root.parent)) == b"stored"
     assert content(location, "out", str(root.parent)) == b"stored"
     assert content("out/a/b/x", str(root), str(root.parent)) == b"stored", "as it was called before"
+    assert content(location, "./out/", str(root.parent)) == b"stored"
+    assert content(location, ".", str(root)) == b"stored"
     assert remove_stored(location, str(root)) is True
     assert remove_stored(location, str(root)) is True, "it is gone"
     with pytest.raises(FileNotFoundError):
@@ -151,3 +155,30 @@ def test_the_place_of_a_file(tmp_path: Path) -> None:
         assert place is None
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(directory)
+
+
+@pytest.mark.parametrize("title", [None, "CT1", "CT12", ""])
+def test_one_changed_bit_of_a_stored_file_is_noticed(title: str | None) -> None:
+    uids = CT, "1.2.3.4", EXPLICIT_LE
+    prefix, data = file_prefix(*uids, title), encode([Node(0x00100020, "LO", b"4711")], EXPLICIT_LITTLE)
+    whole = prefix + data
+    stored = examine_stored(io.BytesIO(whole))
+    assert stored[:3] == uids
+    assert stored.size == len(data)
+    version = whole.index(b"DCMRECV_PY_") + len(b"DCMRECV_PY_")
+    for place in {*range(len(whole))} - {*range(version, version + 3)}:
+        for bit in range(8):
+            changed = bytearray(whole)
+            changed[place] ^= 1 << bit
+            with suppress(ValueError):
+                assert examine_stored(io.BytesIO(changed)) != stored, (place, bit)
+    for length in range(len(whole)):
+        with suppress(ValueError):
+            assert examine_stored(io.BytesIO(whole[:length])) != stored
+
+
+def test_files_of_other_versions_are_known() -> None:
+    whole = file_prefix(CT, "1.2.3", EXPLICIT_LE) + b"data"
+    later = whole.replace(b"DCMRECV_PY_010", b"DCMRECV_PY_123")
+    assert later != whole
+    assert examine_stored(io.BytesIO(later)) == examine_stored(io.BytesIO(whole))

@@ -21,12 +21,17 @@ def files(directory: Path) -> list[Path]:
     return sorted(directory.glob("*.journal"))
 
 
-@given(st.lists(st.binary(max_size=300), min_size=14, max_size=14), st.integers(0, 2**64 - 1))
+@given(st.lists(st.binary(max_size=300), min_size=15, max_size=15), st.integers(0, 2**64 - 1))
 def test_a_record_is_read_as_it_was_written(texts: list[bytes], number: int) -> None:
-    data = encode(Kind.STORED, 2, number, number, number, tuple(texts))
+    data = encode(Kind.STORED, 2, number, number, number, tuple(texts[:14]), texts[14])
     read = decode(data)
     assert (read.kind, read.how, read.published, read.received, read.size) == (Kind.STORED, 2, number, number, number)
     assert list(read[5:]) == texts
+
+
+def test_a_record_of_before_digests_has_none() -> None:
+    assert decode(record()).digest == b""
+    assert decode(record(digest="xxh128:00")).digest == b"xxh128:00"
 
 
 @given(st.data())

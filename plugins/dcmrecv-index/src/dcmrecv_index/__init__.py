@@ -9,7 +9,7 @@ The way of an instance:
             -> database.py, schema.py: SQLite or PostgreSQL; the tables, their versions
 
 The hooks are here; old_queue.py takes over what an earlier version left; rescan.py finds files; find.py queries;
-commands.py is the program that runs both. studies.py is for programs that remove studies.
+commands.py is the program that runs both; kept.py tells other plugins what is there, studies.py those that remove it.
 """
 
 from __future__ import annotations

@@ -76,6 +76,7 @@ class Record:
     called_ae_title: str | None = None
     peer_address: str | None = None
     digest: str | None = None
+    original_uid_hash: str | None = None
     from_file: bool = True
 
 
@@ -103,6 +104,7 @@ def record_of_event(event: StoredEvent) -> Record:
         called_ae_title=event.called_ae_title,
         peer_address=event.peer_address,
         digest=event.digest,
+        original_uid_hash=event.original_uid_hash,
         from_file=from_file,
     )
 

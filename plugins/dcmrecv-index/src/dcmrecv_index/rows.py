@@ -69,7 +69,7 @@ def rows_of(record: Record) -> Rows:
         "received": received,
     }
     instance = {
-        "sop_instance_uid": _key(_clean(record.sop_instance_uid)),
+        "sop_instance_uid": key_of_uid(record.sop_instance_uid),
         "series_instance_uid": series["series_instance_uid"],
         "sop_class_uid": _key(_clean(uid(record.sop_class_uid))),
         "transfer_syntax_uid": _key(_clean(uid(record.transfer_syntax_uid))),
@@ -81,6 +81,7 @@ def rows_of(record: Record) -> Rows:
         "called_ae_title": _told(record.called_ae_title),
         "peer_address": _told(record.peer_address),
         "digest": _told(record.digest),
+        "original_uid_hash": record.original_uid_hash,
     }
     return Rows(patient, study, series, instance)
 
@@ -123,6 +124,11 @@ def _key(text: str) -> str:
         return text
     digest = f"~{hashlib.sha256(text.encode()).hexdigest()}"
     return text[: LONGEST_TEXT - len(digest)] + digest
+
+
+def key_of_uid(text: str) -> str:
+    """The key of an instance with this SOP Instance UID."""
+    return _key(_clean(text))
 
 
 def _uid_key(text: str) -> str:

@@ -7,7 +7,8 @@ sorts correctly, and senders write other forms. An empty string means that nothi
     studies
     series
     instances   `received`, as in the other tables, in nanoseconds since the epoch; `size` in bytes of the data set; who
-                sent it, and the digest of what was sent: NULL if the instance is known by its file only
+                sent it, the digest of what was stored, and a hash of the UID that it was sent with, if a plugin gave it
+                another one: NULL if the instance is known by its file only
     conflicts   instances that name the study of another patient, or the series of another study: what they say
                 themselves. No foreign keys: rows of the other tables can be deleted without regard to this one
 """
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dcmrecv_index.database import Database
 
-VERSION = 2
-"""Of the tables, in `schema_version`. Version 1 had no such table, and no columns of events."""
+VERSION = 3
+"""Of the tables, in `schema_version`. Version 1 had no such table, and no columns of events; version 2 no
+`original_uid_hash`."""
 
 KEYS = {
     "patients": ("patient_id", "issuer"),
@@ -30,7 +32,7 @@ KEYS = {
     "conflicts": ("sop_instance_uid",),
 }
 
-OF_EVENTS = ("calling_ae_title", "called_ae_title", "peer_address", "digest")
+OF_EVENTS = ("calling_ae_title", "called_ae_title", "peer_address", "digest", "original_uid_hash")
 """Columns of `instances` that a file does not tell."""
 
 _TABLES = """
@@ -85,26 +87,36 @@ CREATE TABLE schema_version (version INTEGER NOT NULL);
 INSERT INTO schema_version VALUES (2)
 """
 
+_VERSION_3 = """
+ALTER TABLE instances ADD COLUMN original_uid_hash VARCHAR;
+CREATE INDEX ix_instances_original_uid_hash ON instances (original_uid_hash);
+UPDATE schema_version SET version = 3
+"""
+
+_STEPS = (f"{_TABLES};{_VERSION_2}", _VERSION_3)
+"""The first makes version 2, of nothing or of version 1; each other one the next version."""
+
 
 def prepare(database: Database) -> None:
     """Make the tables of this version, or those that an earlier version lacks. Raises ValueError if they are of a newer
     version."""
-    if _is_current(database):  # then readers need not wait for a writer
+    if _version(database) == VERSION:  # then readers need not wait for a writer
         return
     with database.writing():
-        if not _is_current(database):
-            for statement in (*_TABLES.split(";"), *_VERSION_2.split(";")):
+        for step in _STEPS[_version(database) - 1 :]:
+            for statement in step.split(";"):
                 if statement.strip():
                     database.execute(statement)
 
 
-def _is_current(database: Database) -> bool:
+def _version(database: Database) -> int:
+    """1 also if there is nothing yet."""
     if not has_table(database, "schema_version"):
-        return False
+        return 1
     [(version,)] = database.execute("SELECT version FROM schema_version")
     if version > VERSION:
         raise ValueError(f"the index has version {version}, this dcmrecv-index knows versions up to {VERSION}")
-    return True
+    return int(version)
 
 
 def has_table(database: Database, name: str) -> bool:

@@ -53,6 +53,7 @@ OURS = {
     "--deliver-attempts",
     "--deliver-processes",
     "--journal-flush",
+    "--digest",
 }
 
 

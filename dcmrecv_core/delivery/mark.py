@@ -1,0 +1,40 @@
+"""A moment, and whether a plugin has had all that was stored before it.
+
+Whoever wants to know asks the journal process, by a note in the store. What was acknowledged before is in the files of
+the journal; a turn that begins later takes it in, and says so by another note. From then on it is the rows of the queue
+that count.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dcmrecv_core.storage.journal import now
+
+
+class DeliveryMark:
+    """The moment in which it is made: has all that was acknowledged before been delivered to `plugin`?"""
+
+    def __init__(self, state_directory: Path, plugin: str) -> None:
+        self._state_directory = str(state_directory)
+        self._plugin = plugin
+        self._at = now()
+        self._last: int | None = None
+
+    def is_passed(self) -> bool:
+        """Whether each call of `deliver` for it, to any target, has returned, or its event was put aside. It takes a
+        second or two after the moment, longer while deliveries fail. Raises OSError if the state directory cannot be
+        used."""
+        from dcmrecv_core.delivery.sqlite_store import SqliteStore  # only who asks loads sqlite3
+        from dcmrecv_core.delivery.store import StoreError
+
+        try:
+            store = SqliteStore.open(self._state_directory, make=False)
+            try:
+                if self._last is None:
+                    self._last = store.last_taken_in(self._at)
+                return self._last is not None and not store.waits(self._plugin, self._last)
+            finally:
+                store.close()
+        except StoreError as error:
+            raise OSError(f"the store of deliveries cannot be used: {error}") from error
