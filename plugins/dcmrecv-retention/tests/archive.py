@@ -34,7 +34,7 @@ class Archive:
         self.meanwhile: Callable[[], object] = lambda: None
         self.waits: list[float] = []
         monkeypatch.setattr(rounds, "unfinished_studies", lambda state: frozenset(self.unfinished))
-        monkeypatch.setattr(rounds, "requested_instances", lambda state: frozenset(self.requested))
+        monkeypatch.setattr(rounds, "requested_instances", lambda *_: frozenset(self.requested))
 
     def close(self) -> None:
         self.index.close()

@@ -73,7 +73,7 @@ class RetentionPlugin:
         state = settings.state_directory
         url: str | None = settings.for_plugin("index").get("index_url")
         where = index_file(state) if url is None else checked_url(url)
-        return Rounds(where, self._output, state, self._limits, delete=self._delete)
+        return Rounds(where, self._output, state, self._limits, delete=self._delete, hash_of=settings.original_uid_hash)
 
 
 plugin = RetentionPlugin()

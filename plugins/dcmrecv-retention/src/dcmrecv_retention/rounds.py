@@ -47,13 +47,16 @@ class Rounds:
         limits: Limits,
         *,
         delete: bool,
+        hash_of: Callable[[str], str | None] = lambda uid: None,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        """Raises DatabaseError, OSError, ValueError: the index cannot be used."""
+        """`hash_of` is `PluginSettings.original_uid_hash`. Raises DatabaseError, OSError, ValueError: the index cannot
+        be used."""
         self._output = output
         self._state = state_directory
         self._limits = limits
         self._delete = delete
+        self._hash_of = hash_of
         self._wait = wait or Event().wait
         self._database: Database = connect(index)
         self._notes = Notes(state_directory)
@@ -109,7 +112,7 @@ class Rounds:
 
     def _choice(self) -> Callable[[IndexedStudy], bool]:
         """Says of a study whether it may go, as things are now."""
-        unfinished, requested = unfinished_studies(self._state), requested_instances(self._state)
+        unfinished, requested = unfinished_studies(self._state), self._requested()
         conflicts = studies_in_conflict(self._database)
 
         def may_go(study: IndexedStudy) -> bool:
@@ -135,6 +138,9 @@ class Rounds:
         instances = instances_of(self._database, study)
         return next((wrong for instance in instances if (wrong := what_is_wrong(instance, self._output))), "")
 
+    def _requested(self) -> frozenset[str]:
+        return requested_instances(self._state, self._database, self._hash_of)
+
     def _is_requested(self, study: IndexedStudy, requested: frozenset[str]) -> bool:
         instances = instances_of(self._database, study.study_instance_uid) if requested else ()
         return not requested.isdisjoint(each.sop_instance_uid for each in instances)
@@ -159,7 +165,7 @@ class Rounds:
     def _decide(self, aside: dict[str, Condemned]) -> None:
         """Put back what has changed since it was chosen."""
         # the queues first: what leaves them meanwhile is in the index then
-        unfinished, requested = unfinished_studies(self._state), requested_instances(self._state)
+        unfinished, requested = unfinished_studies(self._state), self._requested()
         for study, each in list(aside.items()):
             if study in unfinished or not self._removal.is_unchanged(self._database, study):
                 self._keep(aside, study, "more of it has come")
