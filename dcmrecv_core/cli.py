@@ -18,6 +18,8 @@ from dcmrecv_core.config.association_profiles import AssociationConfigurationErr
 from dcmrecv_core.config.configuration import Configuration
 from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.net.supervisor.listener import inherited_count, open_listeners
+from dcmrecv_core.net.upgrade.predecessor import Predecessor
+from dcmrecv_core.net.upgrade.program import Program
 from dcmrecv_core.start import Start, probe_output_directory
 
 if TYPE_CHECKING:
@@ -38,15 +40,18 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     if argv is not None:
         return _main("dcmrecv", argv)
+    program, predecessor = Program.of_this_process(), Predecessor.of_this_process()
     process.prepare()
-    code = _main(sys.argv[0], sys.argv[1:])
+    code = _main(sys.argv[0], sys.argv[1:], program, predecessor)
     process.end_despite_threads(code)
     return code
 
 
-def _main(program: str, arguments: list[str]) -> int:
+def _main(
+    name: str, arguments: list[str], program: Program | None = None, predecessor: Predecessor | None = None
+) -> int:
     try:
-        configuration = Configuration(program, arguments, port_optional=bool(inherited_count()))
+        configuration = Configuration(name, arguments, port_optional=bool(inherited_count()))
         plugins, line = configuration.plugins, configuration.line
         if line.action not in ("run", "explain"):
             _print(_text(configuration))
@@ -55,13 +60,22 @@ def _main(program: str, arguments: list[str]) -> int:
         log_wiring.apply(line.settings)
     except StartError as error:
         process.write_error(help.error_text(error))
-        return error.exit_code
+        return _failed(error, predecessor)
     process.write_error(line.arguments)
     try:
-        return _explain(line, plugins) if line.action == "explain" else _run(configuration, log_wiring)
+        if line.action == "explain":
+            return _explain(line, plugins)
+        return _run(configuration, log_wiring, program, predecessor)
     except StartError as error:
         _log_start_error(error)
-        return error.exit_code
+        return _failed(error, predecessor)
+
+
+def _failed(error: StartError, predecessor: Predecessor | None) -> int:
+    """The exit code; a program that this one is to replace goes on."""
+    if predecessor is not None:
+        predecessor.fail(str(error))
+    return error.exit_code
 
 
 def _print(text: str) -> bool:
@@ -125,24 +139,39 @@ def _explain(line: CommandLine, plugins: Plugins) -> int:
     return code
 
 
-def _run(configuration: Configuration, log_wiring: LogWiring) -> int:
+def _run(
+    configuration: Configuration,
+    log_wiring: LogWiring,
+    program: Program | None,
+    predecessor: Predecessor | None,
+) -> int:
     log.debug("%s\n", help.VERSION_LINE)
     log.info("configuring service class provider ...")
     from dcmrecv_core.net.supervisor.ownership import StateDirectory
 
-    state = StateDirectory.take(configuration.line.settings)
+    settings = configuration.line.settings
+    if predecessor is not None and predecessor.processes is not None:
+        state = StateDirectory.inherit(settings, predecessor.processes)
+    else:
+        state = StateDirectory.take(settings)
     try:
-        return _serve(configuration, log_wiring, state)
+        return _serve(configuration, log_wiring, state, program, predecessor)
     finally:
         state.release()
 
 
-def _serve(configuration: Configuration, log_wiring: LogWiring, state: StateDirectory) -> int:
+def _serve(
+    configuration: Configuration,
+    log_wiring: LogWiring,
+    state: StateDirectory,
+    program: Program | None,
+    predecessor: Predecessor | None,
+) -> int:
     start = Start(configuration, state)
     for step in start.steps:
         step()
     settings = start.settings
-    listeners = open_listeners(settings)
+    listeners = open_listeners(settings, predecessor)
     if settings.max_pdu & 1:
         even = settings.max_pdu & ~1
         log.warning("ASSOC: PDV receive length %d is odd (using %d)", settings.max_pdu, even)
@@ -157,7 +186,9 @@ def _serve(configuration: Configuration, log_wiring: LogWiring, state: StateDire
         key_of,
         log_wiring.apply,
     )
-    return Supervisor(settings, start.plugins, listeners, start.capabilities, source, start.tls, state).run()
+    return Supervisor(
+        settings, start.plugins, listeners, start.capabilities, source, start.tls, state, program, predecessor
+    ).run()
 
 
 def _log_start_error(error: StartError) -> None:

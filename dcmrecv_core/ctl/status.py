@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import select
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,7 +50,7 @@ def top(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> None
         while True:
             lines = list(status_lines(receiver.counters(), datetime.now().astimezone()))
             if on_terminal:
-                columns, rows = os.get_terminal_size()
+                columns, rows = shutil.get_terminal_size()
                 write(_CLEAR + "\n".join(line[:columns] for line in lines[: rows - 1]))
             else:
                 write("\n".join(lines) + "\n\n")

@@ -6,9 +6,9 @@ since when it waits for the peer's next message. The supervisor and the other wo
 another association. The process that has the claim to an idle worker writes its next association there first, and then
 looks whether that may stay: so two of them never both take the last place of a peer.
 
-The supervisor writes two more fields. One says that requests wait for a place. The other one is the number of the
-association that a worker is asked to give up, with the address of the peer that needs its place; the number makes sure
-that a late request never ends the next association.
+The supervisor writes three more fields. One says that requests wait for a place, one whether workers may accept
+connections themselves (`Door`). The third one is the number of the association that a worker is asked to give up, with
+the address of the peer that needs its place; the number makes sure that a late request never ends the next association.
 """
 
 from __future__ import annotations
@@ -56,6 +56,18 @@ class Activity(IntEnum):
 
 
 _ACTIVITIES = tuple(Activity)
+
+
+class Door(IntEnum):
+    """Whether idle workers may accept connections. `SHUT`: not now; `CLOSED`: never again, so they close their copies
+    of the listening sockets."""
+
+    OPEN = 0
+    SHUT = 1
+    CLOSED = 2
+
+
+_DOORS = tuple(Door)
 
 
 class Place(NamedTuple):
@@ -196,7 +208,7 @@ class AdmissionTable:
     def __init__(self, count: int, *, records: bool = False) -> None:
         board = RecordBoard(count) if records else None
         self.counters = CounterMemory(count)
-        self._memory = memoryview(mmap.mmap(-1, count * _SLOT + 1))
+        self._memory = memoryview(mmap.mmap(-1, count * _SLOT + 2))
         self.slots = [
             Slot(
                 self._memory[number * _SLOT : (number + 1) * _SLOT],
@@ -233,6 +245,15 @@ class AdmissionTable:
     @requests_wait.setter
     def requests_wait(self, wait: bool) -> None:
         self._waiting[0] = wait
+
+    @property
+    def door(self) -> Door:
+        """Written by the supervisor."""
+        return _DOORS[self._waiting[1]]
+
+    @door.setter
+    def door(self, door: Door) -> None:
+        self._waiting[1] = door
 
     @property
     def busy(self) -> int:

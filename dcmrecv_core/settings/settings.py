@@ -47,6 +47,7 @@ class Settings:
     max_per_peer: int | None = None
     idle_eviction: int | None = 60
     max_request: int = 1 << 20
+    drain: int = 0
     min_free: int | None = None
     progress_timeout: int = 60
     min_rate: int | None = 64

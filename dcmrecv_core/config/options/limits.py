@@ -31,6 +31,12 @@ LIMITS = Section(
             default="60",
         ),
         valued(
+            "--drain",
+            "after SIGTERM or SIGINT, let running associations go on\nfor so long, to end by themselves",
+            Value("seconds", "integer", 0),
+            default="0",
+        ),
+        valued(
             "--max-request",
             "largest association request; time for it: -ta",
             Value("size", "size", 4 << 10, 16 * _MEBIBYTE),

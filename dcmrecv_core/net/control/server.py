@@ -65,11 +65,27 @@ class ControlServer:
         commands: Mapping[str, Command],
     ) -> None:
         self._selector = selector
-        self._listener = listener
+        self._listener: socket.socket | None = None
         self._commands = commands
         self._clients: dict[int, Client] = {}
         if listener is not None:
-            selector.register(listener, selectors.EVENT_READ, self._accept)
+            self.listen(listener)
+
+    def listen(self, listener: socket.socket) -> None:
+        """Answer those who connect to this socket."""
+        self._listener = listener
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+
+    def pass_on(self) -> tuple[int, ...]:
+        """The listening socket, if there is one, for another program."""
+        return () if self._listener is None else (self._listener.fileno(),)
+
+    def stop_listening(self) -> None:
+        """Close the copy of the listening socket, which is another program's now. Clients get their answers."""
+        if self._listener is not None:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener = None
 
     def close_in_child(self) -> None:
         """In a child: close the copies of the supervisor's sockets."""

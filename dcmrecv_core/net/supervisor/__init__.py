@@ -10,6 +10,7 @@
       eviction     which associations have to make room for them
       refusals     why some get none, for the log
       background   runs a child process for each plugin with the hook `background`
+      succession   an upgrade: another program takes over, or this one from another (net/upgrade)
       reload       SIGHUP: a forked probe checks the new settings, then the supervisor applies them
       notify       tells systemd READY, STOPPING and WATCHDOG
 

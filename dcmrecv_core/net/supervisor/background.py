@@ -78,10 +78,12 @@ class Child:
 
 
 class Background:
-    """A child for each of the `jobs`. After a reload a child has `grace` seconds to end."""
+    """A child for each of the `jobs`. After a reload a child has `grace` seconds to end. If it `is_paused`, it starts
+    none before `resume`."""
 
-    def __init__(self, jobs: Jobs, grace: float) -> None:
+    def __init__(self, jobs: Jobs, grace: float, *, is_paused: bool = False) -> None:
         self._grace = grace
+        self._is_paused = is_paused
         self._children = [Child(title, job) for title, job in jobs.items()]
 
     def __len__(self) -> int:
@@ -92,7 +94,7 @@ class Background:
         """Start children that are due; kill those that have not ended within their grace period after a reload."""
         for child in self._children:
             if child.pid is None:
-                if child.due is not None and child.due <= now:
+                if child.due is not None and child.due <= now and not self._is_paused:
                     self._start(child, now)
             elif child.kill_at is not None and child.kill_at <= now:
                 log.error("%s: process %d does not end, killing it", child.title, child.pid)
@@ -120,6 +122,19 @@ class Background:
             child.due = now if child.title in jobs else None
             child.pause = FIRST_PAUSE
             child.kill_at = now + self._grace if child.pid is not None else None
+
+    def pause(self, now: float) -> None:
+        """Tell all children to end, and start none before `resume`."""
+        self._is_paused = True
+        for child in self._children:
+            if child.pid is not None:
+                child.due = now
+                child.kill_at = now + self._grace
+        self.signal_all(signal.SIGTERM)
+
+    def resume(self) -> None:
+        """Start the children that `pause` has ended or kept from starting."""
+        self._is_paused = False
 
     def stop(self) -> None:
         """Tell all children to end, and start none any more."""

@@ -11,6 +11,7 @@ only when no worker is idle. Workers pass on to it what is not complete at once.
 from __future__ import annotations
 
 import logging
+import math
 import select
 import selectors
 import socket
@@ -21,7 +22,7 @@ from itertools import chain
 from dcmrecv_core.api.errors import RemoteProtocolError
 from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.claim import CAN_BE_SHARED
-from dcmrecv_core.net.connection import LINGER, plain_address
+from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER, plain_address
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor.listener import Listeners
 from dcmrecv_core.net.tls.client_hello import HEADER_LENGTH, wanted_length
@@ -94,7 +95,7 @@ class FrontDesk:
     and clock are the supervisor's.
 
     For new connections: a request has to be complete within `request_seconds` and may have `max_request` bytes after
-    its header; with `tls` they use TLS.
+    its header; with `tls` they use TLS. Unless it `accepts`, it waits for `open`.
     """
 
     def __init__(
@@ -103,6 +104,8 @@ class FrontDesk:
         listeners: Listeners,
         seconds: float,
         admit: Callable[[Handover], None],
+        *,
+        accepts: bool = True,
     ) -> None:
         self._selector = selector
         self._listeners = listeners
@@ -118,9 +121,27 @@ class FrontDesk:
         self._bytes = 0
         self._accepting = False
         self._closed = False
-        self._resume_at = 0.0
+        self._resume_at = math.inf
+        self._go_last_at = math.inf
         self._look_at = 0.0
+        if accepts:
+            self._resume()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no request is incomplete."""
+        return not self._pending
+
+    def open(self, now: float) -> None:
+        """Accept connections from now on."""
         self._resume()
+        self._go_last_at = now + 2 * CALL_TIMEOUT  # by then idle workers have seen that they may accept too
+
+    def shut(self) -> None:
+        """Accept none for now, and read those that are there."""
+        if self._accepting:
+            self._pause()
+        self._resume_at = self._go_last_at = math.inf
 
     def _resume(self) -> None:
         self._accepting = True
@@ -150,11 +171,20 @@ class FrontDesk:
             self._pause()
             self._resume()
 
+    def stop_listening(self, now: float, *, passed_on: bool) -> None:
+        """Accept none any more, and read those that are there; unless the sockets are `passed_on`, the port is free."""
+        if not passed_on and not self._listeners.inherited:
+            self._look(None, now)  # closing a socket resets what waits for it
+        self.shut()
+        if passed_on:
+            self._listeners.close_copies()
+        else:
+            self._listeners.close()
+
     def close(self) -> None:
         """Stop listening and drop all connections without a complete request, also those that workers still pass on."""
         self._closed = True
-        if self._accepting:
-            self._pause()
+        self.shut()
         if self._row is not None:
             self._row.close()
         self._listeners.close()
@@ -167,7 +197,7 @@ class FrontDesk:
         if self._row is not None:
             self._row.close()
         if not listens:
-            self._listeners.close_in_child()
+            self._listeners.close_copies()
         for connection in (*self._pending.values(), *self._closing.values()):
             connection.sock.close()
 
@@ -227,6 +257,9 @@ class FrontDesk:
         """End connections whose deadline has passed; seconds until the next deadline, None without connections."""
         if not self._accepting and now >= self._resume_at:
             self._resume()
+        if now >= self._go_last_at:
+            self._go_last_at = math.inf
+            self.go_last()
         if self._accepting and now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
             self._look(None, now)

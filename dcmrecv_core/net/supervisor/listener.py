@@ -1,4 +1,4 @@
-"""The listening sockets: bound here, or passed in by systemd (LISTEN_FDS)."""
+"""The listening sockets: bound here, or passed in (LISTEN_FDS) by systemd or by the program that this one replaces."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import ListenError
 from dcmrecv_core.counters.document import Listening
 from dcmrecv_core.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from dcmrecv_core.net.upgrade.predecessor import Predecessor
 
 log = logging.getLogger("dcmrecv.net")
 
@@ -35,15 +38,15 @@ class Listeners:
 
     def close(self) -> None:
         """Accept nothing more; the port is free, although workers have copies."""
-        for listener in self.sockets:
-            if not self.inherited:
+        if not self.inherited:
+            for listener in self.sockets:
                 listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
+        self.close_copies()
 
-    def close_in_child(self) -> None:
+    def close_copies(self) -> None:
         """Close this process's copies."""
-        for listener in self.sockets:
-            listener.close()
+        while self.sockets:
+            self.sockets.pop().close()
 
 
 def inherited_count() -> int:
@@ -54,7 +57,7 @@ def inherited_count() -> int:
     return int(count) if count.isdecimal() else 0
 
 
-def open_listeners(settings: Settings) -> Listeners:
+def open_listeners(settings: Settings, predecessor: Predecessor | None = None) -> Listeners:
     """The listening sockets. Raises ListenError (exit code 64) with DCMTK's text."""
     count = inherited_count()
     if count:
@@ -63,7 +66,7 @@ def open_listeners(settings: Settings) -> Listeners:
         sockets = [_use_inherited(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
         if settings.port is not None and settings.port not in map(_port_of, sockets):
             log.warning("ignoring port %d: using the sockets passed in", settings.port)
-        return Listeners(sockets, inherited=True)
+        return Listeners(sockets, inherited=predecessor is None or predecessor.inherited)
     listener = bind(settings)
     try:
         listener.listen(_BACKLOG)

@@ -19,6 +19,17 @@ class Notifier:
     def ready(self, status: str) -> None:
         self._send(f"READY=1\nSTATUS={status}")
 
+    def draining(self, seconds: float | None) -> None:
+        """Associations go on; a stop under way may take `seconds`, None: it has no end yet. STOPPING=1 comes later, as
+        systemd would count the time for a stop from then on."""
+        extension = "" if seconds is None else f"\nEXTEND_TIMEOUT_USEC={int(seconds * 1e6)}"
+        self._send(f"STATUS=draining{extension}")
+
+    def passed_on(self, pid: int) -> None:
+        """Process `pid` is the main one from now on, and speaks to systemd itself."""
+        self._send(f"MAINPID={pid}")
+        self._address, self.watchdog_seconds = "", None
+
     def stopping(self) -> None:
         self._send("STOPPING=1")
 

@@ -6,6 +6,9 @@ The supervisor locks two files in it (flock), at the start only, because later t
     processes.lock  held by the supervisor and all its children, which keep their copy. When a receiver was killed, the
                     next one sees by this lock that children still work in the directory, and waits until they end.
 
+Such a lock belongs to an open file, not to a process. So in an upgrade it passes from one supervisor to the other with
+a descriptor, and no third one can take it in between.
+
 The kernel ends such a lock with the last descriptor of the open file. So no process number is compared, which means
 nothing in another namespace, and after a crash no file has to be judged by its age.
 """
@@ -56,10 +59,11 @@ class _LockHeld(Exception):
 
 @dataclass(slots=True)
 class Lock:
-    """Both locks of a state directory, and the directory itself."""
+    """Both locks of a state directory, and the directory itself. `owner` is None in a program that is to take over from
+    another one, or has handed over."""
 
     directory: Directory
-    owner: int
+    owner: int | None
     processes: int
 
 
@@ -83,6 +87,44 @@ class StateDirectory:
             return cls(owner=str(error))
         except (OSError, StatusError) as error:
             return cls(problem=getattr(error, "strerror", None) or str(error))
+
+    @classmethod
+    def inherit(cls, settings: Settings, processes: int) -> StateDirectory:
+        """That of the program that this one is to take over from, with its `processes.lock`. Raises StateDirectoryError
+        if these settings have another one."""
+        state = settings.state_directory
+        try:
+            is_theirs = os.path.samestat(os.fstat(processes), os.lstat(state / PROCESSES))
+        except OSError:
+            is_theirs = False
+        if not is_theirs:
+            raise StateDirectoryError(
+                f"state directory {state} is not that of the running receiver, which only a restart can change"
+            )
+        directories, parts = state_directory_of(settings)
+        try:
+            return cls(Lock(directories.get(parts), None, processes))
+        except (OSError, StatusError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise StateDirectoryError(f"state directory {state} cannot be used: {reason}") from error
+
+    def take_over(self, owner: int, settings: Settings) -> None:
+        """This receiver owns it from now on."""
+        if self.lock is not None:
+            lock, self.lock.owner = self.lock, owner
+            with suppress(OSError):  # in a process, because the disk may hang; it only informs
+                fork(lambda: _describe(lock, settings), outlives_parent=True)
+
+    def pass_on(self) -> tuple[int, ...]:
+        """The lock that makes another program the owner."""
+        return () if self.lock is None or self.lock.owner is None else (self.lock.owner,)
+
+    def hand_over(self) -> None:
+        """The other program owns it."""
+        for owner in self.pass_on():
+            os.close(owner)
+        if self.lock is not None:
+            self.lock.owner = None
 
     def apply(self, settings: Settings) -> Settings:
         """The settings of a receiver with this state directory."""
@@ -127,8 +169,7 @@ class StateDirectory:
 
     def close_in_child(self) -> None:
         """In a child: close the copy of the owner's lock. The child keeps the other lock as long as it lives."""
-        if self.lock is not None:
-            os.close(self.lock.owner)
+        self.hand_over()
 
     def release(self) -> None:
         """At the end, unless children still run: remove the lock files, and the directory if it is empty and inside the
@@ -137,6 +178,8 @@ class StateDirectory:
         if lock is None:
             return
         os.close(lock.processes)
+        if lock.owner is None:  # another program's
+            return
         with suppress(OSError):  # no fork: the files stay, unlocked
             pid = fork(lambda: _remove_files(lock), outlives_parent=True)
             end = time.monotonic() + END_SECONDS
@@ -157,7 +200,7 @@ def _take(settings: Settings, timeout: float) -> Lock:
             if attempt == _ATTEMPTS - 1:
                 raise
     try:
-        _write_owner(directory, _describe_owner(settings))
+        _write_owner(directory, _describe_owner(settings, os.getpid()))
         return Lock(directory, owner, _lock_processes(directory, timeout))
     except BaseException:
         os.close(owner)
@@ -217,6 +260,11 @@ def _lock(directory: Directory, name: str) -> int:
     raise OSError(0, f"{name} is removed again and again")
 
 
+def _describe(lock: Lock, settings: Settings) -> int:
+    _write_owner(lock.directory, _describe_owner(settings, os.getppid()))
+    return 0
+
+
 def _remove_files(lock: Lock) -> int:
     """Runs in a child that has the owner's lock."""
     at = lock.directory.fd
@@ -233,10 +281,10 @@ def _remove_files(lock: Lock) -> int:
     return 0
 
 
-def _describe_owner(settings: Settings) -> str:
+def _describe_owner(settings: Settings, pid: int) -> str:
     port = "a port that was passed to it" if settings.port is None else f"port {settings.port}"
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    return f"host {os.uname().nodename}, process {os.getpid()}, {port}, since {since}"
+    return f"host {os.uname().nodename}, process {pid}, {port}, since {since}"
 
 
 def _read_owner(text: bytes) -> str:

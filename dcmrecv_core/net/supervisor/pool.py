@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.net.admission import Activity, AdmissionTable, Slot
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Door, Slot
 from dcmrecv_core.net.child import LACKS_STATE, OUT_OF_DESCRIPTORS, fork, state_of
 from dcmrecv_core.net.handover import IDLE, PASSED_ON, TAKEN, Handover, HandoverSender, LostAssociation, hear
 
@@ -128,6 +128,7 @@ class Pool:
         self._next_look_at = 0.0
         self._next_complaint_at = 0.0
         self._stopping = False
+        self._draining = False
         self.lacks_state = False
         """Whether a worker could not start without a state directory of this receiver's own."""
         self.is_ready = False
@@ -141,8 +142,9 @@ class Pool:
         """Fork until `waiting` + SPARE workers are idle or starting, within `limit`."""
         if self._stopping or now < self._next_fork_at:
             return
+        wanted = waiting + (len(self._lost) if self._draining else SPARE)
         coming = sum(worker.idle or not (worker.started or worker.ending) for worker in self._workers.values())
-        for _ in range(min(SPARE + waiting - coming, self._limit - len(self._workers))):
+        for _ in range(min(wanted - coming, self._limit - len(self._workers))):
             try:
                 self._fork(now)
             except OSError as error:
@@ -284,6 +286,17 @@ class Pool:
         self._hook_seconds = hook_seconds
         for worker in self._workers.values():
             self._tell_to_end(worker)
+
+    def drain(self) -> None:
+        """No worker accepts connections any more; fork only for requests that wait."""
+        self._draining = True
+        self.table.door = Door.CLOSED
+
+    def end_idle(self) -> None:
+        """While draining: end workers that have nothing to do."""
+        for worker in self._workers.values():
+            if worker.idle and not self._lost:
+                self._tell_to_end(worker)
 
     def stop(self) -> None:
         """Fork no more; idle workers end at once, busy ones after the instance they are receiving."""

@@ -112,8 +112,18 @@ class Reload:
         self._probe = ours
         self._selector.register(ours, selectors.EVENT_READ, self._on_answer)
 
+    def abandon(self) -> None:
+        """The receiver drains or stops: nothing is reloaded any more."""
+        if self._probe is not None:
+            self._selector.unregister(self._probe)
+        self._begin_again = False
+        self.drop_probe()
+        self._tell += self._tell_again
+        self._tell_again = []
+        self._finish("the receiver takes no new associations any more")
+
     def drop_probe(self) -> None:
-        """Close the connection to a running probe: when the supervisor stops, and in its children."""
+        """Close the connection to a running probe; in a child of the supervisor its own copy."""
         if self._probe is not None:
             self._probe.close()
             self._probe = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import selectors
 import signal
@@ -36,6 +37,7 @@ from dcmrecv_core.net.supervisor.pool import Pool
 from dcmrecv_core.net.supervisor.refusals import Cause, cause_of_surplus, cause_of_waiting
 from dcmrecv_core.net.supervisor.reload import Reload, SettingsSource
 from dcmrecv_core.net.supervisor.signals import SignalFlags
+from dcmrecv_core.net.supervisor.succession import Parts, Succession
 from dcmrecv_core.net.supervisor.waiting import WaitingRequest, WaitingRequests
 from dcmrecv_core.net.tls import client_hello
 from dcmrecv_core.net.worker.arrivals import Entrance
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.net.admission import Slot
     from dcmrecv_core.net.supervisor.ownership import StateDirectory
+    from dcmrecv_core.net.upgrade.predecessor import Predecessor
+    from dcmrecv_core.net.upgrade.program import Program
     from dcmrecv_core.settings.settings import Settings
     from dcmrecv_core.storage.temporary import Capabilities
 
@@ -88,6 +92,8 @@ class Supervisor:
         source: SettingsSource,
         tls: ssl.SSLContext | None = None,
         state: StateDirectory | None = None,
+        program: Program | None = None,
+        predecessor: Predecessor | None = None,
     ) -> None:
         self._settings = settings
         self._state = state
@@ -100,11 +106,15 @@ class Supervisor:
         self._asked = AskedToEnd()
         self._next_eviction = 0.0
         self._signals = SignalFlags()
+        self._is_signalled = False
+        self._drain_until: float | None = None
         self._stop_deadline: float | None = None
         self._notifier = Notifier()
         self._ready_sent = False
         self._next_watchdog = 0.0
-        self._desk = FrontDesk(self._selector, listeners, float(settings.acse_timeout), self._admit)
+        self._desk = FrontDesk(
+            self._selector, listeners, float(settings.acse_timeout), self._admit, accepts=predecessor is None
+        )
         self._places = settings.max_associations  # a reload does not change it
         self._configure_desk()
         self._pool = Pool(
@@ -123,11 +133,24 @@ class Supervisor:
         plugins.limits.counts.read = self._status.make
         self._control = ControlServer(
             self._selector,
-            None if state is None else state.open_control(),
-            {"status": self._tell_status, "reload": self._tell_reload},
+            None if state is None or predecessor is not None else state.open_control(),
+            {
+                "status": self._tell_status,
+                "reload": self._tell_reload,
+                "drain": self._tell_drain,
+                "upgrade": self._tell_upgrade,
+            },
         )
-        self._background = Background(self._jobs(), GRACE)
+        self._background = Background(self._jobs(), GRACE, is_paused=predecessor is not None)
         self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)
+        self._succession = Succession(
+            self._selector,
+            settings,
+            Parts(self._desk, self._pool, self._background, self._control, listeners, state, self._notifier),
+            self._stop,
+            program,
+            predecessor,
+        )
 
     def run(self) -> int:
         """Serve; returns the exit code (0). Raises StateDirectoryError if no worker can start, because a plugin
@@ -138,7 +161,7 @@ class Supervisor:
 
         gc.freeze()  # the collector leaves these objects alone, so the workers keep sharing their memory
         self._pool.grow(time.monotonic())
-        while self._stop_deadline is None or len(self._pool) or len(self._background):
+        while self._stop_deadline is None or self._is_running:
             self._turn()
             if self._stop_deadline is not None and time.monotonic() > self._stop_deadline:
                 log.warning("still running after the grace period; killing them")
@@ -148,6 +171,10 @@ class Supervisor:
         if self._pool.lacks_state:
             self._complain()
         return 0
+
+    @property
+    def _is_running(self) -> bool:
+        return bool(len(self._pool) or len(self._background) or self._succession.predecessor_runs)
 
     def _turn(self) -> None:
         ready = self._selector.select(self._timeout(time.monotonic()))
@@ -177,7 +204,10 @@ class Supervisor:
         if not self._ready_sent and self._pool.is_ready:
             self._ready_sent = True
             self._counters.supervisor.be(Doing.READY, now)
-            self._notifier.ready("listening")
+            self._succession.ready()
+        self._succession.tick(now)
+        if self._drain_until is not None and self._stop_deadline is None:
+            self._drain_further(now)
         if self._notifier.watchdog_seconds and now >= self._next_watchdog:
             self._next_watchdog = now + self._notifier.watchdog_seconds
             self._notifier.alive()
@@ -285,6 +315,7 @@ class Supervisor:
         self._desk.close_in_child(listens=listens)
         self._pool.close_in_child()
         self._reload.drop_probe()
+        self._succession.close_in_child()
         self._control.close_in_child()
         for waiting in self._waiting:
             waiting.handover.sock.close()
@@ -295,11 +326,17 @@ class Supervisor:
     def _handle_signals(self, now: float) -> None:
         """The end goes before all else, so that a flood of other signals cannot hold it up."""
         if (number := self._signals.take(signal.SIGTERM, signal.SIGINT)) is not None:
-            if self._stop_deadline is not None:
+            if self._is_signalled or self._stop_deadline is not None:
                 self._kill()
                 os._exit(0)
-            self._stop(signal.Signals(number).name, now)
-        if self._signals.take(signal.SIGHUP) and self._stop_deadline is None:
+            self._is_signalled = True
+            if self._drain_until is None and self._settings.drain:
+                self._notifier.draining(self._settings.drain + GRACE)
+                self._succession.stop_upgrade()
+                self._drain(self._settings.drain, signal.Signals(number).name, now)
+            else:
+                self._stop(signal.Signals(number).name, now)
+        if not self._succession.is_handing_over and self._signals.take(signal.SIGHUP) and self._drain_until is None:
             self._reload.begin()
         if self._signals.take(signal.SIGCHLD):
             for pid, code in child.reap_ended():
@@ -334,8 +371,10 @@ class Supervisor:
         answer(self._status.make().as_dict())
 
     def _tell_reload(self, request: Mapping[str, Any], answer: Answer) -> None:
-        if self._stop_deadline is not None:
+        if self._stop_deadline is not None or self._drain_until is not None:
             raise ControlError("the receiver is stopping")
+        if self._succession.is_handing_over:
+            raise ControlError("the receiver is handing over to another program")
         self._reload.begin(lambda reason: answer({"error": f"settings not reloaded: {reason}"} if reason else {}))
 
     def _complain(self) -> None:
@@ -351,12 +390,66 @@ class Supervisor:
         self._pool.signal_all(signal.SIGKILL)
         self._background.signal_all(signal.SIGKILL)
 
+    def _tell_drain(self, request: Mapping[str, Any], answer: Answer) -> None:
+        seconds = self._drain_seconds(request)
+        if self._stop_deadline is not None:
+            raise ControlError("the receiver is stopping")
+        answer({})
+        self._notifier.draining(None)
+        self._succession.stop_upgrade()
+        self._drain(seconds, "drain", time.monotonic())
+
+    def _tell_upgrade(self, request: Mapping[str, Any], answer: Answer) -> None:
+        seconds = self._drain_seconds(request)
+        if self._stop_deadline is not None or self._drain_until is not None:
+            raise ControlError("the receiver takes no new associations any more")
+
+        def tell(outcome: int | str) -> None:
+            answer({"pid": outcome} if isinstance(outcome, int) else {"error": f"not upgraded: {outcome}"})
+
+        self._succession.upgrade(tell, lambda now: self._drain(seconds, "upgrade", now, passed_on=True))
+
+    def _drain_seconds(self, request: Mapping[str, Any]) -> float | None:
+        """The `limit` of the request, else --drain; None for no limit. Raises ControlError."""
+        seconds = request.get("limit")
+        if seconds is None:
+            return self._settings.drain or None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+            raise ControlError("the limit has to be a number of seconds, not below 0")
+        return seconds
+
+    def _drain(self, seconds: float | None, why: str, now: float, *, passed_on: bool = False) -> None:
+        until = math.inf if seconds is None else now + seconds
+        limit = "" if seconds is None else f" for {seconds:g} s"
+        log.info("%s: no new associations, running ones may go on%s", why, limit)
+        if self._drain_until is None:
+            self._counters.supervisor.be(Doing.DRAINING, now)
+            self._reload.abandon()
+            self._pool.drain()
+            self._desk.stop_listening(now, passed_on=passed_on)
+            self._status.listening = ()
+        self._drain_until = until if self._drain_until is None else min(until, self._drain_until)
+
+    def _drain_further(self, now: float) -> None:
+        if self._desk.is_empty and not self._waiting:
+            self._pool.end_idle()
+            if not len(self._pool) and not self._succession.predecessor_runs:
+                log.info("all associations have ended")
+                self._end(now)
+                return
+        if self._drain_until is not None and now >= self._drain_until:
+            self._stop("the time for running associations is over", now)
+
     def _stop(self, why: str, now: float) -> None:
         log.info("%s: no new associations, running ones finish the instance they are in", why)
+        self._end(now)
+
+    def _end(self, now: float) -> None:
         self._stop_deadline = now + GRACE
         self._counters.supervisor.be(Doing.STOPPING, now)
         self._notifier.stopping()
-        self._reload.drop_probe()
+        self._reload.abandon()
+        self._succession.end()
         self._desk.close()
         for waiting in self._waiting:
             waiting.handover.sock.close()

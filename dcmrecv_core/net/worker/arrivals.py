@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import RemoteProtocolError
-from dcmrecv_core.net.admission import Activity, AdmissionTable, Slot
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Door, Slot
 from dcmrecv_core.net.connection import CALL_TIMEOUT, plain_address, poll
 from dcmrecv_core.net.handover import (
     IDLE,
@@ -71,8 +71,8 @@ class Arrivals:
         if self._listeners:
             self._epoll = select.epoll()
             self._epoll.register(control, select.EPOLLIN)
-            for listener in entrance.listeners:
-                self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self._door = Door.SHUT
+        self._follow_door()  # before it is idle: the front desk waits after it
         set_timeouts(control)
 
     def next(self) -> Handover | LostAssociation | None:
@@ -83,6 +83,8 @@ class Arrivals:
             self._is_new = False
             self._control.send(IDLE)
         while not self._stopping():
+            if self._entrance.table.door is not self._door:
+                self._follow_door()
             ready = self._wait()
             is_told = self._control.fileno() in ready
             for fd in ready:
@@ -152,6 +154,26 @@ class Arrivals:
         table = self._entrance.table
         return not table.requests_wait and self._entrance.shares.may_stay(self._slot, table)
 
+    def _follow_door(self) -> None:
+        self._door = self._entrance.table.door
+        if self._door is Door.CLOSED:
+            self.stop_listening()
+        for fd in list(self._listeners):
+            # a signal handler may have closed it just now
+            with suppress(OSError):
+                if self._epoll is None:
+                    continue
+                if self._door is Door.OPEN:
+                    self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+                else:
+                    self._epoll.unregister(fd)
+
+    def look_at_door(self) -> None:
+        """Close the listening sockets soon after the receiver has closed its door, also while an association is served:
+        with the last copy the kernel refuses connections. Called by a signal handler at any moment."""
+        if self._entrance.table.door is Door.CLOSED:
+            self.stop_listening()
+
     def stop_listening(self) -> None:
         """Accept no more connections. Called by a signal handler at any moment."""
         for fd in list(self._listeners):
@@ -160,8 +182,9 @@ class Arrivals:
     def _leave(self, fd: int) -> None:
         listener = self._listeners.pop(fd, None)
         if listener is not None and self._epoll is not None:
-            # others have copies, so closing alone would not end the registration
-            self._epoll.unregister(fd)
+            # others have copies, so closing alone would not end the registration, if there is one
+            with suppress(OSError):
+                self._epoll.unregister(fd)
             listener.close()
 
     def _begin(self, handover: Handover) -> None:

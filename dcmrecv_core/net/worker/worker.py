@@ -157,6 +157,7 @@ def run_worker(
     def on_tick(now: float) -> None:
         receiver.publisher.renew(now)
         shared.count_progress()
+        arrivals.look_at_door()
 
     worker.on_tick = on_tick
     limits.descriptors.on_useless = worker.give_up

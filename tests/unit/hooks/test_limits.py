@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from dcmrecv_core.counters.memory import CounterMemory
+from dcmrecv_core.counters.slot import HookCalls
+from dcmrecv_core.hooks import limits
 from dcmrecv_core.hooks.limits import MAX_NUMBER, HookTimeout, HookTimer, PluginLimits
 from support.paths import ROOT
 
@@ -140,6 +143,47 @@ def count_ticks(timer: HookTimer) -> int:
         except HookTimeout:
             return number
     return 0
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> tuple[HookTimer, HookCalls, list[float]]:
+    """A timer that measures, where it does so, and its clock."""
+    timer, calls, clock = HookTimer(), CounterMemory(1).workers[0].hook_calls, [100.0]
+    monkeypatch.setattr(limits, "monotonic", lambda: clock[0])
+    timer.measure(calls)
+    return timer, calls, clock
+
+
+def test_calls_are_measured_without_the_time_of_save(measured: tuple[HookTimer, HookCalls, list[float]]) -> None:
+    timer, calls, clock = measured
+    timer.start(3)
+    clock[0] += 1
+    running = timer.suspend()
+    clock[0] += 100
+    again = timer.suspend()  # another location is opened meanwhile
+    clock[0] += 100
+    timer.resume(again)
+    timer.resume(running)
+    clock[0] += 2
+    timer.stop()
+    assert calls.of(3) == (1, 3.0)
+    timer.start(3)
+    timer.stop()
+    timer.resume(timer.suspend())
+    assert calls.of(3) == (2, 3.0)
+    assert calls.of(0) == (0, 0.0)
+
+
+def test_a_timer_that_measures_is_still_one(measured: tuple[HookTimer, HookCalls, list[float]]) -> None:
+    timer, _, _ = measured
+    timer.limit = 3
+    timer.start(7)
+    assert (timer.flag[0], timer.running) == (7, 7)
+    timer.tick()
+    assert timer.ticks == 1
+    assert count_ticks(timer) == 3
+    timer.stop()
+    assert (timer.flag[0], timer.running, timer.ticks) == (0, 0, 0)
 
 
 def test_the_timer_counts_from_the_start_of_a_hook() -> None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from dcmrecv_core.net.admission import Activity, AdmissionTable, Slot, peer_key
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Door, Slot, peer_key
 
 
 @pytest.fixture
@@ -138,3 +138,17 @@ def test_the_peer_of_a_worker_that_is_killed_is_known(slot: Slot) -> None:
     slot.rest()
     assert slot.under_way.describe() == ""
     assert slot.activity is Activity.IDLE
+
+
+def test_the_door_crosses_processes() -> None:
+    table = AdmissionTable(2)
+    assert table.door is Door.OPEN
+    for door in (Door.SHUT, Door.OPEN, Door.CLOSED):
+        table.door = door
+        table.requests_wait = True
+        pid = os.fork()
+        if not pid:
+            os._exit(table.door)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == door
+        table.requests_wait = False
+        assert table.door is door

@@ -232,6 +232,44 @@ def test_a_child_that_does_not_end_for_its_successor_is_killed(drive: Drive) -> 
     assert [child.pid for child in driver.background._children] not in ([pid], [None])
 
 
+def test_paused_and_resumed_all_children_are_new_ones(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+    driver = drive(obeys, "one", "other")
+    driver.tick()
+    before = {child.pid for child in driver.background._children}
+    driver.background.pause(driver.now)
+    driver.until_ended()
+    driver.tick(LONGEST_PAUSE)
+    assert len(driver.background) == 0
+    driver.background.restart_all(driver.now, driver.jobs)
+    driver.tick()
+    assert len(driver.background) == 0, "a reload starts none"
+    driver.background.resume()
+    driver.tick()
+    assert len(driver.background) == 2
+    assert not {child.pid for child in driver.background._children} & before
+    assert caplog.messages == [], "this end is no failure"
+
+
+def test_paused_a_child_that_does_not_end_is_killed(drive: Drive) -> None:
+    driver = drive(waits)
+    driver.tick()
+    driver.background.pause(driver.now)
+    driver.tick(GRACE - 0.1)
+    assert len(driver.background) == 1
+    driver.tick(0.2)
+    driver.until_ended()
+
+
+def test_paused_from_the_beginning(drive: Drive) -> None:
+    driver = drive(waits)
+    driver.background = Background(driver.jobs, GRACE, is_paused=True)
+    driver.tick()
+    assert len(driver.background) == 0
+    driver.background.resume()
+    driver.tick()
+    assert len(driver.background) == 1
+
+
 def test_a_fork_that_fails_is_tried_again(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
     driver = drive(waits)
     with monkeypatch.context() as patch:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.net.connection import LINGER
+from dcmrecv_core.net.connection import CALL_TIMEOUT, LINGER
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor import frontdesk
 from dcmrecv_core.net.supervisor.frontdesk import ACCEPT_PAUSE, LOOK_SECONDS, FrontDesk
@@ -34,12 +34,12 @@ ABORTED = pdu(ABORT, bytes(4))
 class Desk:
     """A front desk with a clock of its own; `turn` does what the supervisor's loop does."""
 
-    def __init__(self, *listeners: socket.socket) -> None:
+    def __init__(self, *listeners: socket.socket, accepts: bool = True) -> None:
         self.now = 1000.0
         self.admitted: list[Handover] = []
         self.peers: list[socket.socket] = []
         self.selector = selectors.DefaultSelector()
-        self.desk = FrontDesk(self.selector, Listeners(list(listeners)), SECONDS, self.admitted.append)
+        self.desk = FrontDesk(self.selector, Listeners(list(listeners)), SECONDS, self.admitted.append, accepts=accepts)
 
     def turn(self, seconds: float = 0.0) -> float | None:
         """Let `seconds` pass, then handle what is ready."""
@@ -487,3 +487,73 @@ def test_a_last_answer_is_readable(desk: Desk) -> None:
     peer.close()
     desk.turn()
     assert desk.turn() is None
+
+
+# The door
+
+
+def test_one_that_does_not_accept_yet(listener: Listener) -> None:
+    desk = Desk(listener, accepts=False)
+    with connect(listener) as peer:
+        peer.sendall(REQUEST)
+        desk.turn(2 * ACCEPT_PAUSE)
+        assert desk.admitted == []
+        desk.desk.open(desk.now)
+        desk.turn()
+        assert len(desk.admitted) == 1
+    desk.close()
+
+
+def test_once_opened_workers_that_follow_it_come_first(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(listener, accepts=False)
+    times: list[float] = []
+    monkeypatch.setattr(desk.desk, "go_last", lambda: times.append(desk.now))
+    desk.desk.open(desk.now)
+    begin = desk.now
+    for _ in range(40):
+        desk.turn(0.1)
+    [at] = times
+    assert 2 * CALL_TIMEOUT <= at - begin < 2 * CALL_TIMEOUT + 0.2
+    desk.close()
+
+
+def test_shut_it_reads_on_and_accepts_nothing(listener: Listener) -> None:
+    desk = Desk(listener)
+    half = desk.connect(REQUEST[:10])
+    desk.desk.shut()
+    assert not desk.desk.is_empty
+    with connect(listener) as peer:
+        peer.sendall(REQUEST)
+        half.sendall(REQUEST[10:])
+        desk.turn(2 * ACCEPT_PAUSE)
+        [handover] = desk.admitted
+        assert handover.address == "10.0.0.1"
+        assert desk.desk.is_empty
+        desk.desk.open(desk.now)
+        desk.turn()
+        assert len(desk.admitted) == 2
+    desk.close()
+
+
+def test_what_waits_is_served_before_the_port_is_free(listener: Listener) -> None:
+    desk = Desk(listener)
+    address = listener.getsockname()
+    with connect(listener) as peer, listener.dup():
+        peer.sendall(REQUEST)
+        desk.desk.stop_listening(desk.now, passed_on=False)
+        assert len(desk.admitted) == 1
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=5)
+    desk.close()
+
+
+def test_what_waits_is_left_to_the_program_that_got_the_sockets(listener: Listener) -> None:
+    desk = Desk(listener)
+    with connect(listener) as peer, listener.dup() as others:
+        peer.sendall(REQUEST)
+        desk.desk.stop_listening(desk.now, passed_on=True)
+        assert desk.admitted == []
+        assert listener.fileno() == -1
+        with others.accept()[0] as accepted:
+            assert accepted.getpeername() == peer.getsockname()
+    desk.close()

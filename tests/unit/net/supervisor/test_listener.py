@@ -10,6 +10,7 @@ import pytest
 
 from dcmrecv_core.api.errors import ListenError
 from dcmrecv_core.net.supervisor.listener import Listeners, inherited_count, open_listeners
+from dcmrecv_core.net.upgrade.predecessor import Predecessor
 from dcmrecv_core.settings.settings import Settings
 
 
@@ -135,6 +136,23 @@ def test_the_port_of_an_inherited_socket_needs_no_warning(
     [listener] = open_listeners(Settings(port=port)).sockets
     listener.close()
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("of_systemd", [False, True])
+def test_sockets_of_the_program_before_this_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, of_systemd: bool
+) -> None:
+    ours, theirs = socket.socketpair()
+    predecessor = Predecessor(ours, None, inherited=of_systemd)
+    passed = socket.create_server(("127.0.0.1", 0))
+    port = passed.getsockname()[1]
+    inherit(monkeypatch, passed.detach())
+    listeners = open_listeners(Settings(port=port), predecessor)
+    assert listeners.inherited is of_systemd
+    assert caplog.messages == [], "it is the port that the settings name"
+    listeners.close_copies()
+    predecessor.close()
+    theirs.close()
 
 
 @pytest.mark.parametrize("inherited", [False, True])

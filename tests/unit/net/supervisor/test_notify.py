@@ -22,6 +22,15 @@ def systemd(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         yield sock
 
 
+@pytest.fixture
+def notifier(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Notifier:
+    """One that systemd hears."""
+    systemd.bind(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", systemd.getsockname())
+    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+    return Notifier()
+
+
 @pytest.mark.parametrize("abstract", [True, False])
 def test_notifications(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, abstract: bool) -> None:
     systemd.bind("" if abstract else str(tmp_path / "notify"))
@@ -57,3 +66,21 @@ def test_watchdog_when_asked(
     notifier = Notifier()
     assert notifier.watchdog_seconds == seconds
     notifier.alive()  # without a listener nothing happens
+
+
+def test_draining_is_no_stop_yet_and_may_extend_the_time_of_one(notifier: Notifier, systemd: socket.socket) -> None:
+    notifier.draining(None)
+    notifier.draining(68.0)
+    assert systemd.recv(100) == b"STATUS=draining"
+    assert systemd.recv(100) == b"STATUS=draining\nEXTEND_TIMEOUT_USEC=68000000"
+
+
+def test_after_an_upgrade_the_old_program_is_silent(notifier: Notifier, systemd: socket.socket) -> None:
+    notifier.passed_on(4711)
+    assert systemd.recv(100) == b"MAINPID=4711"
+    assert notifier.watchdog_seconds is None
+    notifier.draining(None)
+    notifier.stopping()
+    systemd.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        systemd.recv(100)

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -337,3 +338,59 @@ def test_a_socket_that_was_passed(take: Take, tmp_path: Path) -> None:
 
 def test_the_log_is_the_programs() -> None:
     assert ownership.log is logging.getLogger("dcmrecv")
+
+
+# An upgrade
+
+
+def test_the_lock_passes_on_without_a_moment_in_between(take: Take, settings: Settings, tmp_path: Path) -> None:
+    old = take()
+    assert old.lock is not None
+    new = StateDirectory.inherit(settings, os.dup(old.lock.processes))
+    assert new.apply(settings).owns_state
+    assert take().owner
+    [owner] = old.pass_on()
+    new.take_over(os.dup(owner), settings)
+    assert take().owner
+    old.hand_over()
+    assert old.pass_on() == ()
+    assert take().owner
+    old.release()
+    text = tmp_path / ".dcmrecv" / "owner.lock"
+    assert text.exists(), "it is another program's"
+    os.waitpid(-1, 0)  # the process that has described the owner
+    new.release()
+    assert not text.exists()
+
+
+def test_the_new_owner_is_described(take: Take, settings: Settings, tmp_path: Path) -> None:
+    old = take()
+    assert old.lock is not None
+    path = tmp_path / ".dcmrecv" / "owner.lock"
+    path.write_text("somebody else")
+    new = StateDirectory.inherit(settings, os.dup(old.lock.processes))
+    new.take_over(os.dup(old.pass_on()[0]), settings)
+    os.waitpid(-1, 0)  # the process that describes the owner
+    assert f"process {os.getpid()}, port 11112" in path.read_text()
+    old.hand_over()
+    old.release()
+    new.release()
+
+
+def test_another_state_directory_cannot_be_inherited(take: Take, settings: Settings, tmp_path: Path) -> None:
+    old = take()
+    assert old.lock is not None
+    other = replace(settings, state_dir=str(tmp_path / "other"))
+    with pytest.raises(StateDirectoryError, match="other is not that of the running receiver, which only a restart"):
+        StateDirectory.inherit(other, old.lock.processes)
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(StateDirectoryError, match="is not that of the running receiver"):
+        StateDirectory.inherit(settings, old.lock.owner or 0)
+
+
+def test_without_a_state_directory_nothing_passes_on() -> None:
+    state = StateDirectory(owner="another")
+    assert state.pass_on() == ()
+    state.take_over(0, Settings())
+    state.hand_over()
+    assert state.lock is None

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import pytest
 
 from dcmrecv_core.net import child
-from dcmrecv_core.net.admission import Activity, Place, Slot, peer_key
-from dcmrecv_core.net.handover import IDLE, Handover, pass_on
+from dcmrecv_core.net.admission import Activity, Door, Place, Slot, peer_key
+from dcmrecv_core.net.handover import IDLE, Handover, LostAssociation, pass_on
 from dcmrecv_core.net.shares import Shares
 from dcmrecv_core.net.supervisor import pool as pool_module
 from dcmrecv_core.net.supervisor.pool import (
@@ -509,3 +509,33 @@ def test_workers_that_are_starting_are_replaced_too(start: Start) -> None:
     driver.until(lambda: driver.idle == SPARE, "new ones are idle")
     driver.until(lambda: not starting & {worker.pid for worker in driver.pool._workers.values()}, "the others ended")
     assert driver.pool._next_fork_at == 0, "it is no failure to end before the first association"
+
+
+# Draining
+
+
+def test_draining_forks_for_requests_only(start: Start) -> None:
+    driver = start()
+    driver.settle()
+    peer, busy = driver.serve()
+    driver.pool.drain()
+    assert driver.pool.table.door is Door.CLOSED
+    driver.pool.end_idle()
+    driver.pool.grow(driver.now)
+    driver.until(lambda: {worker.pid for worker in driver.pool._workers.values()} == {busy}, "idle ones have ended")
+    driver.settle(waiting=1)
+    assert driver.idle == 1
+    other, _ = driver.serve()
+    for each in (peer, other):
+        driver.finish(each)
+    driver.pool.end_idle()
+    driver.until(lambda: not len(driver.pool), "all have ended")
+
+
+def test_draining_an_association_that_is_lost_is_told_of(start: Start) -> None:
+    driver = start()
+    driver.settle()
+    driver.pool.drain()
+    driver.pool._lost.append(LostAssociation(b"lost"))
+    driver.pool.end_idle()
+    assert driver.idle, "it tells"

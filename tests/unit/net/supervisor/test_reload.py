@@ -283,6 +283,41 @@ def test_a_supervisor_that_stops_applies_nothing(make: Callable[..., Driver]) ->
     assert driver.obeyed == []
 
 
+def test_who_has_asked_is_told_the_outcome(make: Callable[..., Driver]) -> None:
+    """Each once, and of a reload that began after the question."""
+    told: list[tuple[str, str]] = []
+    answers = iter(["no such key", ""])
+
+    def check(settings: Settings) -> Capabilities:
+        if reason := reasons[0]:
+            raise OutputDirectoryError(reason)
+        return Capabilities()
+
+    reasons = [next(answers)]
+    driver = make(check=check)
+    driver.reload.begin(lambda reason: told.append(("first", reason)))
+    driver.reload.begin(lambda reason: told.append(("second", reason)))
+    driver.reload.begin(lambda reason: told.append(("third", reason)))
+    assert told == []
+    reasons[0] = next(answers)  # the first probe has its copy
+    driver.finish()
+    assert told == [("first", "no such key"), ("second", ""), ("third", "")]
+    driver.run()
+    assert len(told) == 3
+
+
+def test_who_has_asked_is_told_that_there_is_no_process(
+    make: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_fork() -> int:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    told: list[str] = []
+    monkeypatch.setattr(child.os, "fork", no_fork)
+    make().reload.begin(told.append)
+    assert told == ["cannot start a process: Resource temporarily unavailable"]
+
+
 def test_built_in_plugins_follow_the_settings(make: Callable[..., Driver]) -> None:
     driver = make(read=lambda: replace(NEW, promiscuous=True, filenames="unique"))
     driver.run()
@@ -300,3 +335,16 @@ def test_a_fork_that_fails(
     monkeypatch.setattr(child.os, "fork", no_fork)
     driver.run()
     assert "cannot start a process: Resource temporarily unavailable" in errors(caplog)[0]
+
+
+def test_abandoned_nothing_changes_and_everybody_is_told(driver: Driver) -> None:
+    told: list[str] = []
+    driver.reload.begin(told.append)
+    driver.reload.begin(told.append)
+    driver.reload.abandon()
+    assert told == ["the receiver takes no new associations any more"] * 2
+    driver.turn()
+    assert not driver.selector.get_map()
+    assert driver.obeyed == []
+    driver.reload.abandon()
+    assert len(told) == 2

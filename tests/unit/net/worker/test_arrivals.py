@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dcmrecv_core.net.admission import Activity, AdmissionTable
+from dcmrecv_core.net.admission import Activity, AdmissionTable, Door
 from dcmrecv_core.net.claim import Claim
 from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, HandoverSender, LostAssociation, hear
 from dcmrecv_core.net.shares import Shares
@@ -29,13 +29,14 @@ LOCALHOST = "127.0.0.1"
 class Idler:
     """A worker at its place, of a receiver with `places`; `control` is the supervisor's end."""
 
-    def __init__(self, places: int = 64, *, listens: bool = True) -> None:
+    def __init__(self, places: int = 64, *, listens: bool = True, door: Door = Door.OPEN) -> None:
         self.stopping = False
         self.control, theirs = socket.socketpair()
         self.control.settimeout(10)
         self.listener = socket.create_server((LOCALHOST, 0))
         self.listener.setblocking(False)
         self.table = AdmissionTable(64)
+        self.table.door = door
         _, self.slot = self.table.take(0.0)
         self.slot.claim.open()
         entrance = Entrance([self.listener] if listens else [], self.table, Shares(places, None), 1 << 16)
@@ -95,8 +96,8 @@ class Idler:
 def make() -> Iterator[Callable[..., Idler]]:
     made: list[Idler] = []
 
-    def make(*arguments: int, listens: bool = True) -> Idler:
-        made.append(Idler(*arguments, listens=listens))
+    def make(*arguments: int, listens: bool = True, door: Door = Door.OPEN) -> Idler:
+        made.append(Idler(*arguments, listens=listens, door=door))
         return made[-1]
 
     yield make
@@ -310,3 +311,48 @@ def test_a_worker_without_listening_sockets_waits_for_handovers(make: Callable[.
         assert idler.slot.place.activity is Activity.HANDSHAKE
     idler.slot.rest()
     assert idler.next() is None
+
+
+# The door
+
+
+def test_while_the_door_is_shut_others_accept(idler: Idler) -> None:
+    idler.table.door = Door.SHUT
+    peer = idler.connect(REQUEST)
+    assert idler.next() is None
+    with idler.listener.accept()[0] as accepted:
+        assert accepted.getpeername() == peer.getsockname()
+
+
+def test_a_worker_that_began_before_the_door_opened(make: Callable[..., Idler]) -> None:
+    idler = make(door=Door.SHUT)
+    idler.table.door = Door.OPEN
+    idler.connect(REQUEST)
+    given = idler.next(ends=False)
+    assert given is not None and given.request == REQUEST
+
+
+def test_the_door_opens_while_a_worker_waits(idler: Idler) -> None:
+    idler.table.door = Door.SHUT
+    idler.connect(REQUEST)
+    opening = threading.Timer(0.1, lambda: setattr(idler.table, "door", Door.OPEN))
+    opening.start()
+    given = idler.next(ends=False)
+    opening.join(10)
+    assert given is not None and given.request == REQUEST
+
+
+def test_when_the_door_is_closed_no_copy_stays(idler: Idler) -> None:
+    """Also not while the worker serves: with the last copy the kernel refuses connections."""
+    idler.arrivals.look_at_door()
+    assert idler.listener.fileno() >= 0
+    idler.table.door = Door.CLOSED
+    idler.arrivals.look_at_door()
+    assert idler.listener.fileno() == -1
+    assert idler.next() is None
+
+
+def test_an_idle_worker_closes_its_copies_by_itself(idler: Idler) -> None:
+    idler.table.door = Door.CLOSED
+    assert idler.next() is None
+    assert idler.listener.fileno() == -1
