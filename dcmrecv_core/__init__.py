@@ -2,7 +2,7 @@
 
 The way of an instance, with the folder for each step (docs/architecture.md has it drawn):
 
-    command line, settings file -> Settings                             cli.py, config/, settings/
+    command line, settings file -> Settings                             cli.py, start.py, config/, settings/
     connection -> A-ASSOCIATE-RQ -> an idle worker                      net/supervisor/
       -> hook negotiate -> A-ASSOCIATE-AC or -RJ                        net/worker/, proto/
     P-DATA-TF -> command set, fragments of a data set                   proto/
@@ -87,8 +87,16 @@ from dcmrecv_core.counters.document import (
 from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.dataset.values import decode_text
 from dcmrecv_core.delivery.mark import DeliveryMark
+from dcmrecv_core.delivery.unfinished import unfinished_studies
 from dcmrecv_core.net.control.reading import read_counters
-from dcmrecv_core.receive.stored_files import StoredFile, examine_stored, open_stored, read_elements, remove_stored
+from dcmrecv_core.receive.stored_files import (
+    StoredFile,
+    examine_stored,
+    open_stored,
+    read_elements,
+    remove_stored,
+    stored_place,
+)
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
 
 __all__ = [
@@ -171,5 +179,7 @@ __all__ = [
     "read_counters",
     "read_elements",
     "remove_stored",
+    "stored_place",
     "uid_of",
+    "unfinished_studies",
 ]

@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from dcmrecv_core import process
-from dcmrecv_core.api.errors import HookFailure, OutputDirectoryError, PluginError, StartError, StatusError
+from dcmrecv_core.api.errors import HookFailure, PluginError, StartError
 from dcmrecv_core.config import help
 from dcmrecv_core.config.association_profiles import AssociationConfigurationError
 from dcmrecv_core.config.configuration import Configuration
@@ -20,19 +20,16 @@ from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.net.supervisor.listener import inherited_count, open_listeners
 from dcmrecv_core.net.upgrade.predecessor import Predecessor
 from dcmrecv_core.net.upgrade.program import Program
+from dcmrecv_core.start import Start, probe_output_directory
 
 if TYPE_CHECKING:
     from dcmrecv_core.config.commandline import CommandLine
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.hooks.tracing import Call
     from dcmrecv_core.net.supervisor.ownership import StateDirectory
-    from dcmrecv_core.settings.settings import Settings
-    from dcmrecv_core.storage.temporary import Capabilities
 
 log = logging.getLogger("dcmrecv")
 net_log = logging.getLogger("dcmrecv.net")  # profiles are read by dcmnet in DCMTK
-
-_NO_CLOBBER_SCHEMES = ("unique", "short-unique", "system-time")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -170,26 +167,10 @@ def _serve(
     program: Program | None,
     predecessor: Predecessor | None,
 ) -> int:
-    settings, plugins = state.apply(configuration.line.settings), configuration.plugins
-    if settings.config_file is not None:
-        log.debug("Loading association configuration file: %s", settings.config_file[0])
-    plugins.add_builtins(settings)
-    plugins.configure(settings)
-    if warning := plugins.several_writers():
-        log.warning("%s", warning)
-    _say_what_is_accepted(settings, plugins)
-    capabilities = _check_output_directory(settings)
-    state.check(settings, plugins)
-    if plugins.delivers:
-        from dcmrecv_core.delivery.preparation import prepare, queues_of
-
-        prepare(settings)
-        queues_of(plugins, settings)  # a plugin that cannot name them ends the start
-    log.info("starting service class provider and listening ...")
-    from dcmrecv_core.net.tls.context import ContextMaker
-
-    contexts = ContextMaker()
-    tls = contexts.make(settings)
+    start = Start(configuration, state)
+    for step in start.steps:
+        step()
+    settings = start.settings
     listeners = open_listeners(settings, predecessor)
     if settings.max_pdu & 1:
         even = settings.max_pdu & ~1
@@ -200,43 +181,14 @@ def _serve(
 
     source = SettingsSource(
         lambda: state.apply(configuration.read().settings),
-        _check_output_directory,
-        contexts.make,
+        probe_output_directory,
+        start.contexts.make,
         key_of,
         log_wiring.apply,
     )
-    return Supervisor(settings, plugins, listeners, capabilities, source, tls, state, program, predecessor).run()
-
-
-def _say_what_is_accepted(settings: Settings, plugins: Plugins) -> None:
-    if settings.config_file or settings.promiscuous or plugins.implements("negotiate"):
-        return
-    if plugins.names_storage():
-        log.info("no presentation contexts configured, but a storage plugin: accepting all storage SOP classes")
-    else:
-        log.warning("no configuration file specified, SCP will only support the Verification SOP Class")
-
-
-def _check_output_directory(settings: Settings) -> Capabilities:
-    """What the file system of the output directory can do; raises OutputDirectoryError (exit code 45)."""
-    from dcmrecv_core.storage.directories import Directories, check_output_directory
-    from dcmrecv_core.storage.hidden import Tokens
-    from dcmrecv_core.storage.temporary import Capabilities
-
-    directory = check_output_directory(settings.working_directory, settings.output_directory)
-    try:
-        capabilities = Capabilities.probe(Directories(directory), Tokens.of(settings))
-    except (OSError, StatusError) as error:
-        raise OutputDirectoryError(f"cannot specify output directory: {error}") from error
-    in_need = f"{settings.filenames} names" if settings.filenames in _NO_CLOBBER_SCHEMES else ""
-    if settings.on_duplicate not in (None, "overwrite", "replace-same"):
-        in_need = f"--on-duplicate {settings.on_duplicate}"
-    if in_need and not capabilities.noclobber:
-        raise OutputDirectoryError(
-            "cannot specify output directory: its file system cannot create names without overwriting, "
-            f"which is needed for {in_need}"
-        )
-    return capabilities
+    return Supervisor(
+        settings, start.plugins, listeners, start.capabilities, source, start.tls, state, program, predecessor
+    ).run()
 
 
 def _log_start_error(error: StartError) -> None:

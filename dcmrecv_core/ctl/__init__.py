@@ -1,12 +1,17 @@
-"""`dcmrecvctl`: the program of administrators for a receiver that runs, or ran.
+"""`dcmrecvctl`: the program of administrators for a receiver that runs, or ran, or will.
 
-    main        the command line: which receiver, which command
-    receiver    what a command gets: where the receiver's control socket and its state directory are
-    status      `status` and `top`: who is connected, what was received, what waits
-    tables      tables and figures as people read them
-    refusals    `refusals`: what was refused, of whom and why
-    reload      `reload`: read the settings again, and say whether that worked
-    queue       `queue list`, `retry`, `drop`, `replay`: what waits to be delivered, straight from the store
+    main          the command line: which receiver, which command
+    receiver      what a command gets: where the receiver's control socket and its state directory are
+    status        `status` and `top`: who is connected, what was received, what waits
+    tables        tables and figures as people read them
+    refusals      `refusals`: what was refused, of whom and why
+    reload        `reload`: read the settings again, and say whether that worked
+    queue         `queue list`, `retry`, `drop`, `replay`: what waits to be delivered, straight from the store
+    check         `check`: the steps of a start, without one
+    findings      what it has found, and what to do about it
+    surroundings  what no start refuses: certificates that expire, little space, files of other users
+    send_test     `send-test`: stores a made-up image as a modality would
+    unit          `unit`: a service of systemd with its socket
 
 Nothing here receives, and no receiver imports this room.
 """

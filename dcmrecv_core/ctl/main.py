@@ -11,23 +11,30 @@ from pathlib import Path
 from dcmrecv_core.api.errors import StartError
 from dcmrecv_core.api.version import DATE, __version__
 from dcmrecv_core.config.configuration import Configuration
-from dcmrecv_core.ctl import drain, queue, refusals, reload, status, upgrade
+from dcmrecv_core.ctl import check, drain, queue, refusals, reload, send_test, status, unit, upgrade
 from dcmrecv_core.ctl.receiver import CommandError, Receiver
 from dcmrecv_core.delivery.store import StoreError
 from dcmrecv_core.logs.records import escape_controls
 from dcmrecv_core.net.control.client import CommandFailedError, ControlConnectionError, socket_of
 
-_COMMANDS = (status, refusals, reload, drain, upgrade, queue)
+_COMMANDS = (status, refusals, reload, drain, upgrade, queue, check, send_test, unit)
 """Modules with commands, in the order of the help: each adds its parsers, and `run` of an argument is called with the
-`Receiver`, the arguments, and what writes to standard output."""
+`Receiver`, the arguments, and what writes to standard output; `run_alone` without a receiver. Both may return an exit
+code."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `dcmrecvctl` with `argv`, or sys.argv; returns its exit code: 0, 1 if the command fails, 2 if it is none."""
-    arguments = parser().parse_args(argv)
+    own, after = _divided(sys.argv[1:] if argv is None else argv)
+    arguments = parser().parse_args(own)
+    arguments.after = after
     try:
-        arguments.run(_receiver(arguments), arguments, sys.stdout.write)
+        if "run_alone" in arguments:
+            code: int = arguments.run_alone(arguments, sys.stdout.write)
+        else:
+            code = arguments.run(_receiver(arguments), arguments, sys.stdout.write) or 0
         sys.stdout.flush()
+        return code
     except (CommandError, CommandFailedError, ControlConnectionError, StoreError, StartError) as error:
         sys.stderr.write(f"dcmrecvctl: {escape_controls(str(error))}\n")
         return 1
@@ -52,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
     for module in _COMMANDS:
         module.add_commands(commands, which)
     return made
+
+
+def _divided(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Our own arguments, and those after `--`, which are dcmrecv's."""
+    at = list(argv).index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
 
 
 def _receiver(arguments: argparse.Namespace) -> Receiver:

@@ -13,6 +13,7 @@ journal process flushes it, once a second, and puts it into the store; delivery 
       sqlite_store   the store in SQLite, for these processes
       sqlite_administration   the same, for dcmrecvctl
       sqlite       its file, its tables, its transactions
+    unfinished     the studies that something is still to be done with, for plugins that remove files
     mark           a moment, and whether a plugin has had all that was stored before
     events         a record as the `StoredEvent` that plugins get
     studies        a `Study` or `Series` made of its events

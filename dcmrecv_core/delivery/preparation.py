@@ -41,9 +41,9 @@ def prepare(settings: Settings) -> None:
     """Make the journal's directory, the key and the store. Raises StateDirectoryError if that is impossible, or if the
     store is a newer dcmrecv's."""
     state = settings.state_directory
-    with _usable(state):
+    with _as_refusal(state):
         os.makedirs(state / DIRECTORY, 0o700, exist_ok=True)
-        _check_file_system(state)
+        _check_file_system(state, state)
         make_key(state / UID_HASH_KEY)
         check_database(str(state / FILE))
         store = SqliteStore.open(str(state))
@@ -58,7 +58,7 @@ def prepare(settings: Settings) -> None:
 def add_queues(settings: Settings, queues: Collection[Queue]) -> None:
     """Before a reload: what is stored after it is put into these queues, too, by whichever journal process takes it in.
     Raises StateDirectoryError."""
-    with _usable(settings.state_directory):
+    with _as_refusal(settings.state_directory):
         store = SqliteStore.open(str(settings.state_directory), make=False)
         try:
             store.add_queues(queues)
@@ -66,8 +66,21 @@ def add_queues(settings: Settings, queues: Collection[Queue]) -> None:
             store.close()
 
 
+def check(settings: Settings) -> None:
+    """What `prepare` would find wrong, as far as it can be seen without making or changing anything. Raises
+    StateDirectoryError."""
+    state = settings.state_directory
+    with _as_refusal(state):
+        nearest = next(path for path in (state, *state.parents) if path.is_dir())
+        _check_file_system(state, nearest)
+        if (state / UID_HASH_KEY).exists():
+            (state / UID_HASH_KEY).read_bytes()
+        if (state / FILE).exists():
+            SqliteStore.open(str(state), make=False).close()
+
+
 @contextmanager
-def _usable(state: Path) -> Iterator[None]:
+def _as_refusal(state: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -76,8 +89,9 @@ def _usable(state: Path) -> Iterator[None]:
         raise StateDirectoryError(f"the store of deliveries cannot be used: {error}") from error
 
 
-def _check_file_system(state: Path) -> None:
-    directory = os.open(state, _DIRECTORY)
+def _check_file_system(state: Path, existing: Path) -> None:
+    """Of the state directory, or of the directory in which it will be made."""
+    directory = os.open(existing, _DIRECTORY)
     try:
         mount = mount_of(directory)
         if mount is not None and not locks_count(directory):

@@ -58,6 +58,10 @@ class Administration:
         for plugin, target, *rest in self._each(f"{_PUT_ASIDE} {where} ORDER BY put_aside.at", *values):
             yield PutAside(Queue(plugin, target), *rest)
 
+    def unfinished(self) -> set[str]:
+        query = "SELECT study FROM lanes UNION SELECT study FROM put_aside UNION SELECT study FROM studies WHERE open"
+        return {study for (study,) in self._rows(query)}
+
     def retry(self, queue: Queue | None = None, ids: Collection[str] = ()) -> int:
         with self._db.writing(durable=True) as db:
             count = 0

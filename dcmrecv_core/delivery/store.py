@@ -231,6 +231,9 @@ class Store(Protocol):
 
     def states(self) -> list[QueueState]: ...
 
+    def unfinished(self) -> set[str]:
+        """Studies that are open, or of which something waits, is being delivered, or was put aside."""
+
     def all_put_aside(self, queue: Queue | None = None) -> Iterator[PutAside]: ...
 
     def retry(self, queue: Queue | None = None, ids: Collection[str] = ()) -> int:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import product
 from typing import BinaryIO, NamedTuple
 
@@ -26,21 +26,37 @@ _CHUNK = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+@contextmanager
+def stored_place(location: str, root: str, start: str = "") -> Iterator[tuple[int, str] | None]:
+    """The descriptor of the directory that `location` is in, open within the block, and the name in there.
+
+    `location` is a path as `Instance.save` returns it, `root` the output directory, relative to `start`. None for any
+    other path and for URIs. Raises OSError: FileNotFoundError if the directory is gone, PermissionError if another
+    user's link is in the way.
+    """
+    place = _split(location, root, start)
+    if place is None:
+        yield None
+        return
+    parts, name = place
+    directory = _enter(os.path.join(start, root), parts, location)
+    try:
+        yield directory, name
+    finally:
+        os.close(directory)
+
+
 def open_stored(location: str, root: str, start: str = "") -> BinaryIO | None:
     """Open the file at `location`, a path as `Instance.save` returns it, for reading.
 
     `root` is the output directory, relative to `start`. Returns None for any other path and for URIs. Raises OSError:
     FileNotFoundError if the file is gone, PermissionError if another user's link is in the way.
     """
-    place = _split(location, root, start)
-    if place is None:
-        return None
-    parts, name = place
-    directory = _enter(os.path.join(start, root), parts, location)
-    try:
+    with stored_place(location, root, start) as place:
+        if place is None:
+            return None
+        directory, name = place
         fd = os.open(name, _FLAGS, dir_fd=directory)
-    finally:
-        os.close(directory)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "Not a regular file", location)
@@ -107,20 +123,14 @@ def examine_stored(file: BinaryIO) -> StoredFile:
 
 def remove_stored(location: str, root: str, start: str = "") -> bool | None:
     """Remove the file at `location`; true when it is gone, also if it was before. None and OSError as `open_stored`."""
-    place = _split(location, root, start)
-    if place is None:
-        return None
-    parts, name = place
     try:
-        directory = _enter(os.path.join(start, root), parts, location)
-    except FileNotFoundError:
-        return True
-    try:
-        os.unlink(name, dir_fd=directory)
+        with stored_place(location, root, start) as place:
+            if place is None:
+                return None
+            directory, name = place
+            os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         pass
-    finally:
-        os.close(directory)
     return True
 
 

@@ -64,11 +64,15 @@ def open_listeners(settings: Settings, predecessor: Predecessor | None = None) -
         for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
             os.environ.pop(name, None)
         sockets = [_use_inherited(fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
-        is_known = predecessor is not None and settings.port in [sock.getsockname()[1] for sock in sockets]
-        if settings.port is not None and not is_known:
+        if settings.port is not None and settings.port not in map(_port_of, sockets):
             log.warning("ignoring port %d: using the sockets passed in", settings.port)
         return Listeners(sockets, inherited=predecessor is None or predecessor.inherited)
-    listener = _bind(settings)
+    listener = bind(settings)
+    try:
+        listener.listen(_BACKLOG)
+    except OSError as error:  # another program has begun to listen since
+        listener.close()
+        raise _listen_error(settings.port or 0, error) from error
     _set_options(listener)
     return Listeners([listener])
 
@@ -88,7 +92,12 @@ def _use_inherited(fd: int) -> socket.socket:
     return listener
 
 
-def _bind(settings: Settings) -> socket.socket:
+def _port_of(listener: socket.socket) -> int | None:
+    return listener.getsockname()[1] if listener.family in (socket.AF_INET, socket.AF_INET6) else None
+
+
+def bind(settings: Settings) -> socket.socket:
+    """A socket bound to the port, which does not listen yet. Raises ListenError."""
     port = settings.port or 0
     listener = None
     try:
@@ -98,16 +107,19 @@ def _bind(settings: Settings) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, settings.ip_version != "any")
         listener.bind(address)
-        listener.listen(_BACKLOG)
     except OSError as error:
         if listener is not None:
             listener.close()
         if error.errno in (errno.EACCES, errno.EPERM):
             log.error("No privileges to open this network port (%d)", port)
             raise ListenError(f"cannot start SCP and listen on port {port}: Insufficient port privileges") from error
-        reason = error.strerror or str(error)
-        raise ListenError(f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}") from error
+        raise _listen_error(port, error) from error
     return listener
+
+
+def _listen_error(port: int, error: OSError) -> ListenError:
+    reason = error.strerror or str(error)
+    return ListenError(f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}")
 
 
 def _address(settings: Settings) -> tuple[socket.AddressFamily, Any]:

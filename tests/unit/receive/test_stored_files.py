@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core import RawElement, examine_stored, open_stored, read_elements, remove_stored
+from dcmrecv_core import RawElement, examine_stored, open_stored, read_elements, remove_stored, stored_place
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.storage import directories
 from dcmrecv_core.storage.file_meta import file_prefix
@@ -141,6 +141,20 @@ def test_elements_of_a_data_set_that_cannot_be_read(tmp_path: Path) -> None:
         path.write_bytes(content)
         with path.open("rb") as file:
             assert read_elements(file, (0x00100020,), 10) == {}
+
+
+def test_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").touch()
+    with stored_place(f"{tmp_path}/a/x", str(tmp_path)) as place:
+        assert place is not None
+        directory, name = place
+        os.rename(name, tmp_path / "moved", src_dir_fd=directory)
+    assert (tmp_path / "moved").exists()
+    with stored_place("s3://bucket/x", str(tmp_path)) as place:
+        assert place is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(directory)
 
 
 @pytest.mark.parametrize("title", [None, "CT1", "CT12", ""])

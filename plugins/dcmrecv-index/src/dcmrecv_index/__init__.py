@@ -8,8 +8,9 @@ The way of an instance:
           -> write.py, conflicts.py: upserted; which patient a study belongs to
             -> database.py, schema.py: SQLite or PostgreSQL; the tables, their versions
 
-The hooks are here; old_queue.py takes over what an earlier version left; rescan.py finds files; find.py queries;
-commands.py is the program that runs both; kept.py tells other plugins what is there.
+The hooks are here; old_queue.py takes over what an earlier version left; rescan.py finds files; find.py and senders.py
+query; commands.py is the program that runs them; kept.py tells other plugins what is there, studies.py those that
+remove it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The program `dcmrecv-index`: `rescan` and `find`."""
+"""The program `dcmrecv-index`: `rescan`, `find` and `senders`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dcmrecv_index.database import DatabaseError, checked_url, connect, index_file
+from dcmrecv_core import PluginSettings
+from dcmrecv_index.database import Database, DatabaseError, checked_url, connect, index_file
 from dcmrecv_index.find import FILTERS, LEVELS, find, names_of
 from dcmrecv_index.rescan import STATE_DIRECTORY, rescan
+from dcmrecv_index.senders import COLUMNS, senders
 
 URL_VARIABLE = "DCMRECV_INDEX_URL"
+
+_DAYS = {"today": 0, "yesterday": 1}
 
 _HELP = {"from": "calling AE title of the sender", "to": "AE title that it called"}
 
@@ -50,7 +54,7 @@ def _log_to_stderr() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("dcmrecv-index", description="The index of what dcmrecv received.")
-    commands = parser.add_subparsers(required=True, metavar="rescan|find")
+    commands = parser.add_subparsers(required=True, metavar="rescan|find|senders")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--url", help=f"database (default: ${URL_VARIABLE}, else index.sqlite in the state directory)")
     common.add_argument(
@@ -66,18 +70,33 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_rescan)
 
     command = commands.add_parser("find", parents=[common], help="search the index; * and ? are wildcards")
+    command.add_argument("uid", nargs="?", metavar="UID", help="of a study, series or instance")
     for name in FILTERS:
         command.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=_HELP.get(name))
-    command.add_argument(
-        "--since", type=_moment, metavar="TIME", help="received then or later (2026-11-01, 2026-11-01T08:30)"
-    )
+    _add_period(command)
+    command.add_argument("--level", choices=LEVELS, help="what to list (default: study, with UID instance)")
+    _add_output(command)
+    command.set_defaults(run=_find)
+
+    command = commands.add_parser("senders", parents=[common], help="who has sent how much, the most first")
+    _add_period(command)
+    _add_output(command)
+    command.set_defaults(run=_senders)
+    return parser
+
+
+def _add_period(command: argparse.ArgumentParser) -> None:
+    times = "2026-11-01, 2026-11-01T08:30, today, yesterday"
+    command.add_argument("--since", type=_moment, metavar="TIME", help=f"received then or later ({times})")
     command.add_argument(
         "--until",
         type=partial(_moment, end=True),
         metavar="TIME",
         help="received before; with a date, up to the end of the day",
     )
-    command.add_argument("--level", choices=LEVELS, default="study", help="what to list (default: study)")
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print a JSON array")
     command.add_argument(
         "--directory",
@@ -85,12 +104,12 @@ def _parser() -> argparse.ArgumentParser:
         default=Path(),
         help="the receiver's output directory, or one below it (default: the current one)",
     )
-    command.set_defaults(run=_find)
-    return parser
 
 
 def _moment(text: str, *, end: bool = False) -> datetime:
     """A time, or the beginning or end of a day; local, unless it names a time zone."""
+    if text in _DAYS:
+        text = (datetime.now() - timedelta(days=_DAYS[text])).date().isoformat()
     try:
         moment = datetime.fromisoformat(text)
         is_date = len(text) <= len("2026-11-01")
@@ -123,16 +142,48 @@ def _rescan(options: argparse.Namespace) -> int:
 
 
 def _find(options: argparse.Namespace) -> int:
+    level = options.level or ("study" if options.uid is None else "instance")
+    filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
+    with closing(_existing(options)) as database:
+        rows = find(
+            database,
+            level,
+            filters,
+            uid=options.uid,
+            uid_hash=_hash_of(options),
+            since=options.since,
+            until=options.until,
+        )
+    return _print(names_of(level), rows, options)
+
+
+def _senders(options: argparse.Namespace) -> int:
+    with closing(_existing(options)) as database:
+        rows = senders(database, since=options.since, until=options.until)
+    return _print(COLUMNS, rows, options)
+
+
+def _existing(options: argparse.Namespace) -> Database:
+    """The index; a query must not make one. Raises ValueError if there is none."""
     where = _database_of(options)
     if isinstance(where, Path) and not where.exists():
-        raise ValueError(f"there is no index at {where}")  # find must not make one
-    filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
-    with closing(connect(where)) as database:
-        rows = find(database, options.level, filters, since=options.since, until=options.until)
+        raise ValueError(f"there is no index at {where}")
+    return connect(where)
+
+
+def _hash_of(options: argparse.Namespace) -> str | None:
+    """That of the UID with which an instance may have been sent, None if no plugin has changed any."""
+    if options.uid is None:
+        return None
+    state = options.state_dir or _index_above(options.directory.absolute()).parent
+    return PluginSettings(state_directory=state).original_uid_hash(options.uid)
+
+
+def _print(columns: Sequence[str], rows: list[dict[str, Any]], options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
-        _print_table(names_of(options.level), rows)
+        _print_table(columns, rows)
     return 0 if rows else 1
 
 

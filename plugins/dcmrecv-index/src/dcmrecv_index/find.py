@@ -54,6 +54,11 @@ JOIN studies ON studies.study_instance_uid = series.study_instance_uid
 JOIN patients ON patients.patient_id = studies.patient_id AND patients.issuer = studies.issuer
 """
 
+_ANY_UID = (
+    "(instances.sop_instance_uid = :uid OR instances.original_uid_hash = :uid_hash "
+    "OR series.series_instance_uid = :uid OR studies.study_instance_uid = :uid)"
+)
+
 _CONFLICTS = """
 JOIN conflicts ON conflicts.sop_instance_uid = instances.sop_instance_uid
 -- a study may have been given to the other patient meanwhile
@@ -73,21 +78,25 @@ def find(
     level: str,
     filters: Mapping[str, str],
     *,
+    uid: str | None = None,
+    uid_hash: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[dict[str, Any]]:
     """The studies, series, instances or conflicts with instances that meet all `filters` (keys of FILTERS) and were
-    received from `since` on and before `until`, sorted by their columns. Raises DatabaseError."""
+    received from `since` on and before `until`, sorted by their columns.
+
+    `uid` is that of a study, series or instance; `uid_hash` its hash (`PluginSettings.original_uid_hash`): an instance
+    is also found by the UID that it was sent with. Raises DatabaseError.
+    """
     columns = LEVELS[level]
-    values: dict[str, Any] = {}
-    conditions = []
+    conditions, values = in_period(since, until)
+    if uid is not None:
+        conditions.append(_ANY_UID)
+        values |= {"uid": uid, "uid_hash": uid_hash}
     for name, value in filters.items():
         condition, values[f"value_{name}"] = _condition(FILTERS[name], f":value_{name}", value, database.is_sqlite)
         conditions.append(condition)
-    for name, moment, comparison in (("since", since, ">="), ("until", until, "<")):
-        if moment is not None:
-            conditions.append(f"instances.received {comparison} :{name}")
-            values[name] = int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
     query = f"SELECT {', '.join(columns)} {_JOINED}"
     if level == "conflict":
         query += _CONFLICTS
@@ -103,6 +112,21 @@ def find(
     return [_shown(dict(zip(names, row, strict=True))) for row in database.execute(query, values)]
 
 
+def in_period(since: datetime | None, until: datetime | None) -> tuple[list[str], dict[str, Any]]:
+    """Conditions for the time of reception, and their values."""
+    conditions, values = [], {}
+    for name, moment, comparison in (("since", since, ">="), ("until", until, "<")):
+        if moment is not None:
+            conditions.append(f"instances.received {comparison} :{name}")
+            values[name] = int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+    return conditions, values
+
+
+def shown_time(received: int) -> str:
+    """UTC, in ISO 8601."""
+    return datetime.fromtimestamp(received / 1e9, UTC).isoformat(timespec="seconds")
+
+
 def _condition(column: str, parameter: str, value: str, is_sqlite: bool) -> tuple[str, str]:
     """A condition with its parameter, and the value of that."""
     if "*" not in value and "?" not in value:
@@ -115,5 +139,5 @@ def _condition(column: str, parameter: str, value: str, is_sqlite: bool) -> tupl
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     if "received" in row:
-        row["received"] = datetime.fromtimestamp(row["received"] / 1e9, UTC).isoformat(timespec="seconds")
+        row["received"] = shown_time(row["received"])
     return row

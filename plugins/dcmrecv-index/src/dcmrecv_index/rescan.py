@@ -13,6 +13,7 @@ from dcmrecv_index.conflicts import Contradiction, Warnings
 from dcmrecv_index.database import Database, RefusedError
 from dcmrecv_index.record import Record, record_of_file
 from dcmrecv_index.rows import storable_path
+from dcmrecv_index.studies import forget_childless
 from dcmrecv_index.write import write
 
 log = logging.getLogger("dcmrecv.index")
@@ -21,16 +22,6 @@ STATE_DIRECTORY = ".dcmrecv"
 """The state directory, in the output directory: it holds no received files."""
 
 _BATCH = 1000
-
-_CHILDLESS = (
-    "DELETE FROM conflicts WHERE sop_instance_uid NOT IN (SELECT sop_instance_uid FROM instances)",
-    "DELETE FROM series WHERE series_instance_uid NOT IN (SELECT series_instance_uid FROM instances)",
-    "DELETE FROM studies WHERE study_instance_uid NOT IN (SELECT study_instance_uid FROM series)",
-    "DELETE FROM patients WHERE NOT EXISTS (SELECT 1 FROM studies WHERE studies.patient_id = patients.patient_id "
-    "AND studies.issuer = patients.issuer) AND NOT EXISTS (SELECT 1 FROM conflicts "
-    "WHERE conflicts.patient_id = patients.patient_id AND conflicts.issuer = patients.issuer)",
-)
-"""Statements that delete rows to which no instance belongs any more."""
 
 
 class Found(NamedTuple):
@@ -101,6 +92,5 @@ def _prune(database: Database, directory: Path) -> int:
                 "DELETE FROM instances WHERE sop_instance_uid = :key AND location = :location",
                 {"key": key, "location": location},
             )
-        for statement in _CHILDLESS:
-            database.execute(statement)
+        forget_childless(database)
     return len(gone)

@@ -127,6 +127,17 @@ def test_a_port_beside_inherited_sockets_is_ignored_with_a_warning(
     assert caplog.messages == ["ignoring port 11112: using the sockets passed in"]
 
 
+def test_the_port_of_an_inherited_socket_needs_no_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    passed = socket.create_server(("127.0.0.1", 0))
+    port = passed.getsockname()[1]
+    inherit(monkeypatch, passed.detach())
+    [listener] = open_listeners(Settings(port=port)).sockets
+    listener.close()
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize("of_systemd", [False, True])
 def test_sockets_of_the_program_before_this_one(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, of_systemd: bool
