@@ -138,6 +138,11 @@ class Instance(ABC):
         file as it would be stored."""
 
     @abstractmethod
+    def unseen_tags(self) -> tuple[int, ...]:
+        """The tags of the top-level elements that `copy_header` does not show: too large for it, or after the pixel
+        data. `raw` and `get` read them. The pixel data themselves and repeated elements are not among them."""
+
+    @abstractmethod
     def open(self) -> BinaryIO:
         """The complete DICOM file as it would be stored (preamble, File Meta Information, data set), readable
         and seekable; close it before the hook returns."""

@@ -53,7 +53,9 @@ class DeidentifyPlugin:
         options.add("--deidentify-key", value="file", type=Path, help="key of the pseudonyms; made if it is not there")
         options.add("--deidentify-options", value="name", type=list, choices=names, help="an option of the profile")
         options.add("--deidentify-refuse", value="kind", type=list, choices=KINDS, help="refuse such instances too")
-        options.add("--deidentify-accept", value="kind", type=list, choices=acceptable, help="do not refuse such instances")
+        options.add(
+            "--deidentify-accept", value="kind", type=list, choices=acceptable, help="do not refuse such instances"
+        )
         options.add("--rules", table=Rule, many=True, help="what becomes of single elements")
 
     @hookimpl

@@ -48,11 +48,7 @@ class Content:
         def text(tag: int, vr: str, value: bytes) -> bytes:
             return fmt.encode(tag, vr, padded(vr, value))
 
-        code = (
-            text(_CODE_VALUE, "SH", b"121106")
-            + text(_SCHEME, "SH", b"DCM")
-            + text(0x00080104, "LO", b"Comment")
-        )
+        code = text(_CODE_VALUE, "SH", b"121106") + text(_SCHEME, "SH", b"DCM") + text(0x00080104, "LO", b"Comment")
         return fmt.encode_item(
             text(0x0040A010, "CS", b"CONTAINS")
             + text(_VALUE_TYPE, "CS", b"TEXT")

@@ -74,7 +74,7 @@ class Plans:
 
     def make_all(self) -> None:
         """Make the plan of every element of the dictionary now, so that all workers share them."""
-        from pydicom.datadict import DicomDictionary
+        from pydicom._dicom_dict import DicomDictionary
 
         for tag in DicomDictionary:
             self.of(tag)
@@ -82,16 +82,6 @@ class Plans:
     def may_have_items(self, tag: int) -> bool:
         """Whether an element of undefined length can be a sequence that stays."""
         return bool(tag >> 16 & 1) or self.of(tag).vrs == ("SQ",)
-
-    @property
-    def large(self) -> Iterable[int]:
-        """The elements that may be kept however large they are, so that a header may not show them."""
-        from pydicom.datadict import DicomDictionary
-
-        for tag, entry in DicomDictionary.items():
-            may_be = tag >> 16 > 2 and (entry[0][0] in "OU" or entry[0] in ("SQ", "LT", "US or SS or OW"))
-            if may_be and tag not in PIXEL_DATA and self.of(tag).action is not Action.REMOVE:
-                yield tag
 
     def _make(self, tag: int) -> Plan:
         from pydicom.datadict import dictionary_VM, dictionary_VR

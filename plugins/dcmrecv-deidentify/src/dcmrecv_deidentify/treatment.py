@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
-from pydicom.uid import UID_dictionary
+from pydicom._uid_dict import UID_dictionary
 
-from dcmrecv_deidentify import table
 from dcmrecv_deidentify.actions import Action
 from dcmrecv_deidentify.character_sets import is_known
 from dcmrecv_deidentify.content import Content
@@ -80,7 +79,7 @@ class Treatment:
         needed: set[int] = set()
         private: list[Element] = []
         for element in elements:
-            tag, vr, value = element
+            tag, vr, _ = element
             if tag >> 16 & 1:
                 kept = self._private(element, read, depth, creators, needed)
                 private += kept
@@ -183,9 +182,7 @@ class Treatment:
         new = "\\".join(each or "" for each in moved)
         return padded(kind, new.encode("ascii")) if new.isascii() and _like_time(new) else b""
 
-    def _sequence(
-        self, action: Action, tag: int, value: bytes, read: Format, depth: int, harsh: bool
-    ) -> Treated | None:
+    def _sequence(self, action: Action, tag: int, value: bytes, read: Format, depth: int, mode: str) -> Treated | None:
         written = "SQ" if self._format.explicit else ""
         if action is Action.EMPTY or not value:
             return written, b""
@@ -217,9 +214,7 @@ class Treatment:
                 return None
             mode = {Action.DUMMY: HARSH, Action.KEEP: CONTENT_STAYS}.get(what, mode)
         keeps_texts = self._keeps_texts
-        self._keeps_texts = keeps_texts and all(
-            is_known(value) for tag, _, value in elements if tag == CHARACTER_SET
-        )
+        self._keeps_texts = keeps_texts and all(is_known(value) for tag, _, value in elements if tag == CHARACTER_SET)
         encode = self._format.encode
         level = sorted(self._level(elements, read, depth, mode))
         self._keeps_texts = keeps_texts
