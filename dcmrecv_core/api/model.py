@@ -106,6 +106,12 @@ class Instance(ABC):
     """For plugins: what one hook passes to another about this instance."""
 
     @property
+    def explained(self) -> list[str] | None:
+        """Under `--explain` a list to which `receive` may add lines that say what the plugin does with this instance,
+        without values of a patient; None when an instance is received."""
+        return None
+
+    @property
     @abstractmethod
     def size(self) -> int:
         """Length of the data set in bytes, File Meta Information not counted."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dcmrecv_deidentify import table
-from dcmrecv_deidentify.actions import Action
-from dcmrecv_deidentify.elements import Format, items_of, parts_of
-from dcmrecv_deidentify.values import padded, stripped
+from dcmrecv_deidentify.encoded.elements import Format, items_of, parts_of
+from dcmrecv_deidentify.encoded.values import padded, stripped
+from dcmrecv_deidentify.profile import table
+from dcmrecv_deidentify.profile.actions import Action
 
 _CONCEPT_NAME = 0x0040A043
 _VALUE_TYPE = 0x0040A040

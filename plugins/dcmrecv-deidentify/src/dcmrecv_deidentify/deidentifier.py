@@ -10,14 +10,15 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from dcmrecv_core import Instance, codecs_of
-from dcmrecv_deidentify import table
-from dcmrecv_deidentify.actions import Action
-from dcmrecv_deidentify.character_sets import is_known
-from dcmrecv_deidentify.elements import FORMATS, UNDEFINED, Format, Unreadable
-from dcmrecv_deidentify.plans import CHARACTER_SET, Plans
-from dcmrecv_deidentify.pseudonyms import Pseudonyms
+from dcmrecv_deidentify.encoded.character_sets import is_known
+from dcmrecv_deidentify.encoded.elements import FORMATS, UNDEFINED, Format, Unreadable
+from dcmrecv_deidentify.encoded.values import padded
+from dcmrecv_deidentify.explaining import Watcher
+from dcmrecv_deidentify.profile import table
+from dcmrecv_deidentify.profile.actions import Action
+from dcmrecv_deidentify.profile.plans import CHARACTER_SET, Plans
+from dcmrecv_deidentify.pseudonyms.made import Pseudonyms
 from dcmrecv_deidentify.treatment import Changed, Element, Treated, Treatment
-from dcmrecv_deidentify.values import padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,18 +51,14 @@ class Deidentifier:
         header = instance.copy_header()
         fmt = _format_of(header)
         treatment = Treatment(self.plans, self.pseudonyms, fmt, changed)
+        if instance.explained is not None:
+            treatment.watch = Watcher(instance.explained)
         new = self._new_header(header, treatment, self._elements(header, instance), fmt)
         try:
             instance.replace_header(new, keep_unseen=False)
         except ValueError as error:
             raise Unreadable(str(error)) from error
         return treatment
-
-    def treat(self, instance: Instance, treatment_of: Callable[[Format], Treatment]) -> None:
-        """Treat all elements without replacing anything, for one who watches. Raises as `deidentify`."""
-        header = instance.copy_header()
-        fmt = _format_of(header)
-        self._new_header(header, treatment_of(fmt), self._elements(header, instance), fmt)
 
     def _new_header(self, header: Dataset, treatment: Treatment, elements: list[Element], fmt: Format) -> Dataset:
         sets = next((value for tag, _, value in elements if tag == CHARACTER_SET), None)

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Any
 
-from dcmrecv_deidentify.table import read_data
+from dcmrecv_deidentify.profile.table import read_data
 
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)?|[A-Za-z][A-Za-z0-9]*")
 _SMALL_NUMBER = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,2})?")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dcmrecv_core import did_you_mean
-from dcmrecv_deidentify.actions import Action
-from dcmrecv_deidentify.values import TEXTS, padded
+from dcmrecv_deidentify.encoded.values import TEXTS, padded
+from dcmrecv_deidentify.profile.actions import Action
 
 _NUMBER = re.compile(r"\(?([0-9A-Fa-fxX]{4}),?\s?([0-9A-Fa-fxX]{4})\)?")
 _PROTECTED = {

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from functools import cache
 
-from dcmrecv_deidentify.table import read_data
+from dcmrecv_deidentify.profile.table import read_data
 
 
 @cache

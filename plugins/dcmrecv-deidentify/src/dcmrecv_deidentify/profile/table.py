@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from dcmrecv_deidentify.actions import Action
+from dcmrecv_deidentify.profile.actions import Action
 
 EDITION = "2026c"
 
@@ -124,7 +124,7 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
 
 def read_data(name: str) -> str:
     """A file in `data/`."""
-    return files("dcmrecv_deidentify").joinpath("data", name).read_text("ascii")
+    return files("dcmrecv_deidentify.profile").joinpath("data", name).read_text("ascii")
 
 
 def _codes_of(row: Mapping[str, str]) -> dict[str, str]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from dcmrecv_deidentify import table
-from dcmrecv_deidentify.actions import Action
-from dcmrecv_deidentify.rules import Rule, SiteRules
-from dcmrecv_deidentify.safe_private import safe_elements
-from dcmrecv_deidentify.values import FREE_TEXTS, check_for
+from dcmrecv_deidentify.encoded.values import FREE_TEXTS, check_for
+from dcmrecv_deidentify.profile import table
+from dcmrecv_deidentify.profile.actions import Action
+from dcmrecv_deidentify.profile.rules import Rule, SiteRules
+from dcmrecv_deidentify.profile.safe_private import safe_elements
 
 SOP_CLASS = 0x00080016
 CHARACTER_SET = 0x00080005
