@@ -5,18 +5,18 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from dcmrecv_core import Instance, codecs_of
 from dcmrecv_deidentify.encoded.character_sets import is_known
 from dcmrecv_deidentify.encoded.elements import FORMATS, UNDEFINED, Format, Unreadable
-from dcmrecv_deidentify.encoded.values import padded
+from dcmrecv_deidentify.encoded.values import padded, stripped
 from dcmrecv_deidentify.explaining import Watcher
 from dcmrecv_deidentify.profile import table
 from dcmrecv_deidentify.profile.actions import Action
-from dcmrecv_deidentify.profile.plans import CHARACTER_SET, Plans
+from dcmrecv_deidentify.profile.plans import CHARACTER_SET, SOP_INSTANCE, Plans
 from dcmrecv_deidentify.pseudonyms.made import Pseudonyms
 from dcmrecv_deidentify.treatment import Changed, Element, Treated, Treatment
 
@@ -53,32 +53,36 @@ class Deidentifier:
         treatment = Treatment(self.plans, self.pseudonyms, fmt, changed)
         if instance.explained is not None:
             treatment.watch = Watcher(instance.explained)
-        new = self._new_header(header, treatment, self._elements(header, instance), fmt)
+        new = self._new_header(instance, treatment, self._elements(header, instance), fmt)
         try:
             instance.replace_header(new, keep_unseen=False)
         except ValueError as error:
             raise Unreadable(str(error)) from error
         return treatment
 
-    def _new_header(self, header: Dataset, treatment: Treatment, elements: list[Element], fmt: Format) -> Dataset:
+    def _new_header(self, instance: Instance, treatment: Treatment, elements: list[Element], fmt: Format) -> Dataset:
         sets = next((value for tag, _, value in elements if tag == CHARACTER_SET), None)
         known = sets is None or is_known(sets)
         treated = treatment.treat(elements, keeps_texts=known)
         if not known:
             treated.pop(CHARACTER_SET, None)
         treated |= self._marks(fmt)
+        if not stripped(treated.get(SOP_INSTANCE, ("", b""))[1]):  # else the one of the command would name the file
+            treated[SOP_INSTANCE] = "UI" if fmt.explicit else "", self._uid_of_command(instance)
         implicit, little = not fmt.explicit, fmt.little
-        new = Dataset(
-            {
-                (number := BaseTag(tag)): RawDataElement(
-                    number, vr or None, len(value), value, 0, implicit, little, True
-                )
-                for tag, (vr, value) in sorted(treated.items())
-            }
-        )
+        raw: dict[BaseTag, RawDataElement | DataElement] = {}
+        for number, (vr, value) in sorted(treated.items()):
+            tag = BaseTag(number)
+            raw[tag] = RawDataElement(tag, vr or None, len(value), value, 0, implicit, little, True)
+        header = Dataset(raw)
         # all is bytes in this character set: nothing is to be encoded anew
-        new.set_original_encoding(implicit, little, codecs_of(sets) if sets is not None and known else "iso8859")
-        return new
+        header.set_original_encoding(implicit, little, codecs_of(sets) if sets is not None and known else "iso8859")
+        return header
+
+    def _uid_of_command(self, instance: Instance) -> bytes:
+        command = instance.affected_sop_instance_uid.encode("latin-1", "replace")
+        kept = table.RETAIN_UIDS in self.plans.options
+        return padded("UI", command if kept else self.pseudonyms.uid(command))
 
     def _elements(self, header: Dataset, instance: Instance) -> list[Element]:
         """The elements of a header as they came, and those that it does not show and that may stay. Raises TooLarge."""

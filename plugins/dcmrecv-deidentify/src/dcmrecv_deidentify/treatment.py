@@ -13,7 +13,7 @@ from dcmrecv_deidentify.encoded.character_sets import is_known
 from dcmrecv_deidentify.encoded.elements import DEEPEST, IMPLICIT, Format, Unreadable, items_of, parts_of, shown
 from dcmrecv_deidentify.encoded.values import SIZES, TEXTS, dummy, padded, related, stripped
 from dcmrecv_deidentify.profile.actions import Action
-from dcmrecv_deidentify.profile.plans import CHARACTER_SET, Plan, Plans
+from dcmrecv_deidentify.profile.plans import CHARACTER_SET, SOP_INSTANCE, Plan, Plans
 from dcmrecv_deidentify.pseudonyms.made import Pseudonyms, shifted
 from dcmrecv_deidentify.pseudonyms.pairs import Pair
 from dcmrecv_deidentify.words import cleaned, words_of
@@ -154,8 +154,9 @@ class Treatment:
         return (kind if self._format.explicit else "", value) if check is None or check(value) else None
 
     def _uids(self, tag: int, value: bytes) -> bytes:
+        new_uid = self._pseudonyms.uid
         new = b"\\".join(
-            uid if (uid := stripped(each)) in _REGISTERED or not uid else self._pseudonyms.uid(uid)
+            uid if not (uid := stripped(each)) or (uid in _REGISTERED and tag != SOP_INSTANCE) else new_uid(uid)
             for each in value.split(b"\\")
         )
         if tag == STUDY_UID:
@@ -166,8 +167,9 @@ class Treatment:
         if kind == "UI":
             return self._uids(tag, value)
         if tag in (PATIENT_NAME, PATIENT_ID):
-            new = self._pseudonyms.of("patient", self._patient)
-            self.pairs.append(Pair("patient", self._patient, new))
+            patient = stripped(value) if tag == PATIENT_ID else self._patient  # an item may name another patient
+            new = self._pseudonyms.of("patient", patient)
+            self.pairs.append(Pair("patient", patient, new))
         else:
             new = self._pseudonyms.of(f"{tag:08x}", stripped(value))
             if tag == 0x00080050:

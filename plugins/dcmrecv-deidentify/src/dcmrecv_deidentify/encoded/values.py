@@ -29,7 +29,7 @@ FREE_TEXTS = frozenset(("LT", "ST", "UC", "UR", "UT"))
 _ALLOWED = {
     "AE": rb"[ -~]*",
     "AS": rb"[0-9DWMY \\]*",
-    "CS": rb"(?:[ -\[\]-~]{0,16}\\)*[ -\[\]-~]{0,16}",
+    "CS": rb"(?:[ -\[\]-~]{0,64}\\)*[ -\[\]-~]{0,64}",  # some vendors write more than 16 characters
     "DA": rb"[0-9.\- \\]*",
     "DS": rb"[0-9+\-.eE \\]*",
     "DT": rb"[0-9+\-. \\]*",

@@ -16,7 +16,7 @@ from dcmrecv_deidentify.profile.actions import Action
 from dcmrecv_deidentify.profile.rules import Rule, SiteRules
 from dcmrecv_deidentify.profile.safe_private import safe_elements
 
-SOP_CLASS = 0x00080016
+SOP_CLASS, SOP_INSTANCE = 0x00080016, 0x00080018
 CHARACTER_SET = 0x00080005
 PIXEL_DATA = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 MARKS = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280303))

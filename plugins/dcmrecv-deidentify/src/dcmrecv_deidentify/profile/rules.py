@@ -15,6 +15,7 @@ _NUMBER = re.compile(r"\(?([0-9A-Fa-fxX]{4}),?\s?([0-9A-Fa-fxX]{4})\)?")
 _PROTECTED = {
     0x00080005: "it says in which characters the texts are",
     0x00080016: "it says what the instance is",
+    0x00080018: "it names the instance",
     0x00120062: "it is always YES",
     0x00120063: "it names the profile",
     0x00120064: "it names the profile",
