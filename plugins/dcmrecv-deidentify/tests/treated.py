@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.filereader import dcmread
+from pydicom.filereader import dcmread, read_dataset
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dcmrecv_core import Refuse
+from dcmrecv_core import Refuse, codecs_of
 from dcmrecv_core.testing import fake_instance, fake_settings, sample_dataset
 from dcmrecv_deidentify import DeidentifyPlugin
 from dcmrecv_deidentify.encoded.elements import FORMATS, Format
@@ -54,22 +55,22 @@ class Site:
         assert read.PixelData == PIXELS
         return Stored(read, data, instance.sop_instance_uid)
 
-    def store_with(self, *elements: bytes, syntax: str = pydicom.uid.ExplicitVRLittleEndian) -> Stored:
+    def store_with(self, *elements: bytes, syntax: str = ExplicitVRLittleEndian) -> Stored:
         """The same of the sample with further encoded elements, in the order of their tags."""
         return self.store(with_elements(elements, syntax))
 
 
-def with_elements(elements: Iterable[bytes], syntax: str = pydicom.uid.ExplicitVRLittleEndian) -> Dataset:
-    """The sample, with other elements as bytes."""
-    import io
-
-    from pydicom.filereader import read_dataset
-
-    implicit = syntax == pydicom.uid.ImplicitVRLittleEndian
-    dataset = sample_dataset(transfer_syntax_uid=syntax)
-    read = read_dataset(io.BytesIO(b"".join(elements)), implicit, syntax != pydicom.uid.ExplicitVRBigEndian)
-    for tag, raw in read.items():
-        dataset[tag] = raw
+def with_elements(elements: Iterable[bytes], syntax: str = ExplicitVRLittleEndian) -> Dataset:
+    """The sample, with other elements as these very bytes."""
+    implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+    sample = fake_instance(sample_dataset(transfer_syntax_uid=syntax))
+    with sample.open() as stream:
+        received = dcmread(stream)
+    given = read_dataset(io.BytesIO(b"".join(elements)), implicit, little)
+    sets = given.get_item(0x00080005) or received.get_item(0x00080005)
+    dataset = Dataset(dict(sorted({**dict(received.items()), **dict(given.items())}.items())))
+    dataset.set_original_encoding(implicit, little, "iso8859" if sets is None else codecs_of(sets.value))
+    dataset.file_meta = received.file_meta
     return dataset
 
 

@@ -148,10 +148,11 @@ class Treatment:
         """A value that stays although its VR is not that of the dictionary, if it may be one of that."""
         if kind in TEXTS and not (self._keeps_texts or value.isascii()):
             return None
+        if plan.check is not None and not plan.check(value):
+            return None
         if vr == "UN" and (kind in SIZES or kind.startswith("O")):
             return "UN", value  # numbers in little endian, whatever the data set is in (PS3.5 section 6.2.2)
-        check = plan.check
-        return (kind if self._format.explicit else "", value) if check is None or check(value) else None
+        return kind if self._format.explicit else "", value
 
     def _uids(self, tag: int, value: bytes) -> bytes:
         new_uid = self._pseudonyms.uid
@@ -216,7 +217,9 @@ class Treatment:
                 return None
             mode = {Action.DUMMY: HARSH, Action.KEEP: CONTENT_STAYS}.get(what, mode)
         keeps_texts = self._keeps_texts
-        self._keeps_texts = keeps_texts and all(is_known(value) for tag, _, value in elements if tag == CHARACTER_SET)
+        if any(tag == CHARACTER_SET and not is_known(value) for tag, _, value in elements):
+            elements = [element for element in elements if element[0] != CHARACTER_SET]
+            self._keeps_texts = False
         encode = self._format.encode
         level = sorted(self._level(elements, read, depth, mode))
         self._keeps_texts = keeps_texts

@@ -75,9 +75,9 @@ def related(declared: str, defined: tuple[str, ...]) -> bool:
 @lru_cache(maxsize=256)
 def check_for(vrs: tuple[str, ...], multiplicity: str) -> Callable[[bytes], object] | None:
     """What is false for a value that is none of these VRs: something else hides there. None if any bytes may be."""
-    if len(vrs) > 1:
+    if len({SIZES.get(vr, vr) for vr in vrs}) > 1:
         return None
-    [vr] = vrs
+    vr = vrs[0]
     if vr in _CHECKS:
         return _CHECKS[vr].fullmatch
     if vr not in SIZES:
