@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -120,10 +121,9 @@ class Secrets:
             return self.word()
         if vr in _BYTES and self.chance.random() < 0.5:
             return self._odd()
-        word = self.word()
-        if vr == "PN":
-            return self.chance.choice((word, word + b"^" + self._odd(), self._odd() + b"^" + word + b"=" + self._odd()))
-        return self.chance.choice((word, word, word + self._odd(), self._odd() + word, b"a\\" + word + b"=="))
+        forms = ("%w", "%w^%o", "%o^%w=%o") if vr == "PN" else ("%w", "%w", "%w%o", "%o%w", "a\\%w==")
+        form = self.chance.choice(forms).encode()
+        return re.sub(b"%[wo]", lambda part: self.word() if part[0] == b"%w" else self._odd(), form)
 
     def _odd(self) -> bytes:
         made = bytes(self.chance.choices(range(0x80, 0x100), k=8))
@@ -173,10 +173,10 @@ class Maker:
             0x00080060: Node(0x00080060, "CS", b"CT"),
             0x00280010: Node(0x00280010, "US", b"\x10\x10"),
         }
-        for node in [self._identifying(Place(tag, _vr_of(tag))) for tag in _NUMBERED] + self._some(25, depth=2):
+        for node in [self._identifying(Place(tag, _vr_of(tag))) for tag in _NUMBERED] + self._some(20, depth=1):
             nodes.setdefault(node.tag, node)
         for tag in _SEQUENCES:
-            if chance.random() < 0.5:
+            if chance.random() < 0.25:
                 nodes[tag] = self._sequence(tag, depth=2)
         if sop_class == ENHANCED_CT:
             nodes[_PER_FRAME] = self._frames()
@@ -189,7 +189,7 @@ class Maker:
         if self._perhaps(0.2):
             nodes[0x00400260] = Node(0x00400260, "SQ", secrets.value("OB"))  # without items
         if self._perhaps(0.3):
-            inside = [Node(0x00283003, "LO", secrets.value("LO")), Node(0x00283006, "OW", secrets.large("OW"))]
+            inside = [Node(0x00104000, "LT", secrets.value("LT")), Node(0x00420011, "OB", secrets.large("OB"))]
             nodes[0x00283000] = Node(0x00283000, "SQ", [inside], undefined=chance.random() < 0.5)
         return [nodes[tag] for tag in sorted(nodes) if tag < PIXEL_DATA]
 
@@ -201,22 +201,20 @@ class Maker:
     def _identifying(self, place: Place, depth: int = 0) -> Node:
         tag, vr = place
         if vr == "SQ":
-            return self._sequence(tag, depth)
+            return self._sequence(tag, depth - 1) if depth else Node(tag, vr, [])
         if self._perhaps(0.15):
             vr = self._chance.choice(("UN", "UN", "OB", "LO", "UT", "PN"))
         return Node(tag, vr, self.secrets.value(vr))
 
     def _sequence(self, tag: int, depth: int) -> Node:
         chance = self._chance
-        found = [self._item(depth) for _ in range(chance.randint(1, 2))]
+        found = [self._item(depth) for _ in range(chance.choice((1, 1, 2)))]
         undefined = chance.random() < 0.5
         # Implicit VR in an element of unknown VR: what became of it on its way (PS3.5 section 6.2.2)
         return Node(tag, "UN" if undefined and self._perhaps(0.2) else "SQ", found, undefined)
 
     def _item(self, depth: int) -> list[Node]:
-        nodes = {node.tag: node for node in self._some(self._chance.randint(2, 6), depth=max(depth - 1, 0))}
-        if not depth:
-            nodes = {tag: node for tag, node in nodes.items() if isinstance(node.value, bytes)}
+        nodes = {node.tag: node for node in self._some(self._chance.randint(1, 4), depth=0)}
         if self._perhaps(0.3):
             nodes[0x00080005] = Node(0x00080005, "CS", self._chance.choice(CHARACTER_SETS))
         if self._perhaps(0.1):
@@ -231,9 +229,11 @@ class Maker:
         """Per-frame Functional Groups, with standard and private ones."""
         frames = []
         for _ in range(3):
-            content = [Node(0x00209158, "LT", self.secrets.value("LT")), Node(0x00189151, "DT", self.secrets.value("DT"))]
-            private = self._private_block(0x0021)
-            frames.append([*private, Node(_FRAME_CONTENT, "SQ", [sorted(content, key=_by_tag)])])
+            content = [
+                Node(0x00189151, "DT", self.secrets.value("DT")),
+                Node(0x00209158, "LT", self.secrets.value("LT")),
+            ]
+            frames.append([Node(_FRAME_CONTENT, "SQ", [content]), *self._private_block(0x0021)])
         return Node(_PER_FRAME, "SQ", frames, undefined=self._chance.random() < 0.5)
 
     def _private_block(self, group: int, *, nested: bool = True) -> list[Node]:
@@ -285,10 +285,6 @@ class Maker:
         if self._perhaps(0.3):
             data += encode([Node(0xFFFCFFFC, "OB", self.secrets.value("OB"))], encoding)
         return data
-
-
-def _by_tag(node: Node) -> int:
-    return node.tag
 
 
 def _even(value: bytes, padding: bytes) -> bytes:

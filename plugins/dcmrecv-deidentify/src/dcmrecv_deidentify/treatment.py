@@ -184,7 +184,7 @@ class Treatment:
         return padded(kind, new.encode("ascii")) if new.isascii() and _like_time(new) else b""
 
     def _sequence(
-        self, action: Action, tag: int, value: bytes, read: Format, depth: int, harsh: bool
+        self, action: Action, tag: int, value: bytes, read: Format, depth: int, mode: str
     ) -> Treated | None:
         written = "SQ" if self._format.explicit else ""
         if action is Action.EMPTY or not value:
