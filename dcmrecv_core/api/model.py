@@ -106,6 +106,12 @@ class Instance(ABC):
     """For plugins: what one hook passes to another about this instance."""
 
     @property
+    def explained(self) -> list[str] | None:
+        """Under `--explain` a list to which `receive` may add lines that say what the plugin does with this instance,
+        without values of a patient; None when an instance is received."""
+        return None
+
+    @property
     @abstractmethod
     def size(self) -> int:
         """Length of the data set in bytes, File Meta Information not counted."""
@@ -136,6 +142,11 @@ class Instance(ABC):
     def copy_header(self) -> Dataset:
         """What `header` has, in a new Dataset that can be changed, for `replace_header`. Its `file_meta` is that of the
         file as it would be stored."""
+
+    @abstractmethod
+    def unseen_tags(self) -> tuple[int, ...]:
+        """The tags of the top-level elements that `copy_header` does not show: too large for it, or after the pixel
+        data. `raw` and `get` read them. The pixel data themselves and repeated elements are not among them."""
 
     @abstractmethod
     def open(self) -> BinaryIO:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import PurePath
@@ -164,6 +165,8 @@ class Explainer:
         self._sender = sender
         self._replaced: dict[int, tuple[str, ...]] = {}
         """What was replaced in a call, by its place in `calls`."""
+        self._said: defaultdict[int, list[str]] = defaultdict(list)
+        """What a plugin said of a call, by its place in `calls`."""
         self._plugins = plugins
         self._calls = calls
         self._default = default_contexts(stores=plugins.names_storage())
@@ -227,12 +230,17 @@ class Explainer:
         return explanation
 
     def _watch_replacements(self, instance: Instance) -> ReceiveResult:
-        """Ask `receive`, and note what each plugin replaces: the call that is under way is the next in `calls`."""
+        """Ask `receive`, and note what each plugin replaces and says: the call that is under way is the next in `calls`."""
         replaced = self._replaced
         calls = self._calls
+        said = self._said
 
         class Watched(ReceivedInstance):
             __slots__ = ()
+
+            @property
+            def explained(self) -> list[str]:
+                return said[len(calls)]
 
             def _replace(self, *args: Any, **named: Any) -> None:
                 before = elements_of(self)
@@ -252,11 +260,13 @@ class Explainer:
                 shown(call.result, uid, replaced=place in self._replaced) + _becomes(call),
                 round(call.microseconds, 1),
                 self._replaced.get(place, ()),
+                tuple(self._said.get(place, ())),
             )
             for place, call in enumerate(self._calls)
         ]
         self._calls.clear()
         self._replaced.clear()
+        self._said.clear()
 
     def _peer(self) -> tuple[str, str, str]:
         """Calling title, address, called title."""

@@ -42,14 +42,15 @@ _EXISTING = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One hook of one plugin: its result, how long it took (None: it was not called), and the elements that it
-    `replaced`, without their values."""
+    """One hook of one plugin: its result, how long it took (None: it was not called), the elements that it
+    `replaced`, without their values, and what it `said` itself."""
 
     hook: str
     plugin: str
     result: str
     microseconds: float | None
     replaced: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +187,11 @@ def _rows(explanation: Explanation) -> Iterator[tuple[str, str]]:
 def _step(step: Step) -> Iterator[tuple[str, str]]:
     time = "" if step.microseconds is None else f" ({step.microseconds:.1f} us)"
     result = step.result
-    if step.replaced:
+    if step.replaced and not step.said:
         replaced = f"{REPLACED}: {', '.join(step.replaced)}"
         result = replaced if result == REPLACED else f"{result}, {replaced}"
     yield step.hook, f"{step.plugin}: {result}{time}"
+    yield from (("", f"  {line}") for line in step.said)
 
 
 def _check(explanation: Explanation) -> Iterator[tuple[str, str]]:

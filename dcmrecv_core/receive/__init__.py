@@ -7,6 +7,7 @@
     request       what hooks see of a DIMSE-N request, and how its data sets are decoded and encoded
     replacement   the bytes with which `replace_header` and `replace` replace received ones
     texts         the bytes of texts in them
+    unread        a new header of which nothing was converted, written without pydicom
     unseen        what a data set holds that a new header cannot know
     journaling    the record of a stored instance, if a plugin delivers
     stored_files  opens and removes a file that was stored, by its location

@@ -17,6 +17,7 @@ from dcmrecv_core.dataset.raw_values import read_uid
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.logs.hashed_uids import UIDS
 from dcmrecv_core.receive import replacement
+from dcmrecv_core.receive.unseen import Unseen, find_unseen
 from dcmrecv_core.settings.uids import modality_prefix
 from dcmrecv_core.storage.content import FileContent, Piece, source_of
 from dcmrecv_core.storage.directories import split_path
@@ -54,6 +55,7 @@ class ReceivedInstance(Instance):
     may_replace = False
     replaced = False
     _header: Dataset | None = None
+    _unseen: Unseen | None = None
 
     def __init__(
         self,
@@ -119,6 +121,15 @@ class ReceivedInstance(Instance):
         copy.file_meta = values.read_file_meta(self.content.prefix[MAGIC_LENGTH:])
         return copy
 
+    def unseen_tags(self) -> tuple[int, ...]:
+        unseen = self._find_unseen()
+        return tuple(element.tag for element in (*unseen.too_large, *unseen.after))
+
+    def _find_unseen(self) -> Unseen:
+        if self._unseen is None:
+            self._unseen = find_unseen(self.index, self._encoding or IMPLICIT_LITTLE)
+        return self._unseen
+
     def open(self) -> BinaryIO:
         return self.content.open()
 
@@ -169,7 +180,7 @@ class ReceivedInstance(Instance):
     def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:
         encoding = self._replaceable()
         pieces = replacement.with_new_header(
-            self._changeable(dataset), self.index, encoding, self.content.pieces, keep_unseen
+            self._changeable(dataset), self.index, encoding, self.content.pieces, keep_unseen, self._find_unseen()
         )
         self._replace(pieces, encoding)
 
@@ -194,7 +205,7 @@ class ReceivedInstance(Instance):
         _, before = data_set_uids(self.index)
         uids_before = () if UIDS.key is None else _log_uids(self.index)
         self._index = replacement.understood(pieces, encoding)
-        self._header = None
+        self._header = self._unseen = None
         self.replaced = True
         sop_class, sop_instance = data_set_uids(self._index)
         if UIDS.key is not None:

@@ -12,25 +12,28 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from dcmrecv_core.api.errors import DataSetError
-from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS
+from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, Element
 from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH
 from dcmrecv_core.dataset.raw_values import raw_value
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.values import read_header
 from dcmrecv_core.receive.texts import with_encoded_texts
-from dcmrecv_core.receive.unseen import Unseen, described, find_unseen
+from dcmrecv_core.receive.unread import encode_unread
+from dcmrecv_core.receive.unseen import Unseen, described
 from dcmrecv_core.storage.content import FileRange, Piece, piece_length, source_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from dcmrecv_core.dataset.elements import DataSetIndex, Element
+    from dcmrecv_core.dataset.elements import DataSetIndex
     from dcmrecv_core.dataset.encodings import Encoding
     from dcmrecv_core.dataset.sources import ByteSource
 
 _WINDOW = 256 * 1024
 _FIRST_PIXEL_DATA_TAG = min(PIXEL_DATA_TAGS)
 _LAST_TAG = 0xFFFFFFFF
+_LAST_OUTSIDE = 0x0002FFFF
+"""The last tag that belongs to File Meta Information."""
 
 _LARGE = 1 << 20
 _BYTES_VRS = ("OB", "OD", "OF", "OL", "OV", "OW", "OB or OW", "UN")  # pydicom writes their values as they are
@@ -48,6 +51,9 @@ class Received(NamedTuple):
 def encode(dataset: Dataset, encoding: Encoding, received: DataSetIndex | None = None) -> bytes:
     """`dataset` in the encoding, not deflated; texts that are those of `received` keep their bytes. Raises ValueError
     for a text that its character set does not have, and what pydicom raises for other values it cannot write."""
+    unread = encode_unread(dataset, encoding)
+    if unread is not None:
+        return unread
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_dataset
 
@@ -124,7 +130,12 @@ def understood(pieces: Sequence[Piece], encoding: Encoding) -> DataSetIndex:
 
 
 def with_new_header(
-    dataset: Dataset, index: DataSetIndex, encoding: Encoding, pieces: Sequence[Piece], keep_unseen: bool | None
+    dataset: Dataset,
+    index: DataSetIndex,
+    encoding: Encoding,
+    pieces: Sequence[Piece],
+    keep_unseen: bool | None,
+    unseen: Unseen,
 ) -> list[Piece]:
     """The new header, then the pixel data and what follows them, byte for byte as received. Stray delimiters before the
     pixel data are not part of a header and are dropped with the old one.
@@ -133,7 +144,7 @@ def with_new_header(
     must be none. An element of `dataset` replaces unseen ones with its tag. A deflated data set is inflated and
     deflated again in windows: its inflated bytes are the same. Raises ValueError where that is not possible.
     """
-    unseen = find_unseen(index, encoding).without(dataset.keys())
+    unseen = unseen.without(dataset.keys())
     _check(unseen, index, encoding, keep_unseen)
     if keep_unseen:
         _check_creators(dataset, index, (*unseen.too_large, *unseen.repeated, *unseen.after))
@@ -144,7 +155,8 @@ def with_new_header(
 
 
 def _check(unseen: Unseen, index: DataSetIndex, encoding: Encoding, keep_unseen: bool | None) -> None:
-    if any(bool(element.vr) != encoding.explicit for element in index.elements.values() if element.tag >> 16 > 2):
+    vrs = {each[1] for each in index.plain_elements() if each[0] > _LAST_OUTSIDE}
+    if ("" in vrs) if encoding.explicit else (vrs - {""}):
         raise ValueError(f"the header cannot be replaced: {index.obstacle}")
     if keep_unseen is None and (texts := described(unseen, index)):
         raise ValueError(
@@ -183,7 +195,8 @@ def _parts(
     if keep_unseen:
         kept = [each for each in (*unseen.too_large, *unseen.repeated) if each.offset < index.pixel_offset]
         kept = [each for each in kept if each.tag not in dataset]
-    later = {tag for tag in dataset.keys() if index.has_pixel_data and _belongs_after(tag, index)}  # noqa: SIM118
+    tags = map(int, dataset.keys()) if index.has_pixel_data else ()  # comparing those of pydicom takes long
+    later = {tag for tag in tags if tag >= _FIRST_PIXEL_DATA_TAG and _belongs_after(tag, index)}
     if not kept and not later:
         yield encoded
     else:
@@ -211,7 +224,7 @@ def _tail(
     """What stays of the pixel data and of what follows them, with its tags. With `intact`, nothing will be put in
     between."""
     begin = index.pixel_offset
-    elements = [element for element in (*index.elements.values(), *unseen.repeated) if element.offset >= begin]
+    elements = [Element._make(each) for each in (*index.plain_elements(), *unseen.repeated) if each[2] >= begin]
     end, last = index.source.size, max((element.end for element in elements), default=begin)
     if end == last + 1 and not unseen.gaps:
         end = last  # a single byte made an odd size even; after a new header it might not
@@ -227,6 +240,8 @@ def _tail(
 
 
 def _without_pixel_data(dataset: Dataset) -> Dataset:
+    if not any(tag in dataset for tag in PIXEL_DATA_TAGS):
+        return dataset
     without = dataset[:]
     for tag in PIXEL_DATA_TAGS:
         if tag in without:
@@ -235,10 +250,10 @@ def _without_pixel_data(dataset: Dataset) -> Dataset:
 
 
 def _belongs_after(tag: int, index: DataSetIndex) -> bool:
-    """Whether an element of a new header has its place after the pixel data: its tag is higher, and no such element was
-    received before them, out of order."""
+    """Whether an element of a new header whose tag is higher than that of pixel data has its place after them: no such
+    element was received before them, out of order."""
     element = index.get(tag)
-    return tag >= _FIRST_PIXEL_DATA_TAG and (element is None or element.offset >= index.pixel_offset)
+    return element is None or element.offset >= index.pixel_offset
 
 
 def _deflate(parts: Iterator[bytes] | list[bytes]) -> bytes:

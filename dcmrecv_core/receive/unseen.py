@@ -4,13 +4,14 @@ that stays or goes."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import DataSetError
 from dcmrecv_core.dataset import walker
-from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element
+from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex, Element, PlainElement
 from dcmrecv_core.dataset.raw_values import split_header
 from dcmrecv_core.dataset.sources import filler_length
 from dcmrecv_core.dataset.walker import Walker
@@ -54,16 +55,15 @@ class Unseen(NamedTuple):
 
 def find_unseen(index: DataSetIndex, encoding: Encoding) -> Unseen:
     """Look for everything that a header of this data set does not show. Raises OSError."""
-    elements = list(index.elements.values())
+    elements = list(index.plain_elements())
     repeated: list[Element] = []
     gaps = _gaps(index, elements)
     if gaps:
         repeated = _repeated(index, encoding)
         gaps = _gaps(index, [*elements, *repeated])
     too_large = [Element._make(each) for each in split_header(index)[1] if each[0] >> 16 not in _OUTSIDE]
-    after = [
-        element for element in elements if element.offset >= index.pixel_offset and element.tag not in PIXEL_DATA_TAGS
-    ]
+    begin = index.pixel_offset
+    after = [Element._make(each) for each in elements if each[2] >= begin and each[0] not in PIXEL_DATA_TAGS]
     return Unseen(too_large, repeated, after, gaps)
 
 
@@ -87,14 +87,17 @@ def _repeated(index: DataSetIndex, encoding: Encoding) -> list[Element]:
     return again.repeated
 
 
-def _gaps(index: DataSetIndex, elements: list[Element]) -> list[Gap]:
+def _gaps(index: DataSetIndex, elements: Sequence[PlainElement]) -> list[Gap]:
     source = index.source
     gaps = []
-    position = 132 if bytes(source.window(0, 132)[128:132]) == b"DICM" and min(index.elements) < 0x00080000 else 0
-    for element in sorted(elements, key=lambda element: element.offset):
-        if element.offset > position:
-            gaps.append(Gap(position, element.offset))
-        position = max(position, element.end)
+    position = 0
+    if bytes(source.window(0, 132)[128:132]) == b"DICM" and min(elements)[0] < 0x00080000:
+        position = 132
+    for _, _, offset, _, _, end in sorted(elements, key=itemgetter(2)):
+        if offset > position:
+            gaps.append(Gap(position, offset))
+        if end > position:
+            position = end
     if position < source.size and not filler_length(source, position):
         gaps.append(Gap(position, source.size))
     return [gap for gap in gaps if not _is_nothing(index, gap)]

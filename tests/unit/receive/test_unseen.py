@@ -283,11 +283,25 @@ def test_more_elements_than_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_follows_a_place_that_was_not_understood() -> None:
     data = HEADER_AND_PIXELS[:-20]
     index = scan(MemorySource(memoryview(data)), EXPLICIT_LITTLE, whole=False)
-    [text] = described(find_unseen(index, EXPLICIT_LITTLE), index)
+    unseen = find_unseen(index, EXPLICIT_LITTLE)
+    [text] = described(unseen, index)
     assert text.endswith("not understood")
     made = Dataset()
     for keep, reason in ((None, "not understood"), (False, "cannot be removed")):
         with pytest.raises(ValueError, match=reason):
-            with_new_header(made, index, EXPLICIT_LITTLE, [data], keep)
-    kept = b"".join(bytes(piece) for piece in with_new_header(made, index, EXPLICIT_LITTLE, [data], True))  # type: ignore[arg-type]
+            with_new_header(made, index, EXPLICIT_LITTLE, [data], keep, unseen)
+    kept = b"".join(bytes(piece) for piece in with_new_header(made, index, EXPLICIT_LITTLE, [data], True, unseen))  # type: ignore[arg-type]
     assert kept == data[len(encoded(*HEAD)) :]
+
+
+def test_tags_of_what_is_not_seen(tmp_path: Path) -> None:
+    large = Node(0x00420011, "OB", LARGE_VALUE)
+    seen: list[tuple[int, ...]] = []
+
+    def ask(instance: Instance) -> None:
+        seen.append(instance.unseen_tags())
+        instance.replace_header(instance.copy_header(), keep_unseen=False)
+        seen.append(instance.unseen_tags())
+
+    in_receive(receiver(tmp_path), encoded(*HEAD, large, PIXEL_DATA, TRAILER), ask)
+    assert seen == [(large.tag, TRAILER.tag), ()]

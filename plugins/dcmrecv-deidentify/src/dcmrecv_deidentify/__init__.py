@@ -2,37 +2,36 @@
 
 The hooks are here.
 
-    actions           what can become of an element
-    table             the table of the standard under the profile and its options
-    rules             the rules of a site
-    safe_private      private elements that may stay
-    plans             all of these: one plan for each element
-    elements          data elements as bytes
-    values            dummies, and which values may stay
-    character_sets    of texts that stay
-    words             cleaned texts
-    content           items of structured reports
-    key               the key
-    pseudonyms        what is made with it
-    treatment         one instance, element by element
-    deidentifier      its header replaced
-    classes           instances that are refused for what they are
+    profile/        what is to become of each element: table of the standard, options, rules of a site
+    encoded/        data elements as bytes
+    pseudonyms/     the key, what is made with it, the list of those who must go back
+    classes         instances that are refused for what they are
+    treatment       one instance, element by element
+      content       items of structured reports
+      words         cleaned texts
+    deidentifier    the header of an instance replaced
+    explaining      what `--explain` says
+    report          the report of an association
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
+from typing import Any
 
-from dcmrecv_core import Instance, PluginOptions, PluginSettings, Refuse, hookimpl
-from dcmrecv_deidentify import table
+from dcmrecv_core import Association, Instance, PluginOptions, PluginSettings, Refuse, Summary, hookimpl
+from dcmrecv_deidentify import report
 from dcmrecv_deidentify.classes import KINDS, NEVER, Refusals
-from dcmrecv_deidentify.deidentifier import Deidentifier, TooLarge
-from dcmrecv_deidentify.elements import Unreadable
-from dcmrecv_deidentify.key import load_key
-from dcmrecv_deidentify.plans import Plans
-from dcmrecv_deidentify.pseudonyms import Pseudonyms
-from dcmrecv_deidentify.rules import Rule
+from dcmrecv_deidentify.deidentifier import METHOD, Deidentifier, TooLarge
+from dcmrecv_deidentify.encoded.elements import Unreadable
+from dcmrecv_deidentify.profile import table
+from dcmrecv_deidentify.profile.plans import Plans
+from dcmrecv_deidentify.profile.rules import Rule
+from dcmrecv_deidentify.pseudonyms.key import load_key
+from dcmrecv_deidentify.pseudonyms.made import Pseudonyms
+from dcmrecv_deidentify.pseudonyms.pairs import PairList
 
 log = logging.getLogger("dcmrecv.deidentify")
 
@@ -45,6 +44,11 @@ class DeidentifyPlugin:
     def __init__(self) -> None:
         self._deidentifier: Deidentifier | None = None
         self._refusals = Refusals((), ())
+        self._pairs: PairList | None = None
+        self._reports: Path | None = None
+        self._report: tuple[str, report.Report] | None = None
+        """Of the association that this worker serves, by its id."""
+        self._profile: dict[str, Any] = {}
 
     @hookimpl
     def add_options(self, options: PluginOptions) -> None:
@@ -53,15 +57,16 @@ class DeidentifyPlugin:
         options.add("--deidentify-key", value="file", type=Path, help="key of the pseudonyms; made if it is not there")
         options.add("--deidentify-options", value="name", type=list, choices=names, help="an option of the profile")
         options.add("--deidentify-refuse", value="kind", type=list, choices=KINDS, help="refuse such instances too")
-        options.add("--deidentify-accept", value="kind", type=list, choices=acceptable, help="do not refuse such instances")
+        options.add("--deidentify-accept", value="kind", type=list, choices=acceptable, help="do not refuse such ones")
+        options.add("--deidentify-list", value="file", type=Path, help="list of the pseudonyms and who they are")
+        options.add("--deidentify-report", value="directory", type=Path, help="a report of each association")
         options.add("--rules", table=Rule, many=True, help="what becomes of single elements")
 
     @hookimpl
     def configure(self, settings: PluginSettings) -> None:
         """Read the key and make all plans; the workers are forked from here."""
         options = settings.options
-        path = options["deidentify_key"]
-        if path is None:
+        if options["deidentify_key"] is None:
             raise ValueError("--deidentify-key FILE is needed: all pseudonyms are made with it")
         chosen = options["deidentify_options"]
         if {table.RETAIN_FULL_DATES, table.RETAIN_MODIFIED_DATES} <= set(chosen):
@@ -69,23 +74,64 @@ class DeidentifyPlugin:
         refusals = Refusals(options["deidentify_refuse"], options["deidentify_accept"])
         plans = Plans(chosen, options["rules"])
         plans.make_all()
-        key = load_key(path, settings.output_directory)
+        reports = options["deidentify_report"]
+        if reports is not None and not os.access(reports, os.W_OK | os.X_OK):
+            raise ValueError(f"--deidentify-report {reports} is not a directory that can be written to")
+        key = load_key(options["deidentify_key"].absolute(), settings.output_directory)
+        listed = options["deidentify_list"]
+        self._pairs = None if listed is None else PairList(listed.absolute(), settings.output_directory)
+        self._reports = None if reports is None else reports.absolute()
         self._deidentifier, self._refusals = Deidentifier(plans, Pseudonyms(key)), refusals
+        self._profile = {
+            "method": METHOD.decode(),
+            "edition": table.EDITION,
+            "options": sorted(chosen),
+            "rules": len(options["rules"]),
+        }
+        log.warning(
+            "pixels are not looked at: burned-in text and faces stay as they are. Refused: %s",
+            ", ".join(sorted(refusals.kinds)),
+        )
 
     @hookimpl(tryfirst=True)
     def receive(self, instance: Instance) -> Refuse | None:
         """First of all plugins, so that the others see the new values only."""
+        counts = None if self._reports is None else self._report_of(instance.association)
+        refusal = self._refusals.judge(instance) or self._deidentify(instance, counts)
+        if counts is not None:
+            if refusal is None:
+                counts.deidentified += 1
+            else:
+                counts.refuse(refusal)
+        return refusal
+
+    @hookimpl
+    def association_ended(self, association: Association, summary: Summary) -> None:
+        if self._reports is None:
+            return
+        counts = self._report_of(association)
+        self._report = None
+        report.write(self._reports, counts.as_dict(association, summary, self._profile))
+
+    def _report_of(self, association: Association) -> report.Report:
+        if self._report is None or self._report[0] != association.id:
+            self._report = association.id, report.Report()
+        return self._report[1]
+
+    def _deidentify(self, instance: Instance, counts: report.Report | None) -> Refuse | None:
         if self._deidentifier is None:
             raise RuntimeError("not configured")
-        refusal = self._refusals.judge(instance)
-        if refusal is not None:
-            return refusal
         try:
-            self._deidentifier.deidentify(instance)
+            treatment = self._deidentifier.deidentify(instance, None if counts is None else counts.changed)
+            if self._pairs is not None and instance.explained is None:
+                self._pairs.add(treatment.pairs)
         except Unreadable as error:
             return Refuse(CANNOT_UNDERSTAND, f"not de-identified: {error}")
         except TooLarge as error:
             return Refuse(OUT_OF_RESOURCES, f"not de-identified: {error}")
+        except OSError as error:
+            log.error("the list of pseudonyms, or the instance, cannot be read or written: %s", error.strerror)
+            return Refuse(OUT_OF_RESOURCES, "not de-identified: a file cannot be read or written")
         return None
 
 

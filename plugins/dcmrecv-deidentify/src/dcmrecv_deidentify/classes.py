@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import NamedTuple
 
 from dcmrecv_core import Instance, Refuse
 
@@ -64,7 +63,7 @@ class Refusals:
 @cache
 def _keywords() -> dict[str, str]:
     """The keywords of all registered SOP classes, by UID."""
-    from pydicom.uid import UID_dictionary
+    from pydicom._uid_dict import UID_dictionary
 
     return {uid: entry[4] for uid, entry in UID_dictionary.items() if entry[1] == "SOP Class"}
 

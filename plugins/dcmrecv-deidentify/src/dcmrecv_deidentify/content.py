@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dcmrecv_deidentify import table
-from dcmrecv_deidentify.actions import Action
-from dcmrecv_deidentify.elements import Format, items_of, parts_of
-from dcmrecv_deidentify.values import padded, stripped
+from dcmrecv_deidentify.encoded.elements import Format, items_of, parts_of
+from dcmrecv_deidentify.encoded.values import padded, stripped
+from dcmrecv_deidentify.profile import table
+from dcmrecv_deidentify.profile.actions import Action
 
 _CONCEPT_NAME = 0x0040A043
 _VALUE_TYPE = 0x0040A040
@@ -48,11 +48,7 @@ class Content:
         def text(tag: int, vr: str, value: bytes) -> bytes:
             return fmt.encode(tag, vr, padded(vr, value))
 
-        code = (
-            text(_CODE_VALUE, "SH", b"121106")
-            + text(_SCHEME, "SH", b"DCM")
-            + text(0x00080104, "LO", b"Comment")
-        )
+        code = text(_CODE_VALUE, "SH", b"121106") + text(_SCHEME, "SH", b"DCM") + text(0x00080104, "LO", b"Comment")
         return fmt.encode_item(
             text(0x0040A010, "CS", b"CONTAINS")
             + text(_VALUE_TYPE, "CS", b"TEXT")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from dcmrecv_core import Instance, codecs_of
-from dcmrecv_deidentify import table
-from dcmrecv_deidentify.character_sets import is_known
-from dcmrecv_deidentify.elements import FORMATS, UNDEFINED, Format, Unreadable
-from dcmrecv_deidentify.plans import CHARACTER_SET, PIXEL_DATA, Plans
-from dcmrecv_deidentify.pseudonyms import Pseudonyms
+from dcmrecv_deidentify.encoded.character_sets import is_known
+from dcmrecv_deidentify.encoded.elements import FORMATS, UNDEFINED, Format, Unreadable
+from dcmrecv_deidentify.encoded.values import padded, stripped
+from dcmrecv_deidentify.explaining import Watcher
+from dcmrecv_deidentify.profile import table
+from dcmrecv_deidentify.profile.actions import Action
+from dcmrecv_deidentify.profile.plans import CHARACTER_SET, SOP_INSTANCE, Plans
+from dcmrecv_deidentify.pseudonyms.made import Pseudonyms
 from dcmrecv_deidentify.treatment import Changed, Element, Treated, Treatment
-from dcmrecv_deidentify.values import padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,6 @@ class Deidentifier:
     def __init__(self, plans: Plans, pseudonyms: Pseudonyms) -> None:
         self.plans = plans
         self.pseudonyms = pseudonyms
-        self._large: tuple[int, ...] | None = None
         marks = lru_cache(maxsize=4)(self._make_marks)
         self._marks: Callable[[Format], dict[int, Treated]] = marks
 
@@ -50,63 +51,59 @@ class Deidentifier:
         header = instance.copy_header()
         fmt = _format_of(header)
         treatment = Treatment(self.plans, self.pseudonyms, fmt, changed)
-        elements = _elements(header, instance)
+        if instance.explained is not None:
+            treatment.watch = Watcher(instance.explained)
+        new = self._new_header(instance, treatment, self._elements(header, instance), fmt)
         try:
-            instance.replace_header(self._new_header(header, treatment, elements, fmt))
-        except Unreadable:
-            raise
-        except ValueError:
-            if changed is not None:
-                changed.clear()
-            treatment = Treatment(self.plans, self.pseudonyms, fmt, changed)
-            elements += self._read_large(instance, header)
-            try:
-                instance.replace_header(self._new_header(header, treatment, elements, fmt), keep_unseen=False)
-            except ValueError as error:
-                raise Unreadable(str(error)) from error
+            instance.replace_header(new, keep_unseen=False)
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
         return treatment
 
-    def treat(self, instance: Instance, treatment_of: Callable[[Format], Treatment]) -> None:
-        """Treat all elements without replacing anything, for one who watches. Raises as `deidentify`."""
-        header = instance.copy_header()
-        fmt = _format_of(header)
-        elements = _elements(header, instance)
-        self._new_header(header, treatment_of(fmt), elements + self._read_large(instance, header), fmt)
-
-    def _new_header(self, header: Dataset, treatment: Treatment, elements: list[Element], fmt: Format) -> Dataset:
+    def _new_header(self, instance: Instance, treatment: Treatment, elements: list[Element], fmt: Format) -> Dataset:
         sets = next((value for tag, _, value in elements if tag == CHARACTER_SET), None)
         known = sets is None or is_known(sets)
         treated = treatment.treat(elements, keeps_texts=known)
         if not known:
             treated.pop(CHARACTER_SET, None)
         treated |= self._marks(fmt)
+        if not stripped(treated.get(SOP_INSTANCE, ("", b""))[1]):  # else the one of the command would name the file
+            treated[SOP_INSTANCE] = "UI" if fmt.explicit else "", self._uid_of_command(instance)
         implicit, little = not fmt.explicit, fmt.little
-        new = Dataset(
-            {
-                (number := BaseTag(tag)): RawDataElement(
-                    number, vr or None, len(value), value, 0, implicit, little, True
-                )
-                for tag, (vr, value) in sorted(treated.items())
-            }
-        )
+        raw: dict[BaseTag, RawDataElement | DataElement] = {}
+        for number, (vr, value) in sorted(treated.items()):
+            tag = BaseTag(number)
+            raw[tag] = RawDataElement(tag, vr or None, len(value), value, 0, implicit, little, True)
+        header = Dataset(raw)
         # all is bytes in this character set: nothing is to be encoded anew
-        new.set_original_encoding(implicit, little, codecs_of(sets) if sets is not None and known else "iso8859")
-        return new
+        header.set_original_encoding(implicit, little, codecs_of(sets) if sets is not None and known else "iso8859")
+        return header
 
-    def _read_large(self, instance: Instance, header: Dataset) -> list[Element]:
-        """The elements that may stay and that the header does not show. Raises TooLarge."""
-        if self._large is None:
-            self._large = tuple(self.plans.large)
-        found: list[Element] = []
+    def _uid_of_command(self, instance: Instance) -> bytes:
+        command = instance.affected_sop_instance_uid.encode("latin-1", "replace")
+        kept = table.RETAIN_UIDS in self.plans.options
+        return padded("UI", command if kept else self.pseudonyms.uid(command))
+
+    def _elements(self, header: Dataset, instance: Instance) -> list[Element]:
+        """The elements of a header as they came, and those that it does not show and that may stay. Raises TooLarge."""
+        elements: list[Element] = []
+        for tag, raw in header.items():  # as they are: iterating a Dataset would convert them
+            if not isinstance(raw, RawDataElement):  # it has an encoding of its own, and was converted
+                if (received := instance.raw(int(tag))) is not None:
+                    elements.append((int(tag), received.vr, received.value))
+            elif raw.length != UNDEFINED or raw.VR not in _BYTES:  # fragments are in pixel data only
+                elements.append((int(tag), raw.VR or "", raw.value or b""))
         room = MOST_LARGE
-        for tag in self._large:
-            if tag in header or (raw := instance.raw(tag, room + 1)) is None:
+        for unseen in instance.unseen_tags():
+            if unseen >> 16 & 1 or self.plans.of(unseen).action is Action.REMOVE:
                 continue
-            room -= len(raw.value)
+            if (large := instance.raw(unseen, room + 1)) is None:
+                continue
+            room -= len(large.value)
             if room < 0:
                 raise TooLarge(f"more than {MOST_LARGE >> 20} MiB of elements other than pixel data")
-            found.append((tag, raw.vr, raw.value))
-        return found
+            elements.append((unseen, large.vr, large.value))
+        return elements
 
     def _make_marks(self, fmt: Format) -> dict[int, Treated]:
         """The elements that say that and how an instance is de-identified (PS3.15 section E.1.1, step 6)."""
@@ -140,17 +137,3 @@ def _format_of(header: Dataset) -> Format:
     if fmt is None:
         raise Unreadable("an encoding that is not known")
     return fmt
-
-
-def _elements(header: Dataset, instance: Instance) -> list[Element]:
-    """The elements of a header as they came."""
-    elements: list[Element] = []
-    for tag in header.keys():  # noqa: SIM118  # iterating a Dataset converts its elements
-        raw = header.get_item(tag)
-        if isinstance(raw, RawDataElement) and raw.length == UNDEFINED and raw.VR in _BYTES:
-            continue  # fragments, which only pixel data have
-        if isinstance(raw, RawDataElement):
-            elements.append((int(tag), raw.VR or "", raw.value or b""))
-        elif (received := instance.raw(int(tag))) is not None:  # it has an encoding of its own, and was converted
-            elements.append((int(tag), received.vr, received.value))
-    return elements

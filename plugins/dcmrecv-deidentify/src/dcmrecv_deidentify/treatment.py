@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
-from pydicom.uid import UID_dictionary
+from pydicom._uid_dict import UID_dictionary
 
-from dcmrecv_deidentify import table
-from dcmrecv_deidentify.actions import Action
-from dcmrecv_deidentify.character_sets import is_known
 from dcmrecv_deidentify.content import Content
-from dcmrecv_deidentify.elements import DEEPEST, IMPLICIT, Format, Unreadable, items_of, parts_of, shown
-from dcmrecv_deidentify.plans import CHARACTER_SET, Plan, Plans
-from dcmrecv_deidentify.pseudonyms import Pseudonyms, shifted
-from dcmrecv_deidentify.values import SIZES, TEXTS, dummy, padded, related, stripped
+from dcmrecv_deidentify.encoded.character_sets import is_known
+from dcmrecv_deidentify.encoded.elements import DEEPEST, IMPLICIT, Format, Unreadable, items_of, parts_of, shown
+from dcmrecv_deidentify.encoded.values import SIZES, TEXTS, dummy, padded, related, stripped
+from dcmrecv_deidentify.profile.actions import Action
+from dcmrecv_deidentify.profile.plans import CHARACTER_SET, SOP_INSTANCE, Plan, Plans
+from dcmrecv_deidentify.pseudonyms.made import Pseudonyms, shifted
+from dcmrecv_deidentify.pseudonyms.pairs import Pair
 from dcmrecv_deidentify.words import cleaned, words_of
 
 PATIENT_NAME, PATIENT_ID, STUDY_UID = 0x00100010, 0x00100020, 0x0020000D
@@ -52,10 +52,10 @@ class Treatment:
         self._top: dict[int, bytes] = {}
         self._keeps_texts = True
         self._content = Content(plans.options)
-        self.watch: Callable[[int, int, str, Plan, str], None] | None = None
-        """Told of each element: depth, tag, VR, plan, and what became of it."""
-        self.pairs: list[tuple[str, bytes, bytes]] = []
-        """Identifiers and the pseudonyms that they got: what, the old value, the new one."""
+        self.watch: Callable[[int, int, str, str], None] | None = None
+        """Told of each element: its depth, its tag, what became of it, and why."""
+        self.pairs: list[Pair] = []
+        """Identifiers and the pseudonyms that they got."""
 
     def treat(self, elements: list[Element], *, keeps_texts: bool) -> dict[int, Treated]:
         """The elements that stay, of the top level of a data set. Without `keeps_texts` no text stays that has other
@@ -80,7 +80,7 @@ class Treatment:
         needed: set[int] = set()
         private: list[Element] = []
         for element in elements:
-            tag, vr, value = element
+            tag = element[0]
             if tag >> 16 & 1:
                 kept = self._private(element, read, depth, creators, needed)
                 private += kept
@@ -88,7 +88,7 @@ class Treatment:
             plan = of(tag)
             treated = self._treat(plan, element, read, depth, mode)
             if self.watch is not None:
-                self.watch(depth, tag, vr or plan.vrs[0] if plan.vrs else vr, plan, _became(element, treated))
+                self.watch(depth, tag, _became(plan.action, element, treated), plan.source)
             if treated is not None:
                 yield tag, *treated
         if private:
@@ -148,31 +148,33 @@ class Treatment:
         """A value that stays although its VR is not that of the dictionary, if it may be one of that."""
         if kind in TEXTS and not (self._keeps_texts or value.isascii()):
             return None
+        if plan.check is not None and not plan.check(value):
+            return None
         if vr == "UN" and (kind in SIZES or kind.startswith("O")):
             return "UN", value  # numbers in little endian, whatever the data set is in (PS3.5 section 6.2.2)
-        check = plan.check
-        return (kind if self._format.explicit else "", value) if check is None or check(value) else None
+        return kind if self._format.explicit else "", value
 
     def _uids(self, tag: int, value: bytes) -> bytes:
+        new_uid = self._pseudonyms.uid
         new = b"\\".join(
-            uid if (uid := stripped(each)) in _REGISTERED or not uid else self._pseudonyms.uid(uid)
+            uid if not (uid := stripped(each)) or (uid in _REGISTERED and tag != SOP_INSTANCE) else new_uid(uid)
             for each in value.split(b"\\")
         )
         if tag == STUDY_UID:
-            self.pairs.append(("study", stripped(value), new))
+            self.pairs.append(Pair("study", stripped(value), new))
         return padded("UI", new)
 
     def _pseudonym(self, tag: int, kind: str, value: bytes) -> bytes:
         if kind == "UI":
             return self._uids(tag, value)
         if tag in (PATIENT_NAME, PATIENT_ID):
-            new = self._pseudonyms.of("patient", self._patient)
-            if tag == PATIENT_ID:
-                self.pairs.append(("patient", self._patient, new))
+            patient = stripped(value) if tag == PATIENT_ID else self._patient  # an item may name another patient
+            new = self._pseudonyms.of("patient", patient)
+            self.pairs.append(Pair("patient", patient, new))
         else:
             new = self._pseudonyms.of(f"{tag:08x}", stripped(value))
             if tag == 0x00080050:
-                self.pairs.append(("accession", stripped(value), new))
+                self.pairs.append(Pair("accession", stripped(value), new))
         return new
 
     def _shifted(self, kind: str, value: bytes) -> bytes:
@@ -183,9 +185,7 @@ class Treatment:
         new = "\\".join(each or "" for each in moved)
         return padded(kind, new.encode("ascii")) if new.isascii() and _like_time(new) else b""
 
-    def _sequence(
-        self, action: Action, tag: int, value: bytes, read: Format, depth: int, mode: str
-    ) -> Treated | None:
+    def _sequence(self, action: Action, tag: int, value: bytes, read: Format, depth: int, mode: str) -> Treated | None:
         written = "SQ" if self._format.explicit else ""
         if action is Action.EMPTY or not value:
             return written, b""
@@ -217,9 +217,9 @@ class Treatment:
                 return None
             mode = {Action.DUMMY: HARSH, Action.KEEP: CONTENT_STAYS}.get(what, mode)
         keeps_texts = self._keeps_texts
-        self._keeps_texts = keeps_texts and all(
-            is_known(value) for tag, _, value in elements if tag == CHARACTER_SET
-        )
+        if any(tag == CHARACTER_SET and not is_known(value) for tag, _, value in elements):
+            elements = [element for element in elements if element[0] != CHARACTER_SET]
+            self._keeps_texts = False
         encode = self._format.encode
         level = sorted(self._level(elements, read, depth, mode))
         self._keeps_texts = keeps_texts
@@ -234,7 +234,7 @@ class Treatment:
         needed: set[int],
     ) -> list[Element]:
         """The private element, if it may stay; its creator is noted as needed then."""
-        tag, vr, value = element
+        tag, _, value = element
         number = tag & 0xFFFF
         if 0x10 <= number <= 0xFF:
             creator = stripped(value).decode("latin-1")
@@ -251,7 +251,7 @@ class Treatment:
                 needed.add(block)
                 kept, action = [(tag, *treated)], plan.action.value
         if self.watch is not None:
-            self.watch(depth, tag, vr, Plan(Action.REMOVE, source="private"), action)
+            self.watch(depth, tag, action, "private")
         if self._changed is not None:
             self._changed[0, action, "private"] += 1
         return kept
@@ -290,9 +290,10 @@ def _name(action: Action, treated: Treated | None) -> str:
     return Action.REMOVE.value if treated is None else action.value
 
 
-def _became(element: Element, treated: Treated | None) -> str:
+def _became(action: Action, element: Element, treated: Treated | None) -> str:
     if treated is None:
-        return "remove"
-    if treated[1] == element[2]:
-        return "keep"
-    return "empty" if not treated[1] else "change"
+        return Action.REMOVE.value
+    _, new = treated
+    if not new:
+        return Action.EMPTY.value
+    return Action.KEEP.value if new == element[2] else action.value

@@ -1,7 +1,7 @@
 """Cleaned texts: only words stay that say nothing about a person.
 
-Those are words that the meanings of DICOM's codes have in lower case (so no names of persons), abbreviations of
-imaging, and small numbers. Whatever is a part of a name or an identifier in the same instance goes all the same.
+Those are words that the meanings of DICOM's codes have in lower case (so no names of persons), those of imaging in
+`data/words.txt`, and small numbers. Whatever is a part of a name or an identifier of the same instance goes anyway.
 """
 
 from __future__ import annotations
@@ -9,14 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Set as AbstractSet
 from functools import cache
+from typing import Any
 
-ABBREVIATIONS = frozenset(
-    """ABD ADC AP ASL AX AXIAL BOLD BONE BRAVO BW CINE COR CORONAL CT CTA CUBE CXR DCE DIXON DTI DWI DX EPI FA FAST FAT
-    FFE FIESTA FLAIR FRFSE FS FSE FSPGR GRE HASTE HEAD HR IAC INF IR KV LAT LEFT LL LOC LOCALIZER LR LUNG MAG MIP MM MP2RAGE
-    MPR MPRAGE MR MRA MRCP MRI MRV NECK NM OBL OPT PA PD PDW PERF PET PHASE PLAIN POST PRE PROP RECON REFORMAT RIGHT RL RT SAG
-    SAGITTAL SCOUT SE SENSE SMALL SOFT SPACE SPAIR SPECT SPGR SPIR SPIRAL STD STIR STUDY SURVEY SUV SWI T1 T1W T2 T2W TFE THICK
-    THIN TI TIRM TOF TRA TR TE TRUFI TSE US VIBE VOL W WB WO WWO XA XR""".split()
-)
+from dcmrecv_deidentify.profile.table import read_data
+
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)?|[A-Za-z][A-Za-z0-9]*")
 _SMALL_NUMBER = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,2})?")
 _WORD = re.compile(r"\b[a-z]{3,}\b")
@@ -27,8 +23,9 @@ def vocabulary() -> AbstractSet[str]:
     """Harmless words, in upper case."""
     from pydicom.sr import _concepts_dict
 
-    words = set(ABBREVIATIONS)
-    for scheme in _concepts_dict.concepts.values():
+    words = set(read_data("words.txt").split())
+    concepts: Any = _concepts_dict.concepts
+    for scheme in concepts.values():
         for codes in scheme.values():
             for meaning, _ in codes.values():
                 words.update(word.upper() for word in _WORD.findall(meaning))

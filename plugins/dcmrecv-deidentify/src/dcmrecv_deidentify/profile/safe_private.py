@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+
+from dcmrecv_deidentify.profile.table import read_data
 
 
 @cache
 def safe_elements() -> Mapping[tuple[str, int], tuple[str, str]]:
     """VR and value multiplicity by private creator, and group with the last byte of the element."""
-    with files("dcmrecv_deidentify").joinpath("data", "safe_private.tsv").open(encoding="ascii", newline="") as stream:
-        return {
-            (row["creator"], int(row["group"], 16) << 16 | int(row["element"], 16)): (row["vr"], row["vm"])
-            for row in csv.DictReader(stream, delimiter="\t")
-        }
+    return {
+        (row["creator"], int(row["group"], 16) << 16 | int(row["element"], 16)): (row["vr"], row["vm"])
+        for row in csv.DictReader(read_data("safe_private.tsv").splitlines(), delimiter="\t")
+    }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from dcmrecv_deidentify.actions import Action
+from dcmrecv_deidentify.profile.actions import Action
 
 EDITION = "2026c"
 
@@ -119,8 +119,12 @@ def _pairs(tags: Iterable[tuple[int, ...]]) -> Iterator[tuple[int, int]]:
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
-    with files("dcmrecv_deidentify").joinpath("data", name).open(encoding="ascii", newline="") as stream:
-        yield from csv.DictReader(stream, delimiter="\t")
+    yield from csv.DictReader(read_data(name).splitlines(), delimiter="\t")
+
+
+def read_data(name: str) -> str:
+    """A file in `data/`."""
+    return files("dcmrecv_deidentify.profile").joinpath("data", name).read_text("ascii")
 
 
 def _codes_of(row: Mapping[str, str]) -> dict[str, str]:

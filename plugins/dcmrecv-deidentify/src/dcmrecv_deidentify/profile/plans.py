@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from dcmrecv_deidentify import table
-from dcmrecv_deidentify.actions import Action
-from dcmrecv_deidentify.rules import Rule, SiteRules
-from dcmrecv_deidentify.safe_private import safe_elements
-from dcmrecv_deidentify.values import FREE_TEXTS, check_for
+from dcmrecv_deidentify.encoded.values import FREE_TEXTS, check_for
+from dcmrecv_deidentify.profile import table
+from dcmrecv_deidentify.profile.actions import Action
+from dcmrecv_deidentify.profile.rules import Rule, SiteRules
+from dcmrecv_deidentify.profile.safe_private import safe_elements
 
-SOP_CLASS = 0x00080016
+SOP_CLASS, SOP_INSTANCE = 0x00080016, 0x00080018
 CHARACTER_SET = 0x00080005
 PIXEL_DATA = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 MARKS = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280303))
@@ -74,7 +74,7 @@ class Plans:
 
     def make_all(self) -> None:
         """Make the plan of every element of the dictionary now, so that all workers share them."""
-        from pydicom.datadict import DicomDictionary
+        from pydicom._dicom_dict import DicomDictionary
 
         for tag in DicomDictionary:
             self.of(tag)
@@ -82,16 +82,6 @@ class Plans:
     def may_have_items(self, tag: int) -> bool:
         """Whether an element of undefined length can be a sequence that stays."""
         return bool(tag >> 16 & 1) or self.of(tag).vrs == ("SQ",)
-
-    @property
-    def large(self) -> Iterable[int]:
-        """The elements that may be kept however large they are, so that a header may not show them."""
-        from pydicom.datadict import DicomDictionary
-
-        for tag, entry in DicomDictionary.items():
-            may_be = tag >> 16 > 2 and (entry[0][0] in "OU" or entry[0] in ("SQ", "LT", "US or SS or OW"))
-            if may_be and tag not in PIXEL_DATA and self.of(tag).action is not Action.REMOVE:
-                yield tag
 
     def _make(self, tag: int) -> Plan:
         from pydicom.datadict import dictionary_VM, dictionary_VR

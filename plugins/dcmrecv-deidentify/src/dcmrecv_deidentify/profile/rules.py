@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dcmrecv_core import did_you_mean
-from dcmrecv_deidentify.actions import Action
-from dcmrecv_deidentify.values import TEXTS, padded
+from dcmrecv_deidentify.encoded.values import TEXTS, padded
+from dcmrecv_deidentify.profile.actions import Action
 
 _NUMBER = re.compile(r"\(?([0-9A-Fa-fxX]{4}),?\s?([0-9A-Fa-fxX]{4})\)?")
 _PROTECTED = {
-    0x00080005: "says in which characters the texts are",
-    0x00080016: "says what the instance is",
-    0x00120062: "is always YES",
-    0x00120063: "names the profile",
-    0x00120064: "names the profile",
-    0x7FE00008: "pass unread",
-    0x7FE00009: "pass unread",
-    0x7FE00010: "pass unread",
+    0x00080005: "it says in which characters the texts are",
+    0x00080016: "it says what the instance is",
+    0x00080018: "it names the instance",
+    0x00120062: "it is always YES",
+    0x00120063: "it names the profile",
+    0x00120064: "it names the profile",
+    0x7FE00008: "pixel data pass unread",
+    0x7FE00009: "pixel data pass unread",
+    0x7FE00010: "pixel data pass unread",
 }
 """Elements that no rule may change, and why."""
 
@@ -56,7 +57,9 @@ class Rule:
         if fits is not None and vr not in fits:
             raise ValueError(f"{self.element}: {self.action} is not for an element of VR {vr}")
         if tag in _PROTECTED:
-            raise ValueError(f"{self.element}: no rule can change it, it {_PROTECTED[tag]}".replace("it pass", "they pass"))
+            raise ValueError(
+                f"{self.element}: no rule can change it, it {_PROTECTED[tag]}".replace("it pass", "they pass")
+            )
 
 
 class SiteRules:

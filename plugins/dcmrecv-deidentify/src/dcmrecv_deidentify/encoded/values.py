@@ -29,7 +29,7 @@ FREE_TEXTS = frozenset(("LT", "ST", "UC", "UR", "UT"))
 _ALLOWED = {
     "AE": rb"[ -~]*",
     "AS": rb"[0-9DWMY \\]*",
-    "CS": rb"(?:[ -\[\]-~]{0,16}\\)*[ -\[\]-~]{0,16}",
+    "CS": rb"(?:[ -\[\]-~]{0,64}\\)*[ -\[\]-~]{0,64}",  # some vendors write more than 16 characters
     "DA": rb"[0-9.\- \\]*",
     "DS": rb"[0-9+\-.eE \\]*",
     "DT": rb"[0-9+\-. \\]*",
@@ -75,9 +75,9 @@ def related(declared: str, defined: tuple[str, ...]) -> bool:
 @lru_cache(maxsize=256)
 def check_for(vrs: tuple[str, ...], multiplicity: str) -> Callable[[bytes], object] | None:
     """What is false for a value that is none of these VRs: something else hides there. None if any bytes may be."""
-    if len(vrs) > 1:
+    if len({SIZES.get(vr, vr) for vr in vrs}) > 1:
         return None
-    [vr] = vrs
+    vr = vrs[0]
     if vr in _CHECKS:
         return _CHECKS[vr].fullmatch
     if vr not in SIZES:

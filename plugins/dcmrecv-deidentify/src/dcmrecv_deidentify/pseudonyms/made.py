@@ -10,7 +10,7 @@ from base64 import b32encode
 from datetime import date, timedelta
 from functools import lru_cache
 
-from dcmrecv_deidentify.key import digest
+from dcmrecv_deidentify.pseudonyms.key import digest
 
 MOST_DAYS = 3650
 """Dates are moved back by 1 to so many days."""
