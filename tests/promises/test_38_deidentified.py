@@ -99,6 +99,9 @@ def not_stored(instance, outcome):
 """
 
 
+KEY_AND_REPORT = ("--deidentify-key", "key", "--deidentify-report", "reports")
+
+
 class Way(NamedTuple):
     """Options beside those of the package; whether the log may have the SOP Instance UID of the command."""
 
@@ -183,9 +186,9 @@ def told_of(receiver: Receiver, instances: int) -> bool:
 def test_nothing_that_went_in_comes_out(
     ours: Start, site: Path, way: str, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
-    files = {**FILES, "listens.py": LISTENS}
+    files = {**FILES, "listens.py": LISTENS, "reports/here": ""}
     plugins = [word for name in ("listens", "index", "deidentify") for word in ("--plugin", name)]
-    arguments = ("-pm", "--no-fsync", "--study-timeout", "1", *plugins, "--deidentify-key", "key", *WAYS[way].options)
+    arguments = ("-pm", "--no-fsync", "--study-timeout", "1", *plugins, *KEY_AND_REPORT, *WAYS[way].options)
     receiver = ours(*arguments, files=files, program=site)
     cases = count(40, 500)
     sent = send(receiver, cases, way)
@@ -195,7 +198,7 @@ def test_nothing_that_went_in_comes_out(
     assert receiver.stop() == 0
     assert sent.statuses.get(COERCED, 0) > cases / 10, "most unusual ones are refused: this run says little"
     assert len(receiver.files()) == stored, receiver.log
-    assert list(receiver.output.rglob("index.sqlite"))
+    assert list(receiver.output.rglob("index.sqlite")) and list(receiver.directory.glob("reports/*.json"))
     found = leaks(receiver, sent, ours={"listens.py", *FILES}, uids_in_log=WAYS[way].uids_in_log)
     assert found == {}, receiver.log
     figure(f"{way}: 0 of {sent.secrets.count()} values found, {stored} of {cases} data sets stored, the others refused")
