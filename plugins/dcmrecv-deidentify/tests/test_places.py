@@ -238,4 +238,3 @@ def test_pixel_data_are_not_read(site: SITES, monkeypatch: pytest.MonkeyPatch) -
     assert 0x7FE00010 not in asked
     with instance.open() as stream:
         assert stream.read().endswith(PIXELS)
-
