@@ -171,6 +171,7 @@ def _serve(
     for step in start.steps:
         step()
     settings = start.settings
+    state.hash_uids(settings)
     listeners = open_listeners(settings, predecessor)
     if settings.max_pdu & 1:
         even = settings.max_pdu & ~1
@@ -179,12 +180,16 @@ def _serve(
     from dcmrecv_core.net.supervisor.reload import SettingsSource
     from dcmrecv_core.net.supervisor.supervisor import Supervisor
 
+    def apply_logging(settings: Settings) -> None:
+        log_wiring.apply(settings)
+        state.hash_uids(settings)
+
     source = SettingsSource(
         lambda: state.apply(configuration.read().settings),
         probe_output_directory,
         start.contexts.make,
         key_of,
-        log_wiring.apply,
+        apply_logging,
     )
     return Supervisor(
         settings, start.plugins, listeners, start.capabilities, source, start.tls, state, program, predecessor

@@ -12,6 +12,7 @@
     surroundings  what no start refuses: certificates that expire, little space, files of other users
     send_test     `send-test`: stores a made-up image as a modality would
     unit          `unit`: a service of systemd with its socket
+    uids          `hash-uid`: what stands for a UID in the log
 
 Nothing here receives, and no receiver imports this room.
 """

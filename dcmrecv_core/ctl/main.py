@@ -11,13 +11,13 @@ from pathlib import Path
 from dcmrecv_core.api.errors import StartError
 from dcmrecv_core.api.version import DATE, __version__
 from dcmrecv_core.config.configuration import Configuration
-from dcmrecv_core.ctl import check, drain, queue, refusals, reload, send_test, status, unit, upgrade
+from dcmrecv_core.ctl import check, drain, queue, refusals, reload, send_test, status, uids, unit, upgrade
 from dcmrecv_core.ctl.receiver import CommandError, Receiver
 from dcmrecv_core.delivery.store import StoreError
 from dcmrecv_core.logs.records import escape_controls
 from dcmrecv_core.net.control.client import CommandFailedError, ControlConnectionError, socket_of
 
-_COMMANDS = (status, refusals, reload, drain, upgrade, queue, check, send_test, unit)
+_COMMANDS = (status, refusals, reload, drain, upgrade, queue, check, send_test, unit, uids)
 """Modules with commands, in the order of the help: each adds its parsers, and `run` of an argument is called with the
 `Receiver`, the arguments, and what writes to standard output; `run_alone` without a receiver. Both may return an exit
 code."""

@@ -26,7 +26,13 @@ SLOW = ("14_split_command_is_lost",)  # hypothesis looks for the smallest exampl
 """Faults that are planted with --full only, because their tests need more than ten seconds; the others in each run."""
 
 
-PACKAGES = ("dcmrecv_core", "plugins/dcmrecv_builtin", "plugins/dcmrecv-commitment/src", "plugins/dcmrecv-index/src")
+PACKAGES = (
+    "dcmrecv_core",
+    "plugins/dcmrecv_builtin",
+    "plugins/dcmrecv-commitment/src",
+    "plugins/dcmrecv-deidentify/src",
+    "plugins/dcmrecv-index/src",
+)
 
 
 @pytest.fixture

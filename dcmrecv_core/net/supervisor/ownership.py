@@ -26,11 +26,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError, StatusError
+from dcmrecv_core.api.settings import UID_HASH_KEY
 from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
+from dcmrecv_core.logs.hashed_uids import UIDS
 from dcmrecv_core.net.child import fork
 from dcmrecv_core.net.control import address
 from dcmrecv_core.storage.directories import Directory
 from dcmrecv_core.storage.hidden import TOKENS, is_locked, state_directory_of
+from dcmrecv_core.storage.journal import make_key
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
@@ -166,6 +169,22 @@ class StateDirectory:
                 problem = error.strerror or str(error)
         log.info("no control socket, so dcmrecvctl cannot ask this receiver: %s", problem)
         return None
+
+    def hash_uids(self, settings: Settings) -> None:
+        """`--log-uids hashed`, with the key of the state directory. Raises StateDirectoryError if there is none."""
+        if settings.log_uids == "original":
+            UIDS.begin(None)
+            return
+        path = settings.state_directory / UID_HASH_KEY
+        try:
+            if self.owner:
+                raise StateDirectoryError(
+                    f"--log-uids hashed needs the state directory {settings.state_dir}, which belongs to another "
+                    f"receiver ({self.owner}): give this one its own with --state-dir"
+                )
+            UIDS.begin(make_key(path))
+        except OSError as error:
+            raise StateDirectoryError(f"--log-uids hashed needs a key: {path}: {error.strerror}") from error
 
     def close_in_child(self) -> None:
         """In a child: close the copy of the owner's lock. The child keeps the other lock as long as it lives."""

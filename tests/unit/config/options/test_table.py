@@ -50,6 +50,7 @@ OURS = {
     "--settings",
     "--dump-settings",
     "--log-format",
+    "--log-uids",
     "--study-timeout",
     "--deliver-attempts",
     "--deliver-processes",

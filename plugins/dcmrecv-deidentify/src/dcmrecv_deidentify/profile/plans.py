@@ -41,6 +41,8 @@ class Plan(NamedTuple):
 UNKNOWN = Plan(Action.REMOVE, source="not in the dictionary")
 PRIVATE = Plan(Action.REMOVE, source="private")
 GROUP_LENGTH = Plan(Action.REMOVE, source="group length")
+NOT_OF_A_DATA_SET = Plan(Action.REMOVE, source="not an element of data sets")
+"""Of a command or of File Meta Information: groups 0000 and 0002."""
 
 
 class Plans:
@@ -87,6 +89,8 @@ class Plans:
         from pydicom.datadict import dictionary_VM, dictionary_VR
 
         group = tag >> 16
+        if group <= 2:
+            return NOT_OF_A_DATA_SET
         if not tag & 0xFFFF:
             return GROUP_LENGTH
         try:
