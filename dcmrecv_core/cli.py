@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.hooks.tracing import Call
     from dcmrecv_core.net.supervisor.ownership import StateDirectory
+    from dcmrecv_core.settings.settings import Settings
 
 log = logging.getLogger("dcmrecv")
 net_log = logging.getLogger("dcmrecv.net")  # profiles are read by dcmnet in DCMTK

@@ -110,7 +110,7 @@ class _DryStart(Start):
     def prepare_deliveries(self) -> None:
         if self.plugins.delivers:
             preparation.check(self.settings)
-            self.plugins.delivery_targets(self.settings)
+            preparation.queues_of(self.plugins, self.settings)
 
     def start_worker(self) -> None:
         """Raises StartError if a plugin's `worker_started` fails: then no worker could serve."""

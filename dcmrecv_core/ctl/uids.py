@@ -20,7 +20,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
 
 def run(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> None:
     """Raises CommandError."""
-    path = receiver.state_directory / UID_HASH_KEY
+    path = receiver.known_state_directory / UID_HASH_KEY
     try:
         key = path.read_bytes()
     except OSError as error:

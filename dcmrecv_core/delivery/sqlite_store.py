@@ -211,16 +211,11 @@ class SqliteStore(Administration):
         return None
 
     def waits(self, plugin: str, upto: int) -> bool:
-        names = ", ".join("?" * len(COMPLETION_HOOKS))
-        return bool(
-            self._rows(
-                "SELECT 1 FROM queues JOIN deliveries ON deliveries.queue = queues.number "
-                f"WHERE plugin = ? AND target NOT IN ({names}) AND item <= ? LIMIT 1",
-                plugin,
-                *COMPLETION_HOOKS,
-                upto,
-            )
-        )
+        rows = self._rows("SELECT number, target FROM queues WHERE plugin = ?", plugin)
+        queues = [number for number, target in rows if Queue(plugin, target).hook == "deliver"]
+        places = ", ".join("?" * len(queues))
+        waiting = f"SELECT 1 FROM deliveries WHERE queue IN ({places}) AND item <= ? LIMIT 1"
+        return bool(self._rows(waiting, *queues, upto))
 
     def forget_moments(self) -> None:
         with self._db.writing(durable=True) as db:

@@ -114,8 +114,8 @@ class FrontDesk:
     and clock are the supervisor's.
 
     For new connections: a request has to be complete within `request_seconds` and may have `max_request` bytes after
-    its header; with `tls` they use TLS; those from one of the `proxies` begin with a PROXY header. Unless it `accepts`, it
-    waits for `open`.
+    its header; with `tls` they use TLS; those from one of the `proxies` begin with a PROXY header. Unless it `accepts`,
+    it waits for `open`.
     """
 
     def __init__(
