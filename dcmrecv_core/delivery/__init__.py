@@ -12,6 +12,7 @@ journal process flushes it, once a second, and puts it into the store; delivery 
     store          what a store must do, and the rows that it deals in
       sqlite_store   the store in SQLite, for these processes
       sqlite_administration   the same, for dcmrecvctl
+      mending      a database of which a part cannot be read
       sqlite       its file, its tables, its transactions
     events         a record as the `StoredEvent` that plugins get
     studies        a `Study` or `Series` made of its events

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError
+from dcmrecv_core.delivery.mending import mend
 from dcmrecv_core.delivery.recovery import note_start
 from dcmrecv_core.delivery.sqlite import FILE, check_database
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
@@ -45,6 +46,7 @@ def prepare(settings: Settings) -> None:
         _check_file_system(state)
         make_key(state / KEY)
         check_database(str(state / FILE))
+        mend(str(state / FILE))
         store = SqliteStore.open(str(state))
         try:
             note_start(store, time.time())
