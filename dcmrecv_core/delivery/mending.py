@@ -18,10 +18,11 @@ import logging
 import os
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 from dcmrecv_core.delivery.sqlite import COMPLETED, Database, is_marked, open_database, unmark
+from dcmrecv_core.delivery.store import StoreError
 
 log = logging.getLogger("dcmrecv.delivery")
 
@@ -101,6 +102,8 @@ def mend(path: str) -> None:
     try:
         if not _is_whole(database.connection):
             _replace(database, path)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be mended: {error}") from error
     finally:
         database.close()
     unmark(path)
@@ -120,26 +123,32 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 
 
 def _replace(database: Database, path: str) -> None:
-    aside = f"{path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside, temporary = f"{path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}", f"{path}.mended"
     log.error("a part of %s cannot be read: put aside as %s, what can be read is kept", path, aside)
-    os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    damaged = sqlite3.connect(aside, isolation_level=None)
-    damaged.text_factory = lambda data: data.decode("utf-8", "replace")
-    temporary = f"{path}.mended"
     _remove(temporary)
-    fresh = open_database(temporary)
     try:
+        gaps = _replace_by(database, aside, temporary)
+    except BaseException:
+        _remove(aside)
+        raise
+    finally:
+        _remove(temporary)
+    for table in gaps:
+        log.error("%s: rows of the table %s could not be read; %s", path, table, _CONSEQUENCES[table])
+
+
+def _replace_by(database: Database, aside: str, temporary: str) -> dict[str, Gap]:
+    """Copy it to the file `aside`, and its readable rows to the file `temporary`, which then takes its place; returns
+    the gaps, by table."""
+    os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(aside)) as damaged, closing(open_database(temporary)) as fresh:
         database.connection.backup(damaged)
+        damaged.text_factory = lambda data: data.decode("utf-8", "replace")
         with fresh.writing(durable=False) as new:
             gaps = {table: gap for table in KEYS if (gap := copy_readable(damaged, new, table)) is not None}
             fill(new, gaps, time.time())
         fresh.connection.backup(database.connection)
-    finally:
-        fresh.close()
-        damaged.close()
-        _remove(temporary)
-    for table in gaps:
-        log.error("%s: rows of the table %s could not be read; %s", path, table, _CONSEQUENCES[table])
+    return gaps
 
 
 _DELIVERED_AGAIN = "some deliveries are made again"

@@ -12,9 +12,11 @@ import pytest
 
 from dcmrecv_core.delivery import mending, sqlite_store
 from dcmrecv_core.delivery.mending import mend
+from dcmrecv_core.delivery.preparation import prepare
 from dcmrecv_core.delivery.sqlite import is_marked, open_database
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Completion, Queue, StoreError
+from dcmrecv_core.settings.settings import Settings
 from support.deliveries import event
 
 PAGE = 4096
@@ -177,6 +179,38 @@ def test_a_process_that_meets_damage_asks_for_mending(path: Path) -> None:
     mend(str(path))
     assert {state.queue for state in store.states()} == set(QUEUES)
     store.close()
+
+
+@pytest.mark.parametrize("table", ["notes", "queues"])
+def test_a_start_mends_what_it_needs(path: Path, table: str) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        [[page]] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table])
+    damage(path, page)
+    (path.parent / "delivery.sqlite.unreadable").unlink()
+    prepare(Settings(state_dir=str(path.parent)))
+    assert not is_marked(str(path))
+    assert content(path).times
+
+
+def test_a_full_disk_is_not_filled_with_copies(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        [[page]] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'studies'")
+    damage(path, page)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(mending, "fill", full)
+    with pytest.raises(StoreError, match="database or disk is full"):
+        mend(str(path))
+    assert is_marked(str(path))
+    assert sorted(each.name for each in path.parent.glob("delivery.sqlite*")) == [
+        "delivery.sqlite",
+        "delivery.sqlite.unreadable",
+    ]
+    monkeypatch.undo()
+    mend(str(path))
+    assert content(path).waiting
 
 
 def test_what_is_whole_is_left_alone(path: Path) -> None:
