@@ -152,10 +152,10 @@ def _serve(configuration: Configuration, log_wiring: LogWiring, state: StateDire
     capabilities = _check_output_directory(settings)
     state.check(settings, plugins)
     if plugins.delivers:
-        from dcmrecv_core.delivery.preparation import prepare, queues_of
+        from dcmrecv_core.delivery.preparation import add_queues, prepare, queues_of
 
         prepare(settings)
-        queues_of(plugins, settings)  # a plugin that cannot name them ends the start
+        add_queues(settings, queues_of(plugins, settings))
     log.info("starting service class provider and listening ...")
     from dcmrecv_core.net.tls.context import ContextMaker
 

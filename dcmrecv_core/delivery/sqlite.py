@@ -177,14 +177,9 @@ class NewerVersionError(StoreError):
 
 
 def check_database(path: str) -> None:
-    """For the start: a file that cannot be opened as a database is put aside, and named; one whose notes or queues
-    cannot be read is marked, to be mended. Raises StoreError."""
+    """For the start: a file that cannot be opened as a database is put aside, and named. Raises StoreError."""
     try:
-        database = open_database(path)
-        with suppress(StoreError):  # it has left its mark
-            database.rows("SELECT * FROM notes")
-            database.rows("SELECT * FROM queues")
-        database.close()
+        open_database(path).close()
     except StoreError as error:
         if not isinstance(error.__cause__, sqlite3.DatabaseError) or isinstance(
             error.__cause__, sqlite3.OperationalError
