@@ -93,6 +93,12 @@ def damage(path: Path, page: int) -> None:
     (path.parent / "delivery.sqlite.unreadable").touch()
 
 
+def root_of(path: Path, table: str) -> int:
+    """Its first page."""
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table]).fetchone()[0])
+
+
 @pytest.fixture
 def pages(path: Path) -> Iterator[int]:
     return iter(range(2, path.stat().st_size // PAGE + 1))
@@ -154,9 +160,7 @@ def test_other_processes_go_on_with_their_connections(path: Path) -> None:
     claim = store.claim(number, "p", 1 << 60)
     assert claim is not None
     [first, *_] = store.next_many(claim, 5)
-    with closing(sqlite3.connect(path)) as db:
-        [[page]] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'studies'")
-    damage(path, page)
+    damage(path, root_of(path, "studies"))
     mend(str(path))
     store.done(claim, first)
     assert first.number not in [item.number for item in store.next_many(claim, 5)]
@@ -166,9 +170,7 @@ def test_other_processes_go_on_with_their_connections(path: Path) -> None:
 
 
 def test_a_process_that_meets_damage_asks_for_mending(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        [[page]] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'deliveries'")
-    damage(path, page)
+    damage(path, root_of(path, "deliveries"))
     (path.parent / "delivery.sqlite.unreadable").unlink()
     mend(str(path))
     store = SqliteStore.open(str(path.parent))
@@ -182,9 +184,7 @@ def test_a_process_that_meets_damage_asks_for_mending(path: Path) -> None:
 
 
 def test_a_start_mends_what_it_needs(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        [[page]] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'notes'")
-    damage(path, page)
+    damage(path, root_of(path, "notes"))
     (path.parent / "delivery.sqlite.unreadable").unlink()
     prepare(Settings(state_dir=str(path.parent)))
     assert not is_marked(str(path))
@@ -192,9 +192,7 @@ def test_a_start_mends_what_it_needs(path: Path) -> None:
 
 
 def test_a_full_disk_is_not_filled_with_copies(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        [[page]] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'studies'")
-    damage(path, page)
+    damage(path, root_of(path, "studies"))
 
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
@@ -222,9 +220,7 @@ def test_what_is_whole_is_left_alone(path: Path) -> None:
 
 def test_lost_completions_keep_their_revision(path: Path) -> None:
     """A study that is completed again after the damage does not begin with revision 1."""
-    with closing(sqlite3.connect(path)) as db:
-        [[page]] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'studies'")
-    damage(path, page)
+    damage(path, root_of(path, "studies"))
     mend(str(path))
     store = SqliteStore.open(str(path.parent))
     revisions = {store.complete(each) for each in store.quiet(1 << 62)}
