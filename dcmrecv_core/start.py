@@ -70,10 +70,10 @@ class Start:
 
     def prepare_deliveries(self) -> None:
         if self.plugins.delivers:
-            from dcmrecv_core.delivery.preparation import prepare, queues_of
+            from dcmrecv_core.delivery.preparation import add_queues, prepare, queues_of
 
             prepare(self.settings)
-            queues_of(self.plugins, self.settings)  # a plugin that cannot name them ends the start
+            add_queues(self.settings, queues_of(self.plugins, self.settings))
 
     def read_keys(self) -> None:
         log.info("starting service class provider and listening ...")

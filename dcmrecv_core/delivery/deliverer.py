@@ -244,6 +244,6 @@ def _work(
     owners = [f"process {each}" for each in range(settings.deliver_processes)]
     store.release_others(number, [owner for owner in owners if owner != owners[slot]])
     deliverer = Deliverer(store, queue, number, owners[slot], plugins, settings.deliver_attempts)
-    while not should_stop():
+    while not should_stop() and store.number_of(queue) == number:  # else the store was mended
         if not deliverer.turn(should_stop):
             time.sleep(POLL)

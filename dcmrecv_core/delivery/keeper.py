@@ -16,9 +16,11 @@ from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
 from dcmrecv_core.delivery.journal import JournalReader
+from dcmrecv_core.delivery.mending import mend
 from dcmrecv_core.delivery.recovery import Recovery
+from dcmrecv_core.delivery.sqlite import FILE, is_marked
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
-from dcmrecv_core.delivery.store import Queue, Store
+from dcmrecv_core.delivery.store import Queue, Store, StoreError
 from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter, Record, now
 
 if TYPE_CHECKING:
@@ -121,6 +123,8 @@ def run(settings: Settings, queues: Collection[Queue], should_stop: Callable[[],
     """The journal process, until it is told to stop. Raises StoreError, OSError, StorageError: it is started again."""
     os.nice(5)
     directory = os.path.join(settings.state_directory, DIRECTORY)
+    database = os.path.join(settings.state_directory, FILE)
+    mend(database)
     store = SqliteStore.open(str(settings.state_directory))
     store.begin(queues, clock.now())
     store.note("stopped", None)  # after a reload the receiver goes on
@@ -133,6 +137,8 @@ def run(settings: Settings, queues: Collection[Queue], should_stop: Callable[[],
     try:
         while not should_stop():
             begun = time.monotonic()
+            if is_marked(database):
+                raise StoreError(f"a part of {FILE} cannot be read, mending it")
             more = keeper.turn()
             if recovery is not None and not more and not _goes_on(recovery):
                 recovery = None

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError
 from dcmrecv_core.api.settings import UID_HASH_KEY
+from dcmrecv_core.delivery.mending import mend
 from dcmrecv_core.delivery.recovery import note_start
-from dcmrecv_core.delivery.sqlite import FILE, check_database
+from dcmrecv_core.delivery.sqlite import FILE, check_database, is_marked
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoreError
 from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
@@ -46,18 +47,28 @@ def prepare(settings: Settings) -> None:
         _check_file_system(state, state)
         make_key(state / UID_HASH_KEY)
         check_database(str(state / FILE))
-        store = SqliteStore.open(str(state))
         try:
-            note_start(store, time.time())
-        finally:
-            store.close()
+            _note_start(state)
+        except StoreError:
+            if not is_marked(str(state / FILE)):
+                raise
+            mend(str(state / FILE))
+            _note_start(state)
         for path in (state, state.parent):
             _flush(path)
 
 
+def _note_start(state: Path) -> None:
+    store = SqliteStore.open(str(state))
+    try:
+        note_start(store, time.time())
+    finally:
+        store.close()
+
+
 def add_queues(settings: Settings, queues: Collection[Queue]) -> None:
-    """Before a reload: what is stored after it is put into these queues, too, by whichever journal process takes it in.
-    Raises StateDirectoryError."""
+    """Before a start or a reload: what is stored after it is put into these queues, too, by whichever journal process
+    takes it in. Raises StateDirectoryError."""
     with _as_refusal(settings.state_directory):
         store = SqliteStore.open(str(settings.state_directory), make=False)
         try:

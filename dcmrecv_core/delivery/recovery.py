@@ -84,7 +84,7 @@ class Recovery:
         self._unread: dict[str, None] = {}
         """Directories, in the order in which they were met."""
         self._again_at = 0.0  # not while a search goes on
-        log.warning("the system has started again: looking for stored files whose records did not reach the disk")
+        log.warning("looking for stored files whose records are lost")
         self._files = self._changed_files(json.loads(store.noted(_UNREAD) or '[""]'))
 
     def turn(self) -> bool:

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from dcmrecv_core.delivery.store import StoreError
 
@@ -69,27 +69,35 @@ CREATE TABLE completions (
 """
 
 
-class Database:
-    """A connection, for one process."""
+COMPLETED = "(queues.target || '/' GLOB 'study_completed/*' OR queues.target || '/' GLOB 'series_completed/*')"
+"""In a statement: whether completions are in a queue, and not events."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+_MARK = ".unreadable"
+"""The suffix of a file beside the database: a process could not read a part of it. `mending` looks at it."""
+
+
+class Database:
+    """A connection to the database at `path`, for one process."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self.connection = connection
+        self._path = path
         self._durable: bool | None = None
 
     def rows(self, text: str, *values: object) -> list[tuple[object, ...]]:
         """All rows of a query."""
-        with _as_store_error():
+        with _as_store_error(self._path):
             return self.connection.execute(text, values).fetchall()
 
     def each(self, text: str, *values: object) -> Iterator[tuple[object, ...]]:
         """The rows of a query, one by one."""
-        with _as_store_error():
+        with _as_store_error(self._path):
             yield from self.connection.execute(text, values)
 
     @contextmanager
     def writing(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         """A transaction, beside which no other process writes; committed at the end, undone if that is an exception."""
-        with _as_store_error():
+        with _as_store_error(self._path):
             if durable is not self._durable:
                 self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 self._durable = durable
@@ -107,13 +115,24 @@ class Database:
 
 
 @contextmanager
-def _as_store_error() -> Iterator[None]:
+def _as_store_error(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        is_damaged = type(error) is sqlite3.DatabaseError
-        advice = f"; stop the receiver, and repair or rename {FILE}" * is_damaged
-        raise StoreError(f"{error}{advice}") from error
+        if type(error) is sqlite3.DatabaseError:
+            with suppress(OSError):  # no room: the next process that meets it has another chance
+                os.close(os.open(path + _MARK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        raise StoreError(str(error)) from error
+
+
+def is_marked(path: str) -> bool:
+    """Whether a process could not read a part of the database."""
+    return os.path.exists(path + _MARK)
+
+
+def unmark(path: str) -> None:
+    """It is mended. Raises OSError."""
+    os.unlink(path + _MARK)
 
 
 def open_database(path: str, *, make: bool = True) -> Database:
@@ -125,14 +144,14 @@ def open_database(path: str, *, make: bool = True) -> Database:
         if not make:
             raise StoreError(f"there is no {path}")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    with _as_store_error():
+    with _as_store_error(path):
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
             _prepare(connection, path)
         except BaseException:
             connection.close()
             raise
-    return Database(connection)
+    return Database(connection, path)
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
@@ -158,13 +177,9 @@ class NewerVersionError(StoreError):
 
 
 def check_database(path: str) -> None:
-    """For the start: a file that cannot be read as a database is put aside, and named. Raises StoreError."""
+    """For the start: a file that cannot be opened as a database is put aside, and named. Raises StoreError."""
     try:
-        database = open_database(path)
-        try:
-            database.rows("SELECT count(*) FROM queues, notes")
-        finally:
-            database.close()
+        open_database(path).close()
     except StoreError as error:
         if not isinstance(error.__cause__, sqlite3.DatabaseError) or isinstance(
             error.__cause__, sqlite3.OperationalError
@@ -177,3 +192,4 @@ def check_database(path: str) -> None:
         text = "%s is damaged (%s): put aside as %s; what waited in it is not delivered"
         log.error(text, path, error.__cause__, aside)
         open_database(path).close()
+        unmark(path)

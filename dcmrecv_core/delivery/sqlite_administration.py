@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from dcmrecv_core.delivery.sqlite import Database
+from dcmrecv_core.delivery.sqlite import COMPLETED, Database
 from dcmrecv_core.delivery.store import PutAside, Queue, QueueState
 
 _STATES = """
@@ -18,14 +18,11 @@ SELECT plugin, target, claimed,
 FROM queues ORDER BY plugin, target
 """
 
-_COMPLETED = "(queues.target || '/' GLOB 'study_completed/*' OR queues.target || '/' GLOB 'series_completed/*')"
-"""Whether what is in a queue are completions."""
-
 _PUT_ASIDE = f"""
 SELECT plugin, target, coalesce(events.id, completions.id, ''), put_aside.study, reason, attempts, put_aside.at
 FROM put_aside JOIN queues ON queues.number = queue
-LEFT JOIN events ON NOT {_COMPLETED} AND events.number = item
-LEFT JOIN completions ON {_COMPLETED} AND completions.number = item
+LEFT JOIN events ON NOT {COMPLETED} AND events.number = item
+LEFT JOIN completions ON {COMPLETED} AND completions.number = item
 """
 
 

@@ -134,6 +134,32 @@ def test_loss_of_the_state_directory_loses_what_was_due_only(ours: Start, progra
         again.kill()
 
 
+def test_a_damaged_page_is_mended_while_the_receiver_runs(ours: Start, program: Path) -> None:
+    receiver = ours(*ARGUMENTS, files={"site.py": FAILS.replace("Undeliverable(", "ConnectionError(")})
+    uids = [f"1.2.{number}" for number in range(20)]
+    assert store(receiver, *uids) == [0] * 20
+    receiver.wait_for_log("again in 1 s")
+    assert receiver.stop() == 0
+    database = receiver.output / ".dcmrecv" / "delivery.sqlite"
+    with sqlite3.connect(database) as connection:
+        [[page]] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'deliveries'")
+        [[size]] = connection.execute("PRAGMA page_size")
+    connection.close()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    (receiver.directory / "repaired").touch()
+    again = start_ours(program, receiver.directory, *ARGUMENTS)
+    try:
+        again.wait_for_log(f"a part of {database} cannot be read: put aside as {database}.damaged-")
+        again.wait_for_log("rows of the table deliveries could not be read; some deliveries are made again")
+        assert store(again, "1.2.99") == [0]
+        until_delivered(again, *uids, "1.2.99")
+        assert again.stop() == 0
+    finally:
+        again.kill()
+
+
 def test_a_newer_store_is_refused_with_both_versions(ours: Start) -> None:
     receiver = ours(*ARGUMENTS, files={"site.py": DELIVERS})
     assert receiver.stop() == 0

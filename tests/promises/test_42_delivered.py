@@ -19,11 +19,13 @@ from support.programs.environment import write_files
 from support.programs.receivers import Receiver, Start, create_listener, start_ours
 from support.promises.deliveries import (
     DELIVERS,
+    TAKES_MANY,
     Event,
     EventReader,
     check_ids,
     events,
     kill_process,
+    notes,
     process_of,
     start_after_power_cut,
 )
@@ -33,7 +35,11 @@ from support.promises.senders import Sender, sending
 
 pytestmark = promise(42)
 
-JOURNAL, DELIVERY = "journal process", "delivery process of site/default"
+JOURNAL, DELIVERY, OF_MANY = (
+    "journal process",
+    "delivery process of site/default",
+    "delivery process of many/default",
+)
 ARGUMENTS = ("-pm", "-v", "--plugin", "site.py")
 
 
@@ -52,21 +58,26 @@ def until_delivered(home: Path, wanted: set[str], receiver: Receiver, before: It
         until(one_less, what, 30, log=lambda: f"{sorted(missing)[:20]}\n{receiver.log}")
 
 
+def taken_by_many(home: Path) -> set[str]:
+    return {uid for uid, _ in notes(home, "many")}
+
+
 @pytest.mark.timeout(1200)
 def test_whatever_is_killed(
     program: Path, directory: Path, count: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
     home = directory / "ours"
-    write_files(home, {"site.py": DELIVERS})
+    write_files(home, {"site.py": DELIVERS, "many.py": TAKES_MANY})
+    arguments = (*ARGUMENTS, "--plugin", "many.py")
     chance = random.Random(42)
-    kills = count(8, 120)
+    kills = count(10, 120)
     with create_listener() as listener:
-        receiver = start_ours(program, home, *ARGUMENTS, listener=listener)
+        receiver = start_ours(program, home, *arguments, listener=listener)
         try:
             with sending(listener.getsockname()[1], count(4, 8)) as senders:
                 for number in range(kills):
                     time.sleep(chance.uniform(0.2, 0.8))  # the senders go on meanwhile
-                    match number % 4:
+                    match number % 5:
                         case 0:
                             os.kill(chance.choice(sorted(receiver.workers())), signal.SIGKILL)
                         case 1:
@@ -74,10 +85,13 @@ def test_whatever_is_killed(
                         case 2:
                             kill_process(receiver, DELIVERY)
                         case 3:
+                            kill_process(receiver, OF_MANY)
+                        case 4:
                             receiver.kill()
-                            receiver = start_ours(program, home, *ARGUMENTS, listener=listener)
+                            receiver = start_ours(program, home, *arguments, listener=listener)
             acknowledged = {uid for sender in senders for uid in sender.acknowledged}
             until_delivered(home, acknowledged, receiver)
+            until(lambda: taken_by_many(home) >= acknowledged, "all are delivered together", log=lambda: receiver.log)
         finally:
             receiver.kill()
     found = events(home)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dcmrecv_core.testing import until
 from support.programs.receivers import Start
-from support.promises.deliveries import NOTES, TurnedClock, data_of, events
+from support.promises.deliveries import NOTES, TurnedClock, data_of, events, notes
 from support.promises.promises import promise
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
@@ -33,6 +33,16 @@ def deliver(event, target):
     while target == "hangs" and not (HOME / "repaired").exists():
         time.sleep(0.1)
     note("event", target, event.id, event.sop_instance_uid, event.recovered)
+
+@hookimpl
+def completion_targets():
+    return ["up", "hangs"]
+
+@hookimpl
+def study_completed(study, target):
+    while target == "hangs" and not (HOME / "repaired").exists():
+        time.sleep(0.1)
+    note("study", target, study.study_instance_uid)
 """
 )
 
@@ -61,6 +71,8 @@ def test_a_failing_event_and_targets_that_are_down(
     receiver.wait_for_log("again in 2 s")
     assert set(uids(home, "up")) == everything - held_up
     assert uids(home, "down") == uids(home, "hangs") == []
+    completed = {("up", f"1.2.{study}") for study in range(studies)}
+    until(lambda: {(target, uid) for target, uid, _ in notes(home, "study")} == completed, "the studies of one target")
     (home / "repaired").touch()
     clock.turn(3600)
     for target in ("up", "down", "hangs"):

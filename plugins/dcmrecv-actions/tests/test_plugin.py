@@ -59,7 +59,8 @@ def test_a_command_that_fails_is_tried_again_in_order(start_receiver: StartRecei
     receiver.send(instance(1), instance(2))
     assert deliver_all(receiver) == []
     assert (tmp_path / "told").read_text().split() == ["1.2.1"] * 3 + ["1.2.2"]
-    assert f"--on-instance: {tool} ended with exit code 3: no" in receiver.log
+    assert f"--on-instance: {tool} ended with exit code 3: no (SOP instance 1.2.1 " in receiver.log
+    assert "Traceback" not in receiver.log
 
 
 def test_a_program_that_is_not_there(start_receiver: StartReceiver, tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ import pytest
 from peers import SECONDS, Peers, free_port
 from stow_service import Stow
 
+from dcmrecv_core import TryAgain
 from dcmrecv_core.testing import Receiver, StartReceiver, deliver_all, fake_event, fake_settings, sample_dataset, until
 from dcmrecv_forward import ForwardPlugin
 from dcmrecv_forward.destinations import Destination
-from dcmrecv_forward.errors import NotSent
 
 Start = Callable[..., Receiver]
 
@@ -239,7 +239,7 @@ def test_instances_that_fail_in_a_row_are_slowed_down(tmp_path: Path, monkeypatc
     pauses: list[float] = []
     monkeypatch.setattr("dcmrecv_forward.outage.Outage.__init__.__defaults__", (lambda: 0.0, pauses.append))
     for _ in range(3):
-        with pytest.raises(NotSent):
+        with pytest.raises(TryAgain):  # one line in the log, and no traceback
             plugin.deliver(fake_event(output_directory=tmp_path / "out" / "a"), "A")
     assert pauses == [1, 2]
 

@@ -46,6 +46,21 @@ def deliver(event, target):
 """
 )
 
+TAKES_MANY = (
+    NOTES
+    + """\
+@hookimpl
+def deliver(event, target):
+    deliver_many([event], target)
+
+@hookimpl
+def deliver_many(events, target):
+    for event in events:
+        time.sleep(0.003)
+        note("many", event.sop_instance_uid)
+"""
+)
+
 
 class Event(NamedTuple):
     """A note of `DELIVERS`."""

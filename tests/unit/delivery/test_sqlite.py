@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.delivery.sqlite import VERSION, check_database, open_database
+from dcmrecv_core.delivery.sqlite import VERSION, check_database, is_marked, open_database
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoreError
 from support.deliveries import event
@@ -54,6 +54,7 @@ def test_a_damaged_file_is_put_aside_and_named(path: Path, caplog: pytest.LogCap
     [aside] = path.parent.glob("delivery.sqlite.damaged-*")
     assert aside.read_bytes() == damage
     assert str(aside) in caplog.text
+    assert not is_marked(str(path))
     open_database(str(path), make=False).close()
 
 
@@ -66,10 +67,11 @@ def test_damaged_pages_are_an_error_of_the_store(path: Path) -> None:
     data[8192:] = b"\xff" * (len(data) - 8192)
     path.write_bytes(data)
     store = SqliteStore.open(str(path.parent))
-    with pytest.raises(StoreError, match=r"stop the receiver, and repair or rename delivery\.sqlite"):
+    with pytest.raises(StoreError, match="malformed"):
         store.states()
         list(store.locations_since(0.0))
     store.close()
+    assert is_marked(str(path))
 
 
 def test_an_exception_undoes_the_transaction(path: Path) -> None:
