@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.api.outcomes import Ended
@@ -115,6 +115,7 @@ def test_each_end(slot: CounterSlot, ended: Ended) -> None:
     assert histogram.counts[bisect_left(ASSOCIATION_BOUNDS, 2.5)] == 1
 
 
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.one_of(st.sampled_from(INSTANCE_BOUNDS), st.floats(0, 1e6)), max_size=30))
 def test_durations_of_instances(seconds: list[float]) -> None:
     """Each is in the first bucket whose bound it does not exceed."""
@@ -132,6 +133,7 @@ def test_durations_of_instances(seconds: list[float]) -> None:
     assert histogram.seconds == pytest.approx(sum(seconds))
 
 
+@settings(deadline=None, max_examples=100)
 @given(st.text(max_size=80))
 def test_titles_of_any_text(title: str) -> None:
     slot = CounterMemory(1).workers[0]
