@@ -34,7 +34,6 @@ ASSOCIATION = fake_association(
     called_ae_title="ARCHIVE",
     peer_address="2001:db8::1",
     peer_port=4711,
-    tls="CN=ct3",
 )
 
 
@@ -58,7 +57,7 @@ def test_all_counts_cross_processes(slot: CounterSlot) -> None:
     def serve() -> None:
         slot.begin_process(17, Doing.IDLE, 1.0)
         slot.be(Doing.SERVING, 2.0)
-        slot.begin_association(ASSOCIATION, 3.0)
+        slot.begin_association(ASSOCIATION, 3.0, tls=True)
         for result, size in ((STORED, 100), (STORED, 10), (REFUSED, 7), (DISCARDED, 1)):
             slot.count_instance(result, size, time.monotonic())
         slot.count(ECHOES)
