@@ -133,10 +133,7 @@ def run_worker(
 ) -> int:
     """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
     limits = plugins.limits
-    slot.counters.begin_process(os.getpid(), Doing.STARTING, time.monotonic())
-    limits.counts.use(slot.counters)
-    if limits.counts.measures_hooks:
-        limits.timer.measure(slot.counters.hook_calls)
+    _begin_counting(slot, limits)
     serving = Serving()
     serving.attach()
     worker = Worker(slot, limits.timer)
@@ -185,6 +182,13 @@ def run_worker(
         receiver.close()
         logging.shutdown()
     return 0
+
+
+def _begin_counting(slot: Slot, limits: PluginLimits) -> None:
+    slot.counters.begin_process(os.getpid(), Doing.STARTING, time.monotonic())
+    limits.counts.use(slot.counters)
+    if limits.counts.measures_hooks:
+        limits.timer.measure(slot.counters.hook_calls)
 
 
 def _next(arrivals: Arrivals, limits: PluginLimits) -> Handover | LostAssociation | None:
