@@ -105,12 +105,12 @@ class Worker:
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         self._slot.beat(now)
-        self._slot.counters.note_hook(now - self._timer.ticks * _TICK if self._timer.running else 0.0)
         if not self._orphaned and os.getppid() != self._parent:
             self._orphaned = True
             self._stop_within(ORPHAN_GRACE)
         elif now > self.give_up_at + _FORCED_EXIT:
             os._exit(1)
+        self._slot.counters.note_hook(now - self._timer.ticks * _TICK if self._timer.running else 0.0)
         self.on_tick(now)
         if now - self._ticked_at < _TICK / 2:
             return  # a stray SIGALRM, which must not use up the time of a hook
