@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dcmrecv_metrics.server import Server
-
 from dcmrecv_core.testing import Receiver, until
+from dcmrecv_metrics.server import Server
 
 
 def free_address() -> tuple[str, int]:
