@@ -98,7 +98,7 @@ def test_more_than_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dcmrecv_commitment.requests.MOST_REFERENCES", 2)
     assert request_of(association(), Given(asking_for("9.1", "1.1", "1.2"))).references
     assert status_of(asking_for("9.1", "1.1", "1.2", "1.3")) == (0x0213, ())
-    assert MOST_REFERENCES == 50_000
+    assert MOST_REFERENCES == 20_000
 
 
 def test_in_a_receiver(start: Start, requestor: Requestor) -> None:
