@@ -115,6 +115,11 @@ def test_where_it_may_write() -> None:
     assert "RequiresMountsFor=/srv/dicom /var/lib/dcmrecv\n" in both
 
 
+def test_draining_gets_its_time() -> None:
+    assert "TimeoutStopSec=30\n" in service()
+    assert "TimeoutStopSec=330\n" in service(drain=300)
+
+
 @pytest.mark.parametrize(
     ("more", "homes"), [({}, "yes"), ({"settings_file": "/home/me/site.toml"}, "read-only")], ids=["none", "settings"]
 )
