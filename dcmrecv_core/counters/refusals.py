@@ -42,7 +42,7 @@ class Refusal(NamedTuple):
 
 _KINDS = ("association", "instance")
 _ENTRY = Struct("@dQB12s64s64s46s189s")  # as `Refusal`
-_ENTRY_COUNT_OFFSET = 8
+_ENTRY_COUNT_OFFSET, _KEY_OFFSET = 8, 16
 _COUNT = Struct("@Q")
 _REASON = Struct("@QB7s48s")  # count, and as `Reason`
 
@@ -52,23 +52,35 @@ class RefusalRing:
 
     SIZE = LAST * _ENTRY.size
 
-    __slots__ = ("_view",)
+    __slots__ = ("_last", "_view")
 
     def __init__(self, view: memoryview) -> None:
         self._view = view
+        self._last = 0  # the number of the entry that this process has added last
 
     def add(self, refusal: Refusal) -> None:
         """`times` of it is ignored."""
         packed = _pack_entry(refusal)
+        number = self._last
+        if self._key(number) != packed[_KEY_OFFSET:]:
+            number = self._last = self._place(packed)
+        offset = number * _ENTRY.size
+        is_same = self._key(number) == packed[_KEY_OFFSET:]
+        count = _COUNT.unpack_from(self._view, offset + _ENTRY_COUNT_OFFSET)[0] if is_same else 0
+        _COUNT.pack_into(self._view, offset + _ENTRY_COUNT_OFFSET, 0)  # so that no process reads half of it
+        self._view[offset : offset + _ENTRY.size] = packed[:_ENTRY_COUNT_OFFSET] + bytes(8) + packed[_KEY_OFFSET:]
+        _COUNT.pack_into(self._view, offset + _ENTRY_COUNT_OFFSET, count + 1)
+
+    def _key(self, number: int) -> bytes:
+        """All but the time and the count."""
+        return bytes(self._view[number * _ENTRY.size + _KEY_OFFSET : (number + 1) * _ENTRY.size])
+
+    def _place(self, packed: bytes) -> int:
+        """The number of the equal entry, or of the oldest one."""
         entries = [_ENTRY.unpack_from(self._view, number * _ENTRY.size) for number in range(LAST)]
         wanted = _ENTRY.unpack(packed)[2:]
         same = next((number for number, entry in enumerate(entries) if entry[1] and entry[2:] == wanted), None)
-        number = min(range(LAST), key=lambda each: entries[each][0]) if same is None else same
-        offset = number * _ENTRY.size
-        count = 1 if same is None else entries[number][1] + 1
-        _COUNT.pack_into(self._view, offset + _ENTRY_COUNT_OFFSET, 0)  # so that no process reads half of it
-        self._view[offset : offset + _ENTRY.size] = packed[:8] + bytes(8) + packed[16:]
-        _COUNT.pack_into(self._view, offset + _ENTRY_COUNT_OFFSET, count)
+        return min(range(LAST), key=lambda each: entries[each][0]) if same is None else same
 
     def __iter__(self) -> Iterator[Refusal]:
         for number in range(LAST):
@@ -96,7 +108,11 @@ class RefusalCounts:
             count = _COUNT.unpack_from(self._view, offset)[0]
             if not count:
                 self._view[offset + 8 : offset + _REASON.size] = packed[8:]
-            if not count or self._view[offset + 8 : offset + _REASON.size] == packed[8:] or number == REASONS - 1:
+            if (
+                not count
+                or bytes(self._view[offset + 8 : offset + _REASON.size]) == packed[8:]
+                or number == REASONS - 1
+            ):
                 _COUNT.pack_into(self._view, offset, count + 1)  # last: only now it is read
                 return
 

@@ -6,6 +6,7 @@ All times in it are monotonic seconds, which are the same in all processes.
 from __future__ import annotations
 
 from bisect import bisect_left
+from contextlib import suppress
 from enum import IntEnum
 from struct import Struct
 from time import monotonic
@@ -112,8 +113,8 @@ class CounterSlot:
         self._times[_HOOK_SINCE] = 0.0
         self.be(doing, now)
 
-    def begin_association(self, association: Association, now: float) -> None:
-        """An association is accepted."""
+    def begin_association(self, association: Association, now: float, *, tls: bool = False) -> None:
+        """An association is accepted, over `tls` or not."""
         cells, times = self._cells, self._times
         cells[ACCEPTED] += 1
         cells[_INSTANCES_BEFORE] = self._instances
@@ -128,7 +129,7 @@ class CounterSlot:
             association.called_ae_title.encode("utf-8", "replace"),
             association.peer_address.encode(),
             association.peer_port,
-            association.tls is not None,
+            tls,
         )
         cells[_IS_OPEN] = 1  # last: from now on readers believe the rest
 
@@ -165,7 +166,8 @@ class CounterSlot:
 
     def end_process(self, now: float) -> None:
         """The process has ended; an association that it has left open is lost."""
-        self.end_association(Ended.LOST, now)
+        with suppress(ValueError, OverflowError):  # native code of a plugin may have written anything here
+            self.end_association(Ended.LOST, now)
         self._cells[_PID] = 0
         self._cells[_DOING] = Doing.NOTHING
 

@@ -74,7 +74,12 @@ def test_the_second_goes_on_without(ours: Start, shared: Path) -> None:
 
 def test_a_plain_run_leaves_nothing(ours: Start) -> None:
     receiver = ours("-pm")
-    assert below(receiver.output) == [".dcmrecv", ".dcmrecv/owner.lock", ".dcmrecv/processes.lock"]
+    assert below(receiver.output) == [
+        ".dcmrecv",
+        ".dcmrecv/control.sock",
+        ".dcmrecv/owner.lock",
+        ".dcmrecv/processes.lock",
+    ]
     assert receiver.stop() == 0
     assert below(receiver.output) == []
 

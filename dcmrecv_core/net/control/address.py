@@ -33,10 +33,11 @@ def open_listener(state_directory: int) -> socket.socket:
 
 def remove(state_directory: int) -> None:
     """At a clean end, by the process that has the lock; `state_directory` is open."""
-    _unlink(state_directory)
-    if runtime := runtime_directory():
-        with suppress(OSError), _directory(runtime) as at:
+    with suppress(OSError):  # only a link of ours says that the other one is ours too
+        runtime = os.path.dirname(os.readlink(NAME, dir_fd=state_directory))
+        with _directory(runtime) as at:
             _unlink(at)
+    _unlink(state_directory)
 
 
 def runtime_directory() -> str:

@@ -159,6 +159,9 @@ class ControlServer:
             command(request, answer)
         except ControlError as error:
             answer({"error": str(error)})
+        except Exception:  # a mistake here, or in shared memory, must not end the receiver
+            log.critical("internal error in control command %s", name, exc_info=True)
+            answer({"error": "internal error, see the log of the receiver"})
 
     def _answer(self, client: Client, answer: Mapping[str, Any]) -> None:
         if self._clients.get(client.sock.fileno()) is not client:

@@ -431,7 +431,8 @@ class Session:
             detail = f"what the plugins answer together does not fit into an A-ASSOCIATE-AC: {error}"
             self._reject(Rejection(2, *RejectReason.NO_REASON.value), "the answer does not fit", detail)
             return
-        self._shared.counters.begin_association(association, self._started)
+        is_tls = self._handover.tls_deadline is not None
+        self._shared.counters.begin_association(association, self._started, tls=is_tls)
         self._association_log.acknowledged(request, answer, supported)
         self._unserved = tuple(context for context, _ in answer.refused)
         if self._shared.tells_accepted:

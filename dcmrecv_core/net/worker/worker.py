@@ -105,12 +105,12 @@ class Worker:
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         self._slot.beat(now)
-        self._slot.counters.note_hook(now - self._timer.ticks * _TICK if self._timer.running else 0.0)
         if not self._orphaned and os.getppid() != self._parent:
             self._orphaned = True
             self._stop_within(ORPHAN_GRACE)
         elif now > self.give_up_at + _FORCED_EXIT:
             os._exit(1)
+        self._slot.counters.note_hook(now - self._timer.ticks * _TICK if self._timer.running else 0.0)
         self.on_tick(now)
         if now - self._ticked_at < _TICK / 2:
             return  # a stray SIGALRM, which must not use up the time of a hook
@@ -133,10 +133,7 @@ def run_worker(
 ) -> int:
     """Serve associations until told to end; returns the process's exit code. Starts with all signals blocked."""
     limits = plugins.limits
-    slot.counters.begin_process(os.getpid(), Doing.STARTING, time.monotonic())
-    limits.counts.use(slot.counters)
-    if limits.counts.measures_hooks:
-        limits.timer.measure(slot.counters.hook_calls)
+    _begin_counting(slot, limits)
     serving = Serving()
     serving.attach()
     worker = Worker(slot, limits.timer)
@@ -185,6 +182,13 @@ def run_worker(
         receiver.close()
         logging.shutdown()
     return 0
+
+
+def _begin_counting(slot: Slot, limits: PluginLimits) -> None:
+    slot.counters.begin_process(os.getpid(), Doing.STARTING, time.monotonic())
+    limits.counts.use(slot.counters)
+    if limits.counts.measures_hooks:
+        limits.timer.measure(slot.counters.hook_calls)
 
 
 def _next(arrivals: Arrivals, limits: PluginLimits) -> Handover | LostAssociation | None:

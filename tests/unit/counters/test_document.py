@@ -22,7 +22,7 @@ st.register_type_strategy(datetime, TIMES)
 st.register_type_strategy(float, st.floats(allow_nan=False))
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=100)
 @given(st.from_type(Counters))
 def test_any_counters_as_json_and_back(counters: Counters) -> None:
     assert Counters.from_dict(json.loads(json.dumps(counters.as_dict()))) == counters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.counters.memory import CounterMemory
@@ -17,6 +17,7 @@ def refusal(at: float, sender: str = "CT3", reason: str = "no") -> Refusal:
     return Refusal(at, 1, "instance", "A700", sender, "ARCHIVE", "10.0.0.5", reason)
 
 
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(KINDS, st.sampled_from("abcdefgh"), st.sampled_from(["A700", "C000"])), max_size=60))
 def test_the_last_ones(given: list[tuple[str, str, str]]) -> None:
     """Equal ones are one, with the last time and their number."""
@@ -43,6 +44,7 @@ def test_long_texts_are_cut_between_characters() -> None:
     assert found.reason == "ä" * (len(found.reason)) and 80 < len(found.reason) < 200
 
 
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.integers(0, REASONS + 20), max_size=300))
 def test_counts(numbers: list[int]) -> None:
     """Those for which there is no place are counted together."""

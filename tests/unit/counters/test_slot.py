@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.api.outcomes import Ended
@@ -34,7 +34,6 @@ ASSOCIATION = fake_association(
     called_ae_title="ARCHIVE",
     peer_address="2001:db8::1",
     peer_port=4711,
-    tls="CN=ct3",
 )
 
 
@@ -58,7 +57,7 @@ def test_all_counts_cross_processes(slot: CounterSlot) -> None:
     def serve() -> None:
         slot.begin_process(17, Doing.IDLE, 1.0)
         slot.be(Doing.SERVING, 2.0)
-        slot.begin_association(ASSOCIATION, 3.0)
+        slot.begin_association(ASSOCIATION, 3.0, tls=True)
         for result, size in ((STORED, 100), (STORED, 10), (REFUSED, 7), (DISCARDED, 1)):
             slot.count_instance(result, size, time.monotonic())
         slot.count(ECHOES)
@@ -115,6 +114,7 @@ def test_each_end(slot: CounterSlot, ended: Ended) -> None:
     assert histogram.counts[bisect_left(ASSOCIATION_BOUNDS, 2.5)] == 1
 
 
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.one_of(st.sampled_from(INSTANCE_BOUNDS), st.floats(0, 1e6)), max_size=30))
 def test_durations_of_instances(seconds: list[float]) -> None:
     """Each is in the first bucket whose bound it does not exceed."""
@@ -132,6 +132,7 @@ def test_durations_of_instances(seconds: list[float]) -> None:
     assert histogram.seconds == pytest.approx(sum(seconds))
 
 
+@settings(deadline=None, max_examples=100)
 @given(st.text(max_size=80))
 def test_titles_of_any_text(title: str) -> None:
     slot = CounterMemory(1).workers[0]

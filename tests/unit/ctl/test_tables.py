@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.counters.document import (
@@ -131,6 +131,7 @@ def test_no_refusals() -> None:
     assert list(refusal_lines((), NOW)) == ["nothing was refused since 2026-11-29 19:30:00"]
 
 
+@settings(deadline=None, max_examples=100)
 @given(st.text(), st.text(), st.text())
 def test_peers_never_control_the_terminal(calling: str, called: str, reason: str) -> None:
     association = replace(ASSOCIATION, calling_ae_title=calling, called_ae_title=called)

@@ -83,14 +83,16 @@ def test_another_receiver_in_the_runtime_directory(
 ) -> None:
     """It keeps its socket."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    with address.open_listener(fd) as listener:
+    with address.open_listener(fd):
         other = tmp_path / "other"
         other.mkdir()
         at = os.open(other, os.O_RDONLY)
         with pytest.raises(FileExistsError, match=f"another receiver listens on {tmp_path}/control.sock"):
             address.open_listener(at)
+        address.remove(at)
         os.close(at)
-        assert serves(listener, tmp_path / address.NAME) or serves(listener, tmp_path / address.NAME)
+        connection = address.connect(str(tmp_path / address.NAME), 5.0)
+        connection.close()
 
 
 def test_the_umask_is_as_before(fd: int) -> None:

@@ -43,7 +43,7 @@ class Driver:
         self.listener.bind(str(self.path))
         self.listener.listen(64)
         self.listener.setblocking(False)
-        commands = {"echo": self.echo, "later": self.wait, "fail": self.fail, "big": self.big}
+        commands = {"echo": self.echo, "later": self.wait, "fail": self.fail, "big": self.big, "break": self.fall}
         self.server = ControlServer(self.selector, self.listener, commands)
         self.now = time.monotonic()
 
@@ -55,6 +55,9 @@ class Driver:
 
     def fail(self, request: Mapping[str, Any], answer: Answer) -> None:
         raise ControlError("not today")
+
+    def fall(self, request: Mapping[str, Any], answer: Answer) -> None:
+        raise ZeroDivisionError
 
     def big(self, request: Mapping[str, Any], answer: Answer) -> None:
         answer({"said": BIG})
@@ -130,7 +133,15 @@ def test_one_request_after_the_other(driver: Driver) -> None:
 )
 def test_what_is_no_command(driver: Driver, line: bytes) -> None:
     found = ask(driver, driver.connect(), line + b"\n")
-    assert found["error"] == f"this receiver, of version {__version__}, has the commands echo, later, fail, big"
+    assert found["error"] == f"this receiver, of version {__version__}, has the commands echo, later, fail, big, break"
+
+
+def test_a_mistake_in_a_command(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
+    client = driver.connect()
+    found = ask(driver, client, b'{"command": "break"}\n')
+    assert found["error"] == "internal error, see the log of the receiver"
+    assert "internal error in control command break" in caplog.text
+    assert ask(driver, client, b'{"command": "echo"}\n')["said"] is None
 
 
 @pytest.mark.parametrize("data", [b"x" * (MAX_REQUEST + 1), b'{"command": "echo"}\n{"command": "echo"}\n'])

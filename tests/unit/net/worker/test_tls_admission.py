@@ -251,8 +251,11 @@ def test_an_invalid_handshake(context: ssl.SSLContext, caplog: pytest.LogCapture
     with theirs:
         theirs.sendall(b"\x16\x03\x01\x00\x05hello")
         handover = Handover(ours, b"", "10.0.0.1", 4242, tls_deadline=time.monotonic() + 20)
-        assert secure.admit(handover, context, SETTINGS, lambda: False, new_slot()) is None
+        slot = new_slot()
+        assert secure.admit(handover, context, SETTINGS, lambda: False, slot) is None
     assert "TLS error: " in caplog.text
+    [refusal] = slot.counters.refusals
+    assert (refusal.status, refusal.peer_address) == ("TLS", "10.0.0.1") and refusal.reason
 
 
 # The connection afterwards
