@@ -6,6 +6,8 @@
     tables        tables and figures as people read them
     refusals      `refusals`: what was refused, of whom and why
     reload        `reload`: read the settings again, and say whether that worked
+    drain         `drain`: end when the running associations have ended
+    upgrade       `upgrade`: let another program take over
     queue         `queue list`, `retry`, `drop`, `replay`: what waits to be delivered, straight from the store
     check         `check`: the steps of a start, without one
     findings      what it has found, and what to do about it

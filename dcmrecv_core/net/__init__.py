@@ -3,6 +3,7 @@
     supervisor/   the parent: keeps slow connections, forks and watches workers, reloads
     worker/       a child: accepts connections, serves one association at a time
     control/      the control socket, by which dcmrecvctl asks a receiver
+    upgrade/      how a new program takes over from a running one
     tls/          TLS for both of them
 
 What parent and worker share:

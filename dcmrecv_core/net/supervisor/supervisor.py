@@ -24,7 +24,7 @@ from dcmrecv_core.delivery.jobs import delivery_jobs
 from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.claim import CAN_BE_SHARED
-from dcmrecv_core.net.control.server import Answer, ControlError, ControlServer
+from dcmrecv_core.net.control.server import Answer, Command, ControlError, ControlServer
 from dcmrecv_core.net.control.status import StatusMaker
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.shares import Census, Shares
@@ -112,9 +112,7 @@ class Supervisor:
         self._notifier = Notifier()
         self._ready_sent = False
         self._next_watchdog = 0.0
-        self._desk = FrontDesk(
-            self._selector, listeners, float(settings.acse_timeout), self._admit, accepts=predecessor is None
-        )
+        self._desk = FrontDesk(self._selector, listeners, settings.acse_timeout, self._admit, accepts=not predecessor)
         self._places = settings.max_associations  # a reload does not change it
         self._configure_desk()
         self._pool = Pool(
@@ -132,14 +130,7 @@ class Supervisor:
         self._status = StatusMaker(self._pool.table, plugins.limits, listeners.describe(tls=tls is not None))
         plugins.limits.counts.read = self._status.make
         self._control = ControlServer(
-            self._selector,
-            None if state is None or predecessor is not None else state.open_control(),
-            {
-                "status": self._tell_status,
-                "reload": self._tell_reload,
-                "drain": self._tell_drain,
-                "upgrade": self._tell_upgrade,
-            },
+            self._selector, state.open_control() if state and not predecessor else None, self._commands()
         )
         self._background = Background(self._jobs(), GRACE, is_paused=predecessor is not None)
         self._reload = Reload(self._selector, settings, plugins, source, self._apply_settings, self._close_in_child)
@@ -366,6 +357,15 @@ class Supervisor:
         desk.max_request = settings.max_request
         desk.tls = self._tls is not None
         self._shares = Shares(self._places, settings.max_per_peer)
+
+    def _commands(self) -> dict[str, Command]:
+        """What the control socket can be asked for."""
+        return {
+            "status": self._tell_status,
+            "reload": self._tell_reload,
+            "drain": self._tell_drain,
+            "upgrade": self._tell_upgrade,
+        }
 
     def _tell_status(self, request: Mapping[str, Any], answer: Answer) -> None:
         answer(self._status.make().as_dict())

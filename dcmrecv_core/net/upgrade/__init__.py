@@ -2,8 +2,10 @@
 
     program      how this program was started, and its start with descriptors of this process
     channel      the messages between the two programs
-    successor    the side of the old program: start, wait, hand over; or go on, if the new one fails
-    predecessor  the side of the new program
+    successor    the old program's side: start, wait, hand over; or go on, if the new one fails
+    predecessor  the new program's side
+
+Theory of operation
 
 Both have copies of the same listening sockets, so there is one accept queue, and what waits in it is lost by neither.
 (With SO_REUSEPORT each program had a queue of its own, and closing one would reset the connections in it.)

@@ -204,6 +204,7 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--max-per-peer", "4"], {"max_per_peer": 4}),
     (["--idle-eviction", "5"], {"idle_eviction": 5}),
     (["--idle-eviction", "0"], {"idle_eviction": None}),
+    (["--drain", "60"], {"drain": 60}),
     (["--min-rate", "1k"], {"min_rate": 1024}),
     (["--min-rate", "0"], {"min_rate": None}),
     (["--max-request", "64k"], {"max_request": 64 << 10}),

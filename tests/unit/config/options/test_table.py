@@ -27,6 +27,7 @@ OURS = {
     "--max-associations",
     "--max-per-peer",
     "--idle-eviction",
+    "--drain",
     "--max-request",
     "--min-free",
     "--progress-timeout",
