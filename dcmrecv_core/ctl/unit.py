@@ -193,8 +193,9 @@ def _service(arguments: Sequence[str], settings: Settings, user: str) -> str:
 
 
 def _program() -> str:
-    beside = Path(sys.executable).with_name("dcmrecv")
-    return str(beside) if beside.exists() else shutil.which("dcmrecv") or str(beside)
+    """That beside this one, by the path by which this one was called: a link to the version of today stays one."""
+    beside = [Path(os.path.abspath(path)).with_name("dcmrecv") for path in (sys.argv[0], sys.executable)]
+    return next((str(path) for path in beside if path.exists()), shutil.which("dcmrecv") or str(beside[0]))
 
 
 def _writable(paths: Sequence[Path]) -> Iterator[str]:

@@ -19,12 +19,13 @@ ARGUMENTS = ("-pm", "-od", "/var/lib/dcmrecv/archive", "--state-dir", "/var/lib/
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """systemd looks whether it is there."""
-    (tmp_path / "python").touch()
-    program = tmp_path / "dcmrecv"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(unit.sys, "executable", str(tmp_path / "python"))
-    return program
+    (tmp_path / "version").mkdir()
+    for name in ("dcmrecv", "dcmrecvctl"):
+        (tmp_path / "version" / name).write_text("#!/bin/sh\n")
+        (tmp_path / "version" / name).chmod(0o755)
+    (tmp_path / "today").symlink_to("version")
+    monkeypatch.setattr(unit.sys, "argv", [str(tmp_path / "today" / "dcmrecvctl")])
+    return tmp_path / "today" / "dcmrecv"
 
 
 def service(*arguments: str, **more: object) -> str:

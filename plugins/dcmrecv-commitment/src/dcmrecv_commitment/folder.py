@@ -14,6 +14,7 @@ import os
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from dcmrecv_commitment.requests import Asked, Reference
 from dcmrecv_core import StatusError
@@ -29,6 +30,14 @@ _PROCESSING_FAILURE, _RESOURCE_LIMITATION = 0x0110, 0x0213
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
+class Kept(NamedTuple):
+    """A request that was read, and which `file` it was: its inode, and when that was put there."""
+
+    name: str
+    file: tuple[int, int]
+    asked: Asked
+
+
 class Folder:
     """`directory` is made when it is needed."""
 
@@ -42,9 +51,7 @@ class Folder:
         try:
             self._directory.mkdir(0o700, parents=True, exist_ok=True)
             known = self._names()
-            if name in known:
-                return  # the requestor did not get the response
-            if len(known) >= MOST_OPEN:
+            if name not in known and len(known) >= MOST_OPEN:
                 raise StatusError(_RESOURCE_LIMITATION, f"{MOST_OPEN} requests have no answer yet")
             self._write(name, text)
         except OSError as error:
@@ -59,22 +66,25 @@ class Folder:
             names[name.partition("-")[0]].append(name)
         return names
 
-    def read(self, name: str) -> Asked | None:
+    def read(self, name: str) -> Kept | None:
         """A request; None, and its file is put aside, if it is damaged. Raises OSError."""
         path = self._directory / name
+        file = _identity(path)
         try:
             read = json.loads(path.read_text("utf-8", "surrogateescape"))
             references = tuple(Reference(*each) for each in read["references"])
-            return Asked(read["title"], read["called"], read["transaction_uid"], references)
-        except (ValueError, TypeError, KeyError, LookupError) as error:
+            return Kept(name, file, Asked(read["title"], read["called"], read["transaction_uid"], references))
+        except (ValueError, TypeError, LookupError) as error:
             log.error("%s is no request for storage commitment (%s), put aside as %s", path, error, name + DAMAGED)
             path.rename(path.with_name(name + DAMAGED))
             return None
 
-    def remove(self, name: str) -> None:
-        """Raises OSError."""
-        (self._directory / name).unlink(missing_ok=True)
-        self._flush()
+    def remove(self, kept: Kept) -> None:
+        """It has its report; unless it was sent again since it was read. Raises OSError."""
+        path = self._directory / kept.name
+        if _identity(path) == kept.file:
+            path.unlink()
+            self._flush()
 
     def _names(self) -> set[str]:
         try:
@@ -94,6 +104,8 @@ class Folder:
         with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
             file.flush()
+            if first_written := self._age(name):  # sent again, it keeps its place
+                os.utime(fd, ns=(first_written, first_written))
             os.fsync(fd)
         temporary.rename(self._directory / name)
         self._flush()
@@ -115,6 +127,11 @@ def key_of(title: str) -> str:
 def is_same_transaction(name: str, other: str) -> bool:
     """Whether these are two requests with one Transaction UID."""
     return name != other and name.rpartition("-")[0] == other.rpartition("-")[0]
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_ctime_ns
 
 
 def _hash(text: str) -> str:

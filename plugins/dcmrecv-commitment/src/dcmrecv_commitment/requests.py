@@ -17,8 +17,8 @@ STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 INSTANCE = "1.2.840.10008.1.20.1.1"
 """Its well-known SOP instance."""
 
-MOST_REFERENCES = 50_000
-"""Of one request: the largest studies have some ten thousand instances."""
+MOST_REFERENCES = 20_000
+"""Of one request: the largest studies have some ten thousand instances, and these take seconds to decode."""
 
 _REQUEST_STORAGE_COMMITMENT = 1
 """The only Action Type ID."""

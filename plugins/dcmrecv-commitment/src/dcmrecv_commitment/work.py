@@ -48,10 +48,10 @@ def work(settings: PluginSettings, routes: Mapping[str, Route], folder: Folder) 
 
 def _tell_unclaimed(folder: Folder, names: list[str]) -> None:
     with suppress(OSError):
-        asked = folder.read(names[0])
-        if asked is not None:
+        kept = folder.read(names[0])
+        if kept is not None:
             text = "%d requests for storage commitment of %s have no answer, which is not in peers any more"
-            log.warning(text, len(names), asked.title)
+            log.warning(text, len(names), kept.asked.title)
 
 
 class Answering:
@@ -105,10 +105,11 @@ class Answering:
         self._look_for_indexed(names)
         for name in sorted(self._indexed, key=lambda name: (self._failures[name], names.index(name))):
             self._failures[name] += 1
-            asked = self._folder.read(name)
-            if asked is not None:
+            kept = self._folder.read(name)
+            if kept is not None:
                 before = names[: names.index(name)]
-                self._answer(name, asked, any(is_same_transaction(name, other) for other in before))
+                self._answer(kept.asked, duplicate=any(is_same_transaction(name, other) for other in before))
+                self._folder.remove(kept)
             del self._failures[name]
             self._indexed.remove(name)
 
@@ -123,7 +124,7 @@ class Answering:
                 return  # neither has a later one
             self._indexed.add(name)
 
-    def _answer(self, name: str, asked: Asked, duplicate: bool) -> None:
+    def _answer(self, asked: Asked, *, duplicate: bool) -> None:
         if self._pause > FIRST_PAUSE:
             reach(self._route, asked.called)  # what is reported must be true now, and may take long to find out
         verdict = self._evaluation.verdict(asked, duplicate=duplicate)
@@ -138,4 +139,3 @@ class Answering:
             len(verdict.failed),
             status,
         )
-        self._folder.remove(name)
