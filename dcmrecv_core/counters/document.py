@@ -18,6 +18,16 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputStatus:
+    """Where instances are stored: the absolute `path`, the bytes of `--min-free`, and the `mount_point` of its file
+    system at the start ("" if that is not known). From this a reader finds out whether it can be used."""
+
+    path: str
+    min_free: int | None = None
+    mount_point: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationCounts:
     """Associations since `Counters.counting_since`. `ended` has the values of `Ended` as its keys, but not
     "rejected"."""
@@ -178,6 +188,7 @@ class Counters:
     started_at: datetime
     counting_since: datetime
     listening: tuple[Listening, ...] = ()
+    output: OutputStatus | None = None
     totals: Totals = field(default_factory=Totals)
     refusals: tuple[RefusalStatus, ...] = ()
     """The last ones, the newest last; at most 200."""

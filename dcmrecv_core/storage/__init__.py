@@ -7,6 +7,7 @@
       temporary     files without a name yet, and how they get one on this file system
         hidden        temporary files that need a name: whose they are, and which may be removed
         handed_over   what had the name that an exchange took: removed, or named again, if need be by the next start
+        usable        whether it can be used now: mounted, writable, not full
       mounts        what may be relied on on a file system: locks, one flush for a file and its name
       system_calls  those that Python does not have: renameat2, sync_file_range
       taken         a name that is taken: what happens to both files, by the policy

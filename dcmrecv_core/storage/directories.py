@@ -28,26 +28,31 @@ def check_output_directory(start: str, given: str | None) -> str:
     Raises OutputDirectoryError with DCMTK's text, and in a second line which path that is and what is wrong with it.
     """
     directory = os.path.join(start, given or ".")
-    wrong, why = "", ""
-    try:
-        if not stat.S_ISDIR(os.stat(directory).st_mode):
-            wrong, why = "does not exist", "it is a file, not a directory"
-        elif not os.access(directory, os.R_OK | os.X_OK):
-            wrong, why = "does not exist", f"it is there, but user {os.geteuid()} may not read it"
-        elif not os.access(directory, os.W_OK):
-            read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
-            what = "its file system is mounted read-only" if read_only else f"user {os.geteuid()} may not write in it"
-            wrong, why = "is not writable", what
-    except FileNotFoundError:
-        wrong = "does not exist"
-    except OSError as error:
-        wrong, why = "does not exist", error.strerror or ""
+    wrong, why = fault_of(directory)
     if not wrong:
         return directory
     text = f"cannot specify output directory: Directory {wrong}"
     if why or not os.path.isabs(given or ""):
         text += f"\n  at {os.path.normpath(directory)}" + f": {why}" * bool(why)
     raise OutputDirectoryError(text)
+
+
+def fault_of(directory: str) -> tuple[str, str]:
+    """What is wrong with an output directory in DCMTK's words, and why if these do not say it; both "" for nothing."""
+    try:
+        if not stat.S_ISDIR(os.stat(directory).st_mode):
+            return "does not exist", "it is a file, not a directory"
+        if not os.access(directory, os.R_OK | os.X_OK):
+            return "does not exist", f"it is there, but user {os.geteuid()} may not read it"
+        if not os.access(directory, os.W_OK):
+            if os.statvfs(directory).f_flag & os.ST_RDONLY:
+                return "is not writable", "its file system is mounted read-only"
+            return "is not writable", f"user {os.geteuid()} may not write in it"
+    except FileNotFoundError:
+        return "does not exist", ""
+    except OSError as error:
+        return "does not exist", error.strerror or ""
+    return "", ""
 
 
 def storage_error(error: OSError, what: str) -> StorageError:

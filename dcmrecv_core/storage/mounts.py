@@ -13,10 +13,12 @@ _LOCAL = re.compile(
 
 
 class Mount(NamedTuple):
-    """A line of /proc/self/mountinfo (proc(5)): `kind` of file system, `device` as major:minor."""
+    """A line of /proc/self/mountinfo (proc(5)): `kind` of file system, `device` as major:minor, `point` where it is
+    mounted."""
 
     kind: str
     device: str
+    point: str
 
 
 def mount_of(fd: int) -> Mount | None:
@@ -28,10 +30,15 @@ def mount_of(fd: int) -> Mount | None:
             before, _, after = line.partition(" - ")
             fields = before.split()
             if mount and fields[0].encode() == mount[1]:
-                return Mount(after.split()[0], fields[2])
+                return Mount(after.split()[0], fields[2], _unescaped(fields[4]))
     except OSError:
         pass
     return None
+
+
+def _unescaped(path: str) -> str:
+    """White space and backslashes are octal numbers there."""
+    return re.sub(r"\\([0-7]{3})", lambda escape: chr(int(escape[1], 8)), path)
 
 
 def locks_count(fd: int) -> bool:

@@ -21,6 +21,7 @@ from dcmrecv_core.api.names import RESERVED
 from dcmrecv_core.storage.directories import Directories, Directory
 from dcmrecv_core.storage.handed_over import OLD, HandedOver, old_name
 from dcmrecv_core.storage.hidden import HiddenFiles, Place, Tokens, is_locked, remove
+from dcmrecv_core.storage.mounts import mount_of
 from dcmrecv_core.storage.system_calls import rename_exchange, rename_noreplace, write_out
 
 log = logging.getLogger("dcmrecv.receive")
@@ -274,14 +275,16 @@ def _stale() -> OSError:
 class Capabilities:
     """The abilities of the output directory's file system, found out once at the start.
 
-    `unnamed`: O_TMPFILE and linkat through /proc work; `noclobber`: a file can get a name without overwriting.
+    `unnamed`: O_TMPFILE and linkat through /proc work; `noclobber`: a file can get a name without overwriting;
+    `mount_point`: where it is mounted, "" if that is not known.
     """
 
-    __slots__ = ("noclobber", "unnamed")
+    __slots__ = ("mount_point", "noclobber", "unnamed")
 
-    def __init__(self, unnamed: bool = True, noclobber: bool = True) -> None:
+    def __init__(self, unnamed: bool = True, noclobber: bool = True, mount_point: str = "") -> None:
         self.unnamed = unnamed
         self.noclobber = noclobber
+        self.mount_point = mount_point
 
     @classmethod
     def probe(cls, directories: Directories, tokens: Tokens | None = None) -> Capabilities:
@@ -298,19 +301,21 @@ class Capabilities:
     @classmethod
     def _probe(cls, directories: Directories, hidden: HiddenFiles) -> Capabilities:
         root = directories.get(())
+        mount = mount_of(root.fd)
+        point = "" if mount is None else mount.point
         hidden.sweep_noted()
         if os.path.isdir("/".join((directories.root, *TEMPORARY_PARTS))):
             hidden.place(directories.get(TEMPORARY_PARTS))
         try:
             if cls._can_link(Temporary(open_unnamed(root)), root, hidden):
-                return cls(unnamed=True, noclobber=True)
+                return cls(unnamed=True, noclobber=True, mount_point=point)
         except OSError as error:
             if error.errno not in NO_TMPFILE:
                 raise
         place = directories.get(TEMPORARY_PARTS)
         # the output directory itself may have millions of entries
         temporary = open_hidden(hidden.place(root, sweeps=False) if place.on_other_mount else hidden.place(place))
-        return cls(unnamed=False, noclobber=cls._can_link(temporary, root, hidden))
+        return cls(unnamed=False, noclobber=cls._can_link(temporary, root, hidden), mount_point=point)
 
     @staticmethod
     def _can_link(temporary: Temporary, root: Directory, hidden: HiddenFiles) -> bool:

@@ -18,6 +18,7 @@ ELSEWHERE = {
     "forward.md": {"toml"},  # plugins/dcmrecv-forward/tests/test_page.py
     "hooks.md": {"python"},  # test_hooks_page.py
     "inspection.md": {"python", "console"},  # tests/docs/test_inspection_page.py
+    "metrics.md": {"console", "toml", "yaml", "text"},  # plugins/dcmrecv-metrics/tests/test_docs.py
     "logging.md": {"properties", "toml", "json", "text"},  # test_logging_page.py
     "settings.md": {"text"},  # tests/docs/test_settings_page.py
 }

@@ -7,7 +7,7 @@
     server    the supervisor's side, in its loop: never waits for a client
     status    all that is counted, read from shared memory
     client    the other side
-    reading   what a receiver counts, with its queues: for plugins and dcmrecvctl
+    reading   what a receiver counts, with its queues and the state of the disk: for plugins and dcmrecvctl
 
 A command is a line in the table that the supervisor gives to `ControlServer`.
 """

@@ -1,16 +1,21 @@
-"""What a receiver counts, together with its queues."""
+"""What a receiver counts, together with what is on the disk: its queues, and whether it can store.
+
+The disk may hang, so the supervisor leaves this to the process that asks.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from dcmrecv_core.api.errors import StateDirectoryError
 from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.api.version import __version__
-from dcmrecv_core.counters.document import Counters, QueueStatus
+from dcmrecv_core.counters.document import Counters, OutputStatus, QueueStatus
 from dcmrecv_core.net.control.client import ControlConnectionError, ask, socket_of
+from dcmrecv_core.storage.usable import OutputDirectory
 
 
 def read_counters(settings: PluginSettings) -> Counters:
@@ -20,9 +25,8 @@ def read_counters(settings: PluginSettings) -> Counters:
     Raises ConnectionError if the receiver cannot be asked, StateDirectoryError if its state directory belongs to
     another one.
     """
-    counters = settings._counting.read()
-    if not isinstance(counters, Counters):
-        counters = ask_counters(socket_of(settings.state_directory))
+    found = settings._counting.read()
+    counters = with_output(found) if isinstance(found, Counters) else ask_counters(socket_of(settings.state_directory))
     try:
         return with_queues(counters, settings.state_directory)
     except StateDirectoryError:  # a receiver without one has no queues
@@ -33,7 +37,7 @@ def ask_counters(path: Path) -> Counters:
     """What the receiver that listens on this control socket counts, without its queues. Raises ConnectionError."""
     answer = ask(path, "status")
     try:
-        return Counters.from_dict(answer)
+        return with_output(Counters.from_dict(answer))
     except ValueError as error:
         raise ControlConnectionError(
             f"the receiver at {path} has version {answer.get('version')}, which this version, {__version__}, does not "
@@ -41,8 +45,26 @@ def ask_counters(path: Path) -> Counters:
         ) from error
 
 
+def with_output(counters: Counters) -> Counters:
+    """Not ready if nothing can be stored in the output directory now. Takes half a second at most."""
+    problem = "" if counters.output is None else _directory(counters.output).problem()
+    if not problem:
+        return counters
+    state = "not ready" if counters.state == "ready" else counters.state
+    return replace(counters, state=state, not_ready=(*counters.not_ready, problem))
+
+
+@lru_cache(maxsize=8)
+def _directory(output: OutputStatus) -> OutputDirectory:
+    """The same each time: a disk that hangs is asked once."""
+    return OutputDirectory(output.path, output.min_free, output.mount_point)
+
+
 def with_queues(counters: Counters, state_directory: Path) -> Counters:
-    """With the queues in the store of this state directory, if it can be read. The supervisor never calls it."""
+    """With the queues in the store of this state directory, if it can be read, and the output directory has answered.
+    The supervisor never calls it."""
+    if counters.output is not None and not _directory(counters.output).responds:
+        return counters
     from dcmrecv_core.delivery.sqlite_store import SqliteStore
     from dcmrecv_core.delivery.store import StoreError
 

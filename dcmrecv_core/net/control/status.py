@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from dcmrecv_core.counters.document import (
     HookTime,
     InstanceCounts,
     Listening,
+    OutputStatus,
     PluginCount,
     RefusalCount,
     RefusalStatus,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from dcmrecv_core.counters.slot import CounterSlot
     from dcmrecv_core.hooks.limits import PluginLimits
     from dcmrecv_core.net.admission import AdmissionTable, Slot
+    from dcmrecv_core.settings.settings import Settings
+    from dcmrecv_core.storage.temporary import Capabilities
 
 _STATES: dict[Doing, str] = {
     Doing.READY: "ready",
@@ -42,16 +46,23 @@ _WORKER_STATES = {Doing.STARTING: "starting", Doing.IDLE: "idle", Doing.SERVING:
 
 
 class StatusMaker:
-    """Makes the status of the receiver with this `table`; the supervisor changes `listening` when that changes."""
+    """Makes the status of the receiver with this `table`; the supervisor changes `listening` when that changes, and
+    tells where it `stores`."""
 
     def __init__(self, table: AdmissionTable, limits: PluginLimits, listening: tuple[Listening, ...]) -> None:
         self._table = table
         self._memory = table.counters
         self._limits = limits
         self.listening = listening
+        self._output: OutputStatus | None = None
+
+    def stores(self, settings: Settings, capabilities: Capabilities) -> None:
+        """The receiver stores where these settings say."""
+        path = os.path.join(settings.working_directory, settings.output_directory)
+        self._output = OutputStatus(path=path, min_free=settings.min_free, mount_point=capabilities.mount_point)
 
     def make(self) -> Counters:
-        """All but the queues, which are in files."""
+        """All but what is on the disk: the queues, and whether the output directory can be used."""
         memory, supervisor = self._memory, self._memory.supervisor
         clock = _Clock()
         started_at = clock.at_wall(memory.made_at)
@@ -64,6 +75,7 @@ class StatusMaker:
             started_at=started_at,
             counting_since=started_at,
             listening=self.listening,
+            output=self._output,
             totals=_totals(memory.receiving),
             refusals=tuple(_refusal(refusal, clock) for refusal in merged(slot.refusals for slot in memory.receiving)),
             refusal_counts=_refusal_counts(memory.receiving),

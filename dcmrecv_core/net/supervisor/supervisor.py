@@ -128,6 +128,7 @@ class Supervisor:
         )
         self._counters = self._pool.table.counters
         self._status = StatusMaker(self._pool.table, plugins.limits, listeners.describe(tls=tls is not None))
+        self._status.stores(settings, capabilities)
         plugins.limits.counts.read = self._status.make
         self._control = ControlServer(
             self._selector, state.open_control() if state and not predecessor else None, self._commands()
@@ -342,6 +343,7 @@ class Supervisor:
         self._capabilities = capabilities
         self._tls = tls
         self._status.listening = self._listeners.describe(tls=tls is not None)
+        self._status.stores(settings, capabilities)
         self._configure_desk()
         self._pool.replace_all(settings.hook_seconds)
         try:

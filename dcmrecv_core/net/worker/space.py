@@ -1,15 +1,12 @@
-"""Checks the free space of the output file system (`--min-free`) in a background thread, as the disk may hang."""
+"""Checks the free space of the output file system (`--min-free`) before an association is accepted."""
 
 from __future__ import annotations
 
 import logging
-import os
-import threading
+
+from dcmrecv_core.storage.usable import DiskQuestion, low_space
 
 log = logging.getLogger("dcmrecv.net")
-
-ANSWER_TIMEOUT = 0.5
-"""Seconds to wait for the file system. When it does not respond, associations are accepted."""
 
 
 class FreeSpace:
@@ -18,8 +15,7 @@ class FreeSpace:
     def __init__(self, directory: str, minimum: int | None) -> None:
         self._directory = directory
         self._minimum = minimum
-        self._free: int | None = None
-        self._thread: threading.Thread | None = None
+        self._question = DiskQuestion(self._read_free)
         self.shortage = ""
         """Why `is_low` was true the last time."""
 
@@ -27,23 +23,16 @@ class FreeSpace:
         """Whether less than the minimum is free now; False if that is unknown."""
         if self._minimum is None:
             return False
-        if self._thread is None:
-            self._free = None
-            self._thread = threading.Thread(target=self._read_free, name="free space", daemon=True)
-            self._thread.start()
-        self._thread.join(ANSWER_TIMEOUT)
-        if self._thread.is_alive():
+        answer = self._question.ask()
+        if answer is None:
             log.warning("file system of %s does not respond; free space unknown", self._directory)
-            return False
-        self._thread = None
-        low = self._free is not None and self._free < self._minimum
-        if low:
-            self.shortage = f"{self._directory} has {self._free} bytes free, less than --min-free"
-        return low
+        elif answer:
+            self.shortage = answer
+        return bool(answer)
 
-    def _read_free(self) -> None:
+    def _read_free(self) -> str:
         try:
-            status = os.statvfs(self._directory)
-            self._free = status.f_bavail * status.f_frsize
+            return low_space(self._directory, self._minimum)
         except OSError as error:  # storing will fail, with a status
             log.warning("free space of %s is not known: %s", self._directory, error.strerror)
+            return ""

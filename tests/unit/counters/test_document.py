@@ -39,6 +39,7 @@ def test_its_form() -> None:
         "started_at": "2026-11-29T19:00:00.001+00:00",
         "counting_since": "2026-11-29T19:00:00.001+00:00",
         "listening": [],
+        "output": None,
         "totals": {
             "associations": {"accepted": 0, "rejected": 0, "ended": {}},
             "instances": {"stored": 0, "refused": 0, "discarded": 0},

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dcmrecv_core.net.worker import space
 from dcmrecv_core.net.worker.space import FreeSpace
+from dcmrecv_core.storage import usable
 
 
 class Disk:
@@ -36,7 +36,7 @@ class Disk:
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     disk = Disk()
     monkeypatch.setattr(os, "statvfs", disk.statvfs)
-    monkeypatch.setattr(space, "ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr(usable, "ANSWER_TIMEOUT", 0.05)
     yield disk
     disk.answers.set()
 
@@ -71,5 +71,5 @@ def test_a_disk_that_hangs_is_asked_once(disk: Disk, caplog: pytest.LogCaptureFi
     assert not free_space.is_low()
     assert (disk.asked, caplog.text.count("out does not respond")) == (1, 2)
     disk.answers.set()
-    free_space._thread.join(10)  # type: ignore[union-attr]
+    free_space._question._thread.join(10)  # type: ignore[union-attr]
     assert free_space.is_low(), "its late answer"
