@@ -22,6 +22,9 @@ _COMMANDS = (status, refusals, reload, drain, upgrade, queue, check, send_test, 
 `Receiver`, the arguments, and what writes to standard output; `run_alone` without a receiver. Both may return an exit
 code."""
 
+_TAKES_ARGUMENTS = frozenset(("check", "unit"))
+"""Commands about a receiver with these arguments."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `dcmrecvctl` with `argv`, or sys.argv; returns its exit code: 0, 1 if the command fails, 2 if it is none."""
@@ -62,8 +65,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _divided(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Our own arguments, and those after `--`, which are dcmrecv's."""
+    """Our own arguments, and those after `--`, which are dcmrecv's if the command wants some."""
     at = list(argv).index("--") if "--" in argv else len(argv)
+    if _TAKES_ARGUMENTS.isdisjoint(argv[:at]):
+        return argv, ()
     return argv[:at], argv[at + 1 :]
 
 

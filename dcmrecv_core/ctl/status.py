@@ -18,6 +18,9 @@ from dcmrecv_core.ctl.tables import status_lines
 
 FRAME_SECONDS = 1.0
 
+NOT_READY = 3
+"""Exit code: the receiver answers, and takes no new associations, or cannot store."""
+
 _CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -30,14 +33,15 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     commands.add_parser("top", parents=[which], help=text, description=f"Show{text[4:]}.").set_defaults(run=top)
 
 
-def run(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> None:
-    """`status`. Raises ControlConnectionError, CommandFailedError."""
+def run(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> int:
+    """`status`; the exit code says whether the receiver is ready. Raises ControlConnectionError, CommandFailedError."""
     counters = receiver.counters()
     if arguments.json:
         write(json.dumps(counters.as_dict(), indent=2) + "\n")
-        return
-    for line in status_lines(counters, datetime.now().astimezone()):
-        write(line + "\n")
+    else:
+        for line in status_lines(counters, datetime.now().astimezone()):
+            write(line + "\n")
+    return 0 if counters.state == "ready" else NOT_READY
 
 
 def top(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PLACE = "/etc/systemd/system"
 STOP_SECONDS = 30
-"""What systemd allows the end of a receiver: it takes 8 s at most after SIGTERM."""
+"""What systemd allows the end of a receiver beside `--drain`: it takes 8 s at most."""
 
 _STATE = Path("/var/lib")
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
@@ -48,7 +48,8 @@ NotifyAccess=all
 ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 WorkingDirectory={directory}
-Restart=always
+# not after 0, with which it ends after `dcmrecvctl drain`
+Restart=on-failure
 RestartSec=5
 WatchdogSec=30
 TimeoutStopSec={stop}
@@ -184,7 +185,7 @@ def _service(arguments: Sequence[str], settings: Settings, user: str) -> str:
         mounts=" ".join(_quoted(str(path)) for path in dict.fromkeys(written)),
         command=" ".join(_quoted(word).replace("$", "$$") for word in (program, *arguments)),
         directory=_specifiers(str(written[0])),
-        stop=STOP_SECONDS,
+        stop=settings.drain + STOP_SECONDS,
         user=user,
         directories="".join(_writable(written)),
         homes="read-only" if in_homes else "yes",
@@ -192,8 +193,9 @@ def _service(arguments: Sequence[str], settings: Settings, user: str) -> str:
 
 
 def _program() -> str:
-    beside = Path(sys.executable).with_name("dcmrecv")
-    return str(beside) if beside.exists() else shutil.which("dcmrecv") or str(beside)
+    """That beside this one, by the path by which this one was called: a link to the version of today stays one."""
+    beside = [Path(os.path.abspath(path)).with_name("dcmrecv") for path in (sys.argv[0], sys.executable)]
+    return next((str(path) for path in beside if path.exists()), shutil.which("dcmrecv") or str(beside[0]))
 
 
 def _writable(paths: Sequence[Path]) -> Iterator[str]:

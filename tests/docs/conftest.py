@@ -24,7 +24,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         requirements = [FORWARD]
     except PackageNotFoundError:
         requirements = [ROOT, FORWARD]
-    requirements += [ROOT / "plugins" / "dcmrecv-actions", ROOT / "plugins" / "dcmrecv-deidentify"]
+    named = ("actions", "deidentify", "index", "retention")
+    requirements += [ROOT / "plugins" / f"dcmrecv-{name}" for name in named]
     home = make_environment(tmp_path_factory.mktemp("environment") / "venv", *requirements)
     scripts = home / "bin"
     pip = f'exec {sys.executable} -m pip --python {scripts / "python"} "$@"\n'

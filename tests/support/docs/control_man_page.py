@@ -43,6 +43,10 @@ The command failed; standard error says why.
 .B 2
 There is no such command or option.
 .TP
+.B 3
+.BR status :
+the receiver answers, and is not ready.
+.TP
 .B 130
 Interrupted with Ctrl\\-C.
 .SH FILES

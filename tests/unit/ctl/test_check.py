@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core import cli
 from dcmrecv_core.ctl import check as command
 from dcmrecv_core.ctl import surroundings
 from dcmrecv_core.ctl.main import main
 from dcmrecv_core.delivery import preparation
+from dcmrecv_core.net.supervisor import supervisor
+from dcmrecv_core.net.supervisor.listener import Listeners
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.mounts import Mount
 from support.programs.certificates import Certificates, Pair, openssl
@@ -23,6 +26,7 @@ from support.programs.certificates import Certificates, Pair, openssl
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 PLUGIN = "from dcmrecv_core import hookimpl\n"
+DELIVERS = PLUGIN + "@hookimpl\ndef deliver(event, target): pass\n"
 NOW = datetime.now(UTC)
 Check = Callable[..., list[str]]
 
@@ -91,6 +95,63 @@ def test_what_a_start_refuses(check: Check, arguments: list[str], error: str, to
     assert to_do in (after if before else line)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-pm"],
+        ["-pm", "--bind", "192.0.2.1"],
+        ["-pm", "--bind", "no address"],
+        ["-pm", "-od", "file"],
+        ["-pm", "+tls", "file", "file"],
+        ["-pm", "-xf", "file", "Default"],
+        ["-pm", "-lc", "file"],
+        ["-pm", "--log-format", "json", "-lc", "log.cfg"],
+        ["-pm", "--trace-hooks"],
+        ["-pm", "--max-pdu", "1"],
+        ["-pm", "--layout", "{"],
+        ["-pm", "--plugin", "broken.py"],
+        ["-pm", "--plugin", "fails.py"],
+        ["-pm", "--plugin", "targets.py"],
+        ["-pm", "--settings", "wrong.toml"],
+        ["-pm", "--state-dir", "file", "--plugin", "delivers.py"],
+        ["-pm", "--state-dir", "file"],
+    ],
+)
+def test_the_same_as_a_start(
+    check: Check,
+    tmp_path: Path,
+    port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+) -> None:
+    """What a start refuses is an error, with the same words, and nothing else is."""
+
+    class Supervisor:
+        def __init__(self, settings: Settings, plugins: object, listeners: Listeners, *_: object) -> None:
+            listeners.close()
+
+        def run(self) -> int:
+            return 0
+
+    monkeypatch.setattr(supervisor, "Supervisor", Supervisor)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "log.cfg").write_text("log4cplus.rootLogger = INFO\n")
+    (tmp_path / "broken.py").write_text("import no_such_module\n")
+    (tmp_path / "fails.py").write_text(PLUGIN + "@hookimpl\ndef configure(settings):\n    raise ValueError('no')\n")
+    (tmp_path / "targets.py").write_text(DELIVERS + "@hookimpl\ndef delivery_targets(settings): return 7\n")
+    (tmp_path / "delivers.py").write_text(DELIVERS)
+    (tmp_path / "wrong.toml").write_text("no_key = 1\n")
+    errors = [line for line in check(*arguments) if line.startswith("error: ")]
+    capsys.readouterr()
+    code = cli.main(["--bind", "127.0.0.1", *arguments, str(port)])
+    said = capsys.readouterr().err
+    assert bool(code) is bool(errors), (said, errors)
+    if code:
+        [last] = [line for line in said.splitlines() if line.startswith(("F: ", "error: "))][-1:] or [said]
+        assert any(last.partition(": ")[2].strip() in error for error in errors), (last, errors)
+
+
 def test_several_at_once(check: Check, tmp_path: Path) -> None:
     (tmp_path / "site.py").write_text(PLUGIN + "@hookimpl\ndef configure(settings):\n    raise ValueError('no host')\n")
     lines = check("--plugin", "site.py", "-od", "absent", "+tls", "no-key", "no-certificate")
@@ -141,9 +202,6 @@ def running(tmp_path: Path, port: int) -> Iterator[None]:
     with (state / "owner.lock").open() as lock, socket.create_server(("127.0.0.1", port)):
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-DELIVERS = PLUGIN + "@hookimpl\ndef deliver(event, target): pass\n"
 
 
 @pytest.mark.usefixtures("running")
@@ -284,11 +342,11 @@ def test_little_space(
 
 
 def test_network_file_systems(check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surroundings, "mount_of", lambda fd: Mount("nfs4", "0:42"))
+    monkeypatch.setattr(surroundings, "mount_of", lambda fd: Mount("nfs4", "0:42", "/"))
     monkeypatch.setattr(surroundings, "locks_count", lambda fd: False)
     line = only(check("-pm"))
     assert line.startswith("warning: state directory") and "nfs4" in line and "--state-dir" in line
-    monkeypatch.setattr(preparation, "mount_of", lambda fd: Mount("nfs4", "0:42"))
+    monkeypatch.setattr(preparation, "mount_of", lambda fd: Mount("nfs4", "0:42", "/"))
     monkeypatch.setattr(preparation, "locks_count", lambda fd: False)
     (tmp_path / "site.py").write_text(DELIVERS)
     assert "error: state directory" in check("--plugin", "site.py", "-pm")[0]

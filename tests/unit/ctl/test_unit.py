@@ -19,12 +19,13 @@ ARGUMENTS = ("-pm", "-od", "/var/lib/dcmrecv/archive", "--state-dir", "/var/lib/
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """systemd looks whether it is there."""
-    (tmp_path / "python").touch()
-    program = tmp_path / "dcmrecv"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(unit.sys, "executable", str(tmp_path / "python"))
-    return program
+    (tmp_path / "version").mkdir()
+    for name in ("dcmrecv", "dcmrecvctl"):
+        (tmp_path / "version" / name).write_text("#!/bin/sh\n")
+        (tmp_path / "version" / name).chmod(0o755)
+    (tmp_path / "today").symlink_to("version")
+    monkeypatch.setattr(unit.sys, "argv", [str(tmp_path / "today" / "dcmrecvctl")])
+    return tmp_path / "today" / "dcmrecv"
 
 
 def service(*arguments: str, **more: object) -> str:
@@ -113,6 +114,11 @@ def test_where_it_may_write() -> None:
     both = service(state_dir="/var/lib/dcmrecv")
     assert "StateDirectory=dcmrecv\nStateDirectoryMode=0750\nReadWritePaths=/srv/dicom\n" in both
     assert "RequiresMountsFor=/srv/dicom /var/lib/dcmrecv\n" in both
+
+
+def test_draining_gets_its_time() -> None:
+    assert "TimeoutStopSec=30\n" in service()
+    assert "TimeoutStopSec=330\n" in service(drain=300)
 
 
 @pytest.mark.parametrize(
