@@ -151,6 +151,7 @@ def _serve(configuration: Configuration, log_wiring: LogWiring, state: StateDire
     _say_what_is_accepted(settings, plugins)
     capabilities = _check_output_directory(settings)
     state.check(settings, plugins)
+    state.hash_uids(settings)
     if plugins.delivers:
         from dcmrecv_core.delivery.preparation import prepare
 
@@ -169,12 +170,16 @@ def _serve(configuration: Configuration, log_wiring: LogWiring, state: StateDire
     from dcmrecv_core.net.supervisor.reload import SettingsSource
     from dcmrecv_core.net.supervisor.supervisor import Supervisor
 
+    def apply_logging(settings: Settings) -> None:
+        log_wiring.apply(settings)
+        state.hash_uids(settings)
+
     source = SettingsSource(
         lambda: state.apply(configuration.read().settings),
         _check_output_directory,
         contexts.make,
         key_of,
-        log_wiring.apply,
+        apply_logging,
     )
     return Supervisor(settings, plugins, listeners, capabilities, source, tls, state).run()
 

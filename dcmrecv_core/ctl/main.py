@@ -10,7 +10,7 @@ from pathlib import Path
 from dcmrecv_core.api.errors import StartError
 from dcmrecv_core.api.version import DATE, __version__
 from dcmrecv_core.config.configuration import Configuration
-from dcmrecv_core.ctl import queue
+from dcmrecv_core.ctl import queue, uids
 from dcmrecv_core.ctl.queue import CommandError
 from dcmrecv_core.delivery.store import StoreError
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `dcmrecvctl` with `argv`, or sys.argv; returns its exit code: 0, 1 if the command fails, 2 if it is none."""
     arguments = parser().parse_args(argv)
     try:
-        queue.run(arguments, _state_directory(arguments), sys.stdout.write)
+        arguments.run(arguments, _state_directory(arguments), sys.stdout.write)
     except (CommandError, StoreError, StartError) as error:
         sys.stderr.write(f"dcmrecvctl: {error}\n")
         return 1
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"dcmrecvctl {__version__} {DATE}")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     queue.add_commands(commands, which)
+    uids.add_command(commands, which)
     return made
 
 

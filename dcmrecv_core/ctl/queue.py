@@ -29,7 +29,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
 
     def action(name: str, function: Callable[..., None], help: str) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = actions.add_parser(name, parents=[which], help=help, description=f"{help}.")
-        added.set_defaults(function=function)
+        added.set_defaults(run=run, function=function)
         return added
 
     listing = action("list", show, "show all queues, and what was put aside with its reason")

@@ -16,6 +16,7 @@ from dcmrecv_core.delivery.events import event_of
 from dcmrecv_core.delivery.sqlite_store import SqliteStore
 from dcmrecv_core.delivery.store import Claim, Completion, Item, Queue, Store, StoredRecord
 from dcmrecv_core.delivery.studies import make_series, make_study
+from dcmrecv_core.logs.hashed_uids import UIDS
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
@@ -150,10 +151,10 @@ def describe(told: StoredEvent | Study | Series) -> str:
     """Whose it is, for the log."""
     if isinstance(told, StoredEvent):
         sender = "" if told.calling_ae_title is None else f" from {told.calling_ae_title}@{told.peer_address}"
-        return f"SOP instance {told.sop_instance_uid}{sender}"
+        return f"SOP instance {UIDS.shown(told.sop_instance_uid)}{sender}"
     if isinstance(told, Study):
-        return f"study {told.study_instance_uid}, revision {told.revision}"
-    return f"series {told.series_instance_uid}, revision {told.revision}"
+        return f"study {UIDS.shown(told.study_instance_uid)}, revision {told.revision}"
+    return f"series {UIDS.shown(told.series_instance_uid)}, revision {told.revision}"
 
 
 def _is_gone(event: StoredEvent) -> bool:

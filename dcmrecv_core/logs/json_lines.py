@@ -6,7 +6,7 @@ import json
 import logging
 from datetime import datetime
 
-from dcmrecv_core.logs.records import escape_controls, escape_controls_by_line, level_name
+from dcmrecv_core.logs.records import escape_controls, level_name, traceback_of
 from dcmrecv_core.logs.serving import served_of
 
 
@@ -26,6 +26,6 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **served_of(record),
         }
-        if record.exc_info:
-            entry["exception"] = escape_controls_by_line(self.formatException(record.exc_info))
+        if trace := traceback_of(record, self):
+            entry["exception"] = trace
         return json.dumps(entry)

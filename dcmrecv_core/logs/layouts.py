@@ -15,7 +15,7 @@ from typing import Final
 from dcmrecv_core.logs.console import complain
 from dcmrecv_core.logs.names import dcmtk_name
 from dcmrecv_core.logs.properties import Properties
-from dcmrecv_core.logs.records import LogLayout, escape_controls_by_line, level_name
+from dcmrecv_core.logs.records import LogLayout, level_name, traceback_of
 from dcmrecv_core.logs.serving import served_of
 
 Piece = Callable[[logging.LogRecord], str]
@@ -94,9 +94,8 @@ def _pattern_layout(properties: Properties) -> LogLayout:
 
 def _text(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     text = record.getMessage()
-    if record.exc_info:
+    if trace := traceback_of(record, formatter):
         # indented, because an exception's text could look like a line of the log if the layout does not mark each line
-        trace = escape_controls_by_line(formatter.formatException(record.exc_info))
         text += "\n  " + trace.replace("\n", "\n  ")
     return text
 

@@ -100,6 +100,12 @@ class EscapedLogRecord(logging.LogRecord):
         return escape_controls_by_line(text)
 
 
+def traceback_of(record: logging.LogRecord, formatter: logging.Formatter) -> str:
+    """The traceback in a record, escaped; "" if it has none."""
+    text = record.exc_text or (formatter.formatException(record.exc_info) if record.exc_info else "")
+    return escape_controls_by_line(text)
+
+
 class LogLayout(logging.Formatter):
     """A formatter that adds the line feeds itself."""
 
@@ -125,7 +131,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()
-        if record.exc_info:
-            text += "\n" + escape_controls_by_line(self.formatException(record.exc_info))
+        if trace := traceback_of(record, self):
+            text += f"\n{trace}"
         prefix = level_name(record.levelno)[0] + ": "
         return prefix + text.replace("\n", "\n" + prefix)

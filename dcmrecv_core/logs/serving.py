@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from dcmrecv_core.logs.hashed_uids import UIDS
 from dcmrecv_core.logs.records import EscapedLogRecord, escape_controls
 
 FIELDS: Final = ("peer", "calling", "called", "association", "instance")
@@ -74,7 +75,11 @@ class Serving:
 
     def _record(self, *arguments: Any, **more: Any) -> logging.LogRecord:
         record = ServedRecord(*arguments, **more)
-        record.served = (self._peer, self._calling, self._called, self._association, self._instance())
+        instance = self._instance()
+        if UIDS.key is not None:
+            UIDS.hide(record, instance)
+            instance = UIDS.shown(instance)
+        record.served = (self._peer, self._calling, self._called, self._association, instance)
         return record
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from struct import Struct
 
+from dcmrecv_core.logs.hashed_uids import UIDS
+
 _AE_TITLE = Struct("16s")
 _UID = Struct("64s")  # a longer one is cut
 _ADDRESS = Struct("46s")  # the longest address as text (INET6_ADDRSTRLEN)
@@ -49,7 +51,7 @@ class UnderWay:
             return ""
         title, uid = _text(self._view[:_UID_OFFSET]), _text(self.uid)
         peer = f"{title}@{address}" if title else address
-        return f" ({peer}, SOP instance {uid})" if uid else f" ({peer})"
+        return f" ({peer}, SOP instance {UIDS.shown(uid)})" if uid else f" ({peer})"
 
 
 def _text(view: memoryview) -> str:

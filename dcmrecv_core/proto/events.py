@@ -67,9 +67,10 @@ class CommandRefused(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """A deviation that is tolerated, for the log."""
+    """A deviation that is tolerated, for the log; the SOP Instance UID of the command, if the text has it."""
 
     text: str
+    sop_instance_uid: str = ""
 
 
 class Released(NamedTuple):

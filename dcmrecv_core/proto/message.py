@@ -313,8 +313,12 @@ class MessageReader:
             return None
         if self._strict:
             return Status.INVALID_SOP_INSTANCE, "SOP Instance UID has unfit characters"
-        self._events.append(events.Notice(f"SOP Instance UID {sop_instance_uid!r} has unfit characters"))
+        self._tolerate_unfit(sop_instance_uid)
         return None
+
+    def _tolerate_unfit(self, sop_instance_uid: str) -> None:
+        text = f"SOP Instance UID {sop_instance_uid!r} has unfit characters"
+        self._events.append(events.Notice(text, sop_instance_uid))
 
     def _refusal_of(self, command: Command, abstract_syntax: str) -> tuple[int, str] | None:
         """Status and comment for a request that is answered here; None for a C-STORE that the caller handles."""
@@ -331,7 +335,7 @@ class MessageReader:
         if not _UID.fullmatch(sop_instance_uid):
             if self._strict:
                 return Status.INVALID_SOP_INSTANCE, "Affected SOP Instance UID has unfit characters"
-            self._events.append(events.Notice(f"SOP Instance UID {sop_instance_uid!r} has unfit characters"))
+            self._tolerate_unfit(sop_instance_uid)
         if command.sop_class_uid != abstract_syntax:
             if self._strict:
                 return Status.SOP_CLASS_NOT_SUPPORTED, "SOP class differs from the presentation context's"

@@ -15,6 +15,7 @@ from dcmrecv_core.dataset.elements import PIXEL_DATA_TAGS, DataSetIndex
 from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, Encoding
 from dcmrecv_core.dataset.raw_values import read_uid
 from dcmrecv_core.dataset.scan import scan
+from dcmrecv_core.logs.hashed_uids import UIDS
 from dcmrecv_core.receive import replacement
 from dcmrecv_core.receive.unseen import Unseen, find_unseen
 from dcmrecv_core.settings.uids import modality_prefix
@@ -202,10 +203,13 @@ class ReceivedInstance(Instance):
 
     def _replace(self, pieces: list[Piece], encoding: Encoding) -> None:
         _, before = data_set_uids(self.index)
+        uids_before = () if UIDS.key is None else _log_uids(self.index)
         self._index = replacement.understood(pieces, encoding)
         self._header = self._unseen = None
         self.replaced = True
         sop_class, sop_instance = data_set_uids(self._index)
+        if UIDS.key is not None:
+            UIDS.show_given(_log_uids(self._index), (self.affected_sop_instance_uid, *uids_before))
         self.sop_class_uid = sop_class or self.sop_class_uid
         # A sender's command and data set may name different ones: only a UID that the plugin changed is carried on.
         if sop_instance and sop_instance not in (before, self.sop_instance_uid):
@@ -219,6 +223,11 @@ class ReceivedInstance(Instance):
 def described(association: Association, sop_instance_uid: str) -> str:
     """Sender and instance, for the log."""
     return f"{association.calling_ae_title}@{association.peer_address}, SOP instance {sop_instance_uid}"
+
+
+def _log_uids(index: DataSetIndex) -> tuple[str, ...]:
+    """Of instance, study and series: those that may be in the log or in names."""
+    return tuple(read_uid(index, tag) for tag in (0x00080018, 0x0020000D, 0x0020000E))
 
 
 def data_set_uids(index: DataSetIndex) -> tuple[str, str]:

@@ -101,6 +101,7 @@ class Settings:
     log_level: str = "warn"
     log_config: str | None = None
     log_format: str = "text"
+    log_uids: str = "original"
     verbose_pc: bool = False
     trace_hooks: bool = False
 

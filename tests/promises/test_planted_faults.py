@@ -22,6 +22,9 @@ from support.promises.patches import MovedOnError, apply, hunks
 from support.promises.promises import PROMISES
 
 FAULTS = sorted(Path(__file__).parent.glob("faults/*.patch"))
+EXTENSIONS = ("plugins/dcmrecv-deidentify/src",)
+"""Sources of packages that promises are about."""
+
 SLOW = ("14_split_command_is_lost",)  # hypothesis looks for the smallest example
 """Faults that are planted with --full only, because their tests need more than ten seconds; the others in each run."""
 
@@ -30,7 +33,7 @@ SLOW = ("14_split_command_is_lost",)  # hypothesis looks for the smallest exampl
 def sources(tmp_path: Path) -> Path:
     """A copy of the packages, to be broken."""
     without = shutil.ignore_patterns("__pycache__")
-    for package in ("dcmrecv_core", "plugins/dcmrecv_builtin"):
+    for package in ("dcmrecv_core", "plugins/dcmrecv_builtin", *EXTENSIONS):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=without)
     return tmp_path
 
@@ -40,7 +43,8 @@ def run_tests(number: str, only: str, sources: Path) -> subprocess.CompletedProc
     [module] = Path(__file__).parent.glob(f"test_{number}_*.py")
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", module]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    env |= {"PYTHONPATH": f"{sources}:{sources / 'plugins'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    paths = (sources, sources / "plugins", *(sources / extension for extension in EXTENSIONS))
+    env |= {"PYTHONPATH": ":".join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
     # -P: the directory in which it is started would come before the copy
     words = [str(word) for word in (*command, *(["-k", only] if only else []))]
     return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False)

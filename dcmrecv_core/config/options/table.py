@@ -41,6 +41,12 @@ _GENERAL = Section(
             Value("format", "choice", choices=("text", "json")),
             default="text",
         ),
+        valued(
+            "--log-uids",
+            "UIDs of instances, series and studies in the log:\noriginal, or hashed with a key in the state directory",
+            Value("how", "choice", choices=("original", "hashed")),
+            default="original",
+        ),
         flag(
             "--verbose-pc +v",
             "log the presentation contexts of each association\n(only with -v, -d or log level info)",

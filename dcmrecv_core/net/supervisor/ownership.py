@@ -23,9 +23,11 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError, StatusError
 from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
+from dcmrecv_core.logs.hashed_uids import UIDS
 from dcmrecv_core.net.child import fork
 from dcmrecv_core.storage.directories import Directory
 from dcmrecv_core.storage.hidden import TOKENS, is_locked, state_directory_of
+from dcmrecv_core.storage.journal import KEY, make_key
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
@@ -111,6 +113,22 @@ class StateDirectory:
                 settings.state_dir,
                 self.problem,
             )
+
+    def hash_uids(self, settings: Settings) -> None:
+        """`--log-uids hashed`, with the key of the state directory. Raises StateDirectoryError if there is none."""
+        if settings.log_uids == "original":
+            UIDS.begin(None)
+            return
+        path = settings.state_directory / KEY
+        try:
+            if self.owner:
+                raise StateDirectoryError(
+                    f"--log-uids hashed needs the state directory {settings.state_dir}, which belongs to another "
+                    f"receiver ({self.owner}): give this one its own with --state-dir"
+                )
+            UIDS.begin(make_key(path))
+        except OSError as error:
+            raise StateDirectoryError(f"--log-uids hashed needs a key: {path}: {error.strerror}") from error
 
     def close_in_child(self) -> None:
         """In a child: close the copy of the owner's lock. The child keeps the other lock as long as it lives."""

@@ -9,10 +9,11 @@ calls.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.verdicts import SupportedContext, is_failure
+from dcmrecv_core.logs.hashed_uids import UIDS
 from dcmrecv_core.net.hostnames import HostNames
 from dcmrecv_core.net.worker import association_dumps as dumps
 from dcmrecv_core.net.worker import message_dumps
@@ -86,6 +87,8 @@ class AssociationLog:
             log.debug(dumps.request_bytes(data))
 
     def requested(self, handover: Handover, request: AssociateRequest) -> None:
+        if UIDS.key is not None:
+            UIDS.show_proposed(_syntaxes(request))
         if self.logs_info:
             host = self.host_name(handover.address)
             log.info("Association Received %s: %s -> %s", host, request.calling_ae_title, request.called_ae_title)
@@ -309,6 +312,12 @@ class AssociationLog:
     def _dump_request(self, context_id: int, command: Command) -> None:
         if self.logs_debug:
             log.debug(message_dumps.request(context_id, command))
+
+
+def _syntaxes(request: AssociateRequest) -> Iterator[str]:
+    for context in request.contexts:
+        yield context.abstract_syntax
+        yield from context.transfer_syntaxes
 
 
 def nothing_acceptable(proposed: Sequence[ProposedContext]) -> str:

@@ -472,8 +472,9 @@ class Session:
         self._ended = Ended.FAILED
 
     def _on_notice(self, event: events.Notice) -> None:
-        uid = self._sop_instance_uid()
-        log.warning("%s%s: %s", self._shared.serving.sender, uid and f", SOP instance {uid}", event.text)
+        uid, serving = self._sop_instance_uid(), self._shared.serving
+        with serving.instance(event.sop_instance_uid or uid):
+            log.warning("%s%s: %s", serving.sender, uid and f", SOP instance {uid}", event.text)
 
     # Messages
 

@@ -64,7 +64,8 @@ PROMISES: dict[int, str] = {
     37: "Two receivers in two containers with one host name store into one directory, and either is started and killed "
     "at any moment: nothing acknowledged is wrong, torn or missing.",
     38: "De-identified means it: no value that a plugin replaced or removed, wherever it was in the data set, is found "
-    "in what is stored, in the name of the file, or in the log at the default level.",
+    "in what is stored, in the name of the file, in journal, queues, events and index, or in the log at the default "
+    "level, where only the SOP Instance UID of the command may be, unless `--log-uids hashed`.",
     39: "Files have the group, the mode and the ACL that their directory gives, whatever their size and the file "
     "system.",
     40: "One address (IPv6: a /64) never keeps another one out, neither with silent TLS handshakes nor with "

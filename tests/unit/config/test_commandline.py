@@ -197,6 +197,7 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--on-duplicate", "rename"], {"on_duplicate": "rename"}),
     (["-pm"], {"promiscuous": True}),
     (["--log-format", "json"], {"log_format": "json"}),
+    (["--log-uids", "hashed"], {"log_uids": "hashed"}),
     (["-v", "--trace-hooks"], {"log_level": "info", "trace_hooks": True}),
     (["--promiscuous"], {"promiscuous": True}),
     (["--prefer", "JPEGBaseline", "--prefer", "1.2.3", "--prefer", JPEG], {"prefer": (JPEG, "1.2.3")}),

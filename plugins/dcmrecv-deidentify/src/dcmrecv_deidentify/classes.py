@@ -37,6 +37,8 @@ NEVER = frozenset(("directory", "encapsulated"))
 """Not to be accepted: of a document nothing would be left, and the files of a directory are elsewhere."""
 
 _BURNED_IN_ANNOTATION = 0x00280301
+_LONGEST_ANSWER = 1024
+"""Bytes: one value has at most 16."""
 
 
 class Refusals:
@@ -55,8 +57,8 @@ class Refusals:
             if kind is not None:
                 return Refuse(SOP_CLASS_NOT_SUPPORTED, f"not de-identified: {kind}")
         if BURNED_IN in self.kinds:
-            value = instance.get(_BURNED_IN_ANNOTATION)
-            if isinstance(value, str) and value.strip().upper() == "YES":
+            raw = instance.raw(_BURNED_IN_ANNOTATION, _LONGEST_ANSWER)  # its VR may be UN, its values several
+            if raw is not None and any(each.strip(b" \0").upper() == b"YES" for each in raw.value.split(b"\\")):
                 return Refuse(NOT_AUTHORIZED, "not de-identified: Burned In Annotation is YES")
         return None
 

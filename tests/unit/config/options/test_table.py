@@ -49,6 +49,7 @@ OURS = {
     "--settings",
     "--dump-settings",
     "--log-format",
+    "--log-uids",
     "--study-timeout",
     "--deliver-attempts",
     "--deliver-processes",

@@ -18,6 +18,9 @@ SHORT_VRS = frozenset(
 DEEPEST = 32
 """Sequences in sequences; real ones have about six."""
 
+NO_ITEM = "bytes that are no item, where one should be"
+"""They may be a part of a name, so they are not shown."""
+
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _ENDS = (_ITEM_END, _SEQUENCE_END)
 
@@ -80,7 +83,7 @@ def items_of(data: bytes, start: int, end: int, fmt: Format, depth: int = 0) -> 
         if tag in _ENDS and not length:  # a stray one, which says nothing
             continue
         if tag != _ITEM:
-            raise Unreadable(f"{shown(tag)} where an item should be")
+            raise Unreadable(NO_ITEM)
         stop = _end_of_item(data, start, end, fmt, depth) if length == UNDEFINED else start + length
         if stop > end:
             raise Unreadable("an item is longer than its sequence")
@@ -96,7 +99,7 @@ def parts_of(data: bytes, start: int, end: int, fmt: Format, depth: int = 0) -> 
         if part.tag in _ENDS and part.start == part.end:  # a stray one, which says nothing
             continue
         if part.tag >> 16 == 0xFFFE:
-            raise Unreadable(f"{shown(part.tag)} where an element should be")
+            raise Unreadable("a delimiter where an element should be")
         yield part
 
 
@@ -150,7 +153,7 @@ def _end_of_sequence(data: bytes, start: int, end: int, fmt: Format, depth: int)
         if tag == _ITEM_END and not length:
             continue
         if tag != _ITEM:
-            raise Unreadable(f"{shown(tag)} where an item should be")
+            raise Unreadable(NO_ITEM)
         start = _end_of_item(data, start, end, fmt, depth) + 8 if length == UNDEFINED else start + length
     raise Unreadable("a sequence without its end")
 
