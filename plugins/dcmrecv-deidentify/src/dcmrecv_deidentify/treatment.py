@@ -41,7 +41,7 @@ Treated = tuple[str, bytes]
 """The new VR and value."""
 
 Changed = Counter[tuple[int, str, str]]
-"""How often what became of which element: tag (0: private ones), action, and why."""
+"""How often what became of which element: tag (0: private and unknown ones), action, and why."""
 
 
 class Treatment:
@@ -109,7 +109,8 @@ class Treatment:
                 return vr, value
         treated = None if action is Action.REMOVE else self._changed_value(plan, element, read, depth, mode)
         if self._changed is not None and not (action is Action.KEEP and treated):
-            self._changed[tag, _name(action, treated), plan.source] += 1
+            # the number of an unknown element may be a piece of a text
+            self._changed[tag if plan.vrs else 0, _name(action, treated), plan.source] += 1
         return treated
 
     def _changed_value(self, plan: Plan, element: Element, read: Format, depth: int, mode: str) -> Treated | None:
