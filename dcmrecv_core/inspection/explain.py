@@ -230,7 +230,7 @@ class Explainer:
         return explanation
 
     def _watch_replacements(self, instance: Instance) -> ReceiveResult:
-        """Ask `receive`, and note what each plugin replaces and says: the call that is under way is the next in `calls`."""
+        """Ask `receive`, and note what each plugin replaces and says: the call under way is the next in `calls`."""
         replaced = self._replaced
         calls = self._calls
         said = self._said

@@ -24,7 +24,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         requirements = [FORWARD]
     except PackageNotFoundError:
         requirements = [ROOT, FORWARD]
-    requirements.append(ROOT / "plugins" / "dcmrecv-actions")
+    requirements += [ROOT / "plugins" / "dcmrecv-actions", ROOT / "plugins" / "dcmrecv-deidentify"]
     home = make_environment(tmp_path_factory.mktemp("environment") / "venv", *requirements)
     scripts = home / "bin"
     pip = f'exec {sys.executable} -m pip --python {scripts / "python"} "$@"\n'

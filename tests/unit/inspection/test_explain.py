@@ -245,26 +245,6 @@ def test_fault_24_a_rejection_is_the_end(tmp_path: Path, output: Path) -> None:
     assert text.splitlines()[-1] == "  outcome          the association is rejected, nothing is received"
 
 
-def test_what_plugins_say_themselves(tmp_path: Path, output: Path) -> None:
-    def first(instance: Instance) -> None:
-        assert instance.explained is not None
-        instance.explained.append("PatientName: removed")
-        instance.replace_header(instance.copy_header())
-
-    def second(instance: Instance) -> None:
-        assert instance.explained == []
-
-    file = dicom_file(tmp_path / "a.dcm")
-    plugins = (hooks(receive=second), hooks(receive=first))
-    for _ in range(2):  # of each file its own lines
-        [(text, _)] = explained(output, [file], *plugins)
-        steps = [step for step in json.loads(text)["steps"] if step["hook"] == "receive"]
-        assert [step["said"] for step in steps] == [["PatientName: removed"], []]
-    [(text, _)] = explained(output, [file], *plugins, as_json=False)
-    assert "\n                     PatientName: removed\n" in text
-    assert "no element differs" not in text
-
-
 def test_fault_24_what_plugins_replace(tmp_path: Path, output: Path) -> None:
     """Which elements, but not their values."""
 

@@ -11,29 +11,30 @@ SOP_CLASS_NOT_SUPPORTED, NOT_AUTHORIZED = 0x0122, 0x0124
 """Statuses of refusals (PS3.7 annex C)."""
 
 BURNED_IN = "burned-in-annotation"
-PRIVATE = "private-class"
+UNKNOWN = "unknown-class"
 
 _PARTS: dict[str, tuple[str, ...]] = {
     "audio": ("AudioWaveform",),
+    "directory": ("MediaStorageDirectory",),
     "encapsulated": ("Encapsulated",),
     "presentation-state": ("PresentationState",),
-    "radiotherapy": ("RT", "Radiation", "Tomotherapeutic", "CArmPhoton", "RoboticArm", "EnhancedContinuousRT"),
+    "radiotherapy": ("RT", "ElectronRadiation", "RoboticArmRadiation", "RoboticRadiation", "TomotherapeuticRadiation"),
     "raw-data": ("RawData",),
     "secondary-capture": ("SecondaryCapture",),
-    "structured-report": ("SRStorage", "SR", "KeyObjectSelection", "ProcedureLog", "Report"),
-    "ultrasound": ("Ultrasound",),
-    "visible-light": ("VL", "Video", "OphthalmicPhotography", "Photographic", "Dermoscopic", "Endoscopic"),
-    "waveform": ("Waveform", "ECG", "Electro", "Polysomnograph"),
+    "structured-report": ("SRStorage", "KeyObjectSelection", "ProcedureLog", "ReportStorage"),
+    "ultrasound": ("Ultrasound", "USVolume"),
+    "visible-light": ("VL", "Video", "Photograph"),
+    "waveform": ("Waveform",),
 }
 """Kinds of SOP classes, by what the keywords of their UIDs have."""
 
-KINDS = (*sorted((*_PARTS, PRIVATE)), BURNED_IN)
+KINDS = (*sorted((*_PARTS, UNKNOWN)), BURNED_IN)
 
-BY_DEFAULT = ("audio", BURNED_IN, "encapsulated", PRIVATE, "raw-data")
+BY_DEFAULT = ("audio", BURNED_IN, "directory", "encapsulated", UNKNOWN, "raw-data")
 """Refused unless accepted: their content identifies, or nothing tells what it is."""
 
-NEVER = frozenset(("encapsulated",))
-"""Not to be accepted: of a document nothing would be left."""
+NEVER = frozenset(("directory", "encapsulated"))
+"""Not to be accepted: of a document nothing would be left, and the files of a directory are elsewhere."""
 
 _BURNED_IN_ANNOTATION = 0x00280301
 _LONGEST_ANSWER = 1024
@@ -74,7 +75,7 @@ def kinds_of(sop_class_uid: str) -> tuple[str, ...]:
     """The kinds of which a SOP class is."""
     keyword = _keywords().get(sop_class_uid)
     if keyword is None:
-        return (PRIVATE,)
+        return (UNKNOWN,)
     return _kinds_of_keyword(keyword)
 
 

@@ -22,12 +22,15 @@ PATIENT_NAME, PATIENT_ID, STUDY_UID = 0x00100010, 0x00100020, 0x0020000D
 CONTENT = 0x0040A730
 _CONTENT_VALUES = (0x0040A160, 0x0040A123)
 """Text Value and Person Name of a content item."""
+_CONTENT_CODE = 0x0040A168
+"""Concept Code Sequence: the value of a content item that is a code."""
 _IDENTIFYING = (PATIENT_NAME, PATIENT_ID, 0x00080050, 0x00080090, 0x00081050, 0x00081070, 0x00101001, 0x00101000)
 """Elements whose words may not stay in a cleaned text."""
 _LONGEST_CREATOR = 64
 
-NORMAL, HARSH, CONTENT_STAYS = "", "harsh", "content stays"
-"""How a level is treated: each element by its plan; no text stays either; the texts of a content item stay."""
+NORMAL, HARSH, CONTENT_STAYS, CONTENT_GOES = "", "harsh", "content stays", "content goes"
+"""How a level is treated: each element by its plan; no text stays either; the value of a content item stays, or says
+nothing."""
 
 _REGISTERED = frozenset(uid.encode() for uid in UID_dictionary)
 
@@ -38,7 +41,7 @@ Treated = tuple[str, bytes]
 """The new VR and value."""
 
 Changed = Counter[tuple[int, str, str]]
-"""How often what became of which element: tag (0: private ones), action, and why."""
+"""How often what became of which element: tag (0: private and unknown ones), action, and why."""
 
 
 class Treatment:
@@ -106,7 +109,8 @@ class Treatment:
                 return vr, value
         treated = None if action is Action.REMOVE else self._changed_value(plan, element, read, depth, mode)
         if self._changed is not None and not (action is Action.KEEP and treated):
-            self._changed[tag, _name(action, treated), plan.source] += 1
+            # the number of an unknown element may be a piece of a text
+            self._changed[tag if plan.vrs else 0, _name(action, treated), plan.source] += 1
         return treated
 
     def _changed_value(self, plan: Plan, element: Element, read: Format, depth: int, mode: str) -> Treated | None:
@@ -127,8 +131,8 @@ class Treatment:
             return written, b""
         if mode == HARSH and action in (Action.KEEP, Action.CLEAN) and kind in TEXTS:
             action = Action.DUMMY
-        if mode == CONTENT_STAYS and tag in _CONTENT_VALUES:
-            action = Action.KEEP
+        if tag in _CONTENT_VALUES and mode in (CONTENT_STAYS, CONTENT_GOES):
+            action = Action.KEEP if mode == CONTENT_STAYS else Action.DUMMY
         if action is Action.EMPTY:
             return written, b""
         if action is Action.KEEP:
@@ -194,7 +198,8 @@ class Treatment:
         if tag == CONTENT and action is Action.DUMMY:
             return written, self._content.dummy(self._format)
         by_concept = action is Action.CONTENT
-        mode = HARSH if action is Action.DUMMY else mode
+        harsh = action is Action.DUMMY or mode == HARSH or (mode == CONTENT_GOES and tag == _CONTENT_CODE)
+        mode = HARSH if harsh else NORMAL
         try:
             items = list(items_of(value, 0, len(value), read, depth))
             new = [self._item(value, start, end, read, depth + 1, mode, by_concept) for start, end in items]
@@ -215,7 +220,7 @@ class Treatment:
             what = self._content.action_of(elements, read)
             if what is Action.REMOVE:
                 return None
-            mode = {Action.DUMMY: HARSH, Action.KEEP: CONTENT_STAYS}.get(what, mode)
+            mode = {Action.DUMMY: CONTENT_GOES, Action.KEEP: CONTENT_STAYS}.get(what, NORMAL)
         keeps_texts = self._keeps_texts
         if any(tag == CHARACTER_SET and not is_known(value) for tag, _, value in elements):
             elements = [element for element in elements if element[0] != CHARACTER_SET]

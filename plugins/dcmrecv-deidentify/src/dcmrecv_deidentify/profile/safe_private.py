@@ -1,4 +1,8 @@
-"""PS3.15 table E.3.10-1: private elements that are known to hold nothing that identifies."""
+"""PS3.15 table E.3.10-1: private elements that are thought to hold nothing that identifies.
+
+Of the table only numbers and code strings are here, whose values can be checked; texts, sequences and bulk data go
+(note 2 of PS3.15 section E.3.10).
+"""
 
 from __future__ import annotations
 
