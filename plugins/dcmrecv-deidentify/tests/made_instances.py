@@ -26,7 +26,7 @@ TABLE = Path(__file__).parent / "data" / "table_e1_1.tsv"
 DEEPEST = 2
 """Sequences in sequences."""
 
-_CAUTIOUS = ("DA", "DT", "TM", "PN", "LT", "ST", "UT", "UC", "UR")
+CAUTIOUS = ("DA", "DT", "TM", "PN", "LT", "ST", "UT", "UC", "UR")
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _NUMBERS = dict.fromkeys(("US", "SS", "UL", "SL", "UV", "SV"), 1) | dict.fromkeys(("FL", "FD"), 1.0)
 _IMAGE: dict[str, Any] = {
@@ -109,7 +109,7 @@ class Made:
             return classes.CTImageStorage
         if keyword in _CODES:
             return "urn:technical"
-        if tag in table() or vr in _CAUTIOUS or vr == "UI":
+        if tag in table() or vr in CAUTIOUS or vr == "UI":
             return self._identifying(vr)
         multiplicity = dictionary_VM(tag)
         often = int(multiplicity) if multiplicity.isdigit() else 1

@@ -30,7 +30,7 @@ EXAMPLES = {
     "directory": MediaStorageDirectoryStorage,
     "encapsulated": EncapsulatedPDFStorage,
     "presentation-state": GrayscaleSoftcopyPresentationStateStorage,
-    "private-class": "1.2.3.4",
+    "unknown-class": "1.2.3.4",
     "radiotherapy": RTDoseStorage,
     "raw-data": RawDataStorage,
     "secondary-capture": SecondaryCaptureImageStorage,

@@ -52,7 +52,7 @@ def test_a_report(site: SITES, reports: Path) -> None:
     assert report["refused"] == [{"status": "0122", "reason": "not de-identified: encapsulated", "count": 1}]
     counts = {(row["element"], row["action"], row["why"]): row["count"] for row in report["elements"]}
     assert counts["(0010,0010) PatientName", "hash", "profile"] == 3
-    assert counts["private elements", "remove", "private"] == 1
+    assert counts["others", "remove", "private"] == 1
     assert "Secret" not in json.dumps(report)
 
 

@@ -11,7 +11,7 @@ SOP_CLASS_NOT_SUPPORTED, NOT_AUTHORIZED = 0x0122, 0x0124
 """Statuses of refusals (PS3.7 annex C)."""
 
 BURNED_IN = "burned-in-annotation"
-PRIVATE = "private-class"
+UNKNOWN = "unknown-class"
 
 _PARTS: dict[str, tuple[str, ...]] = {
     "audio": ("AudioWaveform",),
@@ -28,9 +28,9 @@ _PARTS: dict[str, tuple[str, ...]] = {
 }
 """Kinds of SOP classes, by what the keywords of their UIDs have."""
 
-KINDS = (*sorted((*_PARTS, PRIVATE)), BURNED_IN)
+KINDS = (*sorted((*_PARTS, UNKNOWN)), BURNED_IN)
 
-BY_DEFAULT = ("audio", BURNED_IN, "directory", "encapsulated", PRIVATE, "raw-data")
+BY_DEFAULT = ("audio", BURNED_IN, "directory", "encapsulated", UNKNOWN, "raw-data")
 """Refused unless accepted: their content identifies, or nothing tells what it is."""
 
 NEVER = frozenset(("directory", "encapsulated"))
@@ -75,7 +75,7 @@ def kinds_of(sop_class_uid: str) -> tuple[str, ...]:
     """The kinds of which a SOP class is."""
     keyword = _keywords().get(sop_class_uid)
     if keyword is None:
-        return (PRIVATE,)
+        return (UNKNOWN,)
     return _kinds_of_keyword(keyword)
 
 

@@ -83,5 +83,5 @@ def _named(tag: int) -> str:
     from pydicom.datadict import keyword_for_tag
 
     if not tag:
-        return "private elements"
+        return "others"
     return f"{shown(tag)} {keyword_for_tag(tag)}".rstrip()

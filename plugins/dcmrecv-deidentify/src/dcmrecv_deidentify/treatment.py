@@ -41,7 +41,7 @@ Treated = tuple[str, bytes]
 """The new VR and value."""
 
 Changed = Counter[tuple[int, str, str]]
-"""How often what became of which element: tag (0: private ones), action, and why."""
+"""How often what became of which element: tag (0: private and unknown ones), action, and why."""
 
 
 class Treatment:
@@ -79,14 +79,16 @@ class Treatment:
     def _level(self, elements: Iterable[Element], read: Format, depth: int, mode: str) -> Iterator[Element]:
         """The elements of a data set or an item that stay."""
         of = self._plans.of
+        # of hundreds of private elements most instances keep none
+        looks_at_private = self._plans.has_private or self._changed is not None or self.watch is not None
         creators: dict[int, tuple[str, Element]] = {}
         needed: set[int] = set()
         private: list[Element] = []
         for element in elements:
             tag = element[0]
             if tag >> 16 & 1:
-                kept = self._private(element, read, depth, creators, needed)
-                private += kept
+                if looks_at_private:
+                    private += self._private(element, read, depth, creators, needed)
                 continue
             plan = of(tag)
             treated = self._treat(plan, element, read, depth, mode)
@@ -109,7 +111,8 @@ class Treatment:
                 return vr, value
         treated = None if action is Action.REMOVE else self._changed_value(plan, element, read, depth, mode)
         if self._changed is not None and not (action is Action.KEEP and treated):
-            self._changed[tag, _name(action, treated), plan.source] += 1
+            # the number of an unknown element may be a piece of a text
+            self._changed[tag if plan.vrs else 0, _name(action, treated), plan.source] += 1
         return treated
 
     def _changed_value(self, plan: Plan, element: Element, read: Format, depth: int, mode: str) -> Treated | None:

@@ -121,13 +121,13 @@ def _part(data: bytes, start: int, end: int, fmt: Format, depth: int) -> Part:
             (length,) = fmt.long.unpack_from(data, start + 8)
             start += 12
         else:
-            raise Unreadable(f"{shown(tag)}: no VR")
+            raise Unreadable("an element without VR")
     if length == UNDEFINED:
         inner = IMPLICIT if vr == "UN" else fmt  # PS3.5 section 6.2.2
         stop = _end_of_sequence(data, start, end, inner, depth + 1)
         return Part(tag, vr, start, stop, stop + 8, True)
     if start + length > end:
-        raise Unreadable(f"{shown(tag)} is longer than what it is in")
+        raise Unreadable("an element is longer than what it is in")
     return Part(tag, vr, start, start + length, start + length, False)
 
 

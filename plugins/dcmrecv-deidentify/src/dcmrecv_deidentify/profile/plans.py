@@ -1,8 +1,8 @@
 """What is to become of each element: of the table, of the rules of a site, and of what neither names.
 
 What the table does not name is treated with caution: its value stays only if the data dictionary of pydicom knows the
-element, and only if it is what the dictionary says. UIDs are replaced unless they are registered, names of persons,
-dates and free texts are emptied.
+element, and only if it is what the dictionary says. UIDs are replaced unless they are registered; names of persons,
+dates and free texts get dummy values.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ PIXEL_DATA = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 MARKS = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280303))
 """What says that an instance is de-identified, and how: written anew."""
 
+_LAST_OUTSIDE = 0x0002
+"""The last group that does not belong in a data set: of File Meta Information."""
+
+_LENGTH_TO_END = 0x00080001
+
 _CODES = frozenset((0x00080119, 0x00080120))
 """Long Code Value and URN Code Value: codes, though they have VRs of free texts."""
 
@@ -40,9 +45,7 @@ class Plan(NamedTuple):
 
 UNKNOWN = Plan(Action.REMOVE, source="not in the dictionary")
 PRIVATE = Plan(Action.REMOVE, source="private")
-GROUP_LENGTH = Plan(Action.REMOVE, source="group length")
-NOT_OF_A_DATA_SET = Plan(Action.REMOVE, source="not an element of data sets")
-"""Of a command or of File Meta Information: groups 0000 and 0002."""
+LENGTH = Plan(Action.REMOVE, source="a length that would be wrong")
 
 
 class Plans:
@@ -89,10 +92,10 @@ class Plans:
         from pydicom.datadict import dictionary_VM, dictionary_VR
 
         group = tag >> 16
-        if group <= 2:
-            return NOT_OF_A_DATA_SET
-        if not tag & 0xFFFF:
-            return GROUP_LENGTH
+        if group <= _LAST_OUTSIDE:
+            return UNKNOWN
+        if not tag & 0xFFFF or tag == _LENGTH_TO_END:
+            return LENGTH
         try:
             vrs = tuple(dictionary_VR(tag).split(" or "))
             multiplicity = dictionary_VM(tag)
@@ -124,12 +127,10 @@ class Plans:
     def _cautious(self, tag: int, vr: str) -> Action:
         if vr == "UI":
             return Action.KEEP if table.RETAIN_UIDS in self.options else Action.UID
-        if vr == "PN":
-            return Action.EMPTY
         if vr in table.DATES:
             if table.RETAIN_MODIFIED_DATES in self.options:
                 return Action.SHIFT
-            return Action.KEEP if table.RETAIN_FULL_DATES in self.options else Action.EMPTY
+            return Action.KEEP if table.RETAIN_FULL_DATES in self.options else Action.DUMMY
         if vr in FREE_TEXTS and tag not in _CODES:
-            return Action.CLEAN if table.CLEAN_DESCRIPTORS in self.options else Action.EMPTY
-        return Action.KEEP
+            return Action.CLEAN if table.CLEAN_DESCRIPTORS in self.options else Action.DUMMY
+        return Action.DUMMY if vr == "PN" else Action.KEEP

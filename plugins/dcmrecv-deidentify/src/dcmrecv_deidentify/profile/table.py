@@ -65,6 +65,9 @@ _PSEUDONYMS = frozenset(
 )
 """Replaced by pseudonyms where the profile says Z or D: what belonged together still does."""
 
+_ACQUISITION_CONTEXT = 0x00400555
+"""Acquisition Context Sequence, of type 2 in PS3.3 section C.7.6.14."""
+
 CURVES, OVERLAYS = 0x5000, 0x6000
 """First groups of curves and overlays; all even groups up to xx1E belong to them, and others were used."""
 
@@ -153,8 +156,8 @@ def _basic(tag: int, vr: str, code: str) -> Action:
         return Action.UID
     if code == "X/Z/U*":
         return Action.KEEP  # sequences of references: their UIDs are replaced
-    if vr == "SQ" and code in ("X/D", "X/Z/D"):
-        return Action.EMPTY if "Z" in code else Action.REMOVE  # no IOD has them as type 1
+    if vr == "SQ" and code in ("X/D", "X/Z", "X/Z/D"):
+        return Action.EMPTY if tag == _ACQUISITION_CONTEXT else Action.REMOVE  # no IOD has the others as type 1 or 2
     if code.endswith("D"):
         return Action.DUMMY
     return Action.EMPTY if code.endswith("Z") else Action.REMOVE
