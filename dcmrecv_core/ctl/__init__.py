@@ -9,9 +9,7 @@
     drain         `drain`: end when the running associations have ended
     upgrade       `upgrade`: let another program take over
     queue         `queue list`, `retry`, `drop`, `replay`: what waits to be delivered, straight from the store
-    check         `check`: the steps of a start, without one
-    findings      what it has found, and what to do about it
-    surroundings  what no start refuses: certificates that expire, little space, files of other users
+    checking/     `check`: what a start would say, and more
     send_test     `send-test`: stores a made-up image as a modality would
     unit          `unit`: a service of systemd with its socket
     uids          `hash-uid`: what stands for a UID in the log

@@ -11,7 +11,8 @@ from pathlib import Path
 from dcmrecv_core.api.errors import StartError
 from dcmrecv_core.api.version import DATE, __version__
 from dcmrecv_core.config.configuration import Configuration
-from dcmrecv_core.ctl import check, drain, queue, refusals, reload, send_test, status, uids, unit, upgrade
+from dcmrecv_core.ctl import drain, queue, refusals, reload, send_test, status, uids, unit, upgrade
+from dcmrecv_core.ctl.checking import check
 from dcmrecv_core.ctl.receiver import CommandError, Receiver
 from dcmrecv_core.delivery.store import StoreError
 from dcmrecv_core.logs.records import escape_controls

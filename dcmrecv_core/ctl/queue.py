@@ -10,7 +10,7 @@ from typing import Any
 
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.ctl.receiver import CommandError, Receiver, Write
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, Store
 from dcmrecv_core.logs.records import escape_controls
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.config.configuration import Configuration
+from dcmrecv_core.ctl.checking.surroundings import output_directory_of
 from dcmrecv_core.ctl.receiver import CommandError, Write
-from dcmrecv_core.ctl.surroundings import output_directory_of
 from dcmrecv_core.net.tls.context import reason_of
 from dcmrecv_core.settings.uids import name_of
 from dcmrecv_core.storage.file_meta import find_file_meta

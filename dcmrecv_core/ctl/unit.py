@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmrecv_core.config.configuration import Configuration
+from dcmrecv_core.ctl.checking.surroundings import output_directory_of
 from dcmrecv_core.ctl.receiver import CommandError, Write
-from dcmrecv_core.ctl.surroundings import output_directory_of
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings

@@ -10,10 +10,7 @@ journal process flushes it, once a second, and puts it into the store; delivery 
         recovery   after a power cut: stored files without a record get one
       deliverer    a delivery process: calls the hook for what waits in a queue, until that returns
     store          what a store must do, and the rows that it deals in
-      sqlite_store   the store in SQLite, for these processes
-      sqlite_administration   the same, for dcmrecvctl
-      mending      a database of which a part cannot be read
-      sqlite       its file, its tables, its transactions
+      sqlite/      a store in SQLite
     unfinished     the studies that something is still to be done with, for plugins that remove files
     mark           a moment, and whether a plugin has had all that was stored before
     events         a record as the `StoredEvent` that plugins get

@@ -13,7 +13,7 @@ from dcmrecv_core.api.errors import HookFailure, PluginError, TryAgain, Undelive
 from dcmrecv_core.api.outcomes import DEFAULT_TARGET, Series, StoredEvent, Study
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.events import event_of
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Claim, Completion, Item, Queue, Store, StoredRecord
 from dcmrecv_core.delivery.studies import make_series, make_study
 from dcmrecv_core.logs.hashed_uids import UIDS

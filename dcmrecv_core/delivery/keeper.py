@@ -16,10 +16,10 @@ from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
 from dcmrecv_core.delivery.journal import JournalReader
-from dcmrecv_core.delivery.mending import mend
 from dcmrecv_core.delivery.recovery import Recovery
-from dcmrecv_core.delivery.sqlite import FILE, is_marked
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.database import FILE, is_marked
+from dcmrecv_core.delivery.sqlite.mending import mend
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, Store, StoreError
 from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter, Record, now
 

@@ -25,7 +25,7 @@ class DeliveryMark:
         """Whether each call of `deliver` for it, to any target, has returned, or its event was put aside. It takes a
         second or two after the moment, longer while deliveries fail. Raises OSError if the state directory cannot be
         used."""
-        from dcmrecv_core.delivery.sqlite_store import SqliteStore  # only who asks loads sqlite3
+        from dcmrecv_core.delivery.sqlite.store import SqliteStore  # only who asks loads sqlite3
         from dcmrecv_core.delivery.store import StoreError
 
         try:

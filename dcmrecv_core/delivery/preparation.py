@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError
 from dcmrecv_core.api.settings import UID_HASH_KEY
-from dcmrecv_core.delivery.mending import mend
 from dcmrecv_core.delivery.recovery import note_start
-from dcmrecv_core.delivery.sqlite import FILE, check_database, is_marked
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.database import FILE, check_database, is_marked, look_at
+from dcmrecv_core.delivery.sqlite.mending import mend
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoreError
 from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
 from dcmrecv_core.storage.journal import DIRECTORY, make_key
@@ -87,7 +87,7 @@ def check(settings: Settings) -> None:
         if (state / UID_HASH_KEY).exists():
             (state / UID_HASH_KEY).read_bytes()
         if (state / FILE).exists():
-            SqliteStore.open(str(state), make=False).close()
+            look_at(str(state / FILE))
 
 
 @contextmanager

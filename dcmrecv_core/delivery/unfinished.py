@@ -19,7 +19,7 @@ def unfinished_studies(state_directory: Path) -> frozenset[str]:
 
     Raises OSError if the store or the journal cannot be read.
     """
-    from dcmrecv_core.delivery.sqlite_store import SqliteStore  # most receivers do not need SQLite
+    from dcmrecv_core.delivery.sqlite.store import SqliteStore  # most receivers do not need SQLite
     from dcmrecv_core.delivery.store import StoreError
     from dcmrecv_core.storage.journal import DIRECTORY
 

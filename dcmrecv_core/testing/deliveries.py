@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.model import Association
 from dcmrecv_core.api.outcomes import Series, StoredEvent, Study
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import FileState
 from dcmrecv_core.delivery.studies import make_series, make_study
 from dcmrecv_core.receive.stored_files import open_stored, remove_stored

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.testing import until
 from support.deliveries import event

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.testing import until
 from support.programs.receivers import Receiver, Start
 from support.promises.deliveries import NOTES, TurnedClock, data_of, kill_process, notes

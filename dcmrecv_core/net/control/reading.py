@@ -65,7 +65,7 @@ def with_queues(counters: Counters, state_directory: Path) -> Counters:
     The supervisor never calls it."""
     if counters.output is not None and not _directory(counters.output).responds:
         return counters
-    from dcmrecv_core.delivery.sqlite_store import SqliteStore
+    from dcmrecv_core.delivery.sqlite.store import SqliteStore
     from dcmrecv_core.delivery.store import StoreError
 
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core import cli
-from dcmrecv_core.ctl import check as command
-from dcmrecv_core.ctl import surroundings
+from dcmrecv_core.ctl.checking import check as command
+from dcmrecv_core.ctl.checking import surroundings
 from dcmrecv_core.ctl.main import main
 from dcmrecv_core.delivery import preparation
 from dcmrecv_core.net.supervisor import supervisor

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.ctl.main import main
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 
 
 @pytest.fixture

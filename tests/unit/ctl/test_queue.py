@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.ctl.main import main
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from support.deliveries import event
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.api.settings import UID_HASH_KEY
 from dcmrecv_core.ctl.main import main
 from dcmrecv_core.logs.hashed_uids import hashed_uid
-from dcmrecv_core.storage.journal import KEY, make_key
+from dcmrecv_core.storage.journal import make_key
 
 
 def test_as_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    key = make_key(tmp_path / KEY)
+    key = make_key(tmp_path / UID_HASH_KEY)
     assert main(["hash-uid", "1.2.3", "2.25.77", "--state-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{hashed_uid(key, '1.2.3')}\n{hashed_uid(key, '2.25.77')}\n"
 

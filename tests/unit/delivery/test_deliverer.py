@@ -13,7 +13,7 @@ from dcmrecv_core import PluginSettings, Series, StoredEvent, Study, TryAgain, U
 from dcmrecv_core.delivery import clock, deliverer
 from dcmrecv_core.delivery.deliverer import LONGEST_PAUSE, Deliverer
 from dcmrecv_core.delivery.preparation import prepare, queues_of
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import NewEvent, Queue
 from dcmrecv_core.hooks.guards import BackgroundStopped
 from dcmrecv_core.settings.settings import Settings

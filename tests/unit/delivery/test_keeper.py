@@ -11,7 +11,7 @@ from dcmrecv_core.delivery import clock, keeper
 from dcmrecv_core.delivery.journal import JournalReader
 from dcmrecv_core.delivery.keeper import KEPT_SECONDS, OPEN_FACTOR, Keeper
 from dcmrecv_core.delivery.preparation import prepare
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.journal import JournalWriter, boot_id

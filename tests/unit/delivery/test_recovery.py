@@ -14,7 +14,7 @@ from dcmrecv_core.delivery import keeper, recovery
 from dcmrecv_core.delivery.journal import JournalReader
 from dcmrecv_core.delivery.keeper import Keeper
 from dcmrecv_core.delivery.recovery import SETTLED, SLACK, Recovery, note_start
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.journal import JournalWriter, Kind

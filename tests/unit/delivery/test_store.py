@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import (
     Claim,
     Completion,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core import unfinished_studies
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Claim, FileState, Item, Queue
 from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter
 from support.deliveries import event, record

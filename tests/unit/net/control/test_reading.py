@@ -14,7 +14,7 @@ import pytest
 
 from dcmrecv_core import Counters, PluginSettings, StateDirectoryError, read_counters
 from dcmrecv_core.api.settings import PluginCounter
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.net.control.address import NAME
 from dcmrecv_core.net.control.reading import ask_counters

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.counters.document import Counters, OutputStatus
-from dcmrecv_core.delivery import sqlite_store
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.net.control.reading import with_output, with_queues
 from dcmrecv_core.storage import usable
 
@@ -48,7 +48,7 @@ def test_queues_on_a_disk_that_hangs_are_not_read(tmp_path: Path, monkeypatch: p
     answers = threading.Event()
     monkeypatch.setattr(usable, "ANSWER_TIMEOUT", 0.05)
     monkeypatch.setattr(usable, "fault_of", lambda directory: (answers.wait(10) and "", ""))
-    monkeypatch.setattr(sqlite_store.SqliteStore, "open", fail)
+    monkeypatch.setattr(SqliteStore, "open", fail)
     found = with_output(counters(tmp_path))
     assert found.not_ready == (f"file system of {tmp_path} does not respond",)
     assert with_queues(found, tmp_path).queues == ()

@@ -18,7 +18,7 @@ import pytest
 from dcmrecv_core.api.errors import ConfigurationError, OutputDirectoryError
 from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.config.settings_keys import key_of
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, QueueState
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.logs.setup import LogWiring

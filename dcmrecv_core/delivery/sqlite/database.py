@@ -172,6 +172,22 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("COMMIT")
 
 
+def look_at(path: str) -> None:
+    """Raise StoreError if the file is no store that this version knows; nothing is opened or changed (the header of
+    SQLite's file format: user version at offset 60, application id at 68)."""
+    with open(path, "rb") as file:
+        header = file.read(100)
+    if not header:
+        return  # made a moment ago, or by an earlier start that ended there
+    version, application = (int.from_bytes(header[offset : offset + 4], "big") for offset in (60, 68))
+    if not header.startswith(b"SQLite format 3\0"):
+        raise StoreError(f"{path} is no database: a start would put it aside")
+    if application not in (0, _APPLICATION_ID):
+        raise StoreError(f"{path} is another program's database")
+    if version > VERSION:
+        raise NewerVersionError(f"{path} has version {version}, this dcmrecv knows versions up to {VERSION}")
+
+
 class NewerVersionError(StoreError):
     """A newer dcmrecv has made the file."""
 

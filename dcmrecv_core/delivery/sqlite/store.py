@@ -1,4 +1,4 @@
-"""The store in SQLite: what processes of a receiver do. `sqlite_administration` has the rest."""
+"""The store in SQLite: what processes of a receiver do. `administration` has the rest."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
-from dcmrecv_core.delivery.sqlite import FILE, open_database
-from dcmrecv_core.delivery.sqlite_administration import Administration
+from dcmrecv_core.delivery.sqlite.administration import Administration
+from dcmrecv_core.delivery.sqlite.database import FILE, open_database
 from dcmrecv_core.delivery.store import (
     Claim,
     Completion,

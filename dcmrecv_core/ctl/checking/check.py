@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import HookFailure, PluginError, StartError
 from dcmrecv_core.config.configuration import Configuration
-from dcmrecv_core.ctl.findings import Finding, Findings
+from dcmrecv_core.ctl.checking.findings import Finding, Findings
+from dcmrecv_core.ctl.checking.surroundings import look_around, output_directory_of
 from dcmrecv_core.ctl.receiver import Write
-from dcmrecv_core.ctl.surroundings import look_around, output_directory_of
 from dcmrecv_core.delivery import preparation
 from dcmrecv_core.logs.setup import LogWiring
 from dcmrecv_core.net.supervisor.listener import bind

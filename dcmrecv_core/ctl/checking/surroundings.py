@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.ctl.findings import Findings
+from dcmrecv_core.ctl.checking.findings import Findings
 from dcmrecv_core.net.tls.validity import Kind, validities
 from dcmrecv_core.storage.mounts import locks_count, mount_of
 

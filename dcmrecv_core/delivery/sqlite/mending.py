@@ -21,7 +21,7 @@ import time
 from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
-from dcmrecv_core.delivery.sqlite import COMPLETED, Database, is_marked, open_database, unmark
+from dcmrecv_core.delivery.sqlite.database import COMPLETED, Database, is_marked, open_database, unmark
 from dcmrecv_core.delivery.store import StoreError
 
 log = logging.getLogger("dcmrecv.delivery")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core.delivery.sqlite import VERSION, check_database, is_marked, open_database
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite.database import VERSION, check_database, is_marked, open_database
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoreError
 from support.deliveries import event
 

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
-from dcmrecv_core.delivery import mending, sqlite_store
-from dcmrecv_core.delivery.mending import mend
 from dcmrecv_core.delivery.preparation import prepare
-from dcmrecv_core.delivery.sqlite import is_marked, open_database
-from dcmrecv_core.delivery.sqlite_store import SqliteStore
+from dcmrecv_core.delivery.sqlite import mending
+from dcmrecv_core.delivery.sqlite import store as sqlite_store
+from dcmrecv_core.delivery.sqlite.database import is_marked, open_database
+from dcmrecv_core.delivery.sqlite.mending import mend
+from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Completion, Queue, StoreError
 from dcmrecv_core.settings.settings import Settings
 from support.deliveries import event

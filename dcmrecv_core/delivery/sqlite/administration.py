@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from dcmrecv_core.delivery.sqlite import COMPLETED, Database
+from dcmrecv_core.delivery.sqlite.database import COMPLETED, Database
 from dcmrecv_core.delivery.store import PutAside, Queue, QueueState
 
 _STATES = """
