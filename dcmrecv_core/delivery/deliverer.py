@@ -40,7 +40,8 @@ TOGETHER = 200
 
 
 class Deliverer:
-    """Works on one queue, as the process `owner`. `attempts` is None for no limit."""
+    """Works on one queue, as the process `owner`. `attempts` is None for no limit. The next `turns_alone` turns deliver
+    no events together."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Deliverer:
         owner: str,
         plugins: Plugins,
         attempts: int | None,
+        turns_alone: int = 0,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -58,7 +60,7 @@ class Deliverer:
         self._plugins = plugins
         self._attempts = attempts
         self._takes_many = queue.hook == "deliver" and queue.plugin in plugins.order("deliver_many")
-        self._turns_alone = 0
+        self._turns_alone = turns_alone
         named = queue.hook == "deliver" or queue.name != DEFAULT_TARGET
         self._who = f"plugin {queue.plugin}: {queue.hook}" + f" to {queue.name}" * named
 
@@ -242,8 +244,9 @@ def _work(
             return
         time.sleep(POLL)
     owners = [f"process {each}" for each in range(settings.deliver_processes)]
-    store.release_others(number, [owner for owner in owners if owner != owners[slot]])
-    deliverer = Deliverer(store, queue, number, owners[slot], plugins, settings.deliver_attempts)
+    died_of = store.release_others(number, [owner for owner in owners if owner != owners[slot]], clock.now())
+    alone = TOGETHER if died_of else 0
+    deliverer = Deliverer(store, queue, number, owners[slot], plugins, settings.deliver_attempts, alone)
     while not should_stop() and store.number_of(queue) == number:  # else the store was mended
         if not deliverer.turn(should_stop):
             time.sleep(POLL)

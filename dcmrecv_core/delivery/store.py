@@ -187,8 +187,9 @@ class Store(Protocol):
 
     def number_of(self, queue: Queue) -> int | None: ...
 
-    def release_others(self, queue: int, owners: Collection[str]) -> None:
-        """Free what other processes had claimed than those of these names: they have died."""
+    def release_others(self, queue: int, owners: Collection[str], now: int) -> int:
+        """Free what other processes than those of these names had claimed: they have died, perhaps of that, so all else
+        that is due goes before it. Returns how many studies."""
 
     def claim(self, queue: int, owner: str, now: int) -> Claim | None:
         """The study that has waited longest, if one is due."""

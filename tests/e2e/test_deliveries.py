@@ -182,6 +182,19 @@ def test_processes_that_others_tell_to_end_are_started_again(ours: Start) -> Non
     assert receiver.stop() == 0
 
 
+def test_an_event_that_ends_its_process_holds_up_no_other_study(ours: Start) -> None:
+    ends = FAILS.replace('raise Undeliverable("no such patient")', 'event.sop_instance_uid == "1.2.3" and os._exit(3)')
+    receiver = ours(*ARGUMENTS, files={"site.py": ends})
+    with RawAssociation(receiver.port, CONTEXTS) as association:
+        for uid in ("1.2.3", "1.2.4", "1.2.5"):
+            assert association.store(CT, uid, data_of(uid, study=f"{uid}.1")) == 0
+        association.release()
+    until_delivered(receiver, "1.2.4", "1.2.5")
+    assert "ended with exit code 3" in receiver.log
+    (receiver.directory / "repaired").touch()
+    until_delivered(receiver, "1.2.3", "1.2.4", "1.2.5")
+
+
 def test_two_receivers_do_not_share_a_queue(ours: Start) -> None:
     first = ours(*ARGUMENTS, files={"site.py": DELIVERS})
     done = run(sys.executable, "-m", "dcmrecv_core", "-od", "out", *ARGUMENTS, "11112", cwd=first.directory)

@@ -227,10 +227,12 @@ class SqliteStore(Administration):
         rows = self._rows("SELECT number FROM queues WHERE plugin = ? AND target = ?", *queue)
         return rows[0][0] if rows else None
 
-    def release_others(self, queue: int, owners: Collection[str]) -> None:
+    def release_others(self, queue: int, owners: Collection[str], now: int) -> int:
         with self._db.writing(durable=False) as db:
             marks = ", ".join("?" * len(owners))
-            db.execute(f"UPDATE lanes SET owner = NULL WHERE queue = ? AND owner NOT IN ({marks})", (queue, *owners))
+            of_others = f"queue = ? AND owner IS NOT NULL AND owner NOT IN ({marks})"
+            values = (now, queue, *owners)
+            return db.execute(f"UPDATE lanes SET owner = NULL, due = ? WHERE {of_others}", values).rowcount
 
     def claim(self, queue: int, owner: str, now: int) -> Claim | None:
         query = "SELECT study FROM lanes WHERE queue = ? AND owner IS NULL AND due <= ? ORDER BY due LIMIT 1"

@@ -49,7 +49,7 @@ def test_the_whole_upgrade(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
             database.execute("INSERT INTO queue_positions VALUES (:name, :position)", values)
     for _ in range(2):
         deliveries = Deliveries(tmp_path / "index.sqlite", tmp_path)
-        deliveries.index(fake_event())
+        deliveries.index([fake_event()])
         deliveries.close()
     with closing(connect(tmp_path / "index.sqlite")) as database:
         found = locations(database)

@@ -331,6 +331,21 @@ def test_events_that_fail_together_are_delivered_one_by_one(start: Start) -> Non
     assert (state.waiting, state.failing) == (2, 1)
 
 
+def test_what_a_process_may_have_died_of_comes_last_and_alone(start: Start) -> None:
+    plugin = Together()
+    process = plugin.started(start)
+    process.take_in(event("a1", study="1"), event("a2", study="1"), event("b1", study="2"), event("b2", study="2"))
+    number = process.store.number_of(process.queue)
+    assert number is not None
+    assert process.store.claim(number, "dead", 0) is not None
+    process.now = 1
+    assert process.store.release_others(number, [], clock.now()) == 1
+    successor = Deliverer(process.store, process.queue, number, "p", process.plugins, None, 2)
+    while successor.turn(lambda: False):
+        continue
+    assert plugin.calls == [["b1"], ["b2"], ["a1"], ["a2"]]
+
+
 def test_a_damaged_record_does_not_hold_up_others_together(start: Start) -> None:
     plugin = Together()
     process = plugin.started(start)

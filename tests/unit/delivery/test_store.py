@@ -160,9 +160,10 @@ def test_claims_of_dead_processes_are_free(store: Store, connect: Open) -> None:
     first = claimed(store, owner="process 0")
     claimed(store, owner="process 1")
     other = connect()
-    other.release_others(first.queue, ["process 1"])
-    assert claimed(other).study == first.study
-    assert other.claim(first.queue, "p", 0) is None
+    assert other.release_others(first.queue, ["process 1"], 7) == 1
+    assert other.claim(first.queue, "p", 6) is None, "all else goes before it"
+    assert claimed(other, now=7).study == first.study
+    assert other.claim(first.queue, "p", 7) is None
 
 
 def test_a_new_process_makes_everything_due(store: Store, connect: Open) -> None:

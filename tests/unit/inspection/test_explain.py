@@ -566,12 +566,7 @@ TEXTS: dict[str, tuple[tuple[object, ...], dict[str, Any], str, str]] = {
 
 @pytest.mark.parametrize(("plugins", "settings", "label", "expected"), TEXTS.values(), ids=TEXTS)
 def test_text(
-    tmp_path: Path,
-    output: Path,
-    plugins: tuple[object, ...],
-    settings: dict[str, Any],
-    label: str,
-    expected: str,
+    tmp_path: Path, output: Path, plugins: tuple[object, ...], settings: dict[str, Any], label: str, expected: str
 ) -> None:
     (output / "taken").touch()
     [(text, _)] = explained(output, [dicom_file(tmp_path / "a.dcm")], *plugins, as_json=False, **settings)
