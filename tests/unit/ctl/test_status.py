@@ -84,9 +84,11 @@ def test_another_version(state: Path, answer: dict[str, Any], command: str, caps
 def test_a_command_that_it_does_not_know(
     state: Path, answer: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer["error"] = "this receiver, of version 0.0.9, has the commands status\x1b[2J"
+    answer["error"] = "this receiver, of version 0.0.9, has the commands\nstatus\x1b[2J"
     assert main(["reload", "--state-dir", str(state)]) == 1
-    assert capsys.readouterr().err == ("dcmrecvctl: this receiver, of version 0.0.9, has the commands status\\x1b[2J\n")
+    assert capsys.readouterr().err == (
+        "dcmrecvctl: this receiver, of version 0.0.9, has the commands\nstatus\\x1b[2J\n"
+    )
 
 
 def test_a_reload(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
