@@ -117,6 +117,7 @@ class Succession:
         parts.pool.table.door = Door.OPEN
         parts.desk.open(now)
         parts.background.resume()
+        parts.notifier.is_silent = False
         log.info("upgrade: this program serves")
 
     def _predecessor_ended(self, now: float) -> None:
