@@ -52,7 +52,10 @@ class Driver:
         self.pool = FakePool()
         self.background = Background({"a job": Job(lambda: 0)}, 8.0, is_paused=follows)
         self.control = ControlServer(self.selector, None if follows else socket.create_server(("127.0.0.1", 0)), {})
-        parts = Parts(self.desk, cast(Any, self.pool), self.background, self.control, listeners, self.state, Notifier())
+        self.notifier = Notifier(is_silent=follows)
+        parts = Parts(
+            self.desk, cast(Any, self.pool), self.background, self.control, listeners, self.state, self.notifier
+        )
         self.other: Channel | None = None
         predecessor = None
         if follows:
