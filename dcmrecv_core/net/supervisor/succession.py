@@ -93,8 +93,9 @@ class Succession:
             self._successor.give_up("the receiver is told to end")
 
     def end(self) -> None:
-        """This program stops, and the one before it that may still drain."""
-        if self._successor is not None:
+        """This program stops, and the one before it that may still drain. The program that has taken over sees the
+        end of the stream when this one has ended."""
+        if self._successor is not None and self._successor.is_coming:
             self._successor.close()
         if self._predecessor is not None:
             self._predecessor.end()

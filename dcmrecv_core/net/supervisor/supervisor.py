@@ -441,8 +441,9 @@ class Supervisor:
             self._stop("the time for running associations is over", now)
 
     def _stop(self, why: str, now: float) -> None:
-        log.info("%s: no new associations, running ones finish the instance they are in", why)
-        self._end(now)
+        if self._stop_deadline is None:
+            log.info("%s: no new associations, running ones finish the instance they are in", why)
+            self._end(now)
 
     def _end(self, now: float) -> None:
         self._stop_deadline = now + GRACE
