@@ -13,9 +13,11 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dcmrecv_core.api.version import __version__
 from dcmrecv_core.counters.document import Counters
 from dcmrecv_core.ctl import status
 from dcmrecv_core.ctl.main import main
@@ -29,8 +31,14 @@ CONTROL = [sys.executable, "-c", "import sys; from dcmrecv_core.ctl.main import 
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The state directory of a receiver that answers any request with its status."""
+def answer() -> dict[str, Any]:
+    """What the receiver answers; a test may change it."""
+    return COUNTERS.as_dict()
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]) -> Iterator[Path]:
+    """The state directory of a receiver that gives the same answer to any request."""
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     fd = os.open(tmp_path, os.O_RDONLY)
     with open_listener(fd) as listener:
@@ -45,7 +53,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
                 with connection:
                     connection.setblocking(True)
                     connection.recv(1000)
-                    connection.sendall(json.dumps(COUNTERS.as_dict()).encode() + b"\n")
+                    connection.sendall(json.dumps(answer).encode() + b"\n")
 
         with beside(serve):
             yield tmp_path
@@ -62,6 +70,30 @@ def test_for_scripts(state: Path, which: str, capsys: pytest.CaptureFixture[str]
     where = state if which == "--state-dir" else state / "control.sock"
     assert main([which, str(where), "status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == COUNTERS.as_dict()
+
+
+@pytest.mark.parametrize("command", ["status", "top", "refusals"])
+def test_another_version(state: Path, answer: dict[str, Any], command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    answer["version"] = "7.0.0"
+    del answer["started_at"]
+    assert main([command, "--state-dir", str(state)]) == 1
+    text = f"has version 7.0.0, which this version, {__version__}, does not understand"
+    assert capsys.readouterr().err == f"dcmrecvctl: the receiver at {state}/control.sock {text}\n"
+
+
+def test_a_command_that_it_does_not_know(
+    state: Path, answer: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer["error"] = "this receiver, of version 0.0.9, has the commands\nstatus\x1b[2J"
+    assert main(["reload", "--state-dir", str(state)]) == 1
+    assert capsys.readouterr().err == (
+        "dcmrecvctl: this receiver, of version 0.0.9, has the commands\nstatus\\x1b[2J\n"
+    )
+
+
+def test_a_reload(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reload", "--state-dir", str(state)]) == 0
+    assert capsys.readouterr().out == "settings reloaded\n"
 
 
 def test_a_socket_does_not_say_where_queues_are(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
