@@ -50,10 +50,12 @@ class Driver:
         self.state = StateDirectory.take(self.settings)
         self.desk = FrontDesk(self.selector, listeners, 30.0, lambda handover: None, accepts=not follows)
         self.pool = FakePool()
-        self.started = 0
         self.background = Background({"a job": Job(lambda: 0)}, 8.0, is_paused=follows)
         self.control = ControlServer(self.selector, None if follows else socket.create_server(("127.0.0.1", 0)), {})
-        parts = Parts(self.desk, cast(Any, self.pool), self.background, self.control, listeners, self.state, Notifier())
+        self.notifier = Notifier(is_silent=follows)
+        parts = Parts(
+            self.desk, cast(Any, self.pool), self.background, self.control, listeners, self.state, self.notifier
+        )
         self.other: Channel | None = None
         predecessor = None
         if follows:
@@ -135,6 +137,7 @@ def test_the_new_program_begins_when_it_owns_everything(make: Callable[..., Driv
     driver.turn()
     assert driver.other.receive() == {TAKEN: True}
     assert driver.pool.table.door is Door.OPEN
+    assert not driver.notifier.is_silent
     [listening] = driver.control.pass_on()
     assert os.path.samestat(os.fstat(listening), os.fstat(control.fileno()))
     driver.background.tick(0.0)
@@ -187,6 +190,7 @@ def test_after_the_handover_the_old_program_owns_nothing(make: Callable[..., Dri
     driver.upgrade()
     driver.succession.handed_over(4711, 0.0)
     assert driver.drains == 1
+    assert driver.notifier.is_silent
     assert driver.state.pass_on() == driver.control.pass_on() == ()
     driver.succession.successor_ended(0.0)
     assert driver.stops == ["the program that took over has ended"]
