@@ -34,7 +34,7 @@ class Served:
         until(self.answers, "the pages", log=lambda: receiver.log)
 
     def answers(self) -> bool:
-        with suppress(OSError):
+        with suppress(OSError, http.client.HTTPException):  # it has not begun, or ends
             return self.get("/livez") == (200, "alive\n")
         return False
 
