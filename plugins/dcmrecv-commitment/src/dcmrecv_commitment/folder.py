@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -67,13 +68,15 @@ class Folder:
         return names
 
     def read(self, name: str) -> Kept | None:
-        """A request; None, and its file is put aside, if it is damaged. Raises OSError."""
+        """A request; None if it is gone, and if it is damaged: then its file is put aside. Raises OSError."""
         path = self._directory / name
-        file = _identity(path)
         try:
+            file = _identity(path)
             read = json.loads(path.read_text("utf-8", "surrogateescape"))
             references = tuple(Reference(*each) for each in read["references"])
             return Kept(name, file, Asked(read["title"], read["called"], read["transaction_uid"], references))
+        except FileNotFoundError:
+            return None
         except (ValueError, TypeError, LookupError) as error:
             log.error("%s is no request for storage commitment (%s), put aside as %s", path, error, name + DAMAGED)
             path.rename(path.with_name(name + DAMAGED))
@@ -82,9 +85,10 @@ class Folder:
     def remove(self, kept: Kept) -> None:
         """It has its report; unless it was sent again since it was read. Raises OSError."""
         path = self._directory / kept.name
-        if _identity(path) == kept.file:
-            path.unlink()
-            self._flush()
+        with suppress(FileNotFoundError):  # an administrator has removed it
+            if _identity(path) == kept.file:
+                path.unlink()
+                self._flush()
 
     def _names(self) -> set[str]:
         try:
