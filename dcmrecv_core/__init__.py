@@ -46,7 +46,7 @@ from dcmrecv_core.api.outcomes import (
     Study,
     Summary,
 )
-from dcmrecv_core.api.services import Command, Request, Response, Service
+from dcmrecv_core.api.services import Command, EventReport, Request, Response, Service
 from dcmrecv_core.api.settings import Locations, PluginSettings
 from dcmrecv_core.api.verdicts import (
     Accept,
@@ -81,6 +81,7 @@ __all__ = [
     "DeliveryMark",
     "Discard",
     "Ended",
+    "EventReport",
     "HowStored",
     "Instance",
     "Locations",

@@ -45,8 +45,8 @@ class Folder:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def keep(self, asked: Asked) -> None:
-        """Write a request: it is durable afterwards. Raises StatusError."""
+    def keep(self, asked: Asked) -> str:
+        """Write a request: it is durable afterwards. Returns its name. Raises StatusError."""
         text = json.dumps(asdict(asked), indent=1)
         name = f"{_hash(asked.title)}-{_hash(asked.transaction_uid)}-{_hash(text)}{SUFFIX}"
         try:
@@ -55,6 +55,7 @@ class Folder:
             if name not in known and len(known) >= MOST_OPEN:
                 raise StatusError(_RESOURCE_LIMITATION, f"{MOST_OPEN} requests have no answer yet")
             self._write(name, text)
+            return name
         except OSError as error:
             log.error("a request for storage commitment cannot be kept in %s: %s", self._directory, error.strerror)
             status = _RESOURCE_LIMITATION if error.errno in _NO_ROOM else _PROCESSING_FAILURE
@@ -66,6 +67,10 @@ class Folder:
         for name in sorted(self._names(), key=self._age):
             names[name.partition("-")[0]].append(name)
         return names
+
+    def written(self, name: str) -> float:
+        """When it was kept first, in seconds since 1970; 0 if it is gone."""
+        return self._age(name) / 1e9
 
     def read(self, name: str) -> Kept | None:
         """A request; None if it is gone, and if it is damaged: then its file is put aside. Raises OSError."""
