@@ -47,7 +47,7 @@ from dcmrecv_core.api.outcomes import (
     Study,
     Summary,
 )
-from dcmrecv_core.api.services import Command, Request, Response, Service
+from dcmrecv_core.api.services import Command, EventReport, Request, Response, Service
 from dcmrecv_core.api.settings import Counting, Locations, PluginCounter, PluginSettings
 from dcmrecv_core.api.verdicts import (
     Accept,
@@ -115,6 +115,7 @@ __all__ = [
     "Discard",
     "Durations",
     "Ended",
+    "EventReport",
     "HookTime",
     "HowStored",
     "Instance",
