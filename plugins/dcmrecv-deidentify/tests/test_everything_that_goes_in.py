@@ -83,7 +83,7 @@ def is_in(value: bytes, stored: bytes) -> bool:
 
 @pytest.fixture
 def receiver(start_receiver: StartReceiver, tmp_path: Path) -> Receiver:
-    accepted = [word for kind in ("raw-data", "private-class") for word in ("--deidentify-accept", kind)]
+    accepted = [word for kind in ("raw-data", "unknown-class") for word in ("--deidentify-accept", kind)]
     key = tmp_path / "key"
     return start_receiver("-pm", "--deidentify-key", key, *accepted, plugins=["deidentify"])
 

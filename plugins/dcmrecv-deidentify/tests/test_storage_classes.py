@@ -56,7 +56,7 @@ def test_nothing_that_identifies_comes_out(site: Callable[..., Site], name: str,
     with instance.open() as stream:
         before.write_bytes(stream.read())
     # an unknown class is accepted only together with private ones
-    refusal = site(deidentify_accept=["audio", "raw-data", "private-class"]).plugin.receive(instance)
+    refusal = site(deidentify_accept=["audio", "raw-data", "unknown-class"]).plugin.receive(instance)
     assert refusal is None
     with instance.open() as stream:
         data = stream.read()
