@@ -1,5 +1,6 @@
 """Every storage SOP class of PS3.4 annex B, in one instance with the attributes of all its modules: nothing that
-identifies comes out; pydicom and DCMTK read the result, its pixels are the same, and dciodvfy finds nothing new. Classes that are refused are listed with their reason.
+identifies comes out; pydicom and DCMTK read the result, its pixels are the same, and dciodvfy finds nothing new.
+Classes that are refused are listed with their reason.
 """
 
 from __future__ import annotations
