@@ -213,8 +213,10 @@ class Treatment:
         self, data: bytes, start: int, end: int, read: Format, depth: int, mode: str, by_concept: bool
     ) -> bytes | None:
         """The new item; None if a structured report must not have it."""
+        # In explicit VR an item without VRs was in an element of unknown VR (PS3.5 section 6.2.2).
+        without_vr = "UN" if self._format.explicit else ""
         elements = [
-            (part.tag, part.vr, data[part.start : part.end])
+            (part.tag, part.vr or without_vr, data[part.start : part.end])
             for part in parts_of(data, start, end, read, depth)
             if not part.undefined or self._plans.may_have_items(part.tag)
         ]
