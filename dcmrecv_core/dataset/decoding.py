@@ -60,6 +60,7 @@ _SEPARATED_VRS: dict[str, Callable[[str], Any]] = {
 none."""
 _UNSEPARATED_VRS = ("LT", "ST", "UT")
 _VALUE_DELIMITERS = TEXT_VR_DELIMS | {ord("\\")}
+_RAW_DEFAULTS = tuple(RawDataElement._field_defaults.values())
 _NAME_DELIMITERS = _VALUE_DELIMITERS | PN_DELIMS | {ord("=")}
 
 _codecs_of = lru_cache(maxsize=64)(codecs_of)
@@ -201,6 +202,7 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
     implicit, little = not encoding.explicit, encoding.little
     window = index.source.window
+    new_raw, rest = tuple.__new__, _RAW_DEFAULTS  # at half the cost of calling the class
     for plain in split_header(index)[0]:
         tag, vr, _, value_offset, length, _ = plain
         if tag >> 16 in _OUTSIDE:
@@ -209,7 +211,7 @@ def read_header(index: DataSetIndex, encoding: Encoding) -> Dataset:
         number = BaseTag(tag)
         if vr in _CERTAIN_VRS and length != UNDEFINED_LENGTH and not index.misread:
             value = bytes(window(value_offset, length)[:length])
-            elements[number] = RawDataElement(number, vr, length, value, value_offset, False, little)
+            elements[number] = new_raw(RawDataElement, (number, vr, length, value, value_offset, False, little, *rest))
             continue
         element = Element._make(plain)
         raw = _raw(index, encoding, element, _declared_vr(index, encoding, element))

@@ -5,6 +5,8 @@ All raise OSError if the source cannot be read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dcmrecv_core.dataset.elements import DataSetIndex, Element, PlainElement
 from dcmrecv_core.dataset.encodings import UNDEFINED_LENGTH
 
@@ -40,16 +42,18 @@ def read_uid(index: DataSetIndex, tag: int) -> str:
     return read_beginning(index, tag, _LONGEST_UID_FIELD).partition(b"\0")[0].rstrip(b" ").decode("latin-1")
 
 
-def split_header(index: DataSetIndex) -> tuple[list[PlainElement], list[PlainElement]]:
+def split_header(
+    index: DataSetIndex, elements: Iterable[PlainElement] | None = None
+) -> tuple[list[PlainElement], list[PlainElement]]:
     """The elements before the pixel data, in two lists: those of the header, and those that it leaves out.
 
     The header leaves out an element that is too long (a sequence counts with all its items), and one that comes when
-    the header is full.
+    the header is full. `elements` are those of the index, if the caller has them already.
     """
     inside: list[PlainElement] = []
     left_out: list[PlainElement] = []
     room, pixel_offset = HEADER_LIMIT, index.pixel_offset
-    for element in index.plain_elements():
+    for element in index.plain_elements() if elements is None else elements:
         _, _, offset, value_offset, _, end = element
         if offset < pixel_offset:
             length = end - value_offset

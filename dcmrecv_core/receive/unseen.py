@@ -61,7 +61,7 @@ def find_unseen(index: DataSetIndex, encoding: Encoding) -> Unseen:
     if gaps:
         repeated = _repeated(index, encoding)
         gaps = _gaps(index, [*elements, *repeated])
-    too_large = [Element._make(each) for each in split_header(index)[1] if each[0] >> 16 not in _OUTSIDE]
+    too_large = [Element._make(each) for each in split_header(index, elements)[1] if each[0] >> 16 not in _OUTSIDE]
     begin = index.pixel_offset
     after = [Element._make(each) for each in elements if each[2] >= begin and each[0] not in PIXEL_DATA_TAGS]
     return Unseen(too_large, repeated, after, gaps)

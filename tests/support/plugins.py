@@ -80,6 +80,9 @@ class FakeInstance(Instance):
     def copy_header(self) -> Dataset:
         raise NotImplementedError
 
+    def unseen_tags(self) -> tuple[int, ...]:
+        return ()
+
     def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
         return f"saved {path}"
 

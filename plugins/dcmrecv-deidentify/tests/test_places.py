@@ -106,6 +106,16 @@ def test_after_the_pixel_data(site: SITES) -> None:
     check(site().store_with(element(0x7FE11010, "LO", SECRET), signature, element(0xFFFCFFFC, "OB", SECRET)))
 
 
+def test_lengths_that_would_be_wrong_go(site: SITES) -> None:
+    lengths = [element(0x00080000, "UL", b"\1\0\0\0"), element(0x00080001, "UL", b"\1\0\0\0")]
+    assert not {0x00080000, 0x00080001} & set(site().store_with(*lengths).dataset.keys())
+
+
+def test_file_meta_information_in_the_data_set_goes(site: SITES) -> None:
+    title = element(0x00020016, "AE", SECRET)
+    check(site().store_with(title, element(0x00081140, "SQ", [[title, element(0x00000010, "LO", SECRET)]])))
+
+
 def test_pixel_data_in_an_item_go(site: SITES) -> None:
     icon = [element(0x00280010, "US", b"\1\0"), element(0x7FE00010, "OW", SECRET)]
     check(site().store_with(element(0x00081140, "SQ", [icon])))

@@ -79,14 +79,16 @@ class Treatment:
     def _level(self, elements: Iterable[Element], read: Format, depth: int, mode: str) -> Iterator[Element]:
         """The elements of a data set or an item that stay."""
         of = self._plans.of
+        # of hundreds of private elements most instances keep none
+        looks_at_private = self._plans.has_private or self._changed is not None or self.watch is not None
         creators: dict[int, tuple[str, Element]] = {}
         needed: set[int] = set()
         private: list[Element] = []
         for element in elements:
             tag = element[0]
             if tag >> 16 & 1:
-                kept = self._private(element, read, depth, creators, needed)
-                private += kept
+                if looks_at_private:
+                    private += self._private(element, read, depth, creators, needed)
                 continue
             plan = of(tag)
             treated = self._treat(plan, element, read, depth, mode)

@@ -25,6 +25,8 @@ MARKS = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280303))
 _LAST_OUTSIDE = 0x0002
 """The last group that does not belong in a data set: of File Meta Information."""
 
+_LENGTH_TO_END = 0x00080001
+
 _CODES = frozenset((0x00080119, 0x00080120))
 """Long Code Value and URN Code Value: codes, though they have VRs of free texts."""
 
@@ -43,7 +45,7 @@ class Plan(NamedTuple):
 
 UNKNOWN = Plan(Action.REMOVE, source="not in the dictionary")
 PRIVATE = Plan(Action.REMOVE, source="private")
-GROUP_LENGTH = Plan(Action.REMOVE, source="group length")
+LENGTH = Plan(Action.REMOVE, source="a length that would be wrong")
 
 
 class Plans:
@@ -92,8 +94,8 @@ class Plans:
         group = tag >> 16
         if group <= _LAST_OUTSIDE:
             return UNKNOWN
-        if not tag & 0xFFFF:
-            return GROUP_LENGTH
+        if not tag & 0xFFFF or tag == _LENGTH_TO_END:
+            return LENGTH
         try:
             vrs = tuple(dictionary_VR(tag).split(" or "))
             multiplicity = dictionary_VM(tag)
