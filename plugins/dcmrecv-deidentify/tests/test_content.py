@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import BasicTextSRStorage
 from treated import Site, element
 
 from dcmrecv_deidentify.encoded.elements import FORMATS
@@ -53,6 +54,16 @@ def stored(site: SITES, *options: str) -> Dataset:
     assert b"Secret" not in result.data
     assert b"1.2.3.4711" not in result.data
     return result.dataset
+
+
+def test_sequences_that_only_reports_need(site: SITES) -> None:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.1", "1.2.3.4711"
+    given = {"ReferencedStudySequence": [item], "ReferencedPerformedProcedureStepSequence": [item]}
+    image, report = site().store(**given), site().store(**given, SOPClassUID=BasicTextSRStorage)
+    for keyword in given:
+        assert keyword not in image.dataset
+        assert len(report.dataset[keyword].value) == 0
 
 
 def test_the_profile_leaves_a_comment(site: SITES) -> None:

@@ -143,6 +143,18 @@ def test_un_with_a_known_tag(site: SITES) -> None:
     assert len(result.dataset[0x00081140].value) == 1
 
 
+def test_what_stays_in_a_sequence_of_unknown_vr(site: SITES) -> None:
+    item = [
+        (0x00080060, "CS", "CT"),
+        (0x00100010, "PN", SECRET),
+        (0x00280010, "US", b"\x10\0"),
+        (0x300C0006, "IS", "2"),
+    ]
+    sequence = IMPLICIT.encode_item(b"".join(element(tag, vr, value, IMPLICIT) for tag, vr, value in item))
+    [stored] = check(site().store_with(element(0x300C0002, "UN", sequence))).dataset.ReferencedRTPlanSequence
+    assert (stored.Modality, stored.Rows, stored.ReferencedBeamNumber) == ("CT", 16, 2)
+
+
 @pytest.mark.parametrize(
     ("tag", "vr", "value"),
     [

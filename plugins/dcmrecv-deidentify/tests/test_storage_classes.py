@@ -1,6 +1,6 @@
 """Every storage SOP class of PS3.4 annex B, in one instance with the attributes of all its modules: nothing that
-identifies comes out; pydicom and DCMTK read the result, its pixels are the same, and dciodvfy finds no more errors than
-before. Classes that are refused are listed with their reason.
+identifies comes out; pydicom and DCMTK read the result, its pixels are the same, and dciodvfy finds nothing new.
+Classes that are refused are listed with their reason.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 from made_instances import Made, storage_classes
 from pydicom import dcmread
 from treated import Site
-from viewers import check_readable, pixel_bytes
+from viewers import check_readable, check_types, pixel_bytes
 
 from dcmrecv_core.testing import fake_instance
 
@@ -33,7 +33,7 @@ UNKNOWN = {
     "WaveformAcquisitionPresentationStateStorage",
     "WaveformPresentationStateStorage",
 }
-"""Classes that pynetdicom knows and some versions of pydicom do not: refused with private ones then."""
+"""Classes that pynetdicom knows and some versions of pydicom do not: refused as unknown ones then."""
 CLASSES = storage_classes()
 ACCEPTABLE = sorted(CLASSES.keys() - {name for name, reason in REFUSED.items() if reason == "encapsulated"})
 
@@ -55,8 +55,8 @@ def test_nothing_that_identifies_comes_out(site: Callable[..., Site], name: str,
     before, after = tmp_path / "before.dcm", tmp_path / "after.dcm"
     with instance.open() as stream:
         before.write_bytes(stream.read())
-    # an unknown class is accepted only together with private ones
-    refusal = site(deidentify_accept=["audio", "raw-data", "private-class"]).plugin.receive(instance)
+    # an unknown class is accepted only together with all others
+    refusal = site(deidentify_accept=["audio", "raw-data", "unknown-class"]).plugin.receive(instance)
     assert refusal is None
     with instance.open() as stream:
         data = stream.read()
@@ -65,4 +65,5 @@ def test_nothing_that_identifies_comes_out(site: Callable[..., Site], name: str,
     assert {value for value in made.identifying if value in data} == set()
     after.write_bytes(data)
     check_readable(before, after)
+    check_types(before, after)
     assert pixel_bytes(dcmread(after)) == made.pixels

@@ -13,6 +13,8 @@ SOP_CLASS_NOT_SUPPORTED, NOT_AUTHORIZED = 0x0122, 0x0124
 BURNED_IN = "burned-in-annotation"
 UNKNOWN = "unknown-class"
 
+REPORT = "structured-report"
+
 _PARTS: dict[str, tuple[str, ...]] = {
     "audio": ("AudioWaveform",),
     "directory": ("MediaStorageDirectory",),
@@ -21,7 +23,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "radiotherapy": ("RT", "ElectronRadiation", "RoboticArmRadiation", "RoboticRadiation", "TomotherapeuticRadiation"),
     "raw-data": ("RawData",),
     "secondary-capture": ("SecondaryCapture",),
-    "structured-report": ("SRStorage", "KeyObjectSelection", "ProcedureLog", "ReportStorage"),
+    REPORT: ("SRStorage", "KeyObjectSelection", "ProcedureLog", "ReportStorage"),
     "ultrasound": ("Ultrasound", "USVolume"),
     "visible-light": ("VL", "Video", "Photograph"),
     "waveform": ("Waveform",),

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from dcmrecv_core import Instance, codecs_of
+from dcmrecv_deidentify.classes import REPORT, kinds_of
 from dcmrecv_deidentify.encoded.character_sets import is_known
 from dcmrecv_deidentify.encoded.elements import FORMATS, UNDEFINED, Format, Unreadable
 from dcmrecv_deidentify.encoded.values import padded, stripped
@@ -27,7 +28,6 @@ MOST_LARGE = 64 << 20
 """Bytes of all values together that a header leaves out for their size and that are read one by one."""
 
 METHOD = b"dcmrecv-deidentify, PS3.15 Basic Profile"
-
 
 _BYTES = frozenset(("OB", "OW", "OD", "OF", "OL", "OV"))
 
@@ -66,6 +66,10 @@ class Deidentifier:
         treated = treatment.treat(elements, keeps_texts=known)
         if not known:
             treated.pop(CHARACTER_SET, None)
+        if REPORT not in kinds_of(instance.sop_class_uid):
+            for tag in table.OF_REPORTS:
+                if self.plans.of(tag).source == "profile":
+                    treated.pop(tag, None)
         treated |= self._marks(fmt)
         if not stripped(treated.get(SOP_INSTANCE, ("", b""))[1]):  # else the one of the command would name the file
             treated[SOP_INSTANCE] = "UI" if fmt.explicit else "", self._uid_of_command(instance)
@@ -95,7 +99,8 @@ class Deidentifier:
                 elements.append((int(tag), raw.VR or "", raw.value or b""))
         room = MOST_LARGE
         for unseen in instance.unseen_tags():
-            if unseen >> 16 & 1 or self.plans.of(unseen).action is Action.REMOVE:
+            private = unseen >> 16 & 1
+            if not self.plans.has_private if private else self.plans.of(unseen).action is Action.REMOVE:
                 continue
             if (large := instance.raw(unseen, room + 1)) is None:
                 continue

@@ -65,8 +65,12 @@ _PSEUDONYMS = frozenset(
 )
 """Replaced by pseudonyms where the profile says Z or D: what belonged together still does."""
 
-_ACQUISITION_CONTEXT = 0x00400555
+ACQUISITION_CONTEXT = 0x00400555
 """Acquisition Context Sequence, of type 2 in PS3.3 section C.7.6.14."""
+
+OF_REPORTS = (0x00081110, 0x00081111)
+"""Referenced Study and Referenced Performed Procedure Step Sequence: of type 2 in structured reports and key object
+selections (PS3.3 section C.17); elsewhere of type 3 with at least one item."""
 
 CURVES, OVERLAYS = 0x5000, 0x6000
 """First groups of curves and overlays; all even groups up to xx1E belong to them, and others were used."""
@@ -152,12 +156,12 @@ def _basic(tag: int, vr: str, code: str) -> Action:
     """Of `X/Z` and the like the first one that keeps the instance conformant whatever the type of the element is."""
     if tag in _PSEUDONYMS:
         return Action.HASH
-    if code == "U":
+    if code == "U" or (vr == "UI" and code.endswith("D")):
         return Action.UID
     if code == "X/Z/U*":
         return Action.KEEP  # sequences of references: their UIDs are replaced
     if vr == "SQ" and code in ("X/D", "X/Z", "X/Z/D"):
-        return Action.EMPTY if tag == _ACQUISITION_CONTEXT else Action.REMOVE  # no IOD has the others as type 1 or 2
+        return Action.EMPTY if tag in (ACQUISITION_CONTEXT, *OF_REPORTS) else Action.REMOVE  # others are of type 3
     if code.endswith("D"):
         return Action.DUMMY
     return Action.EMPTY if code.endswith("Z") else Action.REMOVE
