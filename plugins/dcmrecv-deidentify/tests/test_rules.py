@@ -81,6 +81,14 @@ def test_a_private_element(site: SITES) -> None:
     assert b"Secret" not in result.data
 
 
+def test_a_large_private_element(site: SITES) -> None:
+    block = [element(0x00290011, "LO", "ACME 1"), element(0x00291110, "OB", b"kept" * 20_000)]
+    large = [*block, element(0x00291120, "OB", b"Secret" * 20_000)]
+    result = site(rules=[Rule("0029,xx10", "keep", creator="ACME 1")]).store_with(*large)
+    assert b"kept" * 20_000 in result.data
+    assert b"Secret" not in result.data
+
+
 def test_a_private_element_of_another_creator(site: SITES) -> None:
     block = [element(0x00290011, "LO", "ACME 2"), element(0x00291108, "LO", "Secret")]
     result = site(rules=[Rule("0029,xx08", "keep", creator="ACME 1")]).store_with(*block)

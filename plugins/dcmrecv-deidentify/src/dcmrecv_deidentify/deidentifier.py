@@ -29,7 +29,6 @@ MOST_LARGE = 64 << 20
 
 METHOD = b"dcmrecv-deidentify, PS3.15 Basic Profile"
 
-
 _BYTES = frozenset(("OB", "OW", "OD", "OF", "OL", "OV"))
 
 
@@ -100,7 +99,8 @@ class Deidentifier:
                 elements.append((int(tag), raw.VR or "", raw.value or b""))
         room = MOST_LARGE
         for unseen in instance.unseen_tags():
-            if unseen >> 16 & 1 or self.plans.of(unseen).action is Action.REMOVE:
+            private = unseen >> 16 & 1
+            if not self.plans.has_private if private else self.plans.of(unseen).action is Action.REMOVE:
                 continue
             if (large := instance.raw(unseen, room + 1)) is None:
                 continue

@@ -88,7 +88,7 @@ class Treatment:
             tag = element[0]
             if tag >> 16 & 1:
                 if looks_at_private:
-                    private += self._private(element, read, depth, creators, needed)
+                    private += self._private(element, depth, creators, needed)
                 continue
             plan = of(tag)
             treated = self._treat(plan, element, read, depth, mode)
@@ -186,10 +186,10 @@ class Treatment:
     def _shifted(self, kind: str, value: bytes) -> bytes:
         days = self._pseudonyms.days(self._patient)
         moved = [shifted(kind, each, days) for each in value.decode("latin-1").rstrip(" \0").split("\\")]
-        if None in moved:
-            return b""
         new = "\\".join(each or "" for each in moved)
-        return padded(kind, new.encode("ascii")) if new.isascii() and _like_time(new) else b""
+        if None in moved or not _like_time(new):
+            return dummy(kind)
+        return padded(kind, new.encode("ascii"))
 
     def _sequence(self, action: Action, tag: int, value: bytes, read: Format, depth: int, mode: str) -> Treated | None:
         written = "SQ" if self._format.explicit else ""
@@ -237,7 +237,6 @@ class Treatment:
     def _private(
         self,
         element: Element,
-        read: Format,
         depth: int,
         creators: dict[int, tuple[str, Element]],
         needed: set[int],
@@ -256,7 +255,7 @@ class Treatment:
         action = "remove"
         if known is not None:
             plan = self._plans.of_private(known[0], tag >> 16, number & 0xFF)
-            if plan.action is not Action.REMOVE and (treated := self._private_value(plan, element, read, depth)):
+            if plan.action is not Action.REMOVE and (treated := self._private_value(plan, element)):
                 needed.add(block)
                 kept, action = [(tag, *treated)], plan.action.value
         if self.watch is not None:
@@ -265,20 +264,15 @@ class Treatment:
             self._changed[0, action, "private"] += 1
         return kept
 
-    def _private_value(self, plan: Plan, element: Element, read: Format, depth: int) -> Treated | None:
+    def _private_value(self, plan: Plan, element: Element) -> Treated | None:
         tag, vr, value = element
-        if plan.source == "rule" and plan.action is Action.KEEP:
-            if vr in ("SQ", "UN") or len(value) > 0xFFFF:
-                return vr or "", value
-            return vr, value
-        if plan.source == "rule":
+        if plan.source == "rule" and plan.action is not Action.KEEP:
             kind = vr if vr in TEXTS or vr == "UI" else "LO"
             if plan.action is Action.HASH and (vr == "" or vr == kind):
                 return vr, self._pseudonym(tag, kind, value) if stripped(value) else b""
             return (vr, b"") if plan.action is Action.EMPTY else None
-        if vr not in ("", "UN", *plan.vrs) or (plan.check is not None and not plan.check(value)):
-            return None
-        return vr, value
+        fits = plan.source == "rule" or vr in ("", "UN", *plan.vrs)
+        return (vr, value) if fits and (plan.check is None or plan.check(value)) else None
 
 
 def _vr_for(defined: tuple[str, ...], declared: str) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dcmrecv_core import did_you_mean
-from dcmrecv_deidentify.encoded.values import TEXTS, padded
+from dcmrecv_deidentify.encoded.values import TEXTS
 from dcmrecv_deidentify.profile.actions import Action
 
 _NUMBER = re.compile(r"\(?([0-9A-Fa-fxX]{4}),?\s?([0-9A-Fa-fxX]{4})\)?")
@@ -137,8 +137,3 @@ def _vr_of(tag: int) -> str:
         return dictionary_VR(tag).split(" or ")[0]
     except KeyError:
         raise ValueError(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is not in the data dictionary") from None
-
-
-def replacement(rule_value: bytes, vr: str) -> bytes:
-    """The value of a rule as it is written."""
-    return padded(vr, rule_value)

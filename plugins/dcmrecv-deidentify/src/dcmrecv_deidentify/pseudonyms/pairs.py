@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -100,12 +100,3 @@ class PairList:
 def _digest(line: bytes) -> bytes:
     """Instead of the line, of which a site may have a million."""
     return blake2b(line, digest_size=12).digest()
-
-
-def read_pairs(path: Path) -> Iterator[dict[str, str]]:
-    """The whole lines of a list. Raises OSError."""
-    for line in path.read_bytes().splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
