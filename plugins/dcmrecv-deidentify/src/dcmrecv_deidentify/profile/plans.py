@@ -2,7 +2,7 @@
 
 What the table does not name is treated with caution: its value stays only if the data dictionary of pydicom knows the
 element, and only if it is what the dictionary says. UIDs are replaced unless they are registered; names of persons,
-dates and free texts get dummy values.
+dates and free texts get dummy values, and retired texts go.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from dcmrecv_deidentify.encoded.values import FREE_TEXTS, check_for
-from dcmrecv_deidentify.profile import table
+from dcmrecv_deidentify.encoded.values import check_for
+from dcmrecv_deidentify.profile import table, unlisted
 from dcmrecv_deidentify.profile.actions import Action
 from dcmrecv_deidentify.profile.rules import Rule, SiteRules
 from dcmrecv_deidentify.profile.safe_private import safe_elements
@@ -26,9 +26,6 @@ _LAST_OUTSIDE = 0x0002
 """The last group that does not belong in a data set: of File Meta Information."""
 
 _LENGTH_TO_END = 0x00080001
-
-_CODES = frozenset((0x00080119, 0x00080120))
-"""Long Code Value and URN Code Value: codes, though they have VRs of free texts."""
 
 
 class Plan(NamedTuple):
@@ -104,7 +101,7 @@ class Plans:
         if group & 0xFF00 in (table.CURVES, table.OVERLAYS):
             plan = Plan(Action.REMOVE, vrs)
         else:
-            action, source = self._action(tag, vrs[0])
+            action, source = self._action(tag, vrs[0], multiplicity)
             plan = Plan(action, vrs, check_for(vrs, multiplicity), source)
         rule = self._rules.of(tag)
         if rule is not None:
@@ -113,7 +110,7 @@ class Plans:
         self._made[tag] = plan
         return plan
 
-    def _action(self, tag: int, vr: str) -> tuple[Action, str]:
+    def _action(self, tag: int, vr: str, multiplicity: str) -> tuple[Action, str]:
         if tag in MARKS or tag in PIXEL_DATA:  # within an item; the other pixel data are never asked for
             return Action.REMOVE, "profile"
         if tag in (SOP_CLASS, CHARACTER_SET):
@@ -122,15 +119,4 @@ class Plans:
         if columns is not None:
             action = table.action_of(tag, vr, columns, self.options)
             return action, "option" if columns.under(self.options) else "profile"
-        return self._cautious(tag, vr), "not in the table"
-
-    def _cautious(self, tag: int, vr: str) -> Action:
-        if vr == "UI":
-            return Action.KEEP if table.RETAIN_UIDS in self.options else Action.UID
-        if vr in table.DATES:
-            if table.RETAIN_MODIFIED_DATES in self.options:
-                return Action.SHIFT
-            return Action.KEEP if table.RETAIN_FULL_DATES in self.options else Action.DUMMY
-        if vr in FREE_TEXTS and tag not in _CODES:
-            return Action.CLEAN if table.CLEAN_DESCRIPTORS in self.options else Action.DUMMY
-        return Action.DUMMY if vr == "PN" else Action.KEEP
+        return unlisted.action_for(tag, vr, multiplicity, self.options), "not in the table"
