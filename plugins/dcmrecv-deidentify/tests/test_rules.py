@@ -116,6 +116,7 @@ def test_a_private_element_of_another_creator(site: SITES) -> None:
         (Rule("PixelData", "remove"), "pass unread"),
         (Rule("PatientIdentityRemoved", "remove"), "always YES"),
         (Rule("0012,006x", "remove"), "no rule can change it"),
+        (Rule("LongitudinalTemporalInformationModified", "empty"), "no rule can change it: it says what"),
     ],
     ids=str,
 )

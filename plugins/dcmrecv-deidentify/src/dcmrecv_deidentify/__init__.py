@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 from pathlib import Path
 from typing import Any
 
 from dcmrecv_core import Association, Instance, PluginOptions, PluginSettings, Refuse, Summary, hookimpl
 from dcmrecv_deidentify import report
 from dcmrecv_deidentify.classes import KINDS, NEVER, Refusals
-from dcmrecv_deidentify.deidentifier import METHOD, Deidentifier, TooLarge
+from dcmrecv_deidentify.deidentifier import METHOD, Deidentifier, TooLarge, Unchangeable
 from dcmrecv_deidentify.encoded.elements import Unreadable
 from dcmrecv_deidentify.profile import table
 from dcmrecv_deidentify.profile.plans import Plans
@@ -35,7 +36,7 @@ from dcmrecv_deidentify.pseudonyms.pairs import PairList
 
 log = logging.getLogger("dcmrecv.deidentify")
 
-CANNOT_UNDERSTAND, OUT_OF_RESOURCES = 0xC000, 0xA700
+CANNOT_UNDERSTAND, OUT_OF_RESOURCES, PROCESSING_FAILURE = 0xC000, 0xA700, 0x0110
 
 
 class DeidentifyPlugin:
@@ -97,7 +98,7 @@ class DeidentifyPlugin:
     def receive(self, instance: Instance) -> Refuse | None:
         """First of all plugins, so that the others see the new values only."""
         counts = None if self._reports is None else self._report_of(instance.association)
-        refusal = self._refusals.judge(instance) or self._deidentify(instance, counts)
+        refusal = self._deidentify(instance, counts)
         if counts is not None:
             if refusal is None:
                 counts.deidentified += 1
@@ -122,6 +123,8 @@ class DeidentifyPlugin:
         if self._deidentifier is None:
             raise RuntimeError("not configured")
         try:
+            if (refusal := self._refusals.judge(instance)) is not None:
+                return refusal
             treatment = self._deidentifier.deidentify(instance, None if counts is None else counts.changed)
             if self._pairs is not None and instance.explained is None:
                 self._pairs.add(treatment.pairs)
@@ -132,6 +135,12 @@ class DeidentifyPlugin:
         except OSError as error:
             log.error("the list of pseudonyms, or the instance, cannot be read or written: %s", error.strerror)
             return Refuse(OUT_OF_RESOURCES, "not de-identified: a file cannot be read or written")
+        except Unchangeable as error:
+            return Refuse(PROCESSING_FAILURE, f"not de-identified: {error}")
+        except Exception as error:  # its text may have a value, which no log may have
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("%s, whose text is left out because it may have values:\n%s", type(error).__name__, where)
+            return Refuse(PROCESSING_FAILURE, f"not de-identified: {type(error).__name__}")
         return None
 
 

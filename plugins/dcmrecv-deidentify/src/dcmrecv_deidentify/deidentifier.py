@@ -36,6 +36,10 @@ class TooLarge(Exception):
     """More bytes outside the pixel data than are read; the text says how many."""
 
 
+class Unchangeable(Exception):
+    """Nothing may be replaced in the instance: it is stored as it comes, or its transfer syntax is not known."""
+
+
 class Deidentifier:
     """Treats instances under one configuration; made before the workers are forked."""
 
@@ -46,8 +50,8 @@ class Deidentifier:
         self._marks: Callable[[Format], dict[int, Treated]] = marks
 
     def deidentify(self, instance: Instance, changed: Changed | None = None) -> Treatment:
-        """Replace the header of an instance. Raises Unreadable for what cannot be read to its end, TooLarge, and what
-        `replace_header` raises."""
+        """Replace the header of an instance. Raises Unreadable for what cannot be read to its end, TooLarge,
+        Unchangeable; OSError if it cannot be read."""
         header = instance.copy_header()
         fmt = _format_of(header)
         treatment = Treatment(self.plans, self.pseudonyms, fmt, changed)
@@ -58,6 +62,8 @@ class Deidentifier:
             instance.replace_header(new, keep_unseen=False)
         except ValueError as error:
             raise Unreadable(str(error)) from error
+        except PermissionError as error:
+            raise Unchangeable(str(error)) from error
         return treatment
 
     def _new_header(self, instance: Instance, treatment: Treatment, elements: list[Element], fmt: Format) -> Dataset:

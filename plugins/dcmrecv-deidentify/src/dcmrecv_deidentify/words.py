@@ -13,7 +13,8 @@ from typing import Any
 
 from dcmrecv_deidentify.profile.table import read_data
 
-_TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)?|[A-Za-z][A-Za-z0-9]*")
+_TOKEN = re.compile(r"[0-9]+(?:[^0-9A-Za-z]+[0-9]+)*|[A-Za-z][A-Za-z0-9]*")
+"""Numbers with nothing but signs between them are one: a date, or a number of a telephone."""
 _SMALL_NUMBER = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,2})?")
 _WORD = re.compile(r"\b[a-z]{3,}\b")
 
@@ -37,20 +38,11 @@ def cleaned(value: bytes, identifying: AbstractSet[str]) -> bytes:
     if b"\x1b" in value:
         return b""  # characters of other sets look like letters here
     known = vocabulary()
-    kept: list[str] = []
-    number_before = False
-    for token in _TOKEN.findall(value.decode("ascii", "replace")):
-        is_number = token[0].isdigit()
-        word = token.upper()
-        if word in identifying:
-            continue
-        if is_number and (number_before or not _SMALL_NUMBER.fullmatch(token)):
-            number_before = True
-            continue
-        number_before = is_number
-        if is_number or word in known:
-            kept.append(token)
-    return " ".join(kept).encode()
+    return " ".join(
+        token
+        for token in _TOKEN.findall(value.decode("ascii", "replace"))
+        if (_SMALL_NUMBER.fullmatch(token) or token.upper() in known) and token.upper() not in identifying
+    ).encode()
 
 
 def words_of(value: bytes) -> set[str]:

@@ -19,6 +19,7 @@ _PROTECTED = {
     0x00120062: "it is always YES",
     0x00120063: "it names the profile",
     0x00120064: "it names the profile",
+    0x00280303: "it says what became of dates",
     0x7FE00008: "pixel data pass unread",
     0x7FE00009: "pixel data pass unread",
     0x7FE00010: "pixel data pass unread",
@@ -57,9 +58,7 @@ class Rule:
         if fits is not None and vr not in fits:
             raise ValueError(f"{self.element}: {self.action} is not for an element of VR {vr}")
         if tag in _PROTECTED:
-            raise ValueError(
-                f"{self.element}: no rule can change it, it {_PROTECTED[tag]}".replace("it pass", "they pass")
-            )
+            raise ValueError(f"{self.element}: no rule can change it: {_PROTECTED[tag]}")
 
 
 class SiteRules:
