@@ -32,6 +32,23 @@ def test_is_made_once(tmp_path: Path, output: str) -> None:
     assert sorted(os.listdir(tmp_path)) == ["key", "output"]
 
 
+def test_making_one_is_told(tmp_path: Path, output: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Else a lost key would be noticed by nobody, and each patient be another one from now on."""
+    for _ in range(2):
+        load_key(tmp_path / "key", output)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"made a new key, {tmp_path}/key" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["0" * 64, "0123456789abcdef" * 4, "deadbeef" * 8])
+def test_one_that_is_not_random(tmp_path: Path, output: str, text: str) -> None:
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_text(text)
+    with pytest.raises(ValueError, match="not a key"):
+        load_key(path, output)
+
+
 def test_two_keys_differ(tmp_path: Path, output: str) -> None:
     assert load_key(tmp_path / "one", output) != load_key(tmp_path / "two", output)
 

@@ -109,6 +109,13 @@ def test_the_list_is_not_handed_out(site: SITES, tmp_path: Path, place: str) -> 
         site(deidentify_list=tmp_path / place)
 
 
+def test_the_list_is_not_the_key(site: SITES, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "key")
+    for name in ("key", "link"):
+        with pytest.raises(ValueError, match="is the key"):
+            site(deidentify_list=tmp_path / name)
+
+
 def test_others_can_read_the_list(site: SITES, tmp_path: Path) -> None:
     (tmp_path / "list").touch(0o644)
     with pytest.raises(ValueError, match="chmod 600"):

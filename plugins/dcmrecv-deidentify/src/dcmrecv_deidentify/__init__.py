@@ -80,6 +80,8 @@ class DeidentifyPlugin:
             raise ValueError(f"--deidentify-report {reports} is not a directory that can be written to")
         key = load_key(options["deidentify_key"].absolute(), settings.output_directory)
         listed = options["deidentify_list"]
+        if listed is not None and listed.resolve() == options["deidentify_key"].resolve():
+            raise ValueError(f"--deidentify-list {listed} is the key")
         self._pairs = None if listed is None else PairList(listed.absolute(), settings.output_directory)
         self._reports = None if reports is None else reports.absolute()
         self._deidentifier, self._refusals = Deidentifier(plans, Pseudonyms(key)), refusals

@@ -4,14 +4,20 @@ de-identified data are handed out, and nobody else may read it."""
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
 
+log = logging.getLogger("dcmrecv.deidentify")
+
 LENGTH = 32
 """Bytes; as many as SHA-256 has."""
+
+_FEWEST_BYTES = 12
+"""Different ones in a key: not even one in 2**64 random keys has fewer, one that somebody has typed may."""
 
 
 def load_key(path: Path, output_directory: str) -> bytes:
@@ -21,13 +27,14 @@ def load_key(path: Path, output_directory: str) -> bytes:
     with suppress(FileExistsError):
         if not os.path.lexists(path):
             _make(path)
+            log.warning("made a new key, %s: what was de-identified with another one has other pseudonyms", path)
     text = read_private(path, "--deidentify-key").decode("ascii", "replace").strip()
     try:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
-    if len(key) != LENGTH:
-        raise ValueError(f"--deidentify-key {path}: not a key, which has {2 * LENGTH} hexadecimal digits")
+    if len(key) != LENGTH or len(set(key)) < _FEWEST_BYTES:
+        raise ValueError(f"--deidentify-key {path}: not a key, which has {2 * LENGTH} random hexadecimal digits")
     return key
 
 
