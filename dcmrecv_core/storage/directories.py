@@ -15,10 +15,15 @@ from functools import lru_cache
 from pathlib import PurePath
 
 from dcmrecv_core.api.errors import HookFailure, OutputDirectoryError, StorageError
-from dcmrecv_core.api.names import check_filename, escape, split_directory
+from dcmrecv_core.api.names import RESERVED, check_filename, escape, split_directory
 from dcmrecv_core.storage.mounts import one_flush_suffices
 
 _OPEN_DIRECTORIES = 32
+TEMPORARY_PARTS = (RESERVED, "tmp")
+"""The directory of hidden files below the output directory; on another file system, and in a directory that gives its
+files another group or ACL, they are beside their target. A plugin may not have seen yet what is in them, so only those
+may read them who may also write there, as another receiver."""
+
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -210,7 +215,7 @@ class Directories:
         if parts:
             parent = self.get(parts[:-1])
             name = parts[-1]
-            fd = _open_below(parent.fd, name)
+            fd = _open_below(parent.fd, name, writers_only=parts == TEMPORARY_PARTS)
             directory = Directory(f"{parent.path}/{name}", f"{parent.full_path}/{name}", fd, parent)
         else:
             if not os.path.isdir(self.full_path):
@@ -242,13 +247,20 @@ def _flush_above(path: str) -> None:
         os.close(below)
 
 
-def _open_below(parent: int, name: str) -> int:
+def _open_below(parent: int, name: str, *, writers_only: bool) -> int:
     try:
         return open_directory(parent, name)
     except FileNotFoundError:
+        made = False
         with suppress(FileExistsError):  # another worker was first
             os.mkdir(name, 0o777, dir_fd=parent)
-        return os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+            made = True
+        fd = os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+        if made and writers_only:
+            mode = stat.S_IMODE(os.fstat(fd).st_mode)
+            writes = mode & 0o222
+            os.fchmod(fd, mode & (0o7000 | writes << 1 | writes | writes >> 1))
+        return fd
 
 
 def open_directory(parent: int, name: str) -> int:

@@ -15,14 +15,13 @@ from contextlib import suppress
 from typing import Protocol
 
 from dcmrecv_core.api.verdicts import OnExists
-from dcmrecv_core.storage.directories import Directories, Directory, storage_error
+from dcmrecv_core.storage.directories import TEMPORARY_PARTS, Directories, Directory, storage_error
 from dcmrecv_core.storage.existing import Comparable
 from dcmrecv_core.storage.hidden import HiddenFiles, Place, Tokens
 from dcmrecv_core.storage.system_calls import NO_NOCLOBBER
 from dcmrecv_core.storage.taken import NewFile, Published, TakenName
 from dcmrecv_core.storage.temporary import (
     NO_TMPFILE,
-    TEMPORARY_PARTS,
     Capabilities,
     Temporary,
     inherited_from,

@@ -18,17 +18,13 @@ import stat
 from contextlib import suppress
 
 from dcmrecv_core.api.names import RESERVED
-from dcmrecv_core.storage.directories import Directories, Directory
+from dcmrecv_core.storage.directories import TEMPORARY_PARTS, Directories, Directory
 from dcmrecv_core.storage.handed_over import OLD, HandedOver, old_name
 from dcmrecv_core.storage.hidden import HiddenFiles, Place, Tokens, is_locked, remove
 from dcmrecv_core.storage.mounts import mount_of
 from dcmrecv_core.storage.system_calls import rename_exchange, rename_noreplace, write_out
 
 log = logging.getLogger("dcmrecv.receive")
-
-TEMPORARY_PARTS = (RESERVED, "tmp")
-"""The directory of hidden files below the output directory; on another file system, and in a directory that gives its
-files another group or ACL, they are beside their target."""
 
 PROBE_NAME = f"{RESERVED}-probe.tmp"
 """The name of the file that a start makes in the output directory to try it. It is always the same, so if a start is

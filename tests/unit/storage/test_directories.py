@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -83,6 +84,18 @@ def test_mode_is_that_of_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o700), (0o002, 0o770), (0o007, 0o770), (0o000, 0o777)])
+def test_who_cannot_write_hidden_files_cannot_read_them(tmp_path: Path, umask: int, mode: int) -> None:
+    """A plugin may take out of an instance who the patient is; the hidden file of a large one still has it."""
+    before = os.umask(umask)
+    try:
+        Directories(str(tmp_path)).get(module.TEMPORARY_PARTS)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / ".dcmrecv" / "tmp").stat().st_mode) == mode
+    assert stat.S_IMODE((tmp_path / ".dcmrecv").stat().st_mode) == 0o777 & ~umask
 
 
 def test_an_open_directory_is_used_again(tmp_path: Path) -> None:

@@ -14,11 +14,10 @@ import pytest
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.storage import handed_over, temporary
 from dcmrecv_core.storage.content import FileContent
-from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.directories import TEMPORARY_PARTS, Directories
 from dcmrecv_core.storage.file_meta import file_prefix
 from dcmrecv_core.storage.handed_over import HandedOver
 from dcmrecv_core.storage.hidden import HiddenFiles, Tokens
-from dcmrecv_core.storage.temporary import TEMPORARY_PARTS
 from support.data.datasets import instance_of
 from support.publishing import Calls, Mount, names, publisher
 from support.uids import CT, EXPLICIT_LE
@@ -29,7 +28,7 @@ DAY = 24 * 3600
 KILLED = """
 import os, signal, sys
 from dcmrecv_core.storage import temporary
-from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.directories import TEMPORARY_PARTS, Directories
 from dcmrecv_core.storage.handed_over import HandedOver
 from dcmrecv_core.storage.hidden import Tokens
 from dcmrecv_core.storage.publish import Publisher

@@ -17,9 +17,9 @@ import pytest
 
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage import hidden
-from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.directories import TEMPORARY_PARTS, Directories
 from dcmrecv_core.storage.hidden import RENEWED_EVERY, HiddenFiles, Tokens
-from dcmrecv_core.storage.temporary import TEMPORARY_PARTS, open_hidden
+from dcmrecv_core.storage.temporary import open_hidden
 from support.publishing import HIDDEN, Calls, Mount, content, names, publisher
 
 DAY = 24 * 3600
@@ -305,7 +305,7 @@ def test_sweeping_happens_where_hidden_files_are(tmp_path: Path, mount: Mount) -
 DIES = """
 import os, signal, sys
 from support.publishing import HIDDEN, Publisher
-from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.directories import TEMPORARY_PARTS, Directories
 from dcmrecv_core.storage.hidden import Tokens
 tokens = Tokens(Directories(sys.argv[2]))
 Publisher(sys.argv[1], fsync=False, capabilities=HIDDEN, tokens=tokens).open_spool()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.storage import hidden
-from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.directories import TEMPORARY_PARTS, Directories
 from dcmrecv_core.storage.hidden import HiddenFiles, Tokens
-from dcmrecv_core.storage.temporary import TEMPORARY_PARTS, Capabilities, open_hidden
+from dcmrecv_core.storage.temporary import Capabilities, open_hidden
 from support.publishing import Calls, Mount, names
 
 TOKEN = "0123456789abcdef"
@@ -24,7 +24,7 @@ from support.data.datasets import instance_of
 from support.uids import CT, EXPLICIT_LE
 from dcmrecv_core.storage import temporary
 from dcmrecv_core.storage.content import FileContent
-from dcmrecv_core.storage.directories import Directories
+from dcmrecv_core.storage.directories import TEMPORARY_PARTS, Directories
 from dcmrecv_core.storage.hidden import Tokens
 from dcmrecv_core.storage.file_meta import file_prefix
 from dcmrecv_core.storage.publish import Publisher

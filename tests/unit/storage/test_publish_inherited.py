@@ -12,8 +12,9 @@ import pytest
 
 from dcmrecv_core.api.errors import NameTakenError
 from dcmrecv_core.api.verdicts import OnExists
+from dcmrecv_core.storage.directories import TEMPORARY_PARTS
 from dcmrecv_core.storage.publish import Publisher
-from dcmrecv_core.storage.temporary import TEMPORARY_PARTS, Capabilities
+from dcmrecv_core.storage.temporary import Capabilities
 from support.acls import DEFAULT, acl, acl_of
 from support.publishing import HIDDEN, Calls, content, names, publisher, spooled, stored
 
@@ -129,6 +130,7 @@ def test_hidden_files_are_made_where_they_belong(tmp_path: Path, calls: Calls) -
         (tmp_path / name).mkdir()
     give_acl(tmp_path / "other")
     place = publisher(tmp_path, capabilities=HIDDEN)
+    place.directories.get(TEMPORARY_PARTS)
     calls.record(*SETTING)
     for name in ("same", "other"):
         place.publish((name,), "a", "replace-same", content())
