@@ -247,6 +247,15 @@ def test_the_search_knows_the_encodings_of_a_text(codec: str, form: str) -> None
     assert Search(secrets)(b"<" + value.decode(codec).encode(form, "backslashreplace") + b">") == {value}
 
 
+def test_the_search_knows_digits() -> None:
+    secrets = Secrets(random.Random(4))
+    value = bytes(range(0xE0, 0xEC))
+    secrets.odd.add(value)
+    search = Search(secrets)
+    assert search(b"ab" + value.hex().encode()) == search(value.hex().upper().encode() + b"ab") == {value}
+    assert search(b"ab" + value[:4].hex().encode() + b"0" * 16) == set()  # in hashes of a journal by chance
+
+
 @pytest.mark.parametrize("vr", ["UI", "DA", "TM", "DT", "DS", "IS"])
 def test_the_search_knows_numbers(vr: str) -> None:
     secrets = Secrets(random.Random(3))

@@ -36,13 +36,19 @@ class Search:
         for word in secrets.words:
             for form in (word, word.lower(), word.title()):
                 self._windows.update((form[start : start + _WINDOW], word) for start in (0, 2, 4))
+        # eight digits alone would be found in the hashes of any journal
+        self._digits = {form[:_WINDOW]: form[: 2 * _WINDOW] for value in secrets.odd for form in _digits(value)}
         for value in secrets.odd:
-            self._windows.update((form[:_WINDOW], value) for form in _forms(value))
+            self._windows.update((form[:_WINDOW], value) for form in (*_forms(value), *_digits(value)))
 
     def __call__(self, data: bytes) -> set[bytes]:
         data = _RUNS.sub(rb"\1\1", data)
-        windows = self._windows
-        found = {windows[part] for at in range(len(data) - _WINDOW + 1) if (part := data[at : at + _WINDOW]) in windows}
+        windows, digits = self._windows, self._digits
+        found = {
+            windows[part]
+            for at in range(len(data) - _WINDOW + 1)
+            if (part := data[at : at + _WINDOW]) in windows and data.startswith(digits.get(part, part), at)
+        }
         return found | self.numbers(data)
 
     def numbers(self, data: bytes) -> set[bytes]:
@@ -54,8 +60,6 @@ def _forms(value: bytes) -> Iterator[bytes]:
     """The bytes of a text that has no ASCII characters, as they were sent and as programs write them."""
     yield value
     yield "".join(f"\\x{byte:02x}" for byte in value).encode()
-    yield value.hex().encode()
-    yield value.hex().upper().encode()
     for codec in _CODECS:
         try:
             text = value.decode(codec)
@@ -65,6 +69,10 @@ def _forms(value: bytes) -> Iterator[bytes]:
         yield text.encode("utf-16-le")
         yield text.encode("ascii", "backslashreplace")
         yield text.encode("ascii", "xmlcharrefreplace")
+
+
+def _digits(value: bytes) -> tuple[bytes, bytes]:
+    return value.hex().encode(), value.hex().upper().encode()
 
 
 def contents(paths: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
