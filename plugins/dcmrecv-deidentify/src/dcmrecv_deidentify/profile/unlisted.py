@@ -34,9 +34,12 @@ _DEVICES = frozenset((0x00181003, 0x30020020))
 
 _COMMENTS = frozenset(
     (
+        0x00189423,  # Acquisition Protocol Name
         0x00189916,  # Instruction Text
         0x00287007,  # System Status Comment
         0x0028702A,  # Test Result Comment
+        0x00400255,  # Performed Procedure Type Description
+        0x0040A492,  # Completion Flag Description
         0x00440011,  # Substance Administration Notes
         0x00700081,  # Content Description
         0x30040006,  # Dose Comment
