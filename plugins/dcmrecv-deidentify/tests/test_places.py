@@ -165,6 +165,7 @@ def test_what_stays_in_a_sequence_of_unknown_vr(site: SITES) -> None:
         (0x00280106, "US", SECRET),
         (0x0018602C, "FD", SECRET + "x"),
         (0x00200062, "CS", SECRET * 7),
+        (0x00180015, "CS", "CHEST\\Secret^Name"),
         (0x00081150, "UI", SECRET),
         (0x00200200, "UI", "1.2.Secret"),
         (0x0040A160, "UT", SECRET),

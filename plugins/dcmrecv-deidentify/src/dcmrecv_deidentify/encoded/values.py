@@ -29,7 +29,8 @@ FREE_TEXTS = frozenset(("LT", "ST", "UC", "UR", "UT"))
 _ALLOWED = {
     "AE": rb"[ -~]*",
     "AS": rb"[0-9DWMY \\]*",
-    "CS": rb"(?:[ -\[\]-~]{0,64}\\)*[ -\[\]-~]{0,64}",  # some vendors write more than 16 characters
+    # some vendors write small letters and more than 16 characters; a caret is in names of persons only
+    "CS": rb"(?:[ -\[\]_-~]{0,64}\\)*[ -\[\]_-~]{0,64}",
     "DA": rb"[0-9.\- \\]*",
     "DS": rb"[0-9+\-.eE \\]*",
     "DT": rb"[0-9+\-. \\]*",
