@@ -14,7 +14,7 @@ from dcmrecv_core.config.configuration import Configuration
 from dcmrecv_core.ctl import check, drain, queue, refusals, reload, send_test, status, unit, upgrade
 from dcmrecv_core.ctl.receiver import CommandError, Receiver
 from dcmrecv_core.delivery.store import StoreError
-from dcmrecv_core.logs.records import escape_controls
+from dcmrecv_core.logs.records import escape_controls_by_line
 from dcmrecv_core.net.control.client import CommandFailedError, ControlConnectionError, socket_of
 
 _COMMANDS = (status, refusals, reload, drain, upgrade, queue, check, send_test, unit)
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except (CommandError, CommandFailedError, ControlConnectionError, StoreError, StartError) as error:
-        sys.stderr.write(f"dcmrecvctl: {escape_controls(str(error))}\n")
+        sys.stderr.write(f"dcmrecvctl: {escape_controls_by_line(str(error))}\n")
         return 1
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

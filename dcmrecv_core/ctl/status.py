@@ -45,7 +45,8 @@ def run(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> int:
 
 
 def top(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> None:
-    """A frame each second. If standard output is no terminal, one follows the other, after an empty line.
+    """All of it, each second. If standard output is no terminal, without control characters, with an empty line
+    between.
 
     Raises ControlConnectionError, CommandFailedError.
     """
