@@ -21,6 +21,7 @@ _FRAME = struct.Struct("!BIHBd")
 """Kind; length of the request, or of the notice; peer's port, length of the peer's address, tls_deadline or 0."""
 _CONNECTION = b"C"[0]
 _NOTICE = b"N"[0]
+_INT = struct.Struct("@i")
 _TIMEVAL = struct.Struct("@ll")
 IDLE = b"I"
 """A worker sends this when it is ready for its first association, and for another one while requests wait."""
@@ -106,10 +107,22 @@ class HandoverSender:
             self.handover.sock.close()
 
 
+def receive_with_descriptors(sock: socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
+    """At most `size` bytes, and `most` descriptors that came with them. No program that a plugin starts inherits these;
+    `socket.recv_fds` ignores the flag for that. Raises OSError."""
+    data, ancillary, _, _ = sock.recvmsg(size, socket.CMSG_LEN(most * _INT.size), socket.MSG_CMSG_CLOEXEC)
+    return data, [
+        fd
+        for level, kind, content in ancillary
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS
+        for (fd,) in _INT.iter_unpack(content[: len(content) // _INT.size * _INT.size])
+    ]
+
+
 def hear(control: socket.socket) -> tuple[bytes, socket.socket | None]:
     """The supervisor's side: messages of the worker, no bytes if it has ended, and a connection if it has passed one on
     and a descriptor is free. Raises BlockingIOError if there are no messages."""
-    messages, fds, _, _ = socket.recv_fds(control, _MESSAGES, 1, socket.MSG_CMSG_CLOEXEC)
+    messages, fds = receive_with_descriptors(control, _MESSAGES, 1)
     return messages, socket.socket(fileno=fds[0]) if fds else None
 
 
@@ -132,7 +145,7 @@ def receive(control: socket.socket) -> Handover | LostAssociation | None:
     Raises BlockingIOError if none begins within CALL_TIMEOUT; another OSError if the supervisor ends in the middle of
     one, or if the process has no free descriptor for the connection.
     """
-    data, fds, _, _ = socket.recv_fds(control, _FIRST_READ, 1, socket.MSG_CMSG_CLOEXEC)
+    data, fds = receive_with_descriptors(control, _FIRST_READ, 1)
     if not data:
         return None
     if data[0] == _NOTICE:

@@ -10,13 +10,13 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from dcmrecv_core.testing import until
-from support.programs.control import Upgrades, begin_dcmrecvctl, dcmrecvctl, programs_in, runs, upgrades
+from support.programs.control import begin_dcmrecvctl, dcmrecvctl, programs_in, runs, upgrades
 from support.programs.receivers import Receiver, Start, is_free, start_on_port
 from support.promises.deliveries import NOTES, data_of, notes
 from support.protocol.pdus import ABORT, ASSOCIATE_AC, associate_rq
@@ -231,11 +231,10 @@ def test_the_old_program_ends_associations_after_the_limit(ours: Start) -> None:
 
 def test_several_programs_drain_and_all_end_with_the_last(ours: Start) -> None:
     receiver = ours("-v", "-pm")
-    with (
-        upgrades(receiver) as programs,
-        RawAssociation(receiver.port, CONTEXTS) as first,
-        contextlib_closing(programs, receiver) as second,
-    ):
+    with upgrades(receiver) as programs, ExitStack() as associations:
+        first = associations.enter_context(RawAssociation(receiver.port, CONTEXTS))
+        programs.upgrade()
+        second = associations.enter_context(RawAssociation(receiver.port, CONTEXTS))
         programs.upgrade()
         assert first.store(CT, "1.2.1", data_of("1.2.1")) == 0
         assert second.store(CT, "1.2.2", data_of("1.2.2")) == 0
@@ -243,14 +242,6 @@ def test_several_programs_drain_and_all_end_with_the_last(ours: Start) -> None:
         assert first.read_pdu() == second.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
         programs.wait_for_end()
     assert is_free(receiver.port)
-
-
-@contextmanager
-def contextlib_closing(programs: Upgrades, receiver: Receiver) -> Iterator[RawAssociation]:
-    """An association with the second program."""
-    programs.upgrade()
-    with RawAssociation(receiver.port, CONTEXTS) as association:
-        yield association
 
 
 def test_draining_waits_for_the_program_before(ours: Start) -> None:

@@ -7,9 +7,11 @@ import socket
 
 
 class Notifier:
-    """Sends to $NOTIFY_SOCKET. `watchdog_seconds` is half of the time that systemd allows between two WATCHDOG=1."""
+    """Sends to $NOTIFY_SOCKET. `watchdog_seconds` is half of the time that systemd allows between two WATCHDOG=1. If it
+    `is_silent`, it sends nothing yet: another program is the main one of this service."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_silent: bool = False) -> None:
+        self.is_silent = is_silent
         address = os.environ.pop("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
         limit = os.environ.pop("WATCHDOG_USEC", "")
@@ -28,7 +30,7 @@ class Notifier:
     def passed_on(self, pid: int) -> None:
         """Process `pid` is the main one from now on, and speaks to systemd itself."""
         self._send(f"MAINPID={pid}")
-        self._address, self.watchdog_seconds = "", None
+        self.is_silent = True
 
     def stopping(self) -> None:
         self._send("STOPPING=1")
@@ -37,7 +39,7 @@ class Notifier:
         self._send("WATCHDOG=1")
 
     def _send(self, message: str) -> None:
-        if not self._address:
+        if self.is_silent or not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             try:

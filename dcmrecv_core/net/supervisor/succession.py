@@ -93,8 +93,9 @@ class Succession:
             self._successor.give_up("the receiver is told to end")
 
     def end(self) -> None:
-        """This program stops, and the one before it that may still drain."""
-        if self._successor is not None:
+        """This program stops, and the one before it that may still drain. The program that has taken over sees the
+        end of the stream when this one has ended."""
+        if self._successor is not None and self._successor.is_coming:
             self._successor.close()
         if self._predecessor is not None:
             self._predecessor.end()
@@ -117,6 +118,7 @@ class Succession:
         parts.pool.table.door = Door.OPEN
         parts.desk.open(now)
         parts.background.resume()
+        parts.notifier.is_silent = False
         log.info("upgrade: this program serves")
 
     def _predecessor_ended(self, now: float) -> None:

@@ -109,7 +109,7 @@ class Supervisor:
         self._is_signalled = False
         self._drain_until: float | None = None
         self._stop_deadline: float | None = None
-        self._notifier = Notifier()
+        self._notifier = Notifier(is_silent=predecessor is not None)
         self._ready_sent = False
         self._next_watchdog = 0.0
         self._desk = FrontDesk(self._selector, listeners, settings.acse_timeout, self._admit, accepts=not predecessor)
@@ -443,8 +443,9 @@ class Supervisor:
             self._stop("the time for running associations is over", now)
 
     def _stop(self, why: str, now: float) -> None:
-        log.info("%s: no new associations, running ones finish the instance they are in", why)
-        self._end(now)
+        if self._stop_deadline is None:
+            log.info("%s: no new associations, running ones finish the instance they are in", why)
+            self._end(now)
 
     def _end(self, now: float) -> None:
         self._stop_deadline = now + GRACE

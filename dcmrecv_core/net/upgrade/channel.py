@@ -7,6 +7,8 @@ import os
 import socket
 from typing import Any
 
+from dcmrecv_core.net.handover import receive_with_descriptors
+
 READY = "ready"
 """The new program can serve. Its value is the process id."""
 FAILED = "failed"
@@ -39,13 +41,11 @@ class Channel:
     def receive(self) -> dict[str, Any] | None:
         """What has arrived, None if the other program has ended."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.sock, _CHUNK, _MOST_DESCRIPTORS)
+            data, descriptors = receive_with_descriptors(self.sock, _CHUNK, _MOST_DESCRIPTORS)
         except BlockingIOError:
             return {}
         except OSError:
             data, descriptors = b"", []
-        for fd in descriptors:
-            os.set_inheritable(fd, False)
         self._descriptors += descriptors
         if not data:
             return None

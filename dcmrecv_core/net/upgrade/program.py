@@ -49,7 +49,11 @@ class Program:
         else:
             command = (sys.executable, *sys.orig_argv[1:])
         environment = {name: value for name, value in os.environ.items() if name not in _OF_ONE_PROCESS}
-        return cls(command, os.getcwd(), environment)
+        try:
+            directory = os.getcwd()
+        except FileNotFoundError:  # it was removed
+            directory = os.curdir
+        return cls(command, directory, environment)
 
     def start(self, passed: Passed) -> int:
         """Start it in a session of its own, which a process of ours begins that ends at once: so the new program is

@@ -151,7 +151,7 @@ class Successor:
             self.phase = Phase.READY
             log.info("upgrade: the new program is ready")
             self._owner.pause_jobs(now)
-        if TAKEN in message and self.phase is Phase.TAKING:
+        if TAKEN in message and self.phase is Phase.TAKING and not self._reason:
             self._deadline = math.inf
             self.phase = Phase.SERVING
             log.info("upgrade: process %d serves", self._pid)

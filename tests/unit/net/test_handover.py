@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dcmrecv_core.net.handover import Handover, HandoverSender, LostAssociation, receive
+from dcmrecv_core.net.handover import PASSED_ON, Handover, HandoverSender, LostAssociation, hear, pass_on, receive
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -54,6 +54,7 @@ def test_connection_and_request_arrive(control: Pair, connection: Pair, size: in
     assert bool(waits) == (size > 4096)
     sender.close()
     with arrived.sock:
+        assert not arrived.sock.get_inheritable(), "a program that a plugin starts would hold the connection"
         arrived.sock.sendall(b"hello")
         assert peer.recv(100) == b"hello"
     assert peer.recv(100) == b"", "another process still holds the connection"
@@ -133,3 +134,13 @@ def test_a_lost_association_arrives(control: Pair, size: int) -> None:
         assert received.result(10) == lost
     assert sender.is_done and sender.has_begun
     sender.close()
+
+
+def test_a_connection_that_is_passed_on_is_not_inheritable(control: Pair, connection: Pair) -> None:
+    ours, theirs = control
+    pass_on(theirs, connection[0])
+    messages, passed_on = hear(ours)
+    assert messages == PASSED_ON
+    assert passed_on is not None
+    with passed_on:
+        assert not passed_on.get_inheritable()

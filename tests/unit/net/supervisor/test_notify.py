@@ -78,9 +78,19 @@ def test_draining_is_no_stop_yet_and_may_extend_the_time_of_one(notifier: Notifi
 def test_after_an_upgrade_the_old_program_is_silent(notifier: Notifier, systemd: socket.socket) -> None:
     notifier.passed_on(4711)
     assert systemd.recv(100) == b"MAINPID=4711"
-    assert notifier.watchdog_seconds is None
     notifier.draining(None)
+    notifier.alive()
     notifier.stopping()
     systemd.setblocking(False)
     with pytest.raises(BlockingIOError):
         systemd.recv(100)
+
+
+def test_a_program_that_is_to_take_over_is_silent_until_then(notifier: Notifier, systemd: socket.socket) -> None:
+    """With NotifyAccess=all its failure would be the end of the service."""
+    notifier.is_silent = True
+    notifier.ready("listening")
+    notifier.stopping()
+    notifier.is_silent = False
+    notifier.alive()
+    assert systemd.recv(100) == b"WATCHDOG=1"

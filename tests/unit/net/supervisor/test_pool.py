@@ -527,7 +527,8 @@ def test_draining_forks_for_requests_only(start: Start) -> None:
     assert driver.idle == 1
     other, _ = driver.serve()
     for each in (peer, other):
-        driver.finish(each)
+        each.shutdown(socket.SHUT_WR)  # workers that were forked later have copies
+    driver.until(lambda: driver.idle == 2, "both are idle")
     driver.pool.end_idle()
     driver.until(lambda: not len(driver.pool), "all have ended")
 

@@ -337,7 +337,8 @@ def test_a_fork_that_fails(
     assert "cannot start a process: Resource temporarily unavailable" in errors(caplog)[0]
 
 
-def test_abandoned_nothing_changes_and_everybody_is_told(driver: Driver) -> None:
+def test_abandoned_nothing_changes_and_everybody_is_told(make: Callable[..., Driver]) -> None:
+    driver = make()
     told: list[str] = []
     driver.reload.begin(told.append)
     driver.reload.begin(told.append)

@@ -143,6 +143,13 @@ def test_a_script_is_executed_as_it_is_installed_now(monkeypatch: pytest.MonkeyP
     assert not {"LISTEN_PID", "WATCHDOG_PID"} & program.environment.keys()
 
 
+def test_a_directory_that_was_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert Program.of_this_process().directory == "."
+
+
 def test_a_module_is_run_by_its_interpreter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "__main__.py").touch()
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "__main__.py"), "104"])

@@ -187,6 +187,15 @@ def test_given_up_it_is_dead_before_the_old_one_goes_on(driver: Driver) -> None:
     assert driver.asked == ["pause", "go on"]
 
 
+def test_given_up_it_takes_over_no_more(driver: Driver) -> None:
+    driver.start(NEVER_TAKES.replace("wait()\n", "wait()\nsay('taken')\n"))
+    driver.until(lambda: driver.successor.phase is Phase.TAKING)
+    driver.successor.give_up("the receiver is told to end")
+    driver.until(lambda: driver.answers)
+    assert driver.answers == ["the receiver is told to end"]
+    assert driver.asked == ["pause", "shut", "go on"]
+
+
 def test_at_the_end_of_the_old_one_it_is_killed(driver: Driver) -> None:
     driver.start(NEVER_READY)
     driver.turn()
