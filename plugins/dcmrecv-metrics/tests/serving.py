@@ -6,12 +6,14 @@ import http.client
 import os
 import random
 import socket
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dcmrecv_core.testing import Receiver, until
+from dcmrecv_metrics.server import Server
 
 
 def free_address() -> tuple[str, int]:
@@ -32,7 +34,7 @@ class Served:
         until(self.answers, "the pages", log=lambda: receiver.log)
 
     def answers(self) -> bool:
-        with suppress(OSError):
+        with suppress(OSError, http.client.HTTPException):  # it has not begun, or ends
             return self.get("/livez") == (200, "alive\n")
         return False
 
@@ -51,6 +53,18 @@ class Served:
         begun = time.monotonic()
         until(lambda: condition(self.get("/readyz")), "another answer", log=lambda: str(self.get("/readyz")))
         return time.monotonic() - begun
+
+
+@contextmanager
+def running(server: Server) -> Iterator[None]:
+    """The server in a thread."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join(10)
 
 
 def start(start_receiver: Callable[..., Receiver], *arguments: object, **options: object) -> Served:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from documents import document
+from serving import running
 
 from dcmrecv_metrics.address import Address
 from dcmrecv_metrics.history import History
@@ -81,7 +82,7 @@ def test_a_port_that_something_else_has(taken: socket.socket, answer: bytes) -> 
         with client:
             client.sendall(answer)
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     with pytest.raises(OSError) as failure:
         address_of(taken).check(OURS)
@@ -97,11 +98,7 @@ def test_a_port_whose_owner_does_not_answer(taken: socket.socket) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_the_port_that_this_receiver_has_itself(host: str) -> None:
     bound = socket.create_server((host, 0))
-    with Server(bound, Pages(Source(document), History()), OURS) as serving:
-        thread = threading.Thread(target=serving.serve_forever, args=(0.02,))
-        thread.start()
+    with Server(bound, Pages(Source(document), History()), OURS) as server, running(server):
         address_of(bound).check(OURS)
         with pytest.raises(OSError):
             address_of(bound).check("dcmrecv-metrics (receiver of port 105)")
-        serving.shutdown()
-        thread.join(10)

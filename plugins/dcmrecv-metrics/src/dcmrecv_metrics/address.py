@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -72,6 +71,8 @@ class Address:
 
     def _server(self) -> str | None:
         """The name that a web server there gives itself."""
+        import http.client  # large, and needed only if the port is taken
+
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         connection = http.client.HTTPConnection(host, self.port, timeout=_ANSWER_SECONDS)
         try:

@@ -55,7 +55,7 @@ def _receiver(status: Status) -> Iterator[Metric]:
     yield _gauge("dcmrecv_state", "1 for the state in which the receiver is.", states)
     yield _gauge("dcmrecv_start_time_seconds", "When the receiver started, in Unix time.", _at(status["started_at"]))
     help_text = "When the receiver began to count, in Unix time."
-    yield _gauge("dcmrecv_counting_since_seconds", help_text, _at(status["counting_since"]))
+    yield _gauge("dcmrecv_counting_since_timestamp_seconds", help_text, _at(status["counting_since"]))
 
 
 def _totals(status: Status) -> Iterator[Metric]:
