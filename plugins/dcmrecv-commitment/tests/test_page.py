@@ -67,7 +67,10 @@ def test_statuses_and_reasons() -> None:
 
 def test_numbers() -> None:
     assert f"more than {requests.MOST_REFERENCES} instances in one request" in WORDS
-    assert f"if the index needs more than {at_once.PATIENCE:.0f} s, for more than {at_once.MOST_AT_ONCE} instances" in WORDS
+    assert (
+        f"if the index needs more than {at_once.PATIENCE:.0f} s, for more than {at_once.MOST_AT_ONCE} instances"
+        in WORDS
+    )
     assert f"then, {at_once.HOLD:.0f} s after the request" in WORDS
     assert f"{folder.MOST_OPEN} requests have no answer yet" in WORDS
     assert (work.FIRST_PAUSE, work.LONGEST_PAUSE) == (1, 300)
