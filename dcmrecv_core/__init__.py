@@ -46,7 +46,7 @@ from dcmrecv_core.api.outcomes import (
     Study,
     Summary,
 )
-from dcmrecv_core.api.services import Command, Request, Response, Service
+from dcmrecv_core.api.services import Command, EventReport, Request, Response, Service
 from dcmrecv_core.api.settings import Counting, Locations, PluginCounter, PluginSettings
 from dcmrecv_core.api.verdicts import (
     Accept,
@@ -114,6 +114,7 @@ __all__ = [
     "Discard",
     "Durations",
     "Ended",
+    "EventReport",
     "HookTime",
     "HowStored",
     "Instance",

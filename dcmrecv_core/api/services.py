@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -58,11 +59,35 @@ class Request(ABC):
 
 
 @dataclass(frozen=True, slots=True)
+class EventReport:
+    """An N-EVENT-REPORT (PS3.7 section 10.1.1), sent after a response on the same association and context.
+
+    `answered` is called with the status of the peer's response; never if the association ends before. It may raise
+    nothing. Raises TypeError or ValueError for what no request can carry.
+    """
+
+    event_type_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    dataset: Dataset | None = None
+    answered: Callable[[int], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= operator.index(self.event_type_id) <= 0xFFFF:
+            raise ValueError(f"an event type has 16 bits, not {self.event_type_id!r}")
+        for uid in (self.sop_class_uid, self.sop_instance_uid):
+            if not (isinstance(uid, str) and _UID.fullmatch(uid)):
+                raise ValueError(f"a UID of at most 64 characters expected, not {uid!r}")
+        _check_dataset(self.dataset)
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """Result of `serve`: the DIMSE `status`, and what the service's response has beside it (PS3.7 section 10.1).
 
     `dataset` is sent in the transfer syntax of the context. What is None is left out, or taken from the request where
-    the standard wants it in each response. Raises TypeError or ValueError for what no response can carry.
+    the standard wants it in each response. `report` is sent after the response. Raises TypeError or ValueError for what
+    no response can carry.
     """
 
     status: int
@@ -71,6 +96,7 @@ class Response:
     affected_sop_instance_uid: str | None = None
     event_type_id: int | None = None
     action_type_id: int | None = None
+    report: EventReport | None = None
 
     def __post_init__(self) -> None:
         # raised here, where the plugin made the mistake, not when the response is encoded
@@ -82,5 +108,11 @@ class Response:
         uid = self.affected_sop_instance_uid
         if uid is not None and not (isinstance(uid, str) and _UID.fullmatch(uid)):
             raise ValueError(f"a UID of at most 64 characters expected, not {uid!r}")
-        if self.dataset is not None and not hasattr(self.dataset, "to_json_dict"):  # a Dataset, pydicom not loaded here
-            raise TypeError(f"a pydicom Dataset or None expected, not {type(self.dataset).__name__}")
+        if self.report is not None and not isinstance(self.report, EventReport):
+            raise TypeError(f"an EventReport or None expected, not {self.report!r}")
+        _check_dataset(self.dataset)
+
+
+def _check_dataset(dataset: object) -> None:
+    if dataset is not None and not hasattr(dataset, "to_json_dict"):  # a Dataset, pydicom not loaded here
+        raise TypeError(f"a pydicom Dataset or None expected, not {type(dataset).__name__}")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dcmrecv_core import compiled
 from dcmrecv_core.api.errors import LocalProtocolError, RemoteProtocolError
 from dcmrecv_core.api.services import Command as ServiceCommand
-from dcmrecv_core.api.services import Response
+from dcmrecv_core.api.services import EventReport, Response
 from dcmrecv_core.proto import events, pdu
 from dcmrecv_core.proto.associate import (
     APPLICATION_CONTEXT,
@@ -30,7 +30,7 @@ from dcmrecv_core.proto.dimse import Command, encode_response
 from dcmrecv_core.proto.message import MessageReader
 from dcmrecv_core.proto.negotiation import Answer
 from dcmrecv_core.proto.pdu import HEADER, HEADER_LENGTH, PduType, Rejection
-from dcmrecv_core.proto.services import encode_service_response
+from dcmrecv_core.proto.services import encode_event_report, encode_service_response
 from dcmrecv_core.proto.states import TRANSITIONS, Action, State, StateEvent
 
 if compiled.AVAILABLE:
@@ -217,6 +217,16 @@ class Acceptor:
     ) -> None:
         """Send the response to a DIMSE-N request; `data_set` is that of `response`, encoded."""
         command = encode_service_response(request, response, elements, has_data_set=data_set is not None)
+        output = pdu.encode_message(context_id, command, self._peer_max_length, command=True)
+        if data_set is not None:
+            output += pdu.encode_message(context_id, data_set, self._peer_max_length, command=False)
+        self._apply(StateEvent.SEND_DATA, output)
+
+    def report(self, context_id: int, message_id: int, report: EventReport, data_set: bytes | None) -> None:
+        """Send an N-EVENT-REPORT under a Message ID of ours; `data_set` is that of `report`, encoded. The answer is
+        `ReportAnswered`."""
+        self._messages.awaited.add(message_id)
+        command = encode_event_report(message_id, report, has_data_set=data_set is not None)
         output = pdu.encode_message(context_id, command, self._peer_max_length, command=True)
         if data_set is not None:
             output += pdu.encode_message(context_id, data_set, self._peer_max_length, command=False)

@@ -38,6 +38,7 @@ class Status(IntEnum):
     """General statuses with which `proto/` itself answers (PS3.7 annex C)."""
 
     SUCCESS = 0x0000
+    PROCESSING_FAILURE = 0x0110
     NO_SUCH_EVENT_TYPE = 0x0113
     INVALID_SOP_INSTANCE = 0x0117
     NO_SUCH_SOP_CLASS = 0x0118

@@ -50,6 +50,13 @@ class ServiceRequested(NamedTuple):
     transfer_syntax: str
 
 
+class ReportAnswered(NamedTuple):
+    """The response to an N-EVENT-REPORT that was sent with `report`; its data set, if any, was dropped."""
+
+    message_id: int
+    status: int
+
+
 class DataReceived(NamedTuple):
     """All fragments of the current data set that the buffer holds, in order; `last` completes the message."""
 
@@ -103,6 +110,7 @@ Event = (
     | EchoRequested
     | StoreRequested
     | ServiceRequested
+    | ReportAnswered
     | DataReceived
     | CommandRefused
     | Notice

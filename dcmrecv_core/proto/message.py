@@ -61,6 +61,7 @@ class MessageReader:
         "_room",
         "_serves",
         "_strict",
+        "awaited",
         "contexts",
         "pdu_left",
     )
@@ -76,6 +77,8 @@ class MessageReader:
         serves: bool = False,
     ) -> None:
         self.contexts: dict[int, tuple[str, str]] = {}
+        self.awaited: set[int] = set()
+        """Message IDs of our own requests, N-EVENT-REPORTs, which have no response yet."""
         self._events = events
         self._refuse = refuse
         self._buffer = buffer
@@ -264,6 +267,8 @@ class MessageReader:
             return events.DataReceived(fragments, True)
         if command.field == CommandField.C_ECHO_RQ:
             return events.EchoRequested(self._context_id, command)
+        if command.field & RESPONSE_BIT:
+            return events.ReportAnswered(command.message_id, services.status_in(command))
         return self._refused(command, *self._refusal)
 
     def _refused(self, command: Command, status: int, comment: str) -> events.CommandRefused:
@@ -277,7 +282,7 @@ class MessageReader:
             self._events.append(events.Notice("C-CANCEL ignored"))
             return None
         if command.field & RESPONSE_BIT:
-            raise RemoteProtocolError(f"response {command.field:04X} to a request that was never made", reason=5)
+            return self._on_response(command)
         abstract_syntax, transfer_syntax = self.contexts[self._context_id]
         if self._serves and command.field in services.FIELDS:
             return self._on_service(command, transfer_syntax)
@@ -292,6 +297,16 @@ class MessageReader:
             return events.EchoRequested(self._context_id, command)
         status, comment = refusal or (Status.MISTYPED_ARGUMENT, "C-STORE without a data set")
         return self._refused(command, status, comment)
+
+    def _on_response(self, command: Command) -> events.Event | None:
+        """The command set of a response is complete; a data set after it is dropped."""
+        if command.field != services.REPORT_RESPONSE or command.message_id not in self.awaited:
+            raise RemoteProtocolError(f"response {command.field:04X} to a request that was never made", reason=5)
+        self.awaited.remove(command.message_id)
+        if not command.has_data_set:
+            return events.ReportAnswered(command.message_id, services.status_in(command))
+        self._command, self._refusal = command, (Status.SUCCESS, "")
+        return None
 
     def _on_service(self, command: Command, transfer_syntax: str) -> events.Event | None:
         """The command set of a DIMSE-N request is complete."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from struct import iter_unpack
 
 from dcmrecv_core.api.services import Command as ServiceCommand
-from dcmrecv_core.api.services import Response, Service
+from dcmrecv_core.api.services import EventReport, Response, Service
 from dcmrecv_core.proto import dimse
 from dcmrecv_core.proto.dimse import MAX_UID_LENGTH, Command, Status, Tag, command_elements, command_text, first_number
 
 FIELDS = frozenset(service.value for service in Service)
+
+REPORT_RESPONSE = Service.N_EVENT_REPORT.value | dimse.RESPONSE_BIT
+"""The Command Field of the only response that a peer may send."""
 
 _AFFECTED = (Service.N_EVENT_REPORT, Service.N_CREATE)
 """Their requests name the Affected class and instance, all others the Requested ones."""
@@ -81,3 +84,21 @@ def encode_service_response(
         (Tag.EVENT_TYPE_ID, None if event_type is None else int(event_type)),
         (Tag.ACTION_TYPE_ID, None if action_type is None else int(action_type)),
     )
+
+
+def encode_event_report(message_id: int, report: EventReport, *, has_data_set: bool) -> bytes:
+    """The command set of an N-EVENT-REPORT-RQ (PS3.7 table 10.3-1)."""
+    return dimse.encode_elements(
+        (Tag.AFFECTED_SOP_CLASS_UID, dimse.encoded_uid(report.sop_class_uid)),
+        (Tag.COMMAND_FIELD, Service.N_EVENT_REPORT.value),
+        (Tag.MESSAGE_ID, message_id),
+        (Tag.DATA_SET_TYPE, dimse.DATA_SET if has_data_set else dimse.NO_DATA_SET),
+        (Tag.AFFECTED_SOP_INSTANCE_UID, dimse.encoded_uid(report.sop_instance_uid)),
+        (Tag.EVENT_TYPE_ID, int(report.event_type_id)),
+    )
+
+
+def status_in(response: Command) -> int:
+    """The status of a response; 0110 (processing failure) if it has none."""
+    status = first_number(command_elements(response.encoded).get(Tag.STATUS, b""))
+    return Status.PROCESSING_FAILURE if status is None else status

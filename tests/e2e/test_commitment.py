@@ -35,4 +35,4 @@ def test_without_the_index_it_does_not_start(site: Path, tmp_path: Path) -> None
     (tmp_path / "archive.toml").write_text(text)
     done = run(site, "--settings", "archive.toml", "11112", cwd=tmp_path)
     assert done.returncode == 1
-    assert "plugin commitment: needs dcmrecv-index: add --plugin index" in done.stderr
+    assert "plugin commitment: configure: needs dcmrecv-index: add --plugin index" in done.stderr

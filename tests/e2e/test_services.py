@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from dcmrecv_core import RejectReason
@@ -16,7 +16,7 @@ from dcmrecv_core.testing.sending import await_pause_over, rejection
 from support.data.datasets import instance_of
 from support.data.samples import Sample
 from support.programs.receivers import Receiver, Start, until
-from support.protocol.raw_sender import send
+from support.protocol.raw_sender import RawAssociation, send
 from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE
 
 CLASS = "1.2.840.10008.1.20.1"
@@ -211,3 +211,72 @@ def test_seven_kinds_of_plugins_run_together(ours: Start) -> None:
     assert kept == [f"CT1/ANONYMOUS/1.2.3.{number}{end}" for number in (1, 2) for end in ("", ".txt")]
     assert (receiver.output / kept[1]).read_text() == "ANONYMOUS"
     until(lambda: list((receiver.output / ".dcmrecv" / "done").glob("*")), "the study in the background")
+
+
+REPORTING = '''\
+"""Answers each N-ACTION, and reports afterwards."""
+
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from dcmrecv_core import Also, EventReport, Response, SupportedContext, hookimpl
+
+CLASS = "1.2.840.10008.1.20.1"
+HOME = Path(__file__).parent
+
+
+@hookimpl
+def negotiate():
+    return Also([SupportedContext(CLASS, None)])
+
+
+def answered(status):
+    with (HOME / "answers").open("a") as file:
+        print(f"{status:04X}", file=file)
+    if status == 0x0110:
+        raise KeyError("a bug")
+
+
+@hookimpl
+def serve(request):
+    told = Dataset()
+    told.AdditionalPatientHistory = "long " * 2000
+    told.PatientID = request.dataset.PatientID
+    return Response(0, report=EventReport(2, CLASS, request.command.sop_instance_uid, told, answered))
+'''
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT_LE, EXPLICIT_LE, BIG_ENDIAN])
+def test_a_report_after_the_response(ours: Start, syntax: str) -> None:
+    receiver = ours("--plugin", "reporting.py", files={"reporting.py": REPORTING})
+    reports: list[tuple[int, str, str]] = []
+    statuses = [0x0000, 0x0110, 0x0112]
+
+    def reported(event: Any) -> tuple[int, Dataset]:
+        told = event.event_information
+        reports.append((event.event_type, event.request.AffectedSOPInstanceUID, told.PatientID))
+        return statuses[len(reports) - 1], question("a reply")
+
+    ae = AE()
+    ae.add_requested_context(CLASS, syntax)
+    handlers: Any = [(evt.EVT_N_EVENT_REPORT, reported)]
+    association = ae.associate("127.0.0.1", receiver.port, evt_handlers=handlers)
+    assert association.is_established
+    for number in range(3):
+        status, _ = association.send_n_action(question(f"471{number}"), 1, CLASS, INSTANCE)
+        assert status.Status == 0, receiver.log
+        until(lambda number=number: len(reports) > number, "the report", log=lambda: receiver.log)
+    answers = receiver.directory / "answers"
+    until(lambda: answers.exists() and answers.read_text() == "0000\n0110\n0112\n", "answers", log=lambda: receiver.log)
+    association.release()
+    assert reports == [(2, INSTANCE, "4710"), (2, INSTANCE, "4711"), (2, INSTANCE, "4712")]
+    assert "E: answered of an N-EVENT-REPORT: KeyError('a bug') (" in receiver.log
+
+
+def test_a_response_to_what_was_not_asked_is_an_error(ours: Start) -> None:
+    receiver = ours("--plugin", "reporting.py", files={"reporting.py": REPORTING})
+    response = {0x0002: CLASS, 0x0100: 0x8100, 0x0120: 1, 0x0800: 0x0101, 0x0900: 0}
+    with RawAssociation(receiver.port, [(CLASS, [IMPLICIT_LE])]) as association:
+        association.request(response)
+        assert association.read_pdu() == (7, bytes([0, 0, 2, 5]))

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import StatusError, described
-from dcmrecv_core.api.services import Response, Service
+from dcmrecv_core.api.services import EventReport, Response, Service
 from dcmrecv_core.proto.dimse import Status
 from dcmrecv_core.receive import request as service_request
 
@@ -22,11 +22,13 @@ _WITHOUT_DATA_SET = (Service.N_DELETE,)
 
 
 class Answer(NamedTuple):
-    """What to send: the response, its encoded data set, and the tags for Offending Element."""
+    """What to send: the response, its encoded data set, the tags for Offending Element, and the encoded data set of the
+    report after it."""
 
     response: Response
     data_set: bytes | None = None
     elements: tuple[int, ...] = ()
+    report: bytes | None = None
 
 
 class ServiceReception:
@@ -72,7 +74,9 @@ class ServiceReception:
             raise StatusError(Status.UNRECOGNIZED_OPERATION, "No plugin serves this request")
         plugin, response = said
         try:
-            return Answer(response, self._encoded(response, transfer_syntax))
+            told = None if response.report is None else response.report.dataset
+            report = service_request.encode(told, transfer_syntax)
+            return Answer(response, self._encoded(response, transfer_syntax), report=report)
         except MemoryError:
             raise
         except Exception as error:  # pydicom lets any exception through
@@ -91,3 +95,27 @@ class ServiceReception:
         if unnamed and not response.status:
             raise ValueError("the instance that was created needs affected_sop_instance_uid (PS3.7 section 10.1.5.1)")
         return data_set
+
+
+class Reports:
+    """The N-EVENT-REPORTs of one association that have no response yet, by Message ID."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, EventReport] = {}
+        self._last = 0
+
+    def begin(self, report: EventReport) -> int:
+        """Its Message ID."""
+        self._last = self._last % 0xFFFF + 1
+        self._open[self._last] = report
+        return self._last
+
+    def answered(self, message_id: int, status: int, sender: str) -> None:
+        """Tell the plugin."""
+        report = self._open.pop(message_id)
+        log.info("Received N-EVENT-REPORT Response (%04X)", status)
+        if report.answered is not None:
+            try:
+                report.answered(status)
+            except Exception as error:  # plugin code
+                log.error("answered of an N-EVENT-REPORT: %s (%s)", described(error, repr), sender, exc_info=error)

@@ -35,7 +35,7 @@ from dcmrecv_core.net.worker.association_log import (
 from dcmrecv_core.net.worker.caches import MAX_CACHED_REQUEST, IdentityCache, ProposalCache
 from dcmrecv_core.net.worker.counting import RefusalCounting
 from dcmrecv_core.net.worker.deadlines import PeerDeadlines
-from dcmrecv_core.net.worker.service import ServiceReception
+from dcmrecv_core.net.worker.service import Reports, ServiceReception
 from dcmrecv_core.net.worker.space import FreeSpace
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
@@ -139,6 +139,7 @@ class Session:
         self._store: events.StoreRequested | None = None
         self._reception: Reception | None = None
         self._service: ServiceReception | None = None
+        self._reports = Reports()
         self._output = self._acceptor.output
         self._started = self._store_began = 0.0
         self._stored = self._refused = self._discarded = self._bytes = 0
@@ -150,6 +151,7 @@ class Session:
             events.DataReceived: self._on_data,
             events.StoreRequested: self._on_store,
             events.ServiceRequested: self._on_service,
+            events.ReportAnswered: self._on_report_answered,
             events.EchoRequested: self._on_echo,
             events.CommandRefused: self._on_refused,
             events.Notice: self._on_notice,
@@ -564,11 +566,18 @@ class Session:
 
     def _answer_service(self, service: ServiceReception) -> None:
         self._service = None
-        response, data_set, elements = service.finish()
+        response, data_set, elements, report = service.finish()
         event = service.event
         self._association_log.service_answered(event, response, with_data_set=data_set is not None)
         self._acceptor.respond_to_service(event.context_id, event.request, response, data_set, elements)
+        if response.report is not None:
+            log.info("Sending N-EVENT-REPORT Request")
+            message_id = self._reports.begin(response.report)
+            self._acceptor.report(event.context_id, message_id, response.report, report)
         self._send()
+
+    def _on_report_answered(self, event: events.ReportAnswered) -> None:
+        self._reports.answered(*event, self._shared.serving.sender)
 
     def _count(self, outcome: Outcome) -> int:
         if outcome.location is not None and not outcome.dropped:

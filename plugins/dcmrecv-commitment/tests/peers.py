@@ -59,6 +59,30 @@ def asking_for(transaction_uid: str | None, *uids: str | Pair) -> Dataset:
     return dataset
 
 
+def request_and_wait(port: int, dataset: Dataset, status: int | None = 0) -> Report:
+    """Send an N-ACTION, and wait on its association for the report, which is answered with `status`; with None the
+    association is aborted instead."""
+    told: queue.Queue[Report] = queue.Queue()
+
+    def reported(event: Any) -> tuple[int, None]:
+        told.put(_report_of(event))
+        if status is None:
+            event.assoc.abort()
+        return status or 0, None
+
+    entity = AE(ae_title="CT1")
+    entity.add_requested_context(STORAGE_COMMITMENT, ExplicitVRLittleEndian)
+    handlers: Any = [(evt.EVT_N_EVENT_REPORT, reported)]
+    association = entity.associate("127.0.0.1", port, ae_title="ARCHIVE", evt_handlers=handlers)
+    assert association.is_established
+    answer, _ = association.send_n_action(dataset, 1, STORAGE_COMMITMENT, INSTANCE)
+    assert answer.Status == 0
+    report = told.get(timeout=SECONDS)
+    if status is not None:
+        association.release()
+    return report
+
+
 def request(
     port: int,
     dataset: Dataset | None,
@@ -97,6 +121,20 @@ def _pairs(items: Sequence[Dataset]) -> list[Pair]:
     return [(str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID)) for item in items]
 
 
+def _report_of(event: Any) -> Report:
+    told = event.event_information
+    failed = told.get("FailedSOPSequence") or []
+    reasons = [int(item.FailureReason) for item in failed]
+    return Report(
+        event.event_type,
+        str(told.TransactionUID),
+        _pairs(told.get("ReferencedSOPSequence") or []),
+        dict(zip(_pairs(failed), reasons, strict=True)),
+        event.assoc.requestor.ae_title,
+        event.assoc.acceptor.primitive.called_ae_title,
+    )
+
+
 class Requestor:
     """Listens for reports, by pynetdicom; answers with the next of `statuses`, then with 0000. If it does not take the
     proposed role, it leaves it unanswered."""
@@ -116,19 +154,7 @@ class Requestor:
         self.port = int(self._server.server_address[1])
 
     def _reported(self, event: Any) -> tuple[int, None]:
-        told = event.event_information
-        failed = told.get("FailedSOPSequence") or []
-        reasons = [int(item.FailureReason) for item in failed]
-        self.reports.put(
-            Report(
-                event.event_type,
-                str(told.TransactionUID),
-                _pairs(told.get("ReferencedSOPSequence") or []),
-                dict(zip(_pairs(failed), reasons, strict=True)),
-                event.assoc.requestor.ae_title,
-                event.assoc.acceptor.primitive.called_ae_title,
-            )
-        )
+        self.reports.put(_report_of(event))
         return (self.statuses.pop(0) if self.statuses else 0), None
 
     def report(self) -> Report:

@@ -38,6 +38,8 @@ def test_it_is_read_as_it_was_written(folder: Folder, tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     folder.remove(kept)
     assert names(folder) == []
+    folder.remove(kept)
+    assert folder.read(name) is None
 
 
 def test_sent_again_it_is_the_same_and_another_one_is_not(folder: Folder) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_commitment import NOT_AUTHORIZED, evaluation, folder, peers, reports, requests, work
+from dcmrecv_commitment import NOT_AUTHORIZED, at_once, evaluation, folder, information, peers, reports, requests, work
 from dcmrecv_commitment.peers import Peer
 
 ROOT = Path(__file__).parents[3]
@@ -42,7 +42,7 @@ def test_the_log_line() -> None:
     template = "storage commitment for %s, transaction %s: %d instances committed, %d failed; answered with status %04X"
     pattern = re.sub(r"%\w+", r"(\\S+)", re.escape(template).replace("%04X", "%X"))
     assert re.fullmatch(pattern, line)
-    assert template in Path(str(work.__file__)).read_text()
+    assert template in Path(str(information.__file__)).read_text()
 
 
 def test_statuses_and_reasons() -> None:
@@ -67,6 +67,11 @@ def test_statuses_and_reasons() -> None:
 
 def test_numbers() -> None:
     assert f"more than {requests.MOST_REFERENCES} instances in one request" in WORDS
+    assert (
+        f"if the index needs more than {at_once.PATIENCE:.0f} s, for more than {at_once.MOST_AT_ONCE} instances"
+        in WORDS
+    )
+    assert f"then, {at_once.HOLD:.0f} s after the request" in WORDS
     assert f"{folder.MOST_OPEN} requests have no answer yet" in WORDS
     assert (work.FIRST_PAUSE, work.LONGEST_PAUSE) == (1, 300)
     assert "after 1 s, then 2 s, up to 5 minutes" in WORDS

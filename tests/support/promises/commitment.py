@@ -117,7 +117,7 @@ class Requestor:
         while True:
             with self._listener.accept()[0] as connection:
                 connection.settimeout(60)
-                with suppress(ConnectionError):  # the receiver was killed
+                with suppress(ConnectionError):  # the receiver was killed, or only looked whether it is reached
                     return _Answering(connection).report()
 
 
@@ -155,6 +155,9 @@ class _Answering:
         data = b""
         while True:
             kind, body = self._read_pdu()
+            if kind == RELEASE_RQ:
+                self._connection.sendall(pdu(RELEASE_RP, bytes(4)))
+                raise ConnectionResetError
             assert kind == P_DATA
             for _, control, fragment in read_pdvs(body):
                 data += fragment

@@ -7,13 +7,15 @@ The way of a request:
         -> work.py, in the process of `background`: waits until the index has all that was stored before
           -> evaluation.py: each instance compared with what was acknowledged
             -> reports.py: N-EVENT-REPORT, on an association of our own, again until the peer has answered
+        -> or at_once.py, with `same_association`: the same in the worker, on the association of the request
 
-peers.py has the tables of the settings file. The hooks are here.
+information.py has what a report says, peers.py the tables of the settings file. The hooks are here.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dcmrecv_commitment.folder import Folder
 from dcmrecv_commitment.peers import Peer, Route, routes
@@ -31,6 +33,9 @@ from dcmrecv_core import (
     hookimpl,
 )
 
+if TYPE_CHECKING:
+    from dcmrecv_commitment.at_once import AtOnce
+
 NOT_AUTHORIZED = 0x0124
 """PS3.7 annex C.5.12."""
 
@@ -43,6 +48,7 @@ class CommitmentPlugin:
     def __init__(self) -> None:
         self._routes: dict[str, Route] = {}
         self._folder = Folder(Path())
+        self._at_once: AtOnce | None = None
 
     @hookimpl
     def add_options(self, options: PluginOptions) -> None:
@@ -70,8 +76,17 @@ class CommitmentPlugin:
         if association.calling_ae_title not in self._routes:
             text = f"No address is configured for {association.calling_ae_title}"
             raise StatusError(NOT_AUTHORIZED, text)
-        self._folder.keep(asked)
-        return Response(0)
+        name = self._folder.keep(asked)
+        if self._at_once is None or not self._routes[asked.title].peer.same_association:
+            return Response(0)
+        return Response(0, report=self._at_once.report(name))
+
+    @hookimpl
+    def worker_started(self, settings: PluginSettings) -> None:
+        if any(route.peer.same_association for route in self._routes.values()):
+            from dcmrecv_commitment.at_once import AtOnce  # loads the index
+
+            self._at_once = AtOnce(settings, self._folder)
 
     @hookimpl
     def background(self, settings: PluginSettings) -> None:

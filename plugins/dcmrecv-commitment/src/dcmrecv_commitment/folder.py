@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -44,8 +45,8 @@ class Folder:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def keep(self, asked: Asked) -> None:
-        """Write a request: it is durable afterwards. Raises StatusError."""
+    def keep(self, asked: Asked) -> str:
+        """Write a request: it is durable afterwards. Returns its name. Raises StatusError."""
         text = json.dumps(asdict(asked), indent=1)
         name = f"{_hash(asked.title)}-{_hash(asked.transaction_uid)}-{_hash(text)}{SUFFIX}"
         try:
@@ -54,6 +55,7 @@ class Folder:
             if name not in known and len(known) >= MOST_OPEN:
                 raise StatusError(_RESOURCE_LIMITATION, f"{MOST_OPEN} requests have no answer yet")
             self._write(name, text)
+            return name
         except OSError as error:
             log.error("a request for storage commitment cannot be kept in %s: %s", self._directory, error.strerror)
             status = _RESOURCE_LIMITATION if error.errno in _NO_ROOM else _PROCESSING_FAILURE
@@ -66,14 +68,20 @@ class Folder:
             names[name.partition("-")[0]].append(name)
         return names
 
+    def written(self, name: str) -> float:
+        """When it was kept first, in seconds since 1970; 0 if it is gone."""
+        return self._age(name) / 1e9
+
     def read(self, name: str) -> Kept | None:
-        """A request; None, and its file is put aside, if it is damaged. Raises OSError."""
+        """A request; None if it is gone, and if it is damaged: then its file is put aside. Raises OSError."""
         path = self._directory / name
-        file = _identity(path)
         try:
+            file = _identity(path)
             read = json.loads(path.read_text("utf-8", "surrogateescape"))
             references = tuple(Reference(*each) for each in read["references"])
             return Kept(name, file, Asked(read["title"], read["called"], read["transaction_uid"], references))
+        except FileNotFoundError:
+            return None
         except (ValueError, TypeError, LookupError) as error:
             log.error("%s is no request for storage commitment (%s), put aside as %s", path, error, name + DAMAGED)
             path.rename(path.with_name(name + DAMAGED))
@@ -82,9 +90,10 @@ class Folder:
     def remove(self, kept: Kept) -> None:
         """It has its report; unless it was sent again since it was read. Raises OSError."""
         path = self._directory / kept.name
-        if _identity(path) == kept.file:
-            path.unlink()
-            self._flush()
+        with suppress(FileNotFoundError):  # an administrator has removed it
+            if _identity(path) == kept.file:
+                path.unlink()
+                self._flush()
 
     def _names(self) -> set[str]:
         try:

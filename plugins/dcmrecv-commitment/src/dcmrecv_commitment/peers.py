@@ -26,6 +26,7 @@ class Peer:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_name: str | None = None
+    same_association: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,30 +5,24 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_role
 
 from dcmrecv_commitment.evaluation import Verdict
+from dcmrecv_commitment.information import TRY_AGAIN, event_type, information
 from dcmrecv_commitment.peers import Route
-from dcmrecv_commitment.requests import INSTANCE, STORAGE_COMMITMENT, Asked, Reference
+from dcmrecv_commitment.requests import INSTANCE, STORAGE_COMMITMENT, Asked
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 log = logging.getLogger("dcmrecv.commitment")
 
-SUCCESSFUL, FAILURES_EXIST = 1, 2
-"""Event Type IDs (PS3.4 table J.3-2)."""
-
 TIMEOUT = 30.0
 """Seconds for the connection, and for each answer."""
 
 CALLING = "DCMRECV"
 """Our title, if the one that the requestor has called cannot be used."""
-
-_TRY_AGAIN = (0x0110, 0x0213)
-"""Processing failure, resource limitation: not so much about this report."""
 
 
 class NotReported(Exception):
@@ -41,8 +35,8 @@ def report(route: Route, asked: Asked, verdict: Verdict) -> int:
     try:
         if not association.accepted_contexts[0].as_scp:
             log.info("%s has not taken the proposed role (SCP), it gets the report all the same", asked.title)
-        event_type = FAILURES_EXIST if verdict.failed else SUCCESSFUL
-        answer, _ = association.send_n_event_report(_dataset(asked, verdict), event_type, STORAGE_COMMITMENT, INSTANCE)
+        told = information(asked, verdict)
+        answer, _ = association.send_n_event_report(told, event_type(verdict), STORAGE_COMMITMENT, INSTANCE)
     except (ValueError, RuntimeError, OSError) as error:
         raise NotReported(f"the report cannot be sent: {error}") from error
     finally:
@@ -51,7 +45,7 @@ def report(route: Route, asked: Asked, verdict: Verdict) -> int:
     status = getattr(answer, "Status", None)
     if status is None:
         raise NotReported("no answer to the report")
-    if status in _TRY_AGAIN:
+    if status in TRY_AGAIN:
         raise NotReported(f"the report was answered with status {status:04X}")
     return int(status)
 
@@ -90,25 +84,3 @@ def _entity(called: str) -> AE:
         entity = AE(ae_title=CALLING)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = TIMEOUT
     return entity
-
-
-def _dataset(asked: Asked, verdict: Verdict) -> Dataset:
-    dataset = Dataset()
-    dataset.TransactionUID = asked.transaction_uid
-    if verdict.failed:
-        items = []
-        for reference, reason in verdict.failed:
-            item = _item(reference)
-            item.FailureReason = reason
-            items.append(item)
-        dataset.FailedSOPSequence = items
-    if verdict.committed:
-        dataset.ReferencedSOPSequence = [_item(reference) for reference in verdict.committed]
-    return dataset
-
-
-def _item(reference: Reference) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = reference.sop_class_uid
-    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
-    return item

@@ -9,8 +9,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 
+from dcmrecv_commitment.at_once import HOLD
 from dcmrecv_commitment.evaluation import Evaluation
 from dcmrecv_commitment.folder import Folder, is_same_transaction, key_of
+from dcmrecv_commitment.information import log_answer
 from dcmrecv_commitment.peers import Route
 from dcmrecv_commitment.reports import NotReported, reach, report
 from dcmrecv_commitment.requests import Asked
@@ -102,7 +104,7 @@ class Answering:
     def _turn(self, names: list[str]) -> None:
         """Answer what can be answered, first what has failed least often: one that the peer cannot take must not hold
         up the others. Raises NotReported, OSError."""
-        self._look_for_indexed(names)
+        self._look_for_indexed([name for name in names if not self._is_held(name)])
         for name in sorted(self._indexed, key=lambda name: (self._failures[name], names.index(name))):
             self._failures[name] += 1
             kept = self._folder.read(name)
@@ -112,6 +114,10 @@ class Answering:
                 self._folder.remove(kept)
             del self._failures[name]
             self._indexed.remove(name)
+
+    def _is_held(self, name: str) -> bool:
+        """Whether it is a worker's to answer it."""
+        return self._route.peer.same_association and 0 <= time.time() - self._folder.written(name) < HOLD
 
     def _look_for_indexed(self, names: list[str]) -> None:
         """Note those of which the index has all that was stored before."""
@@ -130,12 +136,4 @@ class Answering:
         verdict = self._evaluation.verdict(asked, duplicate=duplicate)
         status = report(self._route, asked, verdict)
         self._pause = FIRST_PAUSE
-        log.log(
-            logging.WARNING if status or verdict.failed else logging.INFO,
-            "storage commitment for %s, transaction %s: %d instances committed, %d failed; answered with status %04X",
-            asked.title,
-            asked.transaction_uid,
-            len(verdict.committed),
-            len(verdict.failed),
-            status,
-        )
+        log_answer(asked, verdict, status)
