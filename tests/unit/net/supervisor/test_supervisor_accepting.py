@@ -78,9 +78,19 @@ def idle_workers(receiver: Receiver, number: int = 2) -> set[int]:
     return until(lambda: pids if len(pids := waiting()) >= number else set(), "workers are idle")
 
 
+PATIENT = """
+from dcmrecv_core import hookimpl
+from dcmrecv_core.net.worker import arrivals
+
+@hookimpl
+def worker_started(settings):
+    arrivals.PATIENCE = {seconds}
+"""
+
+
 def patient(seconds: float) -> dict[str, str]:
     """A plugin with which workers wait longer for a request: on a busy machine a sender may pause after connecting."""
-    return {"patient.py": f"from dcmrecv_core.net.worker import arrivals\n\narrivals.PATIENCE = {seconds}\n"}
+    return {"patient.py": PATIENT.format(seconds=seconds)}
 
 
 def test_an_association_needs_no_supervisor(start: Start) -> None:
