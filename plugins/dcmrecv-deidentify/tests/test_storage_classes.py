@@ -68,12 +68,12 @@ def test_nothing_that_identifies_comes_out(site: Callable[..., Site], name: str,
     assert pixel_bytes(dcmread(after)) == made.pixels
 
 
-def test_nothing_comes_out_where_texts_are_cleaned(site: Callable[..., Site]) -> None:
-    treated = site("clean-descriptors", "clean-structured-content", "retain-safe-private", **ACCEPTED)
-    for name in ACCEPTABLE:
-        made = Made(CLASSES[name])
-        instance = fake_instance(made.dataset, in_receive=True)
-        assert treated.plugin.receive(instance) is None
-        with instance.open() as stream:
-            data = stream.read()
-        assert {value for value in made.identifying if value in data} == set(), name
+@pytest.mark.parametrize("name", ACCEPTABLE)
+def test_nothing_comes_out_where_texts_are_cleaned(site: Callable[..., Site], name: str) -> None:
+    made = Made(CLASSES[name])
+    instance = fake_instance(made.dataset, in_receive=True)
+    options = ("clean-descriptors", "clean-structured-content", "retain-safe-private")
+    assert site(*options, **ACCEPTED).plugin.receive(instance) is None
+    with instance.open() as stream:
+        data = stream.read()
+    assert {value for value in made.identifying if value in data} == set()
