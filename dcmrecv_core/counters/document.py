@@ -20,11 +20,13 @@ class Listening:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputStatus:
     """Where instances are stored: the absolute `path`, the bytes of `--min-free`, and the `mount_point` of its file
-    system at the start ("" if that is not known). From this a reader finds out whether it can be used."""
+    system at the start ("" if that is not known), as the processes of this `mount_namespace` see them (0 if that is not
+    known). From this a reader finds out whether it can be used."""
 
     path: str
     min_free: int | None = None
     mount_point: str = ""
+    mount_namespace: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,7 @@ Who decides what
     an invalid PDU, or one at the wrong time                             acceptor: A-ABORT, `Failed`
     C-ECHO, and C-STORE with a data set                                  the caller: `respond`
     DIMSE-N, if the caller says that it serves them                      the caller: `respond_to_service`
+    the response to an N-EVENT-REPORT that was sent with `report`        acceptor: `ReportAnswered`, without data set
     other DIMSE requests; C-STORE without a data set, or with a UID      acceptor: a failure status, `CommandRefused`;
     that is missing or too long                                          their data sets are read and dropped
     C-CANCEL, fragments of odd length, even context ids, unusual UIDs    acceptor: continues, with a `Notice`

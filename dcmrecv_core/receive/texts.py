@@ -40,8 +40,8 @@ class _Level:
         self._place = place
 
     def encoded(self, dataset: Dataset, received: Dataset | None) -> Dataset:
-        codecs = codecs_in(dataset, self._codecs)
-        received_codecs = self._received_codecs if received is None else codecs_in(received, self._received_codecs)
+        codecs = _codecs(dataset, self._codecs)
+        received_codecs = self._received_codecs if received is None else _codecs(received, self._received_codecs)
         own = _Level(self._encoding, codecs, received_codecs, self._place)
         unread_codecs = dataset.original_character_set or DEFAULT
         unread_codecs = [unread_codecs] if isinstance(unread_codecs, str) else list(dict.fromkeys(unread_codecs))
@@ -112,8 +112,7 @@ class _Level:
             ) from None
 
 
-def codecs_in(dataset: Dataset, inherited: list[str]) -> list[str]:
-    """Python's codecs for the texts of a data set or an item; `inherited` is what holds if it does not say."""
+def _codecs(dataset: Dataset, inherited: list[str]) -> list[str]:
     element = dataset.get(_SPECIFIC_CHARACTER_SET)
     if element is None:
         return inherited

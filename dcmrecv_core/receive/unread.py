@@ -6,9 +6,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from dcmrecv_core.dataset.character_sets import DEFAULT
+from dcmrecv_core.dataset.character_sets import DEFAULT, codecs_of
 from dcmrecv_core.dataset.encodings import LONG_VRS, SHORT_VRS, UNDEFINED_LENGTH
-from dcmrecv_core.receive.texts import codecs_in
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from dcmrecv_core.dataset.encodings import Encoding
 
 _LONGEST_SHORT = 0xFFFF
+_CHARACTER_SET = 0x00080005
 _OUTSIDE = (0x0000, 0x0002)
 
 
@@ -65,4 +65,5 @@ def encode_unread(dataset: Dataset, encoding: Encoding) -> bytes | None:
             return None
     unread = dataset.original_character_set or DEFAULT
     known = [unread] if isinstance(unread, str) else list(dict.fromkeys(unread))
-    return b"".join(parts) if known == codecs_in(dataset, [DEFAULT]) else None
+    declared = codecs_of(dataset.get_item(_CHARACTER_SET).value) if _CHARACTER_SET in dataset else [DEFAULT]
+    return b"".join(parts) if known == declared else None

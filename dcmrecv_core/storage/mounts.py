@@ -41,6 +41,15 @@ def _unescaped(path: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda escape: chr(int(escape[1], 8)), path)
 
 
+def mount_namespace() -> int:
+    """The number of this process's mount namespace (mount_namespaces(7)); 0 where that is not known. In another one,
+    as that of a container or of a service that systemd confines, the same directory may have another mount point."""
+    try:
+        return os.stat("/proc/self/ns/mnt").st_ino
+    except OSError:
+        return 0
+
+
 def locks_count(fd: int) -> bool:
     """Whether a lock on the file system of `fd` is seen by every process that can reach it. That is known of local file
     systems only: network file systems and FUSE may keep locks within one host or one mount."""

@@ -46,10 +46,12 @@ class OutputDirectory:
     """Finds out why nothing can be stored in `directory`, the output directory as an absolute path.
 
     `minimum` is the one of `--min-free`; `mount_point` is that of its file system at the start, "" if not known.
+    `elsewhere`: the receiver is in another mount namespace, so the directory may have no name here.
     """
 
-    def __init__(self, directory: str, minimum: int | None, mount_point: str) -> None:
+    def __init__(self, directory: str, minimum: int | None, mount_point: str, *, elsewhere: bool = False) -> None:
         self._directory = directory
+        self._elsewhere = elsewhere
         self._minimum = minimum
         self._mount_point = mount_point
         self._mounted: tuple[int, int] | None = None
@@ -65,6 +67,8 @@ class OutputDirectory:
         return f"file system of {self._directory} does not respond" if found is None else found
 
     def _find_problem(self) -> str:
+        if self._elsewhere and not os.path.isdir(self._directory):
+            return ""
         try:
             return self._unusable() or self._unmounted() or low_space(self._directory, self._minimum) or self._full()
         except OSError as error:

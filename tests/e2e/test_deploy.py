@@ -104,7 +104,7 @@ def test_with_a_read_only_root(ours: Start, program: Path, directory: Path, tmp_
         receiver = ours(*begin[2:], *words("CMD")[:-1], program=site, prefix=confined(volume))
     finally:
         os.umask(before)
-    assert health(receiver) == 0
+    assert health(receiver) == 0, "asked from outside, where the volume is no mount point"
     with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
         assert association.store(CT, "1.2.3", instance_of(CT, "1.2.3")) == 0
         association.release()

@@ -99,6 +99,12 @@ def not_stored(instance, outcome):
 """
 
 
+CLEANED = tuple(
+    word
+    for name in ("clean-descriptors", "clean-structured-content", "retain-safe-private")
+    for word in ("--deidentify-options", name)
+)
+"""The options of the profile that keep only what identifies nobody."""
 KEY_AND_REPORT = ("--deidentify-key", "key", "--deidentify-report", "reports")
 
 
@@ -112,6 +118,7 @@ class Way(NamedTuple):
 WAYS = {
     "names by UID": Way(),
     "layout": Way(("--layout", LAYOUT)),
+    "cleaned texts": Way(("--layout", LAYOUT, *CLEANED)),
     "hashed UIDs": Way((*HIDDEN, "--layout", LAYOUT, "--log-uids", "hashed"), uids_in_log=False),
 }
 BY_HAND_WAYS = {

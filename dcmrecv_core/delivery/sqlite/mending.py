@@ -223,8 +223,9 @@ def _bounds(gap: Gap, lowest: tuple[Any, ...], highest: tuple[Any, ...]) -> tupl
 def _search(db: sqlite3.Connection, gap: Gap, now: float) -> None:
     """Ask for a search for the files of lost events, as `note_start` does; one that is not finished is a part of it."""
     notes = dict(db.execute("SELECT key, value FROM notes"))
-    since = gap.after[_AT] - SLACK if gap.after else now - LONGEST_SEARCH
-    until = gap.before[_AT] + SLACK if gap.before else float("inf")
+    times = [row[_AT] for row in gap if row is not None]  # in any order: the clock may have been set back
+    since = min(times) - SLACK if gap.after else min([now, *times]) - LONGEST_SEARCH
+    until = max(times) + SLACK if gap.before else float("inf")
     if "searched since" in notes:
         since = min(since, float(notes["searched since"]))
         until = max(until, float(notes.get("searched until", "inf")))

@@ -15,6 +15,7 @@ from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.api.version import __version__
 from dcmrecv_core.counters.document import Counters, OutputStatus, QueueStatus
 from dcmrecv_core.net.control.client import ControlConnectionError, ask, socket_of
+from dcmrecv_core.storage.mounts import mount_namespace
 from dcmrecv_core.storage.usable import OutputDirectory
 
 
@@ -57,7 +58,8 @@ def with_output(counters: Counters) -> Counters:
 @lru_cache(maxsize=8)
 def _directory(output: OutputStatus) -> OutputDirectory:
     """The same each time: a disk that hangs is asked once."""
-    return OutputDirectory(output.path, output.min_free, output.mount_point)
+    elsewhere = output.mount_namespace not in (0, mount_namespace())
+    return OutputDirectory(output.path, output.min_free, "" if elsewhere else output.mount_point, elsewhere=elsewhere)
 
 
 def with_queues(counters: Counters, state_directory: Path) -> Counters:

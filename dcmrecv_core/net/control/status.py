@@ -29,6 +29,7 @@ from dcmrecv_core.counters.document import (
 )
 from dcmrecv_core.counters.refusals import Reason, Refusal, merged
 from dcmrecv_core.counters.slot import ENDS, MAX_HOOKS, Doing, Histogram
+from dcmrecv_core.storage.mounts import mount_namespace
 
 if TYPE_CHECKING:
     from dcmrecv_core.counters.slot import CounterSlot
@@ -59,7 +60,12 @@ class StatusMaker:
     def stores(self, settings: Settings, capabilities: Capabilities) -> None:
         """The receiver stores where these settings say."""
         path = os.path.join(settings.working_directory, settings.output_directory)
-        self._output = OutputStatus(path=path, min_free=settings.min_free, mount_point=capabilities.mount_point)
+        self._output = OutputStatus(
+            path=path,
+            min_free=settings.min_free,
+            mount_point=capabilities.mount_point,
+            mount_namespace=mount_namespace(),
+        )
 
     def make(self) -> Counters:
         """All but what is on the disk: the queues, and whether the output directory can be used."""

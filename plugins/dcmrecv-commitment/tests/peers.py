@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
@@ -63,10 +64,12 @@ def request_and_wait(port: int, dataset: Dataset, status: int | None = 0) -> Rep
     """Send an N-ACTION, and wait on its association for the report, which is answered with `status`; with None the
     association is aborted instead."""
     told: queue.Queue[Report] = queue.Queue()
+    answered = threading.Event()
 
     def reported(event: Any) -> tuple[int, None]:
         told.put(_report_of(event))
         if status is None:
+            answered.wait(SECONDS)
             event.assoc.abort()
         return status or 0, None
 
@@ -76,6 +79,7 @@ def request_and_wait(port: int, dataset: Dataset, status: int | None = 0) -> Rep
     association = entity.associate("127.0.0.1", port, ae_title="ARCHIVE", evt_handlers=handlers)
     assert association.is_established
     answer, _ = association.send_n_action(dataset, 1, STORAGE_COMMITMENT, INSTANCE)
+    answered.set()
     assert answer.Status == 0
     report = told.get(timeout=SECONDS)
     if status is not None:

@@ -23,7 +23,7 @@ def values(data: bytes, fmt: Format) -> list[list[tuple[int, str, bytes]]]:
     ]
 
 
-@pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=map(str, FORMATS))
 def test_what_is_written_is_read(fmt: Format) -> None:
     parts = [(0x00080104, "LO", b"ab"), (0x00281201, "OW", bytes(70_000)), (0x00400260, "SQ", b"")]
     items = [b"".join(fmt.encode(*part) for part in parts), b""]

@@ -113,7 +113,7 @@ def test_no_regular_file(tmp_path: Path, output: str) -> None:
 
 
 def test_no_directory(tmp_path: Path, output: str) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"--deidentify-key .*: there is no directory .*nowhere"):
         load_key(tmp_path / "nowhere" / "key", output)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pynetdicom import dimse_messages
 from pynetdicom.pdu import P_DATA_TF
 
-from dcmrecv_core import Command, Response, Service
+from dcmrecv_core import Command, EventReport, Response, Service
 from dcmrecv_core.api.verdicts import SupportedContext
 from dcmrecv_core.proto import events, negotiation
 from dcmrecv_core.proto.acceptor import Acceptor
@@ -240,3 +240,78 @@ def test_a_response_checks_itself(arguments: dict[str, Any]) -> None:
 def test_a_response_checks_the_types(arguments: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         Response(**arguments)
+
+
+class Reporting(Serving):
+    """Sends a report after each response, under the Message IDs 1, 2 ..."""
+
+    report_data: bytes | None = b"report"
+    reports = 0
+
+    def _answer(self, data: bytes | None) -> None:
+        super()._answer(data)
+        self.reports += 1
+        self.acceptor.report(1, self.reports, EventReport(2, CLASS, INSTANCE), self.report_data)
+
+
+def report_response(message_id: int = 1, data: bytes | None = None, **changes: Any) -> bytes:
+    elements = {0x0002: CLASS, 0x0100: 0x8100, 0x0120: message_id, 0x0800: 0x0101 if data is None else 0, 0x0900: 0}
+    elements |= {int(tag[1:], 16): value for tag, value in changes.items() if value is not None}
+    for tag in [tag for tag, value in changes.items() if value is None]:
+        del elements[int(tag[1:], 16)]
+    return pdus.message(1, elements, data)
+
+
+def converse(stream: bytes) -> tuple[Reporting, bytes]:
+    """Fed whole and byte by byte, with the same results."""
+    whole, single = Reporting(), Reporting()
+    sent = whole.feed(stream, len(stream))
+    assert single.feed(stream, 1) == sent
+    assert [repr(entry) for entry in single.heard] == [repr(entry) for entry in whole.heard]
+    return whole, sent
+
+
+@pytest.mark.parametrize("data", [None, b"a reply!"])
+def test_a_report_and_its_answer(data: bytes | None) -> None:
+    action = request_of(Service.N_ACTION, b"question")
+    stream = action + report_response(1, data, _0900=0x0110) + action + report_response(2, data)
+    serving, sent = converse(stream)
+    asked = (READ[Service.N_ACTION], b"question")
+    assert serving.heard == [asked, events.ReportAnswered(1, 0x0110), asked, events.ReportAnswered(2, 0)]
+    assert not serving.acceptor.mid_message
+    found = pdus.read_pdus(sent)
+    assert len(found) == 6
+    [(_, control, command)] = pdus.read_pdvs(found[1][1])
+    assert control == 3
+    assert pdus.parse_command(command) == {
+        0x0000: (len(command) - 12).to_bytes(4, "little"),
+        0x0002: CLASS.encode(),
+        0x0100: b"\0\1",
+        0x0110: b"\1\0",
+        0x0800: b"\1\0",
+        0x1000: INSTANCE.encode(),
+        0x1002: b"\2\0",
+    }
+    assert list(pdus.read_pdvs(found[2][1])) == [(1, 2, b"report")]
+
+
+def test_a_report_without_a_data_set_and_an_answer_without_a_status() -> None:
+    serving = Reporting()
+    serving.report_data = None
+    sent = serving.feed(request_of(Service.N_ACTION, b"question"), 1000)
+    assert len(pdus.read_pdus(sent)) == 2
+    serving.feed(report_response(_0900=None), 1000)
+    assert serving.heard[-1] == events.ReportAnswered(1, 0x0110)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [report_response(2), report_response(1, _0100=0x8130), report_response(1) + report_response(1)],
+    ids=["another message", "another service", "twice"],
+)
+def test_any_other_response_is_an_error(response: bytes) -> None:
+    serving, sent = converse(request_of(Service.N_ACTION, b"question") + response)
+    failed = serving.heard[-1]
+    assert isinstance(failed, events.Failed)
+    assert "to a request that was never made" in str(failed.error)
+    assert sent.endswith(pdus.abort(2, 5))

@@ -182,8 +182,10 @@ def _hash_of(options: argparse.Namespace) -> str | None:
 def _print(columns: Sequence[str], rows: list[dict[str, Any]], options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
-    else:
+    elif rows:
         _print_table(columns, rows)
+    else:
+        print("nothing found", file=sys.stderr)
     return 0 if rows else 1
 
 

@@ -154,6 +154,15 @@ def check(path: Path, before: Content, lost: set[str], page: int) -> None:
     assert new not in known, page
 
 
+def test_each_table_is_taken_over(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        tables = {name for [name] in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert tables == {*mending.KEYS, "sqlite_sequence"}
+        for table, key in mending.KEYS.items():
+            columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[5]]
+            assert columns == list(key)
+
+
 def test_other_processes_go_on_with_their_connections(path: Path) -> None:
     store = SqliteStore.open(str(path.parent))
     number = store.number_of(B)

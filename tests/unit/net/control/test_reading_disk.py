@@ -13,6 +13,7 @@ from dcmrecv_core.counters.document import Counters, OutputStatus
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.net.control.reading import with_output, with_queues
 from dcmrecv_core.storage import usable
+from dcmrecv_core.storage.mounts import mount_namespace
 
 AT = datetime(2026, 11, 29, tzinfo=UTC)
 
@@ -33,6 +34,16 @@ def test_a_missing_directory(tmp_path: Path) -> None:
     assert (found.state, found.not_ready) == ("not ready", (f"{place} does not exist",))
     place.mkdir()
     assert with_output(counters(place)).state == "ready"
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_receiver_in_another_mount_namespace(tmp_path: Path, elsewhere: bool) -> None:
+    """In a container, or confined by systemd: what is a mount point there is a directory here, or nothing at all."""
+    for path in (tmp_path, tmp_path / "absent"):
+        output = OutputStatus(path=str(path), mount_point=str(path), mount_namespace=mount_namespace() + int(elsewhere))
+        assert with_output(replace(counters(None), output=output)).state == ("ready" if elsewhere else "not ready")
+    full = OutputStatus(path=str(tmp_path), min_free=1 << 60, mount_namespace=1)
+    assert with_output(replace(counters(None), output=full)).state == "not ready"
 
 
 def test_a_receiver_that_drains_still_does(tmp_path: Path) -> None:

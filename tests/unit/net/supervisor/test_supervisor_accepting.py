@@ -78,8 +78,23 @@ def idle_workers(receiver: Receiver, number: int = 2) -> set[int]:
     return until(lambda: pids if len(pids := waiting()) >= number else set(), "workers are idle")
 
 
+PATIENT = """
+from dcmrecv_core import hookimpl
+from dcmrecv_core.net.worker import arrivals
+
+@hookimpl
+def worker_started(settings):
+    arrivals.PATIENCE = {seconds}
+"""
+
+
+def patient(seconds: float) -> dict[str, str]:
+    """A plugin with which workers wait longer for a request: on a busy machine a sender may pause after connecting."""
+    return {"patient.py": PATIENT.format(seconds=seconds)}
+
+
 def test_an_association_needs_no_supervisor(start: Start) -> None:
-    receiver = start()
+    receiver = start("--plugin", "patient", files=patient(5))
     idle_workers(receiver)
     with stopped(receiver.process.pid):
         for _ in range(5):
@@ -88,7 +103,7 @@ def test_an_association_needs_no_supervisor(start: Start) -> None:
 
 
 def test_silent_connections_hold_no_worker_while_the_supervisor_is_busy(start: Start) -> None:
-    receiver = start()
+    receiver = start("--plugin", "patient", files=patient(0.1))
     idle_workers(receiver)
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopped(receiver.process.pid))

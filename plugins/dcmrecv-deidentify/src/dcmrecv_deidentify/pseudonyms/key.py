@@ -39,8 +39,10 @@ def load_key(path: Path, output_directory: str) -> bytes:
 
 
 def refuse_below(path: Path, output_directory: str, option: str) -> None:
-    """Raises ValueError if `path` is below the output directory, also by links or mounts, FileNotFoundError if its
-    directory is not there."""
+    """Raises ValueError if `path` is below the output directory, also by links or mounts, or if its directory is not
+    there."""
+    if not path.parent.is_dir():
+        raise ValueError(f"{option} {path}: there is no directory {path.parent}")
     output = os.stat(output_directory)
     places = {path.absolute().parent.resolve(strict=True), path.resolve().parent}
     for place in {above for each in places for above in (each, *each.parents)}:
