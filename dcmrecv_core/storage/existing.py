@@ -112,6 +112,14 @@ class Existing:
         self._read()
         return os.fdopen(os.dup(self._fd), "rb")
 
+    def has_name(self) -> bool:
+        """Whether the file that was read still has the name. Raises OSError."""
+        try:
+            status = os.stat(self._name, dir_fd=self._directory_fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(status, self.status)
+
     def holds(self, content: Comparable) -> bool:
         """Whether it is the same instance, in the same transfer syntax, with the same data set, byte for byte.
 

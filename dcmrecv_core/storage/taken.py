@@ -170,8 +170,9 @@ class TakenName:
                     self._holder = self._holder or _described(existing, path)
                     return None
                 if what != "replace":
-                    return self._keep(existing, path, what)
-                if self._replace(existing, name, path):
+                    if self._keep(existing, name, path, what):
+                        return path, what
+                elif self._replace(existing, name, path):
                     return path, "replaced"
         raise StorageError("Other processes keep changing the file name")
 
@@ -195,16 +196,20 @@ class TakenName:
             self._output.make_new_durable(self._directory, name, temporary)
         return True
 
-    def _keep(self, existing: Existing, path: str, what: Literal["kept", "dropped"]) -> Published:
+    def _keep(self, existing: Existing, name: str, path: str, what: Literal["kept", "dropped"]) -> bool:
+        """Returns whether `existing` is durable under `name`; if not, it has lost that name meanwhile: a large file
+        takes long to compare."""
+        if self._output.fsync:
+            existing.flush()  # its writer may not have flushed it yet, nor its name
+        self._output.make_durable(self._directory)
+        if not existing.has_name():
+            return False
         if what == "dropped":
             text = "%s: another content has this name, dropping this one: %s"
             log.warning(text, self._new.who(), path)
         else:
             log.info("file already exists, keeping it: %s (%s)", path, self._new.who())
-        if self._output.fsync:
-            existing.flush()  # its writer may not have flushed it yet, nor its name
-        self._output.make_durable(self._directory)
-        return path, what
+        return True
 
     def _replace(self, existing: Existing, name: str, path: str) -> bool:
         """Returns whether the instance took the name of `existing`; if not, that has lost its name meanwhile."""

@@ -12,6 +12,7 @@ import os
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -418,7 +419,7 @@ class Supervisor:
         seconds = request.get("limit")
         if seconds is None:
             return self._settings.drain or None
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= sys.float_info.max:
             raise ControlError("the limit has to be a number of seconds, not below 0")
         return seconds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def test_too_many(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StatusError) as error:
         folder.keep(OTHER)
     assert error.value.status == 0x0213
+    folder.keep(replace(ASKED, title="MR1"))  # one peer that takes no reports holds up no other
 
 
 @pytest.mark.parametrize(

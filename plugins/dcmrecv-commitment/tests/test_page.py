@@ -72,7 +72,7 @@ def test_numbers() -> None:
         in WORDS
     )
     assert f"then, {at_once.HOLD:.0f} s after the request" in WORDS
-    assert f"{folder.MOST_OPEN} requests have no answer yet" in WORDS
+    assert f"{folder.MOST_OPEN} requests of this title have no answer yet" in WORDS
     assert (work.FIRST_PAUSE, work.LONGEST_PAUSE) == (1, 300)
     assert "after 1 s, then 2 s, up to 5 minutes" in WORDS
     assert f"| time-outs | {reports.TIMEOUT:.0f} s each" in CONFORMANCE

@@ -110,6 +110,7 @@ def test_in_a_receiver(start: Start, requestor: Requestor) -> None:
     refused = request(receiver.port, good, title="CT2")
     assert (refused.Status, refused.ErrorComment) == (0x0124, "No address is configured for CT2")
     receiver.wait_for_log("No address is configured for CT2")
+    assert request(receiver.port, without("TransactionUID"), title="CT2").Status == 0x0124, "not even decoded"
     assert not (receiver.state_directory / "commitment").exists()
     for syntax in (ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian):
         assert request(receiver.port, good, syntax=syntax).Status == 0

@@ -69,6 +69,25 @@ def test_each_page(port: int) -> None:
     assert json.loads(get(port, "/status.json")[1]) == document()
 
 
+def test_it_is_alive_while_the_disk_hangs() -> None:
+    """The queues are read from the state directory."""
+    hangs, asked = threading.Event(), threading.Event()
+
+    def read() -> dict[str, Any]:
+        asked.set()
+        hangs.wait(20)
+        return document()
+
+    with served(read) as port, connect(port) as waiting:
+        waiting.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        assert asked.wait(10)
+        try:
+            assert get(port, "/livez")[1] == "alive\n"
+        finally:
+            hangs.set()
+        assert waiting.makefile("rb").read().endswith(b"ready\n")
+
+
 def test_headers(port: int) -> None:
     for path in ("/", "/metrics", "/nowhere"):
         headers = get(port, path)[0].headers

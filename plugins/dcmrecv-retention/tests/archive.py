@@ -48,7 +48,7 @@ class Archive:
         event = fake_event(dataset, output_directory=self.output, received_at=at, **told)
         os.utime(event.location, (at.timestamp(), at.timestamp()))
         if indexed:
-            self.index.index(event)
+            self.index.index([event])
         return event
 
     def rounds(self, *, keep_days: int | None = None, delete: bool = True, **limits: Any) -> Rounds:

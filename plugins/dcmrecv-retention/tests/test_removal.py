@@ -112,7 +112,7 @@ def test_a_directory_that_is_gone_is_made_again(archive: Archive) -> None:
     os.rename(event.location, moved)
     from dataclasses import replace
 
-    archive.index.index(replace(event, location=str(moved)))
+    archive.index.index([replace(event, location=str(moved))])
 
     def gone() -> None:
         (archive.output / "a").rmdir()
@@ -173,7 +173,7 @@ def test_other_users_links_are_not_followed(archive: Archive, tmp_path_factory: 
 
     os.rename(event.location, elsewhere / "1.dcm")
     (archive.output / "link").symlink_to(elsewhere)
-    archive.index.index(replace(event, location=str(archive.output / "link" / "1.dcm")))
+    archive.index.index([replace(event, location=str(archive.output / "link" / "1.dcm"))])
     os.lchown(archive.output / "link", 4242, 4242)
     assert not archive.once(keep_days=30)
     assert (elsewhere / "1.dcm").exists()

@@ -194,7 +194,7 @@ def test_what_lies_elsewhere(archive: Archive, tmp_path_factory: pytest.TempPath
     os.rename(event.location, moved)
     from dataclasses import replace
 
-    archive.index.index(replace(event, location=str(moved)))
+    archive.index.index([replace(event, location=str(moved))])
     assert not archive.once(keep_days=30)
     assert moved.exists()
 
@@ -216,7 +216,7 @@ def test_studies_in_conflict(archive: Archive) -> None:
     )
     event = fake_event(stray, output_directory=archive.output)
     os.utime(event.location, (1, 1))
-    archive.index.index(event)
+    archive.index.index([event])
     with archive.rounds(keep_days=30) as made:
         made._database.execute("UPDATE instances SET received = 1000000000")
         assert not made.round()

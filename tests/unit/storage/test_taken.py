@@ -394,6 +394,21 @@ def test_what_is_kept_is_flushed_and_its_name(tmp_path: Path, calls: Calls) -> N
     assert calls.made == ["fsync", "fsync directory"]
 
 
+def test_what_is_kept_has_its_name_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that removes old files moves it away while it is compared and flushed."""
+    (tmp_path / "a.dcm").write_bytes(whole(OURS))
+    flush = os.fsync
+
+    def moved_meanwhile(fd: int) -> None:
+        flush(fd)
+        if (tmp_path / "a.dcm").exists() and not (tmp_path / "aside").exists():
+            (tmp_path / "a.dcm").rename(tmp_path / "aside")
+
+    monkeypatch.setattr(os, "fsync", moved_meanwhile)
+    assert publisher(tmp_path).publish((), "a.dcm", "keep", instance(OURS)) == (f"{tmp_path}/a.dcm", "new")
+    assert files(tmp_path) == {"a.dcm": whole(OURS), "aside": whole(OURS)}
+
+
 @pytest.mark.parametrize("fails", [is_directory, lambda fd: not is_directory(fd)], ids=["directory", "file"])
 def test_what_is_kept_cannot_be_flushed(tmp_path: Path, calls: Calls, fails: Callable[[int], bool]) -> None:
     (tmp_path / "a.dcm").write_bytes(whole(OURS))

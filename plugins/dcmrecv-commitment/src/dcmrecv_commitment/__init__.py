@@ -72,10 +72,10 @@ class CommitmentPlugin:
     def serve(self, association: Association, request: Request) -> Response | None:
         if request.command.sop_class_uid != STORAGE_COMMITMENT:
             return None
-        asked = request_of(association, request)
-        if association.calling_ae_title not in self._routes:
+        if association.calling_ae_title not in self._routes:  # before the data set is decoded, which may take long
             text = f"No address is configured for {association.calling_ae_title}"
             raise StatusError(NOT_AUTHORIZED, text)
+        asked = request_of(association, request)
         name = self._folder.keep(asked)
         if self._at_once is None or not self._routes[asked.title].peer.same_association:
             return Response(0)

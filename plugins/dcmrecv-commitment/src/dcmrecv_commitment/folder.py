@@ -25,7 +25,7 @@ log = logging.getLogger("dcmrecv.commitment")
 SUFFIX = ".json"
 DAMAGED = ".damaged"
 MOST_OPEN = 1000
-"""Requests: more are refused until some are answered."""
+"""Requests of one title: more are refused until some are answered."""
 
 _PROCESSING_FAILURE, _RESOURCE_LIMITATION = 0x0110, 0x0213
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -51,7 +51,7 @@ class Folder:
         name = f"{_hash(asked.title)}-{_hash(asked.transaction_uid)}-{_hash(text)}{SUFFIX}"
         try:
             self._directory.mkdir(0o700, parents=True, exist_ok=True)
-            known = self._names()
+            known = [each for each in self._names() if each.startswith(key_of(asked.title))]
             if name not in known and len(known) >= MOST_OPEN:
                 raise StatusError(_RESOURCE_LIMITATION, f"{MOST_OPEN} requests have no answer yet")
             self._write(name, text)

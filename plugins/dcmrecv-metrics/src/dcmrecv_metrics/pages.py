@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from dcmrecv_metrics.history import History
 from dcmrecv_metrics.page import page
@@ -19,8 +19,6 @@ from dcmrecv_metrics.source import Source
 
 _TEXT = "text/plain; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
-
-Status = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +45,29 @@ class Pages:
         if path not in self._PATHS:
             known = "".join(f"{known}\n" for known in self._PATHS)
             return Answer(f"not found; there is\n{known}".encode(), code=HTTPStatus.NOT_FOUND)
-        return self._PATHS[path](self, self._source.status(), accept)
+        return self._PATHS[path](self, accept)
 
-    def _people(self, status: Status, accept: str) -> Answer:
-        return Answer(page(status, self._history.intervals(time.monotonic()), _now()).encode(), _HTML)
+    def _people(self, accept: str) -> Answer:
+        return Answer(page(self._source.status(), self._history.intervals(time.monotonic()), _now()).encode(), _HTML)
 
-    def _metrics(self, status: Status, accept: str) -> Answer:
-        return Answer(*metrics_page(status, _now(), accept))
+    def _metrics(self, accept: str) -> Answer:
+        return Answer(*metrics_page(self._source.status(), _now(), accept))
 
-    def _live(self, status: Status, accept: str) -> Answer:
+    def _live(self, accept: str) -> Answer:
+        """Without the document, which has to wait if the disk of the state directory hangs."""
         return Answer(b"alive\n")
 
-    def _ready(self, status: Status, accept: str) -> Answer:
+    def _ready(self, accept: str) -> Answer:
+        status = self._source.status()
         if status["state"] == "ready":
             return Answer(b"ready\n")
         lines = dict.fromkeys([status["state"], *status["not_ready"]])  # the state may be among the reasons
         return Answer("".join(f"{line}\n" for line in lines).encode(), code=HTTPStatus.SERVICE_UNAVAILABLE)
 
-    def _document(self, status: Status, accept: str) -> Answer:
-        return Answer(json.dumps(status, indent=1).encode() + b"\n", "application/json")
+    def _document(self, accept: str) -> Answer:
+        return Answer(json.dumps(self._source.status(), indent=1).encode() + b"\n", "application/json")
 
-    _PATHS: ClassVar[dict[str, Callable[[Pages, Status, str], Answer]]] = {
+    _PATHS: ClassVar[dict[str, Callable[[Pages, str], Answer]]] = {
         "/": _people,
         "/metrics": _metrics,
         "/livez": _live,

@@ -22,6 +22,7 @@ import pytest
 
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.net.admission import AdmissionTable
+from dcmrecv_core.net.control.server import ControlError
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.supervisor import frontdesk, pool, supervisor, waiting
 from dcmrecv_core.net.supervisor.listener import Listeners
@@ -468,6 +469,16 @@ def test_a_connection_closed_within_a_turn_is_not_handled_again(
             made._turn()
         with contextlib.suppress(ConnectionResetError):
             assert first.recv(1) == b""
+
+
+@pytest.mark.parametrize("limit", [-1, 10**400, float("inf"), float("nan"), True, "1", [1]])
+@pytest.mark.parametrize("command", ["drain", "upgrade"])
+def test_a_limit_that_is_no_time_is_refused(loop: tuple[Supervisor, int], command: str, limit: Any) -> None:
+    made, _ = loop
+    answers: list[Any] = []
+    with pytest.raises(ControlError):
+        made._commands()[command]({"command": command, "limit": limit}, answers.append)
+    assert answers == [] and made._drain_until is None
 
 
 def test_the_number_of_waiting_requests_is_bounded(
