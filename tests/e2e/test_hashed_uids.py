@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.api.settings import UID_HASH_KEY
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
-from dcmrecv_core.storage.journal import KEY
 from dcmrecv_core.testing import until
 from dcmrecv_core.testing.receivers import ACTIVATE
 from support.data.datasets import Node, encode, identification, pixel_data
@@ -141,10 +141,12 @@ def test_the_state_directory_of_another_receiver_is_not_used(ours: Start, progra
 
 
 def test_without_a_key_it_does_not_start(directory: Path, program: Path) -> None:
-    (directory / ".dcmrecv" / KEY).mkdir(parents=True)
+    (directory / ".dcmrecv" / UID_HASH_KEY).mkdir(parents=True)
     done = start(program, directory)
     assert done.returncode == 1
-    assert re.search(rf"^F: --log-uids hashed needs a key: .*/{KEY}: Is a directory$", done.stderr, re.MULTILINE)
+    assert re.search(
+        rf"^F: --log-uids hashed needs a key: .*/{UID_HASH_KEY}: Is a directory$", done.stderr, re.MULTILINE
+    )
 
 
 def start(program: Path, output: Path) -> subprocess.CompletedProcess[str]:

@@ -325,4 +325,4 @@ def test_a_database_of_the_version_before_is_migrated(ours: Start, site: Path, u
     assert receiver.stop() == 0
     senders = rows_of(url, "SELECT sop_instance_uid, calling_ae_title FROM instances ORDER BY 1")
     assert senders == [("1.1", None), ("1.2", None), ("1.2.3.1", "RAWSCU")]
-    assert rows_of(url, "SELECT version FROM schema_version") == [(2,)]
+    assert rows_of(url, "SELECT version FROM schema_version") == [(3,)]

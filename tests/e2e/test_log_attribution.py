@@ -338,8 +338,16 @@ def test_fault_20_nor_on_a_port_with_tls(ours: Start, certificates: Certificates
 OTHERS = {
     "HTTP": (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP", "a health check connects without sending"),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP", "this port speaks DICOM only"),
-    "PROXY 1": (b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n", "the PROXY protocol, version 1", "in the load balancer"),
-    "PROXY 2": (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", "the PROXY protocol, version 2", "in the load balancer"),
+    "PROXY 1": (
+        b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n",
+        "the PROXY protocol, version 1",
+        "use --proxy-from",
+    ),
+    "PROXY 2": (
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
+        "the PROXY protocol, version 2",
+        "use --proxy-from",
+    ),
     "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n", "SSH", "this port speaks DICOM only"),
     "HL7": (b"\x0bMSH|^~\\&|A|B|C|D\r\x1c\r", "HL7 (MLLP)", "another port"),
     "TLS": (b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03", "TLS", "--enable-tls"),
