@@ -22,6 +22,7 @@ ELSEWHERE = {
     "load-balancers.md": {"haproxy"},  # tests/e2e/test_proxy_protocol.py
     "metrics.md": {"console", "toml", "yaml", "text"},  # plugins/dcmrecv-metrics/tests/test_docs.py
     "logging.md": {"properties", "toml", "json", "text"},  # test_logging_page.py
+    "retention.md": {"text"},  # plugins/dcmrecv-retention/tests/test_plugin.py
     "settings.md": {"text"},  # tests/docs/test_settings_page.py
 }
 AT_MOST_NOT_RUN = 11

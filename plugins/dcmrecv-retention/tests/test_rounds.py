@@ -30,6 +30,20 @@ def test_studies_that_are_too_old(archive: Archive, caplog: pytest.LogCaptureFix
     assert not archive.once(keep_days=30)
 
 
+def test_a_file_system_that_is_not_mounted(archive: Archive, caplog: pytest.LogCaptureFixture) -> None:
+    """With the state directory elsewhere, the index would forget all of its old studies."""
+    for number in range(3):
+        archive.store(str(number), study=f"1.{number}", days=31)
+    for path in archive.output.glob("*.dcm"):
+        path.rename(archive.state / path.name)
+    assert not archive.once(keep_days=30)
+    assert archive.indexed == ["0", "1", "2"]
+    assert caplog.messages[-1].startswith("nothing is removed: no file of 3 old studies is there. Is the file system")
+    (archive.state / "1.dcm").rename(archive.output / "1.dcm")
+    assert archive.once(keep_days=30)
+    assert archive.indexed == []
+
+
 def test_one_new_instance_keeps_its_study(archive: Archive) -> None:
     archive.store("1", days=31)
     archive.store("2", days=29)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ log = logging.getLogger("dcmrecv.retention")
 ROUND_SECONDS = 60.0
 AT_ONCE = 50
 """Studies that are set aside together."""
+
+_ASK = "Is the file system mounted? If you have removed them: 'dcmrecv-index rescan --prune' forgets them"
 
 _UID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # others may have another key in the receiver's queues
 
@@ -87,6 +90,10 @@ class Rounds:
             for each in condemned:
                 self._tell(each.study.study_instance_uid, f"would be removed: {_described(each)}")
             return False
+        if condemned and not any(self._has_files(each.study) for each in condemned):
+            # the index would forget all that comes back with the file system
+            self._tell("", f"nothing is removed: no file of {len(condemned)} old studies is there. {_ASK}")
+            return False
         return bool(condemned) and self._remove(condemned)
 
     def _condemned(self) -> Iterator[Condemned]:
@@ -131,6 +138,9 @@ class Rounds:
             if wrong:
                 self._tell(study.study_instance_uid, f"is kept: {wrong}")
         return self._judged[study]
+
+    def _has_files(self, study: IndexedStudy) -> bool:
+        return any(os.path.lexists(each.location) for each in instances_of(self._database, study.study_instance_uid))
 
     def _what_is_wrong(self, study: str) -> str:
         if not _UID.fullmatch(study):
