@@ -85,7 +85,23 @@ def test_another_instance_takes_the_name(archive: Archive, caplog: pytest.LogCap
     archive.meanwhile = other
     assert not archive.once(keep_days=30)
     assert sorted(os.listdir(archive.output)) == [".dcmrecv", "1.dcm", "1.dcm~6b86b273"]
-    assert "another instance has this name now; it is put back as 1.dcm~6b86b273" in caplog.text
+    assert "something else has this name now; it is put back as 1.dcm~6b86b273" in caplog.text
+    assert archive.aside == []
+
+
+def test_the_same_instance_comes_again_with_other_content(archive: Archive) -> None:
+    """Under --on-duplicate keep or rename, both were acknowledged."""
+    location = Path(archive.store("1", days=31).location)
+    before = location.read_bytes()
+
+    def again() -> None:
+        archive.store("1")
+        location.write_bytes(location.read_bytes() + b"more")
+
+    archive.meanwhile = again
+    assert not archive.once(keep_days=30)
+    assert sorted(os.listdir(archive.output)) == [".dcmrecv", "1.dcm", "1.dcm~6b86b273"]
+    assert Path(archive.output, "1.dcm~6b86b273").read_bytes() == before
     assert archive.aside == []
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,7 +30,14 @@ from support.promises.threads import beside
 
 AT = datetime(2026, 11, 29, tzinfo=UTC)
 COUNTERS = Counters(version="0.1.0", pid=4711, state="ready", not_ready=(), started_at=AT, counting_since=AT)
-CONTROL = [sys.executable, "-c", "import sys; from dcmrecv_core.ctl.main import main; sys.exit(main())"]
+PROGRAM = """
+import signal, sys
+from dcmrecv_core.ctl.main import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started these tests without it
+sys.exit(main())
+"""
+CONTROL = [sys.executable, "-c", PROGRAM]
 
 
 @pytest.fixture
@@ -131,7 +139,7 @@ def test_top_in_a_pipe(state: Path) -> None:
 
 def test_top_whose_reader_has_seen_enough(state: Path) -> None:
     done = subprocess.run(
-        f"{' '.join(map(repr, map(str, CONTROL)))} top --state-dir {state} | head -1",
+        f"{shlex.join(CONTROL)} top --state-dir {state} | head -1",
         shell=True,
         capture_output=True,
         text=True,

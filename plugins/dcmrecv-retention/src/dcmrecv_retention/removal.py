@@ -12,6 +12,7 @@ A start puts back what is noted in step 1, and goes on with what is noted in ste
 from __future__ import annotations
 
 import errno
+import filecmp
 import hashlib
 import logging
 import os
@@ -20,7 +21,6 @@ from pathlib import Path
 
 from dcmrecv_core import stored_place
 from dcmrecv_index.database import Database
-from dcmrecv_index.record import record_of_file
 from dcmrecv_index.studies import IndexedInstance, forget, instances_of
 from dcmrecv_retention.notes import Aside, Notes
 from dcmrecv_retention.ownership import what_is_wrong_with
@@ -95,22 +95,14 @@ class Removal:
                 try:
                     _link(aside, directory, free)
                 except FileExistsError:
-                    if free == name and self._is_same(Path(location), each.instance):
+                    if free == name and _is_equal(aside, Path(location)):
                         break  # it was sent again meanwhile
                     continue
                 if free != name:
-                    log.error("%s: another instance has this name now; it is put back as %s", location, free)
+                    log.error("%s: something else has this name now; it is put back as %s", location, free)
                 break
             os.fsync(directory)
             aside.unlink(missing_ok=True)
-
-    @staticmethod
-    def _is_same(path: Path, instance: IndexedInstance) -> bool:
-        try:
-            record = record_of_file(path)
-        except Exception:  # pydicom raises many kinds for broken files
-            return False
-        return record is not None and record.sop_instance_uid == instance.sop_instance_uid
 
     def decide(self, study: str) -> None:
         """Step 3 begins."""
@@ -126,6 +118,14 @@ class Removal:
             (self._aside / str(each.number)).unlink(missing_ok=True)
         for study in studies:
             self._notes.forget(study)
+
+
+def _is_equal(aside: Path, path: Path) -> bool:
+    """Whether both have the same bytes: an instance that came with others may be kept beside the one put back."""
+    try:
+        return filecmp.cmp(aside, path, shallow=False)
+    except OSError:
+        return False
 
 
 def _link(aside: Path, directory: int, name: str) -> None:
