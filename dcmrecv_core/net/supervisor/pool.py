@@ -260,7 +260,8 @@ class Pool:
         if now - worker.handed_over_at < TAKE_SECONDS:
             return False
         state = state_of(worker.pid)
-        self._hear(worker, now)  # after the look: it may have taken it, and wait for its peer
+        while self._hear(worker, now):  # after the look: it may have taken it, and wait for its peer
+            continue
         if worker.handover_sender is None or worker.control.fileno() not in self._workers:
             return False
         return state != "D" and (state != "R" or now - worker.handed_over_at >= BUSY_TAKE_SECONDS)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import pytest
 
 from dcmrecv_core.net.admission import Slot
+from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, pass_on, receive
 from dcmrecv_core.net.supervisor import pool as pool_module
 from dcmrecv_core.net.supervisor.pool import (
     BUSY_TAKE_SECONDS,
@@ -99,6 +100,34 @@ def test_a_handover_that_was_taken_while_the_supervisor_was_busy_costs_no_worker
     assert driver.reassigned == []
     assert driver.children == [pid]
     assert exists(pid)
+
+
+def passes_on_before_it_takes(control: socket.socket, slot: Slot) -> int:
+    """A connection that it has accepted arrives at the supervisor before the word that it has taken the hand-over."""
+    slot.claim.offer()
+    control.send(IDLE)
+    handover = receive(control)
+    assert isinstance(handover, Handover)
+    slot.begin(handover.address, 0.0, handshake=False)
+    with socket.socket() as accepted:
+        pass_on(control, accepted)
+    control.send(TAKEN)
+    handover.sock.sendall(b"%d" % os.getpid())
+    handover.sock.recv(1)
+    return 0
+
+
+def test_a_worker_that_has_passed_on_a_connection_before_is_heard_to_the_end(start: Start) -> None:
+    driver = start(passes_on_before_it_takes, limit=1)
+    driver.settle()
+    driver.turn()
+    _, pid = driver.serve()
+    driver.now += 10 * TAKE_SECONDS  # the supervisor was busy, and has heard neither
+    driver.pool.tick(driver.now)
+    driver.turn()
+    [accepted] = driver.passed_on
+    accepted.close()
+    assert driver.reassigned == [] and exists(pid)
 
 
 def test_a_worker_that_takes_its_handover_at_the_last_moment_lives(
