@@ -50,8 +50,16 @@ def test_it_agrees_with_dcmrecvctl(ours: Start, site: Path, program: Path, addre
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
-    until(lambda: status()["totals"]["associations"]["ended"]["released"] == 1, "the end of the association")
-    shown = json.loads(get(address, "/status.json"))
+    def shown_status() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(get(address, "/status.json"))
+        return found
+
+    for document in (status, shown_status):  # the page may be a moment old
+        until(
+            lambda document=document: document()["totals"]["associations"]["ended"]["released"] == 1,
+            "the end of the association",
+        )
+    shown = shown_status()
     for key in ("version", "pid", "state", "not_ready", "output", "totals", "durations", "refusal_counts", "queues"):
         assert shown[key] == status()[key]
     assert shown["totals"]["instances"]["stored"] == 3

@@ -425,8 +425,6 @@ class Supervisor:
 
     def _drain(self, seconds: float | None, why: str, now: float, *, passed_on: bool = False) -> None:
         until = math.inf if seconds is None else now + seconds
-        limit = "" if seconds is None else f" for {seconds:g} s"
-        log.info("%s: no new associations, running ones may go on%s", why, limit)
         if self._drain_until is None:
             self._counters.supervisor.be(Doing.DRAINING, now)
             self._reload.abandon()
@@ -434,6 +432,8 @@ class Supervisor:
             self._desk.stop_listening(now, passed_on=passed_on)
             self._status.listening = ()
         self._drain_until = until if self._drain_until is None else min(until, self._drain_until)
+        limit = "" if seconds is None else f" for {seconds:g} s"
+        log.info("%s: no new associations, running ones may go on%s", why, limit)
 
     def _drain_further(self, now: float) -> None:
         if self._desk.is_empty and not self._waiting:

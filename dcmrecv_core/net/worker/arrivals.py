@@ -87,7 +87,8 @@ class Arrivals:
                 self._follow_door()
             ready = self._wait()
             is_told = self._control.fileno() in ready
-            for fd in ready:
+            # as the worker slept, the door may have been shut: then the connection is the next program's
+            for fd in ready if self._entrance.table.door is self._door else ():
                 # the kernel has woken no other process for this connection
                 if fd in self._listeners and (found := self._accept(fd, serves=not is_told)):
                     return found
