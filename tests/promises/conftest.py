@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(number): counts for the promise of that number (promises.py)")
+    config.addinivalue_line("markers", "xdist_group(name): run in one process, where tests run in several")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -38,6 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.user_properties.append(("promise", marker.args[0]))  # reaches the reports of xdist
         if "peer" in getattr(item, "fixturenames", ()):
             item.user_properties.append(("peer", item.callspec.params["peer"]))
+        if item.path.name != "test_planted_faults.py":  # those are many, and each stands for itself
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.fixture
