@@ -50,4 +50,5 @@ def empty(directory: Path) -> None:
     """Free the space of all files below, but not their inodes."""
     for folder, _, names in os.walk(directory):
         for name in names:
-            os.truncate(f"{folder}/{name}", 0)
+            if os.path.isfile(path := f"{folder}/{name}"):  # no socket
+                os.truncate(path, 0)
