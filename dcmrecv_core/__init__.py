@@ -22,6 +22,8 @@ contracts in pyproject.toml).
 What this module re-exports is the public interface: all that a plugin may import.
 """
 
+from typing import TYPE_CHECKING
+
 from dcmrecv_core.api.errors import (
     ConfigurationError,
     NameTakenError,
@@ -66,29 +68,10 @@ from dcmrecv_core.api.verdicts import (
 )
 from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.config.association_profiles import load_profile
-from dcmrecv_core.counters.document import (
-    AllDurations,
-    AssociationCounts,
-    AssociationStatus,
-    Counters,
-    Durations,
-    HookTime,
-    InstanceCounts,
-    Listening,
-    OutputStatus,
-    PluginCount,
-    QueueStatus,
-    RefusalCount,
-    RefusalStatus,
-    RunningHook,
-    Totals,
-    WorkerStatus,
-)
 from dcmrecv_core.dataset.character_sets import codecs_of
 from dcmrecv_core.dataset.values import decode_text
 from dcmrecv_core.delivery.mark import DeliveryMark
 from dcmrecv_core.delivery.unfinished import unfinished_studies
-from dcmrecv_core.net.control.reading import read_counters
 from dcmrecv_core.receive.stored_files import (
     StoredFile,
     examine_stored,
@@ -98,6 +81,27 @@ from dcmrecv_core.receive.stored_files import (
     stored_place,
 )
 from dcmrecv_core.settings.uids import is_other_service, modality_prefix, name_of, uid_of
+
+if TYPE_CHECKING:
+    from dcmrecv_core.counters.document import (
+        AllDurations,
+        AssociationCounts,
+        AssociationStatus,
+        Counters,
+        Durations,
+        HookTime,
+        InstanceCounts,
+        Listening,
+        OutputStatus,
+        PluginCount,
+        QueueStatus,
+        RefusalCount,
+        RefusalStatus,
+        RunningHook,
+        Totals,
+        WorkerStatus,
+    )
+    from dcmrecv_core.net.control.reading import read_counters
 
 __all__ = [
     "API_VERSION",
@@ -184,3 +188,14 @@ __all__ = [
     "uid_of",
     "unfinished_studies",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """What readers of counters need is loaded when it is first asked for: it would take a tenth of each start."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from dcmrecv_core.counters import document
+        from dcmrecv_core.net.control import reading
+
+        return getattr(reading if name == "read_counters" else document, name)

@@ -47,8 +47,7 @@ _WORKER_STATES = {Doing.STARTING: "starting", Doing.IDLE: "idle", Doing.SERVING:
 
 
 class StatusMaker:
-    """Makes the status of the receiver with this `table`; the supervisor changes `listening` when that changes, and
-    tells where it `stores`."""
+    """Makes the status of the receiver with this `table` that is `listening` there, and of where it `stores`."""
 
     def __init__(self, table: AdmissionTable, limits: PluginLimits, listening: tuple[Listening, ...]) -> None:
         self._table = table

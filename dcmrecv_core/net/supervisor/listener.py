@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import ListenError
-from dcmrecv_core.counters.document import Listening
 from dcmrecv_core.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,10 +30,10 @@ class Listeners:
     sockets: list[socket.socket]
     inherited: bool = False
 
-    def describe(self, *, tls: bool) -> tuple[Listening, ...]:
-        """For the status of the receiver."""
-        names = [each.getsockname() for each in self.sockets]
-        return tuple(Listening(address=address, port=port, tls=tls) for address, port, *_ in names)
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Address and port of each."""
+        return tuple(each.getsockname()[:2] for each in self.sockets)
 
     def close(self) -> None:
         """Accept nothing more; the port is free, although workers have copies."""

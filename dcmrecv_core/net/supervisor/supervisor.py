@@ -26,7 +26,6 @@ from dcmrecv_core.net import child
 from dcmrecv_core.net.admission import peer_key
 from dcmrecv_core.net.claim import CAN_BE_SHARED
 from dcmrecv_core.net.control.server import Answer, Command, ControlError, ControlServer
-from dcmrecv_core.net.control.status import StatusMaker
 from dcmrecv_core.net.handover import Handover
 from dcmrecv_core.net.proxy_header import Proxies
 from dcmrecv_core.net.shares import Census, Shares
@@ -52,6 +51,7 @@ from dcmrecv_core.proto.first_bytes import titles_of
 if TYPE_CHECKING:
     import ssl
 
+    from dcmrecv_core.counters.document import Counters
     from dcmrecv_core.counters.slot import CounterSlot
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.net.admission import Slot
@@ -129,9 +129,8 @@ class Supervisor:
             hook_name=plugins.limits.hook_name,
         )
         self._counters = self._pool.table.counters
-        self._status = StatusMaker(self._pool.table, plugins.limits, listeners.describe(tls=tls is not None))
-        self._status.stores(settings, capabilities)
-        plugins.limits.counts.read = self._status.make
+        self._addresses = listeners.addresses
+        plugins.limits.counts.read = self._make_status
         self._control = ControlServer(
             self._selector, state.open_control() if state and not predecessor else None, self._commands()
         )
@@ -344,8 +343,6 @@ class Supervisor:
         self._settings = settings
         self._capabilities = capabilities
         self._tls = tls
-        self._status.listening = self._listeners.describe(tls=tls is not None)
-        self._status.stores(settings, capabilities)
         self._configure_desk()
         self._pool.replace_all(settings.hook_seconds)
         try:
@@ -373,7 +370,19 @@ class Supervisor:
         }
 
     def _tell_status(self, request: Mapping[str, Any], answer: Answer) -> None:
-        answer(self._status.make().as_dict())
+        answer(self._make_status().as_dict())
+
+    def _make_status(self) -> Counters:
+        """Also in children, of the moment in which they were forked."""
+        # loaded when first asked for: its many classes would take a tenth of each start
+        from dcmrecv_core.counters.document import Listening
+        from dcmrecv_core.net.control.status import StatusMaker
+
+        tls = self._tls is not None
+        listening = tuple(Listening(address=address, port=port, tls=tls) for address, port in self._addresses)
+        maker = StatusMaker(self._pool.table, self._plugins.limits, listening)
+        maker.stores(self._settings, self._capabilities)
+        return maker.make()
 
     def _tell_reload(self, request: Mapping[str, Any], answer: Answer) -> None:
         if self._stop_deadline is not None or self._drain_until is not None:
@@ -430,7 +439,7 @@ class Supervisor:
             self._reload.abandon()
             self._pool.drain()
             self._desk.stop_listening(now, passed_on=passed_on)
-            self._status.listening = ()
+            self._addresses = ()
         self._drain_until = until if self._drain_until is None else min(until, self._drain_until)
         limit = "" if seconds is None else f" for {seconds:g} s"
         log.info("%s: no new associations, running ones may go on%s", why, limit)
