@@ -1,6 +1,6 @@
 """A moment, and whether a plugin has had all that was stored before it.
 
-Whoever wants to know asks the journal process, by a note in the store. What was acknowledged before is in the files of
+Who wants to know asks the journal process, by a note in the store. What was acknowledged before is in the files of
 the journal; a turn that begins later takes it in, and says so by another note. From then on it is the rows of the queue
 that count.
 """

@@ -1,6 +1,6 @@
 """The PROXY protocol, versions 1 and 2: a load balancer says first whose connection it passes on (`--proxy-from`).
 
-No I/O. A header is read only from the addresses of `Proxies`; nobody else may say who he is.
+No I/O. A header is read only from the addresses of `Proxies`; no other peer may say who it is.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """`dcmrecvctl check -- ARGUMENTS OF dcmrecv`: would a receiver start with them, and go on for long? It takes the steps
-of a start, opens no port for senders, and leaves nothing behind."""
+of a start, opens no port for senders, and leaves nothing there."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ with their connections. What was lost is filled in so that nothing is left undel
     studies       open ones, with the revisions of their completions
     events        stored files of that time are looked for, as after a power cut
     completions   their deliveries are put aside, and named
-    queues        nobody knows what waited for whom: `dcmrecvctl queue replay` delivers it again
+    queues        what waited for whom is not known: `dcmrecvctl queue replay` delivers it again
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Program:
 
     def start(self, passed: Passed) -> int:
         """Start it in a session of its own, which a process of ours begins that ends at once: so the new program is
-        nobody's child but init's or systemd's. Returns the number of that session. If the program cannot be executed,
+        a child of init or systemd only. Returns the number of that session. If the program cannot be executed,
         the channel says so. Raises OSError if the system refuses to fork."""
 
         def main() -> int:

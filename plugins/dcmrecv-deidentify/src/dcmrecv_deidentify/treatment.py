@@ -62,7 +62,7 @@ class Treatment:
 
     def treat(self, elements: list[Element], *, keeps_texts: bool) -> dict[int, Treated]:
         """The elements that stay, of the top level of a data set. Without `keeps_texts` no text stays that has other
-        characters than ASCII: nobody knows what they mean. Raises Unreadable."""
+        characters than ASCII: what they mean is not known. Raises Unreadable."""
         self._top = {tag: stripped(value) for tag, _, value in elements if tag in _IDENTIFYING or tag == STUDY_UID}
         self._keeps_texts = keeps_texts
         return {tag: (vr, value) for tag, vr, value in self._level(elements, self._format, 0, NORMAL)}

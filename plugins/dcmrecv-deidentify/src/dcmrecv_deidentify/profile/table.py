@@ -47,7 +47,7 @@ DATES = frozenset(("DA", "DT", "TM"))
 
 _LATER: dict[int, str] = {
     0x3004007F: "X",  # Dose Calculation Model Name, new in 2026d
-    0x04000500: "X",  # Encrypted Attributes Sequence: nobody could check what it holds
+    0x04000500: "X",  # Encrypted Attributes Sequence: what it holds cannot be checked
 }
 """Elements that the profile of dicom-anonymizer does not have."""
 

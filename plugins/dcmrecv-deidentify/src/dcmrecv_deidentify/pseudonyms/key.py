@@ -1,5 +1,5 @@
 """The key: without it no pseudonym can be made again, and with it any guess can be checked. So it must not be where
-de-identified data are handed out, and nobody else may read it."""
+de-identified data are handed out, and no other user may read it."""
 
 from __future__ import annotations
 
