@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from dcmrecv_core.net.control.client import CommandFailedError, ControlConnectionError, ask
-
-
-@contextmanager
-def answering(path: Path, answer: bytes) -> Iterator[None]:
-    """Something listens there, which answers the first request and closes the connection."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(1000)
-                connection.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield
-        thread.join()
+from support.programs.control_socket import answering
 
 
 def test_an_answer(tmp_path: Path) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +14,12 @@ from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.net.control.address import NAME
 from dcmrecv_core.net.control.reading import ask_counters
+from support.programs.control_socket import answering
 
 AT = datetime(2026, 11, 29, tzinfo=UTC)
 COUNTERS = Counters(version="0.1.0", pid=1, state="ready", not_ready=(), started_at=AT, counting_since=AT)
+
+STATUS = b'{"command": "status"}\n'
 
 
 class Inside:
@@ -44,24 +43,6 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@contextmanager
-def answering(path: Path, answer: str) -> Iterator[None]:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                assert connection.recv(1000) == b'{"command": "status"}\n'
-                connection.sendall(answer.encode() + b"\n")
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield
-        thread.join()
-
-
 def test_inside(state: Path) -> None:
     """Nothing listens."""
     counters = read_counters(PluginSettings(state_directory=state, counting=Inside()))
@@ -74,7 +55,7 @@ def test_inside_a_receiver_without_a_state_directory() -> None:
 
 
 def test_outside(state: Path) -> None:
-    with answering(state / NAME, json.dumps(COUNTERS.as_dict())):
+    with answering(state / NAME, json.dumps(COUNTERS.as_dict()).encode() + b"\n", STATUS):
         counters = read_counters(PluginSettings(state_directory=state))
     assert counters.as_dict() == {**COUNTERS.as_dict(), "queues": counters.as_dict()["queues"]}
     assert [each.queue for each in counters.queues] == ["site/default"]
@@ -93,7 +74,7 @@ def test_outside_without_a_state_directory() -> None:
 def test_another_version(tmp_path: Path) -> None:
     text = r"has version 7\.0\.0, which this version, .*, does not understand"
     with (
-        answering(tmp_path / "s", '{"version": "7.0.0", "everything": "new"}'),
+        answering(tmp_path / "s", b'{"version": "7.0.0", "everything": "new"}\n', STATUS),
         pytest.raises(ConnectionError, match=text),
     ):
         ask_counters(tmp_path / "s")
