@@ -5,6 +5,7 @@ Classes that are refused are listed with their reason.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,12 @@ ACCEPTED = {"deidentify_accept": ["audio", "raw-data", "unknown-class"]}
 ACCEPTABLE = sorted(CLASSES.keys() - {name for name, reason in REFUSED.items() if reason == "encapsulated"})
 
 
+def left_in(data: bytes, made: Made) -> set[bytes]:
+    """What identifies and is still there; the many digits of new UIDs may read like a date by chance."""
+    without_new_uids = re.sub(rb"2\.25\.\d+", b"", data)
+    return {value for value in made.identifying if value in without_new_uids}
+
+
 def test_what_is_refused_by_default(site: Callable[..., Site]) -> None:
     treated = site()
     refused = {}
@@ -61,7 +68,7 @@ def test_nothing_that_identifies_comes_out(site: Callable[..., Site], name: str,
         data = stream.read()
     assert len(made.identifying) > 100
     assert {value for value in made.identifying if value in before.read_bytes()} == made.identifying
-    assert {value for value in made.identifying if value in data} == set()
+    assert left_in(data, made) == set()
     after.write_bytes(data)
     check_readable(before, after)
     check_types(before, after)
@@ -76,4 +83,4 @@ def test_nothing_comes_out_where_texts_are_cleaned(site: Callable[..., Site], na
     assert site(*options, **ACCEPTED).plugin.receive(instance) is None
     with instance.open() as stream:
         data = stream.read()
-    assert {value for value in made.identifying if value in data} == set()
+    assert left_in(data, made) == set()
