@@ -24,6 +24,7 @@ What this module re-exports is the public interface: all that a plugin may impor
 
 from typing import TYPE_CHECKING
 
+from dcmrecv_core.api.cloud_events import cloud_event, cloud_event_source
 from dcmrecv_core.api.errors import (
     ConfigurationError,
     NameTakenError,
@@ -169,6 +170,8 @@ __all__ = [
     "Warn",
     "WorkerStatus",
     "__version__",
+    "cloud_event",
+    "cloud_event_source",
     "codecs_of",
     "decode_text",
     "did_you_mean",

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from dcmrecv_actions import plugin
-from dcmrecv_actions.cloud_events import instance_stored, study_completed
 from dcmrecv_actions.fields import LETTERS, OF_INSTANCE, OF_SERIES, OF_STUDY
+from dcmrecv_core import cloud_event
 from dcmrecv_core.testing import fake_event, fake_study
 
 PAGE = Path(__file__).parents[3].joinpath("docs", "actions.md").read_text()
@@ -38,8 +38,8 @@ def test_placeholders() -> None:
 
 def test_event() -> None:
     [text] = re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    shown, made = json.loads(text), study_completed(fake_study(), "dcmrecv://host")
+    shown, made = json.loads(text), cloud_event(fake_study(), "dcmrecv://host")
     assert list(shown) == list(made)
     assert list(shown["data"]) == list(made["data"])
     assert list(shown["data"]["instances"][0]) == list(made["data"]["instances"][0])
-    assert f"`type` is `{instance_stored(fake_event(), 'x')['type']}`" in PAGE
+    assert f"`type` is `{cloud_event(fake_event(), 'x')['type']}`" in PAGE

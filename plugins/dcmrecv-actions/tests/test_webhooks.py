@@ -13,9 +13,8 @@ import pytest
 from endpoint import Endpoint
 
 from dcmrecv_actions import webhooks
-from dcmrecv_actions.cloud_events import instance_stored, study_completed
 from dcmrecv_actions.webhooks import Webhook
-from dcmrecv_core import PluginError, TryAgain, Undeliverable
+from dcmrecv_core import PluginError, TryAgain, Undeliverable, cloud_event
 from dcmrecv_core.testing import fake_association, fake_event, fake_study
 
 SOURCE = "dcmrecv://host:11112"
@@ -27,7 +26,7 @@ EVENT = fake_event(
 
 
 def posted(endpoint: Endpoint, url: str = "") -> tuple[str, dict[str, str], bytes]:
-    Webhook("--on-instance-url", url or endpoint.url).post(instance_stored(EVENT, SOURCE))
+    Webhook("--on-instance-url", url or endpoint.url).post(cloud_event(EVENT, SOURCE))
     return endpoint.next_post()
 
 
@@ -66,7 +65,7 @@ def test_an_instance(endpoint: Endpoint) -> None:
 
 def test_what_a_power_cut_has_taken_is_null() -> None:
     lost = dict.fromkeys(("calling_ae_title", "called_ae_title", "peer_address", "association_id", "received_at"))
-    event = instance_stored(fake_event(recovered=True, **lost), SOURCE)
+    event = cloud_event(fake_event(recovered=True, **lost), SOURCE)
     assert "time" not in event  # an optional attribute is never empty (CloudEvents 1.0, section 3)
     assert event["data"]["recovered"] is True
     assert event["data"]["calling_ae_title"] is event["data"]["received_at"] is None
@@ -75,7 +74,7 @@ def test_what_a_power_cut_has_taken_is_null() -> None:
 def test_a_study() -> None:
     other = fake_event(sop_instance_uid="1.2", location="out/2.dcm", received_at=datetime(2026, 11, 23, tzinfo=UTC))
     study = fake_study(other, before=[EVENT], revision=2)
-    event = study_completed(study, SOURCE)
+    event = cloud_event(study, SOURCE)
     assert event["id"] == study.id
     assert event["type"] == "dcmrecv.study.completed"
     assert event["subject"] == study.study_instance_uid
@@ -91,7 +90,7 @@ def test_a_study() -> None:
 
 
 def test_a_study_without_a_uid_has_no_subject() -> None:
-    assert "subject" not in study_completed(fake_study(fake_event(study_instance_uid="")), SOURCE)
+    assert "subject" not in cloud_event(fake_study(fake_event(study_instance_uid="")), SOURCE)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])

@@ -7,22 +7,29 @@ The hooks are here. The way of an event:
         scripts        placeholders in the script of a shell
       execution        a command executed with these fields
         running        one run of a program
-    cloud_events       the JSON for a URL
-      webhooks         the POST of it
+    webhooks           the POST of a CloudEvent, which the core makes
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-import socket
 
-from dcmrecv_actions import cloud_events
 from dcmrecv_actions.commands import Command, parse_command
 from dcmrecv_actions.execution import execute
 from dcmrecv_actions.fields import OF_INSTANCE, OF_SERIES, OF_STUDY, absolute, of_instance, of_study
 from dcmrecv_actions.webhooks import Webhook
-from dcmrecv_core import PluginError, PluginOptions, PluginSettings, Series, StoredEvent, Study, hookimpl
+from dcmrecv_core import (
+    PluginError,
+    PluginOptions,
+    PluginSettings,
+    Series,
+    StoredEvent,
+    Study,
+    cloud_event,
+    cloud_event_source,
+    hookimpl,
+)
 
 log = logging.getLogger("dcmrecv.actions")
 
@@ -67,7 +74,7 @@ class ActionsPlugin:
             if option in given
         }
         self._webhooks = {option: Webhook(option, given[option]) for option in _URLS if option in given}
-        self._source = f"dcmrecv://{socket.gethostname()}" + f":{settings.port}" * bool(settings.port)
+        self._source = cloud_event_source(settings)
         for option, command in self._commands.items():
             if command.program is not None and shutil.which(command.program) is None:
                 log.warning("%s: there is no program %s now", option, command.program)
@@ -85,7 +92,7 @@ class ActionsPlugin:
         if target == "on-instance":
             execute(self._commands["--on-instance"], of_instance(event))
         else:
-            self._webhooks["--on-instance-url"].post(cloud_events.instance_stored(event, self._source))
+            self._webhooks["--on-instance-url"].post(cloud_event(event, self._source))
 
     @hookimpl
     def series_completed(self, series: Series) -> None:
@@ -96,7 +103,7 @@ class ActionsPlugin:
         if target == "on-study":
             self._execute_for_all("--on-study", study)
         else:
-            self._webhooks["--on-study-url"].post(cloud_events.study_completed(study, self._source))
+            self._webhooks["--on-study-url"].post(cloud_event(study, self._source))
 
     def _execute_for_all(self, option: str, study: Study | Series) -> None:
         execute(self._commands[option], of_study(study), [absolute(event.location) for event in study.instances])
