@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from nats_server import NatsServer
+from rabbitmq import RabbitMq
 
 pytest_plugins = ["dcmrecv_core.testing"]
 
@@ -15,5 +16,14 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
     server = NatsServer(tmp_path / "nats")
     server.start()
     server.make_stream("dicom")
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    """A running server with the queue `q`."""
+    server = RabbitMq(tmp_path_factory.mktemp("rabbitmq") / "node")
+    server.start()
     yield server
     server.end()

@@ -141,8 +141,12 @@ class JetStreamPublisher:
                 tls=self._route.tls,
                 **options,
             )
-        except NoServersError as error:
-            raise reasons[-1] if reasons else error from None
+        except BaseException as error:
+            with suppress(Error, OSError, TimeoutError):
+                await client.close()
+            if isinstance(error, NoServersError) and reasons:
+                raise reasons[-1] from None
+            raise
         return client
 
     async def _note_closed(self) -> None:
