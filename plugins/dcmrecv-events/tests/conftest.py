@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from nats_server import NatsServer
 from rabbitmq import RabbitMq
 
@@ -27,3 +28,11 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
     server.start()
     yield server
     server.end()
+
+
+@pytest.fixture
+def kafka_cluster() -> Iterator[str]:
+    """Addresses of librdkafka's mock cluster: Kafka's protocol, without a disk."""
+    producer = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 3, "log_level": 0})
+    brokers = producer.list_topics(timeout=20).brokers.values()
+    yield ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
