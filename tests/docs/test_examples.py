@@ -16,6 +16,7 @@ ELSEWHERE = {
     "actions.md": {"json"},  # plugins/dcmrecv-actions/tests/test_page.py
     "commitment.md": {"toml", "text"},  # plugins/dcmrecv-commitment/tests/test_page.py
     "deidentify.md": {"toml"},  # plugins/dcmrecv-deidentify/tests/test_page.py
+    "events.md": {"toml"},  # plugins/dcmrecv-events/tests/test_page.py
     "forward.md": {"toml"},  # plugins/dcmrecv-forward/tests/test_page.py
     "hooks.md": {"python"},  # test_hooks_page.py
     "inspection.md": {"python", "console"},  # tests/docs/test_inspection_page.py
