@@ -71,7 +71,8 @@ class NatsServer:
         async def read(client: Client) -> list[tuple[str, dict[str, Any]]]:
             jetstream = client.jetstream()
             state = (await jetstream.stream_info("S")).state
-            read = [await jetstream.get_msg("S", number) for number in range(state.first_seq, state.last_seq + 1)]
+            numbers = range(state.first_seq, state.last_seq + 1) if state.messages else ()
+            read = [await jetstream.get_msg("S", number) for number in numbers]
             return [((each.headers or {})["Nats-Msg-Id"], json.loads(each.data or b"")) for each in read]
 
         return self._run(read)

@@ -56,7 +56,9 @@ class JetStreamPublisher:
     async def _publish(self, messages: Sequence[Message]) -> None:
         try:
             async with asyncio.timeout(self._route.timeout):
-                client = self._client or await self._connect()
+                client = self._client
+                if client is None or client.is_closed:
+                    client = await self._connect()
                 await self._publish_over(client, messages)
         except TimeoutError:
             raise TryAgain(f"{self._place}: no answer within {self._route.timeout:g} s") from None
@@ -104,7 +106,6 @@ class JetStreamPublisher:
 
     async def _connect(self) -> Client:
         """To the first server that can be had."""
-        self._closed = asyncio.Event()
         reasons = []
         for host, port in self._route.servers:
             try:
@@ -117,6 +118,10 @@ class JetStreamPublisher:
     async def _connect_to(self, host: str, port: int) -> Client:
         destination = self._route.destination
         reasons: list[Exception] = []
+        closed = asyncio.Event()
+
+        async def note_closed() -> None:
+            closed.set()
 
         async def note(error: Exception) -> None:
             """Without it the library would log a traceback."""
@@ -135,7 +140,7 @@ class JetStreamPublisher:
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
                 connect_timeout=max(1, int(self._route.timeout / len(self._route.servers))),
-                closed_cb=self._note_closed,
+                closed_cb=note_closed,
                 error_cb=note,
                 name="dcmrecv-events",
                 tls=self._route.tls,
@@ -147,11 +152,8 @@ class JetStreamPublisher:
             if isinstance(error, NoServersError) and reasons:
                 raise reasons[-1] from None
             raise
+        self._closed = closed
         return client
-
-    async def _note_closed(self) -> None:
-        self._closed.set()
-        self._client = None
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None
