@@ -54,7 +54,7 @@ def test_a_server_that_was_killed_and_started_again(rabbitmq: RabbitMq) -> None:
 
 def test_no_queue(rabbitmq: RabbitMq) -> None:
     to = publisher(rabbitmq.url, "nowhere")
-    with pytest.raises(TryAgain, match="no queue takes routing key nowhere$"):
+    with pytest.raises(TryAgain, match=r"no queue takes routing key nowhere$"):
         to.publish(messages(2))
     to.close()
 
@@ -68,7 +68,7 @@ def test_no_exchange(rabbitmq: RabbitMq) -> None:
 
 def test_a_wrong_password(rabbitmq: RabbitMq) -> None:
     to = publisher(rabbitmq.url, user="guest", password="wrong")
-    with pytest.raises(TryAgain, match="no connection to 127.0.0.1") as caught:
+    with pytest.raises(TryAgain, match=r"no connection to 127.0.0.1") as caught:
         to.publish(messages(1))
     to.close()
     assert "\n" not in str(caught.value) and "wrong" not in str(caught.value)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from nats_server import NatsServer
 
 from dcmrecv_core import TryAgain, Undeliverable
@@ -131,3 +132,30 @@ def test_no_password_without_tls(nats: NatsServer) -> None:
         to.publish(messages(1))
     to.close()
     assert nats.messages() == []
+
+
+def test_tls(tmp_path: Path) -> None:
+    """The certificate is checked."""
+    authority, other = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    for name, blob in (
+        ("ca.pem", authority.cert_pem),
+        ("other.pem", other.cert_pem),
+        ("key.pem", certificate.private_key_pem),
+        ("cert.pem", certificate.cert_chain_pems[0]),
+    ):
+        blob.write_to_path(str(tmp_path / name))
+    files = f'cert_file: "{tmp_path}/cert.pem", key_file: "{tmp_path}/key.pem"'
+    server = NatsServer(tmp_path / "nats", f"tls {{ {files} }}\n")
+    server.start()
+    try:
+        to = publisher(server.url, tls=True, tls_authority=tmp_path / "ca.pem")
+        with pytest.raises(TryAgain, match="no stream takes"):
+            to.publish(messages(1))
+        to.close()
+        wrong = publisher(server.url, tls=True, tls_authority=tmp_path / "other.pem")
+        with pytest.raises(TryAgain, match="certificate verify failed"):
+            wrong.publish(messages(1))
+        wrong.close()
+    finally:
+        server.end()

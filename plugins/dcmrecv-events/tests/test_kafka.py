@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
+from itertools import islice
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import KafkaError
+from kafka_cluster import messages_of
 
 from dcmrecv_core import TryAgain, Undeliverable
 from dcmrecv_core.testing import fake_event
@@ -15,8 +17,6 @@ from dcmrecv_events import kafka
 from dcmrecv_events.destinations import Destination, publisher_of, routes
 from dcmrecv_events.messages import Message, message_of
 from dcmrecv_events.publishing import Publisher
-
-SECONDS = 30.0
 
 
 def publisher(servers: str, **keys: Any) -> Publisher:
@@ -28,27 +28,13 @@ def messages(count: int) -> list[Message]:
     return [message_of(fake_event(sop_instance_uid=f"1.2.{number}"), "dcmrecv://a") for number in range(count)]
 
 
-def read(servers: str, count: int) -> list[Any]:
-    consumer = Consumer({"bootstrap.servers": servers, "group.id": "g", "auto.offset.reset": "earliest"})
-    found: list[Any] = []
-    try:
-        consumer.subscribe(["dicom"])
-        deadline = time.monotonic() + SECONDS
-        while len(found) < count and time.monotonic() < deadline:
-            if (message := consumer.poll(0.2)) is not None and message.error() is None:
-                found.append(message)
-    finally:
-        consumer.close()
-    return found
-
-
 def test_all_are_there_in_order_with_their_ids(kafka_cluster: str) -> None:
     sent = messages(200)
     to = publisher(kafka_cluster)
     to.publish(sent[:1])
     to.publish(sent[1:])
     to.close()
-    found = read(kafka_cluster, 200)
+    found = list(islice(messages_of(kafka_cluster), 200))
     ids = [dict(each.headers())["id"].decode() for each in found]
     assert list(zip(ids, (each.value() for each in found), strict=True)) == [(each.id, each.body) for each in sent]
     assert {each.partition() for each in found} == {found[0].partition()}

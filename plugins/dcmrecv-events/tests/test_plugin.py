@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 from pathlib import Path
 
 import pytest
+from kafka_cluster import messages_of
 from nats_server import NatsServer
+from rabbitmq import RabbitMq
 
-from dcmrecv_core.testing import Receiver, StartReceiver, check_plugin, deliver_all, sample_dataset, until
-from dcmrecv_events import plugin
+from dcmrecv_core.testing import Receiver, StartReceiver, deliver_all, sample_dataset, until
 
 
 def table(name: str, url: str, *lines: str) -> str:
@@ -27,6 +29,17 @@ def start_with(start_receiver: StartReceiver, tmp_path: Path, *tables: str) -> R
 def instances(count: int, first: int = 0, study: str = "1.2.3") -> list[object]:
     numbers = range(first, first + count)
     return [sample_dataset(SOPInstanceUID=f"1.2.{number}", StudyInstanceUID=study) for number in numbers]
+
+
+def kill_delivery(receiver: Receiver) -> None:
+    """Kill the process that publishes to A; there is a new one after that."""
+
+    def started() -> list[str]:
+        return re.findall(r"delivery process of events/A: started \(process (\d+)\)", receiver.log)
+
+    before = until(started, "it is started", log=lambda: receiver.log)
+    os.kill(int(before[-1]), signal.SIGKILL)
+    until(lambda: len(started()) > len(before), "a new process", log=lambda: receiver.log)
 
 
 def test_each_kind_once(start_receiver: StartReceiver, tmp_path: Path, nats: NatsServer) -> None:
@@ -53,25 +66,50 @@ def test_server_and_delivery_processes_killed(start_receiver: StartReceiver, tmp
         start_receiver, tmp_path, table("A", nats.url, 'subject = "dicom"', 'when = ["instance"]', "timeout = 5")
     )
 
-    def process() -> int:
-        """The last one that was started."""
-        return int(re.findall(r"delivery process of events/A: started \(process (\d+)\)", receiver.log)[-1])
-
-    until(lambda: "delivery process of events/A: started" in receiver.log, "its start", log=lambda: receiver.log)
     sent = 0
     for study in ("1.2.3", "1.2.4", "1.2.5", "1.2.6"):
         receiver.send(*instances(30, sent, study))
         sent += 30
-        before = process()
-        os.kill(before, signal.SIGKILL)
         nats.kill()
-        until(lambda before=before: process() != before, "a new process", log=lambda: receiver.log)  # type: ignore[misc]
+        kill_delivery(receiver)
         receiver.wait_for_log("no connection to 127.0.0.1")
         nats.start()
     assert deliver_all(receiver) == []
     uids = {id: event["data"]["sop_instance_uid"] for id, event in nats.messages()}
     assert sorted(uids.values()) == sorted(f"1.2.{number}" for number in range(sent))
     assert "Traceback" not in receiver.log
+
+
+def test_killed_with_amqp(start_receiver: StartReceiver, tmp_path: Path, rabbitmq: RabbitMq) -> None:
+    wanted = table("A", rabbitmq.url, 'routing_key = "q"', 'when = ["instance"]', "timeout = 5")
+    receiver = start_with(start_receiver, tmp_path, wanted)
+    receiver.send(*instances(30))
+    rabbitmq.kill()
+    kill_delivery(receiver)
+    receiver.send(*instances(30, 30, "1.2.4"))
+    receiver.wait_for_log("no connection to 127.0.0.1")
+    rabbitmq.start()
+    assert deliver_all(receiver) == []
+    uids = {each.message_id: json.loads(body)["data"]["sop_instance_uid"] for each, body in rabbitmq.take()}
+    assert sorted(uids.values()) == sorted(f"1.2.{number}" for number in range(60))
+    assert "Traceback" not in receiver.log
+
+
+def test_to_kafka(start_receiver: StartReceiver, tmp_path: Path, kafka_cluster: str) -> None:
+    """After its delivery process was killed."""
+    wanted = table("A", f"kafka://{kafka_cluster}", 'topic = "dicom"', 'when = ["instance"]')
+    receiver = start_with(start_receiver, tmp_path, wanted)
+    receiver.send(*instances(30))
+    kill_delivery(receiver)
+    receiver.send(*instances(30, 30, "1.2.4"))
+    assert deliver_all(receiver) == []
+    wanted_uids = {f"1.2.{number}" for number in range(60)}
+    uids: dict[str, str] = {}
+    for message in messages_of(kafka_cluster):
+        uids[dict(message.headers())["id"].decode()] = json.loads(message.value())["data"]["sop_instance_uid"]
+        if set(uids.values()) == wanted_uids:
+            break
+    assert len(uids) == 60 and set(uids.values()) == wanted_uids
 
 
 MISTAKES = {
@@ -95,7 +133,3 @@ def test_mistakes_end_the_start(start_receiver: StartReceiver, tmp_path: Path, t
     with pytest.raises(AssertionError, match=r"ended with (1|66)") as caught:
         start_with(start_receiver, tmp_path, tables)
     assert text in str(caught.value)
-
-
-def test_the_kit_finds_nothing_wrong() -> None:
-    assert check_plugin(plugin)

@@ -1,8 +1,8 @@
 """NATS JetStream: a message counts when the stream has acknowledged it.
 
 nats-py needs an event loop. It runs only during calls: a connection that was idle for minutes may be ended by the
-server meanwhile, and is opened anew. The library does not reconnect by itself, since it would hold messages back then. Its `publish_async` is not used: it
-never hears of a message that a stream refuses.
+server meanwhile, and is opened anew. The library does not reconnect by itself, since it would hold messages back then.
+Its `publish_async` is not used: it never hears of a message that a stream refuses.
 """
 
 from __future__ import annotations
@@ -129,9 +129,7 @@ class JetStreamPublisher:
 
         client = _ClientWithTls() if self._route.tls else Client()
         options: dict[str, Any] = {
-            key: value
-            for key in ("user", "password", "token")
-            if (value := getattr(destination, key)) is not None
+            key: value for key in ("user", "password", "token") if (value := getattr(destination, key)) is not None
         }
         try:
             await client.connect(
