@@ -10,6 +10,7 @@
     verdicts    what hooks return: SupportedContext, Also, Accept, Reject, Refuse, Warn, Discard, Name
     outcomes    what hooks are told of what has happened: StoredOutcome, NotStoredOutcome, Summary, StoredEvent, Study,
                 Series
+    cloud_events  outcomes as CloudEvents, for servers of other programs
     services    DIMSE-N services of plugins: Request and Response
     names       text from the network -> a file name that stays in its directory (`escape`)
     hints       what a misspelt name may mean (`did_you_mean`)

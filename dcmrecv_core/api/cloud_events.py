@@ -4,7 +4,6 @@ https://github.com/cloudevents/spec."""
 from __future__ import annotations
 
 import os
-import socket
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +30,7 @@ _OF_INSTANCE = (
 
 def cloud_event_source(settings: PluginSettings) -> str:
     """This receiver as the `source` of its CloudEvents: `dcmrecv://receiver1:11112`."""
-    return f"dcmrecv://{socket.gethostname()}" + f":{settings.port}" * bool(settings.port)
+    return f"dcmrecv://{os.uname().nodename}" + f":{settings.port}" * bool(settings.port)
 
 
 def cloud_event(event: StoredEvent | Study | Series, source: str) -> dict[str, Any]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from datetime import UTC, datetime
-
-import pytest
 
 from dcmrecv_core import cloud_event, cloud_event_source
 from dcmrecv_core.testing import fake_event, fake_series, fake_settings, fake_study
@@ -15,10 +14,10 @@ WHEN = datetime(2026, 11, 22, 9, 25, 35, 85972, UTC)
 EVENT = fake_event(location="out/1.dcm", received_at=WHEN, modality="CT")
 
 
-def test_the_source_is_the_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.gethostname", lambda: "receiver1")
-    assert cloud_event_source(fake_settings(port=11112)) == "dcmrecv://receiver1:11112"
-    assert cloud_event_source(fake_settings(port=None)) == "dcmrecv://receiver1"
+def test_the_source_is_the_receiver() -> None:
+    host = socket.gethostname()
+    assert cloud_event_source(fake_settings(port=11112)) == f"dcmrecv://{host}:11112"
+    assert cloud_event_source(fake_settings(port=None)) == f"dcmrecv://{host}"
 
 
 def test_a_series_is_a_study_with_two_members_more() -> None:

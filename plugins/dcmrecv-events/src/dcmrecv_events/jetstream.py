@@ -146,7 +146,7 @@ class JetStreamPublisher:
             )
         except BaseException as error:
             with suppress(Error, OSError, TimeoutError):
-                await client.close()
+                await asyncio.wait_for(client.close(), _CLOSING)  # a failed TLS handshake makes it wait for ever
             if isinstance(error, NoServersError) and reasons:
                 raise reasons[-1] from None
             raise
