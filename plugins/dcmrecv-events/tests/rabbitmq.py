@@ -35,6 +35,7 @@ class RabbitMq:
         self._directory = directory
         self.port, distribution = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._epmd: subprocess.Popen[bytes] | None = None
         (directory / "enabled_plugins").write_text("[].\n")
         (directory / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{self.port}\n")
         self._environment = {
@@ -49,6 +50,7 @@ class RabbitMq:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(free_port()),
         }
 
     @property
@@ -60,6 +62,10 @@ class RabbitMq:
         return (self._directory / "output").read_text()
 
     def start(self) -> None:
+        if self._epmd is None:  # else RabbitMQ would start one that nothing ends
+            program = shutil.which("epmd")
+            assert program, "epmd is missing"
+            self._epmd = subprocess.Popen([program], env=self._environment)
         with open(self._directory / "output", "wb") as output:
             self._process = subprocess.Popen(
                 [self._program], env=self._environment, stdout=output, stderr=output, start_new_session=True
@@ -83,6 +89,9 @@ class RabbitMq:
     def end(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd.wait(SECONDS)
 
     @contextmanager
     def channel(self) -> Iterator[Any]:
