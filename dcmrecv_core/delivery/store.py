@@ -7,12 +7,14 @@ that an administrator does it is durable, too. The loss of any other change cost
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from dcmrecv_core.api.outcomes import DEFAULT_TARGET
+from dcmrecv_core.delivery.events import decode_or_none
 from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
-from dcmrecv_core.storage.journal import Record
+from dcmrecv_core.storage.journal import HOW, Record
 
 
 class Queue(NamedTuple):
@@ -52,11 +54,13 @@ class FileState(NamedTuple):
 
 
 class NewEvent(NamedTuple):
-    """A record that was read, and the bytes it was read from."""
+    """A record that was read, and the bytes it was read from. `node` is that of a local file among several nodes, ""
+    if any of them can open it."""
 
     id: str
     record: Record
     data: bytes
+    node: str = ""
 
 
 class OpenStudy(NamedTuple):
@@ -70,11 +74,14 @@ class OpenStudy(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The study of a queue that `owner` alone works on."""
+    """The study of a queue that `owner` alone works on. In a store of several nodes it may end, because its owner is
+    taken for dead; `token` tells it from the next one. Then it has no next delivery, and what is reported under it has no
+    effect."""
 
     queue: int
     study: str
     owner: str
+    token: int = 0
 
 
 class StoredRecord(NamedTuple):
@@ -135,6 +142,9 @@ class Store(Protocol):
 
     def close(self) -> None: ...
 
+    def now(self) -> int:
+        """Nanoseconds by the clock from which all times are that the methods take as `now`, `due` and `before`."""
+
     # The journal process
 
     def begin(self, queues: Collection[Queue], now: int) -> None:
@@ -194,6 +204,9 @@ class Store(Protocol):
     def claim(self, queue: int, owner: str, now: int) -> Claim | None:
         """The study that has waited longest, if one is due."""
 
+    def keep_claims(self, owner: str) -> AbstractContextManager[None]:
+        """Within it the claims of this process do not end, however long a hook takes."""
+
     def next(self, claim: Claim) -> Item | None:
         """Its next delivery."""
 
@@ -245,6 +258,21 @@ class Store(Protocol):
 
     def replay(self, queue: Queue, since: float) -> int:
         """Put events that were taken in since then into a queue again; returns how many."""
+
+
+def has_news(new: Iterable[StoredRecord], before: Iterable[StoredRecord]) -> bool:
+    """Whether one of the new ones is more than an equal instance sent again."""
+    resent = set()
+    for each in new:
+        record = decode_or_none(each.data)
+        if record is None or HOW[record.how] != "kept":
+            return True
+        resent.add(record.sop_instance_uid)
+    for each in before:
+        record = decode_or_none(each.data)
+        if record is not None:
+            resent.discard(record.sop_instance_uid)
+    return bool(resent)
 
 
 class StoreError(Exception):

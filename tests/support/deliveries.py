@@ -41,7 +41,8 @@ def record(
         association,
     )
     at = next(_times) if published is None else published
-    return encode(kind, HOW.index(how), at, 10**18, 1000, tuple(text.encode() for text in texts), digest.encode())
+    values = tuple(text.encode("utf-8", "surrogateescape") for text in texts)
+    return encode(kind, HOW.index(how), at, 10**18, 1000, values, digest.encode())
 
 
 def event(id: str, data: bytes | None = None, **fields: str) -> NewEvent:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
 from dcmrecv_core.delivery.sqlite.administration import Administration
 from dcmrecv_core.delivery.sqlite.database import FILE, open_database
@@ -19,8 +21,8 @@ from dcmrecv_core.delivery.store import (
     OpenStudy,
     Queue,
     StoredRecord,
+    has_news,
 )
-from dcmrecv_core.storage.journal import HOW
 
 _ASKED, _ANSWERED = "asked for", "taken in"
 """Notes of moments, in nanoseconds since the boot."""
@@ -48,6 +50,9 @@ class SqliteStore(Administration):
         """Raises StoreError."""
         return cls(open_database(os.path.join(state_directory, FILE), make=make))
 
+    def now(self) -> int:
+        return clock.now()
+
     # The journal process
 
     def begin(self, queues: Collection[Queue], now: int) -> None:
@@ -72,7 +77,7 @@ class SqliteStore(Administration):
             claimed = self._claimed()
             queues = [number for queue, number in claimed.items() if queue.hook == "deliver"]
             hooks = {queue.hook for queue in claimed}
-            for id, record, data in events:
+            for id, record, data, _ in events:
                 study, series = study_key(record), uid_of(record.series_instance_uid)
                 added = db.execute(
                     "INSERT OR IGNORE INTO events (id, study, series, at, record) VALUES (?, ?, ?, ?, ?)",
@@ -144,7 +149,7 @@ class SqliteStore(Administration):
                 "SELECT revision FROM studies WHERE study = ? AND series = ?", (study, series)
             ).fetchone()
             upto = new[-1].number if new else done
-            is_new = bool(new) and (not revision or self._has_news(study, series, done, new))
+            is_new = bool(new) and (not revision or has_news(new, self._records(study, series, 0, done)))
             db.execute(
                 "UPDATE studies SET open = 0, done = ?, revision = revision + ? WHERE study = ? AND series = ?",
                 (upto, is_new, study, series),
@@ -167,20 +172,6 @@ class SqliteStore(Administration):
         """Those into which events are put."""
         rows = self._rows("SELECT number, plugin, target FROM queues WHERE claimed")
         return {Queue(plugin, target): number for number, plugin, target in rows}
-
-    def _has_news(self, study: str, series: str, done: int, new: Sequence[StoredRecord]) -> bool:
-        """Whether one of them is more than an equal instance sent again."""
-        resent = set()
-        for each in new:
-            record = decode_or_none(each.data)
-            if record is None or HOW[record.how] != "kept":
-                return True
-            resent.add(record.sop_instance_uid)
-        for each in self._records(study, series, 0, done):
-            record = decode_or_none(each.data)
-            if record is not None:
-                resent.discard(record.sop_instance_uid)
-        return bool(resent)
 
     def purge(self, before: float, limit: int) -> int:
         with self._db.writing(durable=False) as db:
@@ -244,6 +235,9 @@ class SqliteStore(Administration):
                 return None
             db.execute("UPDATE lanes SET owner = ? WHERE queue = ? AND study = ?", (owner, queue, found[0]))
             return Claim(queue, found[0], owner)
+
+    def keep_claims(self, owner: str) -> AbstractContextManager[None]:
+        return nullcontext()  # the next process in its place frees them
 
     def next(self, claim: Claim) -> Item | None:
         return next(iter(self.next_many(claim, 1)), None)

@@ -1,0 +1,126 @@
+"""The store in PostgreSQL: what an administrator asks for and does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from dcmrecv_core.delivery.postgresql.database import COMPLETED, Database
+from dcmrecv_core.delivery.store import PutAside, Queue, QueueState
+
+NOW = "(extract(epoch from clock_timestamp()) * 1000000000)::bigint"
+"""In a statement: nanoseconds since 1970."""
+
+_WANTED = f"""
+EXISTS (SELECT 1 FROM wanted JOIN nodes ON nodes.node = wanted.node
+WHERE wanted.queue = queues.number AND nodes.lease > {NOW})
+"""
+"""In a statement about a queue: whether a plugin of a node that lives wants it."""
+
+_STATES = f"""
+SELECT plugin, target, {_WANTED},
+    (SELECT count(*) FROM deliveries WHERE queue = number),
+    (SELECT count(*) FROM put_aside WHERE queue = number),
+    (SELECT count(DISTINCT study) FROM deliveries WHERE queue = number AND attempts > 0),
+    (SELECT count(*) FROM lanes WHERE queue = number AND owner IS NOT NULL),
+    (SELECT at FROM events WHERE number = (SELECT min(item) FROM deliveries WHERE queue = queues.number))
+FROM queues ORDER BY plugin, target
+"""
+
+_PUT_ASIDE = f"""
+SELECT plugin, target, coalesce(events.id, completions.id, ''), put_aside.study, reason, attempts, put_aside.at
+FROM put_aside JOIN queues ON queues.number = queue
+LEFT JOIN events ON NOT {COMPLETED} AND events.number = item
+LEFT JOIN completions ON {COMPLETED} AND completions.number = item
+"""
+
+TO_LANES = """
+INSERT INTO lanes (queue, study, due) SELECT DISTINCT queue, study, {due} FROM ({rows}) AS new ORDER BY queue, study
+ON CONFLICT (queue, study) DO UPDATE SET study = excluded.study
+"""
+"""Makes the lanes of new deliveries. It locks those that are there: a process that gives one back sees them then, and
+does not remove it. All statements lock lanes in this order, so no two wait for each other."""
+
+_UNUSED_LANES = """
+DELETE FROM lanes WHERE queue = %s AND owner IS NULL AND NOT EXISTS
+(SELECT 1 FROM deliveries WHERE deliveries.queue = lanes.queue AND deliveries.study = lanes.study)
+"""
+
+
+class Administration:
+    """The methods of a `Store` for `dcmrecvctl`."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _rows(self, text: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._db.rows(text, *values)
+
+    def states(self) -> list[QueueState]:
+        found = []
+        for plugin, target, claimed, waiting, aside, failing, busy, at in self._rows(_STATES):
+            queue = Queue(plugin, target)
+            oldest = at if queue.hook == "deliver" else None
+            found.append(QueueState(queue, claimed, waiting, aside, failing, busy, oldest))
+        return found
+
+    def all_put_aside(self, queue: Queue | None = None) -> Iterator[PutAside]:
+        where, values = ("", ()) if queue is None else ("WHERE plugin = %s AND target = %s", tuple(queue))
+        for plugin, target, *rest in self._rows(f"{_PUT_ASIDE} {where} ORDER BY put_aside.at", *values):
+            yield PutAside(Queue(plugin, target), *rest)
+
+    def unfinished(self) -> set[str]:
+        query = "SELECT study FROM lanes UNION SELECT study FROM put_aside UNION SELECT study FROM studies WHERE open"
+        return {study for (study,) in self._rows(query)}
+
+    def retry(self, queue: Queue | None = None, ids: Collection[str] = ()) -> int:
+        with self._db.writing(alone=True):
+            count = 0
+            for number, target in self._numbers(queue):
+                chosen, values = _chosen("put_aside", number, target, ids)
+                new = f"SELECT queue, study, item, node FROM put_aside WHERE {chosen}"
+                text = f"INSERT INTO deliveries (queue, study, item, node) {new} ON CONFLICT DO NOTHING"
+                self._db.change(text, *values)
+                self._db.change(TO_LANES.format(due=0, rows=new), *values)
+                count += self._db.change(f"DELETE FROM put_aside WHERE {chosen}", *values)
+                if not ids:
+                    self._db.change("UPDATE lanes SET due = 0 WHERE queue = %s AND owner IS NULL", number)
+            return count
+
+    def drop(self, queue: Queue, ids: Collection[str] = ()) -> int:
+        with self._db.writing(alone=True):
+            count = 0
+            for number, target in self._numbers(queue):
+                for table in ("deliveries", "put_aside"):
+                    chosen, values = _chosen(table, number, target, ids)
+                    count += self._db.change(f"DELETE FROM {table} WHERE {chosen}", *values)
+                self._db.change(_UNUSED_LANES, number)
+                if not ids and self._db.change(f"DELETE FROM queues WHERE number = %s AND NOT {_WANTED}", number):
+                    self._db.change("DELETE FROM wanted WHERE queue = %s", number)
+            return count
+
+    def replay(self, queue: Queue, since: float) -> int:
+        with self._db.writing(alone=True):
+            count = 0
+            for number, _ in self._numbers(queue):
+                new = "SELECT %s::bigint AS queue, study, number AS item, node FROM events WHERE at >= %s"
+                text = f"INSERT INTO deliveries (queue, study, item, node) {new} ON CONFLICT DO NOTHING"
+                count += self._db.change(text, number, since)
+                self._db.change(TO_LANES.format(due=0, rows=new), number, since)
+            return count
+
+    def _numbers(self, queue: Queue | None) -> list[tuple[Any, ...]]:
+        if queue is None:
+            return self._rows("SELECT number, target FROM queues")
+        return self._rows("SELECT number, target FROM queues WHERE plugin = %s AND target = %s", *queue)
+
+
+def _chosen(table: str, number: int, target: str, ids: Collection[str]) -> tuple[str, tuple[object, ...]]:
+    """A condition for the rows of a queue with these ids, for all if there are none; and its values."""
+    if not ids:
+        return "queue = %s", (number,)
+    contents = "events" if Queue("", target).hook == "deliver" else "completions"
+    return f"queue = %s AND item IN (SELECT number FROM {contents} WHERE id = ANY(%s))", (number, list(ids))

@@ -1,0 +1,176 @@
+"""The database of the PostgreSQL store: its connection, its tables, transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+try:
+    import psycopg
+except ImportError as error:  # told where a receiver is configured to use it
+    raise ImportError("a journal in PostgreSQL needs psycopg 3: pip install 'dcmrecv[postgresql]'") from error
+
+from dcmrecv_core.delivery.store import StoreError
+
+SCHEMA = "dcmrecv_delivery"
+
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 30
+
+_SETTINGS = f"""
+SET search_path = {SCHEMA};
+SET client_min_messages = warning;
+SET statement_timeout = '{STATEMENT_SECONDS}s';
+SET idle_in_transaction_session_timeout = '{STATEMENT_SECONDS}s';
+SET synchronous_commit = on
+"""
+"""A process that is stopped within a transaction must not hold up those of other nodes for ever."""
+
+_LOCK = 0x64637276
+"""The advisory lock of a transaction that gives events or completions their numbers. With it numbers become visible in
+their order, so that "all up to this number" has a meaning; and one process at a time changes the tables' form."""
+
+_MIGRATIONS = (
+    """
+CREATE TABLE notes (node text NOT NULL, key text NOT NULL, value text NOT NULL, PRIMARY KEY (node, key));
+
+-- lease, due, last: nanoseconds since 1970
+CREATE TABLE nodes (node text PRIMARY KEY, lease bigint NOT NULL);
+
+-- node: "" if any may open the location; at: seconds since 1970
+CREATE TABLE events (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL UNIQUE, study text NOT NULL,
+    series text NOT NULL, node text NOT NULL, at double precision NOT NULL, record bytea NOT NULL
+);
+CREATE INDEX events_of_study ON events (study, number);
+
+CREATE TABLE queues (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, plugin text NOT NULL, target text NOT NULL,
+    UNIQUE (plugin, target)
+);
+-- the nodes of which a plugin wants a queue
+CREATE TABLE wanted (queue bigint NOT NULL, node text NOT NULL, PRIMARY KEY (queue, node));
+
+-- item: the number of an event, or of a completion in a queue of those
+CREATE TABLE deliveries (
+    queue bigint NOT NULL, study text NOT NULL, item bigint NOT NULL, node text NOT NULL,
+    attempts integer NOT NULL DEFAULT 0, PRIMARY KEY (queue, study, item)
+);
+CREATE TABLE put_aside (
+    queue bigint NOT NULL, study text NOT NULL, item bigint NOT NULL, node text NOT NULL, attempts integer NOT NULL,
+    reason text NOT NULL, at double precision NOT NULL, PRIMARY KEY (queue, study, item)
+);
+
+-- a study in a queue as long as it has deliveries; node, owner, token: of the process that works on it until `lease`
+CREATE TABLE lanes (
+    queue bigint NOT NULL, study text NOT NULL, due bigint NOT NULL, node text, owner text, token bigint,
+    lease bigint, PRIMARY KEY (queue, study)
+);
+CREATE INDEX lanes_due ON lanes (queue, due);
+CREATE SEQUENCE tokens;
+
+-- series: "" for the study itself, done: the last event of the last revision
+CREATE TABLE studies (
+    study text NOT NULL, series text NOT NULL, revision integer NOT NULL DEFAULT 0, done bigint NOT NULL DEFAULT 0,
+    last bigint NOT NULL, open boolean NOT NULL, PRIMARY KEY (study, series)
+);
+CREATE INDEX studies_open ON studies (last) WHERE open;
+CREATE TABLE completions (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL UNIQUE, study text NOT NULL,
+    series text NOT NULL, revision integer NOT NULL, since bigint NOT NULL, upto bigint NOT NULL,
+    UNIQUE (study, series, revision)
+)
+""",
+)
+"""What makes each version of the tables from the one before. One that was released is never changed."""
+
+VERSION = len(_MIGRATIONS)
+
+COMPLETED = "(queues.target || '/' LIKE 'study\\_completed/%%' OR queues.target || '/' LIKE 'series\\_completed/%%')"
+"""In a statement: whether completions are in a queue, and not events."""
+
+
+class Database:
+    """A connection to the database, for one process."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self.connection = connection
+
+    def rows(self, text: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with as_store_error():
+            return self.connection.execute(text.encode(), values).fetchall()
+
+    def change(self, text: str, *values: object) -> int:
+        """Execute a statement, in a transaction of its own outside `writing`; returns how many rows it has changed."""
+        with as_store_error():
+            return self.connection.execute(text.encode(), values).rowcount
+
+    @contextmanager
+    def writing(self, *, alone: bool = False) -> Iterator[None]:
+        """A transaction, committed at the end, undone if that is an exception; with `alone` no other of that kind
+        runs beside it."""
+        with as_store_error(), self.connection.transaction():
+            if alone:
+                self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            yield
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@contextmanager
+def as_store_error() -> Iterator[None]:
+    """Tell an error of the database as a `StoreError`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise StoreError(f"PostgreSQL: {' '.join(str(error).split())}") from error
+
+
+def connect(url: str) -> Database:
+    """A connection to the database at `url`, the tables of which are there. Raises StoreError."""
+    with as_store_error():
+        connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+        try:
+            connection.execute(_SETTINGS)
+        except BaseException:
+            connection.close()
+            raise
+    return Database(connection)
+
+
+def open_database(url: str, *, make: bool = True) -> Database:
+    """As `connect`; makes the tables, and those of a newer version from older ones, if `make` says so.
+
+    Raises StoreError: the database cannot be reached, the tables are missing, or of a newer version.
+    """
+    database = connect(url)
+    try:
+        version = _version(database)
+        if version < VERSION:
+            if not make:
+                raise StoreError(f"PostgreSQL: version {version} of the tables in {SCHEMA}, {VERSION} is needed")
+            _migrate(database)
+        elif version > VERSION:
+            raise StoreError(f"the tables have version {version}, this dcmrecv knows versions up to {VERSION}")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _version(database: Database) -> int:
+    """0 if there are no tables."""
+    [[there]] = database.rows("SELECT to_regclass(%s) IS NOT NULL", f"{SCHEMA}.versions")
+    return int(database.rows("SELECT coalesce(max(version), 0) FROM versions")[0][0]) if there else 0
+
+
+def _migrate(database: Database) -> None:
+    with database.writing(alone=True):
+        database.change(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        database.change("CREATE TABLE IF NOT EXISTS versions (version integer PRIMARY KEY)")
+        for version in range(_version(database), VERSION):
+            database.connection.execute(_MIGRATIONS[version].encode())
+            database.change("INSERT INTO versions (version) VALUES (%s)", version + 1)

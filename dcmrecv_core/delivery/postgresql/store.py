@@ -1,0 +1,394 @@
+"""The store in PostgreSQL: what the processes of a receiver do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+
+from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
+from dcmrecv_core.delivery.postgresql.administration import NOW, TO_LANES, Administration
+from dcmrecv_core.delivery.postgresql.database import Database, connect, open_database
+from dcmrecv_core.delivery.postgresql.leases import LEASE, renewing
+from dcmrecv_core.delivery.store import (
+    Claim,
+    Completion,
+    FileState,
+    Item,
+    NewEvent,
+    OpenStudy,
+    Queue,
+    StoredRecord,
+    has_news,
+)
+
+_COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = %s"
+
+_ADD_EVENTS = """
+INSERT INTO events (id, study, series, node, at, record)
+SELECT id, study, series, node, extract(epoch from clock_timestamp()), record
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[]) WITH ORDINALITY
+    AS new (id, study, series, node, record, place)
+ORDER BY place ON CONFLICT DO NOTHING RETURNING number, study, series
+"""
+
+_ADD_DELIVERIES = """
+INSERT INTO deliveries (queue, study, item, node)
+SELECT queue, study, number, node FROM events CROSS JOIN unnest(%s::bigint[]) AS queue WHERE number = ANY(%s)
+"""
+_ADD_LANES = TO_LANES.format(
+    due="%s::bigint",
+    rows="SELECT queue, study FROM events CROSS JOIN unnest(%s::bigint[]) AS queue WHERE number = ANY(%s)",
+)
+_ADD_STUDIES = """
+INSERT INTO studies (study, series, last, open) SELECT study, series, %s, true
+FROM unnest(%s::text[], %s::text[]) AS new (study, series)
+ON CONFLICT (study, series) DO UPDATE SET last = excluded.last, open = true
+"""
+
+_CLAIM = """
+WITH found AS (
+    SELECT queue, study FROM lanes WHERE queue = %s AND due <= %s AND (owner IS NULL OR lease < %s)
+    AND (EXISTS (SELECT 1 FROM deliveries AS mine
+            WHERE mine.queue = lanes.queue AND mine.study = lanes.study AND mine.node IN ('', %s))
+        OR NOT EXISTS (SELECT 1 FROM deliveries AS any_
+            WHERE any_.queue = lanes.queue AND any_.study = lanes.study))
+    ORDER BY due LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE lanes SET node = %s, owner = %s, token = nextval('tokens'), lease = %s FROM found
+WHERE (lanes.queue, lanes.study) = (found.queue, found.study) RETURNING lanes.study, token
+"""
+"""The only statement that passes over locked rows: another process is just claiming those."""
+
+_OWN = "WITH own AS (SELECT 1 FROM lanes WHERE queue = %s AND study = %s AND token = %s FOR UPDATE) "
+"""Before a statement: `EXISTS (SELECT 1 FROM own)` says whether the claim was not taken over, nor can be until its end."""
+
+_NEXT = """
+SELECT item, attempts, target FROM lanes JOIN queues ON queues.number = lanes.queue
+JOIN deliveries ON deliveries.queue = lanes.queue AND deliveries.study = lanes.study AND deliveries.node IN ('', %s)
+WHERE lanes.queue = %s AND lanes.study = %s AND token = %s ORDER BY item LIMIT %s
+"""
+
+_FREE = "node = NULL, owner = NULL, token = NULL, lease = NULL"
+
+_NOTHING_WAITS = (
+    "NOT EXISTS (SELECT 1 FROM lanes WHERE lanes.study = kept.study) "
+    "AND NOT EXISTS (SELECT 1 FROM put_aside WHERE put_aside.study = kept.study)"
+)
+"""For a study, whose row is `kept`."""
+
+
+class PostgresqlStore(Administration):
+    """A `Store` in a database that other nodes use, too; for one process of `node`."""
+
+    def __init__(self, database: Database, url: str, node: str) -> None:
+        super().__init__(database)
+        self._url = url
+        self._node = node
+
+    @classmethod
+    def open(cls, url: str, node: str, *, make: bool = True) -> PostgresqlStore:
+        """Raises StoreError."""
+        return cls(open_database(url, make=make), url, node)
+
+    def now(self) -> int:
+        return int(self._rows(f"SELECT {NOW}")[0][0])
+
+    # The journal process
+
+    def begin(self, queues: Collection[Queue], now: int) -> None:
+        with self._db.writing(alone=True):
+            self._renew_node()
+            self._db.change("DELETE FROM wanted WHERE node = %s", self._node)
+            self._want(queues)
+            self._db.change("UPDATE lanes SET due = %s WHERE owner IS NULL AND due > %s", now, now)
+
+    def add_queues(self, queues: Collection[Queue]) -> None:
+        with self._db.writing(alone=True):
+            self._renew_node()
+            self._want(queues)
+
+    def _want(self, queues: Collection[Queue]) -> None:
+        for queue in queues:
+            self._db.change("INSERT INTO queues (plugin, target) VALUES (%s, %s) ON CONFLICT DO NOTHING", *queue)
+            self._db.change(
+                "INSERT INTO wanted (queue, node) SELECT number, %s FROM queues WHERE plugin = %s AND target = %s "
+                "ON CONFLICT DO NOTHING",
+                self._node,
+                *queue,
+            )
+
+    def _renew_node(self) -> None:
+        self._db.change(
+            f"INSERT INTO nodes (node, lease) VALUES (%s, {NOW} + %s) "
+            "ON CONFLICT (node) DO UPDATE SET lease = excluded.lease",
+            self._node,
+            LEASE,
+        )
+
+    def files(self) -> dict[str, FileState]:
+        return {}  # the records are in the database from the beginning
+
+    def take_in(self, events: Sequence[NewEvent], files: Mapping[str, FileState], now: int, flushed: float) -> None:
+        keys = [(_text(study_key(each.record)), _text(uid_of(each.record.series_instance_uid))) for each in events]
+        with self._db.writing(alone=True):
+            self._renew_node()
+            wanted = self._wanted()
+            added = self._rows(
+                _ADD_EVENTS,
+                [each.id for each in events],
+                [study for study, _ in keys],
+                [series for _, series in keys],
+                [each.node for each in events],
+                [each.data for each in events],
+            )
+            numbers = [number for number, _, _ in added]
+            queues = [number for queue, number in wanted.items() if queue.hook == "deliver"]
+            if numbers and queues:
+                self._db.change(_ADD_DELIVERIES, queues, numbers)
+                self._db.change(_ADD_LANES, now, queues, numbers)
+            hooks = {queue.hook for queue in wanted}
+            touched: dict[tuple[str, str], None] = {}
+            for _, study, series in added:
+                if not study.startswith(WITHOUT_STUDY):
+                    if "study_completed" in hooks:
+                        touched[study, ""] = None
+                    if "series_completed" in hooks and series:
+                        touched[study, series] = None
+            if touched:
+                self._db.change(_ADD_STUDIES, now, *map(list, zip(*touched, strict=True)))
+
+    def forget_files(self, names: Collection[str]) -> None:
+        """There are none."""
+
+    def note(self, key: str, value: str | None) -> None:
+        if value is None:
+            self._db.change("DELETE FROM notes WHERE node = %s AND key = %s", self._node, key)
+        else:
+            self._db.change(
+                "INSERT INTO notes (node, key, value) VALUES (%s, %s, %s) "
+                "ON CONFLICT (node, key) DO UPDATE SET value = excluded.value",
+                self._node,
+                key,
+                value,
+            )
+
+    def noted(self, key: str) -> str | None:
+        rows = self._rows("SELECT value FROM notes WHERE node = %s AND key = %s", self._node, key)
+        return rows[0][0] if rows else None
+
+    def locations_since(self, at: float) -> Iterator[tuple[bytes, float]]:
+        for data, taken_in in self._rows("SELECT record, at FROM events WHERE at >= %s ORDER BY number", at):
+            if (record := decode_or_none(data)) is not None:
+                yield record.location, taken_in
+
+    def quiet(self, before: int) -> list[OpenStudy]:
+        query = "SELECT study, series, done, last FROM studies WHERE open AND last < %s ORDER BY last"
+        return [OpenStudy(*row) for row in self._rows(query, before)]
+
+    def records_since(self, open_study: OpenStudy) -> Iterator[StoredRecord]:
+        study, series, done, _ = open_study
+        return self._records(study, series, done, None)
+
+    def complete(self, open_study: OpenStudy) -> int:
+        study, series, done, last = open_study
+        with self._db.writing(alone=True):
+            rows = self._rows(
+                "SELECT revision FROM studies WHERE (study, series, done, last) = (%s, %s, %s, %s) AND open",
+                study,
+                series,
+                done,
+                last,
+            )
+            if not rows:
+                return 0  # another node was earlier, or has taken in more
+            [[revision]] = rows
+            new = list(self._records(study, series, done, None))
+            upto = new[-1].number if new else done
+            is_new = bool(new) and (not revision or has_news(new, self._records(study, series, 0, done)))
+            self._db.change(
+                "UPDATE studies SET open = false, done = %s, revision = revision + %s WHERE study = %s AND series = %s",
+                upto,
+                int(is_new),
+                study,
+                series,
+            )
+            if is_new:
+                self._add_completion(Completion(os.urandom(12).hex(), study, series, revision + 1, done, upto))
+        return int(revision) + 1 if is_new else 0
+
+    def _add_completion(self, completion: Completion) -> None:
+        [[item]] = self._rows(
+            "INSERT INTO completions (id, study, series, revision, since, upto) VALUES (%s, %s, %s, %s, %s, %s) "
+            "RETURNING number",
+            *completion,
+        )
+        hook = "series_completed" if completion.series else "study_completed"
+        queues = [number for queue, number in self._wanted().items() if queue.hook == hook]
+        # the node that has its last local file: no other one can open that
+        local = self._rows(
+            "SELECT node FROM events WHERE study = %s AND (%s = '' OR series = %s) AND number <= %s AND node != '' "
+            "ORDER BY number DESC LIMIT 1",
+            completion.study,
+            completion.series,
+            completion.series,
+            completion.upto,
+        )
+        self._db.change(
+            "INSERT INTO deliveries (queue, study, item, node) SELECT queue, %s, %s, %s FROM unnest(%s::bigint[]) AS queue",
+            completion.study,
+            item,
+            local[0][0] if local else "",
+            queues,
+        )
+        rows = "SELECT queue, %s::text AS study FROM unnest(%s::bigint[]) AS queue"
+        self._db.change(TO_LANES.format(due=0, rows=rows), completion.study, queues)
+
+    def _wanted(self) -> dict[Queue, int]:
+        """Those into which events are put: also the ones of a node that has died, and may come back."""
+        rows = self._rows(
+            "SELECT number, plugin, target FROM queues WHERE EXISTS (SELECT 1 FROM wanted WHERE queue = number)"
+        )
+        return {Queue(plugin, target): number for number, plugin, target in rows}
+
+    def purge(self, before: float, limit: int) -> int:
+        with self._db.writing(alone=True):
+            gone = self._db.change(
+                "DELETE FROM events WHERE number IN (SELECT number FROM events AS kept WHERE number < coalesce("
+                "(SELECT number FROM events WHERE at >= %s ORDER BY number LIMIT 1), 1::bigint << 62) "
+                f"AND {_NOTHING_WAITS} "
+                "AND NOT EXISTS (SELECT 1 FROM studies WHERE studies.study = kept.study AND open) "
+                "ORDER BY number LIMIT %s)",
+                before,
+                limit,
+            )
+            self._db.change(
+                "DELETE FROM completions WHERE number IN (SELECT number FROM completions AS kept WHERE upto < "
+                f"(SELECT coalesce(min(number), 1::bigint << 62) FROM events) AND {_NOTHING_WAITS} LIMIT %s)",
+                limit,
+            )
+            return gone
+
+    # Delivery processes
+
+    def number_of(self, queue: Queue) -> int | None:
+        rows = self._rows("SELECT number FROM queues WHERE plugin = %s AND target = %s", *queue)
+        return rows[0][0] if rows else None
+
+    def release_others(self, queue: int, owners: Collection[str], now: int) -> int:
+        return self._db.change(
+            f"UPDATE lanes SET {_FREE}, due = %s WHERE queue = %s AND node = %s AND owner != ALL(%s)",
+            now,
+            queue,
+            self._node,
+            list(owners),
+        )
+
+    def claim(self, queue: int, owner: str, now: int) -> Claim | None:
+        node = self._node
+        rows = self._rows(_CLAIM, queue, now, now, node, node, owner, now + LEASE)
+        return Claim(queue, rows[0][0], owner, rows[0][1]) if rows else None
+
+    def keep_claims(self, owner: str) -> AbstractContextManager[None]:
+        def renew() -> None:
+            with closing(connect(self._url)) as database:
+                text = f"UPDATE lanes SET lease = {NOW} + %s WHERE node = %s AND owner = %s"
+                database.change(text, LEASE, self._node, owner)
+
+        return renewing(renew)
+
+    def next(self, claim: Claim) -> Item | None:
+        return next(iter(self.next_many(claim, 1)), None)
+
+    def next_many(self, claim: Claim, limit: int) -> list[Item]:
+        rows = self._rows(_NEXT, self._node, claim.queue, claim.study, claim.token, limit)
+        return [Item(number, attempts, self._content(number, target)) for number, attempts, target in rows]
+
+    def done(self, claim: Claim, item: Item) -> None:
+        self._delete(claim, item)
+
+    def all_done(self, deliveries: Collection[tuple[Claim, Item]]) -> None:
+        with self._db.writing():
+            for claim, item in sorted(deliveries, key=lambda each: (each[0].queue, each[0].study)):
+                self._delete(claim, item)
+
+    def failed(self, claim: Claim, item: Item, due: int) -> None:
+        with self._db.writing():
+            self._db.change(
+                f"{_OWN} UPDATE deliveries SET attempts = attempts + 1 "
+                "WHERE queue = %s AND study = %s AND item = %s AND EXISTS (SELECT 1 FROM own)",
+                *_key(claim),
+                claim.queue,
+                claim.study,
+                item.number,
+            )
+            self._give_back(claim, due)
+
+    def put_aside(self, claim: Claim, item: Item, reason: str) -> None:
+        with self._db.writing():
+            self._db.change(
+                f"{_OWN} INSERT INTO put_aside (queue, study, item, node, attempts, reason, at) "
+                "SELECT queue, study, item, node, %s, %s, extract(epoch from clock_timestamp()) FROM deliveries "
+                "WHERE queue = %s AND study = %s AND item = %s AND EXISTS (SELECT 1 FROM own) "
+                "ON CONFLICT (queue, study, item) DO UPDATE SET attempts = excluded.attempts, reason = excluded.reason",
+                *_key(claim),
+                item.attempts + 1,
+                _text(reason),
+                claim.queue,
+                claim.study,
+                item.number,
+            )
+            self._delete(claim, item)
+
+    def release(self, claim: Claim, now: int) -> None:
+        with self._db.writing():
+            self._give_back(claim, now)
+
+    def events_of(self, completion: Completion) -> Iterator[StoredRecord]:
+        return self._records(completion.study, completion.series, 0, completion.upto)
+
+    def _delete(self, claim: Claim, item: Item) -> None:
+        self._db.change(
+            f"{_OWN} DELETE FROM deliveries WHERE queue = %s AND study = %s AND item = %s "
+            "AND EXISTS (SELECT 1 FROM own)",
+            *_key(claim),
+            claim.queue,
+            claim.study,
+            item.number,
+        )
+
+    def _give_back(self, claim: Claim, due: int) -> None:
+        """Also if all its deliveries are done: then it is no lane any more. The first statement waits until a process
+        that adds deliveries has committed them; only a later one sees them."""
+        own = "queue = %s AND study = %s AND token = %s"
+        self._db.change(f"UPDATE lanes SET {_FREE}, due = %s WHERE {own}", due, *_key(claim))
+        self._db.change(
+            "DELETE FROM lanes WHERE queue = %s AND study = %s AND owner IS NULL AND NOT EXISTS "
+            "(SELECT 1 FROM deliveries WHERE deliveries.queue = lanes.queue AND deliveries.study = lanes.study)",
+            claim.queue,
+            claim.study,
+        )
+
+    def _content(self, number: int, target: str) -> StoredRecord | Completion | None:
+        if Queue("", target).hook != "deliver":
+            rows = self._rows(_COMPLETION, number)
+            return Completion(*rows[0]) if rows else None
+        rows = self._rows("SELECT number, id, record FROM events WHERE number = %s", number)
+        return StoredRecord(*rows[0]) if rows else None
+
+    def _records(self, study: str, series: str, after: int, upto: int | None) -> Iterator[StoredRecord]:
+        query = "SELECT number, id, record FROM events WHERE study = %s AND number > %s AND number <= %s"
+        values: list[object] = [study, after, (1 << 62) if upto is None else upto]
+        if series:
+            query += " AND series = %s"
+            values.append(series)
+        return (StoredRecord(*row) for row in self._rows(f"{query} ORDER BY number", *values))
+
+
+def _key(claim: Claim) -> tuple[int, str, int]:
+    return claim.queue, claim.study, claim.token
+
+
+def _text(value: str) -> str:
+    """As PostgreSQL takes it: without NUL, and UTF-8."""
+    return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,251 @@
+"""Several nodes on one store in PostgreSQL: leases, tokens, local files, completions, versions of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Barrier, Thread
+
+import psycopg
+import pytest
+
+from dcmrecv_core.delivery.postgresql import leases
+from dcmrecv_core.delivery.postgresql.database import SCHEMA, VERSION, connect, open_database
+from dcmrecv_core.delivery.postgresql.leases import LEASE
+from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
+from dcmrecv_core.delivery.store import Claim, NewEvent, Queue, StoredRecord, StoreError
+from dcmrecv_core.testing import until
+from support.deliveries import event
+
+A, STUDIES = Queue("forward", "a"), Queue("actions", "study_completed")
+
+Node = Callable[[str], PostgresqlStore]
+
+
+@pytest.fixture
+def node(postgresql: str) -> Iterator[Node]:
+    """A store of the node with this name."""
+    opened: list[PostgresqlStore] = []
+
+    def make(name: str) -> PostgresqlStore:
+        opened.append(PostgresqlStore.open(postgresql, name))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def one(node: Node) -> PostgresqlStore:
+    store = node("n1")
+    store.begin([A, STUDIES], 0)
+    return store
+
+
+@pytest.fixture
+def two(node: Node, one: PostgresqlStore) -> PostgresqlStore:
+    store = node("n2")
+    store.begin([A, STUDIES], 0)
+    return store
+
+
+def take_in(store: PostgresqlStore, *events: NewEvent, now: int = 0) -> None:
+    store.take_in(events, {}, now, 0.0)
+
+
+def claimed(store: PostgresqlStore, queue: Queue = A, now: int = 0) -> Claim | None:
+    number = store.number_of(queue)
+    assert number is not None
+    return store.claim(number, "p", now)
+
+
+def ids(store: PostgresqlStore, claim: Claim) -> list[str]:
+    return [item.content.id for item in store.next_many(claim, 9) if isinstance(item.content, StoredRecord)]
+
+
+def test_work_is_taken_over_when_its_lease_ends(one: PostgresqlStore, two: PostgresqlStore) -> None:
+    take_in(one, event("e1"))
+    first = claimed(one)
+    assert first is not None
+    assert claimed(two, now=LEASE) is None
+    second = claimed(two, now=LEASE + 1)
+    assert second is not None
+    assert ids(two, second) == ["e1"]
+
+
+@pytest.mark.parametrize("report", ["done", "failed", "put aside", "released", "all done"])
+def test_what_is_reported_under_an_old_token_has_no_effect(
+    one: PostgresqlStore, two: PostgresqlStore, report: str
+) -> None:
+    take_in(one, event("e1"), event("e2"))
+    old = claimed(one)
+    assert old is not None
+    item = one.next(old)
+    assert item is not None
+    new = claimed(two, now=LEASE + 1)
+    assert new is not None
+    assert one.next(old) is None
+    if report == "done":
+        one.done(old, item)
+    elif report == "failed":
+        one.failed(old, item, 0)
+    elif report == "put aside":
+        one.put_aside(old, item, "no")
+    elif report == "released":
+        one.release(old, 0)
+    else:
+        one.all_done([(old, item)])
+    assert ids(two, new) == ["e1", "e2"]
+    assert [each.attempts for each in two.next_many(new, 9)] == [0, 0]
+    assert list(two.all_put_aside()) == []
+    assert claimed(one, now=LEASE + 2) is None
+
+
+def test_a_lease_is_renewed_while_a_hook_runs(one: PostgresqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "RENEWED_AFTER", 0.01)
+    take_in(one, event("e1"))
+    assert claimed(one, now=0) is not None
+    with one.keep_claims("other"), one.keep_claims("p"):
+        until(lambda: one._rows("SELECT lease > %s FROM lanes", one.now()) == [(True,)], "the lease is renewed")
+    assert claimed(one, now=one.now()) is None
+
+
+def test_a_local_file_is_delivered_by_its_node_only(one: PostgresqlStore, two: PostgresqlStore) -> None:
+    local = event("e1")._replace(node="n1")
+    take_in(one, local, event("e2"), event("x", study="9")._replace(node="n1"))
+    claim = claimed(two)
+    assert claim is not None
+    assert ids(two, claim) == ["e2"]
+    assert claimed(two) is None
+    two.release(claim, 0)
+    claim = claimed(one)
+    assert claim is not None
+    assert claimed(two) is None, "one process at a time works on a study"
+    while ids(one, claim) != ["e1", "e2"]:
+        claim = claimed(one)
+        assert claim is not None
+
+
+def test_a_study_with_local_files_is_completed_on_their_node(one: PostgresqlStore, two: PostgresqlStore) -> None:
+    take_in(one, event("e1", uid="1")._replace(node="n2"), event("e2", uid="2"))
+    [found] = one.quiet(1 << 60)
+    assert one.complete(found) == 1
+    assert claimed(one, STUDIES) is None
+    assert claimed(two, STUDIES) is not None
+
+
+def test_a_study_is_completed_once_by_all_nodes(node: Node, one: PostgresqlStore) -> None:
+    take_in(one, *(event(f"e{number}", study=f"1.{number}") for number in range(20)))
+    stores = [node(f"n{number}") for number in range(4)]
+    seen = [store.quiet(1 << 60) for store in stores]
+    assert {len(each) for each in seen} == {20}
+    together = Barrier(4)
+    revisions: list[int] = []
+
+    def complete(number: int) -> None:
+        together.wait(20)
+        revisions.extend(stores[number].complete(each) for each in seen[number])
+
+    threads = [Thread(target=complete, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(revisions) == [0] * 60 + [1] * 20
+    assert one._rows("SELECT count(*) FROM completions") == [(20,)]
+
+
+def test_a_study_that_another_node_has_added_to_is_not_completed(one: PostgresqlStore, two: PostgresqlStore) -> None:
+    take_in(one, event("e1"), now=5)
+    [found] = one.quiet(6)
+    take_in(two, event("e2", uid="2"), now=7)
+    assert one.complete(found) == 0
+    [later] = one.quiet(8)
+    assert one.complete(later) == 1
+
+
+def test_deliveries_that_come_while_a_claim_is_given_back_stay(one: PostgresqlStore, two: PostgresqlStore) -> None:
+    """A transaction that adds to the study is open while the claim is given back; it commits after that has begun."""
+    take_in(one, event("e1"))
+    claim = claimed(one)
+    assert claim is not None
+    item = one.next(claim)
+    assert item is not None
+    one.done(claim, item)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with two._db.writing():
+        two.take_in([event("e2")], {}, 0, 0.0)
+        giving_back = Thread(target=one.release, args=(claim, 0))
+        giving_back.start()
+        until(lambda: two._rows(waiting) != [(0,)] or not giving_back.is_alive(), "the claim is being given back")
+    giving_back.join(20)
+    again = claimed(one)
+    assert again is not None
+    assert ids(one, again) == ["e2"]
+
+
+def test_queues_of_a_node_that_has_died_can_be_dropped(one: PostgresqlStore, two: PostgresqlStore) -> None:
+    added = Queue("forward", "b")
+    two.add_queues([added])
+    take_in(one, event("e1"))
+    assert {state.queue: (state.claimed, state.waiting) for state in one.states()}[added] == (True, 1)
+    assert one.drop(added) == 1
+    assert one.number_of(added) is not None
+    one._db.change("UPDATE nodes SET lease = 0 WHERE node = 'n2'")
+    assert not {state.queue: state.claimed for state in one.states()}[added]
+    assert one.drop(added) == 0
+    assert one.number_of(added) is None
+
+
+def test_processes_of_another_node_keep_their_claims(one: PostgresqlStore, two: PostgresqlStore) -> None:
+    take_in(one, event("e1"), event("x", study="9"))
+    first, second = claimed(one), claimed(two)
+    assert first is not None
+    assert second is not None
+    assert one.release_others(first.queue, [], 0) == 1
+    again = claimed(one)
+    assert again is not None
+    assert again.study == first.study
+
+
+def test_text_that_postgresql_cannot_hold(one: PostgresqlStore) -> None:
+    take_in(one, event("e1", study="1.2\xe9"), event("e2", study="", uid="1.\udcff"))
+    for _ in range(2):
+        claim = claimed(one)
+        assert claim is not None
+        item = one.next(claim)
+        assert item is not None
+        one.put_aside(claim, item, "a\0b\udcff")
+    assert {each.reason for each in one.all_put_aside()} == {"a\\x00b\\udcff"}
+
+
+def test_a_newer_version_is_refused(postgresql: str) -> None:
+    with pytest.raises(StoreError, match="version 0 of the tables"):
+        open_database(postgresql, make=False)
+    open_database(postgresql).close()
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute(f"INSERT INTO {SCHEMA}.versions VALUES ({VERSION + 1})".encode())
+    with pytest.raises(StoreError, match=f"version {VERSION + 1}, this dcmrecv knows versions up to {VERSION}"):
+        open_database(postgresql)
+
+
+def test_nodes_that_start_at_once_make_the_tables_once(postgresql: str) -> None:
+    failures: list[Exception] = []
+
+    def start() -> None:
+        try:
+            open_database(postgresql).close()
+        except StoreError as error:
+            failures.append(error)
+
+    threads = [Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
+
+
+def test_a_database_that_cannot_be_reached() -> None:
+    with pytest.raises(StoreError, match=r"PostgreSQL: .*/nowhere"):
+        connect("postgresql://dcmrecv@/x?host=/nowhere")
