@@ -13,7 +13,7 @@ from dcmrecv_core.api.errors import HookFailure, PluginError, TryAgain, Undelive
 from dcmrecv_core.api.outcomes import DEFAULT_TARGET, Series, StoredEvent, Study
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.events import event_of
-from dcmrecv_core.delivery.sqlite.store import SqliteStore
+from dcmrecv_core.delivery.opening import open_store
 from dcmrecv_core.delivery.store import Claim, Completion, Item, Queue, Store, StoredRecord
 from dcmrecv_core.delivery.studies import make_series, make_study
 from dcmrecv_core.logs.hashed_uids import UIDS
@@ -69,7 +69,7 @@ class Deliverer:
         if self._takes_many and not self._turns_alone:
             return self._turn_together(should_stop)
         self._turns_alone = max(0, self._turns_alone - 1)
-        claim = self._store.claim(self._number, self._owner, clock.now())
+        claim = self._store.claim(self._number, self._owner, self._store.now())
         if claim is not None:
             self._deliver_study(claim, should_stop)
         return claim is not None
@@ -78,7 +78,7 @@ class Deliverer:
         claims: list[Claim] = []
         events: list[tuple[Claim, Item]] = []
         alone: list[Claim] = []
-        while len(events) < TOGETHER and (claim := self._store.claim(self._number, self._owner, clock.now())):
+        while len(events) < TOGETHER and (claim := self._store.claim(self._number, self._owner, self._store.now())):
             items = self._store.next_many(claim, TOGETHER - len(events))
             if items and items[0].attempts:  # it would make all the others fail again
                 alone = [claim]
@@ -93,7 +93,7 @@ class Deliverer:
             else:
                 self._turns_alone = len(claims)
             for claim in claims:
-                self._store.release(claim, clock.now())
+                self._store.release(claim, self._store.now())
         for claim in alone:
             self._deliver_study(claim, should_stop)
         return bool(claims or alone)
@@ -118,7 +118,7 @@ class Deliverer:
                 break
             if not self._deliver(claim, item):
                 return  # it has given the claim back
-        self._store.release(claim, clock.now())
+        self._store.release(claim, self._store.now())
 
     def _deliver(self, claim: Claim, item: Item) -> bool:
         """False if it has to be tried again, and the study waits for that."""
@@ -193,7 +193,7 @@ class Deliverer:
             pause,
             exc_info=failure.__cause__ if is_surprise else None,
         )
-        self._store.failed(claim, item, clock.now() + int(pause * clock.SECOND))
+        self._store.failed(claim, item, self._store.now() + int(pause * clock.SECOND))
         return False
 
     def _put_aside(self, claim: Claim, item: Item, told: StoredEvent | Study | Series, reason: str) -> bool:
@@ -227,7 +227,7 @@ def run(settings: Settings, plugins: Plugins, queue: Queue, slot: int, should_st
     os.nice(10)
     plugins.call(queue.plugin, "delivery_started", settings=settings)
     try:
-        store = SqliteStore.open(str(settings.state_directory))
+        store = open_store(settings.state_directory, make=True)
         try:
             _work(settings, plugins, store, queue, slot, should_stop)
         finally:
@@ -244,9 +244,10 @@ def _work(
             return
         time.sleep(POLL)
     owners = [f"process {each}" for each in range(settings.deliver_processes)]
-    died_of = store.release_others(number, [owner for owner in owners if owner != owners[slot]], clock.now())
+    died_of = store.release_others(number, [owner for owner in owners if owner != owners[slot]], store.now())
     alone = TOGETHER if died_of else 0
     deliverer = Deliverer(store, queue, number, owners[slot], plugins, settings.deliver_attempts, alone)
-    while not should_stop() and store.number_of(queue) == number:  # else the store was mended
-        if not deliverer.turn(should_stop):
-            time.sleep(POLL)
+    with store.keep_claims(owners[slot]):
+        while not should_stop() and store.number_of(queue) == number:  # else the store was mended
+            if not deliverer.turn(should_stop):
+                time.sleep(POLL)

@@ -75,8 +75,8 @@ class OpenStudy(NamedTuple):
 
 class Claim(NamedTuple):
     """The study of a queue that `owner` alone works on. In a store of several nodes it may end, because its owner is
-    taken for dead; `token` tells it from the next one. Then it has no next delivery, and what is reported under it has no
-    effect."""
+    taken for dead; `token` tells it from the next one. Then it has no next delivery, and what is reported under it has
+    no effect."""
 
     queue: int
     study: str

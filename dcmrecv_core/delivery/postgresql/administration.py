@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from dcmrecv_core.delivery.events import decode_or_none, study_key
 from dcmrecv_core.delivery.postgresql.database import COMPLETED, Database
 from dcmrecv_core.delivery.store import PutAside, Queue, QueueState
 
@@ -74,7 +75,10 @@ class Administration:
 
     def unfinished(self) -> set[str]:
         query = "SELECT study FROM lanes UNION SELECT study FROM put_aside UNION SELECT study FROM studies WHERE open"
-        return {study for (study,) in self._rows(query)}
+        recorded = (decode_or_none(data) for (data,) in self._rows("SELECT record FROM journal"))
+        return {study_key(record) for record in recorded if record is not None} | {
+            study for (study,) in self._rows(query)
+        }
 
     def retry(self, queue: Queue | None = None, ids: Collection[str] = ()) -> int:
         with self._db.writing(alone=True):

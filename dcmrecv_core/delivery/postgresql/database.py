@@ -6,16 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-try:
-    import psycopg
-except ImportError as error:  # told where a receiver is configured to use it
-    raise ImportError("a journal in PostgreSQL needs psycopg 3: pip install 'dcmrecv[postgresql]'") from error
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dcmrecv_core.delivery.store import StoreError
+from dcmrecv_core.storage.shared_journal import CONNECT_SECONDS, SCHEMA
 
-SCHEMA = "dcmrecv_delivery"
-
-CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
 
 _SETTINGS = f"""
@@ -34,6 +30,17 @@ their order, so that "all up to this number" has a meaning; and one process at a
 _MIGRATIONS = (
     """
 CREATE TABLE notes (node text NOT NULL, key text NOT NULL, value text NOT NULL, PRIMARY KEY (node, key));
+
+-- what workers have written, and is not taken in yet; the node that stored it
+CREATE TABLE journal (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL UNIQUE, node text NOT NULL,
+    record bytea NOT NULL
+);
+CREATE TABLE damaged (id text PRIMARY KEY, node text NOT NULL, record bytea NOT NULL);
+CREATE TABLE associations (
+    node text NOT NULL, pid integer NOT NULL, association text NOT NULL, lease timestamptz NOT NULL,
+    PRIMARY KEY (node, pid)
+);
 
 -- lease, due, last: nanoseconds since 1970
 CREATE TABLE nodes (node text PRIMARY KEY, lease bigint NOT NULL);
@@ -127,6 +134,14 @@ def as_store_error() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise StoreError(f"PostgreSQL: {' '.join(str(error).split())}") from error
+
+
+def without_password(url: str) -> str:
+    """The same database, for a file. Raises StoreError."""
+    with as_store_error():
+        parts = conninfo_to_dict(url)
+        parts.pop("password", None)
+        return make_conninfo("", **parts)
 
 
 def connect(url: str) -> Database:

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from dcmrecv_core.delivery.store import StoreError
+from dcmrecv_core.storage.shared_journal import LEASE_SECONDS
 
 log = logging.getLogger("dcmrecv.delivery")
 
-LEASE = 25 * 10**9
+LEASE = LEASE_SECONDS * 10**9
 """Nanoseconds. With the look at the queues every quarter of a second, work of a node that has died is taken over within
 30 s."""
 

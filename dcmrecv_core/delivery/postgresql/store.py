@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 
 from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
@@ -21,6 +21,7 @@ from dcmrecv_core.delivery.store import (
     StoredRecord,
     has_news,
 )
+from dcmrecv_core.storage.shared_journal import LEASE_SECONDS
 
 _COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = %s"
 
@@ -61,7 +62,8 @@ WHERE (lanes.queue, lanes.study) = (found.queue, found.study) RETURNING lanes.st
 """The only statement that passes over locked rows: another process is just claiming those."""
 
 _OWN = "WITH own AS (SELECT 1 FROM lanes WHERE queue = %s AND study = %s AND token = %s FOR UPDATE) "
-"""Before a statement: `EXISTS (SELECT 1 FROM own)` says whether the claim was not taken over, nor can be until its end."""
+"""Before a statement, for which `EXISTS (SELECT 1 FROM own)` says that the claim was not taken over; nor can it be until
+that statement is committed."""
 
 _NEXT = """
 SELECT item, attempts, target FROM lanes JOIN queues ON queues.number = lanes.queue
@@ -118,6 +120,32 @@ class PostgresqlStore(Administration):
                 *queue,
             )
 
+    def renew_node(self, lives: Callable[[int], bool]) -> None:
+        """This node lives, and so do the associations of those of its processes that do."""
+        self._renew_node()
+        rows = self._rows("SELECT pid FROM associations WHERE node = %s", self._node)
+        living = [pid for (pid,) in rows if lives(pid)]
+        renewed = f"lease = clock_timestamp() + interval '{LEASE_SECONDS} s'"
+        self._db.change(f"UPDATE associations SET {renewed} WHERE node = %s AND pid = ANY(%s)", self._node, living)
+
+    def open_associations(self) -> set[str]:
+        """Of all nodes."""
+        return {each for (each,) in self._rows("SELECT association FROM associations WHERE lease > clock_timestamp()")}
+
+    def recorded(self, limit: int) -> list[tuple[str, str, bytes]]:
+        """Id, node and content of records that were not taken in: of this node, and of those that have died."""
+        return self._rows(  # type: ignore[return-value]
+            "SELECT id, node, record FROM journal WHERE node = %s OR NOT EXISTS (SELECT 1 FROM nodes "
+            f"WHERE nodes.node = journal.node AND lease > {NOW}) ORDER BY number LIMIT %s",
+            self._node,
+            limit,
+        )
+
+    def put_record_aside(self, id: str) -> None:
+        with self._db.writing():
+            self._db.change("INSERT INTO damaged SELECT id, node, record FROM journal WHERE id = %s", id)
+            self._db.change("DELETE FROM journal WHERE id = %s", id)
+
     def _renew_node(self) -> None:
         self._db.change(
             f"INSERT INTO nodes (node, lease) VALUES (%s, {NOW} + %s) "
@@ -132,7 +160,7 @@ class PostgresqlStore(Administration):
     def take_in(self, events: Sequence[NewEvent], files: Mapping[str, FileState], now: int, flushed: float) -> None:
         keys = [(_text(study_key(each.record)), _text(uid_of(each.record.series_instance_uid))) for each in events]
         with self._db.writing(alone=True):
-            self._renew_node()
+            self._db.change("DELETE FROM journal WHERE id = ANY(%s)", [each.id for each in events])
             wanted = self._wanted()
             added = self._rows(
                 _ADD_EVENTS,
@@ -235,7 +263,8 @@ class PostgresqlStore(Administration):
             completion.upto,
         )
         self._db.change(
-            "INSERT INTO deliveries (queue, study, item, node) SELECT queue, %s, %s, %s FROM unnest(%s::bigint[]) AS queue",
+            "INSERT INTO deliveries (queue, study, item, node) "
+            "SELECT queue, %s, %s, %s FROM unnest(%s::bigint[]) AS queue",
             completion.study,
             item,
             local[0][0] if local else "",
@@ -268,6 +297,30 @@ class PostgresqlStore(Administration):
                 limit,
             )
             return gone
+
+    # Marks
+
+    def asked(self) -> int:
+        return 0  # whoever wants to know looks into the journal
+
+    def answer(self, at: int) -> None:
+        """Nothing was asked."""
+
+    def last_taken_in(self, at: int) -> int | None:
+        for (data,) in self._rows("SELECT record FROM journal WHERE node = %s ORDER BY number LIMIT 1000", self._node):
+            if (record := decode_or_none(data)) is not None and record.published <= at:
+                return None
+        [[last]] = self._rows("SELECT coalesce(max(number), 0) FROM events")
+        return int(last)
+
+    def waits(self, plugin: str, upto: int) -> bool:
+        rows = self._rows("SELECT number, target FROM queues WHERE plugin = %s", plugin)
+        queues = [number for number, target in rows if Queue(plugin, target).hook == "deliver"]
+        waiting = "SELECT 1 FROM deliveries WHERE queue = ANY(%s) AND item <= %s LIMIT 1"
+        return bool(self._rows(waiting, queues, upto))
+
+    def forget_moments(self) -> None:
+        """None is kept."""
 
     # Delivery processes
 
