@@ -14,6 +14,7 @@ from dcmrecv_core.config.configuration import Configuration
 from dcmrecv_core.ctl import drain, queue, refusals, reload, send_test, status, uids, unit, upgrade
 from dcmrecv_core.ctl.checking import check
 from dcmrecv_core.ctl.receiver import CommandError, Receiver
+from dcmrecv_core.delivery.opening import use
 from dcmrecv_core.delivery.store import StoreError
 from dcmrecv_core.logs.records import escape_controls_by_line
 from dcmrecv_core.net.control.client import CommandFailedError, ControlConnectionError, socket_of
@@ -87,5 +88,6 @@ def _state_directory(arguments: argparse.Namespace) -> Path | None:
         return Path(arguments.state_dir)
     if "settings" in arguments:
         line = Configuration("dcmrecv", ["--settings", arguments.settings], port_optional=True).line
+        use(line.settings)
         return line.settings.state_directory
     return None

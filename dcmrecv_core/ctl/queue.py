@@ -10,7 +10,7 @@ from typing import Any
 
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.ctl.receiver import CommandError, Receiver, Write
-from dcmrecv_core.delivery.sqlite.store import SqliteStore
+from dcmrecv_core.delivery.opening import open_store
 from dcmrecv_core.delivery.store import Queue, Store
 from dcmrecv_core.logs.records import escape_controls
 
@@ -42,7 +42,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
 
 def run(receiver: Receiver, arguments: argparse.Namespace, write: Write) -> None:
     """Raises CommandError, StoreError."""
-    store = SqliteStore.open(str(receiver.known_state_directory), make=False)
+    store = open_store(receiver.known_state_directory)
     try:
         arguments.function(store, arguments, write)
     finally:

@@ -13,7 +13,7 @@ from dcmrecv_core.api.errors import HookFailure, PluginError, TryAgain, Undelive
 from dcmrecv_core.api.outcomes import DEFAULT_TARGET, Series, StoredEvent, Study
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.events import event_of
-from dcmrecv_core.delivery.opening import open_store
+from dcmrecv_core.delivery.opening import work_on_store
 from dcmrecv_core.delivery.store import Claim, Completion, Item, Queue, Store, StoredRecord
 from dcmrecv_core.delivery.studies import make_series, make_study
 from dcmrecv_core.logs.hashed_uids import UIDS
@@ -227,11 +227,7 @@ def run(settings: Settings, plugins: Plugins, queue: Queue, slot: int, should_st
     os.nice(10)
     plugins.call(queue.plugin, "delivery_started", settings=settings)
     try:
-        store = open_store(settings.state_directory, make=True)
-        try:
-            _work(settings, plugins, store, queue, slot, should_stop)
-        finally:
-            store.close()
+        work_on_store(settings, lambda store: _work(settings, plugins, store, queue, slot, should_stop), should_stop)
     finally:
         plugins.call(queue.plugin, "delivery_stopping")
 
@@ -247,7 +243,7 @@ def _work(
     died_of = store.release_others(number, [owner for owner in owners if owner != owners[slot]], store.now())
     alone = TOGETHER if died_of else 0
     deliverer = Deliverer(store, queue, number, owners[slot], plugins, settings.deliver_attempts, alone)
-    with store.keep_claims(owners[slot]):
+    with store.keep_claims(number, owners[slot]):
         while not should_stop() and store.number_of(queue) == number:  # else the store was mended
             if not deliverer.turn(should_stop):
                 time.sleep(POLL)

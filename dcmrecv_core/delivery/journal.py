@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol
 
 from dcmrecv_core.delivery.store import FileState, NewEvent
 from dcmrecv_core.storage.hidden import is_locked
@@ -53,6 +54,22 @@ class Batch:
     events: list[NewEvent]
     files: dict[str, FileState]
     more: bool
+
+
+class Reader(Protocol):
+    """Reads what workers have recorded, wherever that is."""
+
+    def open_associations(self) -> set[str]:
+        """Those that may still store something."""
+
+    def read(self, until: int) -> Batch:
+        """Records that are durable, in the order of each association; of files those that were written before `until`,
+        nanoseconds since the boot. Raises OSError, StoreError."""
+
+    def remove_finished(self) -> list[str]:
+        """Remove the files that were read to their end, and return their names. Raises OSError."""
+
+    def close(self) -> None: ...
 
 
 class JournalReader:

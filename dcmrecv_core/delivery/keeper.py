@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.delivery import clock
-from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
-from dcmrecv_core.delivery.journal import JournalReader
+from dcmrecv_core.delivery.events import decode_or_none
+from dcmrecv_core.delivery.journal import JournalReader, Reader
+from dcmrecv_core.delivery.opening import shared_reader, work_on_store
 from dcmrecv_core.delivery.recovery import Recovery
 from dcmrecv_core.delivery.sqlite.database import FILE, is_marked
 from dcmrecv_core.delivery.sqlite.mending import mend
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
-from dcmrecv_core.delivery.store import Queue, Store, StoreError
-from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter, Record, now
+from dcmrecv_core.delivery.store import OpenStudy, Queue, Store, StoreError
+from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter, now
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings
@@ -47,29 +48,19 @@ _LATER = 1 << 62
 class Keeper:
     """Its turns. `study_timeout` is in seconds."""
 
-    def __init__(self, store: Store, reader: JournalReader, queues: Collection[Queue], study_timeout: float) -> None:
+    def __init__(self, store: Store, reader: Reader, study_timeout: float) -> None:
         self._store = store
         self._reader = reader
-        hooks = {queue.hook for queue in queues}
-        self._of_studies, self._of_series = "study_completed" in hooks, "series_completed" in hooks
         self._timeout = int(study_timeout * clock.SECOND)
-        self._senders: dict[tuple[str, str], set[str]] = {}
-        """Associations that have sent to open studies and series, to a process before this one too."""
-        opened = store.quiet(_LATER)
-        for each in opened:
-            for record in map(decode_or_none, (found.data for found in store.records_since(each))):
-                if record is not None:
-                    self._note_sender(record)
-        self._senders = {
-            (each.study, each.series): self._senders.get((each.study, each.series), set()) for each in opened
-        }
+        self._senders: dict[OpenStudy, set[str]] = {}
+        """Associations that have sent to studies and series that wait for the end of one."""
         self._marked = 0.0
         self._purged = 0.0
 
     def turn(self) -> bool:
         """Take in what was recorded, then complete studies; returns whether there is more to be taken in. Raises
         StoreError, OSError."""
-        at, turned = time.time(), clock.now()
+        at, turned = time.time(), self._store.now()
         until = now() - _UNDER_WAY
         asked = self._store.asked()
         batch = self._reader.read(until)
@@ -78,8 +69,6 @@ class Keeper:
             self._marked = at
         if 0 < asked < until and not batch.more:
             self._store.answer(until)
-        for event in batch.events:
-            self._note_sender(event.record)
         if names := self._reader.remove_finished():
             self._store.forget_files(names)
         if not batch.more:
@@ -87,32 +76,34 @@ class Keeper:
             self._purge(at)
         return batch.more
 
-    def _note_sender(self, record: Record) -> None:
-        association = record.association_id.decode("utf-8", "surrogateescape")
-        study, series = study_key(record), uid_of(record.series_instance_uid)
-        if association and not study.startswith(WITHOUT_STUDY):
-            if self._of_studies:
-                self._senders.setdefault((study, ""), set()).add(association)
-            if self._of_series and series:
-                self._senders.setdefault((study, series), set()).add(association)
-
     def _complete(self, now: int) -> None:
         quiet = self._store.quiet(now - self._timeout)
         still_open = self._reader.open_associations() if quiet else set()
+        self._senders = {each: self._senders[each] for each in quiet if each in self._senders}
         completed = 0
         for each in quiet:
             if completed == _STUDIES_AT_ONCE:
                 break
             waited = now - each.last
-            key = (each.study, each.series)
-            if waited < OPEN_FACTOR * self._timeout and not still_open.isdisjoint(self._senders.get(key, ())):
+            if waited < OPEN_FACTOR * self._timeout and not still_open.isdisjoint(self._senders_of(each, still_open)):
                 continue
             completed += 1
             revision = self._store.complete(each)
-            self._senders.pop(key, None)
+            self._senders.pop(each, None)
             if revision:
                 what = f"series {each.series}" if each.series else f"study {each.study}"
                 log.info("%s is complete, revision %d", what, revision)
+
+    def _senders_of(self, open_study: OpenStudy, still_open: set[str]) -> set[str]:
+        """Those that are still open, or all; read once for each last instance of it."""
+        if not still_open:
+            return still_open
+        if open_study not in self._senders:
+            records = (decode_or_none(found.data) for found in self._store.records_since(open_study))
+            self._senders[open_study] = {
+                record.association_id.decode("utf-8", "surrogateescape") for record in records if record is not None
+            }
+        return self._senders[open_study]
 
     def _purge(self, at: float) -> None:
         if abs(at - self._purged) > 60.0 and self._store.purge(at - KEPT_SECONDS, _PURGED_AT_ONCE) < _PURGED_AT_ONCE:
@@ -122,6 +113,25 @@ class Keeper:
 def run(settings: Settings, queues: Collection[Queue], should_stop: Callable[[], bool]) -> None:
     """The journal process, until it is told to stop. Raises StoreError, OSError, StorageError: it is started again."""
     os.nice(5)
+    if settings.journal is not None:
+        work_on_store(settings, lambda store: _keep_shared(settings, store, queues, should_stop), should_stop)
+    else:
+        _keep_files(settings, queues, should_stop)
+
+
+def _keep_shared(settings: Settings, store: Store, queues: Collection[Queue], should_stop: Callable[[], bool]) -> None:
+    """Nothing is recovered: a record is durable there before its instance is confirmed."""
+    store.begin(queues, store.now())
+    keeper = Keeper(store, shared_reader(store), settings.study_timeout)
+    _tell_unclaimed(store)
+    while not should_stop():
+        begun = time.monotonic()
+        if not keeper.turn():
+            _sleep(begun + TURN, should_stop)
+    keeper.turn()
+
+
+def _keep_files(settings: Settings, queues: Collection[Queue], should_stop: Callable[[], bool]) -> None:
     directory = os.path.join(settings.state_directory, DIRECTORY)
     database = os.path.join(settings.state_directory, FILE)
     mend(database)
@@ -131,7 +141,7 @@ def run(settings: Settings, queues: Collection[Queue], should_stop: Callable[[],
     reader = JournalReader(directory, store.files())
     store.forget_files(reader.gone())
     writer = JournalWriter(directory)
-    keeper = Keeper(store, reader, queues, settings.study_timeout)
+    keeper = Keeper(store, reader, settings.study_timeout)
     _tell_unclaimed(store)
     recovery = _recovery(settings, store, writer)
     try:

@@ -16,7 +16,7 @@ class DeliveryMark:
     """The moment in which it is made: has all that was acknowledged before been delivered to `plugin`?"""
 
     def __init__(self, state_directory: Path, plugin: str) -> None:
-        self._state_directory = str(state_directory)
+        self._state_directory = state_directory
         self._plugin = plugin
         self._at = now()
         self._last: int | None = None
@@ -25,11 +25,11 @@ class DeliveryMark:
         """Whether each call of `deliver` for it, to any target, has returned, or its event was put aside. It takes a
         second or two after the moment, longer while deliveries fail. Raises OSError if the state directory cannot be
         used."""
-        from dcmrecv_core.delivery.sqlite.store import SqliteStore  # only who asks loads sqlite3
+        from dcmrecv_core.delivery.opening import open_store  # only who asks loads a database's client
         from dcmrecv_core.delivery.store import StoreError
 
         try:
-            store = SqliteStore.open(self._state_directory, make=False)
+            store = open_store(self._state_directory)
             try:
                 if self._last is None:
                     self._last = store.last_taken_in(self._at)

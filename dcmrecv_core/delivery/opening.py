@@ -6,16 +6,22 @@ password: that is for libpq to find (PGPASSWORD, ~/.pgpass), or in the settings 
 
 from __future__ import annotations
 
+import logging
 import os
-from contextlib import suppress
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.delivery.store import StoreError
 
 if TYPE_CHECKING:
+    from dcmrecv_core.delivery.journal import Reader
     from dcmrecv_core.delivery.store import Store
     from dcmrecv_core.settings.settings import Settings
+
+log = logging.getLogger("dcmrecv.delivery")
 
 URL_FILE = "journal-url"
 """In the state directory."""
@@ -37,6 +43,7 @@ def note_url(settings: Settings) -> None:
         with suppress(FileNotFoundError):
             path.unlink()
         return
+    _check_psycopg()
     from dcmrecv_core.delivery.postgresql.database import without_password
 
     temporary = path.with_name(f"{URL_FILE}.{os.getpid()}")
@@ -56,6 +63,42 @@ def open_store(state_directory: Path, *, make: bool = False) -> Store:
     return open_shared(url, state_directory, make=make)
 
 
+def work_on_store(
+    settings: Settings, work: Callable[[Store], None], should_stop: Callable[[], bool], *, pause: float = 1.0
+) -> None:
+    """Call `work` with the store. If a database of several nodes cannot be used, wait until it can be, and call it
+    again. Raises StoreError for a store in the state directory."""
+    use(settings)
+    told = ""
+    while True:
+        try:
+            with closing(open_store(settings.state_directory, make=True)) as store:
+                if told:
+                    log.info("the journal's database can be used again")
+                    told = ""
+                return work(store)
+        except StoreError as error:
+            if settings.journal is None:
+                raise
+            if str(error) != told:
+                log.error("deliveries wait until the journal's database can be used: %s", error)
+            told = str(error)
+        until = time.monotonic() + pause
+        while time.monotonic() < until:
+            if should_stop():
+                return None
+            time.sleep(min(pause, 0.1))
+
+
+def shared_reader(store: Store) -> Reader:
+    """Of the records in the database of this store."""
+    from dcmrecv_core.delivery.postgresql.journal import SharedJournalReader
+    from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
+
+    assert isinstance(store, PostgresqlStore)
+    return SharedJournalReader(store)
+
+
 def _noted(state_directory: Path) -> str | None:
     try:
         return (state_directory / URL_FILE).read_text().strip()
@@ -67,11 +110,7 @@ def _noted(state_directory: Path) -> str | None:
 
 def open_shared(url: str, state_directory: Path, *, make: bool = False) -> Store:
     """Raises StoreError."""
-    try:
-        import psycopg  # noqa: F401
-    except ImportError as error:
-        text = "a journal in PostgreSQL needs psycopg 3: pip install 'dcmrecv[postgresql]'"
-        raise StoreError(text) from error
+    _check_psycopg()
     from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
     from dcmrecv_core.storage.shared_journal import node_of
 
@@ -79,3 +118,21 @@ def open_shared(url: str, state_directory: Path, *, make: bool = False) -> Store
         return PostgresqlStore.open(url, node_of(state_directory), make=make)
     except OSError as error:
         raise StoreError(f"state directory {state_directory} cannot be used: {error.strerror}") from error
+
+
+def check_shared(url: str) -> None:
+    """Whether the database can be used; nothing is made or changed. Raises StoreError."""
+    _check_psycopg()
+    from dcmrecv_core.delivery.postgresql.database import check_database
+
+    check_database(url)
+
+
+def _check_psycopg() -> None:
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        raise StoreError(
+            f"a journal in PostgreSQL needs psycopg 3, which cannot be loaded ({error}): "
+            "pip install 'dcmrecv[postgresql]'"
+        ) from error

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError
 from dcmrecv_core.api.settings import UID_HASH_KEY
+from dcmrecv_core.delivery.opening import check_shared, note_url, open_store, use
 from dcmrecv_core.delivery.recovery import note_start
 from dcmrecv_core.delivery.sqlite.database import FILE, check_database, is_marked, look_at
 from dcmrecv_core.delivery.sqlite.mending import mend
@@ -44,6 +45,11 @@ def prepare(settings: Settings) -> None:
     state = settings.state_directory
     with _as_refusal(state):
         os.makedirs(state / DIRECTORY, 0o700, exist_ok=True)
+        note_url(settings)
+        if settings.journal is not None:
+            make_key(state / UID_HASH_KEY)
+            open_store(state, make=True).close()
+            return
         _check_file_system(state, state)
         make_key(state / UID_HASH_KEY)
         check_database(str(state / FILE))
@@ -70,11 +76,9 @@ def add_queues(settings: Settings, queues: Collection[Queue]) -> None:
     """Before a start or a reload: what is stored after it is put into these queues, too, by whichever journal process
     takes it in. Raises StateDirectoryError."""
     with _as_refusal(settings.state_directory):
-        store = SqliteStore.open(str(settings.state_directory), make=False)
-        try:
+        use(settings)
+        with closing(open_store(settings.state_directory)) as store:
             store.add_queues(queues)
-        finally:
-            store.close()
 
 
 def check(settings: Settings) -> None:
@@ -82,6 +86,9 @@ def check(settings: Settings) -> None:
     StateDirectoryError."""
     state = settings.state_directory
     with _as_refusal(state):
+        if settings.journal is not None:
+            check_shared(settings.journal)
+            return
         nearest = next(path for path in (state, *state.parents) if path.is_dir())
         _check_file_system(state, nearest)
         if (state / UID_HASH_KEY).exists():

@@ -204,7 +204,7 @@ class Store(Protocol):
     def claim(self, queue: int, owner: str, now: int) -> Claim | None:
         """The study that has waited longest, if one is due."""
 
-    def keep_claims(self, owner: str) -> AbstractContextManager[None]:
+    def keep_claims(self, queue: int, owner: str) -> AbstractContextManager[None]:
         """Within it the claims of this process do not end, however long a hook takes."""
 
     def next(self, claim: Claim) -> Item | None:

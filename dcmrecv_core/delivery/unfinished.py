@@ -19,12 +19,12 @@ def unfinished_studies(state_directory: Path) -> frozenset[str]:
 
     Raises OSError if the store or the journal cannot be read.
     """
-    from dcmrecv_core.delivery.sqlite.store import SqliteStore  # most receivers do not need SQLite
+    from dcmrecv_core.delivery.opening import open_store  # most receivers do not need one
     from dcmrecv_core.delivery.store import StoreError
     from dcmrecv_core.storage.journal import DIRECTORY
 
     try:
-        with closing(SqliteStore.open(str(state_directory), make=False)) as store:
+        with closing(open_store(state_directory)) as store:
             # the journal first: what is taken in meanwhile is in the store then
             recorded = _not_taken_in(state_directory / DIRECTORY, store.files())
             return frozenset(recorded | store.unfinished())

@@ -34,14 +34,16 @@ if TYPE_CHECKING:
     from dcmrecv_core.api.model import Association
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.settings.settings import Settings
+    from dcmrecv_core.storage.shared_journal import SharedJournalWriter
     from dcmrecv_core.storage.temporary import Capabilities
 
 
 class Journal:
-    """What a worker writes into the state directory; with `flush` each record is durable at once."""
+    """What a worker writes into the state directory, or into the database at `url`; with `flush` each record is durable
+    at once."""
 
-    def __init__(self, state_directory: Path, *, flush: bool) -> None:
-        writer = JournalWriter(str(state_directory / DIRECTORY))
+    def __init__(self, state_directory: Path, *, flush: bool, url: str | None = None) -> None:
+        writer = _writer(state_directory, url)
         self._writer = writer
         self._key_file = state_directory / UID_HASH_KEY
         self._flush = flush
@@ -94,6 +96,14 @@ class Journal:
             return make_key(self._key_file)
         except OSError as error:
             raise storage_error(error, "No key in the state directory") from error
+
+
+def _writer(state_directory: Path, url: str | None) -> JournalWriter | SharedJournalWriter:
+    if url is None:
+        return JournalWriter(str(state_directory / DIRECTORY))
+    from dcmrecv_core.storage.shared_journal import SharedJournalWriter  # only with --journal there is psycopg
+
+    return SharedJournalWriter(url, state_directory)
 
 
 def _elements_of(instance: ReceivedInstance) -> list[bytes]:
@@ -161,7 +171,7 @@ class DigestingReceiver(JournalingReceiver):
 def make_receiver(settings: Settings, plugins: Plugins, capabilities: Capabilities) -> InstanceReceiver:
     """For a worker with these plugins."""
     if plugins.delivers:
-        journal = Journal(settings.state_directory, flush=settings.journal_flush)
+        journal = Journal(settings.state_directory, flush=settings.journal_flush, url=settings.journal)
         kind = DigestingReceiver if plugins.takes_digests(settings) else JournalingReceiver
         return kind(journal, settings, plugins, capabilities)
     return InstanceReceiver(settings, plugins, capabilities)

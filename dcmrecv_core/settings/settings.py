@@ -91,6 +91,8 @@ class Settings:
     study_timeout: int = 60
     deliver_attempts: int | None = None
     deliver_processes: int = 1
+    journal: str | None = field(default=None, repr=False)
+    """The URL of a database in PostgreSQL, which may have a password; None is the state directory."""
     journal_flush: bool = False
     digest: bool = False
 

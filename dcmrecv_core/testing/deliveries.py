@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.model import Association
 from dcmrecv_core.api.outcomes import Series, StoredEvent, Study
-from dcmrecv_core.delivery.sqlite.store import SqliteStore
+from dcmrecv_core.delivery.opening import open_store
 from dcmrecv_core.delivery.store import FileState
 from dcmrecv_core.delivery.studies import make_series, make_study
 from dcmrecv_core.receive.stored_files import open_stored, remove_stored
@@ -125,7 +125,7 @@ def deliver_all(receiver: Receiver, seconds: float = DEADLINE) -> list[str]:
     waits after `seconds`: it fails again and again, or its hook does not return.
     """
     until(lambda: _all_delivered(receiver), "all is delivered", seconds, lambda: receiver.log)
-    store = SqliteStore.open(str(receiver.state_directory), make=False)
+    store = open_store(receiver.state_directory)
     try:
         return [f"{each.queue}: {each.id}: {each.reason}" for each in store.all_put_aside()]
     finally:
@@ -133,7 +133,7 @@ def deliver_all(receiver: Receiver, seconds: float = DEADLINE) -> list[str]:
 
 
 def _all_delivered(receiver: Receiver) -> bool:
-    store = SqliteStore.open(str(receiver.state_directory), make=False)
+    store = open_store(receiver.state_directory)
     try:
         if any(_has_records(path, store.files()) for path in (receiver.state_directory / DIRECTORY).glob(f"*{SUFFIX}")):
             return False

@@ -290,6 +290,13 @@ _DELIVERY = Section(
             Value("number", "integer", 1, 64),
             default="1",
         ),
+        valued(
+            "--journal",
+            "keep journal and queues in PostgreSQL, which several\nreceivers share: postgresql://HOST/DATABASE",
+            Value("url"),
+            key="journal",
+            secret=True,
+        ),
         flag(
             "--journal-flush",
             "flush the record of each instance before it is\nconfirmed, not once a second",

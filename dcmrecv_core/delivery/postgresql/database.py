@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
@@ -163,17 +163,28 @@ def open_database(url: str, *, make: bool = True) -> Database:
     """
     database = connect(url)
     try:
-        version = _version(database)
+        version = _known_version(database)
         if version < VERSION:
             if not make:
                 raise StoreError(f"PostgreSQL: version {version} of the tables in {SCHEMA}, {VERSION} is needed")
             _migrate(database)
-        elif version > VERSION:
-            raise StoreError(f"the tables have version {version}, this dcmrecv knows versions up to {VERSION}")
     except BaseException:
         database.close()
         raise
     return database
+
+
+def check_database(url: str) -> None:
+    """Raise StoreError if it cannot be reached, or its tables are of a newer version."""
+    with closing(connect(url)) as database:
+        _known_version(database)
+
+
+def _known_version(database: Database) -> int:
+    version = _version(database)
+    if version > VERSION:
+        raise StoreError(f"the tables have version {version}, this dcmrecv knows versions up to {VERSION}")
+    return version
 
 
 def _version(database: Database) -> int:

@@ -62,8 +62,8 @@ WHERE (lanes.queue, lanes.study) = (found.queue, found.study) RETURNING lanes.st
 """The only statement that passes over locked rows: another process is just claiming those."""
 
 _OWN = "WITH own AS (SELECT 1 FROM lanes WHERE queue = %s AND study = %s AND token = %s FOR UPDATE) "
-"""Before a statement, for which `EXISTS (SELECT 1 FROM own)` says that the claim was not taken over; nor can it be until
-that statement is committed."""
+"""Before a statement, for which `EXISTS (SELECT 1 FROM own)` says that the claim was not taken over; nor can it be
+until that statement is committed."""
 
 _NEXT = """
 SELECT item, attempts, target FROM lanes JOIN queues ON queues.number = lanes.queue
@@ -134,7 +134,7 @@ class PostgresqlStore(Administration):
 
     def recorded(self, limit: int) -> list[tuple[str, str, bytes]]:
         """Id, node and content of records that were not taken in: of this node, and of those that have died."""
-        return self._rows(  # type: ignore[return-value]
+        return self._rows(
             "SELECT id, node, record FROM journal WHERE node = %s OR NOT EXISTS (SELECT 1 FROM nodes "
             f"WHERE nodes.node = journal.node AND lease > {NOW}) ORDER BY number LIMIT %s",
             self._node,
@@ -342,11 +342,11 @@ class PostgresqlStore(Administration):
         rows = self._rows(_CLAIM, queue, now, now, node, node, owner, now + LEASE)
         return Claim(queue, rows[0][0], owner, rows[0][1]) if rows else None
 
-    def keep_claims(self, owner: str) -> AbstractContextManager[None]:
+    def keep_claims(self, queue: int, owner: str) -> AbstractContextManager[None]:
         def renew() -> None:
             with closing(connect(self._url)) as database:
-                text = f"UPDATE lanes SET lease = {NOW} + %s WHERE node = %s AND owner = %s"
-                database.change(text, LEASE, self._node, owner)
+                text = f"UPDATE lanes SET lease = {NOW} + %s WHERE queue = %s AND node = %s AND owner = %s"
+                database.change(text, LEASE, queue, self._node, owner)
 
         return renewing(renew)
 

@@ -236,7 +236,7 @@ class SqliteStore(Administration):
             db.execute("UPDATE lanes SET owner = ? WHERE queue = ? AND study = ?", (owner, queue, found[0]))
             return Claim(queue, found[0], owner)
 
-    def keep_claims(self, owner: str) -> AbstractContextManager[None]:
+    def keep_claims(self, queue: int, owner: str) -> AbstractContextManager[None]:
         return nullcontext()  # the next process in its place frees them
 
     def next(self, claim: Claim) -> Item | None:

@@ -67,11 +67,11 @@ def with_queues(counters: Counters, state_directory: Path) -> Counters:
     The supervisor never calls it."""
     if counters.output is not None and not _directory(counters.output).responds:
         return counters
-    from dcmrecv_core.delivery.sqlite.store import SqliteStore
+    from dcmrecv_core.delivery.opening import open_store
     from dcmrecv_core.delivery.store import StoreError
 
     try:
-        store = SqliteStore.open(str(state_directory), make=False)
+        store = open_store(state_directory)
     except StoreError:  # nothing delivers
         return counters
     try:

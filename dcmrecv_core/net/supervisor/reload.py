@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dcmrecv.net")
 
-FIXED = ("port", "bind", "ip_version", "max_associations", "state_dir", "plugins", "deliver_processes")
+FIXED = ("port", "bind", "ip_version", "max_associations", "state_dir", "plugins", "deliver_processes", "journal")
 """Settings that keep their values from the start, because the socket is bound, the workers' shared memory is made, the
-state directory is locked, code is loaded, and delivery processes have claims under their numbers."""
+state directory is locked, code is loaded, delivery processes have claims under their
+numbers, and these are in the database of that journal."""
 
 PROBE_SECONDS = 30
 """Time limit of the probe; SIGALRM ends it then."""

@@ -235,6 +235,7 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--deliver-attempts", "3"], {"deliver_attempts": 3}),
     (["--deliver-attempts", "0"], {"deliver_attempts": None}),
     (["--deliver-processes", "2"], {"deliver_processes": 2}),
+    (["--journal", "postgresql://host/x"], {"journal": "postgresql://host/x"}),
     (["--journal-flush"], {"journal_flush": True}),
     (["--digest"], {"digest": True}),
     (["--plugin", "a", "--plugin", "-v"], {"plugins": ("a", "-v")}),

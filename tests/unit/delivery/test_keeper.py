@@ -35,7 +35,7 @@ class Receiver:
         """Another journal process."""
         self.store.begin(QUEUES, self.now())
         self.reader = JournalReader(self.journal, self.store.files())
-        self.keeper = Keeper(self.store, self.reader, QUEUES, TIMEOUT)
+        self.keeper = Keeper(self.store, self.reader, TIMEOUT)
 
     def now(self) -> int:
         return int(self.seconds * clock.SECOND)

@@ -30,7 +30,7 @@ class Receiver:
         self.store = SqliteStore.open(str(directory))
         self.store.begin([INDEX, OTHER, STUDIES], now())
         self.reader = JournalReader(str(directory / "journal"), {})
-        self.keeper = Keeper(self.store, self.reader, [INDEX, OTHER, STUDIES], 60.0)
+        self.keeper = Keeper(self.store, self.reader, 60.0)
         self.writer = JournalWriter(str(directory / "journal"))
 
     def acknowledge(self, uid: str) -> None:

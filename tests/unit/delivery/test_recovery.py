@@ -315,5 +315,5 @@ def test_a_reload_is_no_end(settings: Settings, store: SqliteStore) -> None:
 def test_a_recovered_event_takes_the_usual_way(settings: Settings, store: SqliteStore) -> None:
     stored(settings, "1", "1.1")
     recovered(settings, store, 0.0)
-    keeper = Keeper(store, JournalReader(str(settings.state_directory / "journal"), {}), [INDEX], 10.0)
+    keeper = Keeper(store, JournalReader(str(settings.state_directory / "journal"), {}), 10.0)
     until(lambda: keeper.turn() or [state for state in store.states() if state.waiting], "it waits to be delivered")

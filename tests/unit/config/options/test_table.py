@@ -55,6 +55,7 @@ OURS = {
     "--study-timeout",
     "--deliver-attempts",
     "--deliver-processes",
+    "--journal",
     "--journal-flush",
     "--digest",
 }

@@ -104,8 +104,9 @@ def test_what_is_reported_under_an_old_token_has_no_effect(
 def test_a_lease_is_renewed_while_a_hook_runs(one: PostgresqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "RENEWED_AFTER", 0.01)
     take_in(one, event("e1"))
-    assert claimed(one, now=0) is not None
-    with one.keep_claims("other"), one.keep_claims("p"):
+    claim = claimed(one, now=0)
+    assert claim is not None
+    with one.keep_claims(claim.queue, "other"), one.keep_claims(claim.queue, "p"):
         until(lambda: one._rows("SELECT lease > %s FROM lanes", one.now()) == [(True,)], "the lease is renewed")
     assert claimed(one, now=one.now()) is None
 
