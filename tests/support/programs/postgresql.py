@@ -24,49 +24,73 @@ def _programs() -> Path:
     return found[-1].parent
 
 
-@contextmanager
-def postgresql_server() -> Iterator[str]:
-    """The URL of an empty database; if we are root, the server runs as the user postgres, because it refuses root."""
-    programs = _programs()
-    with tempfile.TemporaryDirectory(prefix="postgresql-", dir="/tmp") as name:
-        directory = Path(name)
+class PostgresqlServer:
+    """A server in `directory`, which can be stopped and started again; `url` is that of an empty database. If we are
+    root, it runs as the user postgres, because it refuses root."""
+
+    def __init__(self, directory: Path) -> None:
+        self._programs = _programs()
+        self._directory = directory
+        self._data = directory / "home" / "data"
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self._server: subprocess.Popen[bytes] | None = None
+        self.url = f"postgresql://index@/postgres?host={directory}"
         directory.chmod(0o755)
         (directory / "home").mkdir()
-        user = None
-        if os.geteuid() == 0:
-            user = "postgres"
-            shutil.chown(directory, user)
-            shutil.chown(directory / "home", user)
-        log = directory / "log"
-        data = directory / "home" / "data"
-        initdb = [
-            programs / "initdb",
-            "-D",
-            data,
-            "-U",
-            "index",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-locale",
-            "--no-sync",
-        ]
-        subprocess.run(initdb, user=user, cwd=directory, check=True, capture_output=True, timeout=150)
+        if self._user is not None:
+            shutil.chown(directory, self._user)
+            shutil.chown(directory / "home", self._user)
+        words = ["-U", "index", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+        initdb = [self._programs / "initdb", "-D", self._data, *words]
+        subprocess.run(initdb, user=self._user, cwd=directory, check=True, capture_output=True, timeout=150)
+
+    def start(self) -> None:
+        """It accepts connections afterwards."""
+        log = self._directory / "log"
         options = [word for key, value in _SETTINGS.items() for word in ("-c", f"{key}={value}")]
-        command = [programs / "postgres", "-D", data, "-k", directory, *options]
-        ready = [programs / "pg_isready", "-h", directory, "-U", "index"]
-        with log.open("wb") as output:
-            server = subprocess.Popen(command, user=user, cwd=directory, stdout=output, stderr=output)
-        try:
-            until(
-                lambda: server.poll() is not None or subprocess.run(ready, capture_output=True).returncode == 0,
-                "PostgreSQL accepts connections",
-                log=lambda: log.read_text(errors="replace"),
+        command = [self._programs / "postgres", "-D", self._data, "-k", self._directory, *options]
+        ready = [self._programs / "pg_isready", "-h", self._directory, "-U", "index"]
+        with log.open("ab") as output:
+            self._server = server = subprocess.Popen(
+                command, user=self._user, cwd=self._directory, stdout=output, stderr=output
             )
-            if server.poll() is not None:
-                raise AssertionError(f"PostgreSQL ended with {server.returncode}:\n{log.read_text(errors='replace')}")
-            yield f"postgresql+psycopg://index@/postgres?host={directory}"
+        until(
+            lambda: server.poll() is not None or subprocess.run(ready, capture_output=True).returncode == 0,
+            "PostgreSQL accepts connections",
+            log=lambda: log.read_text(errors="replace"),
+        )
+        if server.poll() is not None:
+            raise AssertionError(f"PostgreSQL ended with {server.returncode}:\n{log.read_text(errors='replace')}")
+
+    def signal(self, number: int) -> None:
+        """To it and all its processes."""
+        assert self._server is not None
+        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
+        for pid in (self._server.pid, *map(int, children)):
+            os.kill(pid, number)
+
+    def stop(self) -> None:
+        """It ends connections itself."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGINT)
+            self._server.wait(20)
+            self._server = None
+
+
+@contextmanager
+def running_server() -> Iterator[PostgresqlServer]:
+    """A server with an empty database."""
+    with tempfile.TemporaryDirectory(prefix="postgresql-", dir="/tmp") as name:
+        server = PostgresqlServer(Path(name))
+        try:
+            server.start()
+            yield server
         finally:
-            server.send_signal(signal.SIGINT)  # the server ends connections itself
-            server.wait(20)
+            server.stop()
+
+
+@contextmanager
+def postgresql_server() -> Iterator[str]:
+    """The URL of an empty database, as SQLAlchemy takes it."""
+    with running_server() as server:
+        yield server.url.replace("postgresql:", "postgresql+psycopg:", 1)

@@ -8,13 +8,13 @@ import psycopg
 import pytest
 
 from dcmrecv_core.delivery.postgresql.database import SCHEMA
-from support.programs.postgresql import postgresql_server
+from support.programs.postgresql import running_server
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    with postgresql_server() as url:
-        yield url.replace("+psycopg", "")
+    with running_server() as running:
+        yield running.url
 
 
 @pytest.fixture
