@@ -7,6 +7,7 @@ psycopg's own calls have none, so the statements go through its interface to lib
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import time
@@ -14,12 +15,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import pq
 
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.storage.directories import storage_error
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn
+
+log = logging.getLogger("dcmrecv.receive")
 
 SCHEMA = "dcmrecv_delivery"
 """Of the tables, so that a database can have others."""
@@ -60,6 +67,7 @@ class SharedJournalWriter:
         self._state_directory = state_directory
         self._connection: psycopg.Connection | None = None
         self._association = b""
+        self._told = False
         self._pid = str(os.getpid()).encode()
 
     def make_room(self) -> None:
@@ -70,8 +78,9 @@ class SharedJournalWriter:
         try:
             connection = psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_SECONDS)
         except psycopg.Error as error:
-            raise _unavailable(str(error)) from error
+            raise self._unavailable(str(error)) from error
         connection.pgconn.nonblocking = 1
+        self._told = False
         self._connection = connection
 
     def append(self, record: bytes, association: bytes = b"", *, flush: bool = False) -> None:
@@ -110,7 +119,15 @@ class SharedJournalWriter:
             _execute(self._connection.pgconn, text, values, time.monotonic() + seconds)
         except (psycopg.Error, TimeoutError) as error:
             self._disconnect()
-            raise _unavailable(str(error) or f"no answer within {seconds:g} s") from error
+            raise self._unavailable(str(error) or f"no answer within {seconds:g} s") from error
+
+    def _unavailable(self, reason: str) -> StorageError:
+        """The reason is logged once, until there is a connection again: it is too long for a comment, and not for the
+        sender."""
+        if not self._told:
+            log.error("instances are refused until the journal's database can be used: %s", " ".join(reason.split()))
+            self._told = True
+        return StorageError("The journal's database cannot be used")
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -119,7 +136,7 @@ class SharedJournalWriter:
             self._association = b""  # the next record says again that it is open
 
 
-def _execute(connection: pq.abc.PGconn, text: str, values: Sequence[bytes], deadline: float) -> None:
+def _execute(connection: PGconn, text: str, values: Sequence[bytes], deadline: float) -> None:
     """Raises psycopg.Error, TimeoutError."""
     formats = [_BINARY if place == 2 else _TEXT for place in range(len(values))]
     connection.send_query_params(text.encode(), values, param_formats=formats)
@@ -138,7 +155,7 @@ def _execute(connection: pq.abc.PGconn, text: str, values: Sequence[bytes], dead
         if result is None:
             break
         if result.status != pq.ExecStatus.COMMAND_OK:
-            failed = result.get_error_message()
+            failed = result.error_message.decode("utf-8", "replace")
     if failed is not None:
         raise psycopg.OperationalError(failed)
 
@@ -149,17 +166,13 @@ def _wait(poll: select.poll, deadline: float) -> None:
         raise TimeoutError
 
 
-def _has_ended(connection: pq.abc.PGconn) -> bool:
+def _has_ended(connection: PGconn) -> bool:
     """Whether the server has closed it. Nothing is asked: between two statements a server sends only that it ends."""
     if connection.status != pq.ConnStatus.OK:
         return True
     poll = select.poll()
     poll.register(connection.socket, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _unavailable(reason: str) -> StorageError:
-    return StorageError(f"The journal's database cannot be used: {' '.join(reason.split())}")
 
 
 def node_of(state_directory: Path) -> str:
