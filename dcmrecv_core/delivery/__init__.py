@@ -1,7 +1,8 @@
 """What happens after an instance is stored: each event reaches each plugin that asked for it at least once.
 
 The way of an event: a worker appends a record to its file of the journal (storage/journal.py) before it answers; the
-journal process flushes it, once a second, and puts it into the store; delivery processes take it from there.
+journal process flushes it, once a second, and puts it into the store; delivery processes take it from there. With
+`--journal` the record is a row in the database of the store (storage/shared_journal.py), committed before the answer.
 
     preparation    the start: which queues there are, what must be in the state directory
     jobs           the processes: one for the journal, some for each queue; the supervisor forks them
@@ -11,6 +12,8 @@ journal process flushes it, once a second, and puts it into the store; delivery 
       deliverer    a delivery process: calls the hook for what waits in a queue, until that returns
     store          what a store must do, and the rows that it deals in
       sqlite/      a store in SQLite
+      postgresql/  a store in PostgreSQL, for several receivers
+    opening        opens the one that this receiver has
     unfinished     the studies that something is still to be done with, for plugins that remove files
     mark           a moment, and whether a plugin has had all that was stored before
     events         a record as the `StoredEvent` that plugins get
