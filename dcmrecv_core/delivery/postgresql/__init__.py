@@ -3,6 +3,7 @@
     store           what the processes of a receiver do
     administration  what dcmrecvctl does
     leases          keeps the claims of a process while its hook runs
+    journal         reads what workers have recorded
     database        its connection, its tables, its transactions
 
 What a store must do says `delivery/store.py`. All times are those of the database. A claim has a lease: a process that
