@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Collection, Iterator
@@ -18,13 +19,15 @@ from dcmrecv_core.delivery.sqlite.mending import mend
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoreError
 from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
-from dcmrecv_core.storage.journal import DIRECTORY, make_key
+from dcmrecv_core.storage.journal import DIRECTORY, SUFFIX, make_key
 from dcmrecv_core.storage.mounts import locks_count, mount_of
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.settings.settings import Settings
 
+
+log = logging.getLogger("dcmrecv.delivery")
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -49,6 +52,7 @@ def prepare(settings: Settings) -> None:
         if settings.journal is not None:
             make_key(state / UID_HASH_KEY)
             open_store(state, make=True).close()
+            _tell_left_behind(state)
             return
         _check_file_system(state, state)
         make_key(state / UID_HASH_KEY)
@@ -62,6 +66,16 @@ def prepare(settings: Settings) -> None:
             _note_start(state)
         for path in (state, state.parent):
             _flush(path)
+
+
+def _tell_left_behind(state: Path) -> None:
+    """What waits in the state directory, from before `--journal` was given."""
+    waiting = len(list((state / DIRECTORY).glob(f"*{SUFFIX}")))
+    if (state / FILE).exists():
+        with closing(SqliteStore.open(str(state), make=False)) as store:
+            waiting += sum(each.waiting for each in store.states())
+    if waiting:
+        log.warning("deliveries wait in %s: they are made when the receiver is started without --journal", state)
 
 
 def _note_start(state: Path) -> None:

@@ -137,11 +137,15 @@ def as_store_error() -> Iterator[None]:
 
 
 def without_password(url: str) -> str:
-    """The same database, for a file. Raises StoreError."""
-    with as_store_error():
-        parts = conninfo_to_dict(url)
-        parts.pop("password", None)
-        return make_conninfo("", **parts)
+    """The same database, for a file. Raises StoreError, which does not show the URL: libpq would quote its password."""
+    try:
+        parts = conninfo_to_dict(url) if url.startswith(("postgresql://", "postgres://")) else None
+    except psycopg.Error:
+        parts = None
+    if parts is None:
+        raise StoreError("--journal is no URL like postgresql://USER@HOST/DATABASE")
+    parts.pop("password", None)
+    return make_conninfo("", **parts)
 
 
 def connect(url: str) -> Database:
@@ -175,7 +179,8 @@ def open_database(url: str, *, make: bool = True) -> Database:
 
 
 def check_database(url: str) -> None:
-    """Raise StoreError if it cannot be reached, or its tables are of a newer version."""
+    """Raise StoreError if that is no URL, if it cannot be reached, or its tables are of a newer version."""
+    without_password(url)
     with closing(connect(url)) as database:
         _known_version(database)
 
