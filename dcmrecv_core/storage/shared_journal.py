@@ -37,6 +37,16 @@ ANSWER_SECONDS = 10.0
 
 END_SECONDS = 1.0
 
+DEAD_HOST: dict[str, str | int] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "tcp_user_timeout": 20_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""Parameters of libpq: a host that has gone without a word is noticed within 20 s. Linux alone would wait for some 15
+minutes, in which a database that has taken its place has nothing to do."""
+
 NODE = "node"
 """The file in the state directory with the name of this node."""
 
@@ -76,7 +86,7 @@ class SharedJournalWriter:
             return
         self._disconnect()
         try:
-            connection = psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+            connection = psycopg.connect(self._url, autocommit=True, **DEAD_HOST)  # type: ignore[arg-type]
         except psycopg.Error as error:
             raise self._unavailable(str(error)) from error
         connection.pgconn.nonblocking = 1

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dcmrecv_core.delivery.store import StoreError
-from dcmrecv_core.storage.shared_journal import CONNECT_SECONDS, SCHEMA
+from dcmrecv_core.storage.shared_journal import DEAD_HOST, SCHEMA
 
 STATEMENT_SECONDS = 30
 
@@ -151,7 +151,7 @@ def without_password(url: str) -> str:
 def connect(url: str) -> Database:
     """A connection to the database at `url`, the tables of which are there. Raises StoreError."""
     with as_store_error():
-        connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+        connection = psycopg.connect(url, autocommit=True, **DEAD_HOST)  # type: ignore[arg-type]
         try:
             connection.execute(_SETTINGS)
         except BaseException:

@@ -188,3 +188,13 @@ def test_marks_and_unfinished_studies_see_what_is_not_taken_in(one: Node) -> Non
     assert one.store.waits("index", last)
     assert not one.store.waits("index", last - 1)
     assert not one.store.waits("other", last)
+
+
+def test_each_connection_notices_a_host_that_is_gone(one: Node) -> None:
+    one.send("1")
+    assert one.writer._connection is not None
+    for connection in (one.store._db.connection, one.writer._connection):
+        parameters = connection.info.get_parameters()
+        assert (
+            parameters.items() >= {"connect_timeout": "5", "tcp_user_timeout": "20000", "keepalives_idle": "5"}.items()
+        )
