@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -170,6 +171,11 @@ class Instance(ABC):
         It does not count as the place where the instance is: a `write` hook that only makes a copy returns None, and
         the next plugin is asked to store it.
         """
+
+    @abstractmethod
+    def outside_time_limit(self) -> AbstractContextManager[None]:
+        """For a `write` hook that stores elsewhere: the time of the `with` block does not count for `--hook-timeout`, as
+        that of `save` does not. What waits there must have deadlines of its own: nothing else ends it."""
 
     @abstractmethod
     def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -172,6 +174,14 @@ class ReceivedInstance(Instance):
             if was_running:
                 self._timer.resume(was_running)
         return path, how, on_exists
+
+    @contextmanager
+    def outside_time_limit(self) -> Iterator[None]:
+        was_running = self._timer.suspend()
+        try:
+            yield
+        finally:
+            self._timer.resume(was_running)
 
     def described(self) -> str:
         """Sender and instance, for the log."""

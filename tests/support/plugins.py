@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
@@ -85,6 +86,9 @@ class FakeInstance(Instance):
 
     def save_copy(self, path: str, on_exists: OnExists | None = None) -> str:
         return f"saved {path}"
+
+    def outside_time_limit(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def save(self, path: str, on_exists: OnExists | None = None) -> str:
         self.saved.append(path)

@@ -220,6 +220,30 @@ def test_a_slow_disk_is_not_the_plugins_fault(tmp_path: Path, monkeypatch: pytes
     assert seen and not any(seen)
 
 
+def test_a_plugin_stores_elsewhere_outside_of_its_time_limit(tmp_path: Path) -> None:
+    def write(instance: Instance) -> str:
+        with instance.outside_time_limit():
+            for _ in range(10):
+                place.timer.tick()
+            seen.append(place.timer.flag[0])
+        seen.append(place.timer.flag[0])
+        return "s3://bucket/key"
+
+    def too_slow(instance: Instance) -> str:
+        with pytest.raises(ZeroDivisionError), instance.outside_time_limit():
+            raise ZeroDivisionError
+        for _ in range(10):
+            place.timer.tick()
+        return "s3://bucket/key"
+
+    seen: list[int] = []
+    for hook, status in ((write, 0), (too_slow, 0x0110)):
+        place = receiver(tmp_path, hooks(write=hook))
+        place.timer.limit = 1
+        assert send(place, data_set()).status == status
+    assert seen[0] == 0 and seen[1] != 0
+
+
 def test_a_full_disk_in_a_hook_is_the_senders_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Calls(monkeypatch).fail("writev", 28)
     with pytest.raises(StorageError):
