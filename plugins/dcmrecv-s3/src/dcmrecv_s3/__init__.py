@@ -1,0 +1,134 @@
+"""Stores what dcmrecv receives in an S3 bucket, and opens and removes it there.
+
+The hooks are here. What `write` does with an instance, in order:
+
+    place        the URL: which key a path has, which location a key has
+    upload       the instance on its way: in one request, or in parts under a temporary key
+    taken        a key that is taken: what the policy says
+    client       requests, each with a time limit; what went wrong, in words
+    accounts     keys and regions, from where AWS's own tools take them
+    probe        whether a server obeys conditions, asked by a process of its own
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import BinaryIO
+
+from dcmrecv_core import Instance, PluginError, PluginOptions, PluginSettings, StorageError, hookimpl
+from dcmrecv_s3.client import Bucket, S3Error
+from dcmrecv_s3.place import Place, place_of
+from dcmrecv_s3.probe import UNCONDITIONAL, ask, obeys_conditions
+from dcmrecv_s3.taken import store
+
+log = logging.getLogger("dcmrecv.s3")
+
+TIMEOUT = 20
+
+
+def _seconds(text: str) -> int:
+    seconds = int(text)
+    if seconds < 1:
+        raise ValueError("at least 1 expected")
+    return seconds
+
+
+class S3Plugin:
+    """Stores each instance as an object. Nothing is connected before a process is forked for good."""
+
+    def __init__(self) -> None:
+        self._place: Place | None = None
+        self._root = ""
+        self._unconditional = False
+        self._conditions_proven = False
+        self._bucket: Bucket | None = None
+
+    @hookimpl
+    def add_options(self, options: PluginOptions) -> None:
+        options.add("--s3-url", value="url", help="store in this bucket: s3://BUCKET/PREFIX")
+        options.add("--s3-endpoint", value="url", help="the S3 server (default: that of AWS's settings)")
+        options.add(
+            "--s3-timeout",
+            value="seconds",
+            type=_seconds,
+            default=TIMEOUT,
+            help="refuse an instance if one request takes longer",
+        )
+        options.add("--s3-unconditional", help="accept a server that ignores conditions of requests")
+
+    @hookimpl
+    def configure(self, settings: PluginSettings) -> None:
+        """Raises PluginError if the URL is wrong, or the server has no conditional requests."""
+        options = settings.options
+        if options["s3_url"] is None:
+            raise PluginError("--s3-url says where to store: s3://BUCKET/PREFIX")
+        try:
+            self._place = place_of(options["s3_url"], options["s3_endpoint"], options["s3_timeout"])
+        except ValueError as error:
+            raise PluginError(str(error)) from None
+        self._root = settings.output_directory or "."
+        self._bucket = None
+        self._unconditional = options["s3_unconditional"]
+        if not self._unconditional:
+            self._conditions_proven = self._ask_for_conditions()
+
+    def _ask_for_conditions(self) -> bool:
+        place = self._given_place()
+        obeys, reason = ask(place)
+        if obeys is None:
+            log.warning("%s cannot be used now, instances are refused until it can: %s", place.url, reason)
+        elif not obeys:
+            raise PluginError(f"{place.url}: {UNCONDITIONAL}; --s3-unconditional stores all the same")
+        return bool(obeys)
+
+    @hookimpl
+    def worker_started(self) -> None:
+        self._opened()
+
+    @hookimpl
+    def worker_stopping(self) -> None:
+        if self._bucket is not None:
+            self._bucket.close()
+            self._bucket = None
+
+    @hookimpl
+    def write(self, instance: Instance, path: str) -> str:
+        place = self._given_place()
+        bucket = self._opened()
+        try:
+            with instance.outside_time_limit():
+                if not self._unconditional and not self._conditions_proven:
+                    if not bucket.run(obeys_conditions(bucket)):
+                        raise S3Error(UNCONDITIONAL)
+                    self._conditions_proven = True
+                key = store(bucket, instance, place.key_of(path.removeprefix(f"{self._root}/")), self._unconditional)
+        except S3Error as error:
+            raise StorageError(f"S3: {error}") from error
+        return place.location_of(key)
+
+    @hookimpl
+    def open_location(self, location: str) -> BinaryIO | None:
+        key = self._given_place().key_in(location)
+        return None if key is None else self._opened().fetch(key, self._root)
+
+    @hookimpl
+    def remove_location(self, location: str) -> bool | None:
+        key = self._given_place().key_in(location)
+        if key is None:
+            return None
+        self._opened().remove(key)
+        return True
+
+    def _opened(self) -> Bucket:
+        """The client of this process. `configure` makes none: it would start threads, which do not survive a fork."""
+        if self._bucket is None:
+            self._bucket = Bucket(self._given_place())
+        return self._bucket
+
+    def _given_place(self) -> Place:
+        if self._place is None:
+            raise PluginError("--s3-url is missing")
+        return self._place
+
+
+plugin = S3Plugin()

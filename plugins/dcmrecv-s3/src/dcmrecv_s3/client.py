@@ -1,0 +1,249 @@
+"""The bucket: requests, each with a time limit, and what went wrong in words.
+
+Requests that a sender waits for run in an event loop of the worker's only thread. So signals are handled meanwhile, and
+a request that takes too long is given up at once: a call that blocks would do neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator, Coroutine
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import S3Store
+
+from dcmrecv_s3.accounts import find_account
+from dcmrecv_s3.place import Place
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Config
+
+CHUNK = 1 << 20
+PART = 8 << 20
+"""Larger objects are uploaded in parts of this size; S3 takes 10 000 of them."""
+
+IN_FLIGHT = 2
+"""Parts of one object that are on their way at the same time."""
+
+_COPY_RATE = 16 << 20
+"""Bytes a second, at least, that a server is given for a copy of its own."""
+
+_DAY = timedelta(days=1)
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_STATUS = re.compile(r"non-2xx status code: (\d{3}[ \w]{0,40})")
+_NO_CREDENTIALS = ("169.254.", "/latest/api/token", "/latest/meta-data", "CredentialsFile")
+
+T = TypeVar("T")
+
+
+class S3Error(Exception):
+    """The text says why the server did not do it."""
+
+
+class Found(NamedTuple):
+    """An object that is there."""
+
+    size: int
+    e_tag: str | None
+
+
+class Bucket:
+    """Used by one process, one call at a time."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._loop = asyncio.new_event_loop()
+        self._store: S3Store | None = None
+        self._raised: Exception | None = None
+        try:
+            self._store = _open(place)
+        except (BaseError, OSError, ValueError) as error:
+            self._raised = error
+
+    def close(self) -> None:
+        self._loop.close()
+
+    @property
+    def store(self) -> S3Store:
+        if self._store is None:
+            raise S3Error(_reason(self._raised or ValueError("cannot be used"), self.place))
+        return self._store
+
+    def run(self, steps: Coroutine[Any, Any, T]) -> T:
+        """Raises S3Error."""
+        return self._loop.run_until_complete(steps)
+
+    async def request(self, call: Any, seconds: float | None = None) -> Any:
+        """The answer. Raises S3Error; AlreadyExistsError, PreconditionError or FileNotFoundError if that is what the
+        server says of the object."""
+        limit = seconds or self.place.timeout
+        try:
+            return await asyncio.wait_for(call, limit)
+        except (AlreadyExistsError, PreconditionError):
+            raise
+        except TimeoutError:
+            raise S3Error(f"no answer within {limit:g} s") from None
+        except FileNotFoundError as error:
+            if _is_of_object(error):
+                raise
+            raise S3Error(_reason(error, self.place)) from error
+        except (BaseError, OSError) as error:
+            raise S3Error(_reason(error, self.place)) from error
+
+    async def create(self, key: str, data: bytes) -> bool:
+        """Whether it is there now; false if the key is taken."""
+        try:
+            await self._put(key, data, "create")
+        except AlreadyExistsError:
+            return False
+        return True
+
+    async def replace(self, key: str, data: bytes, e_tag: str | None = None) -> bool:
+        """Whether it is there now; false if the object is not the one with `e_tag` any more. None: whatever it is."""
+        try:
+            await self._put(key, data, "overwrite" if e_tag is None else {"e_tag": e_tag})
+        except PreconditionError:
+            return False
+        return True
+
+    async def _put(self, key: str, data: bytes, mode: Any) -> None:
+        try:
+            await self.request(obstore.put_async(self.store, key, data, mode=mode, use_multipart=False))
+        except FileNotFoundError as error:  # there is no object to be found by a PUT, unless it is to be replaced
+            if isinstance(mode, dict):
+                raise PreconditionError(str(error)) from error
+            raise S3Error(_reason(error, self.place)) from error
+
+    async def copy(self, key: str, to: str, size: int, *, overwrite: bool) -> bool:
+        """Whether it is there now; false if `to` is taken, and not to be overwritten."""
+        seconds = self.place.timeout + size / _COPY_RATE
+        try:
+            await self.request(obstore.copy_async(self.store, key, to, overwrite=overwrite), seconds)
+        except AlreadyExistsError:
+            return False
+        except FileNotFoundError as error:
+            raise S3Error("the temporary object is gone") from error
+        return True
+
+    async def find(self, key: str) -> Found | None:
+        """The object, None if there is none."""
+        try:
+            meta = await self.request(obstore.head_async(self.store, key))
+        except FileNotFoundError:
+            return None
+        return Found(meta["size"], meta["e_tag"])
+
+    async def delete(self, key: str) -> None:
+        try:
+            await self.request(obstore.delete_async(self.store, key))
+        except FileNotFoundError:
+            pass
+
+    async def read(self, key: str) -> AsyncIterator[bytes]:
+        """Its bytes, in pieces. Raises FileNotFoundError if it is gone."""
+        got = await self.request(obstore.get_async(self.store, key))
+        pieces = aiter(got.stream(min_chunk_size=CHUNK))
+        while True:
+            piece = await self.request(_next(pieces))
+            if piece is None:
+                return
+            yield piece
+
+    def fetch(self, key: str, directory: str) -> BinaryIO:
+        """A copy of an object, in an unnamed file of `directory`: whoever reads it may need a descriptor. Raises OSError,
+        FileNotFoundError if it is gone."""
+        copy: BinaryIO = tempfile.TemporaryFile(dir=directory)  # type: ignore[assignment]
+        try:
+            self.run(self._copy_to(key, copy))
+        except S3Error as error:
+            copy.close()
+            raise OSError(f"{self.place.location_of(key)}: {error}") from error
+        except BaseException:
+            copy.close()
+            raise
+        copy.seek(0)
+        return copy
+
+    async def _copy_to(self, key: str, file: BinaryIO) -> None:
+        size = 0
+        found = await self.find(key)
+        if found is None:
+            await self._check_bucket()
+            raise FileNotFoundError(2, os.strerror(2), self.place.location_of(key))
+        async for piece in self.read(key):
+            size += file.write(piece)
+        if size != found.size:
+            raise S3Error(f"{size} bytes came instead of {found.size}")
+
+    async def _check_bucket(self) -> None:
+        """The answer to HEAD does not say whether object or bucket is missing. Raises S3Error if it is the bucket."""
+        try:
+            await self.request(obstore.get_async(self.store, f"{self.place.prefix}.dcmrecv-none"))
+        except FileNotFoundError:
+            pass
+
+    def remove(self, key: str) -> None:
+        """Raises OSError."""
+        try:
+            self.run(self.delete(key))
+        except S3Error as error:
+            raise OSError(f"{self.place.location_of(key)}: {error}") from error
+
+
+async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(pieces, None)
+
+
+def _open(place: Place) -> S3Store:
+    config: S3Config = {
+        "region": "us-east-1",
+        **find_account(),  # type: ignore[typeddict-item]
+        "checksum_algorithm": "SHA256",
+        "copy_if_not_exists": "multipart",
+        "disable_bulk_delete": True,
+    }
+    if place.endpoint is not None:
+        config["endpoint"] = place.endpoint
+    seconds = timedelta(seconds=place.timeout)
+    client: ClientConfig = {
+        "allow_http": urlsplit(config.get("endpoint", "")).scheme == "http",
+        "connect_timeout": seconds,
+        "timeout": _DAY,  # `Bucket.request` has the limit
+    }
+    if bundle := os.environ.get("AWS_CA_BUNDLE"):
+        with open(bundle, "rb") as file:
+            client["root_certificate"] = file.read()
+    return S3Store(
+        place.bucket, config=config, client_options=client, retry_config={"max_retries": 2, "retry_timeout": seconds}
+    )
+
+
+def _is_of_object(error: FileNotFoundError) -> bool:
+    code = _CODE.search(str(error))
+    return code is None or code[1] == "NoSuchKey"
+
+
+def _reason(error: Exception, place: Place) -> str:
+    """In words; obstore's own text has several lines, and the addresses of requests."""
+    text = str(error)
+    if any(mark in text for mark in _NO_CREDENTIALS):
+        return "no credentials found"
+    if code := _CODE.search(text):
+        return {
+            "NoSuchBucket": f"bucket {place.bucket} does not exist",
+            "NotImplemented": "the server does not implement this",
+        }.get(code[1], f"the server says {code[1]}")
+    if status := _STATUS.search(text):
+        return f"the server says {status[1].strip()}"
+    if "kind: Connect" in text:
+        return "cannot connect to the server"
+    if isinstance(error, ValueError | OSError):
+        return text.splitlines()[0] if text else type(error).__name__
+    return "the connection failed" if "HTTP error" in text else text.partition("\n")[0]

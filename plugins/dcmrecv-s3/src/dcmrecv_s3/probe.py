@@ -1,0 +1,63 @@
+"""Whether a server obeys conditions. Some servers take requests with conditions and ignore these: two instances with one
+key would then replace each other unseen.
+
+At the start a process of its own asks, because a client has threads, and the receiver forks.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from dataclasses import asdict
+
+from dcmrecv_s3.client import Bucket, S3Error
+from dcmrecv_s3.place import Place
+
+UNCONDITIONAL = "the server ignores conditions (If-None-Match)"
+
+
+async def obeys_conditions(bucket: Bucket) -> bool:
+    """Make an object, try to replace it under conditions that are not met, and remove it. Raises S3Error."""
+    key = f"{bucket.place.prefix}.dcmrecv-probe-{uuid.uuid4().hex}"
+    try:
+        await bucket.replace(key, b"dcmrecv")
+        if await bucket.create(key, b"another") or await bucket.replace(key, b"another", '"0"'):
+            return False
+        return not await bucket.copy(key, key, 0, overwrite=False)
+    finally:
+        await bucket.delete(key)
+
+
+def ask(place: Place) -> tuple[bool | None, str]:
+    """Whether the server of `place` obeys conditions; None, with the reason, if that cannot be found out now."""
+    command = [sys.executable, "-P", "-m", "dcmrecv_s3.probe"]
+    try:
+        answer = subprocess.run(
+            command,
+            input=json.dumps(asdict(place)),
+            capture_output=True,
+            text=True,
+            timeout=place.timeout + 10,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"no answer within {place.timeout + 10} s"
+    except subprocess.CalledProcessError as error:
+        return None, (error.stderr.splitlines() or [f"exit code {error.returncode}"])[-1]
+    obeys, reason = json.loads(answer.stdout)
+    return obeys, reason
+
+
+def main() -> None:
+    bucket = Bucket(Place(**json.load(sys.stdin)))
+    try:
+        answer: tuple[bool | None, str] = (bucket.run(obeys_conditions(bucket)), "")
+    except S3Error as error:
+        answer = (None, str(error))
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""S3 servers for tests: moto's, a process of its own; and one that misbehaves as it is told."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import boto3
+
+from dcmrecv_core.testing import until
+
+KEYS = {"AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "secret-of-tests", "AWS_REGION": "us-east-1"}
+_START = 60.0
+
+
+class Moto:
+    """moto's server; `client` is boto3's, so what is stored is read by another library."""
+
+    def __init__(self, directory: Path) -> None:
+        log = directory / "moto.log"
+        command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", "0"]
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(command, stdout=file, stderr=file)
+        running = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
+        found = until(lambda: running.search(log.read_text()), "moto listens", _START, log.read_text)
+        self.endpoint = found[1]
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+            region_name="us-east-1",
+        )
+
+    def make_bucket(self, name: str) -> str:
+        self.client.create_bucket(Bucket=name)
+        return name
+
+    def keys(self, bucket: str) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
+
+    def read(self, bucket: str, key: str) -> bytes:
+        with self.client.get_object(Bucket=bucket, Key=key)["Body"] as body:
+            data: bytes = body.read()
+        return data
+
+    def end(self) -> None:
+        self.client.close()
+        self._process.kill()
+        self._process.wait(_START)
+
+
+class Misbehaving:
+    """Keeps objects in memory. It ignores all conditions; `answer`, if set, handles a request in its place."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.checksums: dict[str, str | None] = {}
+        self.answer: Callable[[BaseHTTPRequestHandler], None] | None = None
+        self.ending = threading.Event()
+        self.asked = 0
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one_request(self) -> None:
+                try:
+                    super().handle_one_request()
+                except ConnectionError:  # the client has given up
+                    self.close_connection = True
+
+            def _any(self) -> None:
+                server.asked += 1
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if server.answer is not None:
+                    server.answer(self)
+                    return
+                path = self.path.partition("?")[0]
+                if self.command == "PUT":
+                    server.objects[path] = body
+                    server.checksums[path] = self.headers.get("x-amz-checksum-sha256")
+                    reply(self, 200)
+                elif self.command == "DELETE":
+                    server.objects.pop(path, None)
+                    reply(self, 204)
+                elif path in server.objects:
+                    reply(self, 200, server.objects[path])
+                else:
+                    reply(self, 404)
+
+            do_PUT = do_DELETE = do_GET = do_HEAD = do_POST = _any
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def hang(self, handler: BaseHTTPRequestHandler) -> None:
+        """An `answer` that never comes."""
+        self.ending.wait()
+
+    def end(self) -> None:
+        self.ending.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(_START)
+
+
+def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"") -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.send_header("ETag", '"1"')
+    handler.send_header("Last-Modified", "Sun, 29 Nov 2026 20:00:00 GMT")
+    handler.end_headers()
+    if handler.command != "HEAD":
+        handler.wfile.write(body)
+
+
+def refuse(code: str, status: int) -> Callable[[BaseHTTPRequestHandler], None]:
+    """An `answer` with this error."""
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    return lambda handler: reply(handler, status, body)
+
+
+def forget_aws(set_variable: Callable[[str, str], None], delete: Callable[[str], None], home: Path) -> None:
+    """No settings of the machine that runs the tests, only `KEYS`."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        delete(name)
+    for name, value in KEYS.items():
+        set_variable(name, value)
+    set_variable("HOME", str(home))

@@ -1,0 +1,163 @@
+"""The plugin in a receiver: what is acknowledged is in the bucket, what cannot be stored is refused with the reason."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import time
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from servers import Misbehaving, Moto, refuse
+
+from dcmrecv_core.testing import StartReceiver, deliver_all, sample_dataset
+
+READER = """
+from dcmrecv_core import hookimpl
+
+@hookimpl
+def configure(settings):
+    global kept
+    kept = settings
+
+@hookimpl
+def deliver(event, target):
+    with event.open() as file:
+        data = file.read()
+        file.fileno()
+    with open(kept.output_directory + "/read-" + event.sop_instance_uid, "wb") as copy:
+        copy.write(data)
+    with open(kept.output_directory + "/locations", "a") as locations:
+        print(event.location, file=locations)
+    if event.sop_instance_uid == "1.2.3.9":
+        assert kept.remove_location(event.location) is True
+        try:
+            event.open()
+        except FileNotFoundError:
+            print("gone", file=open(kept.output_directory + "/gone", "w"))
+"""
+
+
+def options(endpoint: str, bucket: str, *more: object) -> tuple[object, ...]:
+    return ("-pm", "--plugin", "s3", "--s3-url", f"s3://{bucket}/site", "--s3-endpoint", endpoint, *more)
+
+
+def test_an_acknowledged_instance_is_in_the_bucket(start_receiver: StartReceiver, moto: Moto, bucket: str) -> None:
+    receiver = start_receiver(*options(moto.endpoint, bucket))
+    sent = [sample_dataset(SOPInstanceUID=f"1.2.3.{number}") for number in range(3)]
+    assert receiver.send(*sent) == [0] * 3
+    assert moto.keys(bucket) == [f"site/CT.1.2.3.{number}" for number in range(3)]
+    for dataset in sent:
+        stored = dcmread(io.BytesIO(moto.read(bucket, f"site/CT.{dataset.SOPInstanceUID}")))
+        assert stored == dataset
+        assert stored.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
+    assert receiver.files() == []
+
+
+def test_keys_are_the_names_that_hooks_chose(start_receiver: StartReceiver, moto: Moto, bucket: str) -> None:
+    layout = "{PatientID}/{SOPInstanceUID}.dcm"
+    receiver = start_receiver(*options(moto.endpoint, bucket, "--layout", layout))
+    assert receiver.send(sample_dataset(PatientID="Ä #1", SOPInstanceUID="1.2.3")) == [0]
+    [key] = moto.keys(bucket)
+    assert key.startswith("site/") and key.endswith("/1.2.3.dcm") and key.count("/") == 2
+
+
+def test_a_server_can_verify_what_it_gets(start_receiver: StartReceiver, misbehaving: Misbehaving) -> None:
+    receiver = start_receiver(*options(misbehaving.endpoint, "bucket", "--s3-unconditional"))
+    assert receiver.send(sample_dataset(SOPInstanceUID="1.2.3")) == [0]
+    [(path, data)] = misbehaving.objects.items()
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    assert misbehaving.checksums[path] == digest
+    misbehaving.answer = refuse("BadDigest", 400)
+    [status] = receiver.send(sample_dataset(SOPInstanceUID="1.2.3"))
+    assert (status, status.comment) == (0xA700, "S3: the server says BadDigest")
+
+
+def test_events_open_and_remove_what_is_stored(
+    start_receiver: StartReceiver, moto: Moto, bucket: str, tmp_path: Path
+) -> None:
+    (tmp_path / "reader.py").write_text(READER)
+    receiver = start_receiver(*options(moto.endpoint, bucket, "--plugin", tmp_path / "reader.py"))
+    assert receiver.send(*(sample_dataset(SOPInstanceUID=f"1.2.3.{number}") for number in (8, 9))) == [0, 0]
+    assert deliver_all(receiver) == []
+    assert moto.keys(bucket) == ["site/CT.1.2.3.8"]
+    assert (receiver.output / "read-1.2.3.8").read_bytes() == moto.read(bucket, "site/CT.1.2.3.8")
+    assert (receiver.output / "gone").exists()
+    locations = (receiver.output / "locations").read_text().splitlines()
+    assert locations == [f"s3://{bucket}/site/CT.1.2.3.{number}" for number in (8, 9)]
+
+
+def test_a_bucket_that_is_missing(start_receiver: StartReceiver, moto: Moto) -> None:
+    """It is said at the start; each instance is refused until the bucket is there, without a new start."""
+    receiver = start_receiver(*options(moto.endpoint, "missing-bucket"))
+    assert "s3://missing-bucket/site/ cannot be used now" in receiver.log
+    [status] = receiver.send(sample_dataset(SOPInstanceUID="1.2.3"))
+    assert (status, status.comment) == (0xA700, "S3: bucket missing-bucket does not exist")
+    moto.make_bucket("missing-bucket")
+    assert receiver.send(sample_dataset(SOPInstanceUID="1.2.3")) == [0]
+    assert moto.keys("missing-bucket") == ["site/CT.1.2.3"]
+
+
+def test_a_server_that_is_not_there(start_receiver: StartReceiver, misbehaving: Misbehaving) -> None:
+    misbehaving.end()
+    receiver = start_receiver(*options(misbehaving.endpoint, "bucket", "--s3-timeout", 2))
+    [status] = receiver.send(sample_dataset())
+    assert (status, status.comment) == (0xA700, "S3: cannot connect to the server")
+
+
+def test_wrong_credentials(start_receiver: StartReceiver, misbehaving: Misbehaving) -> None:
+    misbehaving.answer = refuse("InvalidAccessKeyId", 403)
+    receiver = start_receiver(*options(misbehaving.endpoint, "bucket"))
+    [status] = receiver.send(sample_dataset())
+    assert (status, status.comment) == (0xA700, "S3: the server says InvalidAccessKeyId")
+
+
+def test_a_server_that_does_not_answer(start_receiver: StartReceiver, misbehaving: Misbehaving) -> None:
+    """An instance is refused after the time limit, also if the server stops answering later; the association goes on."""
+    receiver = start_receiver(*options(misbehaving.endpoint, "bucket", "--s3-timeout", 1, "--s3-unconditional"))
+    assert receiver.send(sample_dataset()) == [0]
+    misbehaving.answer = misbehaving.hang
+    before = time.monotonic()
+    first, second = receiver.send(sample_dataset(), sample_dataset(SOPInstanceUID="1.2.3"))
+    assert time.monotonic() - before < 15
+    assert (first, first.comment) == (second, second.comment) == (0xA700, "S3: no answer within 1 s")
+    misbehaving.answer = None
+    assert receiver.send(sample_dataset()) == [0]
+
+
+def test_a_server_that_ignores_conditions_is_refused(start_receiver: StartReceiver, misbehaving: Misbehaving) -> None:
+    with pytest.raises(AssertionError, match=r"ignores conditions \(If-None-Match\); --s3-unconditional"):
+        start_receiver(*options(misbehaving.endpoint, "bucket"))
+    assert misbehaving.objects == {}
+    receiver = start_receiver(*options(misbehaving.endpoint, "bucket", "--s3-unconditional"))
+    assert receiver.send(sample_dataset(SOPInstanceUID="1.2.3")) == [0]
+    assert list(misbehaving.objects) == ["/bucket/site/CT.1.2.3"]
+
+
+def test_conditions_are_tried_later_if_the_server_was_down_at_the_start(
+    start_receiver: StartReceiver, misbehaving: Misbehaving
+) -> None:
+    misbehaving.answer = refuse("SlowDown", 503)
+    receiver = start_receiver(*options(misbehaving.endpoint, "bucket"))
+    misbehaving.answer = None
+    [status] = receiver.send(sample_dataset())
+    assert (status, status.comment) == (0xA700, "S3: the server ignores conditions (If-None-Match)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((), "--s3-url says where to store"),
+        (("--s3-url", "http://bucket/"), "s3://BUCKET or s3://BUCKET/PREFIX expected"),
+        (("--s3-url", "s3://bucket/a//b"), "empty part"),
+        (("--s3-url", "s3://bucket", "--s3-endpoint", "s3.example.org"), "a URL like https://"),
+        (("--s3-url", "s3://bucket", "--s3-timeout", 0), "at least 1 expected"),
+    ],
+)
+def test_settings_that_cannot_be_used(
+    start_receiver: StartReceiver, arguments: tuple[object, ...], reason: str
+) -> None:
+    with pytest.raises(AssertionError, match=reason):
+        start_receiver("-pm", "--plugin", "s3", *arguments)
