@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 PART = 8 << 20
-"""Larger objects are uploaded in parts of this size; S3 takes 10 000 of them."""
+"""The size of a part of an upload; S3 takes 10 000 of them."""
 
 IN_FLIGHT = 2
 """Parts of one object that are on their way at the same time."""

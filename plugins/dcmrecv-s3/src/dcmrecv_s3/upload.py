@@ -17,6 +17,10 @@ TEMPORARY = ".dcmrecv-upload"
 """Below the prefix: objects that a killed worker leaves there may be removed after a day."""
 
 
+AT_ONCE = PART
+"""The largest object that goes in one request."""
+
+
 class Upload(Protocol):
     """One instance."""
 
@@ -105,6 +109,6 @@ async def _closed(writer: obstore.AsyncWritableFile) -> None:
 
 def make_upload(bucket: Bucket, file: BinaryIO, size: int) -> Upload:
     """`file` has `size` bytes, the whole object."""
-    if size > PART:
+    if size > AT_ONCE:
         return PartsUpload(bucket, file, size)
     return WholeUpload(bucket, file.read())
