@@ -174,8 +174,8 @@ class Instance(ABC):
 
     @abstractmethod
     def outside_time_limit(self) -> AbstractContextManager[None]:
-        """For a `write` hook that stores elsewhere: the time of the `with` block does not count for `--hook-timeout`, as
-        that of `save` does not. What waits there must have deadlines of its own: nothing else ends it."""
+        """For a `write` hook that stores elsewhere: the time of the `with` block does not count for `--hook-timeout`,
+        as that of `save` does not. What waits there must have deadlines of its own: nothing else ends it."""
 
     @abstractmethod
     def replace_header(self, dataset: Dataset, *, keep_unseen: bool | None = None) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
-from servers import Misbehaving, Moto, forget_aws
+from servers import Misbehaving, Server, forget_aws, start_moto, start_versitygw
 
 pytest_plugins = ["dcmrecv_core.testing"]
 
@@ -18,16 +19,19 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    server = Moto(tmp_path_factory.mktemp("moto"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """moto's; if the environment has the path of the program as `VERSITYGW`, that one."""
+    directory = tmp_path_factory.mktemp("server")
+    program = os.environ.get("VERSITYGW")
+    server = start_versitygw(program, directory) if program else start_moto(directory)
     yield server
     server.end()
 
 
 @pytest.fixture
-def bucket(moto: Moto) -> str:
+def bucket(server: Server) -> str:
     """An empty one."""
-    return moto.make_bucket(f"bucket-{next(_numbers)}")
+    return server.make_bucket(f"bucket-{next(_numbers)}")
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""S3 servers for tests: moto's, a process of its own; and one that misbehaves as it is told."""
+"""S3 servers for tests: moto's or versitygw, a process of its own; and one that misbehaves as it is told."""
 
 from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -19,17 +20,12 @@ KEYS = {"AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "secret-of-tests
 _START = 60.0
 
 
-class Moto:
-    """moto's server; `client` is boto3's, so what is stored is read by another library."""
+class Server:
+    """An S3 server; `client` is boto3's, so what is stored is read by another library."""
 
-    def __init__(self, directory: Path) -> None:
-        log = directory / "moto.log"
-        command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", "0"]
-        with log.open("wb") as file:
-            self._process = subprocess.Popen(command, stdout=file, stderr=file)
-        running = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
-        found = until(lambda: running.search(log.read_text()), "moto listens", _START, log.read_text)
-        self.endpoint = found[1]
+    def __init__(self, endpoint: str, process: subprocess.Popen[bytes]) -> None:
+        self.endpoint = endpoint
+        self._process = process
         self.client = boto3.client(
             "s3",
             endpoint_url=self.endpoint,
@@ -55,6 +51,36 @@ class Moto:
         self.client.close()
         self._process.kill()
         self._process.wait(_START)
+
+
+def start_moto(directory: Path) -> Server:
+    log = directory / "moto.log"
+    command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", "0"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    running = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
+    found = until(lambda: running.search(log.read_text()), "moto listens", _START, log.read_text)
+    return Server(found[1], process)
+
+
+def start_versitygw(program: str, directory: Path) -> Server:
+    """versitygw, a server in Go on a directory; it does not say which port it has found, so one is found for it."""
+    (directory / "data").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = free.getsockname()
+    environment = {"ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"], "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"]}
+    command = [program, "--quiet", "--port", f"{address[0]}:{address[1]}", "posix", str(directory / "data")]
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    until(lambda: _listens(address), "versitygw listens", _START)
+    return Server(f"http://{address[0]}:{address[1]}", process)
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 class Misbehaving:

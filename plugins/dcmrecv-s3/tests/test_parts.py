@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import pytest
 from pydicom.dataset import Dataset
-from servers import Moto
+from servers import Server
 from test_plugin import options
 
 from dcmrecv_core.testing import StartReceiver, fake_instance, fake_settings, sample_dataset
@@ -24,24 +28,49 @@ def large(megabytes: int) -> Dataset:
     return dataset
 
 
+class Memory:
+    """The most memory of a worker in the meantime, in MB: what it shares with others is divided among them (PSS)."""
+
+    def __init__(self, workers: Callable[[], set[int]]) -> None:
+        self.most = 0.0
+        self._workers = workers
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ending.wait(0.02):
+            for pid in self._workers():
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                    self.most = max(self.most, int(re.findall(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)[0]) / 1000)
+
+
 @pytest.mark.parametrize("policy", ["overwrite", "replace-same"])
-def test_a_large_instance(start_receiver: StartReceiver, moto: Moto, bucket: str, policy: str) -> None:
-    receiver = start_receiver(*options(moto.endpoint, bucket, "--on-duplicate", policy))
+def test_a_large_instance(start_receiver: StartReceiver, server: Server, bucket: str, policy: str) -> None:
+    receiver = start_receiver(*options(server.endpoint, bucket, "--on-duplicate", policy))
     sent = large(20)
-    assert receiver.send(sent) == [0]
-    assert moto.keys(bucket) == ["site/CT.1.2.3"]
-    data = moto.read(bucket, "site/CT.1.2.3")
+    with Memory(receiver.workers) as memory:
+        assert receiver.send(sent) == [0]
+    assert 10 < memory.most < 64
+    assert server.keys(bucket) == ["site/CT.1.2.3"]
+    data = server.read(bucket, "site/CT.1.2.3")
     assert hashlib.sha256(data[-20 * MEGABYTE :]).digest() == hashlib.sha256(sent.PixelData).digest()
-    most = [int(re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[0]) for pid in receiver.workers()]
-    assert most
-    assert not moto.client.list_multipart_uploads(Bucket=bucket).get("Uploads")
+    assert not server.client.list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 
 @pytest.mark.parametrize("policy", ["overwrite", "replace-same"])
 def test_an_upload_that_breaks_off_leaves_no_object(
-    moto: Moto, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+    server: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
 ) -> None:
-    settings = {"s3_url": f"s3://{bucket}", "s3_endpoint": moto.endpoint, "s3_timeout": 30, "s3_unconditional": True}
+    settings = {"s3_url": f"s3://{bucket}", "s3_endpoint": server.endpoint, "s3_timeout": 30, "s3_unconditional": True}
     plugin = S3Plugin()
     plugin.configure(fake_settings(options=settings, output_directory=str(tmp_path)))
     plugin.worker_started()
@@ -56,9 +85,9 @@ def test_an_upload_that_breaks_off_leaves_no_object(
         with pytest.raises(Exception, match="S3: the connection failed") as caught:
             plugin.write(instance, f"{tmp_path}/a")
         assert caught.value.status == 0xA700  # type: ignore[attr-defined]
-    assert moto.keys(bucket) == []
+    assert server.keys(bucket) == []
     assert plugin.write(instance, f"{tmp_path}/a") == f"s3://{bucket}/a"
-    assert moto.keys(bucket) == ["a"]
+    assert server.keys(bucket) == ["a"]
     plugin.worker_stopping()
 
 

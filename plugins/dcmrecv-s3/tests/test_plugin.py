@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from servers import Misbehaving, Moto, refuse
+from servers import Misbehaving, Server, refuse
 
 from dcmrecv_core.testing import StartReceiver, deliver_all, sample_dataset
 
@@ -44,23 +44,23 @@ def options(endpoint: str, bucket: str, *more: object) -> tuple[object, ...]:
     return ("-pm", "--plugin", "s3", "--s3-url", f"s3://{bucket}/site", "--s3-endpoint", endpoint, *more)
 
 
-def test_an_acknowledged_instance_is_in_the_bucket(start_receiver: StartReceiver, moto: Moto, bucket: str) -> None:
-    receiver = start_receiver(*options(moto.endpoint, bucket))
+def test_an_acknowledged_instance_is_in_the_bucket(start_receiver: StartReceiver, server: Server, bucket: str) -> None:
+    receiver = start_receiver(*options(server.endpoint, bucket))
     sent = [sample_dataset(SOPInstanceUID=f"1.2.3.{number}") for number in range(3)]
     assert receiver.send(*sent) == [0] * 3
-    assert moto.keys(bucket) == [f"site/CT.1.2.3.{number}" for number in range(3)]
+    assert server.keys(bucket) == [f"site/CT.1.2.3.{number}" for number in range(3)]
     for dataset in sent:
-        stored = dcmread(io.BytesIO(moto.read(bucket, f"site/CT.{dataset.SOPInstanceUID}")))
+        stored = dcmread(io.BytesIO(server.read(bucket, f"site/CT.{dataset.SOPInstanceUID}")))
         assert stored == dataset
         assert stored.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
     assert receiver.files() == []
 
 
-def test_keys_are_the_names_that_hooks_chose(start_receiver: StartReceiver, moto: Moto, bucket: str) -> None:
+def test_keys_are_the_names_that_hooks_chose(start_receiver: StartReceiver, server: Server, bucket: str) -> None:
     layout = "{PatientID}/{SOPInstanceUID}.dcm"
-    receiver = start_receiver(*options(moto.endpoint, bucket, "--layout", layout))
+    receiver = start_receiver(*options(server.endpoint, bucket, "--layout", layout))
     assert receiver.send(sample_dataset(PatientID="Ä #1", SOPInstanceUID="1.2.3")) == [0]
-    [key] = moto.keys(bucket)
+    [key] = server.keys(bucket)
     assert key.startswith("site/") and key.endswith("/1.2.3.dcm") and key.count("/") == 2
 
 
@@ -76,28 +76,28 @@ def test_a_server_can_verify_what_it_gets(start_receiver: StartReceiver, misbeha
 
 
 def test_events_open_and_remove_what_is_stored(
-    start_receiver: StartReceiver, moto: Moto, bucket: str, tmp_path: Path
+    start_receiver: StartReceiver, server: Server, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "reader.py").write_text(READER)
-    receiver = start_receiver(*options(moto.endpoint, bucket, "--plugin", tmp_path / "reader.py"))
+    receiver = start_receiver(*options(server.endpoint, bucket, "--plugin", tmp_path / "reader.py"))
     assert receiver.send(*(sample_dataset(SOPInstanceUID=f"1.2.3.{number}") for number in (8, 9))) == [0, 0]
     assert deliver_all(receiver) == []
-    assert moto.keys(bucket) == ["site/CT.1.2.3.8"]
-    assert (receiver.output / "read-1.2.3.8").read_bytes() == moto.read(bucket, "site/CT.1.2.3.8")
+    assert server.keys(bucket) == ["site/CT.1.2.3.8"]
+    assert (receiver.output / "read-1.2.3.8").read_bytes() == server.read(bucket, "site/CT.1.2.3.8")
     assert (receiver.output / "gone").exists()
     locations = (receiver.output / "locations").read_text().splitlines()
     assert locations == [f"s3://{bucket}/site/CT.1.2.3.{number}" for number in (8, 9)]
 
 
-def test_a_bucket_that_is_missing(start_receiver: StartReceiver, moto: Moto) -> None:
+def test_a_bucket_that_is_missing(start_receiver: StartReceiver, server: Server) -> None:
     """It is said at the start; each instance is refused until the bucket is there, without a new start."""
-    receiver = start_receiver(*options(moto.endpoint, "missing-bucket"))
+    receiver = start_receiver(*options(server.endpoint, "missing-bucket"))
     assert "s3://missing-bucket/site/ cannot be used now" in receiver.log
     [status] = receiver.send(sample_dataset(SOPInstanceUID="1.2.3"))
     assert (status, status.comment) == (0xA700, "S3: bucket missing-bucket does not exist")
-    moto.make_bucket("missing-bucket")
+    server.make_bucket("missing-bucket")
     assert receiver.send(sample_dataset(SOPInstanceUID="1.2.3")) == [0]
-    assert moto.keys("missing-bucket") == ["site/CT.1.2.3"]
+    assert server.keys("missing-bucket") == ["site/CT.1.2.3"]
 
 
 def test_a_server_that_is_not_there(start_receiver: StartReceiver, misbehaving: Misbehaving) -> None:
@@ -115,7 +115,7 @@ def test_wrong_credentials(start_receiver: StartReceiver, misbehaving: Misbehavi
 
 
 def test_a_server_that_does_not_answer(start_receiver: StartReceiver, misbehaving: Misbehaving) -> None:
-    """An instance is refused after the time limit, also if the server stops answering later; the association goes on."""
+    """An instance is refused after the time limit, also if the server fails later; the association goes on."""
     receiver = start_receiver(*options(misbehaving.endpoint, "bucket", "--s3-timeout", 1, "--s3-unconditional"))
     assert receiver.send(sample_dataset()) == [0]
     misbehaving.answer = misbehaving.hang

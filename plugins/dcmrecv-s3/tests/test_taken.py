@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from servers import Moto
+from servers import Server
 
 from dcmrecv_core import NameTakenError
 from dcmrecv_core.testing import fake_instance, fake_settings, sample_dataset
@@ -27,17 +27,17 @@ def in_parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def plugin(moto: Moto, bucket: str, tmp_path: Path) -> Iterator[S3Plugin]:
-    yield from opened(moto, bucket, tmp_path, s3_unconditional=False)
+def plugin(server: Server, bucket: str, tmp_path: Path) -> Iterator[S3Plugin]:
+    yield from opened(server, bucket, tmp_path, s3_unconditional=False)
 
 
 @pytest.fixture
-def unconditional(moto: Moto, bucket: str, tmp_path: Path) -> Iterator[S3Plugin]:
-    yield from opened(moto, bucket, tmp_path, s3_unconditional=True)
+def unconditional(server: Server, bucket: str, tmp_path: Path) -> Iterator[S3Plugin]:
+    yield from opened(server, bucket, tmp_path, s3_unconditional=True)
 
 
-def opened(moto: Moto, bucket: str, tmp_path: Path, **more: Any) -> Iterator[S3Plugin]:
-    options = {"s3_url": f"s3://{bucket}/site", "s3_endpoint": moto.endpoint, "s3_timeout": 30, **more}
+def opened(server: Server, bucket: str, tmp_path: Path, **more: Any) -> Iterator[S3Plugin]:
+    options = {"s3_url": f"s3://{bucket}/site", "s3_endpoint": server.endpoint, "s3_timeout": 30, **more}
     made = S3Plugin()
     made.configure(fake_settings(options=options, output_directory=str(tmp_path)))
     made.worker_started()
@@ -51,12 +51,12 @@ def write(plugin: S3Plugin, tmp_path: Path, dataset: Dataset, on_exists: str, na
     return plugin.write(instance, f"{tmp_path}/{name}").split("/", 4)[-1]
 
 
-def names(moto: Moto, bucket: str) -> list[str]:
-    return [key.removeprefix("site/") for key in moto.keys(bucket)]
+def names(server: Server, bucket: str) -> list[str]:
+    return [key.removeprefix("site/") for key in server.keys(bucket)]
 
 
-def patient(moto: Moto, bucket: str, name: str) -> str:
-    return str(dcmread(io.BytesIO(moto.read(bucket, f"site/{name}"))).PatientName)
+def patient(server: Server, bucket: str, name: str) -> str:
+    return str(dcmread(io.BytesIO(server.read(bucket, f"site/{name}"))).PatientName)
 
 
 FIRST = {"SOPInstanceUID": "1.2.3", "PatientName": "FIRST"}
@@ -67,59 +67,59 @@ MARKED = "a/CT~a8bfb264.dcm"
 
 @pytest.mark.parametrize("policy", ["overwrite", "replace-same", "rename", "keep", "refuse", "retry"])
 def test_an_equal_object_stays(
-    plugin: S3Plugin, moto: Moto, bucket: str, tmp_path: Path, policy: str, in_parts: bool
+    plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path, policy: str, in_parts: bool
 ) -> None:
     for _ in range(2):
         assert write(plugin, tmp_path, sample_dataset(**FIRST), policy) == "a/CT.dcm"
-    assert names(moto, bucket) == ["a/CT.dcm"]
+    assert names(server, bucket) == ["a/CT.dcm"]
 
 
 @pytest.mark.parametrize("policy", ["overwrite", "replace-same"])
 def test_the_same_instance_is_replaced(
-    plugin: S3Plugin, moto: Moto, bucket: str, tmp_path: Path, policy: str, in_parts: bool
+    plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path, policy: str, in_parts: bool
 ) -> None:
     write(plugin, tmp_path, sample_dataset(**FIRST), policy)
     assert write(plugin, tmp_path, sample_dataset(**AGAIN), policy) == "a/CT.dcm"
-    assert names(moto, bucket) == ["a/CT.dcm"] and patient(moto, bucket, "a/CT.dcm") == "AGAIN"
+    assert names(server, bucket) == ["a/CT.dcm"] and patient(server, bucket, "a/CT.dcm") == "AGAIN"
 
 
 def test_another_instance_gets_a_key_of_its_own(
-    plugin: S3Plugin, moto: Moto, bucket: str, tmp_path: Path, in_parts: bool
+    plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path, in_parts: bool
 ) -> None:
     write(plugin, tmp_path, sample_dataset(**FIRST), "replace-same")
     for _ in range(2):  # sent again, it finds its own
         marked = write(plugin, tmp_path, sample_dataset(**OTHER), "replace-same")
     assert marked.startswith("a/CT~") and marked.endswith(".dcm") and len(marked) == len(MARKED)
-    assert names(moto, bucket) == ["a/CT.dcm", marked]
-    assert patient(moto, bucket, "a/CT.dcm") == "FIRST" and patient(moto, bucket, marked) == "OTHER"
+    assert names(server, bucket) == ["a/CT.dcm", marked]
+    assert patient(server, bucket, "a/CT.dcm") == "FIRST" and patient(server, bucket, marked) == "OTHER"
 
 
-def test_an_object_that_is_not_dicom_stays(plugin: S3Plugin, moto: Moto, bucket: str, tmp_path: Path) -> None:
+def test_an_object_that_is_not_dicom_stays(plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path) -> None:
     for number, data in enumerate((b"", b"notes", b"\0" * 128 + b"DICM\x02\x00")):
-        moto.client.put_object(Bucket=bucket, Key=f"site/{number}", Body=data)
+        server.client.put_object(Bucket=bucket, Key=f"site/{number}", Body=data)
         assert write(plugin, tmp_path, sample_dataset(**FIRST), "replace-same", str(number)) != str(number)
-        assert moto.read(bucket, f"site/{number}") == data
+        assert server.read(bucket, f"site/{number}") == data
 
 
-def test_rename(plugin: S3Plugin, moto: Moto, bucket: str, tmp_path: Path, in_parts: bool) -> None:
+def test_rename(plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path, in_parts: bool) -> None:
     for dataset in (FIRST, OTHER, AGAIN, OTHER):
         write(plugin, tmp_path, sample_dataset(**dataset), "rename", "CT.1.2.3")
-    assert names(moto, bucket) == ["CT.1.2.3", "CT.1.2.3~2", "CT.1.2.3~3"]
+    assert names(server, bucket) == ["CT.1.2.3", "CT.1.2.3~2", "CT.1.2.3~3"]
 
 
 @pytest.mark.parametrize(("policy", "status"), [("refuse", 0x0111), ("keep", 0x0111), ("retry", 0xA700)])
 def test_another_content_is_refused(
-    plugin: S3Plugin, moto: Moto, bucket: str, tmp_path: Path, policy: str, status: int, in_parts: bool
+    plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path, policy: str, status: int, in_parts: bool
 ) -> None:
     write(plugin, tmp_path, sample_dataset(**FIRST), policy)
     with pytest.raises(NameTakenError) as caught:
         write(plugin, tmp_path, sample_dataset(**AGAIN), policy)
     assert caught.value.status == status
-    assert names(moto, bucket) == ["a/CT.dcm"] and patient(moto, bucket, "a/CT.dcm") == "FIRST"
+    assert names(server, bucket) == ["a/CT.dcm"] and patient(server, bucket, "a/CT.dcm") == "FIRST"
 
 
 def test_an_object_that_changes_meanwhile_is_looked_at_again(
-    plugin: S3Plugin, moto: Moto, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+    plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_parts: bool
 ) -> None:
     """Between the look and the replacement another instance gets the key: it is not replaced."""
     write(plugin, tmp_path, sample_dataset(**FIRST), "replace-same")
@@ -130,26 +130,28 @@ def test_an_object_that_changes_meanwhile_is_looked_at_again(
         if not changed:
             changed.append(key)
             with fake_instance(sample_dataset(**OTHER)).open() as file:
-                moto.client.put_object(Bucket=bucket, Key=key, Body=file.read())
+                server.client.put_object(Bucket=bucket, Key=key, Body=file.read())
         return await replace(self, key, *arguments)
 
     monkeypatch.setattr(upload.PartsUpload if in_parts else client.Bucket, "replace", too_late)
     assert write(plugin, tmp_path, sample_dataset(**AGAIN), "replace-same") != "a/CT.dcm"
-    assert changed and patient(moto, bucket, "a/CT.dcm") == "OTHER"
+    assert changed and patient(server, bucket, "a/CT.dcm") == "OTHER"
 
 
-def test_without_conditions(unconditional: S3Plugin, moto: Moto, bucket: str, tmp_path: Path, in_parts: bool) -> None:
+def test_without_conditions(
+    unconditional: S3Plugin, server: Server, bucket: str, tmp_path: Path, in_parts: bool
+) -> None:
     for dataset in (FIRST, AGAIN, OTHER):
         write(unconditional, tmp_path, sample_dataset(**dataset), "replace-same")
-    assert len(names(moto, bucket)) == 2 and patient(moto, bucket, "a/CT.dcm") == "AGAIN"
+    assert len(names(server, bucket)) == 2 and patient(server, bucket, "a/CT.dcm") == "AGAIN"
 
 
-def test_command_and_data_set_disagree(plugin: S3Plugin, moto: Moto, bucket: str, tmp_path: Path) -> None:
+def test_command_and_data_set_disagree(plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path) -> None:
     """Then the objects do not tell two instances apart: the command's UID does, in the key."""
     for command, name in (("5.1", "FIRST"), ("5.2", "OTHER"), ("5.2", "AGAIN")):
         instance = fake_instance(sample_dataset(SOPInstanceUID="1.2.3", PatientName=name), output_directory=tmp_path)
         instance.sop_instance_uid = command
         instance.on_exists = "replace-same"
         plugin.write(instance, f"{tmp_path}/CT.dcm")
-    found = names(moto, bucket)
-    assert len(found) == 2 and [patient(moto, bucket, each) for each in found] == ["FIRST", "AGAIN"]
+    found = names(server, bucket)
+    assert len(found) == 2 and [patient(server, bucket, each) for each in found] == ["FIRST", "AGAIN"]

@@ -1,7 +1,7 @@
 """Credentials, region and server from where AWS's own tools take them.
 
-First the environment; then, in the profile that `AWS_PROFILE` names, the files `~/.aws/credentials` and `~/.aws/config`.
-Without keys in either, obstore asks the container's or the machine's own service.
+First the environment; then, in the profile that `AWS_PROFILE` names, the files `~/.aws/credentials` and
+`~/.aws/config`. Without keys in either, obstore asks the container's or the machine's own service.
 """
 
 from __future__ import annotations

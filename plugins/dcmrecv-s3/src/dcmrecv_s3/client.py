@@ -10,8 +10,10 @@ import asyncio
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import ExitStack, suppress
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -60,21 +62,20 @@ class Bucket:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._loop = asyncio.new_event_loop()
-        self._store: S3Store | None = None
-        self._raised: Exception | None = None
-        try:
-            self._store = _open(place)
-        except (BaseError, OSError, ValueError) as error:
-            self._raised = error
 
     def close(self) -> None:
         self._loop.close()
 
-    @property
+    @cached_property
     def store(self) -> S3Store:
-        if self._store is None:
-            raise S3Error(_reason(self._raised or ValueError("cannot be used"), self.place))
-        return self._store
+        """With a checksum of each object, which the server verifies and keeps. Raises S3Error."""
+        return _open(self.place, checksum_algorithm="SHA256")
+
+    @cached_property
+    def parts_store(self) -> S3Store:
+        """For uploads in parts, which only the signature of each part protects: servers disagree about what becomes of
+        checksums of parts in a copy. Raises S3Error."""
+        return _open(self.place)
 
     def run(self, steps: Coroutine[Any, Any, T]) -> T:
         """Raises S3Error."""
@@ -125,7 +126,7 @@ class Bucket:
         """Whether it is there now; false if `to` is taken, and not to be overwritten."""
         seconds = self.place.timeout + size / _COPY_RATE
         try:
-            await self.request(obstore.copy_async(self.store, key, to, overwrite=overwrite), seconds)
+            await self.request(obstore.copy_async(self.parts_store, key, to, overwrite=overwrite), seconds)
         except AlreadyExistsError:
             return False
         except FileNotFoundError as error:
@@ -141,12 +142,10 @@ class Bucket:
         return Found(meta["size"], meta["e_tag"])
 
     async def delete(self, key: str) -> None:
-        try:
+        with suppress(FileNotFoundError):
             await self.request(obstore.delete_async(self.store, key))
-        except FileNotFoundError:
-            pass
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
+    async def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """Its bytes, in pieces. Raises FileNotFoundError if it is gone."""
         got = await self.request(obstore.get_async(self.store, key))
         pieces = aiter(got.stream(min_chunk_size=CHUNK))
@@ -157,18 +156,16 @@ class Bucket:
             yield piece
 
     def fetch(self, key: str, directory: str) -> BinaryIO:
-        """A copy of an object, in an unnamed file of `directory`: whoever reads it may need a descriptor. Raises OSError,
-        FileNotFoundError if it is gone."""
-        copy: BinaryIO = tempfile.TemporaryFile(dir=directory)  # type: ignore[assignment]
-        try:
-            self.run(self._copy_to(key, copy))
-        except S3Error as error:
-            copy.close()
-            raise OSError(f"{self.place.location_of(key)}: {error}") from error
-        except BaseException:
-            copy.close()
-            raise
-        copy.seek(0)
+        """A copy of an object, in an unnamed file of `directory`: whoever reads it may need a descriptor. Raises
+        OSError, FileNotFoundError if it is gone."""
+        with ExitStack() as stack:
+            copy = stack.enter_context(tempfile.TemporaryFile(dir=directory))
+            try:
+                self.run(self._copy_to(key, copy))
+            except S3Error as error:
+                raise OSError(f"{self.place.location_of(key)}: {error}") from error
+            copy.seek(0)
+            stack.pop_all()
         return copy
 
     async def _copy_to(self, key: str, file: BinaryIO) -> None:
@@ -184,10 +181,8 @@ class Bucket:
 
     async def _check_bucket(self) -> None:
         """The answer to HEAD does not say whether object or bucket is missing. Raises S3Error if it is the bucket."""
-        try:
+        with suppress(FileNotFoundError):
             await self.request(obstore.get_async(self.store, f"{self.place.prefix}.dcmrecv-none"))
-        except FileNotFoundError:
-            pass
 
     def remove(self, key: str) -> None:
         """Raises OSError."""
@@ -201,11 +196,18 @@ async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
     return await anext(pieces, None)
 
 
-def _open(place: Place) -> S3Store:
+def _open(place: Place, **more: Any) -> S3Store:
+    try:
+        return _make(place, more)
+    except (BaseError, OSError, ValueError) as error:
+        raise S3Error(_reason(error, place)) from error
+
+
+def _make(place: Place, more: dict[str, Any]) -> S3Store:
     config: S3Config = {
         "region": "us-east-1",
         **find_account(),  # type: ignore[typeddict-item]
-        "checksum_algorithm": "SHA256",
+        **more,
         "copy_if_not_exists": "multipart",
         "disable_bulk_delete": True,
     }

@@ -1,7 +1,7 @@
-"""Whether a server obeys conditions. Some servers take requests with conditions and ignore these: two instances with one
-key would then replace each other unseen.
+"""Whether a server obeys conditions.
 
-At the start a process of its own asks, because a client has threads, and the receiver forks.
+Some servers take requests with conditions and ignore these: two instances with one key would then replace each other
+unseen. At the start a process of its own asks, because a client has threads, and the receiver forks.
 """
 
 from __future__ import annotations

@@ -13,12 +13,10 @@ import hashlib
 import io
 import logging
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
 from typing import BinaryIO
-
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
 
 from dcmrecv_core import Instance, NameTakenError
 from dcmrecv_s3.client import Bucket, Found, S3Error
@@ -28,6 +26,8 @@ log = logging.getLogger("dcmrecv.s3")
 
 _DUPLICATE = 0x0111
 _OUT_OF_RESOURCES = 0xA700
+_PREAMBLE_LENGTH = 128
+_SOP_INSTANCE_UID = 0x0003
 _LONGEST_META = 1 << 16
 _MOST_NAMES = 1024
 _MOST_TRIES = 100
@@ -154,9 +154,19 @@ class _Storing:
 
 
 def _uid_in(head: bytes) -> str | None:
-    """The Media Storage SOP Instance UID of a file that begins so; None if it has none."""
-    try:
-        found = read_partial(io.BytesIO(head), stop_when=lambda tag, vr, length: tag.group > 2).file_meta
-    except (InvalidDicomError, EOFError, ValueError, KeyError):
+    """The Media Storage SOP Instance UID of a file that begins so (PS3.10 section 7.1); None if it has none."""
+    if head[_PREAMBLE_LENGTH : _PREAMBLE_LENGTH + 4] != b"DICM":
         return None
-    return str(found.get("MediaStorageSOPInstanceUID", "")) or None
+    at = _PREAMBLE_LENGTH + 4
+    while at + 12 <= len(head):
+        group, number, vr, length = struct.unpack_from("<HH2sH", head, at)
+        if group != 2:
+            break
+        at += 8
+        if vr in (b"OB", b"UN"):
+            (length,) = struct.unpack_from("<I", head, at)
+            at += 4
+        if number == _SOP_INSTANCE_UID:
+            return head[at : at + length].rstrip(b"\0 ").decode("latin-1") or None
+        at += length
+    return None

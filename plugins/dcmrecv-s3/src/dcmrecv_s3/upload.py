@@ -92,7 +92,7 @@ class PartsUpload:
 
     async def _upload(self, key: str) -> None:
         # no `async with`: its end would complete the upload after an error, too
-        writer = obstore.open_writer_async(self._bucket.store, key, buffer_size=PART, max_concurrency=IN_FLIGHT)
+        writer = obstore.open_writer_async(self._bucket.parts_store, key, buffer_size=PART, max_concurrency=IN_FLIGHT)
         self._file.seek(0)
         while piece := self._file.read(CHUNK):
             await self._bucket.request(_written(writer, piece))
