@@ -12,7 +12,9 @@ import pytest
 from pydicom import dcmread
 from servers import Misbehaving, Server, refuse
 
-from dcmrecv_core.testing import StartReceiver, deliver_all, sample_dataset
+from dcmrecv_core import PluginError, StorageError
+from dcmrecv_core.testing import StartReceiver, deliver_all, fake_instance, fake_settings, sample_dataset
+from dcmrecv_s3 import S3Plugin
 
 READER = """
 from dcmrecv_core import hookimpl
@@ -134,6 +136,35 @@ def test_a_server_that_ignores_conditions_is_refused(start_receiver: StartReceiv
     receiver = start_receiver(*options(misbehaving.endpoint, "bucket", "--s3-unconditional"))
     assert receiver.send(sample_dataset(SOPInstanceUID="1.2.3")) == [0]
     assert list(misbehaving.objects) == ["/bucket/site/CT.1.2.3"]
+
+
+def test_a_reload_refuses_such_a_server(
+    start_receiver: StartReceiver, misbehaving: Misbehaving, server: Server, bucket: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "settings.toml"
+    text = f'promiscuous = true\nplugin = ["s3"]\n[plugins.s3]\ns3_url = "s3://{bucket}"\ns3_endpoint = '
+    path.write_text(f'{text}"{server.endpoint}"\n')
+    receiver = start_receiver("--settings", path)
+    path.write_text(f'{text}"{misbehaving.endpoint}"\n')
+    with pytest.raises(AssertionError, match=r"settings not reloaded.*ignores conditions"):
+        receiver.reload()
+    assert receiver.send(sample_dataset(SOPInstanceUID="1.2.3")) == [0]
+    assert server.keys(bucket) == ["CT.1.2.3"] and not misbehaving.objects
+
+
+def test_the_supervisor_does_not_wait_for_a_server_at_a_reload(misbehaving: Misbehaving, tmp_path: Path) -> None:
+    made = S3Plugin()
+    options = {"s3_url": "s3://first", "s3_endpoint": misbehaving.endpoint, "s3_timeout": 20, "s3_unconditional": True}
+    made.configure(fake_settings(options=options, output_directory=str(tmp_path)))
+    options["s3_unconditional"] = False
+    with pytest.raises(PluginError, match="ignores conditions"):
+        made.configure(fake_settings(options=options, output_directory=str(tmp_path)))
+    asked = misbehaving.asked
+    made.configure(fake_settings(options={**options, "s3_url": "s3://second"}, output_directory=str(tmp_path)))
+    assert misbehaving.asked == asked
+    with pytest.raises(StorageError, match="ignores conditions"):
+        made.write(fake_instance(sample_dataset(), output_directory=tmp_path), f"{tmp_path}/a")
+    made.worker_stopping()
 
 
 def test_conditions_are_tried_later_if_the_server_was_down_at_the_start(

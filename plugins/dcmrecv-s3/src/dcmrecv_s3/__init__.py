@@ -13,6 +13,7 @@ The hooks are here. What `write` does with an instance, in order:
 from __future__ import annotations
 
 import logging
+import os
 from typing import BinaryIO
 
 from dcmrecv_core import Instance, PluginError, PluginOptions, PluginSettings, StorageError, hookimpl
@@ -41,6 +42,7 @@ class S3Plugin:
         self._root = ""
         self._unconditional = False
         self._conditions_proven = False
+        self._supervisor: int | None = None
         self._bucket: Bucket | None = None
 
     @hookimpl
@@ -60,6 +62,7 @@ class S3Plugin:
     def configure(self, settings: PluginSettings) -> None:
         """Raises PluginError if the URL is wrong, or the server has no conditional requests."""
         options = settings.options
+        before = self._place
         if options["s3_url"] is None:
             raise PluginError("--s3-url says where to store: s3://BUCKET/PREFIX")
         try:
@@ -69,8 +72,18 @@ class S3Plugin:
         self._root = settings.output_directory or "."
         self._bucket = None
         self._unconditional = options["s3_unconditional"]
-        if not self._unconditional:
+        if self._place != before:
+            self._conditions_proven = False
+        if not self._unconditional and not self._conditions_proven and self._may_wait():
             self._conditions_proven = self._ask_for_conditions()
+
+    def _may_wait(self) -> bool:
+        """Not at a reload in the supervisor, which serves meanwhile: the process that checks the settings has asked,
+        and each worker does."""
+        if self._supervisor is None:
+            self._supervisor = os.getpid()
+            return True
+        return os.getpid() != self._supervisor
 
     def _ask_for_conditions(self) -> bool:
         place = self._given_place()
