@@ -167,3 +167,8 @@ def forget_aws(set_variable: Callable[[str, str], None], delete: Callable[[str],
     for name, value in KEYS.items():
         set_variable(name, value)
     set_variable("HOME", str(home))
+
+
+def options(endpoint: str, bucket: str, *more: object) -> tuple[object, ...]:
+    """Of a receiver that stores in `bucket`, below `site/`."""
+    return ("-pm", "--plugin", "s3", "--s3-url", f"s3://{bucket}/site", "--s3-endpoint", endpoint, *more)

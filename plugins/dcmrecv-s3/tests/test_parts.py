@@ -13,8 +13,7 @@ from typing import Self
 
 import pytest
 from pydicom.dataset import Dataset
-from servers import Server
-from test_plugin import options
+from servers import Server, options
 
 from dcmrecv_core.testing import StartReceiver, fake_instance, fake_settings, sample_dataset
 from dcmrecv_s3 import S3Plugin, client, upload

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from servers import Misbehaving, Server, refuse
+from servers import Misbehaving, Server, options, refuse
 
 from dcmrecv_core import PluginError, StorageError
 from dcmrecv_core.testing import StartReceiver, deliver_all, fake_instance, fake_settings, sample_dataset
@@ -40,10 +40,6 @@ def deliver(event, target):
         except FileNotFoundError:
             print("gone", file=open(kept.output_directory + "/gone", "w"))
 """
-
-
-def options(endpoint: str, bucket: str, *more: object) -> tuple[object, ...]:
-    return ("-pm", "--plugin", "s3", "--s3-url", f"s3://{bucket}/site", "--s3-endpoint", endpoint, *more)
 
 
 def test_an_acknowledged_instance_is_in_the_bucket(start_receiver: StartReceiver, server: Server, bucket: str) -> None:
