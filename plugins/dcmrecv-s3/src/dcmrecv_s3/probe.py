@@ -7,11 +7,13 @@ unseen. At the start a process of its own asks, because a client has threads, an
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
 from contextlib import suppress
 from dataclasses import asdict
+from typing import NoReturn
 
 from dcmrecv_s3.client import Bucket, S3Error
 from dcmrecv_s3.place import Place
@@ -34,7 +36,7 @@ async def obeys_conditions(bucket: Bucket) -> bool:
 
 def ask(place: Place) -> tuple[bool | None, str]:
     """Whether the server of `place` obeys conditions; None, with the reason, if that cannot be found out now."""
-    command = [sys.executable, "-P", "-m", "dcmrecv_s3.probe"]
+    command = [sys.executable, "-P", "-c", "from dcmrecv_s3.probe import main; main()"]
     try:
         answer = subprocess.run(
             command,
@@ -47,19 +49,16 @@ def ask(place: Place) -> tuple[bool | None, str]:
     except subprocess.TimeoutExpired:
         return None, f"no answer within {place.timeout + 10} s"
     except subprocess.CalledProcessError as error:
-        return None, (error.stderr.splitlines() or [f"exit code {error.returncode}"])[-1]
+        return None, f"asking ended with {error.returncode}: {error.stderr[-200:].strip()}"
     obeys, reason = json.loads(answer.stdout)
     return obeys, reason
 
 
-def main() -> None:
+def main() -> NoReturn:
     bucket = Bucket(Place(**json.load(sys.stdin)))
     try:
         answer: tuple[bool | None, str] = (bucket.run(obeys_conditions(bucket)), "")
     except S3Error as error:
         answer = (None, str(error))
-    print(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main()
+    print(json.dumps(answer), flush=True)
+    os._exit(0)  # obstore's threads go on, and may crash an interpreter that ends
