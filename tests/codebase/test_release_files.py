@@ -1,0 +1,57 @@
+"""Workflows and the citation file name what is there, and give no more rights than a job needs."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from dcmrecv_core import __version__
+from support.paths import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+SIGN = {"provenance": {"attestations", "id-token"}, "publish": {"id-token"}, "pages": {"contents"}}
+"""The jobs that may write something, and what."""
+
+
+@pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
+def workflow(request: pytest.FixtureRequest) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load(request.param.read_text("utf-8"))
+    return read
+
+
+def test_there_are_workflows() -> None:
+    assert {path.stem for path in WORKFLOWS} == {"release", "tests"}
+
+
+def test_jobs_have_the_rights_that_they_need(workflow: dict[str, Any]) -> None:
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        writes = {right for right, value in job.get("permissions", {}).items() if value == "write"}
+        assert writes == SIGN.get(name, set()), name
+
+
+def test_actions_have_a_version(workflow: dict[str, Any]) -> None:
+    used = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert used
+    assert [action for action in used if not re.fullmatch(r"[\w.-]+/[\w.-]+@(?:v\d+|release/v\d+)", action)] == []
+
+
+def test_environments_of_tox_exist(workflow: dict[str, Any]) -> None:
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    commands = "\n".join(step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"])
+    for name in re.findall(r"tox -e (\S+)", commands):
+        assert f"testenv:{name}" in tox.sections()
+    for script in re.findall(r"^\.\S+", commands, re.MULTILINE):
+        assert (ROOT / script).is_file()
+
+
+def test_citation() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == __version__
+    assert citation["license"] == "MIT"
+    assert {"cff-version", "message", "title", "authors", "type"} <= citation.keys()
