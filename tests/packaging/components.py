@@ -1,4 +1,4 @@
-"""Writes the components of an installation as CycloneDX JSON: `components.py dist` installs the wheel that is there, with
+"""Writes the components of an installation as CycloneDX JSON: `components.py dist` installs the wheel from dist, with
 all extras, into an empty environment and lists what came.
 """
 
