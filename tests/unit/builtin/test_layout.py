@@ -35,6 +35,19 @@ def test_the_hooks(layout: LayoutPlugin) -> None:
     assert layout.choose_filename(instance) == first, "directory and name are of one moment"
 
 
+def test_the_limit_counts_the_extension_of_the_options(layout: LayoutPlugin) -> None:
+    own = Settings(layout="{InstitutionName}{ImageComments}", layout_limit=50, filename_extension=".dcm").own("layout")
+    layout.configure(own)
+    instance = sample()
+    assert (layout.choose_subdir(instance), len(layout.choose_filename(instance).text.encode())) == ("", 46)
+
+
+def test_a_start_with_a_limit_that_is_too_low(layout: LayoutPlugin) -> None:
+    with pytest.raises(PluginError) as caught:
+        layout.configure(Settings(layout="{PatientID}/{random}.dcm", layout_limit=50).own("layout"))
+    assert str(caught.value) == "--layout-limit: 50 bytes are not enough, this layout needs 53"
+
+
 @pytest.mark.parametrize("other", [{"filenames": "unique"}, {"subdirs": "series-date"}])
 def test_one_layout_only(layout: LayoutPlugin, other: dict[str, Any]) -> None:
     with pytest.raises(PluginError, match="cannot be combined with other naming options"):
@@ -58,6 +71,9 @@ def test_a_start_with_a_malformed_pattern(layout: LayoutPlugin) -> None:
         ('{"ACME 1.1",0029,01}', None, ""),
         ("{now:%H%M%S}", None, ""),
         ("{now:%Y%m%d}", None, "all but one get names with ~ and a hash"),
+        ("{InstanceNumber||StudyID}", None, ""),
+        ("{StudyID||InstanceNumber}", None, "all but one get names with ~ and a hash"),
+        ('{SOPInstanceUID:sub("%S","%Y")}', None, ""),
         ("{PatientID}/{Modality}", None, "all but one get names with ~ and a hash"),
         ("{PatientID}/{Modality}", "keep", "all but one get names with ~ and a hash"),
         (
