@@ -9,8 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dcmrecv_builtin.layout.conversions import WORDS
 from dcmrecv_builtin.layout.fields import VALUES
 from dcmrecv_builtin.layout.pattern import MISSING, Layout
+from dcmrecv_builtin.layout.replacements import FORMS
 from dcmrecv_builtin.layout.syntax import LayoutError
 from dcmrecv_core import RawElement
 from dcmrecv_core.api.model import TagLike
@@ -334,6 +336,25 @@ def rows_of_the_document() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("pattern", "path"), rows_of_the_document())
 def test_the_document_is_right(pattern: str, path: str) -> None:
     assert path_of(pattern) == path
+
+
+def fields_of_other_tools() -> list[str]:
+    text = DOCUMENT.read_text().partition("## Coming from other tools")[2]
+    cells = re.findall(r"^\| (?:.*?) \| (.*?) (?<!\\)\|", text.replace("\\|", "\\\v"), re.MULTILINE)
+    return [field.replace("\\\v", "|") for cell in cells for field in re.findall(r"\{[^}]+\}", cell)]
+
+
+def test_what_other_tools_have_is_understood() -> None:
+    fields = fields_of_other_tools()
+    assert len(fields) > 25
+    for field in fields:
+        Layout(f"x{field}x")
+
+
+def test_the_document_names_every_conversion() -> None:
+    text = DOCUMENT.read_text()
+    assert [word for word in WORDS if f"`{word}`" not in text] == []
+    assert [form for form in FORMS.values() if f"`{form}`" not in text] == []
 
 
 def test_the_document_names_every_value() -> None:
