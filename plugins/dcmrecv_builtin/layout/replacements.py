@@ -18,7 +18,7 @@ _GROUP = re.compile(r"\\(\d)", re.ASCII)
 
 def replacement(spec: Text, pattern: str) -> Callable[[str], str | None]:
     """The function for such a conversion; None stands for a text of which nothing is left. Raises LayoutError."""
-    name = spec.text.partition("(")[0]
+    name = next(name for name in FORMS if spec.text.startswith(name))
     match = _CALL.fullmatch(spec.text)
     if match is None or (match[3] is None) != (name == "drop") or not match[2]:
         raise LayoutError(f"the form is {FORMS[name]}, in double quotes", pattern, spec.column)

@@ -463,6 +463,7 @@ COMMAND_LINES = [
     ["--plugin", "./site_a.py", "--days", "1", "--days", "2", "104"],
     ["--settings", "contexts.toml", "-xf", "association.cfg", "default", "+fu", "104"],
     ["-v", "--settings", "contexts.toml", "--fsync"],
+    ["--layout", '{PatientName:replace("^","_")}/{StudyID||PatientID:sub("\\d","")}/x', "104"],
     ["--layout", "{PatientID}/{SOPInstanceUID}", "--layout-limit", "200", "--on-duplicate", "keep", "104"],
     ["-i6", "+tls", "key", "certificate", "-pw", "-der", "+cf", "a", "+cd", "b", "+crl", "c", "+crv", "+pz", "104"],
     ["+tls", "key", "certificate", "+cs", "A", "+cs", "B", "+dp", "d", "+rs", "e", "+ws", "+wf", "f", "-vc", "104"],

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dcmrecv_builtin.layout.conversions import WORDS
 from dcmrecv_builtin.layout.fields import VALUES
+from dcmrecv_builtin.layout.lengths import PathLimit
 from dcmrecv_builtin.layout.pattern import MISSING, Layout
 from dcmrecv_builtin.layout.replacements import FORMS
 from dcmrecv_builtin.layout.syntax import LayoutError
@@ -182,7 +183,7 @@ class Known(FakeInstance):
         return None if value is None else RawElement("UN", value.encode("utf-8", "surrogatepass"))
 
 
-PATIENT, STUDY = 0x00100020, 0x00200010
+NAME, PATIENT, STUDY = 0x00100010, 0x00100020, 0x00200010
 VALUES_SENT = (
     st.text(max_size=300) | st.sampled_from(["..", "CON", "a.", "a_", "a/b", "x" * 256, "NUL.dcm", "~00000000"])
 ).filter(lambda text: text.strip(" \0"))
@@ -212,6 +213,31 @@ def test_a_value_is_one_component_that_the_core_leaves_alone(patient: str, study
         assert 0 < len(component.encode()) <= 255
         assert not re.search(r'[\x00-\x1f\x7f<>:"/\\|?*]|[. ]\Z', component)
         assert not re.match(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|\Z)", component, re.IGNORECASE)
+
+
+MADE_OF_A_VALUE = [
+    '{PatientID:drop("a.")}/{PatientID||StudyID:replace("/x^",".")}',
+    r'{PatientID:sub("^(.)(.*)$","\2.\1")}/{PatientName||PatientID:sub("[^x]","..")}',
+    "{PatientName:family}/{PatientName:ideographic:given}{PatientName|none:suffix}",
+    "{StudyID[-1]||PatientID[*]}/{PatientName[*]}",
+]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(MADE_OF_A_VALUE), VALUES_SENT, VALUES_SENT, st.sampled_from([None, PathLimit(60)]))
+@example(MADE_OF_A_VALUE[0], "a..aa", "/", None)
+@example(MADE_OF_A_VALUE[2], "..^x=^/..", "a", None)
+def test_what_is_made_of_a_value_is_one_component(
+    pattern: str, patient: str, study: str, limit: PathLimit | None
+) -> None:
+    known = Known({PATIENT: patient, NAME: patient, STUDY: study})
+    directory, name = path = Layout(pattern, limit).path(known)
+    [part], filename = escaped_path(directory, name)
+    assert (part, filename) == path == Layout(pattern, limit).path(known)
+    for component in path:
+        assert 0 < len(component.encode()) <= 255
+        assert not re.search(r'[\x00-\x1f\x7f<>:"/\\|?*]|[. ]\Z', component)
+    assert limit is None or len(f"{directory}/{name}".encode()) <= limit.length
 
 
 MALFORMED = [
@@ -265,6 +291,7 @@ MALFORMED = [
     ("a component of what is no name", "{PatientID:family}", "a value of VR LO is not a person name", 12),
     ("a group of what is no name", "{peer_address:phonetic}", "a value of VR LO is not a person name", 15),
     ("characters without quotes", "{PatientID:drop(^)}", 'the form is drop("characters"), in double quotes', 12),
+    ("a replacement without parentheses", '{PatientID:sub."x"}', 'the form is sub("expression","text"), in double quotes', 12),
     ("no characters", '{PatientID:drop("")}', 'the form is drop("characters"), in double quotes', 12),
     ("text for what is dropped", '{PatientID:drop("^","_")}', 'the form is drop("characters"), in double quotes', 12),
     ("no text for what is replaced", '{PatientID:replace("^")}', 'the form is replace("characters","text"), in double quotes', 12),
