@@ -6,7 +6,7 @@
       conversions   what may follow a `:` in a field
         person_names  components and groups of a person name
         replacements  characters and expressions that are replaced or dropped
-          expressions   regular expressions in linear time
+          expressions   regular expressions without backtracking
       lengths       the limit of `--layout-limit`
 
 docs/layout.md is the reference.

@@ -16,9 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-LONGEST_TEXT = 256
-"""Characters of a text that are looked at: a file name has no more."""
-
 _LONGEST_PROGRAM = 500
 _DEEPEST = 20
 
@@ -78,9 +75,7 @@ class Expression:
             raise ExpressionError("the expression is too long", 0)
 
     def sub(self, text: str, replacement: Callable[[tuple[str, ...]], str]) -> str:
-        """The text with each match replaced by what `replacement` makes of its groups, the whole match being group 0;
-        of a text longer than LONGEST_TEXT its beginning."""
-        text = text[:LONGEST_TEXT]
+        """The text with each match replaced by what `replacement` makes of its groups, the whole match being group 0."""
         done, position = "", 0
         while position <= len(text) and (found := self._search(text, position)) is not None:
             start, end = found[:2]

@@ -32,7 +32,7 @@ class PathLimit:
         self._appended = appended
         self._warned = False
         self.shortened = False
-        """Whether the path was that was asked for last."""
+        """Whether the last path was."""
 
     def check(self, components: int, extension: str) -> None:
         """Raises ValueError if so many components have no room; `extension` is that of the pattern."""
@@ -59,10 +59,9 @@ class PathLimit:
     def _warn(self, path: str) -> None:
         self._warned = True
         log.warning(
-            "--layout-limit: names are shortened to keep paths within %d bytes; this one would have %d, "
-            "and of others nothing will be said",
-            self.length,
+            "--layout-limit: a path would have %d bytes, more than %d: its names are shortened (logged once only)",
             len(path.encode()) + self._appended,
+            self.length,
         )
 
 

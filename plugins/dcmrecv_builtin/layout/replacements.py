@@ -12,6 +12,9 @@ from dcmrecv_builtin.layout.syntax import LayoutError, Text, check_fit
 
 FORMS = {"drop": 'drop("characters")', "replace": 'replace("characters","text")', "sub": 'sub("expression","text")'}
 
+LONGEST_TEXT = 256
+"""Characters that an expression sees, and that are kept for the next instance: a file name has no more."""
+
 _CALL = re.compile(r'([a-z]+)\("((?:[^"]|"")*)"(?:,"((?:[^"]|"")*)")?\)')
 _GROUP = re.compile(r"\\(\d)", re.ASCII)
 
@@ -48,4 +51,4 @@ def _substitution(expression: Text, template: Text, pattern: str) -> Callable[[s
     def convert(text: str) -> str | None:
         return compiled.sub(text, expanded) or None
 
-    return convert
+    return lambda text: convert(text[:LONGEST_TEXT])

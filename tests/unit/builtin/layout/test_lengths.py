@@ -117,7 +117,6 @@ def test_the_warning_comes_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (
             logging.WARNING,
-            "--layout-limit: names are shortened to keep paths within 60 bytes; this one would have 62, "
-            "and of others nothing will be said",
+            "--layout-limit: a path would have 62 bytes, more than 60: its names are shortened (logged once only)",
         )
     ]
