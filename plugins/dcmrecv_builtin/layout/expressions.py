@@ -75,7 +75,7 @@ class Expression:
             raise ExpressionError("the expression is too long", 0)
 
     def sub(self, text: str, replacement: Callable[[tuple[str, ...]], str]) -> str:
-        """The text with each match replaced by what `replacement` makes of its groups, of which 0 is the whole match."""
+        """The text with each match replaced by what `replacement` makes of its groups; group 0 is all of it."""
         done, position = "", 0
         while position <= len(text) and (found := self._search(text, position)) is not None:
             start, end = found[:2]
