@@ -34,6 +34,7 @@ def limited(length: int, path: tuple[list[str], str], extension: str = "", appen
 
 @settings(deadline=None, max_examples=150)
 @given(LIMITS, PATHS, EXTENSIONS, EXTENSIONS)
+@example(4 * (LEAST + 1) + 8, (["a" * 200] * 3, "b" * 200), ".dcm", ".dcm")
 def test_a_path_is_safe_and_no_longer_than_the_limit(
     length: int, path: tuple[list[str], str], extension: str, appended: str
 ) -> None:
