@@ -43,7 +43,8 @@ def test_a_path_is_safe_and_no_longer_than_the_limit(
     assert len("/".join((*parts, stored)).encode()) <= length
     assert len(parts) == len(path[0])
     assert "/".join(parts) == directory, "the core leaves the directory alone"
-    assert stored == name + appended, "and the name"
+    if len(f"{name}{appended}".encode()) <= 255:
+        assert stored == name + appended, "and the name, unless the extension makes it too long for any file system"
     for component in (*parts, stored):
         assert not re.search(r'[\x00-\x1f\x7f<>:"/\\|?*]|[. ]\Z', component)
         assert not re.match(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|\Z)", component, re.IGNORECASE)
