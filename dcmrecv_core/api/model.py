@@ -108,8 +108,9 @@ class Instance(ABC):
 
     @property
     def explained(self) -> list[str] | None:
-        """Under `--explain` a list to which `receive` may add lines that say what the plugin does with this instance,
-        without values of a patient; None when an instance is received."""
+        """Under `--explain` a list to which `receive`, `choose_subdir` and `choose_filename` may add lines that say
+        what the plugin does with this instance, without values of a patient that its result does not show; None when
+        an instance is received."""
         return None
 
     @property

@@ -178,6 +178,8 @@ def parse(
         sender = _sender(effective, action)
         settings = _settings(scan, effective, file_values)
         given = _given(scan, file_plugins)
+        if settings.layout_limit is not None and settings.layout is None:
+            raise CommandLineError("--layout-limit only allowed with --layout")
         settings = replace(settings, plugin_options=_plugin_values(plugin_options, given))
         if scan.parameters and action != "explain":
             settings = replace(settings, port=_port(scan.parameters[0]))

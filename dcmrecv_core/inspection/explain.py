@@ -190,6 +190,7 @@ class Explainer:
         )
         self._receiver.publisher = self._publisher
         self._after_storing = _after_storing(settings, plugins)
+        self._watched = self._watched_instance()
         self._receive_hook, plugins.receive = plugins.receive, self._watch_replacements
 
     def explain(self, path: str) -> Explanation:
@@ -238,7 +239,12 @@ class Explainer:
         return explanation
 
     def _watch_replacements(self, instance: Instance) -> ReceiveResult:
-        """Ask `receive`, and note what each plugin replaces and says: the call under way is the next in `calls`."""
+        """Ask `receive`, and note what each plugin replaces and says."""
+        instance.__class__ = self._watched
+        return self._receive_hook(instance)
+
+    def _watched_instance(self) -> type[ReceivedInstance]:
+        """An instance that notes what is done to it and said of it: the call under way is the next in `calls`."""
         replaced = self._replaced
         calls = self._calls
         said = self._said
@@ -256,8 +262,7 @@ class Explainer:
                 found = differences(before, elements_of(self)) or (NO_DIFFERENCE,)
                 replaced[len(calls)] = replaced.get(len(calls), ()) + found
 
-        instance.__class__ = Watched
-        return self._receive_hook(instance)
+        return Watched
 
     def _collect(self, explanation: Explanation) -> None:
         uid = explanation.sop_class_uid
@@ -313,6 +318,7 @@ class Explainer:
 
     def _receive(self, reception: Reception, explanation: Explanation) -> Outcome:
         instance, verdict = reception.judge()
+        instance.__class__ = self._watched  # `receive` is not asked if no plugin has it
         self._collect(explanation)
         outcome = outcome_of(verdict, instance)
         if outcome.discarded or not _stores(outcome.status):
@@ -328,12 +334,22 @@ class Explainer:
                 explanation.exists, explanation.on_exists = publisher.exists, publisher.policy
                 explanation.how = publisher.how
                 explanation.attempts = min(instance.attempt + 1, MAX_ATTEMPTS)
-                _keep_last_attempt(self._calls)
+                self._keep_last_attempt()
         path = reception.choose_path(instance, self._plugins.choose_subdir(instance))
         explanation.path, explanation.exists, explanation.attempts = path, lstat_if_exists(path) is not None, 1
         self._collect(explanation)
         explanation.steps.append(Step("write", writer, "not called", None))
         return outcome_of(verdict, instance, path)
+
+    def _keep_last_attempt(self) -> None:
+        """Keep the last attempt only, of up to a thousand to choose a name."""
+        calls = self._calls
+        earlier = [place for place, call in enumerate(calls[:-1]) if call.hook == "write"]
+        if earlier:
+            first = next(place for place, call in enumerate(calls) if call.hook == "choose_filename")
+            last = [self._said.pop(place, []) for place in range(earlier[-1] + 1, len(calls))]
+            del calls[first : earlier[-1] + 1]
+            self._said.update(enumerate(last, first))
 
 
 def _becomes(call: Call) -> str:
@@ -345,14 +361,6 @@ def _becomes(call: Call) -> str:
     except StatusError:
         return ""  # its own result says so
     return f", which becomes {directory}" if directory != str(call.result) else ""
-
-
-def _keep_last_attempt(calls: list[Call]) -> None:
-    """Keep the last attempt only, of up to a thousand to choose a name."""
-    earlier = [place for place, call in enumerate(calls[:-1]) if call.hook == "write"]
-    if earlier:
-        first = next(place for place, call in enumerate(calls) if call.hook == "choose_filename")
-        del calls[first : earlier[-1] + 1]
 
 
 def _covers(context: SupportedContext, proposed: ProposedContext) -> bool:

@@ -20,7 +20,7 @@ OnDuplicate = Literal["replace-same", "overwrite", "rename", "keep", "refuse"]
 
 _OPTIONS_OF_BUILT_IN: dict[str, tuple[str, ...]] = {
     "file-writer": ("filename_extension", "working_directory"),
-    "layout": ("layout", "subdirs", "filenames", "on_duplicate"),
+    "layout": ("layout", "layout_limit", "subdirs", "filenames", "filename_extension", "on_duplicate"),
     "profile": ("config_file",),
     "contexts": ("contexts",),
 }
@@ -80,6 +80,7 @@ class Settings:
     subdirs: str = "no-subdir"
     filenames: str = "instance-uid"
     layout: str | None = None
+    layout_limit: int | None = None
     filename_extension: str = ""
     on_duplicate: OnDuplicate | None = None
     storage_mode: StorageMode = "normal"

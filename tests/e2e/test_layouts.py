@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,18 @@ def test_duplicates(ours: Start, directory: Path) -> None:
         assert send(receiver.port, file) == 0
     assert receiver.files() == [CT_SMALL, f"{CT_SMALL}~2"]
     assert "PatientComments" not in dcmread(receiver.output / CT_SMALL)
+
+
+def test_long_paths_are_shortened_with_one_warning(ours: Start, directory: Path) -> None:
+    pattern = '{PatientName:family}_{SeriesDescription||StudyDescription:replace("+","p")}/{SOPInstanceUID}.dcm'
+    receiver = ours("-pm", "--layout", pattern, "--layout-limit", "60", "-fe", ".x")
+    assert send(receiver.port, sample("CT_small.dcm"), sample("CT_small.dcm"), sample("MR_small.dcm")) == 0
+    assert [re.sub("[0-9a-f]{16}", "", path) for path in receiver.files()] == [
+        "CompressedSamples_UNKNOWN/1.3.6.1.4.1~.dcm.x",
+        "CompressedSamples_ep1/1.3.6.1.4.1.596~.dcm.x",
+    ]
+    assert max(map(len, receiver.files())) == 60
+    assert receiver.log.count("more than 60: its names are shortened") == 1
 
 
 def test_a_malformed_pattern_ends_the_start(program: Path, directory: Path) -> None:

@@ -110,6 +110,16 @@ def test_values_in_a_layout(ours: Start, count: Count, figure: Figure, field: Fi
     figure(f"{len(values)} strings in each of {len(FIELDS) + 4} values: as many places")
 
 
+def test_values_in_a_layout_with_a_limit(ours: Start, count: Count) -> None:
+    field = next(field for field in FIELDS if field.name == "PatientComments[*]")
+    layout = f"{{{field.name}}}/{{{field.name}}}.dcm"
+    receiver = ours("-q", "-pm", "--no-fsync", "--layout", layout, "--layout-limit", "80")
+    values = hostile(count(200, 10_000), field.longest, field.plain)
+    store(receiver, ((field.command(value), LATIN_1 + field.data(value)) for value in values))
+    check_places(receiver, [len(values), len(values)])
+    assert max(len(b"/".join(place)) for place in paths(receiver.output)) == 80
+
+
 @pytest.mark.parametrize("options", [(), ("-fe", "/../x"), ("+B",)], ids=str)
 def test_sop_instance_uid_as_name(ours: Start, count: Count, options: tuple[str, ...]) -> None:
     receiver = ours("-q", "-pm", "--no-fsync", *options)

@@ -226,6 +226,11 @@ _OUTPUT = Section(
             Value("pattern"),
         ),
         valued(
+            "--layout-limit",
+            "shorten names so that paths of --layout have n bytes\nat most, counted from the output directory",
+            Value("number", "integer", 24, 4095),
+        ),
+        valued(
             "--filename-extension -fe", "append e to every file name, unchanged", Value("extension"), default="none"
         ),
         valued(

@@ -4,6 +4,10 @@
       syntax        the text of a pattern -> literals and fields
       fields        what the name of a field stands for
       conversions   what may follow a `:` in a field
+        person_names  components and groups of a person name
+        replacements  characters and expressions that are replaced or dropped
+          expressions   regular expressions without backtracking
+      lengths       the limit of `--layout-limit`
 
 docs/layout.md is the reference.
 """
@@ -12,6 +16,7 @@ from __future__ import annotations
 
 import logging
 
+from dcmrecv_builtin.layout.lengths import PathLimit
 from dcmrecv_builtin.layout.pattern import Layout
 from dcmrecv_builtin.layout.syntax import LayoutError
 from dcmrecv_core import Instance, Name, PluginError, PluginSettings, hookimpl
@@ -32,10 +37,15 @@ class LayoutPlugin:
         options = settings.options
         if options["subdirs"] != "no-subdir" or options["filenames"] != "instance-uid":
             raise PluginError("--layout cannot be combined with other naming options")
+        limit = options["layout_limit"]
         try:
-            self._layout = Layout(options["layout"])
+            self._layout = Layout(
+                options["layout"], None if limit is None else PathLimit(limit, len(options["filename_extension"]))
+            )
         except LayoutError as error:
             raise PluginError(f"--layout: {error}") from error
+        except ValueError as error:
+            raise PluginError(f"--layout-limit: {error}") from error
         if not self._layout.differs_per_instance and options["on_duplicate"] not in ("rename", "refuse"):
             _warn(overwrites=options["on_duplicate"] == "overwrite")
 
@@ -51,7 +61,12 @@ class LayoutPlugin:
     def _path(self, instance: Instance) -> tuple[str, str]:
         if self._layout is None:
             raise PluginError("layout: not configured")
-        return self._layout.path(instance)
+        said = instance.explained
+        if said is None:
+            return self._layout.path(instance)
+        path, lines = self._layout.explain(instance)
+        said += lines
+        return path
 
 
 def _warn(*, overwrites: bool) -> None:

@@ -12,11 +12,13 @@ from functools import lru_cache
 from urllib.parse import quote
 from uuid import UUID
 
+from dcmrecv_builtin.layout.person_names import COMPONENTS, GROUPS, part_of_name
+from dcmrecv_builtin.layout.replacements import FORMS
 from dcmrecv_core import did_you_mean
 
 Conversion = Callable[[str], str | None]
 
-WORDS = ("upper", "lower", "hash", "md5", "uid", "uuid", "urlencoded")
+WORDS = ("upper", "lower", "hash", "md5", "uid", "uuid", "urlencoded", *COMPONENTS, *GROUPS)
 
 _SLICE = re.compile(r"\[(-?\d{0,5})(:?)(-?\d{0,5})\]")
 _NUMBER = re.compile(r"0?(\d{0,2})(?:d|\.(\d)f)")
@@ -56,6 +58,10 @@ def conversion(spec: str, vr: str) -> Conversion:
         if not 4 <= length <= 64:
             raise ValueError("a hash has 4 to 64 digits")
         return lambda text: hashlib.sha256(_bytes(text)).hexdigest()[:length]
+    if spec in COMPONENTS or spec in GROUPS:
+        if vr not in ("PN", ""):
+            raise ValueError(f"a value of VR {vr} is not a person name")
+        return part_of_name(spec)
     if match := _SLICE.fullmatch(spec):
         return _slice(*match.groups())
     if _CHOICE.fullmatch(spec):
@@ -180,6 +186,6 @@ def _uuid(text: str) -> UUID:
 
 
 def _unknown(spec: str) -> str:
-    others = "hashN, 04d, 06.2f, +1, 0=few,5=many, [0:8] and %Y"
-    hint = did_you_mean(spec, WORDS) or f"there are {', '.join(WORDS)}, {others}"
+    others = f"hashN, 04d, 06.2f, +1, 0=few,5=many, [0:8], {', '.join(FORMS.values())} and %Y"
+    hint = did_you_mean(spec.partition("(")[0], (*WORDS, *FORMS)) or f"there are {', '.join(WORDS)}, {others}"
     return f"unknown conversion {spec!r}; {hint}" if spec else "a conversion is missing after ':'"

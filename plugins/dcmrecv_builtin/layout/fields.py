@@ -2,8 +2,8 @@
 
 PatientID   00100020   (0010,0020)      an element of the data set
 "CREATOR",0029,10                       a private element, wherever its block is
-ImageType[2]   ImageType[*]             its third value, all values joined by `\\`
-RequestAttributesSequence.StudyID       an element of a sequence's first item ([1]: of the second)
+ImageType[2]   [-1]   [*]               its third value, its last one, all values joined by `\\`
+RequestAttributesSequence.StudyID       an element of a sequence's first item ([1]: of the second, [-1]: of the last)
 calling_ae_title, now ...               see VALUES
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, MutableSequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dcmrecv_builtin.layout.person_names import without_empty_ends
 from dcmrecv_core import Instance, did_you_mean, name_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ _BINARY_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"))
 
 
 class Step(NamedTuple):
-    """One element on the way to a value: `number` is that of a value or an item, from 0, None for all values."""
+    """One element on the way to a value: `number` is that of a value or an item, from 0, negative from the
+    end, None for all values."""
 
     element: int | tuple[str, int]
     number: int | None
@@ -91,7 +93,7 @@ def field_value(name: str) -> FieldValue:
         return FieldValue(_nested(way, last), last.vr)
     if isinstance(last.element, int) and last.vr in _PLAIN_VRS and last.number == 0:
         return FieldValue(_plain(last.element, last.vr), last.vr)
-    return FieldValue(lambda instance: _text(_value(instance, last.element), last.number), last.vr)
+    return FieldValue(lambda instance: _text(_value(instance, last.element), last.number, last.vr), last.vr)
 
 
 def differs_per_instance(name: str) -> bool:
@@ -118,8 +120,8 @@ def _plain(tag: int, vr: str) -> Getter:
         value = element.value
         if element.vr in vrs and value.isascii() and b"\\" not in value and b"\x1b" not in value:
             text = value.decode("ascii").strip(" \0")
-            return (_without_empty_ends(text) if vr == "PN" else text) or None
-        return _text(instance.get(tag), 0)
+            return (without_empty_ends(text) if vr == "PN" else text) or None
+        return _text(instance.get(tag), 0, vr)
 
     return get
 
@@ -131,7 +133,7 @@ def _nested(way: list[Step], last: Step) -> Getter:
         value = _at(_value(instance, first.element), first.number)
         for step in rest:
             value = _at(_element(value, step.element), step.number)
-        return _text(_element(value, last.element), last.number)
+        return _text(_element(value, last.element), last.number, last.vr)
 
     return get
 
@@ -155,29 +157,25 @@ def _at(values: Any, index: int | None) -> Any:
     if index is None:
         return values
     if isinstance(values, MutableSequence):
-        return values[index] if index < len(values) else None
-    return None if index else values
+        return values[index] if -len(values) <= index < len(values) else None
+    return values if index in (0, -1) else None
 
 
-def _text(values: Any, index: int | None) -> str | None:
-    """The text of one value, or of all; None if there is none."""
+def _text(values: Any, index: int | None, vr: str) -> str | None:
+    """The text of one value, or of all; None if there is none. `vr` is that of the dictionary."""
     value = _at(values, index)
-    text = "\\".join(map(_one, value)) if isinstance(value, MutableSequence) else _one(value)
+    several = isinstance(value, MutableSequence)
+    text = "\\".join([_one(one, vr) for one in value]) if several else _one(value, vr)
     return text or None
 
 
-def _one(value: Any) -> str:
+def _one(value: Any, vr: str) -> str:
     if value is None:
         return ""
     text = value.decode("ascii", "surrogateescape") if isinstance(value, bytes) else str(value)
     text = text.strip(" \0")
-    return _without_empty_ends(text) if hasattr(value, "family_name") else text
-
-
-def _without_empty_ends(name: str) -> str:
-    """A person name without the delimiters of components and groups that are empty to its end, which a sender may leave
-    out (PS3.5 section 6.2.1), and without the padding before them."""
-    return "=".join(group.rstrip("^ \0") for group in name.split("=")).rstrip("=")
+    # a name may be sent with another VR, and a private element may be a name
+    return without_empty_ends(text) if vr == "PN" or hasattr(value, "family_name") else text
 
 
 def _steps(name: str) -> list[Step]:
@@ -196,8 +194,8 @@ def _steps(name: str) -> list[Step]:
 
 
 def _step(name: str, index: str | None) -> Step:
-    if index not in (None, "*") and not re.fullmatch("[0-9]{1,5}", index or "x"):
-        raise ValueError("an index is a number, the first is 0, or *")
+    if index not in (None, "*") and not re.fullmatch("-?[0-9]{1,5}", index or "x"):
+        raise ValueError("an index is a number, 0 for the first, -1 for the last, or *")
     number = None if index == "*" else int(index or 0)
     if match := _PRIVATE.fullmatch(name):
         creator, group, element = match.groups()

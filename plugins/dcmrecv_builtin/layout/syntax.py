@@ -2,7 +2,9 @@
 
 pattern     component *("/" component), the last one is the file name
 component   *(literal / "{{" / "}}" / field)
-field       "{" name ["|" default] *(":" conversion) "}"
+field       "{" name *("||" name) ["|" default] *(":" conversion) "}"
+
+In double quotes no character has a special meaning.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dcmrecv_core import escape
 
 NOTHING_LEFT = "nothing would be left of a directory or name"
 
+_CALL = re.compile(r"(?:drop|replace|sub)\b")
 _TOKEN = re.compile(r"\{\{|\}\}|[{}]|[^{}]+")
 
 
@@ -37,11 +40,13 @@ class Text(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A replacement field; `default` is None if it has none."""
+    """A replacement field: the elements of which the first that is there counts, the default, None if it has none."""
 
-    name: Text
+    names: tuple[Text, ...]
     default: Text | None
     conversions: tuple[Text, ...]
+    shown: str
+    """The field as it stands in the pattern."""
 
 
 Component = list[Text | Field]
@@ -101,12 +106,17 @@ def may_be_empty(field: Field) -> bool:
     return (field.default is not None and not field.default.text) or any(map(has_empty_word, field.conversions))
 
 
-def has_empty_word(choice: Text) -> bool:
-    return "=," in f"{choice.text},"
+def has_empty_word(conversion: Text) -> bool:
+    return not is_call(conversion) and "=," in f"{conversion.text},"
+
+
+def is_call(conversion: Text) -> bool:
+    """Whether a conversion is one of those that have arguments in double quotes."""
+    return _CALL.match(conversion.text) is not None
 
 
 def _end_of_field(pattern: str, start: int) -> int:
-    """The index of the brace that ends the field; braces and bars in a quoted private creator do not count."""
+    """The index of the brace that ends the field; those in double quotes do not count."""
     quoted = False
     for index in range(start, len(pattern)):
         character = pattern[index]
@@ -120,19 +130,24 @@ def _end_of_field(pattern: str, start: int) -> int:
 
 
 def _field(pattern: str, start: int, end: int) -> Field:
-    names_end = _find(pattern, "|:", start, end)
-    name = Text(pattern[start:names_end], start + 1)
+    position = _find(pattern, "|:", start, end)
+    names = [Text(pattern[start:position], start + 1)]
+    while pattern.startswith("||", position):
+        next_name = position + 2
+        position = _find(pattern, "|:", next_name, end)
+        names.append(Text(pattern[next_name:position], next_name + 1))
     default = None
-    position = names_end
     if pattern[position] == "|":
+        names_end = position
         position = _find(pattern, ":", names_end, end)
         default = Text(pattern[names_end + 1 : position], names_end + 2)
+    shown = pattern[start - 1 : end + 1]
     conversions = []
     while pattern[position] == ":":
         start = position + 1
         position = _find(pattern, ":", start, end)
         conversions.append(Text(pattern[start:position], start + 1))
-    return Field(name, default, tuple(conversions))
+    return Field(tuple(names), default, tuple(conversions), shown)
 
 
 def _find(pattern: str, wanted: str, start: int, end: int) -> int:

@@ -53,6 +53,9 @@ def dataset() -> Dataset:
     made.StationName = "nul.x"
     made.StudyDescription = 'a<b>c"'
     made.PerformingPhysicianName = "Dr."
+    made.ReferringPhysicianName = "Yamada^Tarou^^Dr.^PhD^=山田^太郎=やまだ^たろう^"
+    made.OperatorsName = ["Smith^A^ ^", "Jones ^B^"]
+    made.add(DataElement(0x00081060, "LO", "Who^Ever^^ "))
     made.PatientName = "Müller^Jörg"
     made.PatientID = "P1"
     made.SliceThickness = "2.5"

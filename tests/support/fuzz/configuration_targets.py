@@ -56,6 +56,8 @@ LAYOUTS = (
     "{StudyDate:%y %j %b %B %a %A %G %V %u%%}{StudyTime:%I%p%H%M%S.%f}{AcquisitionDateTime:%Y-%m-%d_%H%M}",
     "{SliceThickness:06.2f}{InstanceNumber:+100:d}{Rows:1=one,512=many}{TemporalPositionIndex:-5:03d}",
     "{StudyInstanceUID:uid}{PatientID:uuid}{PatientName:md5}{InstitutionName:urlencoded}{random}{received:%H}",
+    '{SeriesDescription||PatientID|a}{PatientName:family:drop("^ ")}{InstitutionName:replace("/""","-")}',
+    r'{ImageComments:sub("^(x|y)+?[^a-c\d](.){2,3}$","\2-\0")}/{ImageType[-1]}{PatientName:ideographic:given}',
     "{calling_ae_title}_{called_ae_title}_{peer_address}/{sop_class_name}_{transfer_syntax_uid}/{modality_prefix}",
 )
 LOG_CONFIG = r"""

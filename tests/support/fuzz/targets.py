@@ -53,6 +53,11 @@ TARGETS = (
     Target("agreement", fuzz_agreement, data_set_seeds, (*DELIMITERS, *_words("SQ UN OB OW LO ox XX ??"), b"\0\0")),
     Target("profile", fuzz_profile, _texts(association_profile.BASE), _words("[[ ]] [ ] = \\ # A PC Role2 SCP BOTH")),
     Target("settings", fuzz_settings, _texts(SETTINGS), _words("[[ ]] [ ] { } = ' \" ''' true 1e400 nan 0x -1 , .")),
-    Target("layout", fuzz_layout, _texts(*LAYOUTS), _words('{ } {{ }} : | [ ] [*] [0:] / % %Y :d :uid :+1 " , . ..')),
+    Target(
+        "layout",
+        fuzz_layout,
+        _texts(*LAYOUTS),
+        _words('{ } {{ }} : | [ ] [*] [0:] / % %Y :d :uid :+1 || :family :drop(" :sub(" "," ") (?: + {2} \\d " , . ..'),
+    ),
     Target("log_config", fuzz_log_config, _texts(LOG_CONFIG), _words("${ } % %q %D{ - . %-9.9m = log4cplus. 99999999")),
 )

@@ -12,6 +12,7 @@ import pytest
 from dcmrecv_builtin.layout import LayoutPlugin
 from dcmrecv_core import PluginError, Refuse
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
+from dcmrecv_core.receive.instance import ReceivedInstance
 from dcmrecv_core.settings.settings import Settings
 from support.data.datasets import Node, encode
 from support.data.layout_instance import sample
@@ -33,6 +34,53 @@ def test_the_hooks(layout: LayoutPlugin) -> None:
     first = layout.choose_filename(instance)
     assert (directory, first.on_exists, first.by_default) == ("P1", None, "replace-same")
     assert layout.choose_filename(instance) == first, "directory and name are of one moment"
+
+
+class Explained(ReceivedInstance):
+    """As under `--explain`."""
+
+    __slots__ = ()
+    explained: list[str] = []  # noqa: RUF012
+
+
+def test_what_each_field_gave_is_explained(layout: LayoutPlugin) -> None:
+    pattern = "{SeriesDescription|none/here}_{random}/{SeriesDescription||PatientName:upper}/{now:%Y}/{PatientID}"
+    layout.configure(Settings(layout=pattern, layout_limit=140).own("layout"))
+    instance = sample()
+    instance.__class__ = Explained
+    Explained.explained.clear()
+    directory, name = layout.choose_subdir(instance), layout.choose_filename(instance).text
+    none, here, patient, year = directory.split("/")
+    assert (none, patient, name) == ("none", "MÜLLER^JÖRG", "P1")
+    assert Explained.explained == [
+        "{SeriesDescription|none/here} is missing: none/here",
+        f"{{random}} gives {here.removeprefix('here_')}",
+        f"{{SeriesDescription||PatientName:upper}} gives {patient}, from PatientName",
+        f"{{now:%Y}} gives {year}",
+        "{PatientID} gives P1",
+    ], "of directory and name, once"
+
+
+def test_a_path_that_is_shortened_is_explained(layout: LayoutPlugin) -> None:
+    layout.configure(Settings(layout="{ImageComments}{random}", layout_limit=40).own("layout"))
+    instance = sample()
+    instance.__class__ = Explained
+    Explained.explained.clear()
+    assert len(layout.choose_filename(instance).text) == 40
+    assert Explained.explained[-1] == "shortened to 40 bytes at most"
+
+
+def test_the_limit_counts_the_extension_of_the_options(layout: LayoutPlugin) -> None:
+    own = Settings(layout="{InstitutionName}{ImageComments}", layout_limit=50, filename_extension=".dcm").own("layout")
+    layout.configure(own)
+    instance = sample()
+    assert (layout.choose_subdir(instance), len(layout.choose_filename(instance).text.encode())) == ("", 46)
+
+
+def test_a_start_with_a_limit_that_is_too_low(layout: LayoutPlugin) -> None:
+    with pytest.raises(PluginError) as caught:
+        layout.configure(Settings(layout="{PatientID}/{random}.dcm", layout_limit=50).own("layout"))
+    assert str(caught.value) == "--layout-limit: 50 bytes are not enough, this layout needs 53"
 
 
 @pytest.mark.parametrize("other", [{"filenames": "unique"}, {"subdirs": "series-date"}])
@@ -58,6 +106,9 @@ def test_a_start_with_a_malformed_pattern(layout: LayoutPlugin) -> None:
         ('{"ACME 1.1",0029,01}', None, ""),
         ("{now:%H%M%S}", None, ""),
         ("{now:%Y%m%d}", None, "all but one get names with ~ and a hash"),
+        ("{InstanceNumber||StudyID}", None, ""),
+        ("{StudyID||InstanceNumber}", None, "all but one get names with ~ and a hash"),
+        ('{SOPInstanceUID:sub("%S","%Y")}', None, ""),
         ("{PatientID}/{Modality}", None, "all but one get names with ~ and a hash"),
         ("{PatientID}/{Modality}", "keep", "all but one get names with ~ and a hash"),
         (

@@ -89,6 +89,11 @@ def test_json_is_for_inspection_only(more: list[str]) -> None:
         read("--json", *more, "80")
 
 
+def test_a_limit_of_paths_is_for_layouts_only() -> None:
+    with pytest.raises(CommandLineError, match=r"^--layout-limit only allowed with --layout$"):
+        read("--layout-limit", "200", "80")
+
+
 def test_hooks_are_traced_in_verbose_mode_only() -> None:
     assert read("-d", "--trace-hooks", "80").settings.trace_hooks
     with pytest.raises(CommandLineError, match=r"^--trace-hooks only allowed with verbose mode$"):
@@ -194,6 +199,7 @@ def test_every_option_is_tried() -> None:
 
 OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--layout", "{PatientID}/x"], {"layout": "{PatientID}/x"}),
+    (["--layout-limit", "200", "--layout", "x"], {"layout": "x", "layout_limit": 200}),
     (["--on-duplicate", "rename"], {"on_duplicate": "rename"}),
     (["-pm"], {"promiscuous": True}),
     (["--log-format", "json"], {"log_format": "json"}),

@@ -463,7 +463,8 @@ COMMAND_LINES = [
     ["--plugin", "./site_a.py", "--days", "1", "--days", "2", "104"],
     ["--settings", "contexts.toml", "-xf", "association.cfg", "default", "+fu", "104"],
     ["-v", "--settings", "contexts.toml", "--fsync"],
-    ["--layout", "{PatientID}/{SOPInstanceUID}", "--on-duplicate", "keep", "104"],
+    ["--layout", '{PatientName:replace("^","_")}/{StudyID||PatientID:sub("\\d","")}/x', "104"],
+    ["--layout", "{PatientID}/{SOPInstanceUID}", "--layout-limit", "200", "--on-duplicate", "keep", "104"],
     ["-i6", "+tls", "key", "certificate", "-pw", "-der", "+cf", "a", "+cd", "b", "+crl", "c", "+crv", "+pz", "104"],
     ["+tls", "key", "certificate", "+cs", "A", "+cs", "B", "+dp", "d", "+rs", "e", "+ws", "+wf", "f", "-vc", "104"],
 ]
@@ -577,7 +578,7 @@ ANY_SETTINGS = st.builds(
     Settings,
     contexts=st.lists(CONTEXT, max_size=4).map(tuple),
     **{key.field: _values_of(key.field) for key in KEYS.values()},
-)
+).filter(lambda made: made.layout is not None or made.layout_limit is None)
 
 
 @settings(deadline=None, max_examples=150)

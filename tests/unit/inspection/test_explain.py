@@ -359,12 +359,14 @@ def test_names_are_asked_for_until_one_is_free(one: Explain, output: Path) -> No
     (output / "1").mkdir()
 
     def choose_filename(instance: Instance) -> Name:
+        instance.explained.append(f"attempt {instance.attempt}")  # type: ignore[union-attr]
         return Name(str(instance.attempt), "retry")
 
     found = one(hooks(choose_filename=choose_filename, choose_subdir=lambda: ""))
     assert (found["path"], found["attempts"], found["exists"]) == (f"{output}/2", 3, False)
     assert said(found, "choose_subdir") == [("plugin0", '""')]
     assert said(found, "choose_filename") == [("plugin0", "2, on_exists=retry")], "what was said last"
+    assert [step["said"] for step in found["steps"]][-2:] == [["attempt 2"], []]
     found = one(hooks(choose_filename=lambda: Name("0", "retry")))
     assert (found["outcome"], found["status"], found["attempts"]) == ("refused", "A700", 1024)
     assert len(found["steps"]) < 10

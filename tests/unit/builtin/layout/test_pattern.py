@@ -9,8 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dcmrecv_builtin.layout.conversions import WORDS
 from dcmrecv_builtin.layout.fields import VALUES
+from dcmrecv_builtin.layout.lengths import PathLimit
 from dcmrecv_builtin.layout.pattern import MISSING, Layout
+from dcmrecv_builtin.layout.replacements import FORMS
 from dcmrecv_builtin.layout.syntax import LayoutError
 from dcmrecv_core import RawElement
 from dcmrecv_core.api.model import TagLike
@@ -48,11 +51,15 @@ RULES = [
     ("the first of several values", "{ImageType}", "ORIGINAL"),
     ("a further value", "{ImageType[2]}", "AXIAL"),
     ("a value that is not there", "{ImageType[3]}", "UNKNOWN"),
+    ("a value counted from the end", "{ImageType[-1]}", "AXIAL"),
+    ("a value before the first", "{ImageType[-4]}", "UNKNOWN"),
+    ("the last value of one", "{PatientID[-1]}", "P1"),
     ("all values are joined by a backslash, which is escaped", "{ImageType[*]}", "ORIGINAL_PRIMARY_AXIAL~"),
     ("all values of one", "{PatientID[*]}", "P1"),
     ("a second value of what has one", "{PatientID[1]}", "UNKNOWN"),
     ("an element of the first item", "{RequestAttributesSequence.RequestedProcedureID}", "first"),
     ("an element of a further item", "{RequestAttributesSequence[1].RequestedProcedureID}", "second"),
+    ("the last item", "{RequestAttributesSequence[-1].RequestedProcedureID}", "second"),
     ("an item that is not there", "{RequestAttributesSequence[2].RequestedProcedureID}", "UNKNOWN"),
     ("a private element of an item", '{RequestAttributesSequence."ACME 1.1",0029,01}', "nested"),
     ("a sequence that is not there", "{ReferencedStudySequence.ReferencedSOPInstanceUID}", "UNKNOWN"),
@@ -66,6 +73,13 @@ RULES = [
     ("a default is not converted", "{SeriesDescription|none:upper}", "none"),
     ("a slash in a default makes directories", "{SeriesDate|no/date:%Y}_x", "no/date_x"),
     ("an empty default is nothing", "{SeriesDescription|}x", "x"),
+    ("another element for one that is missing", "{SeriesDescription||ProtocolName}", "Head"),
+    ("another element is not asked for what is there", "{Modality||ProtocolName}", "CT"),
+    ("several other elements, then the default", "{SeriesDescription||AccessionNumber||StudyID|none}", "none"),
+    ("another date for one that is none", "{AcquisitionDate||StudyDate:%Y%m%d}", "20200102"),
+    ("a format of a date and of a date and time", "{SeriesDate||AcquisitionDateTime:%m}", "01"),
+    ("a nested element and a value of the association", "{ReferencedStudySequence.StudyID||calling_ae_title}", "SCANNER"),
+    ("another element for one of which a slice leaves nothing", "{PatientID||StudyInstanceUID:[4:7]}", "840"),
     ("a date that is none is missing", "{AcquisitionDate|undated:%Y}", "undated"),
     ("a date of old", "{ContentDate:%Y%m%d}", "19991231"),
     ("a slash in a date format goes on in its component", "a{StudyDate:%Y/%m}b", "a2020/01b"),
@@ -97,6 +111,32 @@ RULES = [
     ("a slice from the end up to a place from the start", "{PatientID:[-2:1]}", "P"),
     ("a date format that begins with a slash", "x{StudyDate:/%Y}", "x/2020"),
     ("an empty default beside a field", "{SeriesDescription|}{Modality}", "CT"),
+    ("the family name", "{ReferringPhysicianName:family}", "Yamada"),
+    ("the given name", "{ReferringPhysicianName:given}", "Tarou"),
+    ("a middle name that is empty", "{ReferringPhysicianName|none:middle}", "none"),
+    ("the prefix of a name", "{ReferringPhysicianName|none:prefix}x", "Dr.x"),
+    ("the suffix of a name", "{ReferringPhysicianName:suffix}", "PhD"),
+    ("a component that was not sent", "{PatientName|none:suffix}", "none"),
+    ("the first group of a name without the carets at its end", "{ReferringPhysicianName:alphabetic:lower}", "yamada^tarou^^dr.^phd"),
+    ("the ideographic group", "{ReferringPhysicianName:ideographic}", "山田^太郎"),
+    ("a component of the phonetic group", "{ReferringPhysicianName:phonetic:given}", "たろう"),
+    ("a group that was not sent", "{PatientName|none:phonetic}", "none"),
+    ("a component of a further name", "{OperatorsName[-1]:family}", "Jones"),
+    ("carets and blanks at the end of each name", "{OperatorsName[0]}_{OperatorsName[1]}", "Smith^A_Jones ^B"),
+    ("carets at the end of a name that was sent as another VR", "{NameOfPhysiciansReadingStudy}", "Who^Ever"),
+    ("characters that are dropped", '{PatientName:drop("^ü")}', "MllerJörg"),
+    ("dropped characters leave nothing", '{PatientID|none:drop("1P")}', "none"),
+    ("characters that are replaced", '{PatientName:replace("^ö","_")}', "Müller_J_rg"),
+    ("a replacement of several characters", '{PatientName:replace("ü","ue"):replace("ö","oe")}', "Mueller^Joerg"),
+    ("what is replaced is not unfit", '{InstitutionName:replace("/","-")}', "St. Jörg-West"),
+    ("in quotes nothing has a special meaning", '{InstitutionName:replace("{}|:%=/","=")}', "St. Jörg=West"),
+    ("a doubled quote is a quote", '{StudyDescription:drop("<>""")}', "abc"),
+    ("an expression that is dropped", r'{StudyInstanceUID:sub("^1\.2\.","")}', "840.4.5"),
+    ("an expression that is replaced each time", r'{StudyInstanceUID:sub("\d+","n")}', "n.n.n.n.n"),
+    ("groups of an expression", r'{InstitutionName:sub("(\w+)/(\w+)$","\2-\1")}', "St. West-Jörg"),
+    ("the whole match", r'{PatientID:sub("[0-9]","0\0")}', "P01"),
+    ("an expression that leaves nothing", '{PatientID|none:sub(".+","")}', "none"),
+    ("a long value is cut before an expression sees it", '{ImageComments:sub("xx$","y")}', "x" * 254 + "y"),
     ("a hash of eight digits", "{PatientID:hash}", "fbeae7c1"),
     ("a hash of any length", "{PatientID:hash12}", "fbeae7c18667"),
     ("a UID stays one", "{StudyInstanceUID:uid}", "1.2.840.4.5"),
@@ -143,7 +183,7 @@ class Known(FakeInstance):
         return None if value is None else RawElement("UN", value.encode("utf-8", "surrogatepass"))
 
 
-PATIENT, STUDY = 0x00100020, 0x00200010
+NAME, PATIENT, STUDY = 0x00100010, 0x00100020, 0x00200010
 VALUES_SENT = (
     st.text(max_size=300) | st.sampled_from(["..", "CON", "a.", "a_", "a/b", "x" * 256, "NUL.dcm", "~00000000"])
 ).filter(lambda text: text.strip(" \0"))
@@ -175,6 +215,31 @@ def test_a_value_is_one_component_that_the_core_leaves_alone(patient: str, study
         assert not re.match(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|\Z)", component, re.IGNORECASE)
 
 
+MADE_OF_A_VALUE = [
+    '{PatientID:drop("a.")}/{PatientID||StudyID:replace("/x^",".")}',
+    r'{PatientID:sub("^(.)(.*)$","\2.\1")}/{PatientName||PatientID:sub("[^x]","..")}',
+    "{PatientName:family}/{PatientName:ideographic:given}{PatientName|none:suffix}",
+    "{StudyID[-1]||PatientID[*]}/{PatientName[*]}",
+]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(MADE_OF_A_VALUE), VALUES_SENT, VALUES_SENT, st.sampled_from([None, PathLimit(60)]))
+@example(MADE_OF_A_VALUE[0], "a..aa", "/", None)
+@example(MADE_OF_A_VALUE[2], "..^x=^/..", "a", None)
+def test_what_is_made_of_a_value_is_one_component(
+    pattern: str, patient: str, study: str, limit: PathLimit | None
+) -> None:
+    known = Known({PATIENT: patient, NAME: patient, STUDY: study})
+    directory, name = path = Layout(pattern, limit).path(known)
+    [part], filename = escaped_path(directory, name)
+    assert (part, filename) == path == Layout(pattern, limit).path(known)
+    for component in path:
+        assert 0 < len(component.encode()) <= 255
+        assert not re.search(r'[\x00-\x1f\x7f<>:"/\\|?*]|[. ]\Z', component)
+    assert limit is None or len(f"{directory}/{name}".encode()) <= limit.length
+
+
 MALFORMED = [
     ("an empty pattern", "", "empty pattern", 1),
     ("an absolute path", "/{PatientID}", "an absolute path leads out of the output directory", 1),
@@ -197,8 +262,13 @@ MALFORMED = [
     ("a value without text", "{PixelData}", "has no text", 2),
     ("a whole sequence", "{RequestAttributesSequence}", "a sequence has no text, an element of it may", 2),
     ("an element of no sequence", "{PatientID.StudyID}", "only a sequence has elements, not a value of VR LO", 2),
+    ("no other element", "{PatientID||}", "a field needs a name", 13),
+    ("a misspelt other element", "{PatientID||PatientId}", "unknown field 'PatientId'; did you mean PatientID?", 13),
+    ("another element after the default", "{PatientID|a||StudyID}", "'|' cannot be part of a file name on every system", 13),
+    ("a date of another element that is none", "{StudyDate||StudyID:%Y}", "a value of VR SH is neither date nor time", 21),
+    ("a format that another element has not", "{StudyDate||StudyTime:%Y}", "%Y: a value of VR TM has no date", 23),
     ("all items", "{RequestAttributesSequence[*].StudyID}", "one item is needed, not all", 2),
-    ("an index that is none", "{ImageType[x]}", "an index is a number, the first is 0, or *", 2),
+    ("an index that is none", "{ImageType[x]}", "an index is a number, 0 for the first, -1 for the last, or *", 2),
     ("text after an index", "{ImageType[0]x}", "cannot read field 'ImageType[0]x'", 2),
     ("a private element without its numbers", '{"ACME"}', 'a private element is "CREATOR",gggg,ee', 2),
     ("a private element in an even group", '{"ACME",0028,10}', "0028 is not the group of a private element, which is odd", 2),
@@ -218,6 +288,20 @@ MALFORMED = [
     ("a date format with two slashes", "{StudyDate:%Y//%m}", "nothing would be left of a directory or name", 15),
     ("a date format that leads upwards", "{StudyDate:%Y/../%m}", "'..' cannot be a file name on every system", 15),
     ("a dot at the end of a component of a date", "{StudyDate:%Y./%m}", "'%Y.' cannot be a file name on every system", 12),
+    ("a component of what is no name", "{PatientID:family}", "a value of VR LO is not a person name", 12),
+    ("a group of what is no name", "{peer_address:phonetic}", "a value of VR LO is not a person name", 15),
+    ("characters without quotes", "{PatientID:drop(^)}", 'the form is drop("characters"), in double quotes', 12),
+    ("a replacement without parentheses", '{PatientID:sub."x"}', 'the form is sub("expression","text"), in double quotes', 12),
+    ("no characters", '{PatientID:drop("")}', 'the form is drop("characters"), in double quotes', 12),
+    ("text for what is dropped", '{PatientID:drop("^","_")}', 'the form is drop("characters"), in double quotes', 12),
+    ("no text for what is replaced", '{PatientID:replace("^")}', 'the form is replace("characters","text"), in double quotes', 12),
+    ("an expression alone", '{PatientID:upper:sub}', 'the form is sub("expression","text"), in double quotes', 18),
+    ("a replacement that makes directories", '{PatientID:replace("^","-/")}', "'/' cannot be part of a file name on every system", 26),
+    ("an unfit replacement of an expression", r'{PatientID:sub("(^)","\1*")}', "'*' cannot be part of a file name on every system", 25),
+    ("a group that is not there", r'{PatientID:sub("(a)","b\2")}', "the expression has no group 2", 24),
+    ("an error in an expression", '{PatientID:sub("ab)","")}', "')' without '('", 19),
+    ("an error after a doubled quote", '{PatientID:sub("a""[b","")}', "the class is not closed", 20),
+    ("a misspelt replacement", '{PatientID:dropp("x")}', "unknown conversion 'dropp(\"x\")'; did you mean drop?", 12),
     ("an unknown conversion", "{PatientID:uper}", "unknown conversion 'uper'; did you mean upper?", 12),
     ("a missing conversion", "{PatientID:}", "a conversion is missing after ':'", 12),
     ("a width without zeros", "{InstanceNumber:6d}", "a width needs a leading zero: 06d (blanks are no good in file names)", 17),
@@ -279,6 +363,25 @@ def rows_of_the_document() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("pattern", "path"), rows_of_the_document())
 def test_the_document_is_right(pattern: str, path: str) -> None:
     assert path_of(pattern) == path
+
+
+def fields_of_other_tools() -> list[str]:
+    text = DOCUMENT.read_text().partition("## Coming from other tools")[2]
+    cells = re.findall(r"^\| (?:.*?) \| (.*?) (?<!\\)\|", text.replace("\\|", "\\\v"), re.MULTILINE)
+    return [field.replace("\\\v", "|") for cell in cells for field in re.findall(r"\{[^}]+\}", cell)]
+
+
+def test_what_other_tools_have_is_understood() -> None:
+    fields = fields_of_other_tools()
+    assert len(fields) > 25
+    for field in fields:
+        Layout(f"x{field}x")
+
+
+def test_the_document_names_every_conversion() -> None:
+    text = DOCUMENT.read_text()
+    assert [word for word in WORDS if f"`{word}`" not in text] == []
+    assert [form for form in FORMS.values() if f"`{form}`" not in text] == []
 
 
 def test_the_document_names_every_value() -> None:

@@ -47,6 +47,7 @@ OURS = {
     "--ip-auto",
     "--state-dir",
     "--layout",
+    "--layout-limit",
     "--on-duplicate",
     "--settings",
     "--dump-settings",
