@@ -102,6 +102,7 @@ def _plain_format(kind: re.Pattern[str], spec: str, directives: list[str]) -> Co
     template = _DIRECTIVE.sub(lambda match: "%%" if match[1] == "%" else "%s", spec)
     fullmatch = kind.fullmatch
 
+    @lru_cache(maxsize=256)
     def convert(text: str) -> str | None:
         match = fullmatch(text)
         if match is None:
@@ -109,8 +110,12 @@ def _plain_format(kind: re.Pattern[str], spec: str, directives: list[str]) -> Co
         parts = match.group(*directives, 0)[:-1]  # of one name alone `group` makes no tuple
         return None if None in parts else template % parts
 
-    return lru_cache(maxsize=256)(convert)
+    # what is kept must not be what a peer sends instead of a date, of any size
+    return lambda text: convert(text) if len(text) <= _LONGEST_MOMENT else None
 
+
+_LONGEST_MOMENT = 64
+"""Characters; a DT has 26 (PS3.5 section 6.2)."""
 
 _NEEDED = {"y": "Y", "j": "Ymd", "b": "m", "B": "m", "p": "H", "I": "H", "f": "S"}
 _NEEDED.update(dict.fromkeys("aAGVu", "Ymd"))
