@@ -1,7 +1,7 @@
 """Runs a cluster on this machine without containers, to try it out: HAProxy, two nodes, PostgreSQL, an S3 server, NATS.
 
 docs/cluster.md says what has to be installed. It uses haproxy.cfg and node.toml, which are beside this file, with
-addresses of this machine. Senders use the port PORT of the environment, or 11112; the seven ports after it are used, too.
+addresses of this machine. Senders use the port PORT of the environment, or 11112; the next seven are used, too.
 Ctrl-C ends the cluster and removes all that was stored in it.
 """
 
