@@ -37,7 +37,7 @@ class Cluster:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *command: object, ready: Callable[[], bool], user: str | None = None) -> None:
         """Return when it is `ready`; end everything if it is not within `SECONDS`, or if it ends."""
@@ -45,7 +45,7 @@ class Cluster:
         environment = {**os.environ, **KEYS, "JOURNAL": DATABASE_URL, "INDEX_URL": DATABASE_URL}
         with self._log(name).open("wb") as log:
             # in a session of its own, so that Ctrl-C comes to us only
-            self._running[name] = process = subprocess.Popen(
+            self.running[name] = process = subprocess.Popen(
                 words, cwd=self._directory, env=environment, stdout=log, stderr=log, user=user, start_new_session=True
             )
         deadline = time.monotonic() + SECONDS
@@ -56,15 +56,15 @@ class Cluster:
 
     def watch(self) -> None:
         """Tell what ends, until a signal ends us."""
-        while self._running:
+        while self.running:
             pid, _ = os.wait()
-            for name in [name for name, process in self._running.items() if process.pid == pid]:
+            for name in [name for name, process in self.running.items() if process.pid == pid]:
                 print(f"{name} has ended, see {self._log(name)}", flush=True)
-                del self._running[name]
+                del self.running[name]
 
     def end(self) -> None:
-        while self._running:
-            name, process = self._running.popitem()
+        while self.running:
+            name, process = self.running.popitem()
             process.send_signal(signal.SIGINT if name == "database" else signal.SIGTERM)
             try:
                 process.wait(SECONDS)

@@ -1,5 +1,5 @@
 {{- define "dcmrecv.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end | trunc 50 | trimSuffix "-" }}
+{{- ternary .Release.Name (print .Release.Name "-" .Chart.Name) (contains .Chart.Name .Release.Name) | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "dcmrecv.selector" -}}
