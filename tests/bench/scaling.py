@@ -2,8 +2,8 @@
 
     python tests/bench/scaling.py --versitygw PROGRAM [--instances N] [--associations N]
 
-The interpreter has to have what docs/cluster.md installs. All programs share the processors of one machine, so processor
-time for an instance says more than the rate: it is what the model of the page is made of.
+The interpreter has to have what docs/cluster.md installs. All programs share the processors of one machine, so the
+processor time for an instance says more than the rate: it is what the model of the page is made of.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ WAITING = "SELECT count(*) FROM dcmrecv_delivery.deliveries"
 def measure(nodes: int, versitygw: Path, load: Load) -> None:
     with running(nodes, versitygw) as (script, sessions):
         url = script.DATABASE_URL
-        send(script.SENDERS, load._replace(instances=load.associations), 0)  # workers have a connection each from now on
+        send(
+            script.SENDERS, load._replace(instances=load.associations), 0
+        )  # workers have a connection each from now on
         connections = asked(url, CONNECTIONS)
         before, transactions, wal = processor_seconds(sessions), asked(url, TRANSACTIONS), asked(url, WAL)
         result = send(script.SENDERS, load, 1_000_000)
