@@ -114,7 +114,7 @@ TRANSACTIONS = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE d
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres' AND pid <> pg_backend_pid()"
 WAL = "SELECT wal_bytes FROM pg_stat_wal"
 INDEXED = "SELECT count(*) FROM instances"
-WAITING = "SELECT count(*) FROM dcmrecv_delivery.deliveries"
+SIZE = "SELECT pg_database_size('postgres')"
 
 
 def measure(nodes: int, versitygw: Path, load: Load) -> None:
@@ -124,7 +124,8 @@ def measure(nodes: int, versitygw: Path, load: Load) -> None:
             script.SENDERS, load._replace(instances=load.associations), 0
         )  # workers have a connection each from now on
         connections = asked(url, CONNECTIONS)
-        before, transactions, wal = processor_seconds(sessions), asked(url, TRANSACTIONS), asked(url, WAL)
+        before, size = processor_seconds(sessions), asked(url, SIZE)
+        transactions, wal = asked(url, TRANSACTIONS), asked(url, WAL)
         result = send(script.SENDERS, load, 1_000_000)
         deadline = time.monotonic() + 120
         while asked(url, INDEXED) < load.instances and time.monotonic() < deadline:
@@ -138,7 +139,8 @@ def measure(nodes: int, versitygw: Path, load: Load) -> None:
             f"{count / result.elapsed:.1f} instances/s; ms of processor for each: nodes {node:.2f}, "
             f"balancer {spent['balancer']:.2f}, database {spent['database']:.2f}, store {spent['store']:.2f}; "
             f"transactions for each {(asked(url, TRANSACTIONS) - transactions) / count:.1f}, "
-            f"WAL {(asked(url, WAL) - wal) / count / 1000:.1f} kB; connections {connections}; "
+            f"WAL {(asked(url, WAL) - wal) / count / 1000:.1f} kB, "
+            f"size {(asked(url, SIZE) - size) / count / 1000:.1f} kB; connections {connections}; "
             f"median {sorted(result.times)[len(result.times) // 2] / 1e6:.0f} ms",
             flush=True,
         )

@@ -63,6 +63,8 @@ class Cluster:
                 del self.running[name]
 
     def end(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave some of them behind
         while self.running:
             name, process = self.running.popitem()
             process.send_signal(signal.SIGINT if name == "database" else signal.SIGTERM)
