@@ -24,7 +24,7 @@ from support.docs.blocks import blocks_of
 from support.paths import DOCS, ROOT
 from support.programs.environment import make_site
 from support.programs.local_cluster import LocalCluster, documented_steps, free_ports, local_cluster, with_programs
-from support.programs.receivers import run
+from support.programs.receivers import is_free, run
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
 
@@ -80,6 +80,7 @@ def test_a_node_that_is_killed_is_passed_over(cluster: LocalCluster) -> None:
     pages = [cluster.here("http://127.0.0.1:11115"), cluster.here("http://127.0.0.1:11116")]
     statuses = [json.load(urlopen(f"{page}/status.json", timeout=20)) for page in pages]
     os.kill(statuses[0]["pid"], signal.SIGKILL)
+    until(lambda: is_free(int(cluster.here("11113"))), "its workers have ended")
     for number in range(4):
         uid = f"1.2.{number}"
         with RawAssociation(int(cluster.here("11112")), [(CT, [EXPLICIT_LE])]) as association:
@@ -129,6 +130,21 @@ def test_what_compose_says_agrees_with_the_other_files() -> None:
 
 def seconds(text: str) -> int:
     return int(text.removesuffix("s"))
+
+
+def test_the_commands_for_engines(tmp_path: Path) -> None:
+    """They name files that are there, and the secrets that a node needs."""
+    [compose, image, install] = [block.text for block in blocks_of("cluster.md") if block.language == "sh"]
+    passwords, up = compose.splitlines()
+    assert run("sh", "-ec", passwords, cwd=tmp_path).returncode == 0
+    made = dict(line.split("=") for line in (tmp_path / "passwords").read_text().splitlines())
+    text = (CLUSTER / "compose.yaml").read_text()
+    assert set(made) == set(re.findall(r"\$\{(\w+):\?\}", text))
+    assert all(len(value) == 32 for value in made.values())
+    assert text.startswith(f"# {up}\n")
+    assert ROOT / up.split()[up.split().index("-f") + 1] == CLUSTER / "compose.yaml"
+    assert set(re.findall(r"--from-literal=(\w+)=", image)) == set(SERVICES["one"]["environment"])
+    assert ROOT / install.split()[3] == CHART
 
 
 def test_the_page_shows_the_configuration() -> None:

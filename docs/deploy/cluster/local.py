@@ -63,8 +63,6 @@ class Cluster:
                 del self.running[name]
 
     def end(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave some of them behind
         while self.running:
             name, process = self.running.popitem()
             process.send_signal(signal.SIGINT if name == "database" else signal.SIGTERM)
@@ -193,6 +191,8 @@ def main() -> None:
         except KeyboardInterrupt:
             pass
         finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave some of them behind
             cluster.end()
 
 
