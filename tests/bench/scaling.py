@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -58,7 +59,7 @@ def running(nodes: int, versitygw: Path) -> Iterator[tuple[ModuleType, dict[str,
             cluster.end()
 
 
-def start_store(cluster: object, script: ModuleType, versitygw: Path, directory: Path) -> None:
+def start_store(cluster: Any, script: ModuleType, versitygw: Path, directory: Path) -> None:
     (directory / "buckets" / "images").mkdir(parents=True)
     keys = {"ROOT_ACCESS_KEY": "any", "ROOT_SECRET_KEY": "any"}
     os.environ.update(keys)
@@ -67,7 +68,7 @@ def start_store(cluster: object, script: ModuleType, versitygw: Path, directory:
     cluster.start("store", *command, ready=lambda: script.accepts(script.STORE))
 
 
-def start_nodes(cluster: object, script: ModuleType, count: int, directory: Path) -> None:
+def start_nodes(cluster: Any, script: ModuleType, count: int, directory: Path) -> None:
     """With the index and without NATS."""
     text = script.with_addresses("node.toml", {"172.30.11.10": "127.0.0.1", "http://store:7070": script.STORE_URL})
     text = text.partition("[[plugins.events")[0].replace('"index", "events"', '"index"')

@@ -17,16 +17,14 @@ from urllib.request import urlopen
 import jsonschema
 import pytest
 import yaml
+from pydicom.examples import get_path
 
 from dcmrecv_core.testing import until
-from support.data.datasets import instance_of
 from support.docs.blocks import blocks_of
 from support.paths import DOCS, ROOT
 from support.programs.environment import make_site
 from support.programs.local_cluster import LocalCluster, documented_steps, free_ports, local_cluster, with_programs
-from support.programs.receivers import is_free, run
-from support.protocol.raw_sender import RawAssociation
-from support.uids import CT, EXPLICIT_LE
+from support.programs.receivers import dcmtk, is_free, run
 
 CLUSTER = DOCS / "deploy" / "cluster"
 CHART = DOCS / "deploy" / "chart"
@@ -81,11 +79,9 @@ def test_a_node_that_is_killed_is_passed_over(cluster: LocalCluster) -> None:
     statuses = [json.load(urlopen(f"{page}/status.json", timeout=20)) for page in pages]
     os.kill(statuses[0]["pid"], signal.SIGKILL)
     until(lambda: is_free(int(cluster.here("11113"))), "its workers have ended")
-    for number in range(4):
-        uid = f"1.2.{number}"
-        with RawAssociation(int(cluster.here("11112")), [(CT, [EXPLICIT_LE])]) as association:
-            assert association.store(CT, uid, instance_of(CT, uid)) == 0
-            association.release()
+    for _ in range(4):
+        sent = dcmtk("storescu", "-v", "localhost", cluster.here("11112"), get_path("mr"))
+        assert "I: Received Store Response (Success)" in sent.stderr + sent.stdout, sent.stderr
     log = cluster.directory / "cluster.log"
     until(lambda: "one has ended, see " in log.read_text(), "the script says so", log=log.read_text)
 
@@ -103,6 +99,29 @@ def test_what_is_installed_is_what_the_files_need() -> None:
         name, _, extra = word.rstrip("]").partition("[")
         project = tomllib.loads((ROOT / (name and f"plugins/{name}") / "pyproject.toml").read_text())["project"]
         assert extra in {"", *project.get("optional-dependencies", {})}, word
+
+
+def test_compose_knows_all_words() -> None:
+    """A misspelt key would be found by an engine only."""
+    assert set(COMPOSE) == {"name", "networks", "services", "volumes", "x-confined", "x-node", "x-receiver"}
+    known = {"build", "cap_drop", "command", "depends_on", "entrypoint", "environment", "healthcheck", "image"}
+    known |= {
+        "networks",
+        "ports",
+        "read_only",
+        "restart",
+        "security_opt",
+        "stop_grace_period",
+        "stop_signal",
+        "volumes",
+    }
+    for name, service in SERVICES.items():
+        assert set(service) <= known, name
+        assert re.fullmatch(r"dcmrecv-cluster|[\w.]+/[\w./-]+:[\w.-]+", service["image"]), name
+        for other, how in service.get("depends_on", {}).items():
+            healthy = how["condition"] == "service_healthy"
+            assert healthy == ("healthcheck" in SERVICES[other])
+            assert healthy or how["condition"] in ("service_started", "service_completed_successfully")
 
 
 def test_what_compose_says_agrees_with_the_other_files() -> None:
