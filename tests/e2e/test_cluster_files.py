@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import jsonschema
+import nats
 import pytest
 import yaml
 from pydicom.examples import get_path
@@ -56,6 +58,18 @@ def cluster(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFac
 def test_what_is_sent_is_in_the_bucket_and_in_the_index(cluster: LocalCluster) -> None:
     for step in documented_steps()[2]:
         cluster.run_documented(step)
+
+
+def test_an_event_is_in_the_stream(cluster: LocalCluster) -> None:
+    async def messages() -> int:
+        client = await nats.connect(cluster.here("nats://127.0.0.1:11119"))
+        try:
+            return (await client.jetstream().stream_info("dicom")).state.messages
+        finally:
+            await client.close()
+
+    cluster.run_documented(documented_steps()[2][0])
+    until(lambda: asyncio.run(messages()), "an event is there", 60)
 
 
 def test_a_receiver_starts_with_the_settings_of_the_chart(cluster: LocalCluster, tmp_path: Path) -> None:
