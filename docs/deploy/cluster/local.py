@@ -18,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -121,7 +122,7 @@ def start_database(cluster: Cluster, home: Path) -> None:
         shutil.chown(home, user)
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
     words = ["-U", "dcmrecv", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
-    initdb = [program("initdb", *versions), "-D", home / "data", *words]
+    initdb: list[str | Path] = [program("initdb", *versions), "-D", home / "data", *words]
     subprocess.run(initdb, user=user, cwd=home, check=True, stdout=subprocess.DEVNULL)
     settings = {
         "listen_addresses": "127.0.0.1",
@@ -130,7 +131,7 @@ def start_database(cluster: Cluster, home: Path) -> None:
         "max_connections": 300,
     }
     options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-    is_ready = [program("pg_isready", *versions), "-q", "-h", "127.0.0.1", "-p", str(DATABASE)]
+    is_ready: list[str | Path] = [program("pg_isready", *versions), "-q", "-h", "127.0.0.1", "-p", str(DATABASE)]
     cluster.start(
         "database",
         *(program("postgres", *versions), "-D", home / "data", *options),
@@ -146,7 +147,7 @@ def start(cluster: Cluster, directory: Path) -> None:
         *(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", STORE),
         ready=lambda: succeeds(f"{STORE_URL}/images", "PUT"),
     )
-    make_stream = [sys.executable, HERE / "make_stream.py", EVENTS_URL]
+    make_stream: list[str | Path] = [sys.executable, HERE / "make_stream.py", EVENTS_URL]
     cluster.start(
         "events",
         *(program("nats-server"), "-a", "127.0.0.1", "-p", EVENTS, "-js", "-sd", directory / "events"),
@@ -160,7 +161,7 @@ def start(cluster: Cluster, directory: Path) -> None:
         cluster.start(
             name,
             *(program("dcmrecv"), "-v", "--settings", "node.toml", *own),
-            ready=lambda page=page: succeeds(f"http://127.0.0.1:{page}/readyz"),
+            ready=partial(succeeds, f"http://127.0.0.1:{page}/readyz"),
         )
     addresses = {
         "bind :11112": f"bind 127.0.0.1:{SENDERS}",
