@@ -182,6 +182,7 @@ def main() -> None:
         try:
             start(cluster, directory)
             print(f"senders       localhost, port {SENDERS}")
+            print(f"nodes         process {cluster.running['one'].pid}, process {cluster.running['two'].pid}")
             print(f"status pages  http://127.0.0.1:{PAGE_ONE}/ http://127.0.0.1:{PAGE_TWO}/")
             print(f"bucket        {STORE_URL}/images")
             print(f"index         {DATABASE_URL}")
