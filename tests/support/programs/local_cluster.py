@@ -23,7 +23,7 @@ from support.programs.receivers import run
 DOCUMENTED = 11112
 """The first of the eight ports on the page."""
 
-_SECONDS = 90.0
+_SECONDS = 150.0
 
 
 @dataclass
