@@ -14,6 +14,7 @@ from support.docs.transcripts import Session, steps_of
 
 ELSEWHERE = {
     "actions.md": {"json"},  # plugins/dcmrecv-actions/tests/test_page.py
+    "cluster.md": {"console", "haproxy", "sh", "text", "yaml"},  # tests/e2e/test_cluster_files.py
     "commitment.md": {"toml", "text"},  # plugins/dcmrecv-commitment/tests/test_page.py
     "deidentify.md": {"toml"},  # plugins/dcmrecv-deidentify/tests/test_page.py
     "events.md": {"toml"},  # plugins/dcmrecv-events/tests/test_page.py

@@ -60,8 +60,8 @@ def test_what_the_files_say_of_each_other() -> None:
 
 
 def test_what_is_installed_is_there() -> None:
-    [build] = [text for text in instructions("RUN") if "pip install" in text]
-    sources = re.findall(r"/src(\S*)", build)
+    assert any(text.endswith("pip install $PACKAGES") for text in instructions("RUN"))
+    sources = re.findall(r"/src([^\s\"]*)", "".join(instructions("ARG")))
     assert "" in sources
     for path in sources:
         assert (ROOT / path.lstrip("/") / "pyproject.toml").exists()
