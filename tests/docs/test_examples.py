@@ -26,6 +26,7 @@ ELSEWHERE = {
     "retention.md": {"text"},  # plugins/dcmrecv-retention/tests/test_plugin.py
     "s3.md": {"console", "toml"},  # plugins/dcmrecv-s3/tests/test_page.py
     "settings.md": {"text"},  # tests/docs/test_settings_page.py
+    **{page: {"python"} for page in PAGES if page.startswith("cookbook/")},  # test_cookbook.py
 }
 AT_MOST_NOT_RUN = 11
 
