@@ -77,7 +77,8 @@ def test_settings_are_read(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(packages))
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("ARCHIVE_PASSWORD", "secret")
+    for name in ("ARCHIVE_PASSWORD", "PSEUDONYM_KEY"):
+        monkeypatch.setenv(name, "secret")
     write_files(page, tmp_path)
     for block in settings(page):
         Path("these.toml").write_text(block.text)
