@@ -19,6 +19,7 @@ from dcmrecv_core import (
     Also,
     Discard,
     Name,
+    PluginSettings,
     Refuse,
     Reject,
     RejectReason,
@@ -178,6 +179,18 @@ def test_workers_hooks_are_called(one: Explain) -> None:
     assert called == ["started", "stopping"]
     with pytest.raises(HookFailure):
         one(hooks(worker_started=raising(OSError("no database"))))
+
+
+def test_the_state_of_a_receiver_is_left_alone(one: Explain, tmp_path: Path) -> None:
+    """A plugin that counts what it receives gets a directory of its own, which is removed."""
+    seen: list[Path] = []
+
+    def worker_started(settings: PluginSettings) -> None:
+        seen.append(settings.state_directory)
+        (settings.state_directory / "count").touch()
+
+    one(hooks(worker_started=worker_started), state_dir=str(tmp_path / "state"))
+    assert not (tmp_path / "state").exists() and not seen[0].exists()
 
 
 CONTEXTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
