@@ -19,7 +19,6 @@ from dcmrecv_core import (
     Also,
     Discard,
     Name,
-    PluginSettings,
     Refuse,
     Reject,
     RejectReason,
@@ -168,29 +167,20 @@ def test_a_plugins_write_is_not_called(one: Explain, output: Path) -> None:
     assert found["on_exists"] is None, "what it does then is its own affair"
 
 
-def test_workers_hooks_are_called(one: Explain) -> None:
+def test_workers_hooks_are_called(one: Explain, output: Path) -> None:
+    """With a state directory that is not that of a receiver."""
     called: list[str] = []
+    states: list[Path] = []
     plugin = hooks(
-        worker_started=lambda: called.append("started"),
+        worker_started=lambda settings: called.append("started") or states.append(settings.state_directory),
         worker_stopping=lambda: called.append("stopping"),
         choose_subdir=lambda: "/".join(called),
     )
     assert said(one(plugin), "choose_subdir") == [("plugin0", "started")]
     assert called == ["started", "stopping"]
+    assert output not in states[0].parents and not states[0].exists()
     with pytest.raises(HookFailure):
         one(hooks(worker_started=raising(OSError("no database"))))
-
-
-def test_the_state_of_a_receiver_is_left_alone(one: Explain, tmp_path: Path) -> None:
-    """A plugin that counts what it receives gets a directory of its own, which is removed."""
-    seen: list[Path] = []
-
-    def worker_started(settings: PluginSettings) -> None:
-        seen.append(settings.state_directory)
-        (settings.state_directory / "count").touch()
-
-    one(hooks(worker_started=worker_started), state_dir=str(tmp_path / "state"))
-    assert not (tmp_path / "state").exists() and not seen[0].exists()
 
 
 CONTEXTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
