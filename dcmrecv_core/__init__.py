@@ -78,6 +78,7 @@ from dcmrecv_core.receive.stored_files import (
     examine_stored,
     open_stored,
     read_elements,
+    read_header,
     remove_stored,
     stored_place,
 )
@@ -186,6 +187,7 @@ __all__ = [
     "open_stored",
     "read_counters",
     "read_elements",
+    "read_header",
     "remove_stored",
     "stored_place",
     "uid_of",

@@ -241,9 +241,10 @@ def deliver_many(events: Sequence[StoredEvent], target: str) -> None:
     of a database, for example (provisional until 1.0).
 
     Called: instead of `deliver`, when more than one event waits; those of one study are in the order of storing, and
-    other studies may be among them. Needs `deliver`. Returning means that all are done. After any exception, also
-    `Undeliverable` and `TryAgain`, none counts as done: `deliver` is called for each, and says which one fails. The end
-    of the receiver as in `deliver`.
+    other studies may be among them. Returning means that all are done. After any exception, also `Undeliverable` and
+    `TryAgain`, none counts as done: `deliver` is called for each, and says which one fails. A plugin without `deliver`
+    gets it as a list of one; what it raises then counts as if `deliver` raised it. The end of the receiver as in
+    `deliver`.
     """
 
 

@@ -38,6 +38,8 @@ digits of a hash of the command's UID.
 
 ON_EXISTS: tuple[str, ...] = get_args(OnExists)
 
+_set = object.__setattr__
+
 
 class Role(Enum):
     """The roles of the association requestor that a context allows (PS3.7 D.3.3.4), as in asconfig files.
@@ -77,7 +79,7 @@ class Reject:
             raise TypeError(f"a RejectReason and a bool expected, not {self.reason!r}, {self.transient!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SupportedContext:
     """Result of `negotiate`: an abstract syntax that this receiver accepts.
 
@@ -93,19 +95,29 @@ class SupportedContext:
     role: Role | None = None
     extended: bytes | None = None
 
-    def __post_init__(self) -> None:
-        syntaxes: Iterable[str] | None = self.transfer_syntaxes
+    def __init__(
+        self,
+        abstract_syntax: str,
+        transfer_syntaxes: Iterable[str] | None,
+        role: Role | None = None,
+        extended: bytes | None = None,
+    ) -> None:
+        syntaxes = transfer_syntaxes
         if syntaxes is not None and type(syntaxes) is not tuple and not isinstance(syntaxes, str | bytes):
-            object.__setattr__(self, "transfer_syntaxes", syntaxes := tuple(syntaxes))
-        if not isinstance(self.abstract_syntax, str) or not _are_texts(syntaxes):
-            raise TypeError(f"a UID and several UIDs or None expected, not {self.abstract_syntax!r}, {syntaxes!r}")
-        if not isinstance(self.role, Role | None) or not isinstance(self.extended, bytes | None):
-            raise TypeError(f"a Role or None and bytes or None expected, not {self.role!r}, {self.extended!r}")
-        if self.extended and len(self.abstract_syntax) + len(self.extended) > MAX_EXTENDED:
-            raise ValueError(f"{len(self.extended)} bytes of extended negotiation do not fit into an item")
+            syntaxes = tuple(syntaxes)
+        if not isinstance(abstract_syntax, str) or not _are_texts(syntaxes):
+            raise TypeError(f"a UID and several UIDs or None expected, not {abstract_syntax!r}, {syntaxes!r}")
+        if not isinstance(role, Role | None) or not isinstance(extended, bytes | None):
+            raise TypeError(f"a Role or None and bytes or None expected, not {role!r}, {extended!r}")
+        if extended and len(abstract_syntax) + len(extended) > MAX_EXTENDED:
+            raise ValueError(f"{len(extended)} bytes of extended negotiation do not fit into an item")
+        _set(self, "abstract_syntax", abstract_syntax)
+        _set(self, "transfer_syntaxes", syntaxes)
+        _set(self, "role", role)
+        _set(self, "extended", extended)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Also:
     """Result of `negotiate`: contexts beside whatever else counts; what is accepted if no plugin answers still is.
 
@@ -115,11 +127,11 @@ class Also:
 
     contexts: tuple[SupportedContext, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "contexts", checked_contexts(self.contexts))
+    def __init__(self, contexts: Iterable[SupportedContext]) -> None:
+        _set(self, "contexts", checked_contexts(contexts))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Accept:
     """Result of `negotiate`: contexts, as an iterable of them, and the answer to the peer's user identity.
 
@@ -130,12 +142,13 @@ class Accept:
     contexts: tuple[SupportedContext, ...]
     identity_response: bytes | None = field(default=None, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "contexts", checked_contexts(self.contexts))
-        if not isinstance(self.identity_response, bytes | None):
+    def __init__(self, contexts: Iterable[SupportedContext], identity_response: bytes | None = None) -> None:
+        _set(self, "contexts", checked_contexts(contexts))
+        if not isinstance(identity_response, bytes | None):
             raise TypeError("identity_response is bytes or None")  # not shown: it may be a ticket or a token
-        if self.identity_response and len(self.identity_response) > MAX_IDENTITY_RESPONSE:
-            raise ValueError(f"{len(self.identity_response)} bytes of identity response do not fit into an item")
+        if identity_response and len(identity_response) > MAX_IDENTITY_RESPONSE:
+            raise ValueError(f"{len(identity_response)} bytes of identity response do not fit into an item")
+        _set(self, "identity_response", identity_response)
 
 
 def checked_contexts(contexts: object) -> tuple[SupportedContext, ...]:
@@ -215,9 +228,6 @@ class Discard:
     def __post_init__(self) -> None:
         if not isinstance(self.reason, str):
             raise TypeError(f"a reason is a str, not {self.reason!r}")
-
-
-_set = object.__setattr__
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -95,7 +95,7 @@ class Deliverer:
             for claim in claims:
                 self._store.release(claim, self._store.now())
         for claim in alone:
-            self._deliver_study(claim, should_stop)
+            self._deliver_study(claim, should_stop, 1)  # what has come meanwhile can be delivered together
         return bool(claims or alone)
 
     def _deliver_together(self, items: Collection[Item]) -> bool:
@@ -111,8 +111,8 @@ class Deliverer:
             return False
         return True
 
-    def _deliver_study(self, claim: Claim, should_stop: Callable[[], bool]) -> None:
-        for _ in range(IN_A_ROW):
+    def _deliver_study(self, claim: Claim, should_stop: Callable[[], bool], most: int = IN_A_ROW) -> None:
+        for _ in range(most):
             item = None if should_stop() else self._store.next(claim)
             if item is None:
                 break

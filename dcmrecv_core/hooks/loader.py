@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import PluginError, described
 from dcmrecv_core.api.hints import did_you_mean
+from dcmrecv_core.api.hookspecs import hookimpl
+from dcmrecv_core.api.outcomes import StoredEvent
 from dcmrecv_core.api.version import __version__
 from dcmrecv_core.hooks.places import place_of, reason_of
 from dcmrecv_core.hooks.promises import DIGEST, REQUIRED, check_api
@@ -212,10 +214,22 @@ def check(found: Found) -> dict[str, Any]:
             raise PluginError(text, plugin=found.name)
     if not implementations:
         raise PluginError("implements no hook; mark its functions with @hookimpl", plugin=found.name)
-    hooks = {_mark(value).get("specname") or name for name, value in implementations.items()}
+    hooks = {_mark(value).get("specname") or name: value for name, value in implementations.items()}
     if "deliver_many" in hooks and "deliver" not in hooks:
-        raise PluginError("needs deliver too, for events that fail together", plugin=found.name, hook="deliver_many")
+        implementations["deliver"] = _one_by_one(hooks["deliver_many"])
     return implementations
+
+
+def _one_by_one(deliver_many: Any) -> Any:
+    """`deliver` of a plugin that has only `deliver_many`."""
+    taken = inspect.signature(deliver_many).parameters
+
+    @hookimpl
+    def deliver(event: StoredEvent, target: str) -> None:
+        arguments = {"events": [event], "target": target}
+        deliver_many(**{name: value for name, value in arguments.items() if name in taken})
+
+    return deliver
 
 
 def needs_digest(found: Found) -> bool:

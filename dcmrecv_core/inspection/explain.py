@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -79,15 +80,17 @@ def explain(
     explainer = Explainer(settings, plugins, calls, sender)
     import dcmrecv_core.dataset.decoding  # noqa: F401  # load pydicom now, so that its import is not charged to a hook
 
-    plugins.worker_started(settings)
-    calls.clear()
-    try:
-        for path in _walk(files):
-            explanation = explainer.explain(path)
-            text = json.dumps(asdict(explanation)) + "\n" if as_json else as_text(explanation)
-            yield text, not explanation.error
-    finally:
-        plugins.worker_stopping()
+    # what a plugin counts or remembers of an explained instance must not get into the state of a receiver
+    with tempfile.TemporaryDirectory(prefix="dcmrecv-") as state:
+        plugins.worker_started(replace(settings, state_dir=state, state_owner=""))
+        calls.clear()
+        try:
+            for path in _walk(files):
+                explanation = explainer.explain(path)
+                text = json.dumps(asdict(explanation)) + "\n" if as_json else as_text(explanation)
+                yield text, not explanation.error
+        finally:
+            plugins.worker_stopping()
 
 
 def _walk(files: Iterable[str]) -> Iterator[str]:

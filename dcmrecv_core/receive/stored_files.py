@@ -5,22 +5,28 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import product
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from dcmrecv_core.api.errors import DataSetError, HookFailure
 from dcmrecv_core.api.model import RawElement
 from dcmrecv_core.api.names import check_filename, split_directory
 from dcmrecv_core.dataset.digest import Digest
-from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, encoding_of
+from dcmrecv_core.dataset.elements import DataSetIndex
+from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, Encoding, encoding_of
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import FileSource
-from dcmrecv_core.dataset.values import get_raw
+from dcmrecv_core.dataset.values import get_raw, read_only_header
 from dcmrecv_core.storage.directories import DIRECTORY_FLAGS, open_directory
 from dcmrecv_core.storage.file_meta import LIMIT, find_file_meta, meta_values, title_in
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 _CHUNK = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -68,22 +74,59 @@ def read_elements(file: BinaryIO, tags: Iterable[int], limit: int) -> dict[int, 
     at most `limit` bytes of each value.
 
     The data set is read in the same way as when it was received: if it cannot be understood to its end, as far as it
-    can, up to the pixel data; one in an unknown encoding as implicit VR. `file` has a descriptor. Raises ValueError if
-    it is not a DICOM file, or ends in its File Meta Information; OSError.
+    can, up to the pixel data; one in an unknown encoding as implicit VR. A `file` that is not one of the file system is
+    copied into an unnamed one. Raises ValueError if it is not a DICOM file, or ends in its File Meta Information;
+    OSError.
     """
-    fd = file.fileno()
-    meta = find_file_meta(fd)
-    encoding = encoding_of(meta.transfer_syntax_uid) or IMPLICIT_LITTLE
-    source = FileSource(fd, meta.offset, max(0, os.fstat(fd).st_size - meta.offset))
-    try:
-        index = scan(source, encoding, whole=True)
-    except DataSetError:
-        index = scan(source, encoding, whole=False)
     found = {}
-    for tag in tags:
-        with suppress(DataSetError):  # deflated data break off within this value
-            found[tag] = get_raw(index, encoding, tag, limit)
+    with _indexed(file) as (index, encoding):
+        for tag in tags:
+            with suppress(DataSetError):  # deflated data break off within this value
+                found[tag] = get_raw(index, encoding, tag, limit)
     return {tag: element for tag, element in found.items() if element is not None}
+
+
+def read_header(file: BinaryIO) -> Dataset:
+    """What a DICOM file has before its pixel data, as `Instance.header` gives it: a pydicom Dataset of all top-level
+    elements, values above 64 KiB left out, that cannot be changed, and of which no value raises.
+
+    The file is read, and exceptions are, as in `read_elements`.
+    """
+    with _indexed(file) as (index, encoding):
+        return read_only_header(index, encoding)
+
+
+@contextmanager
+def _indexed(file: BinaryIO) -> Iterator[tuple[DataSetIndex, Encoding]]:
+    """Where the elements are, within the block, and the encoding in which they are."""
+    with _of_system(file) as fd:
+        meta = find_file_meta(fd)
+        encoding = encoding_of(meta.transfer_syntax_uid) or IMPLICIT_LITTLE
+        source = FileSource(fd, meta.offset, max(0, os.fstat(fd).st_size - meta.offset))
+        try:
+            index = scan(source, encoding, whole=True)
+        except DataSetError:
+            index = scan(source, encoding, whole=False)
+        yield index, encoding
+
+
+@contextmanager
+def _of_system(file: BinaryIO) -> Iterator[int]:
+    """The descriptor of a regular file, within the block: `file` itself, or a copy of what comes from elsewhere."""
+    if _is_regular(file):
+        yield file.fileno()
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy, _CHUNK)
+        copy.flush()
+        yield copy.fileno()
+
+
+def _is_regular(file: BinaryIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except OSError:  # io.UnsupportedOperation: it has no descriptor
+        return False
 
 
 class StoredFile(NamedTuple):

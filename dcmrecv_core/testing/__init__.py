@@ -5,6 +5,7 @@ name both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be import
 
 * `check_plugin(plugin)`: one line that runs every hook of a plugin, in process and in a receiver;
 * `check_naming(plugin)`: one line that tries a naming plugin on instances that modalities really send;
+* `check_survives(plugin)`: one line that kills, restarts and reloads a receiver with a plugin while it receives;
 * `sample_dataset`, `fake_settings`, `fake_association`, `fake_instance`: the arguments of hooks, made by the receiver's
   own code;
 * `fake_event`, `fake_study`, `fake_series`: those of the hooks that are called after storing;
@@ -20,6 +21,7 @@ name both. (PYTEST_DONT_REWRITE: nothing here uses `assert`, so it may be import
       plugin_report      what was found
     naming             `check_naming`
       torture            the instances that both try
+    survival           `check_survives`
     fakes              the arguments of hooks, without a network
     deliveries         hooks that are called after storing: their arguments, and waiting for them
     receivers          a receiver as a separate process
@@ -46,6 +48,7 @@ from dcmrecv_core.testing.plugin_check import check_plugin
 from dcmrecv_core.testing.plugin_report import Finding, PluginCheckError, PluginReport
 from dcmrecv_core.testing.receivers import Receiver, until
 from dcmrecv_core.testing.sending import Status, send
+from dcmrecv_core.testing.survival import Survival, check_survives
 
 __all__ = [
     "Finding",
@@ -54,8 +57,10 @@ __all__ = [
     "Receiver",
     "StartReceiver",
     "Status",
+    "Survival",
     "check_naming",
     "check_plugin",
+    "check_survives",
     "deliver_all",
     "fake_association",
     "fake_event",

@@ -10,6 +10,7 @@ from typing import Any
 from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config.options.table import BY_NAME
+from dcmrecv_core.hooks.loader import Found
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.testing.fakes import fake_settings
 from dcmrecv_core.testing.hook_checks import HookChecks
@@ -69,7 +70,7 @@ def check_plugin(
         elif not spec:
             report.checks["in a receiver"] = "left out: no module has this object as `plugin`"
         else:
-            given = [word for key, value in (options or {}).items() for word in _words(found, key, value)]
+            given = words_of(found, options or {})
             ReceiverChecks(found, spec, (*given, *arguments), report, Path(directory), seconds).run()
     print(report)
     if report.findings:
@@ -81,7 +82,7 @@ def _result(report: PluginReport, before: int) -> str:
     return f"{len(report.findings) - before} findings" if len(report.findings) > before else "ok"
 
 
-def _registry(found: Any) -> PluginOptionRegistry:
+def _registry(found: Found) -> PluginOptionRegistry:
     plugins = Plugins()
     plugins.add(found, named=True)
     registry = PluginOptionRegistry(taken=BY_NAME)
@@ -89,21 +90,27 @@ def _registry(found: Any) -> PluginOptionRegistry:
     return registry
 
 
-def _options(found: Any, options: Mapping[str, Any], report: PluginReport) -> dict[str, Any]:
+def _options(found: Found, options: Mapping[str, Any], report: PluginReport) -> dict[str, Any]:
+    words_of(found, options)
     values = {option.key: option.default for option in _registry(found)}
-    unknown = options.keys() - values.keys()
-    if unknown:
-        raise PluginError(f"plugin {found.name} declares no option {', '.join(sorted(unknown))}")
     report.checks["options"] = f"ok, {len(values)} declared"
     return {**values, **options}
 
 
-def _words(found: Any, key: str, value: Any) -> list[str]:
-    """An option as on the command line."""
-    option = next(option for option in _registry(found) if option.key == key)
-    if option.value is None:
-        return [option.long] if value else []
-    return [option.long, str(value)]
+def words_of(found: Found, options: Mapping[str, Any]) -> list[str]:
+    """Options of a plugin as on the command line. Raises PluginError for one that it does not declare."""
+    declared = {option.key: option for option in _registry(found)}
+    words = []
+    for key, value in options.items():
+        if key not in declared:
+            raise PluginError(f"plugin {found.name} declares no option {key}")
+        option = declared[key]
+        values = value if isinstance(value, list | tuple) else [value]
+        if option.value is None:
+            words += [option.long] if value else []
+        else:
+            words += [word for each in values for word in (option.long, str(each))]
+    return words
 
 
 def _check_names(

@@ -44,6 +44,11 @@ def _module_spec(module: ModuleType) -> str:
     return module.__name__ if is_package or not file else os.path.abspath(file)
 
 
+def failures_of(name: str) -> re.Pattern[str]:
+    """For a log: hook and text of what the hooks of a plugin did wrong."""
+    return re.compile(rf"^E: plugin {re.escape(name)}: (\w+): (.*)$", re.MULTILINE)
+
+
 class ReceiverChecks:
     """Runs a receiver with one plugin, and reports what goes wrong."""
 
@@ -64,7 +69,7 @@ class ReceiverChecks:
         self._plugins = ["--plugin", spec]
         self._spec = spec
         self._labels = {str(case.dataset.SOPInstanceUID): case.label for case in chain(cases(), more_cases())}
-        self._failed = re.compile(rf"^E: plugin {re.escape(found.name)}: (\w+): (.*)$", re.MULTILINE)
+        self._failed = failures_of(found.name)
         self._in_process = {finding.where for finding in report.findings}
         self._explained = ""
 

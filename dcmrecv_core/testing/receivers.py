@@ -20,7 +20,7 @@ from dcmrecv_core.counters.document import Counters
 from dcmrecv_core.delivery.clock import TURNED_BY
 from dcmrecv_core.net.control.client import socket_of
 from dcmrecv_core.net.control.reading import ask_counters, with_queues
-from dcmrecv_core.testing.sending import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION, Status, rejection, send
+from dcmrecv_core.testing.sending import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION, Status, context_of, rejection, send
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -31,8 +31,10 @@ DEADLINE = 20.0
 ACTIVATE = Path(__file__).with_name("activate.py")
 """A program that passes a socket to the one that it runs."""
 
-_LOG_SHOWN = 4000
-_BACKGROUND = re.compile(r"(?:background of plugin|delivery process|journal process).*: started \(process (\d+)\)")
+LOG_SHOWN = 4000
+"""Characters: how much of the end of a log stands in an error."""
+
+_BACKGROUND = re.compile(r"(background of plugin|delivery process|journal process).*: started \(process (\d+)\)")
 _RELOADED = re.compile(r"settings (not )?reloaded")
 _NOT_RELOADED = re.compile(r"settings not reloaded.*")
 
@@ -47,7 +49,7 @@ def until(condition: Callable[[], T], what: str, seconds: float = DEADLINE, log:
     end = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds:g} s: {what}\n{log()[-_LOG_SHOWN:]}")
+            raise AssertionError(f"not within {seconds:g} s: {what}\n{log()[-LOG_SHOWN:]}")
         time.sleep(0.01)
     return value
 
@@ -63,10 +65,11 @@ class ReceiverProcess:
         self.output = directory / "out"
         self.output.mkdir(parents=True, exist_ok=True)
         self._log = directory / "stderr.log"
+        self._log.write_bytes(b"")
 
     @property
     def log(self) -> str:
-        """The log so far; with "-d" in its arguments it has more."""
+        """The log so far, from before a restart as well; with "-d" in its arguments it has more."""
         return self._log.read_text(errors="replace")
 
     def wait_for_log(self, text: str) -> None:
@@ -91,7 +94,7 @@ class ReceiverProcess:
 
     def run(self, command: Sequence[object], **options: Any) -> None:
         """Start `command`, with its output in the log. `options` are those of subprocess.Popen."""
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(word) for word in command],
                 cwd=self.directory,
@@ -136,7 +139,7 @@ class ReceiverProcess:
 
     def _is_ready(self, notifications: socket.socket) -> bool:
         if self.process.poll() is not None:
-            raise AssertionError(f"the receiver ended with {self.process.returncode}:\n{self.log[-_LOG_SHOWN:]}")
+            raise AssertionError(f"the receiver ended with {self.process.returncode}:\n{self.log[-LOG_SHOWN:]}")
         try:
             return b"READY=1" in notifications.recv(4096).split(b"\n")
         except BlockingIOError:
@@ -146,12 +149,19 @@ class ReceiverProcess:
 class Receiver(ReceiverProcess):
     """`dcmrecv` with `plugins` and further `arguments`, in `directory`, storing below `output`; ready once it is made.
 
-    It imports what the test process can import, from the same places. AssertionError, with its log, if it does not
-    start.
+    It imports what the test process can import, from the same places. A `listener` of the caller keeps its port through
+    restarts, and what is connecting meanwhile. AssertionError, with its log, if it does not start.
     """
 
-    def __init__(self, directory: Path, *arguments: object, plugins: Sequence[str | ModuleType] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *arguments: object,
+        plugins: Sequence[str | ModuleType] = (),
+        listener: socket.socket | None = None,
+    ) -> None:
         super().__init__(directory)
+        self._listener = listener
         named = [word for plugin in plugins for word in ("--plugin", _spec(plugin))]
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
         module = [sys.executable, "-P", "-m", "dcmrecv_core"]
@@ -160,8 +170,17 @@ class Receiver(ReceiverProcess):
         state = words[words.index("--state-dir") + 1] if "--state-dir" in words else self.output / ".dcmrecv"
         self.state_directory = directory / state
         """What `settings.state_directory` is, unless a settings file says otherwise."""
-        environment = {"PYTHONPATH": paths, TURNED_BY: str(self._clock)}
-        self.run_until_ready([*module, "-v", "-od", self.output, *named, *words], environment)
+        self._environment = {"PYTHONPATH": paths, TURNED_BY: str(self._clock)}
+        self._command = [*module, "-v", "-od", self.output, *named, *words]
+        self.run_until_ready(self._command, self._environment, listener=self._listener)
+
+    def restart(self) -> None:
+        """Let it end, unless it has ended or was killed, and start it again with the same arguments and directories, on
+        another port. AssertionError, with the log, if it does not end cleanly or does not start."""
+        fault = self.end()
+        if fault:
+            raise AssertionError(fault)
+        self.run_until_ready(self._command, self._environment, listener=self._listener)
 
     def turn_clock(self, seconds: float) -> None:
         """Turn on the clock by which deliveries are tried again and studies are complete: as if so much time had
@@ -182,9 +201,9 @@ class Receiver(ReceiverProcess):
         try:
             statuses = send(self.port, *datasets, calling_ae_title=calling_ae_title, called_ae_title=called_ae_title)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.log[-_LOG_SHOWN:]}") from error
+            raise AssertionError(f"{error}\n{self.log[-LOG_SHOWN:]}") from error
         if any(statuses):
-            print(f"statuses {statuses}, log of the receiver:\n{self.log[-_LOG_SHOWN:]}")
+            print(f"statuses {statuses}, log of the receiver:\n{self.log[-LOG_SHOWN:]}")
         return statuses
 
     def expect_rejection(
@@ -196,7 +215,7 @@ class Receiver(ReceiverProcess):
     ) -> Reject:
         """Propose an association for `datasets` (none: for a C-ECHO), which must be rejected, with `reason` if that is
         given; returns how it was. AssertionError, with the log, if it is accepted or rejected for another reason."""
-        wanted = {(str(dataset.SOPClassUID), str(dataset.file_meta.TransferSyntaxUID)) for dataset in datasets}
+        wanted = {context_of(dataset) for dataset in datasets}
         contexts = sorted(wanted) or [(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)]
         try:
             rejected = rejection(
@@ -205,7 +224,7 @@ class Receiver(ReceiverProcess):
             if reason is not None and rejected.reason is not reason:
                 raise AssertionError(f"rejected with {rejected.reason.name}, not {reason.name}")
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.log[-_LOG_SHOWN:]}") from error
+            raise AssertionError(f"{error}\n{self.log[-LOG_SHOWN:]}") from error
         return rejected
 
     def status(self) -> Counters:
@@ -213,10 +232,17 @@ class Receiver(ReceiverProcess):
         return with_queues(ask_counters(socket_of(self.state_directory)), self.state_directory)
 
     def workers(self) -> set[int]:
-        """The process ids of the workers, those of `background` left out. Only on Linux."""
+        """The process ids of the workers, without `plugin_processes` and that of the journal. Only on Linux."""
+        return self._children() - {int(number) for _title, number in _BACKGROUND.findall(self.log)}
+
+    def plugin_processes(self) -> set[int]:
+        """The process ids of what runs beside the workers for plugins: `background`, and deliveries. Only on Linux."""
+        named = {int(number) for title, number in _BACKGROUND.findall(self.log) if not title.startswith("journal")}
+        return self._children() & named
+
+    def _children(self) -> set[int]:
         pid = self.process.pid
-        children = set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-        return children - set(map(int, _BACKGROUND.findall(self.log)))
+        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
     def kill_worker(self, pid: int | None = None) -> int:
         """Kill a worker, as the system does when memory runs out, and wait until it is gone; returns its process id.
@@ -244,9 +270,9 @@ class Receiver(ReceiverProcess):
             return ""  # the test has ended it, or its own assertions fail
         try:
             code = self.stop()
-            return f"the receiver ended with {code}:\n{self.log[-_LOG_SHOWN:]}" if code else ""
+            return f"the receiver ended with {code}:\n{self.log[-LOG_SHOWN:]}" if code else ""
         except subprocess.TimeoutExpired:
-            return f"SIGTERM does not end the receiver:\n{self.log[-_LOG_SHOWN:]}"
+            return f"SIGTERM does not end the receiver:\n{self.log[-LOG_SHOWN:]}"
         finally:
             self.kill()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from dcmrecv_core.api.verdicts import Reject, RejectReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pydicom.dataset import Dataset
     from pynetdicom.association import Association
@@ -56,43 +57,82 @@ def send(
     C-ECHO. Raises AssertionError if there is no association, no context for an instance, or no response within 20
     seconds.
     """
+    statuses: list[Status] = []
+    send_until_lost(port, datasets, statuses.append, host, calling_ae_title, called_ae_title)
+    if len(statuses) < len(datasets or [None]):
+        raise AssertionError(
+            f"no response to instance {len(statuses) + 1} of {len(datasets)}: connection lost or time out"
+        )
+    return statuses
+
+
+def send_until_lost(
+    port: int,
+    datasets: Sequence[Dataset],
+    on_status: Callable[[Status], object],
+    host: str = "127.0.0.1",
+    calling_ae_title: str = "SENDER",
+    called_ae_title: str = "ANY-SCP",
+) -> None:
+    """As `send`, but it tells each status when it comes, and ends after the last one if the connection is lost."""
+    with _association(port, datasets, host, calling_ae_title, called_ae_title) as association:
+        accepted = {
+            (str(context.abstract_syntax), str(context.transfer_syntax[0])) for context in association.accepted_contexts
+        }
+        refused = {context_of(dataset) for dataset in datasets} - accepted
+        if refused:
+            raise AssertionError(f"the receiver accepts no context for {sorted(refused)}{_HINT}")
+        for dataset in datasets or (None,):
+            await_pause_over(association)
+            if not association.is_established:
+                break
+            answer = association.send_c_store(dataset) if dataset is not None else association.send_c_echo()
+            if "Status" not in answer:
+                break
+            on_status(Status(int(answer.Status), str(answer.get("ErrorComment", "") or "")))
+
+
+@contextmanager
+def _association(
+    port: int, datasets: Sequence[Dataset], host: str, calling_ae_title: str, called_ae_title: str
+) -> Iterator[Association]:
+    """An association that proposes the contexts of `datasets` (none: for a C-ECHO); released and closed afterwards."""
     from pynetdicom import AE, evt
 
     entity = AE(ae_title=calling_ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = _SECONDS
-    wanted = {(str(dataset.SOPClassUID), str(dataset.file_meta.TransferSyntaxUID)) for dataset in datasets}
+    wanted = {context_of(dataset) for dataset in datasets}
     for sop_class, syntax in sorted(wanted) or [(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)]:
         entity.add_requested_context(sop_class, syntax)
     heard: list[bytes] = []
-    handlers = [(evt.EVT_DATA_RECV, lambda event: heard.append(event.data))]
+    connections: list[socket.socket] = []
+    handlers = [
+        (evt.EVT_DATA_RECV, lambda event: heard.append(event.data)),
+        (evt.EVT_CONN_OPEN, lambda event: connections.append(event.assoc.dul.socket.socket)),
+    ]
     association = entity.associate(host, port, ae_title=called_ae_title, evt_handlers=handlers)  # type: ignore[arg-type]
-    if not association.is_established:
-        # not what pynetdicom says: on a busy machine it takes some rejections for connections that failed
-        rejected = bool(heard) and heard[0][0] == _ASSOCIATE_RJ
-        if rejected and (reason := RejectReason(tuple(heard[0][8:10]))) is not RejectReason.NO_REASON:
-            why = reason.name.lower().replace("_", " ")
-            raise AssertionError(f"the association with port {port} was rejected: {why}{_EXPECTED}")
-        raise AssertionError(f"the association with port {port} was rejected or aborted{_HINT}{_EXPECTED}")
     try:
-        accepted = {(context.abstract_syntax, context.transfer_syntax[0]) for context in association.accepted_contexts}
-        refused = wanted - {(str(sop_class), str(syntax)) for sop_class, syntax in accepted}
-        if refused:
-            raise AssertionError(f"the receiver accepts no context for {sorted(refused)}{_HINT}")
-        answers = []
-        for dataset in datasets:
-            await_pause_over(association)
-            if not association.is_established:
-                break
-            answers.append(association.send_c_store(dataset))
-        if not datasets:
-            answers.append(association.send_c_echo())
+        if not association.is_established:
+            # not what pynetdicom says: on a busy machine it takes some rejections for connections that failed
+            rejected = bool(heard) and heard[0][0] == _ASSOCIATE_RJ
+            if rejected and (reason := RejectReason(tuple(heard[0][8:10]))) is not RejectReason.NO_REASON:
+                why = reason.name.lower().replace("_", " ")
+                raise AssertionError(f"the association with port {port} was rejected: {why}{_EXPECTED}")
+            raise AssertionError(f"the association with port {port} was rejected or aborted{_HINT}{_EXPECTED}")
+        yield association
     finally:
         association.release()
-    answered = [answer for answer in answers if "Status" in answer]
-    if len(answered) < len(datasets or [None]):
-        number = next((place for place, answer in enumerate(answers) if "Status" not in answer), len(answers))
-        raise AssertionError(f"no response to instance {number + 1} of {len(datasets)}: connection lost or time out")
-    return [Status(int(answer.Status), str(answer.get("ErrorComment", "") or "")) for answer in answers]
+        # pynetdicom does not close what the peer has reset, and warns of it later
+        for thread in (association, association.dul):
+            if thread.is_alive():
+                thread.join(_SECONDS)
+        for connection in connections:
+            connection.close()
+
+
+def context_of(dataset: Dataset) -> tuple[str, str]:
+    """What has to be proposed for an instance: abstract and transfer syntax."""
+    return str(dataset.SOPClassUID), str(dataset.file_meta.TransferSyntaxUID)
 
 
 def await_pause_over(association: Association) -> None:

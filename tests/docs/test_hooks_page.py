@@ -246,7 +246,7 @@ def test_example_completion_targets(example: Any, capsys: pytest.CaptureFixture[
 def test_example_deliver_many(example: Any, tmp_path: Path) -> None:
     example.delivery_started(PluginSettings(state_directory=tmp_path))
     first, second = fake_event(id="e1"), fake_event(id="e2")
-    example.deliver(first)
+    example.deliver_many([first])
     example.deliver_many([first, second])
     assert example.database.execute("SELECT * FROM counted").fetchall() == [("e1", "SENDER"), ("e2", "SENDER")]
     example.database.close()

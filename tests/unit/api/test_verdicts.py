@@ -93,7 +93,7 @@ def test_right_verdicts_are_values(verdict: object) -> None:
 
 
 def test_any_iterable_of_contexts() -> None:
-    assert Also([CONTEXT]) == Also(iter([CONTEXT])) == Also((CONTEXT,))  # type: ignore[arg-type]
+    assert Also([CONTEXT]) == Also(iter([CONTEXT])) == Also((CONTEXT,))
     assert Accept({CONTEXT}).contexts == (CONTEXT,)  # type: ignore[arg-type]
 
 
@@ -105,7 +105,7 @@ def test_a_tuple_of_contexts_stays_the_same_object() -> None:
 
 
 def test_transfer_syntaxes_may_be_a_list() -> None:
-    assert SupportedContext(VERIFICATION, ["1.2"]) == SupportedContext(VERIFICATION, ("1.2",))  # type: ignore[arg-type]
+    assert SupportedContext(VERIFICATION, ["1.2"]) == SupportedContext(VERIFICATION, ("1.2",))
 
 
 @pytest.mark.parametrize("status", [0xA700, 0xA9FF, 0xC000, 0xCFFF, 0x0110, 0x0124, 0x0211])

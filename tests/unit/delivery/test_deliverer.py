@@ -317,6 +317,22 @@ def test_many_events_are_delivered_together(start: Start, monkeypatch: pytest.Mo
     assert (state.waiting, state.busy) == (0, 0)
 
 
+def test_what_comes_during_a_call_is_delivered_together(start: Start) -> None:
+    """A study that is being sent: each call finds what has come during the one before."""
+    arriving = [["a2", "a3"], ["a4", "a5", "a6"]]
+
+    def takes_in(ids: list[str]) -> bool:
+        for id in arriving.pop(0) if arriving else ():
+            process.take_in(event(id, study="1"))
+        return False
+
+    plugin = Together(takes_in)
+    process = plugin.started(start)
+    process.take_in(event("a1", study="1"))
+    process.work()
+    assert plugin.calls == [["a1"], ["a2", "a3"], ["a4", "a5", "a6"]]
+
+
 def test_events_that_fail_together_are_delivered_one_by_one(start: Start) -> None:
     plugin = Together(lambda ids: "a2" in ids)
     process = plugin.started(start)

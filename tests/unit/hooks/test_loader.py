@@ -289,9 +289,18 @@ def test_an_object_that_is_no_plugin(text: str, reason: str) -> None:
         check(find("site_wrong"))
 
 
-def test_events_together_need_events_alone() -> None:
-    with pytest.raises(PluginError, match="plugin site: deliver_many: needs deliver too"):
-        check(Found("site", hooks(deliver_many=lambda events: None), "test"))
+def test_a_single_event_is_a_list_of_one() -> None:
+    """A plugin with `deliver_many` needs no `deliver`."""
+    calls: list[tuple[object, ...]] = []
+    for plugin in (
+        hooks(deliver_many=lambda events: calls.append((events,))),
+        hooks(deliver_many=lambda target, events: calls.append((events, target))),
+    ):
+        implementations = check(Found("site", plugin, "test"))
+        implementations["deliver"](event="event", target="A")
+    assert calls == [(["event"],), (["event"], "A")]
+    own = hooks(deliver=lambda event: None, deliver_many=lambda events: None)
+    assert check(Found("site", own, "test"))["deliver"] == own.deliver
 
 
 # Checking

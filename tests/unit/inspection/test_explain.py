@@ -167,15 +167,18 @@ def test_a_plugins_write_is_not_called(one: Explain, output: Path) -> None:
     assert found["on_exists"] is None, "what it does then is its own affair"
 
 
-def test_workers_hooks_are_called(one: Explain) -> None:
+def test_workers_hooks_are_called(one: Explain, output: Path) -> None:
+    """With a state directory that is not that of a receiver."""
     called: list[str] = []
+    states: list[Path] = []
     plugin = hooks(
-        worker_started=lambda: called.append("started"),
+        worker_started=lambda settings: called.append("started") or states.append(settings.state_directory),
         worker_stopping=lambda: called.append("stopping"),
         choose_subdir=lambda: "/".join(called),
     )
     assert said(one(plugin), "choose_subdir") == [("plugin0", "started")]
     assert called == ["started", "stopping"]
+    assert output not in states[0].parents and not states[0].exists()
     with pytest.raises(HookFailure):
         one(hooks(worker_started=raising(OSError("no database"))))
 

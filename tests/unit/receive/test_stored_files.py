@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core import RawElement, examine_stored, open_stored, read_elements, remove_stored, stored_place
+from dcmrecv_core import (
+    RawElement,
+    examine_stored,
+    open_stored,
+    read_elements,
+    read_header,
+    remove_stored,
+    stored_place,
+)
 from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.storage import directories
 from dcmrecv_core.storage.file_meta import file_prefix
@@ -141,6 +149,36 @@ def test_elements_of_a_data_set_that_cannot_be_read(tmp_path: Path) -> None:
         path.write_bytes(content)
         with path.open("rb") as file:
             assert read_elements(file, (0x00100020,), 10) == {}
+
+
+def test_the_header_of_a_file(tmp_path: Path) -> None:
+    """As `Instance.header`: read-only, without pixel data and large values, odd values as bytes."""
+    path = tmp_path / "x"
+    nodes = [
+        Node(0x00080018, "UI", b"1.2\0"),
+        Node(0x00100020, "LO", b"P1"),
+        Node(0x00204000, "UT", bytes(70000)),
+        Node(0x00280010, "US", b"odd"),
+        Node(0x7FE00010, "OW", bytes(8)),
+    ]
+    path.write_bytes(file_prefix(CT, "1.2", EXPLICIT_LE) + encode(nodes, EXPLICIT_LITTLE))
+    with path.open("rb") as file:
+        header = read_header(file)
+    assert [element.keyword for element in header] == ["SOPInstanceUID", "PatientID", "Rows"]
+    assert (header.PatientID, header["Rows"].value) == ("P1", b"odd")
+    with pytest.raises(TypeError, match="copy_header"):
+        header.PatientID = "P2"
+
+
+def test_what_is_no_file_of_the_system(tmp_path: Path) -> None:
+    """What a plugin opens elsewhere: bytes in memory, a pipe."""
+    data = file_prefix(CT, "1.2", EXPLICIT_LE) + encode([Node(0x00100020, "LO", b"P1")], EXPLICIT_LITTLE)
+    assert read_header(io.BytesIO(data)).PatientID == "P1"
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        assert read_elements(pipe, (0x00100020,), 10) == {0x00100020: RawElement("LO", b"P1")}
 
 
 def test_the_place_of_a_file(tmp_path: Path) -> None:
