@@ -1,0 +1,179 @@
+"""`--new-plugin`: each package installs, passes its own workflow, builds, and a receiver uses it.
+
+In a new environment, with the wheel of dcmrecv: first as its README says while dcmrecv is on no index, then from an
+index that has both. The commands are read from the workflow and the README of the package.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dcmrecv_core.testing.fakes import sample_dataset
+from dcmrecv_core.testing.receivers import ReceiverProcess, until
+from dcmrecv_core.testing.sending import send
+from support.paths import ROOT
+from support.programs.environment import make_environment
+
+TEMPLATES = sorted(
+    path.name for path in (ROOT / "dcmrecv_core" / "hooks" / "templates").iterdir() if path.name != "package"
+)
+LONGEST_NAME = "n" * 50
+SECONDS = 170
+
+
+class Environment:
+    """A virtual environment that sees this one's packages, and commands that run in it without a network. `index` is
+    the directory from which pip may take all else."""
+
+    def __init__(self, directory: Path, index: Path) -> None:
+        self.home = make_environment(directory / "venv")
+        self._variables = {
+            **os.environ,
+            "VIRTUAL_ENV": str(self.home),
+            "PATH": f"{self.home / 'bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": "",
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(index),
+            "PIP_NO_BUILD_ISOLATION": "0",
+            "PIP_QUIET": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "MYPY_CACHE_DIR": str(directory / "mypy-cache"),  # one for all templates
+            "GITHUB_REF_NAME": "v0.1.0",
+        }
+
+    def run(self, command: str, directory: Path) -> str:
+        done = subprocess.run(
+            ["bash", "-ec", command],
+            cwd=directory,
+            env=self._variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(distributions: Path) -> Path:
+    [path] = distributions.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """With dcmrecv from its wheel; there is nothing on the index."""
+    directory = tmp_path_factory.mktemp("before")
+    made = Environment(directory, directory)
+    made.run(f"python -m pip install --ignore-installed --no-deps {wheel}", directory)
+    return made
+
+
+@pytest.fixture(scope="module")
+def packages(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package of each template, called as its template."""
+    directory = tmp_path_factory.mktemp("packages")
+    for template in TEMPLATES:
+        environment.run(f"dcmrecv --new-plugin my-{template} --template {template}", directory)
+    return directory
+
+
+def workflow(package: Path, name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((package / ".github" / "workflows" / f"{name}.yml").read_text())
+    return loaded["jobs"]
+
+
+def commands(jobs: dict[str, Any], wheel: Path) -> Iterator[str]:
+    """What the jobs run, each command once, with the wheel as the variable DCMRECV."""
+    seen = set()
+    for job in jobs.values():
+        for step in job["steps"]:
+            command = re.sub(r"\$\{\{ vars\.DCMRECV \|\| .*? \}\}", str(wheel), step.get("run", ""))
+            assert "${{" not in command, command
+            if command and command not in seen:
+                seen.add(command)
+                yield command
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_its_workflows_pass(template: str, environment: Environment, packages: Path, wheel: Path) -> None:
+    package = packages / f"dcmrecv-my-{template}"
+    done = [*commands(workflow(package, "tests"), wheel), *commands(workflow(package, "publish"), wheel)]
+    said = {command: environment.run(command, package) for command in done}
+    for part in ("ruff check", "ruff format --check", "mypy", "pytest", "build --no-isolation", "twine check --strict"):
+        assert any(part in command for command in done), part
+    assert re.search(r"\d passed", said["python -m pytest"])
+    assert {path.name for path in (package / "dist").iterdir()} == {
+        f"dcmrecv_my_{template}-0.1.0.tar.gz",
+        f"dcmrecv_my_{template}-0.1.0-py3-none-any.whl",
+    }
+
+
+def readme_blocks(package: Path) -> list[list[str]]:
+    """How to use it, to install it, to work on it: the commands of each."""
+    text = (package / "README.md").read_text()
+    return [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_its_readme_names_what_the_workflow_runs(template: str, packages: Path, wheel: Path) -> None:
+    package = packages / f"dcmrecv-my-{template}"
+    _use, install, work = readme_blocks(package)
+    assert install == [f"python -m pip install {wheel}", "python -m pip install ."]
+    assert set(work) <= set(commands(workflow(package, "tests"), wheel))
+
+
+@pytest.fixture(scope="module")
+def published(
+    environment: Environment, packages: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
+    """A new environment, in which the packages were installed by name: dcmrecv and they are on the index."""
+    directory = tmp_path_factory.mktemp("after")
+    index = directory / "index"
+    index.mkdir()
+    (index / wheel.name).symlink_to(wheel)
+    made = Environment(directory, index)
+    for template in TEMPLATES:
+        package = packages / f"dcmrecv-my-{template}"
+        environment.run(f"python -m build --no-isolation --wheel --outdir {index}", package)
+        [command] = re.findall(r"`(python -m pip install dcmrecv-.*)`", (package / "README.md").read_text())
+        made.run(command, directory)
+    place = made.run("python -c 'import dcmrecv_core; print(dcmrecv_core.__file__)'", directory)
+    assert Path(place).is_relative_to(made.home), "dcmrecv is from the index"
+    return made
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_receiver_uses_it(template: str, published: Environment, packages: Path, tmp_path: Path) -> None:
+    [use], *_ = readme_blocks(packages / f"dcmrecv-my-{template}")
+    target = tmp_path / "target"
+    target.mkdir()
+    program, *words = shlex.split(use.replace("DIRECTORY", str(target)))
+    assert (program, words.pop()) == ("dcmrecv", "11112")
+    receiver = ReceiverProcess(tmp_path)
+    receiver.run_until_ready(
+        [published.home / "bin" / "dcmrecv", "-v", "-od", receiver.output, *words], {"PYTHONPATH": ""}
+    )
+    try:
+        assert send(receiver.port, sample_dataset()) == [0]
+        place = target if template in ("deliver", "write") else receiver.output
+        until(lambda: [path for path in place.rglob("*") if path.is_file() and ".dcmrecv" not in path.parts], "a file")
+        assert receiver.stop() == 0
+    finally:
+        receiver.kill()
+
+
+def test_names_of_any_length_fit_into_lines(environment: Environment, tmp_path: Path) -> None:
+    for template in TEMPLATES:
+        environment.run(f"dcmrecv --new-plugin {LONGEST_NAME} {template} --template {template}", tmp_path)
+        environment.run("python -m ruff check && python -m ruff format --check", tmp_path / template)
