@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,41 +80,60 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Enviro
     return made
 
 
-@pytest.fixture(scope="module")
-def packages(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package of each template, called as its template."""
-    directory = tmp_path_factory.mktemp("packages")
-    for template in TEMPLATES:
-        environment.run(f"dcmrecv --new-plugin my-{template} --template {template}", directory)
-    return directory
+class Packages:
+    """A package of each template, and what its workflows said, which run once."""
+
+    def __init__(self, environment: Environment, directory: Path, wheel: Path) -> None:
+        self._environment = environment
+        self._directory = directory
+        self._wheel = wheel
+        self._said: dict[str, dict[str, str]] = {}
+        for template in TEMPLATES:
+            environment.run(f"dcmrecv --new-plugin my-{template} --template {template}", directory)
+
+    def of(self, template: str) -> Path:
+        return self._directory / f"dcmrecv-my-{template}"
+
+    def commands(self, template: str) -> list[str]:
+        """Those of both workflows, each once, with the wheel as the variable DCMRECV."""
+        steps = [
+            step.get("run", "")
+            for name in ("tests", "publish")
+            for job in workflow(self.of(template), name).values()
+            for step in job["steps"]
+        ]
+        replaced = [re.sub(r"\$\{\{ vars\.DCMRECV \|\| .*? \}\}", str(self._wheel), step) for step in steps if step]
+        assert not [command for command in replaced if "${{" in command]
+        return list(dict.fromkeys(replaced))
+
+    def said(self, template: str) -> dict[str, str]:
+        """What each command of the workflows printed."""
+        if template not in self._said:
+            package = self.of(template)
+            self._said[template] = {
+                command: self._environment.run(command, package) for command in self.commands(template)
+            }
+        return self._said[template]
 
 
 def workflow(package: Path, name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((package / ".github" / "workflows" / f"{name}.yml").read_text())
-    return loaded["jobs"]
+    """The jobs of a workflow."""
+    jobs: dict[str, Any] = yaml.safe_load((package / ".github" / "workflows" / f"{name}.yml").read_text())["jobs"]
+    return jobs
 
 
-def commands(jobs: dict[str, Any], wheel: Path) -> Iterator[str]:
-    """What the jobs run, each command once, with the wheel as the variable DCMRECV."""
-    seen = set()
-    for job in jobs.values():
-        for step in job["steps"]:
-            command = re.sub(r"\$\{\{ vars\.DCMRECV \|\| .*? \}\}", str(wheel), step.get("run", ""))
-            assert "${{" not in command, command
-            if command and command not in seen:
-                seen.add(command)
-                yield command
+@pytest.fixture(scope="module")
+def packages(environment: Environment, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Packages:
+    return Packages(environment, tmp_path_factory.mktemp("packages"), wheel)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_its_workflows_pass(template: str, environment: Environment, packages: Path, wheel: Path) -> None:
-    package = packages / f"dcmrecv-my-{template}"
-    done = [*commands(workflow(package, "tests"), wheel), *commands(workflow(package, "publish"), wheel)]
-    said = {command: environment.run(command, package) for command in done}
+def test_its_workflows_pass(template: str, packages: Packages) -> None:
+    said = packages.said(template)
     for part in ("ruff check", "ruff format --check", "mypy", "pytest", "build --no-isolation", "twine check --strict"):
-        assert any(part in command for command in done), part
+        assert any(part in command for command in said), part
     assert re.search(r"^dcmrecv [0-9.]+, plugin interface [0-9.]+: .*\d passed", said["python -m pytest"], re.M | re.S)
-    assert {path.name for path in (package / "dist").iterdir()} == {
+    assert {path.name for path in (packages.of(template) / "dist").iterdir()} == {
         f"dcmrecv_my_{template}-0.1.0.tar.gz",
         f"dcmrecv_my_{template}-0.1.0-py3-none-any.whl",
     }
@@ -128,17 +146,15 @@ def readme_blocks(package: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_its_readme_names_what_the_workflow_runs(template: str, packages: Path, wheel: Path) -> None:
-    package = packages / f"dcmrecv-my-{template}"
-    _use, install, work = readme_blocks(package)
+def test_its_readme_names_what_the_workflow_runs(template: str, packages: Packages, wheel: Path) -> None:
+    _use, install, work = readme_blocks(packages.of(template))
     assert install == [f"python -m pip install {wheel}", "python -m pip install ."]
-    assert set(work) <= set(commands(workflow(package, "tests"), wheel))
+    assert work
+    assert set(work) <= set(packages.commands(template))
 
 
 @pytest.fixture(scope="module")
-def published(
-    environment: Environment, packages: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Environment:
+def published(packages: Packages, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """A new environment, in which the packages were installed by name: dcmrecv and they are on the index."""
     directory = tmp_path_factory.mktemp("after")
     index = directory / "index"
@@ -146,9 +162,12 @@ def published(
     (index / wheel.name).symlink_to(wheel)
     made = Environment(directory, index)
     for template in TEMPLATES:
-        package = packages / f"dcmrecv-my-{template}"
-        environment.run(f"python -m build --no-isolation --wheel --outdir {index}", package)
-        [command] = re.findall(r"`(python -m pip install dcmrecv-.*)`", (package / "README.md").read_text())
+        packages.said(template)
+        [built] = (packages.of(template) / "dist").glob("*.whl")
+        (index / built.name).symlink_to(built)
+        [command] = re.findall(
+            r"`(python -m pip install dcmrecv-.*)`", (packages.of(template) / "README.md").read_text()
+        )
         made.run(command, directory)
     place = made.run("python -c 'import dcmrecv_core; print(dcmrecv_core.__file__)'", directory)
     assert Path(place).is_relative_to(made.home), "dcmrecv is from the index"
@@ -156,8 +175,8 @@ def published(
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_receiver_uses_it(template: str, published: Environment, packages: Path, tmp_path: Path) -> None:
-    [use], *_ = readme_blocks(packages / f"dcmrecv-my-{template}")
+def test_a_receiver_uses_it(template: str, published: Environment, packages: Packages, tmp_path: Path) -> None:
+    [use], *_ = readme_blocks(packages.of(template))
     target = tmp_path / "target"
     target.mkdir()
     program, *words = shlex.split(use.replace("DIRECTORY", str(target)))
