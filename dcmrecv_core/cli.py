@@ -96,7 +96,7 @@ def _text(configuration: Configuration) -> str:
         return help.version_text()
     if line.action == "list-ciphers":
         return help.ciphers_text()
-    if line.action == "new-plugin":
+    if line.new_plugin is not None:
         from dcmrecv_core.hooks import new_plugin as plugin_kit
 
         return plugin_kit.create(*line.new_plugin)

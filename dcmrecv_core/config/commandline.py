@@ -46,7 +46,8 @@ class CommandLine:
     prints on stderr, "" if it was not given. `given` are the values of plugins' options, by plugin and key, that the
     settings file or the command line gives. `files` are the parameters of `--explain`, `json` is how it and
     `--list-plugins` answer; `sender` are the calling title, the address and the called title that `--explain` is to
-    assume, "" for the default. `new_plugin` are the name that `--new-plugin` gives and the directory, if there is one.
+    assume, "" for the default. `new_plugin` are the name that `--new-plugin` gives, the directory, if there is one, and
+    the template.
     """
 
     action: Action
@@ -55,7 +56,7 @@ class CommandLine:
     files: tuple[str, ...] = ()
     json: bool = False
     given: Mapping[str, Mapping[str, Given]] = field(default_factory=dict)
-    new_plugin: tuple[str, ...] = ()
+    new_plugin: tuple[str, str | None, str] | None = None
     sender: tuple[str, str, str] = ("", "", "")
 
 
@@ -175,6 +176,10 @@ def parse(
     try:
         if "--json" in effective and action not in ("list-plugins", "explain"):
             raise CommandLineError("--json only allowed with --list-plugins or --explain")
+        if "--template" in effective:
+            raise CommandLineError(
+                "--template only allowed with --new-plugin", hint="it says what --new-plugin NAME writes"
+            )
         sender = _sender(effective, action)
         settings = _settings(scan, effective, file_values)
         given = _given(scan, file_plugins)
@@ -260,11 +265,14 @@ def _is_title(title: str) -> bool:
     return len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
 
 
-def _new_plugin(scan: _Scan) -> tuple[str, ...]:
+def _new_plugin(scan: _Scan) -> tuple[str, str | None, str]:
     if len(scan.parameters) > 1:
         raise _too_many(scan.parameters, "directory")
-    names = [texts[0] for option, texts in scan.options if isinstance(option, Option) and option.action == "new-plugin"]
-    return (names[-1], *scan.parameters)
+    effective = scan.effective()
+    [name] = effective["--new-plugin"][1]
+    option, texts = effective.get("--template", (None, ()))
+    template = option.convert(texts) if option else "naming"
+    return name, scan.parameters[0] if scan.parameters else None, template
 
 
 def _check_parameter_count(parameters: list[str], action: Action, port_optional: bool) -> None:

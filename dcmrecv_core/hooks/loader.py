@@ -198,7 +198,7 @@ def _unknown(spec: str) -> str:
 
 def check(found: Found) -> dict[str, Any]:
     """The hook implementations of a plugin by name; raises PluginError for a plugin that cannot work as meant."""
-    required = _stated(found, REQUIRED)
+    required = stated_of(found, REQUIRED)
     if required is not None:
         check_api(found.name, required)
     if inspect.isclass(found.plugin):
@@ -234,10 +234,10 @@ def _one_by_one(deliver_many: Any) -> Any:
 
 def needs_digest(found: Found) -> bool:
     """Whether the plugin says that it cannot work without `StoredEvent.digest`."""
-    return bool(_stated(found, DIGEST))
+    return bool(stated_of(found, DIGEST))
 
 
-def _stated(found: Found, attribute: str) -> Any:
+def stated_of(found: Found, attribute: str) -> Any:
     """What a plugin says of itself in an attribute of its own, or of its module."""
     return getattr(found.plugin, attribute, getattr(found.module, attribute, None))
 

@@ -1,6 +1,7 @@
 """`--new-plugin`: the package of a new plugin, which installs and passes its own tests as it is.
 
-The files are templates in `templates/plugin/`, with `$name` and the like where the plugin's names go.
+The files are in `templates/`, with `$name` and the like where the plugin's names go: those of every package in
+`package/`, the plugin, its tests and its part of the README in a folder for each kind.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import distribution as distribution_of
 from importlib.resources import files
@@ -20,16 +22,29 @@ from dcmrecv_core.api.errors import CommandLineError
 from dcmrecv_core.api.version import __version__
 from dcmrecv_core.hooks.loader import entry_origin, entry_points
 
-_FILES = {
-    "pyproject.toml": "pyproject.toml.in",
-    "README.md": "README.md.in",
-    ".gitignore": "gitignore.in",
-    ".github/workflows/tests.yml": "tests.yml.in",
-    "src/$package/__init__.py": "plugin.py.in",
-    "src/$package/py.typed": "py.typed.in",
-    "tests/conftest.py": "conftest.py.in",
-    "tests/test_$package.py": "test_plugin.py.in",
+TEMPLATES = {
+    "naming": "The layout of $name: directories and names of files",
+    "deliver": "Delivery of stored instances to $name",
+    "write": "Storing of instances in $name",
+    "serve": "DIMSE services of $name beside storage",
 }
+"""What `--template` may say, with the description of the package."""
+
+_FILES = {
+    "pyproject.toml": "package/pyproject.toml.in",
+    "README.md": "package/README.md.in",
+    "CHANGELOG.md": "package/CHANGELOG.md.in",
+    "LICENSE": "package/LICENSE.in",
+    ".gitignore": "package/gitignore.in",
+    ".github/workflows/tests.yml": "package/tests.yml.in",
+    ".github/workflows/publish.yml": "package/publish.yml.in",
+    "src/$package/__init__.py": "$template/plugin.py.in",
+    "src/$package/py.typed": "package/py.typed.in",
+    "tests/conftest.py": "package/conftest.py.in",
+    "tests/test_$package.py": "$template/test_plugin.py.in",
+}
+
+_TEMPLATES = files("dcmrecv_core.hooks") / "templates"
 
 _PREFIX = "dcmrecv-"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -38,11 +53,11 @@ _TAKEN = ("builtin", "core")
 """Their packages are the receiver's own."""
 
 
-def create(name: str, directory: str | None = None) -> str:
+def create(name: str, directory: str | None = None, template: str = "naming") -> str:
     """Write the package `dcmrecv-NAME` of a plugin called `name` into `directory` (default: one of that name, here).
 
-    Returns the text for the user. Raises CommandLineError for a name that does not fit, and for a directory that exists
-    or cannot be made.
+    `template` is one of `TEMPLATES`. Returns the text for the user. Raises CommandLineError for a name that does not
+    fit, and for a directory that exists or cannot be made.
     """
     _check(name)
     distribution = _PREFIX + name
@@ -50,28 +65,44 @@ def create(name: str, directory: str | None = None) -> str:
     package = distribution.replace("-", "_")
     names = {
         "name": name,
+        "key": name.replace("-", "_"),
         "distribution": distribution,
         "package": package,
+        "template": template,
+        "description": Template(TEMPLATES[template]).substitute(name=name),
         "version": __version__,
+        "below": _next_incompatible(__version__),
         "source": shlex.quote(_source()),
     }
-    templates = files("dcmrecv_core.hooks") / "templates" / "plugin"
+    target_option = "" if template == "naming" else f"--{name}-to DIRECTORY "
+    names["about"] = _filled(f"{template}/README.md.in", names)
     try:
         target.mkdir()
-        for path, template in _FILES.items():
+        for path, source in _FILES.items():
             file = target / Template(path).substitute(names)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(Template((templates / template).read_text("utf-8")).substitute(names), "utf-8")
+            file.write_text(_filled(Template(source).substitute(names), names), "utf-8")
     except FileExistsError as error:
         raise CommandLineError(f"--new-plugin: {target} exists already") from error
     except OSError as error:
         raise CommandLineError(f"--new-plugin: cannot write {error.filename}: {error.strerror}") from error
     return (
         f"{target}: a plugin that installs and passes its tests as it is\n"
-        f"the line to change is marked in {target}/src/{package}/__init__.py\n"
+        f"the lines to change are marked in {target}/src/{package}/__init__.py\n"
         f"install it: pip install -e {target}\n"
-        f"use it:     dcmrecv --plugin {name} 11112\n"
+        f"use it:     dcmrecv --plugin {name} {target_option}11112\n"
     )
+
+
+def _filled(template: str, names: Mapping[str, str]) -> str:
+    """The text of a template, with these names in it."""
+    return Template((_TEMPLATES / template).read_text("utf-8")).substitute(names)
+
+
+def _next_incompatible(version: str) -> str:
+    """The first version that may have another interface: before 1.0 the second number says so (docs/plugins)."""
+    major, minor = map(int, version.split(".")[:2])
+    return f"{major + 1}" if major else f"0.{minor + 1}"
 
 
 def _source() -> str:

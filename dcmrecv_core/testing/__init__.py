@@ -41,6 +41,7 @@ from typing import Protocol
 
 import pytest
 
+from dcmrecv_core.api.version import API_VERSION, __version__
 from dcmrecv_core.testing.deliveries import deliver_all, fake_event, fake_series, fake_study
 from dcmrecv_core.testing.fakes import fake_association, fake_instance, fake_settings, sample_dataset
 from dcmrecv_core.testing.naming import check_naming
@@ -73,6 +74,11 @@ __all__ = [
     "start_receiver",
     "until",
 ]
+
+
+def pytest_report_header() -> str:
+    """At the beginning of pytest's output: with which dcmrecv, and which version of the interface, the tests run."""
+    return f"dcmrecv {__version__}, plugin interface {'.'.join(map(str, API_VERSION))}: {Path(__file__).parents[1]}"
 
 
 class StartReceiver(Protocol):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+
+RECEIVED_AT = datetime(2020, 1, 2, 11, 22, 33, tzinfo=UTC)
+"""When fake instances were received; a constant, so that tests have no good and bad days."""
 
 _ELEMENTS: Mapping[str, Any] = {
     "SpecificCharacterSet": "ISO_IR 192",
@@ -158,15 +162,19 @@ def fake_instance(
     output_directory: str | Path = "",
     in_receive: bool = False,
     attempt: int = 0,
+    received_at: datetime = RECEIVED_AT,
 ) -> Instance:
-    """An instance as a hook gets it, received from `association` with `dataset` (default: `sample_dataset()`).
+    """An instance as a hook gets it, received from `association` with `dataset` (default: `sample_dataset()`), at
+    `received_at`, whatever the clock says.
 
     The data set is encoded in the transfer syntax of its `file_meta` (default: explicit VR little endian). The rest is
     the receiver's own code: `get`, `raw`, `header`, `open` read the encoded bytes, and `save` stores below
     `output_directory`. `replace` and `replace_header` work only with `in_receive`, as they do only in that hook. Raises
     ValueError for a transfer syntax whose encoding is not known.
     """
-    return make_instance(FakeInstance, dataset, association, str(output_directory), in_receive, attempt)
+    instance = make_instance(FakeInstance, dataset, association, str(output_directory), in_receive, attempt)
+    instance.completed_at = received_at.timestamp()
+    return instance
 
 
 def make_instance(
@@ -197,4 +205,5 @@ def make_instance(
     )
     instance.may_replace = in_receive
     instance.attempt = attempt
+    instance.completed_at = RECEIVED_AT.timestamp()
     return instance

@@ -9,9 +9,11 @@ from typing import Any
 
 from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.api.options import PluginOptionRegistry
+from dcmrecv_core.api.version import API_VERSION
 from dcmrecv_core.config.options.table import BY_NAME
-from dcmrecv_core.hooks.loader import Found
+from dcmrecv_core.hooks.loader import Found, stated_of
 from dcmrecv_core.hooks.plugins import Plugins
+from dcmrecv_core.hooks.promises import REQUIRED
 from dcmrecv_core.testing.fakes import fake_settings
 from dcmrecv_core.testing.hook_checks import HookChecks
 from dcmrecv_core.testing.naming import NAMING_HOOKS, check_naming, found_plugin
@@ -50,6 +52,8 @@ def check_plugin(
     """
     found = found_plugin(plugin)
     report = PluginReport(found.name)
+    stated = stated_of(found, REQUIRED)
+    report.checks["interface"] = f"{'.'.join(map(str, API_VERSION))}" + (f", it needs {stated}" if stated else "")
     values = _options(found, options or {}, report)
     with tempfile.TemporaryDirectory(prefix="dcmrecv-") as directory:
         output = Path(directory, "in-process")

@@ -99,7 +99,7 @@ def check_survives(
         finally:
             fault = receiver.end()
         survival.log = receiver.log
-    problems += [f"{match[1]}: {match[2]}" for match in failures_of(found.name).finditer(survival.log)]
+    problems += _failures(found.name, survival.log)
     problems += [fault] if fault else []
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
@@ -224,6 +224,14 @@ def _missing(receiver: Receiver, survival: Survival, arrived: Arrived | None) ->
         return []
     count = f"{len(missing)} of {len(survival.acknowledged)} acknowledged instances did not arrive"
     return [f"{count}, {missing[0]} is the first{_NO_FILE if arrived is None else ''}"]
+
+
+def _failures(plugin: str, log: str) -> list[str]:
+    """What its hooks did wrong: a line for each hook."""
+    failed: dict[str, list[str]] = {}
+    for match in failures_of(plugin).finditer(log):
+        failed.setdefault(match[1], []).append(match[2])
+    return [f"{hook} failed {len(texts)} times, at first: {texts[0]}" for hook, texts in failed.items()]
 
 
 _NO_FILE = (

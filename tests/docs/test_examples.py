@@ -106,6 +106,7 @@ def test_commands_print_what_is_shown(page: str, tmp_path: Path, environment: di
         session.end_receiver()
 
 
+@pytest.mark.timeout(400)
 def test_tests_pass(tmp_path: Path, environment: dict[str, str]) -> None:
     tests = [block for block in BLOCKS if block.is_test and executed_here(block)]
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["dcmrecv_core.testing"]\n')
@@ -117,7 +118,7 @@ def test_tests_pass(tmp_path: Path, environment: dict[str, str]) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=380,
         check=False,
     )
     assert f"{sum(block.text.count('def test_') for block in tests)} passed" in done.stdout, done.stdout + done.stderr

@@ -20,16 +20,6 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="session")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the sdist and the wheel built *from* it, so that the sdist is known to be complete."""
-    directory = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", directory, ROOT], check=True, timeout=280
-    )
-    return directory
-
-
-@pytest.fixture(scope="session")
 def wheel(distributions: Path) -> zipfile.ZipFile:
     [path] = distributions.glob("*.whl")
     return zipfile.ZipFile(path)

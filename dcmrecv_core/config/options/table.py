@@ -80,6 +80,11 @@ _PLUGINS = Section(
             Value("name"),
             action="new-plugin",
         ),
+        without_key(
+            "--template",
+            "what the new plugin does: naming, deliver, write or\nserve (only with --new-plugin; default: naming)",
+            Value("template", "choice", choices=("naming", "deliver", "write", "serve")),
+        ),
         flag(
             "--trace-hooks",
             "log result and time of each call of a plugin's hook\n(only with -v, -d or log level info)",

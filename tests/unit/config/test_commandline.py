@@ -192,6 +192,7 @@ def test_every_option_is_tried() -> None:
         "--to",
         "--json",
         "--new-plugin",
+        "--template",
     }
     elsewhere |= {name for option in flatten([TLS]) for name in (option.long, option.short)}
     assert BY_NAME.keys() - tried - elsewhere == {"--output-directory"}
@@ -400,6 +401,8 @@ STORESCP = "it is an option of storescp; docs/migrating.md, 'Options of storescp
         ("--keep-days", "give days after it"),
         ("+v 1", "add -v, -d or -ll info"),
         ("1 2", "give one port, not 2 parameters; a value with blanks needs quotes"),
+        ("--new-plugin x --template delver", "give one of naming, deliver, write, serve; did you mean deliver?"),
+        ("--template write 1", "it says what --new-plugin NAME writes"),
         ("--new-plugin x 1 2", "give one directory, not 2 parameters; a value with blanks needs quotes"),
         ("x", PORTS),
         ("0", PORTS),

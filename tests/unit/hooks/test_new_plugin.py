@@ -1,30 +1,37 @@
-"""`--new-plugin`: what it writes and refuses. tests/docs follows the tutorial, which installs and uses it."""
+"""`--new-plugin`: what it writes and refuses. tests/packaging installs and uses it, and so does the tutorial."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import yaml
 from importlib_metadata import EntryPoint
 
 from dcmrecv_core import API_VERSION, cli
 from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.hooks import new_plugin as plugin_kit
 from support.paths import ROOT
 
 
-def test_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("template", plugin_kit.TEMPLATES)
+def test_the_files(
+    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["--new-plugin", "my-site"]) == 0
+    assert cli.main(["--new-plugin", "my-site", "--template", template]) == 0
     made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert made == {
+        "dcmrecv-my-site/.github/workflows/publish.yml",
         "dcmrecv-my-site/.github/workflows/tests.yml",
         "dcmrecv-my-site/.gitignore",
+        "dcmrecv-my-site/CHANGELOG.md",
+        "dcmrecv-my-site/LICENSE",
         "dcmrecv-my-site/README.md",
         "dcmrecv-my-site/pyproject.toml",
         "dcmrecv-my-site/src/dcmrecv_my_site/__init__.py",
@@ -33,22 +40,66 @@ def test_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         "dcmrecv-my-site/tests/test_dcmrecv_my_site.py",
     }
     texts = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
-    assert set(re.findall(r"\$.*", texts)) == {'${{ vars.DCMRECV }}"'}, "a variable of the workflow"
-    assert "dcmrecv --plugin my-site" in capsys.readouterr().out
+    assert all(found.startswith(("${{ ", "${GITHUB_REF_NAME#v}")) for found in re.findall(r"\$.*", texts)), "workflows"
+    use = "dcmrecv --plugin my-site 11112" if template == "naming" else "--plugin my-site --my-site-to DIRECTORY 11112"
+    assert use in capsys.readouterr().out
 
 
-def test_it_passes_the_strict_check_of_types(tmp_path: Path) -> None:
+def test_naming_is_the_default(tmp_path: Path) -> None:
+    plugin_kit.create("site", str(tmp_path / "default"))
+    plugin_kit.create("site", str(tmp_path / "naming"), "naming")
+    for path in (tmp_path / "naming").rglob("*.py"):
+        assert (tmp_path / "default" / path.relative_to(tmp_path / "naming")).read_text() == path.read_text()
+
+
+def test_all_templates_can_be_chosen() -> None:
+    [value] = BY_NAME["--template"].values
+    assert value.choices == tuple(plugin_kit.TEMPLATES)
+    folders = {path.name for path in (ROOT / "dcmrecv_core" / "hooks" / "templates").iterdir()}
+    assert folders == {"package", *plugin_kit.TEMPLATES}
+
+
+@pytest.mark.parametrize(
+    ("version", "dependency"),
+    [("0.1.0", "dcmrecv>=0.1.0,<0.2"), ("0.9.3", "dcmrecv>=0.9.3,<0.10"), ("1.4.0", "dcmrecv>=1.4.0,<2")],
+)
+def test_it_needs_a_receiver_with_the_same_interface(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, dependency: str
+) -> None:
+    monkeypatch.setattr(plugin_kit, "__version__", version)
     plugin_kit.create("my-site", str(tmp_path / "here"))
-    command = [sys.executable, "-m", "mypy", "--cache-dir", tmp_path / "cache"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path / "here",
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"MYPYPATH": "src"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    project = tomllib.loads((tmp_path / "here" / "pyproject.toml").read_text())["project"]
+    assert project["dependencies"] == [dependency]
+
+
+def workflow(package: Path, name: str) -> dict[Any, Any]:
+    loaded: dict[Any, Any] = yaml.safe_load((package / ".github" / "workflows" / f"{name}.yml").read_text())
+    return loaded
+
+
+def test_it_is_tested_with_each_python_and_the_oldest_receiver(tmp_path: Path) -> None:
+    plugin_kit.create("my-site", str(tmp_path / "here"))
+    project = tomllib.loads((tmp_path / "here" / "pyproject.toml").read_text())["project"]
+    matrix = workflow(tmp_path / "here", "tests")["jobs"]["tests"]["strategy"]["matrix"]
+    said = [kind.rpartition(" :: ")[2] for kind in project["classifiers"] if "Python :: 3." in kind]
+    assert matrix["python"] == said == ["3.11", "3.12", "3.13", "3.14"]
+    assert project["requires-python"] == f">={said[0]}"
+    [oldest] = matrix["include"]
+    [dependency] = project["dependencies"]
+    assert oldest == {"python": said[0], "dcmrecv": dependency.split(",")[0].replace(">=", "==")}
+
+
+def test_it_publishes_without_a_token(tmp_path: Path) -> None:
+    plugin_kit.create("my-site", str(tmp_path / "here"))
+    publish = workflow(tmp_path / "here", "publish")
+    assert publish[True] == {"release": {"types": ["published"]}}, "YAML reads `on` as true"
+    build, upload = publish["jobs"]["build"], publish["jobs"]["publish"]
+    assert (publish["permissions"], build["permissions"]) == ({}, {"contents": "read"})
+    assert upload["permissions"] == {"id-token": "write"}
+    assert upload["environment"]["name"] == "pypi"
+    assert upload["needs"] == "build"
+    assert upload["steps"][-1] == {"uses": "pypa/gh-action-pypi-publish@release/v1", "with": {"attestations": True}}
+    assert "secrets" not in str(publish)
 
 
 @pytest.mark.parametrize(

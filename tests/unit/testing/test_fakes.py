@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from dcmrecv_core.testing import fake_association, fake_instance, fake_settings, sample_dataset
 from support.plugins import hooks
+
+
+def test_an_instance_has_the_time_that_the_test_says() -> None:
+    assert fake_instance().received_at == fake_instance().received_at
+    new_year = datetime(2027, 1, 1, tzinfo=UTC)
+    assert fake_instance(received_at=new_year).received_at == new_year
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])

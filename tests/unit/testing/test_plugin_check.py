@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmrecv_core import PluginError
+from dcmrecv_core import API_VERSION, PluginError
 from dcmrecv_core.testing import PluginCheckError, check_plugin
 from dcmrecv_core.testing.plugin_report import Finding
 from support.plugins import hooks
@@ -250,11 +250,12 @@ def stored(instance, location):
 
 def test_one_without_mistakes_in_a_receiver(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "good_plugin.py"
-    file.write_text(GOOD)
+    file.write_text(GOOD + '\ndcmrecv_api = ">=0.9,<9"\n')
     report = check_plugin(str(file))
     assert not report.findings
     assert str(report) == capsys.readouterr().out.removesuffix("\n")
     assert report.checks == {
+        "interface": f"{'.'.join(map(str, API_VERSION))}, it needs >=0.9,<9",
         "options": "ok, 0 declared",
         "configure": "ok",
         "hooks, in process": "ok",

@@ -93,11 +93,19 @@ def test_one_that_keeps_events_in_memory_loses_some(tmp_path: Path) -> None:
         check_survives(written(tmp_path, LOSING), arrived=arrived)
 
 
-def test_one_that_acknowledges_and_stores_nothing(tmp_path: Path) -> None:
-    plugin = "@hookimpl\ndef write(instance, path):\n    return path\n"
-    with pytest.raises(
-        AssertionError, match=r"(\d+) of \1 acknowledged .* the first: no file below the output directory"
-    ):
+def test_one_that_stores_nothing_and_fails(tmp_path: Path) -> None:
+    plugin = """
+    @hookimpl
+    def write(instance, path):
+        return path
+
+    @hookimpl
+    def stored(instance):
+        raise RuntimeError("broken")
+    """
+    missing = r"(\d+) of \1 acknowledged .* the first: no file below the output directory"
+    failed = r"\n  stored failed \d+ times, at first: RuntimeError\('broken'\)"
+    with pytest.raises(AssertionError, match=rf"2 problems\n  {missing}(.|\n)*{failed}"):
         check_survives(written(tmp_path, plugin))
 
 

@@ -16,6 +16,7 @@ from support.programs.original import original
 OURS = {
     "--plugin",
     "--new-plugin",
+    "--template",
     "--list-plugins",
     "--trace-hooks",
     "--explain",
@@ -90,7 +91,7 @@ def test_options_set_fields_of_the_settings() -> None:
 def test_an_option_either_has_values_or_sets_something() -> None:
     for option in OPTIONS:
         assert bool(option.values) == bool(
-            option.key or option.action == "new-plugin" or option.long in ("--as", "--to")
+            option.key or option.action == "new-plugin" or option.long in ("--as", "--to", "--template")
         )
         assert not (option.values and option.sets)
 
