@@ -111,4 +111,4 @@ def make_upload(bucket: Bucket, file: BinaryIO, size: int) -> Upload:
     """`file` has `size` bytes, the whole object."""
     if size > AT_ONCE:
         return PartsUpload(bucket, file, size)
-    return WholeUpload(bucket, file.read())
+    return WholeUpload(bucket, file.read(size))  # without the size it would come in small pieces
