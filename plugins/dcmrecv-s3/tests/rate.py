@@ -2,9 +2,9 @@
 
     python plugins/dcmrecv-s3/tests/rate.py [--versitygw PROGRAM] [--rounds N] [--seconds S] [--directory DIRECTORY]
 
-Sixteen associations, and sixteen processes that only send the same bytes: one conditional request with a checksum for each
-object, as dcmrecv does. Both in turn, round after round. The processor time of the server is measured, too: where all
-of them share the processors, it says how much of the rate is the server's.
+Sixteen associations, and sixteen processes that only send as many bytes: one conditional request with a checksum for
+each object, as dcmrecv does. Both in turn, round after round. All of them share the processors, so processor time is
+measured, too.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
 import obstore
 from obstore.store import S3Store
 from servers import KEYS, Server, options, start_moto, start_versitygw
+
+from dcmrecv_core.testing.receivers import ReceiverProcess
 from support.bench.load import Load, Result, in_processes, send
 from support.bench.measure import processor_seconds
 from support.bench.series import FIRST_SERIAL, SERIES, Series
-
-from dcmrecv_core.testing.receivers import ReceiverProcess
 
 ASSOCIATIONS = 16
 

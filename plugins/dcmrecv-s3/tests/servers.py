@@ -71,7 +71,15 @@ def start_versitygw(program: str, directory: Path) -> Server:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = free.getsockname()
     environment = {"ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"], "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"]}
-    command = [program, "--quiet", "--port", f"{address[0]}:{address[1]}", "posix", str(directory / "data")]
+    command = [
+        program,
+        "--quiet",
+        "--keep-alive",
+        "--port",
+        f"{address[0]}:{address[1]}",
+        "posix",
+        str(directory / "data"),
+    ]
     variables = {**os.environ, **environment}
     process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, start_new_session=True)
     until(lambda: _listens(address), "versitygw listens", _START)

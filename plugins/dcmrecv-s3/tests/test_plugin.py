@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import time
 from pathlib import Path
 
@@ -52,6 +53,11 @@ def test_an_acknowledged_instance_is_in_the_bucket(start_receiver: StartReceiver
         assert stored == dataset
         assert stored.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
     assert receiver.files() == []
+    assert max(map(threads, receiver.workers())) == 2, "obstore has one beside the worker's own"
+
+
+def threads(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
 
 
 def test_keys_are_the_names_that_hooks_chose(start_receiver: StartReceiver, server: Server, bucket: str) -> None:

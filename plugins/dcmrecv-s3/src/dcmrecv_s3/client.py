@@ -14,13 +14,13 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
-from obstore.store import S3Store
+from obstore.store import MemoryStore, S3Store
 
 from dcmrecv_s3.accounts import find_account
 from dcmrecv_s3.place import Place
@@ -39,6 +39,7 @@ _COPY_RATE = 16 << 20
 """Bytes a second, at least, that a server is given for a copy of its own."""
 
 _DAY = timedelta(days=1)
+_THREADS = "TOKIO_WORKER_THREADS"
 _NO_ANSWER = "no answer within {:g} s"
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _STATUS = re.compile(r"non-2xx status code: (\d{3}[ \w]{0,40})")
@@ -63,6 +64,7 @@ class Bucket:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        _begin_threads()
         self._loop = asyncio.new_event_loop()
 
     def close(self) -> None:
@@ -106,23 +108,24 @@ class Bucket:
         except (BaseError, OSError) as error:
             raise S3Error(_reason(error, self.place)) from error
 
-    async def create(self, key: str, data: bytes) -> bool:
-        """Whether it is there now; false if the key is taken."""
+    def create(self, key: str, data: bytes) -> bool:
+        """Whether it is there now; false if the key is taken. Raises S3Error."""
         try:
-            await self._put(key, data, "create")
+            self._put(key, data, "create")
         except AlreadyExistsError:
             return False
         return True
 
-    async def replace(self, key: str, data: bytes, e_tag: str | None = None) -> bool:
-        """Whether it is there now; false if the object is not the one with `e_tag` any more. None: whatever it is."""
+    def replace(self, key: str, data: bytes, e_tag: str | None = None) -> bool:
+        """Whether it is there now; false if the object is not the one with `e_tag` any more. None: whatever it is.
+        Raises S3Error."""
         try:
-            await self._put(key, data, "overwrite" if e_tag is None else {"e_tag": e_tag})
+            self._put(key, data, "overwrite" if e_tag is None else {"e_tag": e_tag})
         except PreconditionError:
             return False
         return True
 
-    async def _put(self, key: str, data: bytes, mode: Any) -> None:
+    def _put(self, key: str, data: bytes, mode: Any) -> None:
         try:
             with self._said():
                 obstore.put(self.store, key, data, mode=mode, use_multipart=False)
@@ -199,6 +202,19 @@ class Bucket:
             self.run(self.delete(key))
         except S3Error as error:
             raise OSError(f"{self.place.location_of(key)}: {error}") from error
+
+
+@cache
+def _begin_threads() -> None:
+    """Of obstore, at its first call: one thread, instead of one for each processor, as a process asks one thing at a
+    time. Hand-overs between several ones would cost more than they bring."""
+    if _THREADS in os.environ:
+        return
+    os.environ[_THREADS] = "1"
+    try:
+        obstore.put(MemoryStore(), "none", b"")
+    finally:
+        del os.environ[_THREADS]  # the programs that other plugins run may need more
 
 
 async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
