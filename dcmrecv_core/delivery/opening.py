@@ -35,6 +35,11 @@ def use(settings: Settings) -> None:
         _known[str(settings.state_directory)] = settings.journal
 
 
+def has_database(state_directory: Path) -> bool:
+    """Whether this process knows that the receiver has its journal in a database, and with which password."""
+    return str(state_directory) in _known
+
+
 def note_url(settings: Settings) -> None:
     """Note in the state directory which database the receiver uses. Raises OSError, StoreError."""
     use(settings)

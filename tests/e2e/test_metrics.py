@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import random
 import socket
+import urllib.error
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from dcmrecv_core.testing import sample_dataset, send, until
 from support.paths import ROOT
 from support.programs.environment import make_site
+from support.programs.postgresql import running_server
 from support.programs.receivers import Start, run
 
 
@@ -33,10 +34,14 @@ def address() -> str:
 
 def get(address: str, path: str) -> str:
     """ "" while nothing answers."""
-    with suppress(OSError), urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
-        text: str = answer.read().decode()
-        return text
-    return ""
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+            return str(answer.read(), "utf-8")
+    except urllib.error.HTTPError as error:
+        with error:
+            return str(error.read(), "utf-8")
+    except OSError:
+        return ""
 
 
 def test_it_agrees_with_dcmrecvctl(ours: Start, site: Path, program: Path, address: str) -> None:
@@ -65,3 +70,22 @@ def test_it_agrees_with_dcmrecvctl(ours: Start, site: Path, program: Path, addre
     assert shown["totals"]["instances"]["stored"] == 3
     assert 'dcmrecv_instances_total{result="stored"} 3.0\n' in get(address, "/metrics")
     assert "color-scheme" in get(address, "/style.css"), "it is in the wheel"
+
+
+def test_a_database_that_is_down(ours: Start, site: Path, address: str, tmp_path: Path) -> None:
+    (tmp_path / "site.py").write_text("from dcmrecv_core import hookimpl\n@hookimpl\ndef deliver(event): pass\n")
+    with running_server() as database:
+        words = ("--plugin", "metrics", "--http", address, "--plugin", tmp_path / "site.py", "--journal", database.url)
+        receiver = ours("-pm", *words, program=site)
+
+        def until_answered(text: str) -> None:
+            until(lambda: get(address, "/readyz") == text, text, log=lambda: receiver.log)
+
+        until_answered("ready\n")
+        assert send(receiver.port, sample_dataset()) == [0]
+        database.stop()
+        until_answered("not ready\nthe journal's database cannot be used\n")
+        assert send(receiver.port, sample_dataset(SOPInstanceUID="1.2.3")) == [0xA700]
+        database.start()
+        until_answered("ready\n")
+        assert send(receiver.port, sample_dataset(SOPInstanceUID="1.2.3")) == [0]

@@ -5,6 +5,7 @@ The disk may hang, so the supervisor leaves this to the process that asks.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -17,6 +18,9 @@ from dcmrecv_core.counters.document import Counters, OutputStatus, QueueStatus
 from dcmrecv_core.net.control.client import ControlConnectionError, ask, socket_of
 from dcmrecv_core.storage.mounts import mount_namespace
 from dcmrecv_core.storage.usable import OutputDirectory
+
+_NO_DATABASE = "the journal's database cannot be used"
+"""Why is in the log: health checks are shown to anybody."""
 
 
 def read_counters(settings: PluginSettings) -> Counters:
@@ -49,8 +53,10 @@ def ask_counters(path: Path) -> Counters:
 def with_output(counters: Counters) -> Counters:
     """Not ready if nothing can be stored in the output directory now. Takes half a second at most."""
     problem = "" if counters.output is None else _directory(counters.output).problem()
-    if not problem:
-        return counters
+    return _with_problem(counters, problem) if problem else counters
+
+
+def _with_problem(counters: Counters, problem: str) -> Counters:
     state = "not ready" if counters.state == "ready" else counters.state
     return replace(counters, state=state, not_ready=(*counters.not_ready, problem))
 
@@ -64,22 +70,17 @@ def _directory(output: OutputStatus) -> OutputDirectory:
 
 def with_queues(counters: Counters, state_directory: Path) -> Counters:
     """With the queues in the store of this state directory, if it can be read, and the output directory has answered.
-    The supervisor never calls it."""
+    Not ready if the store is a database that cannot be used now. The supervisor never calls it."""
     if counters.output is not None and not _directory(counters.output).responds:
         return counters
-    from dcmrecv_core.delivery.opening import open_store
+    from dcmrecv_core.delivery.opening import has_database, open_store
     from dcmrecv_core.delivery.store import StoreError
 
     try:
-        store = open_store(state_directory)
-    except StoreError:  # nothing delivers
-        return counters
-    try:
-        states = store.states()
-    except StoreError:
-        return counters
-    finally:
-        store.close()
+        with closing(open_store(state_directory)) as store:
+            states = store.states()
+    except StoreError:  # without a database: nothing delivers
+        return _with_problem(counters, _NO_DATABASE) if has_database(state_directory) else counters
     return replace(
         counters,
         queues=tuple(

@@ -13,6 +13,15 @@ pytest_plugins = ["dcmrecv_core.testing"]
 _numbers = count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="large instances have 4 GB instead of 64 MB")
+
+
+@pytest.fixture
+def large_size(request: pytest.FixtureRequest) -> int:
+    return 4_000_000_000 if request.config.getoption("--full") else 64_000_000
+
+
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forget_aws(monkeypatch.setenv, monkeypatch.delenv, tmp_path)

@@ -26,6 +26,8 @@ class Server:
     def __init__(self, endpoint: str, process: subprocess.Popen[bytes]) -> None:
         self.endpoint = endpoint
         self._process = process
+        self.pid = process.pid
+        """The leader of its process group."""
         self.client = boto3.client(
             "s3",
             endpoint_url=self.endpoint,
@@ -57,7 +59,7 @@ def start_moto(directory: Path) -> Server:
     log = directory / "moto.log"
     command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", "0"]
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
+        process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
     running = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
     found = until(lambda: running.search(log.read_text()), "moto listens", _START, log.read_text)
     return Server(found[1], process)
@@ -69,8 +71,17 @@ def start_versitygw(program: str, directory: Path) -> Server:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = free.getsockname()
     environment = {"ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"], "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"]}
-    command = [program, "--quiet", "--port", f"{address[0]}:{address[1]}", "posix", str(directory / "data")]
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    command = [
+        program,
+        "--quiet",
+        "--keep-alive",
+        "--port",
+        f"{address[0]}:{address[1]}",
+        "posix",
+        str(directory / "data"),
+    ]
+    variables = {**os.environ, **environment}
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, start_new_session=True)
     until(lambda: _listens(address), "versitygw listens", _START)
     return Server(f"http://{address[0]}:{address[1]}", process)
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import struct
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self
 
 import pytest
 from pydicom.dataset import Dataset
+from pynetdicom import AE, _config
 from servers import Server, options
 
 from dcmrecv_core.testing import StartReceiver, fake_instance, fake_settings, sample_dataset
 from dcmrecv_s3 import S3Plugin, client, upload
 
 MEGABYTE = 1 << 20
+PATIENCE = 600.0
+CT = "1.2.840.10008.5.1.4.1.1.2"
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 
 def large(megabytes: int) -> Dataset:
@@ -52,16 +57,65 @@ class Memory:
                     self.most = max(self.most, int(re.findall(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)[0]) / 1000)
 
 
+def write_large(path: Path, size: int) -> str:
+    """A file with `size` bytes of pixel data; returns their SHA-256."""
+    dataset = sample_dataset(SOPInstanceUID="1.2.3")
+    del dataset.PixelData
+    dataset.save_as(path, enforce_file_format=True)
+    digest = hashlib.sha256()
+    megabyte = os.urandom(MEGABYTE)
+    with path.open("ab") as file:
+        file.write(struct.pack("<HH2sxxI", 0x7FE0, 0x0010, b"OW", size))
+        for at in range(0, size, MEGABYTE):
+            piece = (struct.pack("<Q", at) + megabyte[8:])[: size - at]
+            file.write(piece)
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def send_file(port: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Send it without reading it whole; the status."""
+    monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
+    entity = AE()
+    entity.dimse_timeout = entity.network_timeout = PATIENCE
+    entity.maximum_pdu_size = 0
+    entity.add_requested_context(CT, EXPLICIT_VR_LITTLE_ENDIAN)
+    association = entity.associate("127.0.0.1", port)
+    try:
+        return int(association.send_c_store(path).Status)
+    finally:
+        association.release()
+
+
+def digest_of_last(server: Server, bucket: str, key: str, size: int) -> str:
+    """The SHA-256 of the last `size` bytes of an object."""
+    digest = hashlib.sha256()
+    with closing(server.client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{size}")["Body"]) as body:
+        for piece in body.iter_chunks(MEGABYTE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 @pytest.mark.parametrize("policy", ["overwrite", "replace-same"])
-def test_a_large_instance(start_receiver: StartReceiver, server: Server, bucket: str, policy: str) -> None:
-    receiver = start_receiver(*options(server.endpoint, bucket, "--on-duplicate", policy))
-    sent = large(20)
+@pytest.mark.timeout(2 * PATIENCE)
+def test_a_large_instance(
+    start_receiver: StartReceiver,
+    server: Server,
+    bucket: str,
+    policy: str,
+    tmp_path: Path,
+    large_size: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither received nor uploaded does a worker hold it in memory."""
+    receiver = start_receiver("-pdu", 131072, *options(server.endpoint, bucket, "--on-duplicate", policy))
+    digest = write_large(tmp_path / "large.dcm", large_size)
     with Memory(receiver.workers) as memory:
-        assert receiver.send(sent) == [0]
+        assert send_file(receiver.port, tmp_path / "large.dcm", monkeypatch) == 0
+    print(f"{large_size >> 20} MiB: {memory.most:.1f} MB in a worker")
     assert 10 < memory.most < 64
     assert server.keys(bucket) == ["site/CT.1.2.3"]
-    data = server.read(bucket, "site/CT.1.2.3")
-    assert hashlib.sha256(data[-20 * MEGABYTE :]).digest() == hashlib.sha256(sent.PixelData).digest()
+    assert digest_of_last(server, bucket, "site/CT.1.2.3", large_size) == digest
     assert not server.client.list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,14 @@ from pydicom import dcmread
 from servers import Misbehaving, Server, options, refuse
 
 from dcmrecv_core import PluginError, StorageError
-from dcmrecv_core.testing import StartReceiver, deliver_all, fake_instance, fake_settings, sample_dataset
+from dcmrecv_core.testing import (
+    StartReceiver,
+    deliver_all,
+    fake_instance,
+    fake_settings,
+    sample_dataset,
+    until,
+)
 from dcmrecv_s3 import S3Plugin
 
 READER = """
@@ -52,6 +61,11 @@ def test_an_acknowledged_instance_is_in_the_bucket(start_receiver: StartReceiver
         assert stored == dataset
         assert stored.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
     assert receiver.files() == []
+    assert max(map(threads, receiver.workers())) == 2, "obstore has one beside the worker's own"
+
+
+def threads(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
 
 
 def test_keys_are_the_names_that_hooks_chose(start_receiver: StartReceiver, server: Server, bucket: str) -> None:
@@ -123,6 +137,23 @@ def test_a_server_that_does_not_answer(start_receiver: StartReceiver, misbehavin
     assert (first, first.comment) == (second, second.comment) == (0xA700, "S3: no answer within 1 s")
     misbehaving.answer = None
     assert receiver.send(sample_dataset()) == [0]
+
+
+def test_a_receiver_ends_while_a_server_does_not_answer(
+    start_receiver: StartReceiver, misbehaving: Misbehaving
+) -> None:
+    """After the time limit of the upload, which blocks; the sender is told that the instance is not stored."""
+    more = ("--s3-timeout", 3, "--s3-unconditional", "--on-duplicate", "overwrite")
+    receiver = start_receiver(*options(misbehaving.endpoint, "bucket", *more))
+    assert receiver.send(sample_dataset()) == [0]
+    misbehaving.answer = misbehaving.hang
+    asked = misbehaving.asked
+    with ThreadPoolExecutor(1) as sender:
+        sending = sender.submit(receiver.send, sample_dataset())
+        until(lambda: misbehaving.asked > asked, "a request")
+        assert receiver.stop() == 0
+        [status] = sending.result(20)
+    assert (status, status.comment) == (0xA700, "S3: no answer within 3 s")
 
 
 def test_a_server_that_ignores_conditions_is_refused(start_receiver: StartReceiver, misbehaving: Misbehaving) -> None:

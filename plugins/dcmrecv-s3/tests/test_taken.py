@@ -51,6 +51,17 @@ def write(plugin: S3Plugin, tmp_path: Path, dataset: Dataset, on_exists: str, na
     return plugin.write(instance, f"{tmp_path}/{name}").split("/", 4)[-1]
 
 
+def test_a_free_key_takes_one_request(
+    plugin: S3Plugin, tmp_path: Path, server: Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that blocks: the event loop is for what takes more."""
+    with monkeypatch.context() as patched:
+        patched.setattr(client.Bucket, "run", None)
+        assert write(plugin, tmp_path, sample_dataset(), "replace-same") == "a/CT.dcm"
+        assert write(plugin, tmp_path, sample_dataset(), "overwrite") == "a/CT.dcm"
+    assert names(server, bucket) == ["a/CT.dcm"]
+
+
 def names(server: Server, bucket: str) -> list[str]:
     return [key.removeprefix("site/") for key in server.keys(bucket)]
 
@@ -123,7 +134,8 @@ def test_an_object_that_changes_meanwhile_is_looked_at_again(
 ) -> None:
     """Between the look and the replacement another instance gets the key: it is not replaced."""
     write(plugin, tmp_path, sample_dataset(**FIRST), "replace-same")
-    replace = client.Bucket.replace if not in_parts else upload.PartsUpload.replace
+    kind = upload.PartsUpload if in_parts else upload.WholeUpload
+    replace = kind.replace
     changed: list[str] = []
 
     async def too_late(self: Any, key: str, *arguments: Any) -> bool:
@@ -133,7 +145,7 @@ def test_an_object_that_changes_meanwhile_is_looked_at_again(
                 server.client.put_object(Bucket=bucket, Key=key, Body=file.read())
         return await replace(self, key, *arguments)
 
-    monkeypatch.setattr(upload.PartsUpload if in_parts else client.Bucket, "replace", too_late)
+    monkeypatch.setattr(kind, "replace", too_late)
     assert write(plugin, tmp_path, sample_dataset(**AGAIN), "replace-same") != "a/CT.dcm"
     assert changed and patient(server, bucket, "a/CT.dcm") == "OTHER"
 

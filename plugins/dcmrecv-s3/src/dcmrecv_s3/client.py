@@ -1,7 +1,8 @@
 """The bucket: requests, each with a time limit, and what went wrong in words.
 
-Requests that a sender waits for run in an event loop of the worker's only thread. So signals are handled meanwhile, and
-a request that takes too long is given up at once: a call that blocks would do neither.
+Requests run in an event loop of the worker's only thread. So signals are handled meanwhile, and what takes too long is
+given up at once. Only the one request that nearly each instance needs blocks, under a time limit of obstore's: a
+hand-over to its threads and back would cost as much as all of the request.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import asyncio
 import os
 import re
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
-from obstore.store import S3Store
+from obstore.store import MemoryStore, S3Store
 
 from dcmrecv_s3.accounts import find_account
 from dcmrecv_s3.place import Place
@@ -38,6 +39,8 @@ _COPY_RATE = 16 << 20
 """Bytes a second, at least, that a server is given for a copy of its own."""
 
 _DAY = timedelta(days=1)
+_THREADS = "TOKIO_WORKER_THREADS"
+_NO_ANSWER = "no answer within {:g} s"
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _STATUS = re.compile(r"non-2xx status code: (\d{3}[ \w]{0,40})")
 _NO_CREDENTIALS = ("169.254.", "/latest/api/token", "/latest/meta-data", "CredentialsFile")
@@ -61,6 +64,7 @@ class Bucket:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        _begin_threads()
         self._loop = asyncio.new_event_loop()
 
     def close(self) -> None:
@@ -68,14 +72,14 @@ class Bucket:
 
     @cached_property
     def store(self) -> S3Store:
-        """With a checksum of each object, which the server verifies and keeps. Raises S3Error."""
-        return _open(self.place, checksum_algorithm="SHA256")
+        """With a checksum of each object, which the server verifies and keeps, and the time limit. Raises S3Error."""
+        return _open(self.place, timedelta(seconds=self.place.timeout), checksum_algorithm="SHA256")
 
     @cached_property
     def parts_store(self) -> S3Store:
-        """For uploads in parts, which only the signature of each part protects: servers disagree about what becomes of
-        checksums of parts in a copy. Raises S3Error."""
-        return _open(self.place)
+        """For what may take longer. Only the signature of each part protects uploads in parts: servers disagree about
+        what becomes of checksums of parts in a copy. Raises S3Error."""
+        return _open(self.place, _DAY)
 
     def run(self, steps: Coroutine[Any, Any, T]) -> T:
         """Raises S3Error."""
@@ -85,12 +89,18 @@ class Bucket:
         """The answer. Raises S3Error; AlreadyExistsError, PreconditionError or FileNotFoundError if that is what the
         server says of the object."""
         limit = seconds or self.place.timeout
+        with self._said():
+            try:
+                return await asyncio.wait_for(call, limit)
+            except TimeoutError:
+                raise S3Error(_NO_ANSWER.format(limit)) from None
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
         try:
-            return await asyncio.wait_for(call, limit)
+            yield
         except (AlreadyExistsError, PreconditionError):
             raise
-        except TimeoutError:
-            raise S3Error(f"no answer within {limit:g} s") from None
         except FileNotFoundError as error:
             if _is_of_object(error):
                 raise
@@ -98,25 +108,27 @@ class Bucket:
         except (BaseError, OSError) as error:
             raise S3Error(_reason(error, self.place)) from error
 
-    async def create(self, key: str, data: bytes) -> bool:
-        """Whether it is there now; false if the key is taken."""
+    def create(self, key: str, data: bytes) -> bool:
+        """Whether it is there now; false if the key is taken. Raises S3Error."""
         try:
-            await self._put(key, data, "create")
+            self._put(key, data, "create")
         except AlreadyExistsError:
             return False
         return True
 
-    async def replace(self, key: str, data: bytes, e_tag: str | None = None) -> bool:
-        """Whether it is there now; false if the object is not the one with `e_tag` any more. None: whatever it is."""
+    def replace(self, key: str, data: bytes, e_tag: str | None = None) -> bool:
+        """Whether it is there now; false if the object is not the one with `e_tag` any more. None: whatever it is.
+        Raises S3Error."""
         try:
-            await self._put(key, data, "overwrite" if e_tag is None else {"e_tag": e_tag})
+            self._put(key, data, "overwrite" if e_tag is None else {"e_tag": e_tag})
         except PreconditionError:
             return False
         return True
 
-    async def _put(self, key: str, data: bytes, mode: Any) -> None:
+    def _put(self, key: str, data: bytes, mode: Any) -> None:
         try:
-            await self.request(obstore.put_async(self.store, key, data, mode=mode, use_multipart=False))
+            with self._said():
+                obstore.put(self.store, key, data, mode=mode, use_multipart=False)
         except FileNotFoundError as error:  # there is no object to be found by a PUT, unless it is to be replaced
             if isinstance(mode, dict):
                 raise PreconditionError(str(error)) from error
@@ -147,7 +159,7 @@ class Bucket:
 
     async def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """Its bytes, in pieces. Raises FileNotFoundError if it is gone."""
-        got = await self.request(obstore.get_async(self.store, key))
+        got = await self.request(obstore.get_async(self.parts_store, key))
         pieces = aiter(got.stream(min_chunk_size=CHUNK))
         while True:
             piece = await self.request(_next(pieces))
@@ -192,18 +204,31 @@ class Bucket:
             raise OSError(f"{self.place.location_of(key)}: {error}") from error
 
 
+@cache
+def _begin_threads() -> None:
+    """Of obstore, at its first call: one thread, instead of one for each processor, as a process asks one thing at a
+    time. Hand-overs between several ones would cost more than they bring."""
+    if _THREADS in os.environ:
+        return
+    os.environ[_THREADS] = "1"
+    try:
+        obstore.put(MemoryStore(), "none", b"")
+    finally:
+        del os.environ[_THREADS]  # the programs that other plugins run may need more
+
+
 async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
     return await anext(pieces, None)
 
 
-def _open(place: Place, **more: Any) -> S3Store:
+def _open(place: Place, limit: timedelta, **more: Any) -> S3Store:
     try:
-        return _make(place, more)
+        return _make(place, limit, more)
     except (BaseError, OSError, ValueError) as error:
         raise S3Error(_reason(error, place)) from error
 
 
-def _make(place: Place, more: dict[str, Any]) -> S3Store:
+def _make(place: Place, limit: timedelta, more: dict[str, Any]) -> S3Store:
     config: S3Config = {
         "region": "us-east-1",
         **find_account(),  # type: ignore[typeddict-item]
@@ -217,7 +242,7 @@ def _make(place: Place, more: dict[str, Any]) -> S3Store:
     client: ClientConfig = {
         "allow_http": urlsplit(config.get("endpoint", "")).scheme == "http",
         "connect_timeout": seconds,
-        "timeout": _DAY,  # `Bucket.request` has the limit
+        "timeout": limit,
     }
     if bundle := os.environ.get("AWS_CA_BUNDLE"):
         with open(bundle, "rb") as file:
@@ -244,6 +269,8 @@ def _reason(error: Exception, place: Place) -> str:
         }.get(code[1], f"the server says {code[1]}")
     if status := _STATUS.search(text):
         return f"the server says {status[1].strip()}"
+    if "kind: Timeout" in text:
+        return _NO_ANSWER.format(place.timeout)
     if "kind: Connect" in text:
         return "cannot connect to the server"
     if isinstance(error, ValueError | OSError):

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from dcmrecv_core import Instance, NameTakenError
 from dcmrecv_s3.client import Bucket, Found, S3Error
-from dcmrecv_s3.upload import Upload, make_upload
+from dcmrecv_s3.upload import make_upload
 
 log = logging.getLogger("dcmrecv.s3")
 
@@ -45,7 +45,8 @@ def store(bucket: Bucket, instance: Instance, key: str, unconditional: bool) -> 
     Raises S3Error; NameTakenError if the policy is "refuse", "retry" or "keep" and another content has the key.
     """
     with instance.open() as file:
-        return bucket.run(_Storing(bucket, instance, file, unconditional).store(key))
+        storing = _Storing(bucket, instance, file, unconditional)
+        return key if storing.is_done_at_once(key) else bucket.run(storing.store(key))
 
 
 class _Storing:
@@ -56,21 +57,28 @@ class _Storing:
         self._unconditional = unconditional
         self._size = file.seek(0, io.SEEK_END)
         file.seek(0)
+        self._upload = make_upload(bucket, file, self._size)
+        self._overwrites = instance.on_exists == "overwrite"
+
+    def is_done_at_once(self, key: str) -> bool:
+        """Whether one request was enough, as nearly always."""
+        if self._unconditional and not self._overwrites:
+            return False
+        return self._upload.put(key, overwrite=self._overwrites)
 
     async def store(self, key: str) -> str:
-        upload = make_upload(self._bucket, self._file, self._size)
         try:
-            if self._instance.on_exists == "overwrite":
-                await upload.replace(key, None)
+            if self._overwrites:
+                await self._upload.replace(key, None)
                 return key
-            return await self._store_carefully(upload, key)
+            return await self._store_carefully(key)
         finally:
             with suppress(S3Error):  # it is stored all the same, or there is a reason why not
-                await upload.discard()
+                await self._upload.discard()
 
-    async def _store_carefully(self, upload: Upload, key: str) -> str:
+    async def _store_carefully(self, key: str) -> str:
         for other in self._keys(key):
-            if await self._try(upload, other, is_marked=other != key):
+            if await self._try(other, is_marked=other != key):
                 if other != key and self._instance.on_exists != "rename":
                     log.warning("%s is another instance, so SOP instance %s is %s", key, self._uid, other)
                 return other
@@ -92,13 +100,13 @@ class _Storing:
             digits = _CERTAIN if self._is_doubtful else _DIGITS
             yield from (f"{stem}~{digest[at : at + digits]}{extension}" for at in range(0, len(digest), digits))
 
-    async def _try(self, upload: Upload, key: str, *, is_marked: bool) -> bool:
+    async def _try(self, key: str, *, is_marked: bool) -> bool:
         """Whether the instance has this key; false if it needs another one."""
         for _ in range(_MOST_TRIES):
-            if await self._create(upload, key):
-                return True
             found = await self._bucket.find(key)
             if found is None:
+                if await self._create(key):
+                    return True
                 continue
             with suppress(FileNotFoundError):  # removed meanwhile
                 if await self._is_equal(key, found):
@@ -112,14 +120,12 @@ class _Storing:
                         raise NameTakenError(_DUPLICATE, key)
                 if not await self._is_same(key, is_marked=is_marked):
                     return False
-                if await upload.replace(key, None if self._unconditional else found.e_tag):
+                if await self._upload.replace(key, None if self._unconditional else found.e_tag):
                     return True
         raise S3Error("others keep changing the object")
 
-    async def _create(self, upload: Upload, key: str) -> bool:
-        if self._unconditional:
-            return await self._bucket.find(key) is None and await upload.replace(key, None)
-        return await upload.create(key)
+    async def _create(self, key: str) -> bool:
+        return await (self._upload.replace(key, None) if self._unconditional else self._upload.create(key))
 
     async def _is_equal(self, key: str, found: Found) -> bool:
         if found.size != self._size:

@@ -26,6 +26,9 @@ class Upload(Protocol):
 
     size: int
 
+    def put(self, key: str, *, overwrite: bool) -> bool:
+        """Whether it has this key now, by one request; false if it takes more, or the key is taken."""
+
     async def create(self, key: str) -> bool:
         """Whether it has this key now; false if that is taken."""
 
@@ -45,11 +48,14 @@ class WholeUpload:
         self._data = data
         self.size = len(data)
 
+    def put(self, key: str, *, overwrite: bool) -> bool:
+        return self._bucket.replace(key, self._data) if overwrite else self._bucket.create(key, self._data)
+
     async def create(self, key: str) -> bool:
-        return await self._bucket.create(key, self._data)
+        return self._bucket.create(key, self._data)
 
     async def replace(self, key: str, e_tag: str | None) -> bool:
-        return await self._bucket.replace(key, self._data, e_tag)
+        return self._bucket.replace(key, self._data, e_tag)
 
     async def discard(self) -> None:
         pass
@@ -63,6 +69,9 @@ class PartsUpload:
         self._file = file
         self.size = size
         self._temporary = ""
+
+    def put(self, key: str, *, overwrite: bool) -> bool:
+        return False
 
     async def create(self, key: str) -> bool:
         return await self._bucket.copy(await self._uploaded(), key, self.size, overwrite=False)
@@ -111,4 +120,4 @@ def make_upload(bucket: Bucket, file: BinaryIO, size: int) -> Upload:
     """`file` has `size` bytes, the whole object."""
     if size > AT_ONCE:
         return PartsUpload(bucket, file, size)
-    return WholeUpload(bucket, file.read())
+    return WholeUpload(bucket, file.read(size))  # without the size it would come in small pieces
