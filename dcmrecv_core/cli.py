@@ -191,6 +191,8 @@ def _serve(
         start.contexts.make,
         key_of,
         apply_logging,
+        configuration.load_anew,
+        configuration.watch(settings.plugins_dir) if settings.reload_plugins else None,
     )
     return Supervisor(
         settings, start.plugins, listeners, start.capabilities, source, start.tls, state, program, predecessor

@@ -1,10 +1,10 @@
 """Reading the command line in DCMTK's notation, which argparse cannot: an option takes the tokens after it whatever
 they look like, names are exact, nothing is bundled or abbreviated, `-1` is a number.
 
-`expand` replaces @files by their tokens; `find_plugins` and `find_settings` pick the values of `--plugin` and
-`--settings`, so that plugins can be loaded and declare their options; `parse` reads everything. It checks in the
-original's order: options and number of parameters; what ends the program (`-h`); logging; values in the order of the
-table; the port.
+`expand` replaces @files by their tokens; `find_plugins`, `find_directories` and `find_settings` pick the values of
+`--plugin`, `--plugins-dir` and `--settings`, so that plugins can be loaded and declare their options; `parse` reads
+everything. It checks in the original's order: options and number of parameters; what ends the program (`-h`); logging;
+values in the order of the table; the port.
 """
 
 from __future__ import annotations
@@ -115,6 +115,16 @@ def find_plugins(tokens: Sequence[str]) -> tuple[str, ...]:
     How many tokens an option takes is not known before its plugin is loaded: they are looked at like others.
     """
     return tuple(_early_values(tokens, "plugins"))
+
+
+def find_directories(tokens: Sequence[str]) -> tuple[str, ...]:
+    """The values of `--plugins-dir`, in the same way."""
+    return tuple(_early_values(tokens, "plugins_dir"))
+
+
+def reloads_plugins(tokens: Sequence[str]) -> bool:
+    """Whether `--reload-plugins` may be among them: it could be the value of an option, too."""
+    return "--reload-plugins" in tokens
 
 
 def find_settings(tokens: Sequence[str]) -> str | None:

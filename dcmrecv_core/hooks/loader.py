@@ -39,6 +39,11 @@ OBJECT = "plugin"
 BUILT_IN = "built-in"
 """The origin of the plugins that settings select."""
 
+FILE_PREFIX = "dcmrecv_plugin_"
+"""The name of the module of a plugin that was named by its path begins so."""
+
+_PACKAGE = "__init__.py"
+
 _COMPUTED = (property, cached_property)
 """Attributes that are not hooks, and may raise before the plugin is configured."""
 
@@ -48,7 +53,8 @@ class Found:
     """A plugin and where it came from: `origin` is "built-in", "entry point of DIST VERSION", or a path.
 
     `distribution` and its `version` are known of entry points and built-in plugins, `module` of plugins that a module
-    stands for.
+    stands for, `imported` (its name) of plugins that are an object of a module, `directory` of those that are in a
+    plugins directory.
     """
 
     name: str
@@ -57,6 +63,13 @@ class Found:
     distribution: str | None = None
     version: str | None = None
     module: ModuleType | None = None
+    imported: str = ""
+    directory: str | None = None
+
+    @property
+    def package(self) -> str:
+        """The package of its code, or the module if that is in none."""
+        return (self.module.__name__ if self.module else self.imported).partition(".")[0]
 
     @property
     def source(self) -> object:
@@ -93,7 +106,7 @@ def builtin_modules() -> list[str]:
 
 
 def find(spec: str) -> Found:
-    """What `--plugin SPEC` means: an entry point, else a module, else a .py file.
+    """What `--plugin SPEC` means: an entry point, else a module, else a .py file or the directory of a package.
 
     Raises PluginError if there is no such thing, if it is ambiguous, or if importing it fails.
     """
@@ -103,7 +116,7 @@ def find(spec: str) -> Found:
         found = _from_entry_point(spec, entry)
         return replace(found, distribution=dist.name, version=dist.version) if dist else found
     if spec.endswith(".py") or os.sep in spec:
-        return _from_file(spec)
+        return from_path(spec)
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     if _module_exists(spec):
@@ -136,7 +149,7 @@ def _from_entry_point(name: str, entry: EntryPoint) -> Found:
     if isinstance(plugin, ModuleType):
         return from_module(name, plugin, entry_origin(entry))
     module = sys.modules[entry.module] if entry.attr == OBJECT else None
-    return Found(name, plugin, entry_origin(entry), module=module)
+    return Found(name, plugin, entry_origin(entry), module=module, imported=entry.module)
 
 
 def _module_exists(spec: str) -> bool:
@@ -152,12 +165,20 @@ def _module_exists(spec: str) -> bool:
         raise _not_loaded(spec, spec, error) from error
 
 
-def _from_file(path: str) -> Found:
-    if not os.path.isfile(path):
-        raise PluginError("no such file", plugin=path)
-    name = os.path.basename(path).removesuffix(".py")
-    module_name = f"dcmrecv_plugin_{name}"
-    specification = importlib.util.spec_from_file_location(module_name, path)
+def is_package(path: str) -> bool:
+    """Whether it is the directory of a package."""
+    return os.path.isfile(os.path.join(path, _PACKAGE))
+
+
+def from_path(path: str) -> Found:
+    """The plugin of a .py file or of the directory of a package, which may import its own modules relatively."""
+    directory = path.rstrip(os.sep)
+    file, within = (os.path.join(directory, _PACKAGE), [directory]) if is_package(path) else (path, None)
+    if not os.path.isfile(file):
+        raise PluginError("no such file" if within or path.endswith(".py") else "no such file or package", plugin=path)
+    name = os.path.basename(directory).removesuffix(".py")
+    module_name = f"{FILE_PREFIX}{name}"
+    specification = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=within)
     if specification is None or specification.loader is None:
         raise PluginError("not a Python file", plugin=path)
     module = importlib.util.module_from_spec(specification)
@@ -195,27 +216,33 @@ def _unknown(spec: str) -> str:
 
 
 def check(found: Found) -> dict[str, Any]:
+    """As `implementations`; raises PluginError if there are none, too."""
+    checked = implementations(found)
+    if not checked:
+        raise PluginError("implements no hook; mark its functions with @hookimpl", plugin=found.name)
+    return checked
+
+
+def implementations(found: Found) -> dict[str, Any]:
     """The hook implementations of a plugin by name; raises PluginError for a plugin that cannot work as meant."""
     required = _stated(found, REQUIRED)
     if required is not None:
         check_api(found.name, required)
     if inspect.isclass(found.plugin):
         raise PluginError("is a class; name an instance of it", plugin=found.name)
-    implementations: dict[str, Any] = {}
+    checked: dict[str, Any] = {}
     for name, value in _attributes(found.plugin):
         marked = _mark(value)
         if marked is not None:
             _check_function(found.name, name, value, marked)
-            implementations[name] = value
+            checked[name] = value
         elif name in HOOKS and _belongs_to(found.plugin, value):
             text = f"{name} is named like a hook but not marked; put @hookimpl before it or rename it"
             raise PluginError(text, plugin=found.name)
-    if not implementations:
-        raise PluginError("implements no hook; mark its functions with @hookimpl", plugin=found.name)
-    hooks = {_mark(value).get("specname") or name for name, value in implementations.items()}
+    hooks = {_mark(value).get("specname") or name for name, value in checked.items()}
     if "deliver_many" in hooks and "deliver" not in hooks:
         raise PluginError("needs deliver too, for events that fail together", plugin=found.name, hook="deliver_many")
-    return implementations
+    return checked
 
 
 def needs_digest(found: Found) -> bool:

@@ -51,7 +51,8 @@ def entries(settings: Settings, plugins: Plugins) -> Iterator[Entry]:
     for registered in reversed(plugins.registered):
         if registered.found.origin != BUILT_IN:
             found = _with_distribution(registered.found)
-            named = _entry(found, registered.hooks, True, f"--plugin {found.name}")
+            selected_by = f"--plugins-dir {found.directory}" if found.directory else f"--plugin {found.name}"
+            named = _entry(found, registered.hooks, True, selected_by)
             yield _with_targets(named, settings, plugins)
     for name in plugin_loader.builtin_modules():
         found = plugin_loader.builtin(name)

@@ -74,6 +74,17 @@ _PLUGINS = Section(
             repeatable=True,
         ),
         valued(
+            "--plugins-dir",
+            "load every plugin in directory d: its .py files and\npackages, in the order of their names (repeatable)",
+            Value("directory"),
+            repeatable=True,
+        ),
+        flag(
+            "--reload-plugins",
+            "load plugins anew when one of their files changes\n(only for development)",
+            reload_plugins=True,
+        ),
+        valued(
             "--new-plugin",
             "write the package of a new plugin called n, and exit:\n"
             "the parameter is its directory (default: dcmrecv-n)",
