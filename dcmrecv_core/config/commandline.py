@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any
 
-from dcmrecv_core.api.errors import CommandLineError
+from dcmrecv_core.api.errors import CommandLineError, PluginError
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.config.options import storescp
@@ -25,6 +25,7 @@ from dcmrecv_core.config.options import tls as tls_options
 from dcmrecv_core.config.options.option import Action, Option, range_fault, scan_integer
 from dcmrecv_core.config.options.table import BY_NAME, OPTIONS, PORT
 from dcmrecv_core.config.plugin_tables import header
+from dcmrecv_core.hooks.places import add_place
 from dcmrecv_core.logs.records import LEVELS
 from dcmrecv_core.logs.setup import read_config
 from dcmrecv_core.settings.settings import Settings
@@ -359,12 +360,20 @@ def _given(scan: _Scan, file_plugins: Mapping[str, Mapping[str, Given]]) -> dict
         values = given.setdefault(option.plugin, {})
         if option.repeatable:
             before = values[option.key].value if option.key in values else ()
-            items = [item for other, texts in found if other is option for item in option.convert(texts)]
+            items = [item for other, texts in found if other is option for item in _convert(option, texts)]
             value = list(merged(before, items))
         else:
-            value = option.convert(texts)
+            value = _convert(option, texts)
         values[option.key] = Given(value, option.shown("".join(texts), value))
     return given
+
+
+def _convert(option: PluginOption, texts: tuple[str, ...]) -> Any:
+    try:
+        return option.convert(texts)
+    except PluginError as error:
+        add_place(error)
+        raise
 
 
 def _plugin_values(

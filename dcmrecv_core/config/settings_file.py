@@ -19,6 +19,7 @@ from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.config import context_tables, plugin_tables
 from dcmrecv_core.config.settings_keys import CONTEXTS, KEYS, PLUGIN_LIST, PLUGIN_TABLES, PLUGINS_DIR
 from dcmrecv_core.config.toml_place import Place
+from dcmrecv_core.hooks.places import add_place
 from dcmrecv_core.hooks.plugins import Plugins, load_directories, load_named
 
 
@@ -117,6 +118,8 @@ def _given(place: Place, option: PluginOption, value: Any) -> Given:
     except (CommandLineError, PluginError) as error:
         if option.secret:
             place.fail(f"the value is refused by the plugin (option {option.long})")
+        if isinstance(error, PluginError):
+            add_place(error)
         raise ConfigurationError(f"{place.file}: {place.key} = {value!r}: {error}") from error
     return Given(converted, reference if option.secret else value)
 

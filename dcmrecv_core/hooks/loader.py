@@ -18,7 +18,7 @@ from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import PluginError, described
 from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.version import __version__
-from dcmrecv_core.hooks.places import place_of, reason_of
+from dcmrecv_core.hooks.places import definition_of, place_of, reason_of
 from dcmrecv_core.hooks.promises import DIGEST, REQUIRED, check_api
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def implementations(found: Found) -> dict[str, Any]:
             checked[name] = value
         elif name in HOOKS and _belongs_to(found.plugin, value):
             text = f"{name} is named like a hook but not marked; put @hookimpl before it or rename it"
-            raise PluginError(text, plugin=found.name)
+            raise PluginError(text, plugin=found.name, place=definition_of(value))
     hooks = {_mark(value).get("specname") or name for name, value in checked.items()}
     if "deliver_many" in hooks and "deliver" not in hooks:
         raise PluginError("needs deliver too, for events that fail together", plugin=found.name, hook="deliver_many")
@@ -290,7 +290,7 @@ def _check_function(plugin: str, name: str, function: Any, marked: dict[str, Any
     hook = marked.get("specname") or name
     problem = _problem(hook, function, marked)
     if problem:
-        raise PluginError(problem, plugin=plugin, hook=name)
+        raise PluginError(problem, plugin=plugin, hook=name, place=definition_of(function))
 
 
 def _problem(hook: str, function: Any, marked: dict[str, Any]) -> str:
