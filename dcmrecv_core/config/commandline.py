@@ -18,9 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dcmrecv_core.api.errors import CommandLineError, PluginError
-from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
-from dcmrecv_core.config.options import storescp
 from dcmrecv_core.config.options import tls as tls_options
 from dcmrecv_core.config.options.option import Action, Option, range_fault, scan_integer
 from dcmrecv_core.config.options.table import BY_NAME, OPTIONS, PORT
@@ -212,7 +210,11 @@ def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
             continue
         option = BY_NAME.get(token) or plugin_options.find(token)
         if option is None:
-            raise CommandLineError(f"Unknown option {token}", hint=_hint(token, plugin_options))
+            from dcmrecv_core.config.unknown_options import hint_for  # only mistakes need it
+
+            raise CommandLineError(
+                f"Unknown option {token}", hint=hint_for(token, [each.long for each in plugin_options])
+            )
         if isinstance(option, PluginOption) and option.table is not None:
             raise CommandLineError(
                 f"Option {option.long} has no place on a command line: write {header(option)} into a settings file "
@@ -224,17 +226,6 @@ def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
         scan.options.append((option, texts))
         scan.tokens += (option.long, *(("***",) if option.secret else texts))
     return scan
-
-
-def _hint(token: str, plugin_options: PluginOptionRegistry) -> str:
-    """What somebody may have meant by an unknown option."""
-    if token in storescp.NAMES:
-        return "it is an option of storescp; docs/migrating.md, 'Options of storescp', says what takes its place"
-    names = (*BY_NAME, *(option.long for option in plugin_options))
-    before, equals, _ = token.partition("=")
-    if equals and before in names:
-        return f"a value is a word of its own: {before} VALUE"
-    return did_you_mean(token, names) or "--help lists all options, those of a plugin if --plugin names it"
 
 
 def _values(option: Option | PluginOption) -> str:

@@ -19,6 +19,7 @@ from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.config import context_tables, plugin_tables
 from dcmrecv_core.config.settings_keys import CONTEXTS, KEYS, PLUGIN_LIST, PLUGIN_TABLES, PLUGINS_DIR
 from dcmrecv_core.config.toml_place import Place
+from dcmrecv_core.hooks.loader import entry_points
 from dcmrecv_core.hooks.places import add_place
 from dcmrecv_core.hooks.plugins import Plugins, load_directories, load_named
 
@@ -54,6 +55,9 @@ class SettingsFile:
         Raises ConfigurationError.
         """
         place = self.place / PLUGIN_TABLES
+        for name in self.tables:
+            if name not in loaded and name in {entry.name for entry in entry_points()}:
+                (place / name).fail(f'the plugin is installed, but not loaded: add it to {PLUGIN_LIST} = ["{name}"]')
         place.check_keys(self.tables, loaded, "plugin is loaded")
         return {name: _plugin_table(place / name, name, table, declared) for name, table in self.tables.items()}
 

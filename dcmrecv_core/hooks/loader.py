@@ -72,6 +72,12 @@ class Found:
         return (self.module.__name__ if self.module else self.imported).partition(".")[0]
 
     @property
+    def description(self) -> str:
+        """The first paragraph of its module's docstring, in one line; "" without one."""
+        module = self.module or sys.modules.get(self.imported)
+        return " ".join(inspect.cleandoc(module.__doc__ or "").partition("\n\n")[0].split()) if module else ""
+
+    @property
     def source(self) -> object:
         """The plugin's identity: the file of its module, however that was named; else the object itself."""
         path = getattr(self.module, "__file__", None)
@@ -175,7 +181,8 @@ def from_path(path: str) -> Found:
     directory = path.rstrip(os.sep)
     file, within = (os.path.join(directory, _PACKAGE), [directory]) if is_package(path) else (path, None)
     if not os.path.isfile(file):
-        raise PluginError("no such file" if within or path.endswith(".py") else "no such file or package", plugin=path)
+        near = did_you_mean(os.path.basename(directory), _python_files(os.path.dirname(path)))
+        raise PluginError("no such file" + f"; {near}" * bool(near), plugin=path)
     name = os.path.basename(directory).removesuffix(".py")
     module_name = f"{FILE_PREFIX}{name}"
     specification = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=within)
@@ -210,9 +217,17 @@ def _text(error: object) -> str:
 
 
 def _unknown(spec: str) -> str:
-    names = [entry.name for entry in entry_points()]
-    hint = did_you_mean(spec, names) or f"installed: {', '.join(names) or 'none'}"
+    installed = [entry.name for entry in entry_points()]
+    modules = [name.removesuffix(".py") for name in _python_files("")]
+    hint = did_you_mean(spec, [*installed, *modules]) or f"installed: {', '.join(installed) or 'none'}"
     return f"neither an installed plugin nor a module nor a file; {hint}"
+
+
+def _python_files(directory: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(directory or os.curdir) if name.endswith(".py"))
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return []
 
 
 def check(found: Found) -> dict[str, Any]:

@@ -7,7 +7,7 @@ before those named on the command line, and so are asked after them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Container, Iterable, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
@@ -28,7 +28,7 @@ from dcmrecv_core.hooks.loader import MARK, Found, needs_digest
 from dcmrecv_core.hooks.promises import warn_of_deprecated
 
 if TYPE_CHECKING:
-    from dcmrecv_core.api.options import PluginOptionRegistry
+    from dcmrecv_core.api.options import PluginOption, PluginOptionRegistry
     from dcmrecv_core.hooks.tracing import Observer
     from dcmrecv_core.settings.settings import Settings
 
@@ -430,6 +430,18 @@ def load_named(specs: Iterable[str], before: Plugins | None = None) -> Plugins:
         with no_new_threads(spec):
             plugins.add(plugin_loader.find(spec), named=True)
     return plugins
+
+
+def declared_options(found: Found, taken: Container[str]) -> tuple[PluginOption, ...]:
+    """The options of a plugin that is not in use: only its `add_options` is called. `taken` are the receiver's own
+    names. Raises PluginError."""
+    from dcmrecv_core.api.options import PluginOptionRegistry
+
+    registry = PluginOptionRegistry(taken)
+    alone = Plugins()
+    alone.add(found)
+    alone.add_options(registry)
+    return tuple(registry)
 
 
 def hooks_of(found: Found) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ _INSPECTION = Section(
         "",
         flag(
             "--list-plugins",
-            "show all plugins, which of them are active and the\norder in which they are asked, and exit",
+            "show all plugins and their options, which of them are\nactive and the order of asking them, and exit",
             action="list-plugins",
         ),
         flag(
