@@ -185,7 +185,9 @@ def from_path(path: str) -> Found:
         raise PluginError("no such file" + f"; {near}" * bool(near), plugin=path)
     name = os.path.basename(directory).removesuffix(".py")
     module_name = f"{FILE_PREFIX}{name}"
-    specification = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=within)
+    specification = importlib.util.spec_from_file_location(
+        module_name, os.path.abspath(file), submodule_search_locations=within
+    )
     if specification is None or specification.loader is None:
         raise PluginError("not a Python file", plugin=path)
     module = importlib.util.module_from_spec(specification)

@@ -77,7 +77,7 @@ def test_fault_23_each_line_names_plugin_hook_file_and_line(ours: Start) -> None
     )
     numbers = {text.rpartition("  # ")[2]: number for number, text in enumerate(SOURCE.splitlines(), 1)}
     for marker, begin in LINES.items():
-        place = f"{receiver.directory}/./faulty.py:{numbers[marker]}"
+        place = f"{receiver.directory}/faulty.py:{numbers[marker]}"
         wanted = begin.format(place=place)
         receiver.wait_for_log(wanted)
         [line, *_] = [line for line in receiver.log.splitlines() if line.startswith(wanted)]

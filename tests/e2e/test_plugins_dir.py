@@ -7,7 +7,9 @@ import signal
 from pathlib import Path
 
 from support.data.datasets import instance_of
+from support.paths import DOCS
 from support.programs.receivers import Receiver, Start, run, until
+from support.protocol.pdus import status_of, store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
 
@@ -16,6 +18,16 @@ IMPORT = "from dcmrecv_core import hookimpl\n"
 
 def subdir(name: str) -> str:
     return f"{IMPORT}@hookimpl\ndef choose_subdir(instance): return {name!r}\n"
+
+
+PAGE = (DOCS / "debugging.md").read_text()
+
+
+def on_page(receiver: Receiver, *lines: str) -> None:
+    """Wait for these lines of docs/debugging.md."""
+    for line in lines:
+        assert line.replace(str(receiver.directory), "/home/me") in PAGE
+        receiver.wait_for_log(line)
 
 
 def store(receiver: Receiver, uid: str) -> int:
@@ -75,7 +87,7 @@ def test_drop_in_files(ours: Start, program: Path) -> None:
     assert "drop-ins/40-late.py:1)" in refused.stderr
 
 
-def test_code_is_loaded_again(ours: Start) -> None:
+def test_fault_29_code_is_loaded_again(ours: Start) -> None:
     package = {"__init__.py": "", "place.py": "PLACE = 'one'\n"}
     files = {
         **{f"mysite/{name}": text for name, text in package.items()},
@@ -84,7 +96,10 @@ def test_code_is_loaded_again(ours: Start) -> None:
     }
     receiver = ours("-v", "--reload-plugins", "--plugin", "mysite.naming", "--plugins-dir", "drop-ins", files=files)
     home = receiver.directory
-    assert "W: --reload-plugins is for development" in receiver.log
+    on_page(
+        receiver,
+        "W: --reload-plugins is for development: who changes a plugin's file changes this receiver at once",
+    )
     with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association:
         assert association.store(CT, "1.1", instance_of(CT, "1.1")) == 0
         change(home / "mysite" / "place.py", "PLACE = 'two'\n")
@@ -130,3 +145,44 @@ def test_new_code_may_deliver(ours: Start) -> None:
     delivered = receiver.directory / "delivered"
     until(delivered.exists, "the delivery", log=lambda: receiver.log)
     assert delivered.read_text() == "1.1\n"
+
+
+STOPS = f"""{IMPORT}
+@hookimpl
+def receive(instance):
+    breakpoint()
+    return None
+"""
+
+
+def test_fault_29_a_debugger_in_code_that_was_loaded_again(ours: Start, tmp_path: Path) -> None:
+    """It reads what the receiver's standard input has; pdb's output goes to standard output."""
+    keys = tmp_path / "keys"
+    os.mkfifo(keys)
+    receiver = ours(
+        *(
+            "-v",
+            "-pm",
+            "--reload-plugins",
+            "--plugin",
+            "./mysite.py",
+            "--max-associations",
+            "1",
+            "--hook-timeout",
+            "60",
+        ),
+        files={"mysite.py": subdir("a")},
+        prefix=["sh", "-c", f'exec "$@" <>{keys}', "sh"],
+    )
+    change(receiver.directory / "mysite.py", STOPS)
+    on_page(
+        receiver, f"I: {receiver.directory}/mysite.py has changed: loading the plugins again\nI: plugins loaded again\n"
+    )
+    with RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])]) as association, keys.open("w") as terminal:
+        association.request(store_rq(CT, "1.2.3"), instance_of(CT, "1.2.3"))
+        on_page(receiver, f"{receiver.directory}/mysite.py(6)receive()\n-> return None\n(Pdb)")
+        terminal.write("p 'it is', instance.sop_instance_uid\nc\n")
+        terminal.flush()
+        receiver.wait_for_log("('it is', '1.2.3')")
+        assert status_of(association.response()) == 0
+        association.release()
