@@ -193,7 +193,7 @@ def _serve(
         key_of,
         apply_logging,
         configuration.load_anew,
-        configuration.watch(settings.plugins_dir) if settings.reload_plugins else None,
+        configuration.watch(settings.plugins_dir),
     )
     return Supervisor(
         settings, start.plugins, listeners, start.capabilities, source, start.tls, state, program, predecessor

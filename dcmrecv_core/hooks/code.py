@@ -54,8 +54,12 @@ class Watch:
         before, self._seen = self._seen, self._look()
         if self._seen == self._known or self._seen != before:
             return ""
-        before, self._known = self._known, self._seen
-        return next(path for path in sorted(before | self._known) if before.get(path) != self._known.get(path))
+        known, self._known = self._known, self._seen
+        return _first_difference(known, self._seen)
+
+    def differs(self) -> str:
+        """A file that is not as it was when the code was loaded; "" if there is none."""
+        return _first_difference(self._known, self._look())
 
     def _look(self) -> State:
         state = {}
@@ -75,6 +79,10 @@ class Watch:
             with suppress(PluginError):
                 for path in paths_in(directory):
                     yield from [path] if path.endswith(_SOURCE) else _sources(path)
+
+
+def _first_difference(before: State, after: State) -> str:
+    return next((path for path in sorted(before | after) if before.get(path) != after.get(path)), "")
 
 
 def _sources(package: str) -> Iterator[str]:

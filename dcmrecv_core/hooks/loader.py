@@ -178,22 +178,20 @@ def is_package(path: str) -> bool:
 
 def from_path(path: str) -> Found:
     """The plugin of a .py file or of the directory of a package, which may import its own modules relatively."""
-    directory = path.rstrip(os.sep)
-    file, within = (os.path.join(directory, _PACKAGE), [directory]) if is_package(path) else (path, None)
+    place = os.path.abspath(path)
+    file, within = (os.path.join(place, _PACKAGE), [place]) if is_package(path) else (place, None)
     if not os.path.isfile(file):
-        near = did_you_mean(os.path.basename(directory), _python_files(os.path.dirname(path)))
+        near = did_you_mean(os.path.basename(place), _python_files(os.path.dirname(place)))
         raise PluginError("no such file" + f"; {near}" * bool(near), plugin=path)
-    name = os.path.basename(directory).removesuffix(".py")
+    name = os.path.basename(place).removesuffix(".py")
     module_name = f"{FILE_PREFIX}{name}"
-    specification = importlib.util.spec_from_file_location(
-        module_name, os.path.abspath(file), submodule_search_locations=within
-    )
+    specification = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=within)
     if specification is None or specification.loader is None:
         raise PluginError("not a Python file", plugin=path)
     module = importlib.util.module_from_spec(specification)
     sys.modules[module_name] = module
     _load(path, module_name, lambda: specification.loader.exec_module(module))
-    return from_module(name, module, os.path.abspath(path))
+    return from_module(name, module, place)
 
 
 def _load(spec: str, module: str, load: Any) -> Any:
@@ -220,14 +218,14 @@ def _text(error: object) -> str:
 
 def _unknown(spec: str) -> str:
     installed = [entry.name for entry in entry_points()]
-    modules = [name.removesuffix(".py") for name in _python_files("")]
+    modules = [name.removesuffix(".py") for name in _python_files(os.curdir)]
     hint = did_you_mean(spec, [*installed, *modules]) or f"installed: {', '.join(installed) or 'none'}"
     return f"neither an installed plugin nor a module nor a file; {hint}"
 
 
 def _python_files(directory: str) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(directory or os.curdir) if name.endswith(".py"))
+        return sorted(name for name in os.listdir(directory) if name.endswith(".py"))
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return []
 

@@ -80,7 +80,8 @@ def test_drop_in_files(ours: Start, program: Path) -> None:
     assert "  choose_subdir     30-second, 20-first, no-subdir\n" in listed.stdout
     (receiver.directory / "drop-ins" / "40-late.py").write_text("no Python\n")
     receiver.process.send_signal(signal.SIGHUP)
-    receiver.wait_for_log("I: settings reloaded")  # code is not loaded again
+    receiver.wait_for_log("I: settings reloaded")
+    assert "drop-ins/40-late.py has changed since it was loaded: a reload loads no code, dcmrecvctl upg" in receiver.log
     refused = run(program, "--settings", "site.toml", "11112", cwd=receiver.directory)
     assert refused.returncode == 66
     assert "site.toml: plugins_dir: plugin drop-ins/40-late.py: cannot be loaded: SyntaxError" in refused.stderr

@@ -68,7 +68,7 @@ class SettingsSource(NamedTuple):
     """Where settings come from: `read` reads them again, `check` checks their output directory, `make_tls_context`
     reads keys and certificates (None without TLS), `key` gives the key of a setting in a settings file,
     `apply_logging` applies the options about logging, `load_code` loads the plugins' code again, for the settings that
-    are read next, and returns what takes that back; `watch` looks at its files, None if they are not watched.
+    are read next, and returns what takes that back; `watch` looks at its files.
 
     All raise StartError; only a child calls `check`, because the output file system may hang.
     """
@@ -122,17 +122,18 @@ class Reload:
         self._loads_code = False
         self._loads_code_again = False
         self._delivers = plugins.delivers
-        self._watch = source.watch
+        self._watches = settings.reload_plugins
         self._next_look = 0.0
         self._tell: list[Tell] = []
         self._tell_again: list[Tell] = []
 
     def tick(self, now: float) -> None:
         """Load code again if a file of a plugin has changed."""
-        if self._watch is None or now < self._next_look:
+        watch = self._source.watch
+        if watch is None or not self._watches or now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
-        if changed := self._watch.changed():
+        if changed := watch.changed():
             log.info("%s has changed: loading the plugins again", changed)
             self.begin(code=True)
 
@@ -169,7 +170,7 @@ class Reload:
         if self._probe is not None:
             self._selector.unregister(self._probe)
         self._begin_again = False
-        self._watch = None
+        self._watches = False
         self.drop_probe()
         self._tell += self._tell_again
         self._tell_again = []
@@ -216,6 +217,10 @@ class Reload:
         try:
             if self._loads_code:
                 self._source.load_code()
+            elif self._source.watch is not None and (changed := self._source.watch.differs()):
+                log.warning(
+                    "%s has changed since it was loaded: a reload loads no code, dcmrecvctl upgrade does", changed
+                )
             settings = self._fix(self._source.read())
             capabilities = self._source.check(settings)
             self._source.make_tls_context(settings)

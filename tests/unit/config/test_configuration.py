@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -150,3 +151,47 @@ def test_fault_23_a_module_of_the_plugin_and_a_library(tmp_path: Path, monkeypat
     with pytest.raises(StartError) as caught:
         start("--plugin", "site_faulty.naming", "104")
     assert str(caught.value).endswith(f" ({tmp_path}/site_faulty/inner.py:2)")
+
+
+NAMING = (
+    "from dcmrecv_core import hookimpl\n@hookimpl\ndef add_options(options): options.add('--{name}')\n"
+    "@hookimpl\ndef choose_filename(instance): return '{name}'\n"
+)
+
+
+def test_fault_29_code_that_is_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plugins, options and modules are those of the new code; those before come back if it is taken back or fails."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    (tmp_path / "site_one.py").write_text(NAMING.format(name="old"))
+    (tmp_path / "drop").mkdir(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    configuration = Configuration(
+        "dcmrecv", ["--plugin", "site_one", "--plugins-dir", "drop", "--reload-plugins", "104"], port_optional=False
+    )
+    assert sys.dont_write_bytecode, "or a change within a second would not be seen"
+
+    def seen() -> tuple[list[str], list[str], str]:
+        plugins = [each.found.name for each in configuration.plugins.registered]
+        options = [option.long for option in configuration.options]
+        return plugins, options, sys.modules["site_one"].choose_filename(None)
+
+    before = (["site_one"], ["--old"], "old")
+    assert seen() == before
+    (tmp_path / "site_one.py").write_text(NAMING.format(name="new"))
+    (tmp_path / "drop" / "site_two.py").write_text(NAMING.format(name="two"))
+    take_back = configuration.load_anew()
+    assert seen() == (["site_two", "site_one"], ["--two", "--new"], "new")
+    assert configuration.plugins.order("choose_filename") == ("site_one", "site_two")
+    take_back()
+    assert seen() == before
+    assert configuration.plugins.order("choose_filename") == ("site_one",)
+    for broken in ("def\n", NAMING.format(name="v").replace("--v", "-v")):
+        (tmp_path / "site_one.py").write_text(broken)
+        with pytest.raises(StartError):
+            configuration.load_anew()
+        assert seen() == before
+    os.remove(tmp_path / "site_one.py")
+    with pytest.raises(StartError):
+        configuration.load_anew()
+    assert seen() == before

@@ -75,8 +75,9 @@ def test_a_change_counts_when_it_is_over(edit: Callable[[], object]) -> None:
     assert watched.changed() == ""
     edit()
     assert watched.changed() == ""
+    assert watched.differs().endswith(".py")
     assert watched.changed().endswith(".py")
-    assert watched.changed() == ""
+    assert watched.changed() == watched.differs() == ""
 
 
 def test_other_files_do_not_count() -> None:
