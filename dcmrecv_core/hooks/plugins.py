@@ -184,8 +184,8 @@ class Plugins:
     def take_out(self) -> list[Registered]:
         """Remove all plugins, which `put_back` can bring back."""
         taken, self.registered = self.registered, []
-        for registered in taken:
-            self._manager.unregister(registered.facade)
+        for facade in self._manager.get_plugins():
+            self._manager.unregister(facade)
         self.remarks = []
         self._resolve()
         return taken

@@ -48,7 +48,7 @@ def find_all(directory: str, remarks: list[str]) -> Iterator[Found]:
 
 def _code_of(directory: str, paths: list[str]) -> Iterator[str]:
     """Everything whose writers decide which code runs: the directory, what is in it, and what links point to."""
-    yield directory
+    yield os.path.realpath(directory)
     compiled = [os.path.join(directory, "__pycache__")]
     for path in map(os.path.realpath, (*paths, *filter(os.path.isdir, compiled))):
         yield os.path.dirname(path)
