@@ -81,7 +81,8 @@ class Configuration:
     def watch(self, directories: Iterable[str]) -> code.Watch:
         """The files of the plugins, and those in plugins `directories`."""
         return code.Watch(
-            lambda: [registered.found for registered in self.plugins.registered if registered.named], directories
+            lambda: [registered.found for registered in self.plugins.registered if registered.named],
+            [os.path.join(self._directory, directory) for directory in directories],
         )
 
     def _read_file(self) -> SettingsFile | None:

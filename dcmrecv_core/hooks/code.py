@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import PluginError
+from dcmrecv_core.hooks.loader import is_package
 from dcmrecv_core.hooks.plugins_dir import paths_in
 
 if TYPE_CHECKING:
@@ -86,5 +87,7 @@ def _first_difference(before: State, after: State) -> str:
 
 
 def _sources(package: str) -> Iterator[str]:
-    for root, _, files in os.walk(package):
+    """The files of a package and of those in it; another directory in it may hold anything, even what is received."""
+    for root, directories, files in os.walk(package):
+        directories[:] = [name for name in directories if is_package(os.path.join(root, name))]
         yield from (os.path.join(root, name) for name in files if name.endswith(_SOURCE))

@@ -84,7 +84,8 @@ def test_other_files_do_not_count() -> None:
     write("site_package/__init__.py")
     write("site_other.py", "")
     watched = watch(load_named(["site_package"]))
-    for name in ("site_other.py", "site_package/notes.txt", "site_package/__pycache__/x.pyc"):
+    others = ("notes.txt", "__pycache__/x.pyc", "received/x.py")
+    for name in ("site_other.py", *(f"site_package/{other}" for other in others)):
         change(name, "1")
     assert [watched.changed(), watched.changed()] == ["", ""]
 
