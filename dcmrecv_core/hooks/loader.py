@@ -230,34 +230,28 @@ def _python_files(directory: str) -> list[str]:
         return []
 
 
-def check(found: Found) -> dict[str, Any]:
-    """As `implementations`; raises PluginError if there are none, too."""
-    checked = implementations(found)
-    if not checked:
-        raise PluginError("implements no hook; mark its functions with @hookimpl", plugin=found.name)
-    return checked
-
-
-def implementations(found: Found) -> dict[str, Any]:
+def check(found: Found, *, needs_hooks: bool = True) -> dict[str, Any]:
     """The hook implementations of a plugin by name; raises PluginError for a plugin that cannot work as meant."""
     required = _stated(found, REQUIRED)
     if required is not None:
         check_api(found.name, required)
     if inspect.isclass(found.plugin):
         raise PluginError("is a class; name an instance of it", plugin=found.name)
-    checked: dict[str, Any] = {}
+    implementations: dict[str, Any] = {}
     for name, value in _attributes(found.plugin):
         marked = _mark(value)
         if marked is not None:
             _check_function(found.name, name, value, marked)
-            checked[name] = value
+            implementations[name] = value
         elif name in HOOKS and _belongs_to(found.plugin, value):
             text = f"{name} is named like a hook but not marked; put @hookimpl before it or rename it"
             raise PluginError(text, plugin=found.name, place=definition_of(value))
-    hooks = {_mark(value).get("specname") or name for name, value in checked.items()}
+    if needs_hooks and not implementations:
+        raise PluginError("implements no hook; mark its functions with @hookimpl", plugin=found.name)
+    hooks = {_mark(value).get("specname") or name for name, value in implementations.items()}
     if "deliver_many" in hooks and "deliver" not in hooks:
         raise PluginError("needs deliver too, for events that fail together", plugin=found.name, hook="deliver_many")
-    return checked
+    return implementations
 
 
 def needs_digest(found: Found) -> bool:

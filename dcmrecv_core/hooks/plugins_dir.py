@@ -40,7 +40,7 @@ def find_all(directory: str, remarks: list[str]) -> Iterator[Found]:
         _check_writers(path, remarks)
     for path in paths:
         found = replace(loader.from_path(path), directory=directory)
-        if loader.implementations(found):
+        if loader.check(found, needs_hooks=False):
             yield found
         else:
             remarks.append(f"{path} has no hook, so it is no plugin; a name that begins with _ says that it is none")
