@@ -101,19 +101,20 @@ def _text(configuration: Configuration) -> str:
 
         return plugin_kit.create(*line.new_plugin)
     if line.action == "list-plugins":
-        return _list_plugins(line, configuration.plugins)
+        return _list_plugins(configuration)
     from dcmrecv_core.config.settings_dump import check, dump
 
     check(line.settings)
     return dump(line, configuration.options)
 
 
-def _list_plugins(line: CommandLine, plugins: Plugins) -> str:
+def _list_plugins(configuration: Configuration) -> str:
     from dcmrecv_core.inspection import list_plugins as plugin_list
 
+    line, plugins = configuration.line, configuration.plugins
     plugins.add_builtins(line.settings)
     show = plugin_list.as_json if line.json else plugin_list.as_text
-    return show(line.settings, plugins)
+    return show(line.settings, plugins, configuration.options)
 
 
 def _explain(line: CommandLine, plugins: Plugins) -> int:
@@ -191,6 +192,8 @@ def _serve(
         start.contexts.make,
         key_of,
         apply_logging,
+        configuration.load_anew,
+        configuration.watch(settings.plugins_dir),
     )
     return Supervisor(
         settings, start.plugins, listeners, start.capabilities, source, start.tls, state, program, predecessor

@@ -53,6 +53,12 @@ class Start:
             log.debug("Loading association configuration file: %s", settings.config_file[0])
         plugins.add_builtins(settings)
         plugins.configure(settings)
+        if settings.reload_plugins:
+            log.warning(
+                "--reload-plugins is for development: who changes a plugin's file changes this receiver at once"
+            )
+        for remark in plugins.remarks:
+            log.warning("%s", remark)
         if warning := plugins.several_writers():
             log.warning("%s", warning)
         if settings.config_file or settings.promiscuous or plugins.implements("negotiate"):

@@ -43,7 +43,8 @@ hookimpl: HookImplementation = pluggy.HookimplMarker(PROJECT)  # type: ignore[as
 def add_options(options: PluginOptions) -> None:
     """Declare options of the plugin.
 
-    Called: in the parent, once, before the command line is read. May not block.
+    Called: in the parent, before the command line is read; by `--list-plugins`, and for the hint after an unknown
+    option, also if the plugin is installed but not named. May not block; declares, and does nothing else.
     `options.add("--root", value="directory", type=Path, default=..., help=...)` declares an option and the key of
     the same name in the settings table `[plugins.NAME]` at once. Raising: the receiver does not start.
     """

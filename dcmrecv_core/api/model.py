@@ -189,7 +189,7 @@ class Instance(ABC):
         Raises PermissionError elsewhere and under `--bit-preserving`; ValueError also for a text with characters that
         Specific Character Set (0008,0005) of `dataset` does not have, for another VR encoding than the transfer syntax
         says, for True if the rest of more than 32768 elements cannot be kept, for False if something was not
-        understood.
+        understood; and if a keyword was set that does not exist, as `header.PatientId`.
         """
 
     @abstractmethod
@@ -198,5 +198,6 @@ class Instance(ABC):
 
         Texts that are still the received ones keep their bytes. Raises ValueError if the received data has pixel data
         and `dataset` has none, unless `drop_pixel_data`, and for a text with characters that Specific Character Set
-        (0008,0005) of `dataset` does not have; PermissionError outside `receive` and under `--bit-preserving`.
+        (0008,0005) of `dataset` does not have, or a keyword that does not exist; PermissionError outside `receive` and
+        under `--bit-preserving`.
         """

@@ -52,7 +52,7 @@ class PluginOption:
             shown = "" if self.secret else f" ({text})"
             near = "" if self.secret else did_you_mean(text, map(str, self.choices))
             wanted = f"{self._one_of} expected" + f"; {near}" * bool(near)
-            raise CommandLineError(f"Invalid value for option {self.long}{shown}: {wanted}")
+            raise CommandLineError(f"Invalid value for option {self.long}{shown}: {wanted}", hint=self._whose)
         return [converted] if self.repeatable else converted
 
     def _convert(self, text: str) -> Any:
@@ -65,11 +65,15 @@ class PluginOption:
             if isinstance(error, ValueError):
                 said = f"{self.allowed} expected" if self.type in (int, float) else described(error)
                 shown = "" if secret else f" ({text})" + f": {said}" * bool(said)
-                failure = CommandLineError(f"Invalid value for option {self.long}{shown}")
+                failure = CommandLineError(f"Invalid value for option {self.long}{shown}", hint=self._whose)
             else:
                 what = f"its value: {type(error).__name__}" if secret else f"{text!r}: {described(error, repr)}"
                 failure = PluginError(f"option {self.long} cannot convert {what}", plugin=self.plugin)
             raise failure from (None if secret else error)
+
+    @property
+    def _whose(self) -> str:
+        return f"it is an option of plugin {self.plugin}"
 
     def shown(self, text: str, value: Any) -> Any:
         """How a settings file says what `text` on the command line was converted to; None if it must not be shown."""
@@ -201,7 +205,7 @@ class PluginOptions:
             try:
                 declared = table_of(table, many)
             except (TypeError, NameError) as error:  # NameError: an annotation that means nothing
-                raise PluginError(f"plugin {self._plugin}: option {name}: {error}") from error
+                raise PluginError(f"option {name}: {error}", plugin=self._plugin) from error
         for wrong, text in (
             (secret and value is None and table is None, "is a flag, which cannot be secret"),
             (
@@ -215,13 +219,11 @@ class PluginOptions:
             (table is not None and value is not None, "is a table, which only a settings file has: no value=..."),
         ):
             if wrong:
-                raise PluginError(f"plugin {self._plugin}: option {name} {text}")
+                raise PluginError(f"option {name} {text}", plugin=self._plugin)
         if type is list or many:
             default = list(default or ())
         elif value is None and table is None and default is None:
             default = False
-        if secret and value is None:
-            raise PluginError(f"option {name} is a flag, which cannot be secret", plugin=self._plugin)
         self._registry.register(
             PluginOption(self._plugin, name, key, value, type, default, help, secret, tuple(choices), declared)
         )

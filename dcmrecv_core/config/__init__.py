@@ -3,6 +3,7 @@
     options/               the one table of options, from which all of the following is derived
     configuration          one reading of all below, which SIGHUP can repeat; loads the plugins named
       commandline            tokens -> `CommandLine`: settings and what the program is to do
+        unknown_options        what an unknown option may mean, with those of installed plugins
       settings_file          `--settings FILE.toml` -> the same values
         settings_keys          the keys of such a file, derived from the table
         context_tables         its `[[contexts]]`

@@ -1,10 +1,10 @@
 """Reading the command line in DCMTK's notation, which argparse cannot: an option takes the tokens after it whatever
 they look like, names are exact, nothing is bundled or abbreviated, `-1` is a number.
 
-`expand` replaces @files by their tokens; `find_plugins` and `find_settings` pick the values of `--plugin` and
-`--settings`, so that plugins can be loaded and declare their options; `parse` reads everything. It checks in the
-original's order: options and number of parameters; what ends the program (`-h`); logging; values in the order of the
-table; the port.
+`expand` replaces @files by their tokens; `find_plugins`, `find_directories` and `find_settings` pick the values of
+`--plugin`, `--plugins-dir` and `--settings`, so that plugins can be loaded and declare their options; `parse` reads
+everything. It checks in the original's order: options and number of parameters; what ends the program (`-h`); logging;
+values in the order of the table; the port.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any
 
-from dcmrecv_core.api.errors import CommandLineError
-from dcmrecv_core.api.hints import did_you_mean
+from dcmrecv_core.api.errors import CommandLineError, PluginError
 from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
-from dcmrecv_core.config.options import storescp
 from dcmrecv_core.config.options import tls as tls_options
 from dcmrecv_core.config.options.option import Action, Option, range_fault, scan_integer
 from dcmrecv_core.config.options.table import BY_NAME, OPTIONS, PORT
 from dcmrecv_core.config.plugin_tables import header
+from dcmrecv_core.hooks.places import add_place
 from dcmrecv_core.logs.records import LEVELS
 from dcmrecv_core.logs.setup import read_config
 from dcmrecv_core.settings.settings import Settings
@@ -118,6 +117,16 @@ def find_plugins(tokens: Sequence[str]) -> tuple[str, ...]:
     return tuple(_early_values(tokens, "plugins"))
 
 
+def find_directories(tokens: Sequence[str]) -> tuple[str, ...]:
+    """The values of `--plugins-dir`, in the same way."""
+    return tuple(_early_values(tokens, "plugins_dir"))
+
+
+def reloads_plugins(tokens: Sequence[str]) -> bool:
+    """Whether `--reload-plugins` may be among them: it could be the value of an option, too."""
+    return "--reload-plugins" in tokens
+
+
 def find_settings(tokens: Sequence[str]) -> str | None:
     """The value of the last `--settings`, in the same way."""
     return next(iter(reversed(_early_values(tokens, "settings_file"))), None)
@@ -208,7 +217,11 @@ def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
             continue
         option = BY_NAME.get(token) or plugin_options.find(token)
         if option is None:
-            raise CommandLineError(f"Unknown option {token}", hint=_hint(token, plugin_options))
+            from dcmrecv_core.config.unknown_options import hint_for  # only mistakes need it
+
+            raise CommandLineError(
+                f"Unknown option {token}", hint=hint_for(token, [each.long for each in plugin_options])
+            )
         if isinstance(option, PluginOption) and option.table is not None:
             raise CommandLineError(
                 f"Option {option.long} has no place on a command line: write {header(option)} into a settings file "
@@ -220,17 +233,6 @@ def _scan(tokens: Sequence[str], plugin_options: PluginOptionRegistry) -> _Scan:
         scan.options.append((option, texts))
         scan.tokens += (option.long, *(("***",) if option.secret else texts))
     return scan
-
-
-def _hint(token: str, plugin_options: PluginOptionRegistry) -> str:
-    """What somebody may have meant by an unknown option."""
-    if token in storescp.NAMES:
-        return "it is an option of storescp; docs/migrating.md, 'Options of storescp', says what takes its place"
-    names = (*BY_NAME, *(option.long for option in plugin_options))
-    before, equals, _ = token.partition("=")
-    if equals and before in names:
-        return f"a value is a word of its own: {before} VALUE"
-    return did_you_mean(token, names) or "--help lists all options, those of a plugin if --plugin names it"
 
 
 def _values(option: Option | PluginOption) -> str:
@@ -359,12 +361,20 @@ def _given(scan: _Scan, file_plugins: Mapping[str, Mapping[str, Given]]) -> dict
         values = given.setdefault(option.plugin, {})
         if option.repeatable:
             before = values[option.key].value if option.key in values else ()
-            items = [item for other, texts in found if other is option for item in option.convert(texts)]
+            items = [item for other, texts in found if other is option for item in _convert(option, texts)]
             value = list(merged(before, items))
         else:
-            value = option.convert(texts)
+            value = _convert(option, texts)
         values[option.key] = Given(value, option.shown("".join(texts), value))
     return given
+
+
+def _convert(option: PluginOption, texts: tuple[str, ...]) -> Any:
+    try:
+        return option.convert(texts)
+    except PluginError as error:
+        add_place(error)
+        raise
 
 
 def _plugin_values(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dcmrecv_core.api.errors import StartError
 from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.config import commandline
 from dcmrecv_core.config.options.table import BY_NAME
-from dcmrecv_core.hooks.plugins import load_named
+from dcmrecv_core.hooks import code
+from dcmrecv_core.hooks.plugins import Plugins, load_directories, load_named
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.options import Given
@@ -30,15 +33,57 @@ class Configuration:
         self._tokens = commandline.expand(arguments)
         self._port_optional = port_optional
         file = self._read_file()
-        given = commandline.find_plugins(self._tokens)
-        self.plugins = load_named(given, file.load_plugins(given) if file else None)
-        self.options = PluginOptionRegistry(taken=BY_NAME)
-        self.plugins.add_options(self.options)
+        if commandline.reloads_plugins(self._tokens) or (file and file.values.get("reload_plugins")):
+            # a .pyc says only by second and size which source it is of: two changes within a second would be one
+            sys.dont_write_bytecode = True
+        self.plugins = Plugins()
+        self._load_plugins(file)
         self.line = self._parse(file)
 
     def read(self) -> CommandLine:
         """The same command line as its files are now. Raises as the first reading did."""
         return self._parse(self._read_file())
+
+    def _load_plugins(self, file: SettingsFile | None) -> None:
+        """Plugins directories first, so that those that are named are asked before what is in them."""
+        directories, names = commandline.find_directories(self._tokens), commandline.find_plugins(self._tokens)
+        if file is not None:
+            file.load_directories(directories, self.plugins)
+        load_directories(directories, self.plugins)
+        if file is not None:
+            file.load_plugins(names, self.plugins)
+        load_named(names, self.plugins)
+        self.options = PluginOptionRegistry(taken=BY_NAME)
+        self.plugins.add_options(self.options)
+
+    def load_anew(self) -> Callable[[], None]:
+        """Load the plugins again, from their files as they are now. Returns what brings those before back.
+
+        Raises as the first reading did; then all is as before.
+        """
+        options, taken = self.options, self.plugins.take_out()
+        named = [registered.found for registered in taken if registered.named]
+        modules = code.forget_modules(named)
+
+        def restore() -> None:
+            now = [registered.found for registered in self.plugins.registered if registered.named]
+            code.remember_modules([*named, *now], modules)
+            self.plugins.put_back(taken)
+            self.options = options
+
+        try:
+            self._load_plugins(self._read_file())
+        except StartError:
+            restore()
+            raise
+        return restore
+
+    def watch(self, directories: Iterable[str]) -> code.Watch:
+        """The files of the plugins, and those in plugins `directories`."""
+        return code.Watch(
+            lambda: [registered.found for registered in self.plugins.registered if registered.named],
+            [os.path.join(self._directory, directory) for directory in directories],
+        )
 
     def _read_file(self) -> SettingsFile | None:
         path = commandline.find_settings(self._tokens)

@@ -9,6 +9,7 @@ from dcmrecv_core.api.errors import described
 from dcmrecv_core.api.option_tables import Table, TableField
 from dcmrecv_core.api.options import Given, PluginOption
 from dcmrecv_core.config.toml_place import Place
+from dcmrecv_core.hooks.places import place_of, reason_of
 
 Fetch = Callable[[Place, dict[str, Any]], str]
 """The secret to which a table like `{ env = "NAME" }` refers. Raises ConfigurationError."""
@@ -53,8 +54,12 @@ def _read_one(place: Place, option: PluginOption, table: Table, value: object, f
     try:
         return table.make(**values), may_show
     except Exception as error:  # the plugin's own check, which may quote what must not be shown
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        place.fail("refused by the plugin" + ("" if table.has_secret else f": {kind}{described(error)}"))
+        if table.has_secret:
+            place.fail("refused by the plugin")
+        if isinstance(error, ValueError):
+            place.fail(f"refused by the plugin: {described(error)}")
+        line = place_of(error, None)
+        place.fail(f"refused by the plugin: {reason_of(error, line)}" + f" ({line})" * bool(line))
 
 
 def _convert(place: Place, field: TableField, value: object) -> Any:

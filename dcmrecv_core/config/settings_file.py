@@ -10,16 +10,18 @@ from __future__ import annotations
 import codecs
 import os
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dcmrecv_core.api.errors import CommandLineError, ConfigurationError, PluginError
 from dcmrecv_core.api.options import Given, PluginOption, PluginOptionRegistry
 from dcmrecv_core.config import context_tables, plugin_tables
-from dcmrecv_core.config.settings_keys import CONTEXTS, KEYS, PLUGIN_LIST, PLUGIN_TABLES
+from dcmrecv_core.config.settings_keys import CONTEXTS, KEYS, PLUGIN_LIST, PLUGIN_TABLES, PLUGINS_DIR
 from dcmrecv_core.config.toml_place import Place
-from dcmrecv_core.hooks.plugins import Plugins, load_named
+from dcmrecv_core.hooks.loader import entry_points
+from dcmrecv_core.hooks.places import add_place
+from dcmrecv_core.hooks.plugins import Plugins, load_directories, load_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,22 @@ class SettingsFile:
     values: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def load_plugins(self, given: Collection[str]) -> Plugins:
-        """The plugins that it names, without those `given` on the command line. Raises ConfigurationError."""
+    def load_directories(self, given: Collection[str], plugins: Plugins) -> None:
+        """Load what is in the plugins directories that it names, without those `given` on the command line. Raises
+        ConfigurationError."""
+        self._load(load_directories, PLUGINS_DIR, given, plugins)
+
+    def load_plugins(self, given: Collection[str], plugins: Plugins) -> None:
+        """Load the plugins that it names, without those `given` on the command line. Raises ConfigurationError."""
+        self._load(load_named, PLUGIN_LIST, given, plugins)
+
+    def _load(
+        self, load: Callable[[Iterable[str], Plugins], Plugins], key: str, given: Collection[str], plugins: Plugins
+    ) -> None:
         try:
-            return load_named(spec for spec in self.values.get("plugins", ()) if spec not in given)
+            load([each for each in self.values.get(KEYS[key].field, ()) if each not in given], plugins)
         except PluginError as error:
-            raise ConfigurationError(f"{self.place.file}: {PLUGIN_LIST}: {error}") from error
+            raise ConfigurationError(f"{self.place.file}: {key}: {error}") from error
 
     def plugin_values(self, declared: PluginOptionRegistry, loaded: Collection[str]) -> dict[str, dict[str, Given]]:
         """The values in the tables by plugin and key; `loaded` are the names of all plugins. Secrets are fetched.
@@ -43,6 +55,9 @@ class SettingsFile:
         Raises ConfigurationError.
         """
         place = self.place / PLUGIN_TABLES
+        for name in self.tables:
+            if name not in loaded and name in {entry.name for entry in entry_points()}:
+                (place / name).fail(f'the plugin is installed, but not loaded: add it to {PLUGIN_LIST} = ["{name}"]')
         place.check_keys(self.tables, loaded, "plugin is loaded")
         return {name: _plugin_table(place / name, name, table, declared) for name, table in self.tables.items()}
 
@@ -107,6 +122,8 @@ def _given(place: Place, option: PluginOption, value: Any) -> Given:
     except (CommandLineError, PluginError) as error:
         if option.secret:
             place.fail(f"the value is refused by the plugin (option {option.long})")
+        if isinstance(error, PluginError):
+            add_place(error)
         raise ConfigurationError(f"{place.file}: {place.key} = {value!r}: {error}") from error
     return Given(converted, reference if option.secret else value)
 

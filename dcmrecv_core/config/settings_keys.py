@@ -25,6 +25,7 @@ from dcmrecv_core.settings import uids
 from dcmrecv_core.settings.settings import Settings
 
 PLUGIN_LIST = "plugin"
+PLUGINS_DIR = "plugins_dir"
 PLUGIN_TABLES = "plugins"
 CONTEXTS = "contexts"
 

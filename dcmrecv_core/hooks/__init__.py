@@ -2,6 +2,8 @@
 
     loader        a name, module or file that `--plugin` gives -> a plugin; refuses what cannot work
       promises      the versions of the interface that a plugin needs; warnings of what will be removed
+    plugins_dir   all plugins of a directory, and who may write to it
+    code          the modules of plugins, and whether their files change
     plugins       `Plugins`: registers them in order; one typed method for each hook. All callers use this
       guards        around each implementation: its time, the type of its result, its name when it fails
         limits        what plugin code may use: time, memory, no forks; `Plugins` owns one `PluginLimits`

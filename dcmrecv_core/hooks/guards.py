@@ -44,7 +44,7 @@ from dcmrecv_core.api.verdicts import (
 )
 from dcmrecv_core.counters.plugin_counts import PluginCounts
 from dcmrecv_core.hooks.limits import HookTimeout, PluginLimits
-from dcmrecv_core.hooks.places import place_of, reason_of, traceback_of
+from dcmrecv_core.hooks.places import Home, reason_of, traceback_of
 from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
@@ -86,7 +86,7 @@ def guard(
     """`function` as the registered implementation of `hook`: timed by `limits`, checked and attributed to `plugin`;
     each call is reported to `observer`, if there is one."""
     specification = getattr(hookspecs, hook)
-    module = getattr(function, "__module__", None)
+    home = Home.of(function)
     offered = list(inspect.signature(specification).parameters)
     call = _with_named_arguments(function, offered)
     if offered[:1] == ["settings"]:
@@ -94,19 +94,19 @@ def guard(
     if observer is not None:
         call = observed(call, plugin, hook, CHECKS.get(hook, _check_nothing), observer)
     if hook in START_HOOKS:
-        guarded = _guard_start(call, plugin, hook, built_in, module)
+        guarded = _guard_start(call, plugin, hook, built_in, home)
     elif hook in NOTIFICATION_HOOKS:
-        guarded = _guard_notification(call, plugin, hook, limits, module)
+        guarded = _guard_notification(call, plugin, hook, limits, home)
     elif hook in LOCATION_HOOKS:
-        guarded = _guard_location(call, plugin, hook)
+        guarded = _guard_location(call, plugin, hook, home)
     elif hook in BACKGROUND_HOOKS:
-        guarded = _guard_background(call, plugin, hook, limits, module)
+        guarded = _guard_background(call, plugin, hook, limits, home)
     elif hook in (*DELIVERY_HOOKS, "deliver_many"):
-        guarded = _guard_delivery(call, plugin, hook, limits, module)
+        guarded = _guard_delivery(call, plugin, hook, limits, home)
     elif built_in and hook in INSTANCE_HOOKS:
-        guarded = _guard_built_in(call, plugin, hook, limits, module)
+        guarded = _guard_built_in(call, plugin, hook, limits, home)
     else:
-        guarded = _guard_decision(call, plugin, hook, limits, built_in, module)
+        guarded = _guard_decision(call, plugin, hook, limits, built_in, home)
     # pluggy takes the argument names from this, and so passes all, even to a function that names none: the log needs
     # them to name the instance
     guarded.__wrapped__ = specification  # type: ignore[attr-defined]
@@ -136,19 +136,20 @@ def _with_own_options(
     return lambda settings, *others: call(settings.own(plugin, locations, counts.of(plugin)), *others)
 
 
-def _guard_start(
-    call: Callable[..., Any], plugin: str, hook: str, built_in: bool, module: str | None
-) -> Callable[..., Any]:
+def _guard_start(call: Callable[..., Any], plugin: str, hook: str, built_in: bool, home: Home) -> Callable[..., Any]:
     check = CHECKS.get(hook, _check_nothing)
 
     def guarded(*args: Any) -> Any:
-        with no_new_threads(plugin, hook):
+        with no_new_threads(plugin, hook, home.line):
             try:
                 result = call(*args)
                 return None if result is None else check(result)
             except StartError as error:
-                # an error of a built-in plugin is about the user's options, and says so
-                if built_in or (isinstance(error, PluginError) and error.plugin):
+                if built_in:  # it is about the user's options, and says so
+                    raise
+                if isinstance(error, PluginError) and error.plugin:  # the receiver's own, about what the plugin does
+                    error.hook = error.hook or hook
+                    error.place = error.place or home.place_of(error)
                     raise
                 log.debug("plugin %s: %s", plugin, hook, exc_info=True)  # the text says what, not where
                 failure = PluginError(described(error), plugin=plugin, hook=hook)
@@ -156,13 +157,13 @@ def _guard_start(
                 raise failure from error
             except (Exception, SystemExit) as error:
                 log.debug("plugin %s: %s", plugin, hook, exc_info=True)
-                place = place_of(error, module)
+                place = home.place_of(error)
                 raise PluginError(reason_of(error, place), plugin=plugin, hook=hook, place=place) from error
 
     return guarded
 
 
-def _guard_location(call: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
+def _guard_location(call: Callable[..., Any], plugin: str, hook: str, home: Home) -> Callable[..., Any]:
     check = CHECKS[hook]
 
     def guarded(*args: Any) -> Any:
@@ -172,13 +173,14 @@ def _guard_location(call: Callable[..., Any], plugin: str, hook: str) -> Callabl
         except (OSError, HookTimeout):  # what the caller expects, or what ends the caller
             raise
         except Exception as error:
-            raise PluginError(f"plugin {plugin}: {hook}: {type(error).__name__}: {described(error)}") from error
+            place = home.place_of(error)
+            raise PluginError(reason_of(error, place), plugin=plugin, hook=hook, place=place) from error
 
     return guarded
 
 
 @contextmanager
-def no_new_threads(plugin: str, hook: str = "") -> Iterator[None]:
+def no_new_threads(plugin: str, hook: str = "", place: str = "") -> Iterator[None]:
     """Raises PluginError if there are more threads afterwards: a fork does not copy them, only the locks they hold."""
     before = threading.enumerate()
     yield
@@ -188,11 +190,12 @@ def no_new_threads(plugin: str, hook: str = "") -> Iterator[None]:
             f"threads are alive ({', '.join(started)}), but workers are forked from here; start them in worker_started",
             plugin=plugin,
             hook=hook,
+            place=place,
         )
 
 
 def _guard_notification(
-    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, home: Home
 ) -> Callable[..., Any]:
     timer = limits.timer
     number = limits.number(plugin, hook)
@@ -204,7 +207,7 @@ def _guard_notification(
             timer.stop()
         except BaseException as error:
             timer.stop()
-            place = place_of(error, module)
+            place = home.place_of(error)
             limits.notice(error)
             _log_failure(plugin, hook, args, error, place)
 
@@ -212,7 +215,7 @@ def _guard_notification(
 
 
 def _guard_background(
-    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, home: Home
 ) -> Callable[..., Any]:
     """Not timed: it does slow work, in a process of its own."""
 
@@ -225,7 +228,7 @@ def _guard_background(
             log.error("plugin %s: %s: %s", plugin, hook, described(error))
             raise HookFailure("failed", plugin=plugin, hook=hook) from error
         except BaseException as error:
-            place = place_of(error, module)
+            place = home.place_of(error)
             limits.notice(error)
             _log_failure(plugin, hook, args, error, place)
             raise HookFailure("failed", plugin=plugin, hook=hook) from error
@@ -234,7 +237,7 @@ def _guard_background(
 
 
 def _guard_delivery(
-    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, home: Home
 ) -> Callable[..., Any]:
     """Not timed. What it raises says what failed and where: the caller knows what follows from it, and logs both."""
 
@@ -244,7 +247,7 @@ def _guard_delivery(
         except (BackgroundStopped, Undeliverable, TryAgain):
             raise
         except BaseException as error:
-            place = place_of(error, module)
+            place = home.place_of(error)
             limits.notice(error)
             at = f" at {place}" if place else ""
             raise HookFailure(f"{described(error, repr)}{at}", plugin=plugin, hook=hook) from error
@@ -253,7 +256,7 @@ def _guard_delivery(
 
 
 def _guard_decision(
-    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool, module: str | None
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, built_in: bool, home: Home
 ) -> Callable[..., Any]:
     timer = limits.timer
     number = limits.number(plugin, hook)
@@ -269,7 +272,7 @@ def _guard_decision(
             return result
         except BaseException as error:
             timer.stop()
-            place = place_of(error, module)
+            place = home.place_of(error)
             limits.notice(error)
             _fail(plugin, hook, args, error, place, built_in)
 
@@ -277,7 +280,7 @@ def _guard_decision(
 
 
 def _guard_built_in(
-    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, module: str | None
+    call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, home: Home
 ) -> Callable[..., Any]:
     """Neither timed nor checked, which would cost time for each instance."""
 
@@ -285,7 +288,7 @@ def _guard_built_in(
         try:
             return call(*args)
         except BaseException as error:
-            place = place_of(error, module)
+            place = home.place_of(error)
             limits.notice(error)
             _fail(plugin, hook, args, error, place, built_in=True)
 

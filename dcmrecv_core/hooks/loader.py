@@ -20,7 +20,7 @@ from dcmrecv_core.api.hints import did_you_mean
 from dcmrecv_core.api.hookspecs import hookimpl
 from dcmrecv_core.api.outcomes import StoredEvent
 from dcmrecv_core.api.version import __version__
-from dcmrecv_core.hooks.places import place_of, reason_of
+from dcmrecv_core.hooks.places import definition_of, place_of, reason_of
 from dcmrecv_core.hooks.promises import DIGEST, REQUIRED, check_api
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ OBJECT = "plugin"
 BUILT_IN = "built-in"
 """The origin of the plugins that settings select."""
 
+FILE_PREFIX = "dcmrecv_plugin_"
+"""The name of the module of a plugin that was named by its path begins so."""
+
+_PACKAGE = "__init__.py"
+
 _COMPUTED = (property, cached_property)
 """Attributes that are not hooks, and may raise before the plugin is configured."""
 
@@ -50,7 +55,8 @@ class Found:
     """A plugin and where it came from: `origin` is "built-in", "entry point of DIST VERSION", or a path.
 
     `distribution` and its `version` are known of entry points and built-in plugins, `module` of plugins that a module
-    stands for.
+    stands for, `imported` (its name) of plugins that are an object of a module, `directory` of those that are in a
+    plugins directory.
     """
 
     name: str
@@ -59,6 +65,19 @@ class Found:
     distribution: str | None = None
     version: str | None = None
     module: ModuleType | None = None
+    imported: str = ""
+    directory: str | None = None
+
+    @property
+    def package(self) -> str:
+        """The package of its code, or the module if that is in none."""
+        return (self.module.__name__ if self.module else self.imported).partition(".")[0]
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of its module's docstring, in one line; "" without one."""
+        module = self.module or sys.modules.get(self.imported)
+        return " ".join(inspect.cleandoc(module.__doc__ or "").partition("\n\n")[0].split()) if module else ""
 
     @property
     def source(self) -> object:
@@ -95,7 +114,7 @@ def builtin_modules() -> list[str]:
 
 
 def find(spec: str) -> Found:
-    """What `--plugin SPEC` means: an entry point, else a module, else a .py file.
+    """What `--plugin SPEC` means: an entry point, else a module, else a .py file or the directory of a package.
 
     Raises PluginError if there is no such thing, if it is ambiguous, or if importing it fails.
     """
@@ -105,7 +124,7 @@ def find(spec: str) -> Found:
         found = _from_entry_point(spec, entry)
         return replace(found, distribution=dist.name, version=dist.version) if dist else found
     if spec.endswith(".py") or os.sep in spec:
-        return _from_file(spec)
+        return from_path(spec)
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     if _module_exists(spec):
@@ -138,7 +157,7 @@ def _from_entry_point(name: str, entry: EntryPoint) -> Found:
     if isinstance(plugin, ModuleType):
         return from_module(name, plugin, entry_origin(entry))
     module = sys.modules[entry.module] if entry.attr == OBJECT else None
-    return Found(name, plugin, entry_origin(entry), module=module)
+    return Found(name, plugin, entry_origin(entry), module=module, imported=entry.module)
 
 
 def _module_exists(spec: str) -> bool:
@@ -154,18 +173,27 @@ def _module_exists(spec: str) -> bool:
         raise _not_loaded(spec, spec, error) from error
 
 
-def _from_file(path: str) -> Found:
-    if not os.path.isfile(path):
-        raise PluginError("no such file", plugin=path)
-    name = os.path.basename(path).removesuffix(".py")
-    module_name = f"dcmrecv_plugin_{name}"
-    specification = importlib.util.spec_from_file_location(module_name, path)
+def is_package(path: str) -> bool:
+    """Whether it is the directory of a package."""
+    return os.path.isfile(os.path.join(path, _PACKAGE))
+
+
+def from_path(path: str) -> Found:
+    """The plugin of a .py file or of the directory of a package, which may import its own modules relatively."""
+    place = os.path.abspath(path)
+    file, within = (os.path.join(place, _PACKAGE), [place]) if is_package(path) else (place, None)
+    if not os.path.isfile(file):
+        near = did_you_mean(os.path.basename(place), _python_files(os.path.dirname(place)))
+        raise PluginError("no such file" + f"; {near}" * bool(near), plugin=path)
+    name = os.path.basename(place).removesuffix(".py")
+    module_name = f"{FILE_PREFIX}{name}"
+    specification = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=within)
     if specification is None or specification.loader is None:
         raise PluginError("not a Python file", plugin=path)
     module = importlib.util.module_from_spec(specification)
     sys.modules[module_name] = module
     _load(path, module_name, lambda: specification.loader.exec_module(module))
-    return from_module(name, module, os.path.abspath(path))
+    return from_module(name, module, place)
 
 
 def _load(spec: str, module: str, load: Any) -> Any:
@@ -191,12 +219,20 @@ def _text(error: object) -> str:
 
 
 def _unknown(spec: str) -> str:
-    names = [entry.name for entry in entry_points()]
-    hint = did_you_mean(spec, names) or f"installed: {', '.join(names) or 'none'}"
+    installed = [entry.name for entry in entry_points()]
+    modules = [name.removesuffix(".py") for name in _python_files(os.curdir)]
+    hint = did_you_mean(spec, [*installed, *modules]) or f"installed: {', '.join(installed) or 'none'}"
     return f"neither an installed plugin nor a module nor a file; {hint}"
 
 
-def check(found: Found) -> dict[str, Any]:
+def _python_files(directory: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(directory) if name.endswith(".py"))
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return []
+
+
+def check(found: Found, *, needs_hooks: bool = True) -> dict[str, Any]:
     """The hook implementations of a plugin by name; raises PluginError for a plugin that cannot work as meant."""
     required = stated_of(found, REQUIRED)
     if required is not None:
@@ -211,8 +247,8 @@ def check(found: Found) -> dict[str, Any]:
             implementations[name] = value
         elif name in HOOKS and _belongs_to(found.plugin, value):
             text = f"{name} is named like a hook but not marked; put @hookimpl before it or rename it"
-            raise PluginError(text, plugin=found.name)
-    if not implementations:
+            raise PluginError(text, plugin=found.name, place=definition_of(value))
+    if needs_hooks and not implementations:
         raise PluginError("implements no hook; mark its functions with @hookimpl", plugin=found.name)
     hooks = {_mark(value).get("specname") or name: value for name, value in implementations.items()}
     if "deliver_many" in hooks and "deliver" not in hooks:
@@ -277,7 +313,7 @@ def _check_function(plugin: str, name: str, function: Any, marked: dict[str, Any
     hook = marked.get("specname") or name
     problem = _problem(hook, function, marked)
     if problem:
-        raise PluginError(problem, plugin=plugin, hook=name)
+        raise PluginError(problem, plugin=plugin, hook=name, place=definition_of(function))
 
 
 def _problem(hook: str, function: Any, marked: dict[str, Any]) -> str:

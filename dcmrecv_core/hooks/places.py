@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import FrameType, TracebackType
-from typing import NamedTuple
+from types import CodeType, FrameType, TracebackType
+from typing import Any, NamedTuple
 
-from dcmrecv_core.api.errors import described
+from dcmrecv_core.api.errors import PluginError, described
 
 _NOT_SHOWN = ("dcmrecv_core", "importlib", "importlib_metadata")
 _GUARD = ("dcmrecv_core.hooks.guards", "guarded")
@@ -22,6 +24,43 @@ class Running(NamedTuple):
     plugin: str = ""
     hook: str = ""
     place: str = ""
+
+
+class Home(NamedTuple):
+    """Where the function is that implements a hook: the name of its module, and the line that defines it."""
+
+    module: str
+    line: str
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> Home:
+        return cls(str(getattr(function, "__module__", "")), definition_of(function))
+
+    def place_of(self, error: BaseException) -> str:
+        """As `place_of`; the function itself if `error` is about what it has returned."""
+        return place_of(error, self.module) or self.line
+
+
+def code_of(function: Any) -> CodeType | None:
+    """The code of what can be called, without decorators; None for that of a library in C."""
+    written = inspect.unwrap(getattr(function, "__func__", function))
+    if isinstance(written, functools.partial):
+        written = written.func
+    if not hasattr(written, "__code__"):
+        written = type(written).__call__  # an object that can be called
+    return getattr(written, "__code__", None)
+
+
+def definition_of(function: Any) -> str:
+    """The line that defines a function; "" if there is none."""
+    code = code_of(function)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
+
+
+def add_place(error: PluginError) -> None:
+    """Let `error` name the line of the plugin that raised its cause."""
+    cause = error.__cause__ or error.__context__
+    error.place = error.place or (place_of(cause, None) if cause else "")
 
 
 def place_of(error: BaseException, module: str | None) -> str:
@@ -69,7 +108,7 @@ def running() -> Running:
     while frame is not None:
         if (frame.f_globals.get("__name__"), frame.f_code.co_name) == _GUARD:
             names = frame.f_locals
-            own = str(names.get("module")).partition(".")[0]
+            own = names["home"].module.partition(".")[0]
             place = next((place for package, place in places if package == own), places[-1][1] if places else "")
             return Running(names["plugin"], names["hook"], place)
         places += _places([(frame, frame.f_lineno)])

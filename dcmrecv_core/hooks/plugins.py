@@ -7,7 +7,7 @@ before those named on the command line, and so are asked after them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Container, Iterable, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
@@ -21,14 +21,14 @@ from dcmrecv_core.api.services import Request, Response
 from dcmrecv_core.api.verdicts import Accept, Also, Name, ReceiveResult, Reject, RejectReason, SupportedContext, Warn
 from dcmrecv_core.dataset import digest
 from dcmrecv_core.hooks import loader as plugin_loader
-from dcmrecv_core.hooks import tracing
+from dcmrecv_core.hooks import plugins_dir, tracing
 from dcmrecv_core.hooks.guards import DELIVERY_HOOKS, guard, no_new_threads
 from dcmrecv_core.hooks.limits import PluginLimits
 from dcmrecv_core.hooks.loader import MARK, Found, needs_digest
 from dcmrecv_core.hooks.promises import warn_of_deprecated
 
 if TYPE_CHECKING:
-    from dcmrecv_core.api.options import PluginOptionRegistry
+    from dcmrecv_core.api.options import PluginOption, PluginOptionRegistry
     from dcmrecv_core.hooks.tracing import Observer
     from dcmrecv_core.settings.settings import Settings
 
@@ -92,6 +92,8 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self._hook: Any = self._manager.hook
         self.registered: list[Registered] = []
+        self.remarks: list[str] = []
+        """What an administrator should know of how they were found."""
         self.limits = PluginLimits()
         self._without_return: set[str] = set()
         self._observer: Observer | None = None
@@ -177,6 +179,23 @@ class Plugins:
                 registered.facade = self._guarded(registered.found, plugin_loader.check(registered.found))
             self._manager.register(registered.facade, registered.found.name)
         self.registered += named
+        self._resolve()
+
+    def take_out(self) -> list[Registered]:
+        """Remove all plugins, which `put_back` can bring back."""
+        taken, self.registered = self.registered, []
+        for facade in self._manager.get_plugins():
+            self._manager.unregister(facade)
+        self.remarks = []
+        self._resolve()
+        return taken
+
+    def put_back(self, taken: list[Registered]) -> None:
+        """Instead of those that are there now."""
+        self.take_out()
+        for registered in taken:
+            self._manager.register(registered.facade, registered.found.name)
+        self.registered = taken
         self._resolve()
 
     def add_options(self, options: PluginOptionRegistry) -> None:
@@ -388,6 +407,19 @@ def _all(implementations: tuple[Callable[..., Any], ...]) -> Callable[..., None]
     return all_of_them
 
 
+def load_directories(directories: Iterable[str], before: Plugins | None = None) -> Plugins:
+    """All that `--plugins-dir` names, directory by directory in this order, after those of `before`.
+
+    Raises PluginError.
+    """
+    plugins = before or Plugins()
+    for directory in directories:
+        with no_new_threads(directory):
+            for found in plugins_dir.find_all(directory, plugins.remarks):
+                plugins.add(found, named=True)
+    return plugins
+
+
 def load_named(specs: Iterable[str], before: Plugins | None = None) -> Plugins:
     """The plugins that `--plugin` names, in that order, after those of `before`, without the built-in ones.
 
@@ -398,6 +430,18 @@ def load_named(specs: Iterable[str], before: Plugins | None = None) -> Plugins:
         with no_new_threads(spec):
             plugins.add(plugin_loader.find(spec), named=True)
     return plugins
+
+
+def declared_options(found: Found, taken: Container[str]) -> tuple[PluginOption, ...]:
+    """The options of a plugin that is not in use: only its `add_options` is called. `taken` are the receiver's own
+    names. Raises PluginError."""
+    from dcmrecv_core.api.options import PluginOptionRegistry
+
+    registry = PluginOptionRegistry(taken)
+    alone = Plugins()
+    alone.add(found)
+    alone.add_options(registry)
+    return tuple(registry)
 
 
 def hooks_of(found: Found) -> tuple[str, ...]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import operator
 import re
 import warnings
 from collections.abc import Callable
-from types import CodeType
 from typing import Any
 
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.api.version import API_VERSION
+from dcmrecv_core.hooks.places import code_of
 
 REQUIRED = "dcmrecv_api"
 """The attribute of a plugin, or of its module, with the versions of the interface that it works with."""
@@ -55,17 +54,8 @@ def warn_of_deprecated(hook: str, function: Callable[..., Any]) -> None:
     arguments: dict[str, Warning] = options["warn_on_impl_args"] or {}
     for warning in (options["warn_on_impl"], *(arguments[name] for name in arguments if name in named)):
         if warning is not None:
-            code = _code_of(function)
+            code = code_of(function)
             if code is None:
                 warnings.warn(warning, stacklevel=2)  # of a library in C: there is no line to show
             else:
                 warnings.warn_explicit(warning, type(warning), filename=code.co_filename, lineno=code.co_firstlineno)
-
-
-def _code_of(function: Any) -> CodeType | None:
-    written = inspect.unwrap(getattr(function, "__func__", function))
-    if isinstance(written, functools.partial):
-        written = written.func
-    if not hasattr(written, "__code__"):
-        written = type(written).__call__  # an object that can be called
-    return getattr(written, "__code__", None)

@@ -201,7 +201,13 @@ class ReceivedInstance(Instance):
         self._replace(replacement.whole(self._changeable(dataset), encoding, self.index), encoding)
 
     def _changeable(self, dataset: Dataset) -> Dataset:
-        """pydicom changes some elements when it encodes them, which the header does not allow."""
+        """pydicom changes some elements when it encodes them, which the header does not allow. Raises ValueError if a
+        misspelt keyword was set: pydicom keeps it as an attribute of the Python object, which is not encoded."""
+        for name in vars(dataset):
+            if name[:1].isupper():
+                from dcmrecv_core.dataset.decoding import unknown_keyword
+
+                raise ValueError(f"a value was set that would not be stored: {unknown_keyword(name)}")
         return deepcopy(dataset) if dataset is self._header else dataset
 
     def _replaceable(self) -> Encoding:

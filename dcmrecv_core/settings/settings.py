@@ -103,6 +103,8 @@ class Settings:
     """UIDs of transfer syntaxes that are accepted before all others, in this order."""
     contexts: tuple[SupportedContext, ...] = ()
     plugins: tuple[str, ...] = ()
+    plugins_dir: tuple[str, ...] = ()
+    reload_plugins: bool = False
     plugin_options: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)  # may hold secrets
 
     log_level: str = "warn"

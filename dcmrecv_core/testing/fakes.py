@@ -70,14 +70,19 @@ _ELEMENTS: Mapping[str, Any] = {
 
 def sample_dataset(*, transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN, **elements: Any) -> Dataset:
     """A small CT image that can be sent. `elements` are keywords and values to change or add; None removes an
-    element."""
+    element. Raises KeyError for a keyword that does not exist."""
+    from pydicom.datadict import keyword_dict
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import UID
+
+    from dcmrecv_core.dataset.decoding import unknown_keyword
 
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     for keyword, value in {**_ELEMENTS, **elements}.items():
+        if keyword not in keyword_dict:
+            raise KeyError(unknown_keyword(keyword))
         if value is not None:
             setattr(dataset, keyword, value)
     dataset.add_new(0x7FE00010, "OB", bytes(range(16)))

@@ -41,6 +41,7 @@ FAULTS: dict[int, str] = {
     23: "the line of a failed plugin or a killed worker names neither plugin, hook, peer nor instance",
     24: "mistakes in options get no hint: allowed values, similar names, the file with the fault",
     25: "recipes for storescp's commands know placeholders as whole words only, count associations, hold a worker",
+    29: "debugging and development are told nowhere, code is never loaded again, --list-plugins shows no options",
 }
 """What was wrong, by number."""
 
@@ -48,7 +49,6 @@ LEFT: dict[int, str] = {
     26: "the next version of the kit for plugins: its package, its typing, its templates",
     27: "the next version of the kit: what a failed send shows, expected rejections, a clock",
     28: "the next version of the kit: what its check of names finds",
-    29: "the next version of the kit: debugging, reloading code, what --list-plugins shows",
 }
 """Faults without a test, and why."""
 

@@ -16,6 +16,7 @@ ELSEWHERE = {
     "actions.md": {"json"},  # plugins/dcmrecv-actions/tests/test_page.py
     "cluster.md": {"console", "haproxy", "sh", "text", "yaml"},  # tests/e2e/test_cluster_files.py
     "commitment.md": {"toml", "text"},  # plugins/dcmrecv-commitment/tests/test_page.py
+    "debugging.md": {"text"},  # tests/e2e/test_plugins_dir.py, tests/e2e/test_plugin_messages.py
     "deidentify.md": {"toml"},  # plugins/dcmrecv-deidentify/tests/test_page.py
     "events.md": {"toml"},  # plugins/dcmrecv-events/tests/test_page.py
     "forward.md": {"toml"},  # plugins/dcmrecv-forward/tests/test_page.py

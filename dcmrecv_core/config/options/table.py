@@ -74,6 +74,17 @@ _PLUGINS = Section(
             repeatable=True,
         ),
         valued(
+            "--plugins-dir",
+            "load every plugin in directory d: its .py files and\npackages, in the order of their names (repeatable)",
+            Value("directory"),
+            repeatable=True,
+        ),
+        flag(
+            "--reload-plugins",
+            "load plugins anew when one of their files changes\n(only for development)",
+            reload_plugins=True,
+        ),
+        valued(
             "--new-plugin",
             "write the package of a new plugin called n, and exit:\n"
             "the parameter is its directory (default: dcmrecv-n)",
@@ -99,7 +110,7 @@ _INSPECTION = Section(
         "",
         flag(
             "--list-plugins",
-            "show all plugins, which of them are active and the\norder in which they are asked, and exit",
+            "show all plugins and their options, which of them are\nactive and the order of asking them, and exit",
             action="list-plugins",
         ),
         flag(

@@ -3,7 +3,9 @@
 A forked child, the probe, checks everything first: it reads the settings, configures the plugins, opens the log files,
 checks the output directory, keys and certificates, and makes the queues of new targets. It answers through a socket
 that the supervisor's loop watches. Only if all is well does the supervisor read the settings itself and apply them.
-Code is never loaded again.
+
+Code is loaded again only for development (`--reload-plugins`), when a file of a plugin has changed: by the probe first,
+then by the supervisor. (An upgrade loads it in a new process, which would be out of reach of Ctrl-C and a debugger.)
 """
 
 from __future__ import annotations
@@ -18,23 +20,41 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from dcmrecv_core.api.errors import StartError
-from dcmrecv_core.delivery.preparation import add_queues, queues_of
+from dcmrecv_core.delivery.preparation import add_queues, prepare, queues_of
 from dcmrecv_core.net.child import fork
 
 if TYPE_CHECKING:
     import ssl
 
     from dcmrecv_core.delivery.store import Queue
+    from dcmrecv_core.hooks.code import Watch
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.settings.settings import Settings
     from dcmrecv_core.storage.temporary import Capabilities
 
 log = logging.getLogger("dcmrecv.net")
 
-FIXED = ("port", "bind", "ip_version", "max_associations", "state_dir", "plugins", "deliver_processes", "journal")
+FIXED = (
+    "port",
+    "bind",
+    "ip_version",
+    "max_associations",
+    "state_dir",
+    "plugins",
+    "plugins_dir",
+    "reload_plugins",
+    "deliver_processes",
+    "journal",
+)
 """Settings that keep their values from the start, because the socket is bound, the workers' shared memory is made, the
 state directory is locked, code is loaded, delivery processes have claims under their
 numbers, and these are in the database of that journal."""
+
+OF_CODE = ("plugins", "plugins_dir")
+"""Those of them that may change when code is loaded again."""
+
+LOOK_SECONDS = 0.5
+"""Between two looks at the files of plugins."""
 
 PROBE_SECONDS = 30
 """Time limit of the probe; SIGALRM ends it then."""
@@ -47,7 +67,8 @@ Tell = Callable[[str], None]
 class SettingsSource(NamedTuple):
     """Where settings come from: `read` reads them again, `check` checks their output directory, `make_tls_context`
     reads keys and certificates (None without TLS), `key` gives the key of a setting in a settings file,
-    `apply_logging` applies the options about logging.
+    `apply_logging` applies the options about logging, `load_code` loads the plugins' code again, for the settings that
+    are read next, and returns what takes that back; `watch` looks at its files.
 
     All raise StartError; only a child calls `check`, because the output file system may hang.
     """
@@ -57,6 +78,8 @@ class SettingsSource(NamedTuple):
     make_tls_context: Callable[[Settings], ssl.SSLContext | None] = lambda settings: None
     key: Callable[[str], str] = str
     apply_logging: Callable[[Settings], None] = lambda settings: None
+    load_code: Callable[[], Callable[[], None]] = lambda: lambda: None
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +119,34 @@ class Reload:
         self._probe: socket.socket | None = None
         self._answer = bytearray()
         self._begin_again = False
+        self._loads_code = False
+        self._loads_code_again = False
+        self._delivers = plugins.delivers
+        self._watches = settings.reload_plugins
+        self._next_look = 0.0
         self._tell: list[Tell] = []
         self._tell_again: list[Tell] = []
 
-    def begin(self, tell: Tell | None = None) -> None:
-        """Start a probe, or another one after the probe that is running. `tell` is told the outcome, once."""
+    def tick(self, now: float) -> None:
+        """Load code again if a file of a plugin has changed."""
+        watch = self._source.watch
+        if watch is None or not self._watches or now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        if changed := watch.changed():
+            log.info("%s has changed: loading the plugins again", changed)
+            self.begin(code=True)
+
+    def begin(self, tell: Tell | None = None, *, code: bool = False) -> None:
+        """Start a probe, or another one after the probe that is running. `tell` is told the outcome, once. `code`: load
+        the plugins' code, too."""
         if self._probe is not None:
             self._begin_again = True
+            self._loads_code_again |= code
             self._tell_again += [tell] if tell else []
             return
         self._tell += [tell] if tell else []
+        self._loads_code = code
         try:
             ours, theirs = socket.socketpair()
         except OSError as error:
@@ -129,6 +170,7 @@ class Reload:
         if self._probe is not None:
             self._selector.unregister(self._probe)
         self._begin_again = False
+        self._watches = False
         self.drop_probe()
         self._tell += self._tell_again
         self._tell_again = []
@@ -162,7 +204,8 @@ class Reload:
         if self._begin_again:
             self._begin_again = False
             self._tell, self._tell_again = self._tell_again, []
-            self.begin()
+            code, self._loads_code_again = self._loads_code_again, False
+            self.begin(code=code)
 
     def _run_probe(self, ours: socket.socket, theirs: socket.socket) -> int:
         ours.close()
@@ -172,11 +215,19 @@ class Reload:
         signal.alarm(PROBE_SECONDS)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         try:
-            settings = self._read()
+            if self._loads_code:
+                self._source.load_code()
+            elif self._source.watch is not None and (changed := self._source.watch.differs()):
+                log.warning(
+                    "%s has changed since it was loaded: a reload loads no code, dcmrecvctl upgrade does", changed
+                )
+            settings = self._fix(self._source.read())
             capabilities = self._source.check(settings)
             self._source.make_tls_context(settings)
             queues = self._install(settings)
             if queues:
+                if not self._delivers:
+                    prepare(settings)
                 add_queues(settings, queues)
             answer: Approval | Refusal = Approval(capabilities, queues)
         except StartError as error:
@@ -184,32 +235,43 @@ class Reload:
         theirs.sendall(pickle.dumps(answer))
         return 0
 
-    def _read(self) -> Settings:
-        fixed = {name: getattr(self._settings, name) for name in FIXED}
-        return replace(self._source.read(), **fixed)
+    def _fix(self, settings: Settings) -> Settings:
+        """With the values from the start where they cannot be changed."""
+        return replace(settings, **{name: getattr(self._settings, name) for name in self._fixed})
+
+    @property
+    def _fixed(self) -> list[str]:
+        return [name for name in FIXED if not (self._loads_code and name in OF_CODE)]
 
     def _take_over(self, approval: Approval) -> None:
+        take_back: Callable[[], None] | None = None
         try:
+            if self._loads_code:
+                take_back = self._source.load_code()
             read = self._source.read()
-            settings = replace(read, **{name: getattr(self._settings, name) for name in FIXED})
+            settings = self._fix(read)
             tls = self._source.make_tls_context(settings)
             if not set(self._install(settings)) <= set(approval.queues):
                 raise StartError("the targets of deliveries have changed while the settings were read")
         except StartError as error:  # a file has changed since the probe read it
+            if take_back is not None:
+                take_back()
             self._restore()
             self._refuse(str(error))
             return
-        for name in FIXED:
+        for name in self._fixed:
             if getattr(read, name) != getattr(self._settings, name):
                 log.warning("%s cannot be changed at run time, it stays as it was", self._source.key(name))
         self._settings = settings
+        self._delivers = self._plugins.delivers
         self._apply_settings(settings, approval.capabilities, tls)
-        log.info("settings reloaded")
+        log.info("plugins loaded again" if self._loads_code else "settings reloaded")
         self._finish("")
 
     def _refuse(self, reason: str) -> None:
         first, *more = reason.splitlines() or [""]
-        log.error("settings not reloaded, nothing has changed: %s", first)
+        what = "plugins not loaded again" if self._loads_code else "settings not reloaded"
+        log.error("%s, nothing has changed: %s", what, first)
         for line in more:  # the place of the fault
             log.error("%s", line)
         self._finish(reason)

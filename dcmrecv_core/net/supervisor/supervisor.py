@@ -125,7 +125,7 @@ class Supervisor:
             self._reassign,
             self._desk.take_over,
             self._desk.go_last,
-            tells_lost=plugins.implements("association_ended"),
+            tells_lost=plugins.implements("association_ended") or settings.reload_plugins,
             hook_name=plugins.limits.hook_name,
         )
         self._counters = self._pool.table.counters
@@ -199,6 +199,8 @@ class Supervisor:
             self._counters.supervisor.be(Doing.READY, now)
             self._succession.ready()
         self._succession.tick(now)
+        if not self._succession.is_handing_over:
+            self._reload.tick(now)
         if self._drain_until is not None and self._stop_deadline is None:
             self._drain_further(now)
         if self._notifier.watchdog_seconds and now >= self._next_watchdog:

@@ -246,6 +246,8 @@ OURS: list[tuple[list[str], dict[str, Any]]] = [
     (["--journal-flush"], {"journal_flush": True}),
     (["--digest"], {"digest": True}),
     (["--plugin", "a", "--plugin", "-v"], {"plugins": ("a", "-v")}),
+    (["--plugins-dir", "a", "--plugins-dir", "b"], {"plugins_dir": ("a", "b")}),
+    (["--reload-plugins"], {"reload_plugins": True}),
     (["-xf", "absent", "p"], {"config_file": ("absent", "p")}),
     (["-od", ""], {"output_directory": "."}),
     # an intended difference: the original cannot combine these

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from dcmrecv_core import Role, SupportedContext, cli
 from dcmrecv_core.api.errors import CommandLineError, ConfigurationError, PluginError
 from dcmrecv_core.api.options import PluginOptionRegistry
+from dcmrecv_core.config import settings_file
 from dcmrecv_core.config.commandline import CommandLine, parse
 from dcmrecv_core.config.configuration import Configuration
 from dcmrecv_core.config.options.option import LARGEST_INTEGER
@@ -339,6 +341,13 @@ def test_refused(file: str, text: str) -> None:
     error = error_of(file, "--plugin", "./site_a.py")
     assert error.startswith("given.toml: ")
     assert text in error
+
+
+def test_fault_24_a_plugin_that_is_installed_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings_file, "entry_points", lambda: [SimpleNamespace(name="forward")])
+    error = error_of("[plugins.forward]", "--plugin", "./site_a.py")
+    said = 'plugins.forward: the plugin is installed, but not loaded: add it to plugin = ["forward"]'
+    assert error == f"given.toml: {said}"
 
 
 def test_files_that_cannot_be_read() -> None:

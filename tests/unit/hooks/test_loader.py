@@ -128,7 +128,11 @@ def test_a_file(directory: Path, path: str) -> None:
         ("site_x.naming", "neither"),
         ("not a name", "neither"),
         ("", "neither"),
-        ("naming.py", "no such file"),
+        ("naming.py", "no such file$"),
+        ("site_z.py", "no such file; did you mean site_x.py"),
+        ("./site_z.py", "no such file; did you mean site_x.py"),
+        ("site_z", "neither .*did you mean site_x"),
+        ("nowhere/x.py", "no such file$"),
         ("./naming", "no such file"),
     ],
 )

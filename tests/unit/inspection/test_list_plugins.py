@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from dcmrecv_core import API_VERSION
 from dcmrecv_core.api.errors import PluginError
+from dcmrecv_core.api.options import PluginOptionRegistry
 from dcmrecv_core.api.version import __version__
 from dcmrecv_core.config.options.table import OPTIONS
 from dcmrecv_core.hooks import loader as plugin_loader
@@ -120,6 +122,8 @@ def test_order_is_the_effective_one() -> None:
         "selected_by": "--plugin plugin1",
         "problem": "",
         "targets": [],
+        "description": "",
+        "options": [],
     }
 
 
@@ -128,15 +132,18 @@ def test_installed_ones(installed: Callable[..., None]) -> None:
         raise ImportError("no module named numpy")
 
     called: list[str] = []
-    plugin = hooks(add_options=lambda: called.append("add_options"), stored=lambda: None)
+    plugin = hooks(configure=lambda: called.append("configure"), stored=lambda: called.append("stored"))
     installed(good=lambda: plugin, broken=broken, wrong=lambda: hooks(recieve=lambda: None))
     found, order = listed()
     common = {"version": "1.2", "distribution": "site-package", "origin": "entry point of site-package 1.2"}
     rows = {name: entry for name, entry in found.items() if name not in BUILT_IN}
+    rows["wrong"]["problem"] = rows["wrong"]["problem"].partition(" (")[0]
     assert rows == {
         name: {
             "name": name,
             "targets": [],
+            "description": "",
+            "options": [],
             **common,
             "hooks": given,
             "active": False,
@@ -145,7 +152,7 @@ def test_installed_ones(installed: Callable[..., None]) -> None:
         }
         for name, given, why in (
             ("broken", [], f"cannot be loaded: ImportError: no module named numpy ({place_in(broken)})"),
-            ("good", ["add_options", "stored"], ""),
+            ("good", ["configure", "stored"], ""),
             ("wrong", [], "recieve: there is no such hook; did you mean receive?"),
         )
     }
@@ -195,6 +202,92 @@ def test_modules_of_a_distribution() -> None:
     pluggy_module = from_module("pluggy", pluggy, "module")
     plugin = plugin_list._with_distribution(pluggy_module)
     assert (plugin.distribution, plugin.version) == ("pluggy", pluggy.__version__)
+
+
+FULL = """\
+'''Removes what is old:
+  every night.
+
+More.
+'''
+from dataclasses import dataclass
+from dcmrecv_core import hookimpl
+
+@dataclass
+class Peer:
+    name: str
+
+@hookimpl
+def add_options(options):
+    options.add("--days", value="number", type=int, default=7, help="keep images\\nso long")
+    options.add("--from", value="kind", choices=("study", "series"))
+    options.add("--password", value="text", secret=True, default="geheim")
+    options.add("--titles", value="title", type=list)
+    options.add("--dry", help="remove nothing")
+    options.add("--peer", table=Peer, many=True)
+
+@hookimpl
+def configure(settings): raise RuntimeError("is not called")
+"""
+
+LINES = """\
+  does    Removes what is old: every night.
+  hooks   add_options, configure
+  options --days number: keep images so long (default: 7)
+          --from kind (one of study, series)
+          --password text
+          --titles title
+          --dry: remove nothing
+          [[plugins.site_full.peer]]"""
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_fault_29_description_and_options(
+    installed: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    modules_as_before: None,
+    *,
+    active: bool,
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "site_full.py").write_text(FULL)
+    options = PluginOptionRegistry()
+    plugins = Plugins()
+    if active:
+        load_named(["site_full"], plugins)
+        plugins.add_options(options)
+    else:
+        installed(site_full=lambda: importlib.import_module("site_full"))
+    plugins.add_builtins(Settings())
+    text = plugin_list.as_text(Settings(), plugins, options)
+    assert LINES in text, text
+    found = {each["name"]: each for each in json.loads(plugin_list.as_json(Settings(), plugins, options))["plugins"]}
+    assert found["site_full"]["problem"] == ""
+    assert found["site_full"]["description"] == "Removes what is old: every night."
+    assert found["site_full"]["options"][:3] == [
+        {
+            "name": "--days",
+            "value": "number",
+            "key": "days",
+            "choices": [],
+            "default": "7",
+            "help": "keep images\nso long",
+        },
+        {"name": "--from", "value": "kind", "key": "from", "choices": ["study", "series"], "default": None, "help": ""},
+        {"name": "--password", "value": "text", "key": "password", "choices": [], "default": None, "help": ""},
+    ]
+    assert "geheim" not in str(found)
+
+
+def test_options_that_cannot_be_declared(installed: Callable[..., None]) -> None:
+    def fails(options: Any) -> None:
+        options.add("-v")
+
+    installed(wrong=lambda: hooks(add_options=fails))
+    entry = listed()[0]["wrong"]
+    assert entry["problem"].startswith("add_options: option -v belongs to dcmrecv itself")
+    assert entry["hooks"] == ["add_options"]
 
 
 def test_text(installed: Callable[..., None]) -> None:

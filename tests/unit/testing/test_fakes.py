@@ -88,3 +88,20 @@ def test_settings(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="declares no option keep_hours"):
         fake_settings(plugin, options={"keep_hours": 1})
     assert fake_settings(options={"any": 1}, state_directory=tmp_path).state_directory == tmp_path
+
+
+def test_fault_24_a_keyword_that_does_not_exist() -> None:
+    with pytest.raises(KeyError) as caught:
+        sample_dataset(PatientId="4711")
+    assert caught.value.args == ("there is no element PatientId; did you mean PatientID?",)
+
+
+@pytest.mark.filterwarnings("ignore:Camel case attribute")  # pydicom's own, which says that it keeps the value
+@pytest.mark.parametrize("replace", ["replace", "replace_header"])
+def test_fault_24_a_keyword_that_does_not_exist_is_not_lost(replace: str) -> None:
+    instance = fake_instance(in_receive=True)
+    header = instance.copy_header()
+    header.PatientId = "0815"
+    text = "a value was set that would not be stored: there is no element PatientId; did you mean PatientID"
+    with pytest.raises(ValueError, match=text):
+        getattr(instance, replace)(header, **({"drop_pixel_data": True} if replace == "replace" else {}))

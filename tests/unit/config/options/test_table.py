@@ -15,6 +15,8 @@ from support.programs.original import original
 
 OURS = {
     "--plugin",
+    "--plugins-dir",
+    "--reload-plugins",
     "--new-plugin",
     "--template",
     "--list-plugins",

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dcmrecv_core.api.errors import ConfigurationError, OutputDirectoryError
+from dcmrecv_core.api.errors import ConfigurationError, OutputDirectoryError, PluginError
 from dcmrecv_core.api.settings import PluginSettings
 from dcmrecv_core.config.settings_keys import key_of
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
@@ -55,13 +55,21 @@ class Driver:
     check: Callable[[Settings], Capabilities] = lambda _: Capabilities(unnamed=False)
     obeyed: list[tuple[Settings, Capabilities]] = field(default_factory=list)
     seen: Callable[[], None] = lambda: None
+    load_code: Callable[[], Callable[[], None]] = lambda: lambda: None
+    watch: Any = None
+    before: Settings = OLD
 
     def __post_init__(self) -> None:
         self.selector = selectors.DefaultSelector()
         source = SettingsSource(
-            lambda: self.read(), lambda settings: self.check(settings), key=key_of, apply_logging=LogWiring().apply
+            lambda: self.read(),
+            lambda settings: self.check(settings),
+            key=key_of,
+            apply_logging=LogWiring().apply,
+            load_code=lambda: self.load_code(),
+            watch=self.watch,
         )
-        self.reload = Reload(self.selector, OLD, self.plugins, source, self.apply_settings, self.close_in_child)
+        self.reload = Reload(self.selector, self.before, self.plugins, source, self.apply_settings, self.close_in_child)
         self.plugins.add_builtins(OLD)
         self.plugins.configure(OLD)
 
@@ -294,6 +302,97 @@ def test_a_failure_after_the_probe_is_undone(make: Callable[..., Driver], caplog
     assert error.startswith(
         f"settings not reloaded, nothing has changed: plugin plugin0: configure: ValueError: changed ({__file__}:"
     )
+
+
+class FakeWatch:
+    """Files that have changed, one for each look."""
+
+    def __init__(self, *changes: str) -> None:
+        self.changes = list(changes)
+
+    def changed(self) -> str:
+        return self.changes.pop(0) if self.changes else ""
+
+    def differs(self) -> str:
+        return self.changes[0] if self.changes else ""
+
+
+def messages(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == level]
+
+
+def test_fault_29_code_is_loaded_when_a_file_changes(
+    make: Callable[..., Driver], caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded: list[bool] = []
+
+    def load_code() -> Callable[[], None]:
+        loaded.append(in_probe())
+        return lambda: loaded.append(in_probe())
+
+    before = replace(OLD, reload_plugins=True)
+    driver = make(load_code=load_code, watch=FakeWatch("", "site.py", "", "other.py"), before=before)
+    driver.read = lambda: replace(NEW, reload_plugins=True, plugins=("b",))
+    now = 0.0
+    for turns in ([1], [1, 0.1, 1], [1]):
+        for seconds in turns:
+            now += seconds
+            driver.reload.tick(now)
+        driver.finish()
+    # the probe's copy of the list is its own
+    assert loaded == [False, False]
+    assert [settings.plugins for settings, _ in driver.obeyed] == [("b",), ("b",)], "named anew, too"
+    assert messages(caplog, logging.INFO) == [
+        "site.py has changed: loading the plugins again",
+        "plugins loaded again",
+        "other.py has changed: loading the plugins again",
+        "plugins loaded again",
+    ]
+    driver.run()
+    assert messages(caplog, logging.INFO)[-1] == "settings reloaded"
+    assert loaded == [False, False]
+
+
+@pytest.mark.parametrize("where", ["probe", "supervisor", "configure"])
+def test_fault_29_code_that_fails_leaves_the_code_before(
+    make: Callable[..., Driver], caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    calls: list[str] = []
+
+    def load_code() -> Callable[[], None]:
+        if in_probe() == (where == "probe") and where != "configure":
+            raise PluginError("cannot be loaded: SyntaxError", plugin="site", place="site.py:2")
+        calls.append("loaded")
+        return lambda: calls.append("taken back")
+
+    def configure(settings: Settings) -> None:
+        if where == "configure" and settings == NEW_SEEN and not in_probe():
+            raise ValueError("no root")
+
+    watch = FakeWatch("site.py")
+    driver = make(
+        hooks(configure=configure), load_code=load_code, watch=watch, before=replace(OLD, reload_plugins=True)
+    )
+    driver.reload.tick(1)
+    driver.finish()
+    assert driver.obeyed == []
+    assert calls == (["loaded", "taken back"] if where == "configure" else [])
+    [error] = errors(caplog)
+    assert error.startswith("plugins not loaded again, nothing has changed: plugin ")
+    assert error.endswith("(site.py:2)" if where != "configure" else ")")
+
+
+def test_code_is_not_loaded_without_the_option(make: Callable[..., Driver]) -> None:
+    driver = make(watch=FakeWatch("site.py"))
+    driver.reload.tick(1)
+    assert not driver.selector.get_map()
+
+
+def test_no_code_is_loaded_at_the_end(make: Callable[..., Driver]) -> None:
+    driver = make(watch=FakeWatch("site.py"), before=replace(OLD, reload_plugins=True))
+    driver.reload.abandon()
+    driver.reload.tick(1)
+    assert not driver.selector.get_map()
 
 
 def test_fixed_settings_stay_with_a_warning(make: Callable[..., Driver], caplog: pytest.LogCaptureFixture) -> None:
