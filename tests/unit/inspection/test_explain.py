@@ -439,7 +439,7 @@ def _bytes(content: bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(content)
 
 
-META = file_prefix(CT, INSTANCE, EXPLICIT_LE)
+META, NO_CLASS = file_prefix(CT, INSTANCE, EXPLICIT_LE), file_prefix("", INSTANCE, EXPLICIT_LE)
 NONE: dict[str, tuple[Callable[[Path], object], str]] = {
     "absent": (lambda path: None, "No such file or directory"),
     "empty": (_bytes(b""), "not a DICOM file: no DICM at byte 128"),
@@ -451,10 +451,7 @@ NONE: dict[str, tuple[Callable[[Path], object], str]] = {
         _bytes(META[:144] + b"\2\0\1\0OB\0\0\xff\xff\xff\xff"),
         "not a DICOM file: File Meta Information ends too early",
     ),
-    "without class": (
-        _bytes(file_prefix("", INSTANCE, EXPLICIT_LE)),
-        "not a DICOM file: no Media Storage SOP Class UID",
-    ),
+    "without class": (_bytes(NO_CLASS), "not a DICOM file: no Media Storage SOP Class UID"),
     "without syntax": (_bytes(file_prefix(CT, INSTANCE, "")), "not a DICOM file: no Transfer Syntax UID"),
 }
 
