@@ -243,9 +243,9 @@ def test_example_completion_targets(example: Any, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == f"report {study.study_instance_uid}\nworklist {study.study_instance_uid}\n"
 
 
-def test_example_relocate_from(example: Any) -> None:
+def test_example_relocate_from(example: Any, tmp_path: Path) -> None:
     place = example.relocate_from(PluginSettings())
-    instance = fake_instance()
+    instance = fake_instance(output_directory=tmp_path)
     assert example.write(instance).endswith(f"{place}/{instance.sop_instance_uid}")
     assert example.relocate(fake_event()).startswith("archive://")
 
