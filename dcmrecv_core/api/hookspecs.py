@@ -226,7 +226,7 @@ def relocate(event: StoredEvent) -> str | PurePath | None:
     good, it is delivered, and the receiver removes what is at the old location as `remove_location` does. Blocking,
     exceptions and the end of the receiver as in `deliver`: until it returns, nothing else is told of the instance. The
     same event may come twice, after a copy was made: that must not make another one. What is found at the start in the
-    directory of `relocate_from`, and no event knows, is an event with `recovered`.
+    directory of `relocate_from`, and no event knows, is an event with `recovered`. `--deliver-attempts` does not count.
     """
 
 

@@ -58,7 +58,8 @@ class Deliverer:
         self._number = number
         self._owner = owner
         self._plugins = plugins
-        self._attempts = attempts
+        # nobody else is told of what is not relocated: that may take as long as it likes
+        self._attempts = None if queue.hook == "relocate" else attempts
         self._takes_many = queue.hook == "deliver" and queue.plugin in plugins.order("deliver_many")
         self._turns_alone = turns_alone
         named = queue.hook == "deliver" or queue.name != DEFAULT_TARGET

@@ -242,12 +242,16 @@ class Leftovers:
         self._turns += 1
         if self._files and self._turns <= SETTLED:
             return False
-        known = self._store.held_locations() if self._files else set()
-        found = [event for each in self._files if os.fsencode(each) not in known for event in self._events_at(each)]
+        known = {self._path_of(os.fsdecode(each)) for each in self._store.held_locations()} if self._files else set()
+        found = [event for each in self._files if self._path_of(each) not in known for event in self._events_at(each)]
         if found:
             log.warning("%d files that no event knows are found, and will be relocated", len(found))
             self._store.take_in(found, {}, self._store.now(), time.time())
         return True
+
+    def _path_of(self, location: str) -> str:
+        """Whatever way an earlier start was told of the output directory."""
+        return os.path.normpath(os.path.join(self._start, location))
 
     def _events_at(self, location: str) -> Iterator[NewEvent]:
         try:

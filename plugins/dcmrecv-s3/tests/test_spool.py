@@ -201,6 +201,16 @@ def test_what_is_not_in_the_spool_stays(plugin: S3Plugin, tmp_path: Path) -> Non
     assert plugin.relocate(fake_event(location=f"{tmp_path}/spool/.dcmrecv-1")) is None
 
 
+def test_another_way_to_the_output_directory(
+    plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of an earlier start: `-od .`, for example."""
+    event = write(plugin, tmp_path, FIRST, "rename")
+    monkeypatch.chdir(tmp_path)
+    relative = replace(event, location=f"./spool/{Path(event.location).name}")
+    assert plugin.relocate(relative) == f"s3://{bucket}/site/same"
+
+
 def test_a_full_spool(plugin: S3Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     instance = fake_instance(sample_dataset(**FIRST), output_directory=tmp_path)
     full = OSError(errno.ENOSPC, "No space left on device")

@@ -37,8 +37,9 @@ def work(store: SqliteStore, plugins: Plugins, attempts: int | None = None) -> N
     number = store.number_of(RELOCATE)
     assert number is not None
     deliverer = Deliverer(store, RELOCATE, number, "p", plugins, attempts)
-    while deliverer.turn(lambda: False):
-        continue
+    turns = 0
+    while turns < 5 and deliverer.turn(lambda: False):
+        turns += 1
 
 
 def waiting(store: SqliteStore) -> dict[str, int]:
@@ -85,6 +86,14 @@ def test_it_may_stay_where_it_is(store: SqliteStore, result: str | None) -> None
 def test_nobody_is_told_while_it_fails(store: SqliteStore, failure: Exception) -> None:
     take_in(store)
     work(store, load(hooks(relocate=raising(failure), open_location=lambda: io.BytesIO())))
+    assert waiting(store) == {"plugin0/relocate": 1, "index/default": 0}
+
+
+def test_it_is_tried_without_end(store: SqliteStore) -> None:
+    """What is put aside after some attempts would never be seen by anybody."""
+    take_in(store)
+    work(store, load(hooks(relocate=raising(TryAgain("no server", 0)), open_location=lambda: io.BytesIO())), 1)
+    assert list(store.all_put_aside()) == []
     assert waiting(store) == {"plugin0/relocate": 1, "index/default": 0}
 
 
@@ -155,11 +164,11 @@ def test_files_that_no_event_knows_are_found(settings: Settings, store: SqliteSt
     torn = tmp_path / "out" / "spool" / "torn"
     torn.write_bytes(torn.read_bytes()[:-3])
     (tmp_path / "out" / "spool" / "left.key").symlink_to("nowhere")
-    take_in(store, "out/spool/known")
+    take_in(store, "./out/spool/known")
     leftovers = Leftovers(settings, store, "spool")
     assert [leftovers.turn() for _ in range(SETTLED)] == [False] * SETTLED, "records may be on their way"
     assert leftovers.turn()
-    assert store.held_locations() == {b"out/spool/known", b"out/spool/left"}
+    assert store.held_locations() == {b"./out/spool/known", b"out/spool/left"}
     assert waiting(store) == {"plugin0/relocate": 2, "index/default": 0}
     told: list[StoredEvent] = []
     work(store, load(hooks(relocate=lambda event: told.append(event))))

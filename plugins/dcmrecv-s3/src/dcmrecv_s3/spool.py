@@ -92,8 +92,9 @@ class Spool:
 
     def has(self, location: str) -> bool:
         """Whether an instance that is stored there was stored by `add`."""
-        directory, _, name = location.rpartition("/")
-        return directory == self._directory and _NAME.fullmatch(name) is not None
+        directory, name = os.path.split(location)
+        # whatever way an earlier start was told of the output directory
+        return _NAME.fullmatch(name) is not None and os.path.realpath(directory) == os.path.realpath(self._directory)
 
     def take(self, event: StoredEvent) -> Spooled:
         """Raises OSError: FileNotFoundError if it has no key."""
