@@ -12,7 +12,7 @@ GROUPS: dict[str, range] = {
     "Security and operation": range(29, 36),
     "Kept data": range(36, 42),
     "After storing": range(42, 45),
-    "Object storage": range(46, 47),
+    "More than one machine": range(46, 47),
     "Storage commitment": range(47, 48),
 }
 
