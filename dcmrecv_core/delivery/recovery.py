@@ -238,16 +238,24 @@ class Leftovers:
             )
 
     def turn(self) -> bool:
-        """To be called when nothing more is to be taken in; returns whether it is finished. Raises StoreError."""
+        """Do a part of it; to be called when nothing more is to be taken in. Returns whether it is finished. Raises
+        StoreError."""
         self._turns += 1
-        if self._files and self._turns <= SETTLED:
-            return False
-        known = {self._path_of(os.fsdecode(each)) for each in self._store.held_locations()} if self._files else set()
-        found = [event for each in self._files if self._path_of(each) not in known for event in self._events_at(each)]
+        if not self._files or self._turns <= SETTLED:
+            return not self._files
+        if self._turns == SETTLED + 1:
+            known = {self._path_of(os.fsdecode(each)) for each in self._store.held_locations()}
+            self._files = [each for each in self._files if self._path_of(each) not in known]
+        end = time.monotonic() + PART
+        found: list[NewEvent] = []
+        while self._files:
+            found += self._events_at(self._files.pop())
+            if time.monotonic() > end:
+                break
         if found:
             log.warning("%d files that no event knows are found, and will be relocated", len(found))
             self._store.take_in(found, {}, self._store.now(), time.time())
-        return True
+        return not self._files
 
     def _path_of(self, location: str) -> str:
         """Whatever way an earlier start was told of the output directory."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core import PluginError, StoredEvent, TryAgain, Undeliverable
-from dcmrecv_core.delivery import keeper
+from dcmrecv_core.delivery import keeper, recovery
 from dcmrecv_core.delivery.deliverer import Deliverer
 from dcmrecv_core.delivery.jobs import delivery_jobs
 from dcmrecv_core.delivery.preparation import prepare, queues_of
@@ -183,6 +183,21 @@ def test_the_same_file_is_found_once(settings: Settings, store: SqliteStore, tmp
         while not leftovers.turn():
             continue
     assert waiting(store) == {"plugin0/relocate": 1, "index/default": 0}
+
+
+def test_many_are_found_in_parts(
+    settings: Settings, store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal goes on meanwhile."""
+    for name in "abc":
+        save(tmp_path, name)
+    monkeypatch.setattr(recovery, "PART", 0.0)
+    leftovers = Leftovers(settings, store, "spool")
+    turns = [waiting(store)["plugin0/relocate"]]
+    while not leftovers.turn():
+        turns.append(waiting(store)["plugin0/relocate"])
+    assert turns == [0] * (SETTLED + 1) + [1, 2]
+    assert waiting(store)["plugin0/relocate"] == 3
 
 
 def test_there_may_be_no_directory(settings: Settings, store: SqliteStore) -> None:
