@@ -9,16 +9,13 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core import PluginError, StoredEvent, TryAgain, Undeliverable
-from dcmrecv_core.delivery import keeper, recovery
 from dcmrecv_core.delivery.deliverer import Deliverer
 from dcmrecv_core.delivery.jobs import delivery_jobs
-from dcmrecv_core.delivery.preparation import prepare, queues_of
-from dcmrecv_core.delivery.recovery import SETTLED, Leftovers
+from dcmrecv_core.delivery.preparation import queues_of
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.hooks.plugins import Plugins
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.testing import fake_instance, sample_dataset
 from support.deliveries import event
 from support.plugins import hooks, load, raising
 
@@ -46,8 +43,8 @@ def waiting(store: SqliteStore) -> dict[str, int]:
     return {str(each.queue): each.waiting for each in store.states()}
 
 
-def take_in(store: SqliteStore, location: str = "out/1.2.3") -> None:
-    store.take_in([event("e1", location=location)], {}, store.now(), 0.0)
+def take_in(store: SqliteStore) -> None:
+    store.take_in([event("e1")], {}, store.now(), 0.0)
 
 
 def test_it_is_removed_where_it_was_only_when_the_new_place_is_known(store: SqliteStore) -> None:
@@ -142,74 +139,3 @@ def test_a_directory_elsewhere(directory: object) -> None:
     plugins = load(hooks(relocate=lambda: None, relocate_from=lambda: directory))
     with pytest.raises(PluginError, match="plugin0"):
         plugins.relocation(Settings())
-
-
-# What is found at the start
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    (tmp_path / "out" / "spool").mkdir(parents=True)
-    return Settings(output_directory="out", working_directory=str(tmp_path), state_dir=str(tmp_path))
-
-
-def save(directory: Path, name: str) -> None:
-    with fake_instance(sample_dataset(SOPInstanceUID="1.2.3")).open() as file:
-        (directory / "out" / "spool" / name).write_bytes(file.read())
-
-
-def test_files_that_no_event_knows_are_found(settings: Settings, store: SqliteStore, tmp_path: Path) -> None:
-    for name in ("known", "left", ".dcmrecv-1", "torn"):
-        save(tmp_path, name)
-    torn = tmp_path / "out" / "spool" / "torn"
-    torn.write_bytes(torn.read_bytes()[:-3])
-    (tmp_path / "out" / "spool" / "left.key").symlink_to("nowhere")
-    take_in(store, "./out/spool/known")
-    leftovers = Leftovers(settings, store, "spool")
-    assert [leftovers.turn() for _ in range(SETTLED)] == [False] * SETTLED, "records may be on their way"
-    assert leftovers.turn()
-    assert store.held_locations() == {b"./out/spool/known", b"out/spool/left"}
-    assert waiting(store) == {"plugin0/relocate": 2, "index/default": 0}
-    told: list[StoredEvent] = []
-    work(store, load(hooks(relocate=lambda event: told.append(event))))
-    assert [(each.id, each.recovered) for each in told] == [("e1", False), (told[1].id, True)]
-    assert (told[1].sop_instance_uid, told[1].location) == ("1.2.3", "out/spool/left")
-
-
-def test_the_same_file_is_found_once(settings: Settings, store: SqliteStore, tmp_path: Path) -> None:
-    save(tmp_path, "left")
-    for _ in range(2):  # the journal process is started again
-        leftovers = Leftovers(settings, store, "spool")
-        while not leftovers.turn():
-            continue
-    assert waiting(store) == {"plugin0/relocate": 1, "index/default": 0}
-
-
-def test_many_are_found_in_parts(
-    settings: Settings, store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The journal goes on meanwhile."""
-    for name in "abc":
-        save(tmp_path, name)
-    monkeypatch.setattr(recovery, "PART", 0.0)
-    leftovers = Leftovers(settings, store, "spool")
-    turns = [waiting(store)["plugin0/relocate"]]
-    while not leftovers.turn():
-        turns.append(waiting(store)["plugin0/relocate"])
-    assert turns == [0] * (SETTLED + 1) + [1, 2]
-    assert waiting(store)["plugin0/relocate"] == 3
-
-
-def test_there_may_be_no_directory(settings: Settings, store: SqliteStore) -> None:
-    assert Leftovers(settings, store, "another").turn()
-
-
-def test_the_journal_process_looks_for_them(settings: Settings, tmp_path: Path) -> None:
-    save(tmp_path, "left")
-    prepare(settings)
-    looked = SqliteStore.open(str(tmp_path))
-    try:
-        keeper.run(settings, [RELOCATE], lambda: bool(looked.held_locations()), relocated_from="spool")
-        assert waiting(looked) == {"plugin0/relocate": 1}
-    finally:
-        looked.close()
