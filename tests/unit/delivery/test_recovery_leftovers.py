@@ -32,10 +32,11 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 def held(store: SqliteStore) -> list[StoredEvent]:
     number = store.number_of(RELOCATE)
     assert number is not None
-    claim = store.claim(number, "p", store.now())
-    assert claim is not None
-    found = [item.content for item in store.next_many(claim, 9)]
-    return [event_of(each.id, each.data) for each in found if isinstance(each, StoredRecord)]
+    found: list[StoredEvent] = []
+    while (claim := store.claim(number, "p", store.now())) is not None:
+        contents = [item.content for item in store.next_many(claim, 9)]
+        found += [event_of(each.id, each.data) for each in contents if isinstance(each, StoredRecord)]
+    return found
 
 
 def waiting(store: SqliteStore) -> dict[str, int]:
