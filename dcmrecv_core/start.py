@@ -75,7 +75,7 @@ class Start:
         self._state.check(self.settings, self.plugins)
 
     def prepare_deliveries(self) -> None:
-        if self.plugins.delivers:
+        if self.plugins.delivering(self.settings):
             from dcmrecv_core.delivery.preparation import add_queues, prepare, queues_of
 
             prepare(self.settings)

@@ -208,6 +208,30 @@ def completion_targets(settings: PluginSettings, hook: str) -> Iterable[str] | N
 
 
 @hookspec
+def relocate_from(settings: PluginSettings) -> str | PurePath | None:
+    """Name the directory below the output directory, relative to that, into which the plugin's `write` saves what its
+    `relocate` takes to another place; None if nothing is to be relocated (provisional until 1.0).
+
+    Called: as `delivery_targets`. A plugin with `relocate` and without this hook relocates nothing. Raising: as in
+    `configure`; the receiver does not start either if two plugins relocate.
+    """
+
+
+@hookspec
+def relocate(event: StoredEvent) -> str | PurePath | None:
+    """Take an instance from where `write` has saved it to the place where it stays, and say where that is: a path or
+    URI; None if it stays where it is (provisional until 1.0).
+
+    Called: in a delivery process, for each instance that is stored in a file, before the event is delivered to any
+    other hook; one study at a time, in the order of storing. When it has returned, the event has the new location for
+    good, it is delivered, and the receiver removes what is at the old location as `remove_location` does. Blocking,
+    exceptions and the end of the receiver as in `deliver`: until it returns, nothing else is told of the instance. The
+    same event may come twice, after a copy was made: that must not make another one. What is found at the start in the
+    directory of `relocate_from`, and no event knows, is an event with `recovered`. `--deliver-attempts` does not count.
+    """
+
+
+@hookspec
 def delivery_started(settings: PluginSettings) -> None:
     """The place to open connections for deliveries. Called: in each delivery process of this plugin, before its first
     delivery; `worker_started` is not called there. Raising: logged (of `TryAgain` one line), the process ends and is

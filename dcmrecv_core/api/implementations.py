@@ -25,7 +25,8 @@ AssociationResult = NegotiateResult | Response
 InstanceResult = ReceiveResult | Name | str | PurePath
 WriteResult = str | PurePath | None
 LocationResult = BinaryIO | bool | None
-SettingsResult = Iterable[str] | None
+TargetsResult = Iterable[str] | None
+SettingsResult = TargetsResult | str | PurePath
 AnyResult = AssociationResult | InstanceResult | LocationResult | SettingsResult
 
 
@@ -42,11 +43,11 @@ class FunctionOfSettings(Protocol):
 
 
 class FunctionOfHook(Protocol):
-    def __call__(self, *, hook: str) -> SettingsResult: ...
+    def __call__(self, *, hook: str) -> TargetsResult: ...
 
 
 class FunctionOfSettingsHook(Protocol):
-    def __call__(self, *, settings: PluginSettings, hook: str) -> SettingsResult: ...
+    def __call__(self, *, settings: PluginSettings, hook: str) -> TargetsResult: ...
 
 
 class FunctionOfAssociation(Protocol):
@@ -106,7 +107,7 @@ class FunctionOfInstanceNotStored(Protocol):
 
 
 class FunctionOfEvent(Protocol):
-    def __call__(self, *, event: StoredEvent) -> None: ...
+    def __call__(self, *, event: StoredEvent) -> WriteResult: ...
 
 
 class FunctionOfTarget(Protocol):
@@ -162,11 +163,11 @@ class MethodOfSettings(Protocol):
 
 
 class MethodOfHook(Protocol):
-    def __call__(_hook, self: Any, *, hook: str) -> SettingsResult: ...
+    def __call__(_hook, self: Any, *, hook: str) -> TargetsResult: ...
 
 
 class MethodOfSettingsHook(Protocol):
-    def __call__(_hook, self: Any, *, settings: PluginSettings, hook: str) -> SettingsResult: ...
+    def __call__(_hook, self: Any, *, settings: PluginSettings, hook: str) -> TargetsResult: ...
 
 
 class MethodOfAssociation(Protocol):
@@ -226,7 +227,7 @@ class MethodOfInstanceNotStored(Protocol):
 
 
 class MethodOfEvent(Protocol):
-    def __call__(_hook, self: Any, *, event: StoredEvent) -> None: ...
+    def __call__(_hook, self: Any, *, event: StoredEvent) -> WriteResult: ...
 
 
 class MethodOfTarget(Protocol):

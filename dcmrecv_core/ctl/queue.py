@@ -97,7 +97,8 @@ def replay(store: Store, arguments: argparse.Namespace, write: Write) -> None:
     """`queue replay`."""
     queue = _named(store, arguments.target)
     if queue.hook != "deliver":
-        raise CommandError(f"{queue} is a queue of completed studies or series, which cannot be replayed")
+        what = "instances to be relocated" if queue.hook == "relocate" else "completed studies or series"
+        raise CommandError(f"{queue} is a queue of {what}, which cannot be replayed")
     write(f"{store.replay(queue, arguments.since.timestamp())} events will be delivered again\n")
 
 

@@ -3,12 +3,13 @@
 The way of an event: a worker appends a record to its file of the journal (storage/journal.py) before it answers; the
 journal process flushes it, once a second, and puts it into the store; delivery processes take it from there. With
 `--journal` the record is a row in the database of the store (storage/shared_journal.py), committed before the answer.
+If a plugin relocates what is stored, its delivery process takes the event first, and all others when that is done.
 
     preparation    the start: which queues there are, what must be in the state directory
     jobs           the processes: one for the journal, some for each queue; the supervisor forks them
       keeper       the journal process: takes records in, completes studies
         journal    reads, flushes and removes the files of the journal
-        recovery   after a power cut: stored files without a record get one
+        recovery   after a power cut, or where a plugin relocates: stored files without a record get one
       deliverer    a delivery process: calls the hook for what waits in a queue, until that returns
     store          what a store must do, and the rows that it deals in
       sqlite/      a store in SQLite

@@ -7,12 +7,12 @@ import os
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import HookFailure, PluginError, TryAgain, Undeliverable, described
 from dcmrecv_core.api.outcomes import DEFAULT_TARGET, Series, StoredEvent, Study
 from dcmrecv_core.delivery import clock
-from dcmrecv_core.delivery.events import event_of
+from dcmrecv_core.delivery.events import at_location, event_of
 from dcmrecv_core.delivery.opening import work_on_store
 from dcmrecv_core.delivery.store import Claim, Completion, Item, Queue, Store, StoredRecord
 from dcmrecv_core.delivery.studies import make_series, make_study
@@ -58,7 +58,8 @@ class Deliverer:
         self._number = number
         self._owner = owner
         self._plugins = plugins
-        self._attempts = attempts
+        # nobody else is told of what is not relocated: that may take as long as it likes
+        self._attempts = None if queue.hook == "relocate" else attempts
         self._takes_many = queue.hook == "deliver" and queue.plugin in plugins.order("deliver_many")
         self._turns_alone = turns_alone
         named = queue.hook == "deliver" or queue.name != DEFAULT_TARGET
@@ -130,13 +131,27 @@ class Deliverer:
             self._store.put_aside(claim, item, reason)
             return True
         try:
-            self._call(told)
+            result = self._call(told)
         except Undeliverable as error:
             return self._put_aside(claim, item, told, str(error.reason))
         except (HookFailure, TryAgain) as failure:
             return self._after_failure(claim, item, told, failure)
-        self._store.done(claim, item)
+        if self._queue.hook == "relocate":
+            self._relocated(claim, item, told, result)
+        else:
+            self._store.done(claim, item)
         return True
+
+    def _relocated(self, claim: Claim, item: Item, told: Any, result: list[str]) -> None:
+        """The hook has said where the instance is now, or nothing."""
+        [location] = result or [told.location]
+        data = at_location(item.content.data, location)  # type: ignore[union-attr]  # it was told
+        if not self._store.relocated(claim, item, data, self._store.now()) or location == told.location:
+            return
+        try:
+            self._plugins.remove_location(told.location)
+        except (OSError, LookupError, PluginError) as error:
+            log.warning("%s: %s is stored at %s, and cannot be removed: %s", self._who, told.location, location, error)
 
     def _told(self, item: Item) -> StoredEvent | Study | Series:
         """What the hook gets. Raises ValueError."""
@@ -162,14 +177,15 @@ class Deliverer:
         make = make_series if completion.series else make_study
         return make(completion.id, completion.revision, before, new)
 
-    def _call(self, told: StoredEvent | Study | Series) -> None:
+    def _call(self, told: StoredEvent | Study | Series) -> Any:
         plugin, hook, target = self._queue.plugin, self._queue.hook, self._queue.name
+        if hook == "relocate":
+            return self._plugins.call(plugin, hook, event=told)
         if isinstance(told, StoredEvent):
-            self._plugins.call(plugin, hook, event=told, target=target)
-        elif isinstance(told, Study):
-            self._plugins.call(plugin, hook, study=told, target=target)
-        else:
-            self._plugins.call(plugin, hook, series=told, target=target)
+            return self._plugins.call(plugin, hook, event=told, target=target)
+        if isinstance(told, Study):
+            return self._plugins.call(plugin, hook, study=told, target=target)
+        return self._plugins.call(plugin, hook, series=told, target=target)
 
     def _after_failure(
         self, claim: Claim, item: Item, told: StoredEvent | Study | Series, failure: HookFailure | TryAgain

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.outcomes import StoredEvent
 from dcmrecv_core.dataset.values import decode_text
-from dcmrecv_core.storage.journal import HOW, Kind, Record, decode
+from dcmrecv_core.storage.journal import HOW, Kind, Record, decode, encode
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.settings import Locations
@@ -49,6 +49,25 @@ def study_key(record: Record) -> str:
 
 WITHOUT_STUDY = "instance "
 """How the key of an instance without a study begins."""
+
+HELD = "held "
+"""Stands before the key of an instance that is to be relocated: until it is, it belongs to no study."""
+
+
+def is_study(key: str) -> bool:
+    """Whether it is the key of a study, which can be complete."""
+    return not key.startswith((WITHOUT_STUDY, HELD))
+
+
+def is_file(record: Record) -> bool:
+    """Whether the instance is in a file of its receiver."""
+    return b"://" not in record.location
+
+
+def at_location(data: bytes, location: str) -> bytes:
+    """A record with another location. Raises ValueError if it is damaged."""
+    kind, how, published, received, size, _, *texts, digest = decode(data)
+    return encode(kind, how, published, received, size, (os.fsencode(location), *texts), digest)
 
 
 def uid_of(value: bytes) -> str:

@@ -19,10 +19,12 @@ Main = Callable[[Callable[[], bool]], None]
 
 def delivery_jobs(settings: Settings, plugins: Plugins) -> dict[str, Main]:
     """By their titles for the log; none if no plugin delivers. Raises PluginError."""
-    if not plugins.delivers:
+    if not plugins.delivering(settings):
         return {}
     queues = queues_of(plugins, settings)
-    jobs: dict[str, Main] = {"journal process": partial(keeper.run, settings, queues)}
+    relocating = plugins.relocation(settings)
+    directory = relocating[1] if relocating else None
+    jobs: dict[str, Main] = {"journal process": partial(keeper.run, settings, queues, relocated_from=directory)}
     for queue in queues:
         for slot in range(settings.deliver_processes):
             title = f"delivery process of {queue}" + f" ({slot + 1})" * (settings.deliver_processes > 1)

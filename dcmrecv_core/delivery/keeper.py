@@ -16,8 +16,8 @@ from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.events import decode_or_none
 from dcmrecv_core.delivery.journal import JournalReader, Reader
-from dcmrecv_core.delivery.opening import shared_reader, work_on_store
-from dcmrecv_core.delivery.recovery import Recovery
+from dcmrecv_core.delivery.opening import node_name, shared_reader, work_on_store
+from dcmrecv_core.delivery.recovery import Leftovers, Recovery
 from dcmrecv_core.delivery.sqlite.database import FILE, is_marked
 from dcmrecv_core.delivery.sqlite.mending import mend
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
@@ -110,28 +110,52 @@ class Keeper:
             self._purged = at
 
 
-def run(settings: Settings, queues: Collection[Queue], should_stop: Callable[[], bool]) -> None:
-    """The journal process, until it is told to stop. Raises StoreError, OSError, StorageError: it is started again."""
+def run(
+    settings: Settings,
+    queues: Collection[Queue],
+    should_stop: Callable[[], bool],
+    *,
+    relocated_from: str | None = None,
+) -> None:
+    """The journal process, until it is told to stop. Raises StoreError, OSError, StorageError: it is started again.
+
+    `relocated_from` is a directory below the output directory.
+    """
     os.nice(5)
     if settings.journal is not None:
-        work_on_store(settings, lambda store: _keep_shared(settings, store, queues, should_stop), should_stop)
+
+        def keep(store: Store) -> None:
+            leftovers = _leftovers(settings, store, relocated_from)
+            _keep_shared(settings, store, queues, leftovers, should_stop)
+
+        work_on_store(settings, keep, should_stop)
     else:
-        _keep_files(settings, queues, should_stop)
+        _keep_files(settings, queues, should_stop, relocated_from)
 
 
-def _keep_shared(settings: Settings, store: Store, queues: Collection[Queue], should_stop: Callable[[], bool]) -> None:
-    """Nothing is recovered: a record is durable there before its instance is confirmed."""
+def _keep_shared(
+    settings: Settings,
+    store: Store,
+    queues: Collection[Queue],
+    leftovers: Leftovers | None,
+    should_stop: Callable[[], bool],
+) -> None:
+    """No record is recovered: a record is durable there before its instance is confirmed."""
     store.begin(queues, store.now())
     keeper = Keeper(store, shared_reader(store), settings.study_timeout)
     _tell_unclaimed(store)
     while not should_stop():
         begun = time.monotonic()
         if not keeper.turn():
+            if leftovers is not None and leftovers.turn():
+                leftovers = None
             _sleep(begun + TURN, should_stop)
     keeper.turn()
 
 
-def _keep_files(settings: Settings, queues: Collection[Queue], should_stop: Callable[[], bool]) -> None:
+def _keep_files(
+    settings: Settings, queues: Collection[Queue], should_stop: Callable[[], bool], relocated_from: str | None
+) -> None:
     directory = os.path.join(settings.state_directory, DIRECTORY)
     database = os.path.join(settings.state_directory, FILE)
     mend(database)
@@ -144,13 +168,17 @@ def _keep_files(settings: Settings, queues: Collection[Queue], should_stop: Call
     keeper = Keeper(store, reader, settings.study_timeout)
     _tell_unclaimed(store)
     recovery = _recovery(settings, store, writer)
+    leftovers = _leftovers(settings, store, relocated_from)
     try:
         while not should_stop():
             begun = time.monotonic()
             if is_marked(database):
                 raise StoreError(f"a part of {FILE} cannot be read, mending it")
             more = keeper.turn()
-            if recovery is not None and not more and not _goes_on(recovery):
+            if leftovers is not None:
+                if not more and leftovers.turn():
+                    leftovers = None
+            elif recovery is not None and not more and not _goes_on(recovery):
                 recovery = None
                 writer.close()
                 store.note("searched since", None)
@@ -169,6 +197,10 @@ def _tell_unclaimed(store: Store) -> None:
         if not state.claimed and (waiting := state.waiting + state.put_aside):
             text = "%d deliveries wait for %s, which no plugin claims; dcmrecvctl queue drop --target %s removes them"
             log.warning(text, waiting, state.queue, state.queue)
+
+
+def _leftovers(settings: Settings, store: Store, directory: str | None) -> Leftovers | None:
+    return None if directory is None else Leftovers(settings, store, directory, node_name(settings))
 
 
 def _goes_on(recovery: Recovery) -> bool:

@@ -104,6 +104,15 @@ def shared_reader(store: Store) -> Reader:
     return SharedJournalReader(store)
 
 
+def node_name(settings: Settings) -> str:
+    """Of this receiver among those that share its journal; "" without `--journal`. Raises OSError."""
+    if settings.journal is None:
+        return ""
+    from dcmrecv_core.storage.shared_journal import node_of
+
+    return node_of(settings.state_directory)
+
+
 def _noted(state_directory: Path) -> str | None:
     try:
         return (state_directory / URL_FILE).read_text().strip()

@@ -3,6 +3,8 @@
 The files that have changed since the last flush, less ten minutes, are looked for once, a part in each turn of the
 journal process. They are compared with what was recorded only when all were found: until then the journal has taken in
 what is being stored meanwhile. Directories that cannot be read are looked at again later, until they can be.
+
+At each start: files that were to be relocated, and that no event knows.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import DataSetError
@@ -21,8 +24,9 @@ from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE, encoding_of
 from dcmrecv_core.dataset.raw_values import read_beginning
 from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import FileSource
+from dcmrecv_core.delivery.store import NewEvent
 from dcmrecv_core.storage.file_meta import read_file_meta
-from dcmrecv_core.storage.journal import ELEMENTS, LONGEST_VALUE, JournalWriter, Kind, boot_id, encode, now
+from dcmrecv_core.storage.journal import ELEMENTS, LONGEST_VALUE, JournalWriter, Kind, boot_id, decode, encode, now
 
 if TYPE_CHECKING:
     from dcmrecv_core.delivery.store import Store
@@ -205,14 +209,76 @@ class Recovery:
     def _record_of(self, location: str) -> bytes:
         """b"" if it is no whole DICOM file."""
         try:
-            fd = os.open(os.path.join(self._start, location), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                return record_of_file(location, fd)
-            finally:
-                os.close(fd)
+            return record_at(location, self._start)
         except (OSError, ValueError, DataSetError) as error:
             log.warning("%s is no whole DICOM file, it is not recovered: %s", location, error)
             return b""
+
+
+class Leftovers:
+    """Files that are at the start in the directory from which a plugin relocates, and that no event knows: a process
+    was killed before it wrote the record, or before it removed what was relocated; or the store was lost. Each becomes
+    an event of its own.
+
+    `directory` is relative to the output directory; `node` is that of this receiver in a store of several.
+    """
+
+    def __init__(self, settings: Settings, store: Store, directory: str, node: str = "") -> None:
+        self._start = settings.working_directory
+        self._store = store
+        self._node = node
+        self._turns = 0
+        place = f"{settings.output_directory or '.'}/{directory}"
+        self._files: list[str] = []
+        with suppress(FileNotFoundError), os.scandir(os.path.join(self._start, place)) as entries:
+            self._files += (
+                f"{place}/{entry.name}"
+                for entry in entries
+                if not entry.name.startswith(RESERVED) and entry.is_file(follow_symlinks=False)
+            )
+
+    def turn(self) -> bool:
+        """Do a part of it; to be called when nothing more is to be taken in. Returns whether it is finished. Raises
+        StoreError."""
+        self._turns += 1
+        if not self._files or self._turns <= SETTLED:
+            return not self._files
+        if self._turns == SETTLED + 1:
+            known = {self._path_of(os.fsdecode(each)) for each in self._store.held_locations()}
+            self._files = [each for each in self._files if self._path_of(each) not in known]
+        end = time.monotonic() + PART
+        found: list[NewEvent] = []
+        while self._files:
+            found += self._events_at(self._files.pop())
+            if time.monotonic() > end:
+                break
+        if found:
+            log.warning("%d files that no event knows are found, and will be relocated", len(found))
+            self._store.take_in(found, {}, self._store.now(), time.time())
+        return not self._files
+
+    def _path_of(self, location: str) -> str:
+        """Whatever way an earlier start was told of the output directory."""
+        return os.path.normpath(os.path.join(self._start, location))
+
+    def _events_at(self, location: str) -> Iterator[NewEvent]:
+        try:
+            data = record_at(location, self._start)
+        except FileNotFoundError:  # relocated meanwhile
+            return
+        except (OSError, ValueError, DataSetError) as error:
+            log.warning("%s is no whole DICOM file, it is not relocated: %s", location, error)
+            return
+        yield NewEvent(f"found-{os.urandom(12).hex()}", decode(data), data, self._node)
+
+
+def record_at(location: str, start: str) -> bytes:
+    """As `record_of_file`; the location is relative to `start`."""
+    fd = os.open(os.path.join(start, location), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return record_of_file(location, fd)
+    finally:
+        os.close(fd)
 
 
 def record_of_file(location: str, fd: int) -> bytes:

@@ -13,13 +13,13 @@ from typing import NamedTuple, Protocol
 
 from dcmrecv_core.api.outcomes import DEFAULT_TARGET
 from dcmrecv_core.delivery.events import decode_or_none
-from dcmrecv_core.hooks.guards import COMPLETION_HOOKS
+from dcmrecv_core.hooks.guards import COMPLETION_HOOKS, QUEUE_HOOKS
 from dcmrecv_core.storage.journal import HOW, Record
 
 
 class Queue(NamedTuple):
-    """A target of a plugin. For a hook of studies or series `target` begins with the name of that: "study_completed"
-    for the default target, "study_completed/report" for another one."""
+    """A target of a plugin. For another hook than `deliver` it begins with the name of that: "study_completed" for the
+    default target, "study_completed/report" for another one."""
 
     plugin: str
     target: str
@@ -38,7 +38,12 @@ class Queue(NamedTuple):
     def hook(self) -> str:
         """The hook that is called for what is in it."""
         first = self.target.partition("/")[0]
-        return first if first in COMPLETION_HOOKS else "deliver"
+        return first if first in QUEUE_HOOKS else "deliver"
+
+    @property
+    def has_completions(self) -> bool:
+        """Whether completed studies or series are in it, and not events."""
+        return self.hook in COMPLETION_HOOKS
 
     @property
     def name(self) -> str:
@@ -159,7 +164,10 @@ class Store(Protocol):
 
     def take_in(self, events: Sequence[NewEvent], files: Mapping[str, FileState], now: int, flushed: float) -> None:
         """Add events to all queues of `deliver`, and note how far the files were read. An event that is there already
-        is left out. `flushed` is the time, in seconds since 1970, up to which all records are durable."""
+        is left out. `flushed` is the time, in seconds since 1970, up to which all records are durable.
+
+        If there is a queue of `relocate`, events of files are held in that one: they are in no other, and belong to no
+        study, until they are `relocated`."""
 
     def forget_files(self, names: Collection[str]) -> None:
         """These files are gone."""
@@ -221,6 +229,13 @@ class Store(Protocol):
     def failed(self, claim: Claim, item: Item, due: int) -> None:
         """Try it again when it is due, and give the claim back until then."""
 
+    def relocated(self, claim: Claim, item: Item, data: bytes, now: int) -> bool:
+        """An event of the queue of `relocate` is done: if it was held, it is added to all queues of `deliver`, with the
+        record `data`. False, and nothing is changed, if the claim has ended."""
+
+    def held_locations(self) -> set[bytes]:
+        """Of the events of this node that are held."""
+
     def put_aside(self, claim: Claim, item: Item, reason: str) -> None: ...
 
     def release(self, claim: Claim, now: int) -> None:
@@ -237,6 +252,9 @@ class Store(Protocol):
 
     def waits(self, plugin: str, upto: int) -> bool:
         """Whether an event up to this number waits in a queue of `deliver` of the plugin."""
+
+    def holds(self, upto: int) -> bool:
+        """Whether an event of this node up to this number waits to be relocated."""
 
     def forget_moments(self) -> None:
         """For the start: what was noted may be of another boot of the system."""

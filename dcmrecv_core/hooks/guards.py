@@ -49,7 +49,7 @@ from dcmrecv_core.hooks.tracing import Observer, observed
 
 log = logging.getLogger("dcmrecv.plugins")
 
-START_HOOKS = ("add_options", "configure", "delivery_targets", "completion_targets")
+START_HOOKS = ("add_options", "configure", "delivery_targets", "completion_targets", "relocate_from")
 NOTIFICATION_HOOKS = (
     "worker_stopping",
     "association_accepted",
@@ -60,9 +60,10 @@ NOTIFICATION_HOOKS = (
 )
 BACKGROUND_HOOKS = ("background", "delivery_started")
 COMPLETION_HOOKS = ("series_completed", "study_completed")
+QUEUE_HOOKS = ("relocate", *COMPLETION_HOOKS)
 """Their targets are queues of their own; the default one is called like the hook."""
 
-DELIVERY_HOOKS = ("deliver", *COMPLETION_HOOKS)
+DELIVERY_HOOKS = ("deliver", *QUEUE_HOOKS)
 LOCATION_HOOKS = ("open_location", "remove_location")
 INSTANCE_HOOKS = ("receive", "choose_subdir", "choose_filename", "write")
 ANSWERED_HOOKS = (*INSTANCE_HOOKS, "serve")
@@ -240,10 +241,12 @@ def _guard_delivery(
     call: Callable[..., Any], plugin: str, hook: str, limits: PluginLimits, home: Home
 ) -> Callable[..., Any]:
     """Not timed. What it raises says what failed and where: the caller knows what follows from it, and logs both."""
+    check = CHECKS.get(hook)
 
-    def guarded(*args: Any) -> None:
+    def guarded(*args: Any) -> Any:
         try:
-            call(*args)
+            result = call(*args)
+            return None if result is None or check is None else check(result)
         except (BackgroundStopped, Undeliverable, TryAgain):
             raise
         except BaseException as error:
@@ -401,7 +404,7 @@ def _check_targets(result: object) -> tuple[str, ...]:
     for target in targets:
         if not isinstance(target, str):
             raise TypeError(f"the name of a target is a str, not {target!r}")
-        if not _TARGET.fullmatch(target) or target in COMPLETION_HOOKS:
+        if not _TARGET.fullmatch(target) or target in QUEUE_HOOKS:
             raise ValueError(f"the name of a target has 1 to 64 letters, digits and ._-+@:, not {target!r}")
         if targets.count(target) > 1:
             raise ValueError(f"there are two targets called {target}")
@@ -419,4 +422,6 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "remove_location": _check_remove_location,
     "delivery_targets": _check_targets,
     "completion_targets": _check_targets,
+    "relocate_from": _check_subdir,
+    "relocate": _check_write,
 }

@@ -249,13 +249,30 @@ class Plugins:
         """The hook of one plugin, for as long as it takes. Raises HookFailure, BackgroundStopped."""
         self.call(plugin, "background", settings=settings)
 
-    @property
-    def delivers(self) -> bool:
-        """Whether anything is to be done after storing, so that a journal is needed."""
-        return any(map(self.implements, DELIVERY_HOOKS))
+    def delivering(self, settings: Settings) -> tuple[str, ...]:
+        """The plugins for which a journal is needed, because something is to be done after storing. Raises
+        PluginError."""
+        relocating = self.relocation(settings)
+        others = (name for hook in DELIVERY_HOOKS if hook != "relocate" for name in self.order(hook))
+        return (*([relocating[0]] if relocating else ()), *others)
+
+    def relocation(self, settings: Settings) -> tuple[str, str] | None:
+        """The plugin that relocates what is stored, and the directory from which; None if none does. Raises
+        PluginError."""
+        found = [
+            (plugin, directory)
+            for plugin in self.order("relocate")
+            for directory in self.call(plugin, "relocate_from", settings=settings)
+        ]
+        if len(found) > 1:
+            raise PluginError(f"relocates what is stored, as {found[0][0]} does", plugin=found[1][0])
+        return found[0] if found else None
 
     def targets_of(self, plugin: str, hook: str, settings: Settings) -> tuple[str, ...]:
         """The targets of a plugin for one of the `DELIVERY_HOOKS` that it has. Raises PluginError."""
+        if hook == "relocate":
+            relocating = self.relocation(settings)
+            return (DEFAULT_TARGET,) if relocating and relocating[0] == plugin else ()
         if hook == "deliver":
             found = self.call(plugin, "delivery_targets", settings=settings)
         else:

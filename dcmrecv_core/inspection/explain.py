@@ -152,9 +152,12 @@ class _DryPublisher(Publisher):
 
 def _after_storing(settings: Settings, plugins: Plugins) -> list[Step]:
     """What would be called for an instance that is stored. Raises PluginError."""
-    return [
+    relocating = plugins.relocation(settings)
+    first = [Step("relocate", relocating[0], "after storing, before the hooks below", None)] if relocating else []
+    return first + [
         Step(hook, name, _when(hook, plugins.targets_of(name, hook, settings)), None)
         for hook in DELIVERY_HOOKS
+        if hook != "relocate"
         for name in plugins.order(hook)
     ]
 

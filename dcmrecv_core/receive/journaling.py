@@ -170,7 +170,7 @@ class DigestingReceiver(JournalingReceiver):
 
 def make_receiver(settings: Settings, plugins: Plugins, capabilities: Capabilities) -> InstanceReceiver:
     """For a worker with these plugins."""
-    if plugins.delivers:
+    if plugins.delivering(settings):
         journal = Journal(settings.state_directory, flush=settings.journal_flush, url=settings.journal)
         kind = DigestingReceiver if plugins.takes_digests(settings) else JournalingReceiver
         return kind(journal, settings, plugins, capabilities)

@@ -113,6 +113,7 @@ class HookChecks:
 
     def _worker_started(self) -> bool:
         self._call("delivery_targets", {"settings": self._settings})
+        self._call("relocate_from", {"settings": self._settings})
         for hook in guards.COMPLETION_HOOKS:
             if hook in self.functions:
                 self._call("completion_targets", {"settings": self._settings, "hook": hook})

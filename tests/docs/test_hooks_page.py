@@ -243,6 +243,22 @@ def test_example_completion_targets(example: Any, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == f"report {study.study_instance_uid}\nworklist {study.study_instance_uid}\n"
 
 
+def test_example_relocate_from(example: Any, tmp_path: Path) -> None:
+    place = example.relocate_from(PluginSettings())
+    instance = fake_instance(output_directory=tmp_path)
+    assert example.write(instance).endswith(f"{place}/{instance.sop_instance_uid}")
+    assert example.relocate(fake_event()).startswith("archive://")
+
+
+def test_example_relocate(example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("archive").mkdir()
+    event = fake_event()
+    assert example.relocate(event) == (tmp_path / "archive" / event.sop_instance_uid).as_uri()
+    with event.open() as file:
+        assert (tmp_path / "archive" / event.sop_instance_uid).read_bytes() == file.read()
+
+
 def test_example_deliver_many(example: Any, tmp_path: Path) -> None:
     example.delivery_started(PluginSettings(state_directory=tmp_path))
     first, second = fake_event(id="e1"), fake_event(id="e2")

@@ -108,7 +108,7 @@ class _DryStart(Start):
     """Makes nothing that stays, and goes as far as a worker does before its first association."""
 
     def prepare_deliveries(self) -> None:
-        if self.plugins.delivers:
+        if self.plugins.delivering(self.settings):
             preparation.check(self.settings)
             preparation.queues_of(self.plugins, self.settings)
 

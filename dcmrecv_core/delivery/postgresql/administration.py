@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from dcmrecv_core.delivery.events import decode_or_none, study_key
+from dcmrecv_core.delivery.events import HELD, decode_or_none, study_key
 from dcmrecv_core.delivery.postgresql.database import COMPLETED, Database
 from dcmrecv_core.delivery.store import PutAside, Queue, QueueState
 
@@ -64,20 +64,20 @@ class Administration:
         found = []
         for plugin, target, claimed, waiting, aside, failing, busy, at in self._rows(_STATES):
             queue = Queue(plugin, target)
-            oldest = at if queue.hook == "deliver" else None
+            oldest = None if queue.has_completions else at
             found.append(QueueState(queue, claimed, waiting, aside, failing, busy, oldest))
         return found
 
     def all_put_aside(self, queue: Queue | None = None) -> Iterator[PutAside]:
         where, values = ("", ()) if queue is None else ("WHERE plugin = %s AND target = %s", tuple(queue))
-        for plugin, target, *rest in self._rows(f"{_PUT_ASIDE} {where} ORDER BY put_aside.at", *values):
-            yield PutAside(Queue(plugin, target), *rest)
+        for plugin, target, id, study, *rest in self._rows(f"{_PUT_ASIDE} {where} ORDER BY put_aside.at", *values):
+            yield PutAside(Queue(plugin, target), id, study.removeprefix(HELD), *rest)
 
     def unfinished(self) -> set[str]:
         query = "SELECT study FROM lanes UNION SELECT study FROM put_aside UNION SELECT study FROM studies WHERE open"
         recorded = (decode_or_none(data) for (data,) in self._rows("SELECT record FROM journal"))
         return {study_key(record) for record in recorded if record is not None} | {
-            study for (study,) in self._rows(query)
+            study.removeprefix(HELD) for (study,) in self._rows(query)
         }
 
     def retry(self, queue: Queue | None = None, ids: Collection[str] = ()) -> int:
@@ -110,7 +110,10 @@ class Administration:
         with self._db.writing(alone=True):
             count = 0
             for number, _ in self._numbers(queue):
-                new = "SELECT %s::bigint AS queue, study, number AS item, node FROM events WHERE at >= %s"
+                new = (
+                    "SELECT %s::bigint AS queue, study, number AS item, node FROM events "
+                    f"WHERE at >= %s AND study NOT LIKE '{HELD}%%'"
+                )
                 text = f"INSERT INTO deliveries (queue, study, item, node) {new} ON CONFLICT DO NOTHING"
                 count += self._db.change(text, number, since)
                 self._db.change(TO_LANES.format(due=0, rows=new), number, since)
@@ -126,5 +129,5 @@ def _chosen(table: str, number: int, target: str, ids: Collection[str]) -> tuple
     """A condition for the rows of a queue with these ids, for all if there are none; and its values."""
     if not ids:
         return "queue = %s", (number,)
-    contents = "events" if Queue("", target).hook == "deliver" else "completions"
+    contents = "completions" if Queue("", target).has_completions else "events"
     return f"queue = %s AND item IN (SELECT number FROM {contents} WHERE id = ANY(%s))", (number, list(ids))

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 
-from dcmrecv_core.delivery.events import decode_or_none
+from dcmrecv_core.delivery.events import decode_or_none, is_file
 from dcmrecv_core.delivery.journal import Batch
 from dcmrecv_core.delivery.postgresql.leases import RENEWED_AFTER
 from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
@@ -43,7 +43,7 @@ class SharedJournalReader:
                 log.error("record %s of the journal is damaged, put aside in the table damaged", id)
                 self._store.put_record_aside(id)
             else:
-                events.append(NewEvent(id, record, data, "" if b"://" in record.location else node))
+                events.append(NewEvent(id, record, data, node * is_file(record)))
         return Batch(events, {}, len(rows) == AT_ONCE)
 
     def remove_finished(self) -> list[str]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 
-from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
+from dcmrecv_core.delivery.events import HELD, decode_or_none, is_file, is_study, study_key, uid_of
 from dcmrecv_core.delivery.postgresql.administration import NOW, TO_LANES, Administration
 from dcmrecv_core.delivery.postgresql.database import Database, connect, open_database
 from dcmrecv_core.delivery.postgresql.leases import LEASE, renewing
@@ -21,6 +21,7 @@ from dcmrecv_core.delivery.store import (
     StoredRecord,
     has_news,
 )
+from dcmrecv_core.storage.journal import decode
 from dcmrecv_core.storage.shared_journal import LEASE_SECONDS
 
 _COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = %s"
@@ -41,6 +42,9 @@ _ADD_LANES = TO_LANES.format(
     due="%s::bigint",
     rows="SELECT queue, study FROM events CROSS JOIN unnest(%s::bigint[]) AS queue WHERE number = ANY(%s)",
 )
+_RELOCATING = "SELECT queue FROM wanted JOIN queues ON number = queue WHERE target = 'relocate'"
+_HOLDING = _RELOCATING.replace("SELECT queue", "SELECT DISTINCT node", 1)
+
 _ADD_STUDIES = """
 INSERT INTO studies (study, series, last, open) SELECT study, series, %s, true
 FROM unnest(%s::text[], %s::text[]) AS new (study, series)
@@ -158,33 +162,50 @@ class PostgresqlStore(Administration):
         return {}  # the records are in the database from the beginning
 
     def take_in(self, events: Sequence[NewEvent], files: Mapping[str, FileState], now: int, flushed: float) -> None:
-        keys = [(_text(study_key(each.record)), _text(uid_of(each.record.series_instance_uid))) for each in events]
         with self._db.writing(alone=True):
             self._db.change("DELETE FROM journal WHERE id = ANY(%s)", [each.id for each in events])
-            wanted = self._wanted()
-            added = self._rows(
-                _ADD_EVENTS,
-                [each.id for each in events],
-                [study for study, _ in keys],
-                [series for _, series in keys],
-                [each.node for each in events],
-                [each.data for each in events],
-            )
-            numbers = [number for number, _, _ in added]
-            queues = [number for queue, number in wanted.items() if queue.hook == "deliver"]
-            if numbers and queues:
-                self._db.change(_ADD_DELIVERIES, queues, numbers)
-                self._db.change(_ADD_LANES, now, queues, numbers)
-            hooks = {queue.hook for queue in wanted}
-            touched: dict[tuple[str, str], None] = {}
-            for _, study, series in added:
-                if not study.startswith(WITHOUT_STUDY):
-                    if "study_completed" in hooks:
-                        touched[study, ""] = None
-                    if "series_completed" in hooks and series:
-                        touched[study, series] = None
-            if touched:
-                self._db.change(_ADD_STUDIES, now, *map(list, zip(*touched, strict=True)))
+            holding = {node for (node,) in self._rows(_HOLDING)}
+            self._add([each for each in events if each.node not in holding], now)
+            for node in holding:
+                self._hold([each for each in events if each.node == node], node, now)
+
+    def _add(self, events: Sequence[NewEvent], now: int) -> None:
+        wanted = self._wanted()
+        added = self._add_events(events, "")
+        queues = [number for queue, number in wanted.items() if queue.hook == "deliver"]
+        self._add_deliveries([number for number, _, _ in added], queues, now)
+        hooks = {queue.hook for queue in wanted}
+        touched: dict[tuple[str, str], None] = {}
+        for _, study, series in added:
+            if is_study(study):
+                if "study_completed" in hooks:
+                    touched[study, ""] = None
+                if "series_completed" in hooks and series:
+                    touched[study, series] = None
+        if touched:
+            self._db.change(_ADD_STUDIES, now, *map(list, zip(*touched, strict=True)))
+
+    def _hold(self, events: Sequence[NewEvent], node: str, now: int) -> None:
+        """Files of a node that relocates them: no other node can."""
+        added = self._add_events(events, HELD)
+        queues = [number for (number,) in self._rows(f"{_RELOCATING} AND node = %s", node)]
+        self._add_deliveries([number for number, _, _ in added], queues, now)
+
+    def _add_events(self, events: Sequence[NewEvent], before_key: str) -> list[tuple[int, str, str]]:
+        """Returns number, key and series of those that were not there."""
+        return self._rows(
+            _ADD_EVENTS,
+            [each.id for each in events],
+            [before_key + _text(study_key(each.record)) for each in events],
+            [_text(uid_of(each.record.series_instance_uid)) for each in events],
+            [each.node for each in events],
+            [each.data for each in events],
+        )
+
+    def _add_deliveries(self, numbers: list[int], queues: list[int], now: int) -> None:
+        if numbers and queues:
+            self._db.change(_ADD_DELIVERIES, queues, numbers)
+            self._db.change(_ADD_LANES, now, queues, numbers)
 
     def forget_files(self, names: Collection[str]) -> None:
         """There are none."""
@@ -319,6 +340,10 @@ class PostgresqlStore(Administration):
         waiting = "SELECT 1 FROM deliveries WHERE queue = ANY(%s) AND item <= %s LIMIT 1"
         return bool(self._rows(waiting, queues, upto))
 
+    def holds(self, upto: int) -> bool:
+        waiting = "SELECT 1 FROM deliveries JOIN queues ON number = queue WHERE target = 'relocate' AND node = %s"
+        return bool(self._rows(f"{waiting} AND item <= %s LIMIT 1", self._node, upto))
+
     def forget_moments(self) -> None:
         """None is kept."""
 
@@ -377,6 +402,22 @@ class PostgresqlStore(Administration):
             )
             self._give_back(claim, due)
 
+    def relocated(self, claim: Claim, item: Item, data: bytes, now: int) -> bool:
+        with self._db.writing(alone=True):
+            if not self._rows(f"{_OWN} SELECT 1 FROM own", *_key(claim)):
+                return False
+            self._delete(claim, item)
+            if claim.study.startswith(HELD):
+                [[id]] = self._rows("DELETE FROM events WHERE number = %s RETURNING id", item.number)
+                # with a number of its own: the study may have been completed with later ones meanwhile
+                record = decode(data)
+                self._add([NewEvent(id, record, data, self._node * is_file(record))], now)
+        return True
+
+    def held_locations(self) -> set[bytes]:
+        rows = self._rows("SELECT record FROM events WHERE study LIKE %s AND node = %s", f"{HELD}%", self._node)
+        return {record.location for (data,) in rows if (record := decode_or_none(data)) is not None}
+
     def put_aside(self, claim: Claim, item: Item, reason: str) -> None:
         with self._db.writing():
             self._db.change(
@@ -423,7 +464,7 @@ class PostgresqlStore(Administration):
         )
 
     def _content(self, number: int, target: str) -> StoredRecord | Completion | None:
-        if Queue("", target).hook != "deliver":
+        if Queue("", target).has_completions:
             rows = self._rows(_COMPLETION, number)
             return Completion(*rows[0]) if rows else None
         rows = self._rows("SELECT number, id, record FROM events WHERE number = %s", number)

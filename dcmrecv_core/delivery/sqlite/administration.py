@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from dcmrecv_core.delivery.events import HELD
 from dcmrecv_core.delivery.sqlite.database import COMPLETED, Database
 from dcmrecv_core.delivery.store import PutAside, Queue, QueueState
 
@@ -24,6 +25,8 @@ FROM put_aside JOIN queues ON queues.number = queue
 LEFT JOIN events ON NOT {COMPLETED} AND events.number = item
 LEFT JOIN completions ON {COMPLETED} AND completions.number = item
 """
+
+_REPLAYED = f"FROM events WHERE at >= ? AND study NOT GLOB '{HELD}*'"
 
 
 class Administration:
@@ -46,18 +49,18 @@ class Administration:
         for plugin, target, claimed, waiting, aside, failing, busy, first in self._rows(_STATES):
             at = self._rows("SELECT at FROM events WHERE number = ?", first)
             queue = Queue(plugin, target)
-            oldest = at[0][0] if at and queue.hook == "deliver" else None
+            oldest = at[0][0] if at and not queue.has_completions else None
             found.append(QueueState(queue, bool(claimed), waiting, aside, failing, busy, oldest))
         return found
 
     def all_put_aside(self, queue: Queue | None = None) -> Iterator[PutAside]:
         where, values = ("", ()) if queue is None else ("WHERE plugin = ? AND target = ?", tuple(queue))
-        for plugin, target, *rest in self._each(f"{_PUT_ASIDE} {where} ORDER BY put_aside.at", *values):
-            yield PutAside(Queue(plugin, target), *rest)
+        for plugin, target, id, study, *rest in self._each(f"{_PUT_ASIDE} {where} ORDER BY put_aside.at", *values):
+            yield PutAside(Queue(plugin, target), id, study.removeprefix(HELD), *rest)
 
     def unfinished(self) -> set[str]:
         query = "SELECT study FROM lanes UNION SELECT study FROM put_aside UNION SELECT study FROM studies WHERE open"
-        return {study for (study,) in self._rows(query)}
+        return {study.removeprefix(HELD) for (study,) in self._rows(query)}
 
     def retry(self, queue: Queue | None = None, ids: Collection[str] = ()) -> int:
         with self._db.writing(durable=True) as db:
@@ -97,13 +100,12 @@ class Administration:
             for number, _ in self._numbers(queue):
                 cursor = db.execute(
                     "INSERT OR IGNORE INTO deliveries (queue, study, item) "
-                    "SELECT ?, study, number FROM events WHERE at >= ? ORDER BY number",
+                    f"SELECT ?, study, number {_REPLAYED} ORDER BY number",
                     (number, since),
                 )
                 count += cursor.rowcount
                 db.execute(
-                    "INSERT OR IGNORE INTO lanes (queue, study, due) "
-                    "SELECT DISTINCT ?, study, 0 FROM events WHERE at >= ?",
+                    f"INSERT OR IGNORE INTO lanes (queue, study, due) SELECT DISTINCT ?, study, 0 {_REPLAYED}",
                     (number, since),
                 )
             return count
@@ -117,7 +119,7 @@ class Administration:
         """Study and item of the rows of a queue with these ids; of all if there are none."""
         if not ids:
             return self._rows(f"SELECT study, item FROM {table} WHERE queue = ?", number)
-        contents = "events" if Queue("", target).hook == "deliver" else "completions"
+        contents = "completions" if Queue("", target).has_completions else "events"
         return [
             row
             for id in ids

@@ -21,6 +21,7 @@ import time
 from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
+from dcmrecv_core.delivery.events import HELD, WITHOUT_STUDY
 from dcmrecv_core.delivery.sqlite.database import COMPLETED, Database, is_marked, open_database, unmark
 from dcmrecv_core.delivery.store import StoreError
 
@@ -50,7 +51,8 @@ _AT = 4
 
 _FILL_DELIVERIES = f"""
 INSERT OR IGNORE INTO deliveries (queue, study, item) SELECT queue, study, item FROM (
-    SELECT queues.number AS queue, study, events.number AS item FROM queues, events WHERE NOT {COMPLETED}
+    SELECT queues.number AS queue, study, events.number AS item FROM queues, events
+    WHERE NOT {COMPLETED} AND (target = 'relocate') = (study GLOB '{HELD}*')
     UNION ALL
     SELECT queues.number, study, completions.number FROM queues, completions
     WHERE {COMPLETED} AND (series = '') = (target GLOB 'study*')
@@ -62,12 +64,13 @@ _OF_LANES = "AND EXISTS (SELECT 1 FROM lanes WHERE lanes.queue = due.queue AND l
 
 _FILL_LANES = "INSERT OR IGNORE INTO lanes (queue, study, due) SELECT DISTINCT queue, study, 0 FROM deliveries"
 
-_FILL_STUDIES = """
+_FILL_STUDIES = f"""
 INSERT OR IGNORE INTO studies (study, series, revision, done, last, open)
 SELECT due.study, due.series, coalesce(max(revision), 0), coalesce(max(upto), 0), 0, 1
 FROM (SELECT study, series FROM events WHERE series != '' UNION SELECT study, '' FROM events) AS due
 LEFT JOIN completions ON (completions.study, completions.series) = (due.study, due.series)
-WHERE (due.study, due.series) > (?, ?) AND (due.study, due.series) < (?, ?) AND due.study NOT GLOB 'instance *'
+WHERE (due.study, due.series) > (?, ?) AND (due.study, due.series) < (?, ?) AND due.study NOT GLOB '{WITHOUT_STUDY}*'
+AND due.study NOT GLOB '{HELD}*'
 GROUP BY due.study, due.series
 """
 

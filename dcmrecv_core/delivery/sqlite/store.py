@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from dcmrecv_core.delivery import clock
-from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
+from dcmrecv_core.delivery.events import HELD, decode_or_none, is_file, is_study, study_key, uid_of
 from dcmrecv_core.delivery.sqlite.administration import Administration
 from dcmrecv_core.delivery.sqlite.database import FILE, open_database
 from dcmrecv_core.delivery.store import (
@@ -23,6 +23,7 @@ from dcmrecv_core.delivery.store import (
     StoredRecord,
     has_news,
 )
+from dcmrecv_core.storage.journal import decode
 
 _ASKED, _ANSWERED = "asked for", "taken in"
 """Notes of moments, in nanoseconds since the boot."""
@@ -71,39 +72,44 @@ class SqliteStore(Administration):
         return {name: FileState(position, association) for name, position, association in rows}
 
     def take_in(self, events: Sequence[NewEvent], files: Mapping[str, FileState], now: int, flushed: float) -> None:
-        touched: dict[tuple[str, str], None] = {}
-        at = time.time()
         with self._db.writing(durable=True) as db:
-            claimed = self._claimed()
-            queues = [number for queue, number in claimed.items() if queue.hook == "deliver"]
-            hooks = {queue.hook for queue in claimed}
-            for id, record, data, _ in events:
-                study, series = study_key(record), uid_of(record.series_instance_uid)
-                added = db.execute(
-                    "INSERT OR IGNORE INTO events (id, study, series, at, record) VALUES (?, ?, ?, ?, ?)",
-                    (id, study, series, at, data),
-                )
-                if not added.rowcount:
-                    continue
-                for queue in queues:
-                    values = (queue, study, added.lastrowid)
-                    db.execute("INSERT INTO deliveries (queue, study, item) VALUES (?, ?, ?)", values)
-                    db.execute("INSERT OR IGNORE INTO lanes (queue, study, due) VALUES (?, ?, ?)", (queue, study, now))
-                if not study.startswith(WITHOUT_STUDY):
-                    if "study_completed" in hooks:
-                        touched[study, ""] = None
-                    if "series_completed" in hooks and series:
-                        touched[study, series] = None
-            db.executemany(
-                "INSERT INTO studies (study, series, last, open) VALUES (?, ?, ?, 1) "
-                "ON CONFLICT (study, series) DO UPDATE SET last = excluded.last, open = 1",
-                [(study, series, now) for study, series in touched],
-            )
+            self._add(db, events, now, may_hold=True)
             db.executemany(
                 "INSERT OR REPLACE INTO files (name, position, association) VALUES (?, ?, ?)",
                 [(name, *state) for name, state in files.items()],
             )
             db.execute("INSERT OR REPLACE INTO notes (key, value) VALUES ('flushed', ?)", (repr(flushed),))
+
+    def _add(self, db: Any, events: Iterable[NewEvent], now: int, *, may_hold: bool) -> None:
+        touched: dict[tuple[str, str], None] = {}
+        at = time.time()
+        claimed = self._claimed()
+        queues = [number for queue, number in claimed.items() if queue.hook == "deliver"]
+        holding = [number for queue, number in claimed.items() if queue.hook == "relocate" and may_hold]
+        hooks = {queue.hook for queue in claimed}
+        for id, record, data, _ in events:
+            is_held = bool(holding) and is_file(record)
+            study, series = f"{HELD * is_held}{study_key(record)}", uid_of(record.series_instance_uid)
+            added = db.execute(
+                "INSERT OR IGNORE INTO events (id, study, series, at, record) VALUES (?, ?, ?, ?, ?)",
+                (id, study, series, at, data),
+            )
+            if not added.rowcount:
+                continue
+            for queue in holding if is_held else queues:
+                values = (queue, study, added.lastrowid)
+                db.execute("INSERT INTO deliveries (queue, study, item) VALUES (?, ?, ?)", values)
+                db.execute("INSERT OR IGNORE INTO lanes (queue, study, due) VALUES (?, ?, ?)", (queue, study, now))
+            if is_study(study):
+                if "study_completed" in hooks:
+                    touched[study, ""] = None
+                if "series_completed" in hooks and series:
+                    touched[study, series] = None
+        db.executemany(
+            "INSERT INTO studies (study, series, last, open) VALUES (?, ?, ?, 1) "
+            "ON CONFLICT (study, series) DO UPDATE SET last = excluded.last, open = 1",
+            [(study, series, now) for study, series in touched],
+        )
 
     def forget_files(self, names: Collection[str]) -> None:
         with self._db.writing(durable=False) as db:
@@ -208,6 +214,10 @@ class SqliteStore(Administration):
         waiting = f"SELECT 1 FROM deliveries WHERE queue IN ({places}) AND item <= ? LIMIT 1"
         return bool(self._rows(waiting, *queues, upto))
 
+    def holds(self, upto: int) -> bool:
+        waiting = "SELECT 1 FROM deliveries WHERE queue IN (SELECT number FROM queues WHERE target = ?) AND item <= ?"
+        return bool(self._rows(f"{waiting} LIMIT 1", "relocate", upto))
+
     def forget_moments(self) -> None:
         with self._db.writing(durable=True) as db:
             db.execute("DELETE FROM notes WHERE key IN (?, ?)", (_ASKED, _ANSWERED))
@@ -268,6 +278,20 @@ class SqliteStore(Administration):
             )
             self._give_back(db, claim, due)
 
+    def relocated(self, claim: Claim, item: Item, data: bytes, now: int) -> bool:
+        with self._db.writing(durable=True) as db:
+            self._delete(db, claim, item)
+            if claim.study.startswith(HELD):
+                [[id]] = db.execute("SELECT id FROM events WHERE number = ?", (item.number,))
+                db.execute("DELETE FROM events WHERE number = ?", (item.number,))
+                # with a number of its own: the study may have been completed with later ones meanwhile
+                self._add(db, [NewEvent(id, decode(data), data)], now, may_hold=False)
+        return True
+
+    def held_locations(self) -> set[bytes]:
+        rows = self._each("SELECT record FROM events WHERE study GLOB ?", f"{HELD}*")
+        return {record.location for (data,) in rows if (record := decode_or_none(data)) is not None}
+
     def put_aside(self, claim: Claim, item: Item, reason: str) -> None:
         with self._db.writing(durable=True) as db:
             db.execute(
@@ -302,7 +326,7 @@ class SqliteStore(Administration):
         db.execute("UPDATE lanes SET owner = NULL, due = ? WHERE queue = ? AND study = ? AND owner = ?", (due, *own))
 
     def _content(self, number: int, target: str) -> StoredRecord | Completion | None:
-        if Queue("", target).hook != "deliver":
+        if Queue("", target).has_completions:
             rows = self._rows(_COMPLETION, number)
             return Completion(*rows[0]) if rows else None
         rows = self._rows("SELECT number, id, record FROM events WHERE number = ?", number)

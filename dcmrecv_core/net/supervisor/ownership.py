@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError, StatusError
 from dcmrecv_core.api.settings import UID_HASH_KEY
-from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
 from dcmrecv_core.logs.hashed_uids import UIDS
 from dcmrecv_core.net.child import fork
 from dcmrecv_core.net.control import address
@@ -137,7 +136,8 @@ class StateDirectory:
     def check(self, settings: Settings, plugins: Plugins) -> None:
         """Warn if this receiver has no state directory. Raises StateDirectoryError if it has plugins that need one and
         another receiver owns it, or plugins that deliver and it cannot be locked."""
-        names = [name for hook in ("background", *DELIVERY_HOOKS) for name in plugins.order(hook)]
+        delivering = plugins.delivering(settings)
+        names = [*plugins.order("background"), *delivering]
         if self.owner:
             if names:
                 raise StateDirectoryError(
@@ -150,7 +150,7 @@ class StateDirectory:
                 settings.state_dir,
                 self.owner,
             )
-        elif self.problem and plugins.delivers:
+        elif self.problem and delivering:
             raise StateDirectoryError(f"cannot lock state directory {settings.state_dir}: {self.problem}")
         elif self.problem:
             log.warning(

@@ -1,11 +1,16 @@
-"""What other plugins do with locations in a bucket: forward, index, what storage commitment compares, studies."""
+"""What other plugins do with locations in a bucket: forward, index, storage commitment, studies."""
 
 from __future__ import annotations
 
+import io
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+from pydicom import dcmread
+from requestor import Requestor
 from servers import Server
 
 from dcmrecv_core.testing import StartReceiver, deliver_all, sample_dataset
@@ -70,3 +75,53 @@ def test_forward_index_and_comparisons(
         assert index.execute("SELECT location FROM instances ORDER BY location").fetchall() == [
             (location,) for location in locations
         ]
+
+
+@pytest.fixture
+def requestor() -> Iterator[Requestor]:
+    made = Requestor()
+    yield made
+    made.end()
+
+
+def test_storage_commitment_index_and_another_archive(
+    start_receiver: StartReceiver, server: Server, bucket: str, tmp_path: Path, requestor: Requestor
+) -> None:
+    """With a spool. What is asked for at once is committed to when it is in the bucket; later, what is still there."""
+    archive = start_receiver("-pm", "+B")
+    (tmp_path / "settings.toml").write_text(
+        f"""
+        promiscuous = true
+        plugin = ["s3", "forward", "index", "commitment"]
+        [plugins.s3]
+        s3_url = "s3://{bucket}"
+        s3_endpoint = "{server.endpoint}"
+        s3_spool = "spool"
+        [[plugins.forward.destinations]]
+        name = "archive"
+        kind = "dimse"
+        host = "127.0.0.1"
+        port = {archive.port}
+        called = "ARCHIVE"
+        [[plugins.commitment.peers]]
+        title = "CT1"
+        host = "127.0.0.1"
+        port = {requestor.port}
+        """
+    )
+    receiver = start_receiver("--settings", tmp_path / "settings.toml")
+    uids = [f"1.2.3.{number}" for number in range(3)]
+    assert receiver.send(*(sample_dataset(SOPInstanceUID=uid) for uid in uids)) == [0] * 3
+    assert requestor.ask(receiver.port, "9.1", *uids, "1.2.3.9") == (set(uids), {"1.2.3.9": 0x0112})
+    assert deliver_all(receiver) == []
+    with closing(sqlite3.connect(receiver.state_directory / "index.sqlite")) as index:
+        rows = index.execute("SELECT location, digest IS NOT NULL FROM instances ORDER BY location").fetchall()
+    assert rows == [(f"s3://{bucket}/CT.{uid}", 1) for uid in uids]
+    assert sorted(archive.files()) == [f"CT.{uid}" for uid in uids]
+    for uid in uids:
+        assert dcmread(archive.output / f"CT.{uid}") == dcmread(io.BytesIO(server.read(bucket, f"CT.{uid}")))
+    server.client.delete_object(Bucket=bucket, Key=f"CT.{uids[0]}")
+    damaged = bytearray(server.read(bucket, f"CT.{uids[1]}"))
+    damaged[-1] ^= 1
+    server.client.put_object(Bucket=bucket, Key=f"CT.{uids[1]}", Body=bytes(damaged))
+    assert requestor.ask(receiver.port, "9.2", *uids) == ({uids[2]}, {uids[0]: 0x0112, uids[1]: 0x0110})

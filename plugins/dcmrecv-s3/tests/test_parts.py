@@ -125,7 +125,7 @@ def test_an_upload_that_breaks_off_leaves_no_object(
 ) -> None:
     settings = {"s3_url": f"s3://{bucket}", "s3_endpoint": server.endpoint, "s3_timeout": 30, "s3_unconditional": True}
     plugin = S3Plugin()
-    plugin.configure(fake_settings(options=settings, output_directory=str(tmp_path)))
+    plugin.configure(fake_settings(plugin, options=settings, output_directory=str(tmp_path)))
     plugin.worker_started()
     instance = fake_instance(large(10), output_directory=tmp_path)
     instance.on_exists = policy  # type: ignore[assignment]

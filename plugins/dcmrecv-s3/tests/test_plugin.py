@@ -182,12 +182,12 @@ def test_a_reload_refuses_such_a_server(
 def test_the_supervisor_does_not_wait_for_a_server_at_a_reload(misbehaving: Misbehaving, tmp_path: Path) -> None:
     made = S3Plugin()
     options = {"s3_url": "s3://first", "s3_endpoint": misbehaving.endpoint, "s3_timeout": 20, "s3_unconditional": True}
-    made.configure(fake_settings(options=options, output_directory=str(tmp_path)))
+    made.configure(fake_settings(made, options=options, output_directory=str(tmp_path)))
     options["s3_unconditional"] = False
     with pytest.raises(PluginError, match="ignores conditions"):
-        made.configure(fake_settings(options=options, output_directory=str(tmp_path)))
+        made.configure(fake_settings(made, options=options, output_directory=str(tmp_path)))
     asked = misbehaving.asked
-    made.configure(fake_settings(options={**options, "s3_url": "s3://second"}, output_directory=str(tmp_path)))
+    made.configure(fake_settings(made, options={**options, "s3_url": "s3://second"}, output_directory=str(tmp_path)))
     assert misbehaving.asked == asked
     with pytest.raises(StorageError, match="ignores conditions"):
         made.write(fake_instance(sample_dataset(), output_directory=tmp_path), f"{tmp_path}/a")

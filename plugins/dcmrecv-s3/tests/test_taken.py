@@ -39,7 +39,7 @@ def unconditional(server: Server, bucket: str, tmp_path: Path) -> Iterator[S3Plu
 def opened(server: Server, bucket: str, tmp_path: Path, **more: Any) -> Iterator[S3Plugin]:
     options = {"s3_url": f"s3://{bucket}/site", "s3_endpoint": server.endpoint, "s3_timeout": 30, **more}
     made = S3Plugin()
-    made.configure(fake_settings(options=options, output_directory=str(tmp_path)))
+    made.configure(fake_settings(made, options=options, output_directory=str(tmp_path)))
     made.worker_started()
     yield made
     made.worker_stopping()

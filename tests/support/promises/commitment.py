@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from types import TracebackType
@@ -55,15 +55,15 @@ def settings(port: int, *more: str) -> str:
     return SETTINGS.format(title=TITLE, port=port, plugins=plugins)
 
 
-def installed() -> tuple[dict[str, str], Mapping[str, str]]:
+def installed(packages: Sequence[str] = PACKAGES) -> tuple[dict[str, str], Mapping[str, str]]:
     """Files below the receiver's directory, and its environment, with which the packages are installed for it. What
     comes first in the path of the tests, does so for the receiver."""
     files = {}
-    for name in PACKAGES:
+    for name in packages:
         place = f"site/dcmrecv_{name}-0.1.0.dist-info"
         files[f"{place}/METADATA"] = f"Metadata-Version: 2.1\nName: dcmrecv-{name}\nVersion: 0.1.0\n"
         files[f"{place}/entry_points.txt"] = f"[dcmrecv]\n{name} = dcmrecv_{name}:plugin\n"
-    sources = [str(ROOT / "plugins" / f"dcmrecv-{name}" / "src") for name in PACKAGES]
+    sources = [str(ROOT / "plugins" / f"dcmrecv-{name}" / "src") for name in packages]
     return files, {"PYTHONPATH": os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), *sources, "site"])}
 
 

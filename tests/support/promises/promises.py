@@ -12,6 +12,7 @@ GROUPS: dict[str, range] = {
     "Security and operation": range(29, 36),
     "Kept data": range(36, 42),
     "After storing": range(42, 45),
+    "More than one machine": range(46, 47),
     "Storage commitment": range(47, 48),
 }
 
@@ -81,6 +82,9 @@ PROMISES: dict[int, str] = {
     "other.",
     44: "Each study has exactly one completion for each revision, after its last instance; its hook is called again "
     "only if its process died in the call.",
+    46: "While an object store is down, in whatever way, and processes are killed: with `--s3-spool` senders get "
+    "Success, nothing acknowledged is lost, and each instance has an object of its own in the end. Without it an "
+    "instance is refused with A700 and a reason, in time. Both go on without a new start.",
     47: "Storage commitment says yes only for instances that are there whole: every missing, truncated or bit-flipped "
     "file is reported.",
 }

@@ -13,12 +13,13 @@ from dcmrecv_core.delivery.journal import JournalReader
 from dcmrecv_core.delivery.keeper import Keeper
 from dcmrecv_core.delivery.preparation import prepare
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
-from dcmrecv_core.delivery.store import Queue
+from dcmrecv_core.delivery.store import Queue, StoredRecord
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.journal import JournalWriter, now
 from support.deliveries import record
 
 INDEX, OTHER, STUDIES = Queue("index", "default"), Queue("site", "default"), Queue("index", "study_completed")
+RELOCATE = Queue("s3", "relocate")
 
 
 class Receiver:
@@ -87,6 +88,28 @@ def test_later_events_and_other_queues_do_not_count(receiver: Receiver) -> None:
     assert mark.is_passed(), "it waits for others still"
     receiver.acknowledge("1.2")
     receiver.keeper.turn()
+    assert mark.is_passed()
+
+
+def test_what_is_held_is_not_delivered_yet(receiver: Receiver) -> None:
+    """When it is relocated, it gets a later number, and waits for the plugin."""
+    receiver.store.add_queues([RELOCATE])
+    receiver.acknowledge("1.1")
+    mark = receiver.mark()
+    assert not mark.is_passed()
+    receiver.keeper.turn()
+    assert not mark.is_passed(), "it is held"
+    number = receiver.store.number_of(RELOCATE)
+    assert number is not None
+    claim = receiver.store.claim(number, "p", now())
+    assert claim is not None
+    item = receiver.store.next(claim)
+    assert item is not None
+    assert isinstance(item.content, StoredRecord)
+    receiver.store.relocated(claim, item, item.content.data, now())
+    receiver.store.release(claim, now())
+    assert not mark.is_passed(), "it waits"
+    receiver.deliver(INDEX)
     assert mark.is_passed()
 
 

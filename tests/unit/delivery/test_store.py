@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.delivery.events import at_location
 from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import (
@@ -19,9 +20,11 @@ from dcmrecv_core.delivery.store import (
     Store,
     StoredRecord,
 )
+from dcmrecv_core.storage.journal import decode
 from support.deliveries import event
 
 A, B = Queue("forward", "a"), Queue("forward", "b")
+RELOCATE = Queue("s3", "relocate")
 STUDIES, SERIES = Queue("actions", "study_completed"), Queue("actions", "series_completed")
 
 Open = Callable[[], Store]
@@ -390,3 +393,102 @@ def test_an_event_that_is_gone_is_told_as_such(connect: Open) -> None:
     assert isinstance(item, Item)
     assert isinstance(item.content, StoredRecord)
     assert item.content.data == event("e1", item.content.data).data
+
+
+# Events that are held until a plugin has relocated them
+
+
+def held(id: str, **fields: str) -> NewEvent:
+    """Of a file of node n1."""
+    return event(id, **fields)._replace(node="n1")
+
+
+@pytest.fixture
+def relocating(store: Store) -> Store:
+    store.add_queues([RELOCATE])
+    return store
+
+
+def relocate(store: Store, location: str) -> bool:
+    """Report the next one as relocated."""
+    claim = claimed(store, RELOCATE)
+    item = store.next(claim)
+    assert item is not None
+    assert isinstance(item.content, StoredRecord)
+    changed = store.relocated(claim, item, at_location(item.content.data, location), 0)
+    store.release(claim, 0)
+    return changed
+
+
+def locations(store: Store, queue: Queue = A) -> list[tuple[str, bytes]]:
+    claim = claimed(store, queue)
+    found = [item.content for item in store.next_many(claim, 100)]
+    store.release(claim, 0)
+    return [(each.id, decode(each.data).location) for each in found if isinstance(each, StoredRecord)]
+
+
+def test_a_file_is_held_until_it_is_relocated(relocating: Store) -> None:
+    """Another location, as that of a store that all nodes reach, is not."""
+    take_in(relocating, held("e1"), event("far", location="s3://bucket/far"))
+    assert locations(relocating) == [("far", b"s3://bucket/far")]
+    assert locations(relocating, RELOCATE) == [("e1", b"out/1.2.3")]
+    assert relocating.held_locations() == {b"out/1.2.3"}
+    assert relocate(relocating, "s3://bucket/e1")
+    assert locations(relocating) == [("far", b"s3://bucket/far"), ("e1", b"s3://bucket/e1")]
+    assert relocating.held_locations() == set()
+    assert state(relocating, RELOCATE) == (0, 0, 0, 0)
+    take_in(relocating, held("e1"))  # the end of the journal is read again
+    assert state(relocating, RELOCATE)[0] == 0
+
+
+def test_what_stays_where_it_is_is_delivered(relocating: Store) -> None:
+    take_in(relocating, held("e1"))
+    assert relocate(relocating, "out/1.2.3")
+    assert delivered(relocating) == delivered(relocating, B) == ["e1"]
+
+
+def test_a_study_has_only_what_is_relocated(relocating: Store) -> None:
+    take_in(relocating, held("e1", uid="1"), held("e2", uid="2"))
+    assert relocating.quiet(100) == []
+    relocate(relocating, "s3://bucket/1")
+    [series, study] = sorted(relocating.quiet(100), key=lambda each: not each.series)
+    assert relocating.complete(study) == relocating.complete(series) == 1
+    relocate(relocating, "s3://bucket/2")
+    [study] = [each for each in relocating.quiet(100) if not each.series]
+    assert [each.id for each in relocating.records_since(study)] == ["e2"]
+    assert relocating.complete(study) == 2
+
+
+def test_held_events_hold_marks_and_are_unfinished(relocating: Store) -> None:
+    take_in(relocating, held("e1"))
+    assert relocating.holds(1 << 60)
+    assert not relocating.holds(0)
+    assert relocating.unfinished() == {"1.2"}
+    relocate(relocating, "s3://bucket/1")
+    assert not relocating.holds(1 << 60)
+
+
+def test_held_events_are_not_replayed(relocating: Store) -> None:
+    take_in(relocating, held("e1"))
+    assert relocating.replay(A, 0.0) == 0
+    assert state(relocating) == (0, 0, 0, 0)
+
+
+def test_a_held_event_that_is_put_aside_stays_held(relocating: Store) -> None:
+    take_in(relocating, held("e1"))
+    claim = claimed(relocating, RELOCATE)
+    item = relocating.next(claim)
+    assert item is not None
+    relocating.put_aside(claim, item, "gone")
+    relocating.release(claim, 0)
+    [aside] = relocating.all_put_aside()
+    assert (aside.id, aside.study) == ("e1", "1.2")
+    assert relocating.held_locations() == {b"out/1.2.3"}
+    assert relocating.retry(RELOCATE, ["e1"]) == 1
+    assert relocate(relocating, "s3://bucket/1")
+    assert delivered(relocating) == ["e1"]
+
+
+def test_nothing_is_held_without_a_plugin_that_relocates(store: Store) -> None:
+    take_in(store, held("e1"))
+    assert delivered(store) == ["e1"]

@@ -453,6 +453,8 @@ def test_every_hook_of_the_contract() -> None:
         "association_ended",
         "delivery_targets",
         "completion_targets",
+        "relocate_from",
+        "relocate",
         "delivery_started",
         "delivery_stopping",
         "deliver",

@@ -595,5 +595,7 @@ def test_what_comes_after_storing(one: Explain) -> None:
     assert (study["hook"], study["result"]) == ("study_completed", "when no more instances come")
     named = hooks(study_completed=lambda: None, completion_targets=lambda: ["report", "url"])
     assert one(named)["steps"][-1]["result"] == "when no more instances come, to report, url"
+    relocate = one(hooks(relocate_from=lambda: "spool", relocate=lambda: None))["steps"][-1]
+    assert (relocate["hook"], relocate["result"]) == ("relocate", "after storing, before the hooks below")
     refusing = hooks(receive=lambda: Refuse(0xA900), deliver=lambda: None)
     assert "deliver" not in {step["hook"] for step in one(refusing)["steps"]}

@@ -24,8 +24,8 @@ UNCONDITIONAL = "the server ignores conditions (If-None-Match)"
 async def obeys_conditions(bucket: Bucket) -> bool:
     """Make an object, try to replace it under conditions that are not met, and remove it. Raises S3Error."""
     key = f"{bucket.place.prefix}.dcmrecv-probe-{uuid.uuid4().hex}"
+    bucket.replace(key, b"dcmrecv")
     try:
-        bucket.replace(key, b"dcmrecv")
         if bucket.create(key, b"another") or bucket.replace(key, b"another", '"0"'):
             return False
         return not await bucket.copy(key, key, 0, overwrite=False)

@@ -16,9 +16,9 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from dcmrecv_core import Instance, NameTakenError
+from dcmrecv_core import NameTakenError, OnExists
 from dcmrecv_s3.client import Bucket, Found, S3Error
 from dcmrecv_s3.upload import make_upload
 
@@ -39,7 +39,21 @@ _CERTAIN = 32
 """Digits of a mark where objects do not tell instances apart: command and data set have different UIDs."""
 
 
-def store(bucket: Bucket, instance: Instance, key: str, unconditional: bool) -> str:
+class Storable(Protocol):
+    """An `Instance`, or one that was received before."""
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """That of its command, or after a replacement the new one."""
+
+    @property
+    def on_exists(self) -> OnExists: ...
+
+    def open(self) -> BinaryIO:
+        """Its complete file."""
+
+
+def store(bucket: Bucket, instance: Storable, key: str, unconditional: bool) -> str:
     """Store the instance under `key`, or another one as its policy says; returns the key.
 
     Raises S3Error; NameTakenError if the policy is "refuse", "retry" or "keep" and another content has the key.
@@ -50,7 +64,7 @@ def store(bucket: Bucket, instance: Instance, key: str, unconditional: bool) -> 
 
 
 class _Storing:
-    def __init__(self, bucket: Bucket, instance: Instance, file: BinaryIO, unconditional: bool) -> None:
+    def __init__(self, bucket: Bucket, instance: Storable, file: BinaryIO, unconditional: bool) -> None:
         self._bucket = bucket
         self._instance = instance
         self._file = file

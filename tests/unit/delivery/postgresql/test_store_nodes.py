@@ -8,6 +8,7 @@ from threading import Barrier, Thread
 import psycopg
 import pytest
 
+from dcmrecv_core.delivery.events import at_location
 from dcmrecv_core.delivery.postgresql import leases
 from dcmrecv_core.delivery.postgresql.database import SCHEMA, VERSION, connect, open_database
 from dcmrecv_core.delivery.postgresql.leases import LEASE
@@ -17,6 +18,7 @@ from dcmrecv_core.testing import until
 from support.deliveries import event
 
 A, STUDIES = Queue("forward", "a"), Queue("actions", "study_completed")
+RELOCATE = Queue("s3", "relocate")
 
 Node = Callable[[str], PostgresqlStore]
 
@@ -250,3 +252,58 @@ def test_nodes_that_start_at_once_make_the_tables_once(postgresql: str) -> None:
 def test_a_database_that_cannot_be_reached() -> None:
     with pytest.raises(StoreError, match=r"PostgreSQL: .*/nowhere"):
         connect("postgresql://dcmrecv@/x?host=/nowhere")
+
+
+# Files that their node relocates
+
+
+def file_of(node: str, id: str) -> NewEvent:
+    return event(id, uid=id)._replace(node=node)
+
+
+def test_a_node_relocates_its_own_files(one: PostgresqlStore, two: PostgresqlStore) -> None:
+    """Also if another node takes its records in. Files of nodes that relocate nothing are not held."""
+    one.add_queues([RELOCATE])
+    take_in(two, file_of("n1", "e1"), file_of("n2", "e2"))
+    assert claimed(two, RELOCATE) is None
+    assert two.held_locations() == set()
+    assert not two.holds(1 << 60)
+    of_two = claimed(two)
+    assert of_two is not None
+    assert ids(two, of_two) == ["e2"]
+    assert one.held_locations() == {b"out/e1"}
+    assert one.holds(1 << 60)
+    claim = claimed(one, RELOCATE)
+    assert claim is not None
+    assert ids(one, claim) == ["e1"]
+
+
+def test_what_is_relocated_is_for_any_node(one: PostgresqlStore, two: PostgresqlStore) -> None:
+    one.add_queues([RELOCATE])
+    take_in(one, file_of("n1", "e1"))
+    claim = claimed(one, RELOCATE)
+    assert claim is not None
+    item = one.next(claim)
+    assert item is not None
+    assert isinstance(item.content, StoredRecord)
+    assert one.relocated(claim, item, at_location(item.content.data, "s3://bucket/e1"), 0)
+    anywhere = claimed(two)
+    assert anywhere is not None
+    assert ids(two, anywhere) == ["e1"]
+
+
+def test_a_claim_that_has_ended_relocates_nothing(one: PostgresqlStore) -> None:
+    """The process that has taken it over will."""
+    one.add_queues([RELOCATE])
+    take_in(one, file_of("n1", "e1"))
+    old = claimed(one, RELOCATE)
+    assert old is not None
+    item = one.next(old)
+    assert item is not None
+    assert isinstance(item.content, StoredRecord)
+    new = claimed(one, RELOCATE, now=LEASE + 1)
+    assert new is not None
+    assert not one.relocated(old, item, item.content.data, 0)
+    assert claimed(one) is None
+    assert one.relocated(new, item, item.content.data, 0)
+    assert claimed(one) is not None

@@ -48,7 +48,7 @@ def content(path: Path) -> Content:
         waiting = {}
         for number, study, item in db.execute("SELECT queue, study, item FROM deliveries"):
             queue = queues[number]
-            waiting[queue, study, item] = (events if queue.hook == "deliver" else completions).get(item, "")
+            waiting[queue, study, item] = (completions if queue.has_completions else events).get(item, "")
         aside = {(queues[queue], study, item) for queue, study, item, *_ in db.execute("SELECT * FROM put_aside")}
         lanes = set(db.execute("SELECT queue, study FROM lanes"))
         assert {(queues[queue], study) for queue, study in lanes} == {key[:2] for key in waiting}
@@ -242,3 +242,20 @@ def test_lost_completions_keep_their_revision(path: Path) -> None:
     found = [item.content for item in store.next_many(claim, 9)]
     assert [each.revision for each in found if isinstance(each, Completion)] == [1, 2]
     store.close()
+
+
+@pytest.mark.parametrize("table", ["deliveries", "lanes", "studies"])
+def test_what_is_held_stays_held(tmp_path: Path, table: str) -> None:
+    """No other queue gets it, and what is relocated is not held again."""
+    path, relocate = tmp_path / "delivery.sqlite", Queue("s3", "relocate")
+    with closing(SqliteStore.open(str(tmp_path))) as store:
+        store.begin([A, STUDIES, relocate], 0)
+        store.take_in([event("held"), event("there", location="s3://bucket/there")], {}, 0, 0.0)
+    damage(path, root_of(path, table))
+    mend(str(path))
+    found = content(path)
+    assert {(queue, study): id for (queue, study, _), id in found.waiting.items()} == {
+        (relocate, "held 1.2"): "held",
+        (A, "1.2"): "there",
+    }
+    assert {study for study, _ in found.open} == {"1.2"}
