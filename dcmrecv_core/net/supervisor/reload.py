@@ -121,7 +121,7 @@ class Reload:
         self._begin_again = False
         self._loads_code = False
         self._loads_code_again = False
-        self._delivers = plugins.delivers
+        self._delivers = bool(plugins.delivering(settings))
         self._watches = settings.reload_plugins
         self._next_look = 0.0
         self._tell: list[Tell] = []
@@ -253,6 +253,7 @@ class Reload:
             tls = self._source.make_tls_context(settings)
             if not set(self._install(settings)) <= set(approval.queues):
                 raise StartError("the targets of deliveries have changed while the settings were read")
+            delivers = bool(self._plugins.delivering(settings))
         except StartError as error:  # a file has changed since the probe read it
             if take_back is not None:
                 take_back()
@@ -263,7 +264,7 @@ class Reload:
             if getattr(read, name) != getattr(self._settings, name):
                 log.warning("%s cannot be changed at run time, it stays as it was", self._source.key(name))
         self._settings = settings
-        self._delivers = self._plugins.delivers
+        self._delivers = delivers
         self._apply_settings(settings, approval.capabilities, tls)
         log.info("plugins loaded again" if self._loads_code else "settings reloaded")
         self._finish("")
