@@ -1,32 +1,40 @@
-"""What goes through HAProxy to three nodes is in the bucket as it was sent, and once in the index and in the stream."""
+"""What goes through HAProxy to three nodes is in the bucket as it was sent, and once in the index and in the stream;
+each revision of a study has one completion.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from itertools import chain
+
+import pytest
 
 from support.cluster.cluster import Cluster
 from support.cluster.hosts import acknowledged, hosts, sending
-from support.cluster.instances import studies
+from support.promises.promises import promise
 
-HOSTS = 8
+pytestmark = promise(45)
 
 
-def test_each_instance(cluster: Cluster, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
-    sent = list(chain.from_iterable(studies(1, count(15, 1000), 20)))
-    senders = hosts(cluster.port, sent, HOSTS)
+@pytest.mark.timeout(3000)
+def test_each_instance_and_each_study(
+    cluster: Cluster, count: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
+    senders = hosts(cluster.port, "once", count(15, 1000))
     with sending(senders):
         pass
     assert [text for sender in senders for text in sender.failed] == []
     addresses = acknowledged(senders)
-    assert addresses.keys() == set(sent)
     cluster.until_delivered()
-    of = {instance.study for instance in sent}
-    cluster.stored(sent)
-    indexed = cluster.indexed(of)
-    assert {uid: each.peer_address for uid, each in indexed.items()} == {
-        instance.uid: address for instance, address in addresses.items()
-    }
+    of = defaultdict(set)
+    for instance in addresses:
+        of[instance.study].add(instance.uid)
+    cluster.stored(addresses)
+    indexed = {uid: each.peer_address for uid, each in cluster.indexed(of).items()}
+    assert indexed == {instance.uid: address for instance, address in addresses.items()}
     published = cluster.published(of)
     assert {uid: len(ids) for uid, ids in published.instances.items()} == dict.fromkeys(indexed, 1)
-    figure(f"{len(sent)} instances to {len(cluster.nodes)} nodes: each in the bucket, once in index and stream")
+    assert published.completed() == of
+    nodes = len(cluster.nodes)
+    figure(f"{len(addresses)} instances to {nodes} nodes: each in the bucket, once in index and stream")
+    figure(f"{len(of)} studies over {nodes} nodes: one completion for each revision")

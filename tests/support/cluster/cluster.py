@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
+import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +64,7 @@ _TO_DO = """
 SELECT (SELECT count(*) FROM journal) + (SELECT count(*) FROM deliveries)
     + (SELECT count(*) FROM studies WHERE open)
 """
+_WORK = "SELECT (SELECT count(*) FROM journal WHERE node = %s) + (SELECT count(*) FROM lanes WHERE node = %s)"
 _LOST = "SELECT (SELECT count(*) FROM put_aside) + (SELECT count(*) FROM damaged)"
 _INDEXED = """
 SELECT sop_instance_uid, study_instance_uid, location, peer_address
@@ -80,9 +84,12 @@ class Indexed(NamedTuple):
 class Cluster:
     """`port` is that of HAProxy, `nodes` are behind it."""
 
-    def __init__(self, nodes: list[Node], port: int, database: str, s3: S3Server, nats: NatsServer) -> None:
+    def __init__(
+        self, nodes: list[Node], port: int, control: Path, database: str, s3: S3Server, nats: NatsServer
+    ) -> None:
         self.nodes = nodes
         self.port = port
+        self._control = control
         self._s3 = s3
         self._nats = nats
         self._database = database
@@ -94,6 +101,22 @@ class Cluster:
     def rows(self, query: str, *values: object, schema: str = "dcmrecv_delivery") -> list[tuple[object, ...]]:
         with psycopg.connect(self._database, autocommit=True, options=f"-c search_path={schema}") as connection:
             return connection.execute(query.encode(), values).fetchall()
+
+    def until_balanced(self) -> None:
+        """Wait until HAProxy sends associations to all nodes."""
+        for node in self.nodes:
+            node.wait_until_ready()
+        until(self._are_all_up, "HAProxy knows that all nodes are up", log=lambda: self.log)
+
+    def _are_all_up(self) -> bool:
+        """By the columns scur and status of HAProxy's statistics."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self._control))
+            connection.sendall(b"show stat\n")
+            text = b"".join(iter(partial(connection.recv, 65536), b"")).decode()
+        rows = [row for row in csv.DictReader(text.removeprefix("# ").splitlines()) if row["pxname"] == "receivers"]
+        servers = [row for row in rows if row["svname"] not in ("FRONTEND", "BACKEND")]
+        return len(servers) == len(self.nodes) and all(row["status"] == "UP" for row in servers)
 
     def until_delivered(self, seconds: float = 60.0) -> None:
         """Wait until nothing is to be delivered and no study is open: as long as there is one less within so long."""
@@ -109,6 +132,11 @@ class Cluster:
                 until(lambda least=least: to_do() < least, text, seconds, log=lambda: self.log)
                 least = min(least, to_do())
         assert self.rows(_LOST) == [(0,)], "put aside"
+
+    def work_of(self, node: Node) -> int:
+        """How many records and studies in a queue it has, and no other node."""
+        [[number]] = self.rows(_WORK, node.name, node.name)
+        return int(str(number))
 
     def indexed(self, studies: Collection[str]) -> dict[str, Indexed]:
         """What the index says of the instances of these studies, by SOP Instance UID."""
@@ -184,17 +212,20 @@ def running_cluster(program: Path, directory: Path) -> Iterator[Cluster]:
         for node in nodes:
             node.start()
         for node in nodes:
-            node.wait_until_it_listens()
-        port = stack.enter_context(balancer(directory, _configuration(), [node.port for node in nodes]))
-        cluster = Cluster(nodes, port, database, s3, nats)
+            node.wait_until_ready()
+        control = directory / "haproxy.sock"
+        configuration = _configuration(control)
+        port = stack.enter_context(balancer(directory, configuration, [node.port for node in nodes]))
+        cluster = Cluster(nodes, port, control, database, s3, nats)
         yield cluster
         assert [node.stop() for node in nodes] == [0] * NODES, cluster.log
 
 
-def _configuration() -> str:
-    """That of the documentation, for one more node."""
+def _configuration(control: Path) -> str:
+    """That of the documentation, for one more node, looked at more often, with a socket for questions about them."""
     [text] = [block.text for block in blocks_of("load-balancers.md") if block.language == "haproxy"]
     third = r"\1    server three 10.0.0.13:11112\2\n"
     text, count = re.subn(r"(    server two 10\.0\.0\.12:11112(.*)\n)", third, text)
     assert count == 1
-    return text
+    text = text.replace(" check\n", " check inter 500ms\n")
+    return f"global\n    stats socket {control}\n{text}"

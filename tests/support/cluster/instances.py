@@ -37,11 +37,12 @@ class Instance(NamedTuple):
         return header + element(PIXEL_DATA, "OW", (digest * (size // 32 + 1))[:size])
 
 
-def studies(name: int, count: int, images: int) -> Iterator[list[Instance]]:
-    """So many studies of so many instances; each `name` gives others."""
-    for number in range(count):
-        study = f"1.2.45.{name}.{number}"
-        yield [Instance(study, f"{study}.1.{image}") for image in range(images)]
+def instances(test: str, studies: int, images: int) -> Iterator[Instance]:
+    """So many studies of so many instances, one study after the other; no other `test` has them."""
+    root = f"1.2.45.{int.from_bytes(test.encode(), 'big')}"
+    for number in range(studies):
+        study = f"{root}.{number}"
+        yield from (Instance(study, f"{study}.1.{image}") for image in range(images))
 
 
 def data_set_of(file: bytes) -> bytes:

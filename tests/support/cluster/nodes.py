@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from dcmrecv_core.storage.shared_journal import node_of
 from dcmrecv_core.testing import until
 from support.programs.receivers import Receiver
 
@@ -23,6 +24,7 @@ class Node:
         self._receiver = Receiver(directory)
         self._environment = environment
         self._earlier = ""
+        self._notifications: socket.socket | None = None
         (directory / "node.toml").write_text(settings)
         # bound, but not listening: the port stays ours while the node is down, and connections are refused
         self._reserved = socket.socket()
@@ -35,33 +37,54 @@ class Node:
         """Of all its runs."""
         return self._earlier + self._receiver.log
 
+    @property
+    def name(self) -> str:
+        """By which the nodes know each other."""
+        return node_of(self._receiver.output / ".dcmrecv")
+
     def start(self) -> None:
-        """It need not listen yet when this returns."""
-        if self._receiver_has_run:
+        """It need not be ready when this returns."""
+        if self._has_run:
             self._earlier += self._receiver.log
+        address = self._receiver.directory / "notify"
+        address.unlink(missing_ok=True)
+        self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notifications.bind(str(address))
+        self._notifications.setblocking(False)
         command = [self._program, "--settings", "node.toml", self.port]
-        self._receiver.run(command, env=dict(self._environment), start_new_session=True)
+        environment = {**self._environment, "NOTIFY_SOCKET": str(address)}
+        self._receiver.run(command, env=environment, start_new_session=True)
 
     @property
-    def _receiver_has_run(self) -> bool:
+    def _has_run(self) -> bool:
         return hasattr(self._receiver, "process")
 
-    def wait_until_it_listens(self) -> None:
-        until(self._listens, "the node listens", _START, log=lambda: self.log)
+    def wait_until_ready(self) -> None:
+        if self._notifications is not None:
+            until(self._is_ready, "the node is ready", _START, log=lambda: self.log)
+            self._notifications.close()
+            self._notifications = None
 
-    def _listens(self) -> bool:
+    def _is_ready(self) -> bool:
         code = self._receiver.process.poll()
         assert code is None, f"the node has ended with {code}:\n{self.log}"
+        assert self._notifications is not None
         try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
-        except ConnectionRefusedError:
+            return b"READY=1" in self._notifications.recv(4096).split(b"\n")
+        except BlockingIOError:
             return False
-        return True
 
     def kill(self) -> None:
         """SIGKILL to all its processes at once."""
         os.killpg(self._receiver.process.pid, signal.SIGKILL)
         self._receiver.process.wait(_END)
+
+    def pause(self) -> None:
+        """SIGSTOP to all its processes."""
+        os.killpg(self._receiver.process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.killpg(self._receiver.process.pid, signal.SIGCONT)
 
     def stop(self) -> int:
         """SIGTERM: running associations may end by themselves; returns the exit code."""
@@ -70,6 +93,8 @@ class Node:
 
     def end(self) -> None:
         """For tear-down: whatever it does, it is gone."""
-        if self._receiver_has_run and self._receiver.process.poll() is None:
+        if self._has_run and self._receiver.process.poll() is None:
             self.kill()
+        if self._notifications is not None:
+            self._notifications.close()
         self._reserved.close()

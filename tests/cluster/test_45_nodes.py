@@ -1,0 +1,152 @@
+"""Hosts send through HAProxy to three nodes, one of which is killed every few seconds and started again, and try again.
+Then each acknowledged instance has to be in the bucket, the index and the stream, with the address that it came from,
+and each revision of a study has to have one completion. A node that stays dead, a rolling restart, a study that comes
+to all nodes, limits of an address.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from dcmrecv_core.testing import until
+from support.cluster.cluster import PER_PEER, Cluster
+from support.cluster.hosts import CONTEXTS, Host, acknowledged, hosts, sending
+from support.cluster.instances import Instance, instances
+from support.cluster.nodes import Node
+from support.promises.promises import promise
+from support.protocol.pdus import ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq
+from support.protocol.raw_sender import RawAssociation
+from support.uids import CT
+
+pytestmark = promise(45)
+
+TAKEN_OVER = 30.0
+"""Seconds after which the work of a node that has died is another one's."""
+
+
+def kill_with_work(cluster: Cluster, node: Node) -> bool:
+    """Kill it at a moment at which it has taken on work; False if it has none just now."""
+    node.pause()
+    if not cluster.work_of(node):
+        node.go_on()
+        return False
+    node.kill()
+    return True
+
+
+def check(cluster: Cluster, senders: list[Host]) -> dict[Instance, str]:
+    """All that was acknowledged is where it has to be; returns it, with the address that it came from."""
+    addresses = acknowledged(senders)
+    tries = {uid: often for sender in senders for uid, often in sender.tries.items()}
+    of = {instance.study for instance in addresses}
+    cluster.stored(addresses)
+    indexed = cluster.indexed(of)
+    wrong = {each.uid: address for each, address in addresses.items() if indexed[each.uid].peer_address != address}
+    assert wrong == {}
+    published = cluster.published(of)
+    often = {each.uid: len(published.instances[each.uid]) for each in addresses}
+    assert {uid: found for uid, found in often.items() if not 1 <= found <= tries[uid]} == {}
+    completed = published.completed()
+    assert {each.uid for each in addresses if each.uid not in completed[each.study]} == set()
+    return addresses
+
+
+@pytest.mark.timeout(3000)
+def test_nodes_are_killed(cluster: Cluster, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+    chance = random.Random(45)
+    senders = hosts(cluster.port, "killed", count(60, 1000))
+    kills = 0
+    with sending(senders):
+        while living := [sender for sender in senders if sender.is_alive()]:
+            living[0].join(count(1, 10))
+            if living[0].is_alive():
+                node = chance.choice(cluster.nodes)
+                node.kill()
+                node.start()
+                node.wait_until_ready()
+                kills += 1
+    assert kills >= 3, "the senders were too fast"
+    cluster.until_delivered()
+    addresses = check(cluster, senders)
+    again = sum(often > 1 for sender in senders for often in sender.tries.values())
+    figure(f"{kills} nodes killed: 0 of {len(addresses)} lost, {again} of them sent again")
+
+
+def test_a_node_stays_dead(cluster: Cluster, figure: Callable[[str], None]) -> None:
+    """Its work is that of the others within 30 s."""
+    senders = hosts(cluster.port, "dead", 20)
+    node = cluster.nodes[1]
+    with sending(senders):
+        until(lambda: kill_with_work(cluster, node), "the node dies with work", log=lambda: cluster.log)
+        died = time.monotonic()
+    try:
+        until(lambda: not cluster.work_of(node), "its work is taken over", 2 * TAKEN_OVER, log=lambda: cluster.log)
+        seconds = time.monotonic() - died
+        cluster.until_delivered()
+        check(cluster, senders)
+    finally:
+        node.start()
+        node.wait_until_ready()
+    assert seconds < TAKEN_OVER
+    figure(f"work of a dead node taken over after {seconds:.0f} s")
+
+
+def test_a_rolling_restart(cluster: Cluster, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+    senders = hosts(cluster.port, "rolling", 1_000_000, each=1, pause=0.05)
+    restarts = 0
+    with sending(senders):
+        for _ in range(count(1, 10)):
+            for node in cluster.nodes:
+                assert node.stop() == 0, node.log[-3000:]
+                node.start()
+                cluster.until_balanced()
+                restarts += 1
+        for sender in senders:
+            sender.over.set()
+    assert [text for sender in senders for text in sender.failed] == []
+    cluster.until_delivered()
+    addresses = check(cluster, senders)
+    figure(f"{restarts} restarts with draining, {len(addresses)} instances: 0 failed associations")
+
+
+def test_limits_count_by_client(cluster: Cluster) -> None:
+    cluster.until_balanced()
+    with ExitStack() as stack:
+
+        def answer(address: str) -> int:
+            association = stack.enter_context(RawAssociation(cluster.port, source=address))
+            association.send(associate_rq(CONTEXTS))
+            return association.read_pdu()[0]
+
+        allowed = PER_PEER * len(cluster.nodes)
+        assert [answer("127.0.0.101") for _ in range(allowed)] == [ASSOCIATE_AC] * allowed
+        assert answer("127.0.0.101") == ASSOCIATE_RJ
+        assert answer("127.0.0.102") == ASSOCIATE_AC
+    until(lambda: "(127.0.0.101) to ANY (local limit exceeded)" in cluster.log, "the address in the log")
+    assert "(127.0.0.1)" not in cluster.log, "the balancer was taken for a client"
+
+
+def test_one_study_in_associations_with_all_nodes(cluster: Cluster) -> None:
+    """It is complete when the last of them has ended, and once."""
+    cluster.until_balanced()
+    images, others = list(instances("held", 1, 3)), list(instances("other", 1, 1))
+    with ExitStack() as stack:
+        for image, last in zip(images, (201, 202, 203), strict=True):
+            held = stack.enter_context(RawAssociation(cluster.port, CONTEXTS, source=f"127.0.0.{last}"))
+            assert held.store(CT, image.uid, image.data) == 0
+        assert cluster.rows("SELECT count(DISTINCT node) FROM associations WHERE lease > now()") == [(3,)]
+        other = Host(cluster.port, "127.0.0.204", others)
+        with sending([other]):
+            pass
+        finished = {image.study for image in others}
+        until(lambda: cluster.published(finished).completions, "the other study is complete", log=lambda: cluster.log)
+        assert not cluster.published({images[0].study}).completions
+    cluster.until_delivered()
+    published = cluster.published({images[0].study})
+    assert published.completions.keys() == {(images[0].study, 1)}
+    assert published.completed() == {images[0].study: {image.uid for image in images}}
