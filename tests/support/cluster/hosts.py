@@ -22,8 +22,8 @@ PATIENCE = 60.0
 
 
 class Host(threading.Thread):
-    """Stores its instances in associations of at most `each`, with a pause (seconds) after each of these, and an instance
-    again until it is acknowledged."""
+    """Stores its instances in associations of at most `each`, with a pause (seconds) after these, and an instance again
+    until it is acknowledged."""
 
     def __init__(
         self, port: int, address: str, instances: Iterable[Instance], each: int = 10, pause: float = 0.0
@@ -81,12 +81,17 @@ def sending(senders: Sequence[Host]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for sender in senders:
-            sender.over.set()
+        stop(senders)
         raise
     finally:
         for sender in senders:
             sender.join()
+
+
+def stop(senders: Iterable[Host]) -> None:
+    """Each ends after the association that it is in."""
+    for sender in senders:
+        sender.over.set()
 
 
 def acknowledged(senders: Iterable[Host]) -> dict[Instance, str]:

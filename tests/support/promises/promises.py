@@ -83,9 +83,9 @@ PROMISES: dict[int, str] = {
     44: "Each study has exactly one completion for each revision, after its last instance; its hook is called again "
     "only if its process died in the call.",
     45: "Three nodes behind a load balancer have one database, one bucket and one stream. While one after the other is "
-    "killed and started again, and senders try again, nothing acknowledged is lost, and each revision of a study has one "
-    "completion over all nodes. Limits, log and index know the true addresses of clients. In a rolling restart with "
-    "`--drain` no association fails.",
+    "killed and started again, and senders try again, nothing acknowledged is lost, and each revision of a study has "
+    "one completion over all nodes. Limits, log and index know the true addresses of clients. In a rolling restart "
+    "with `--drain` no association fails.",
     47: "Storage commitment says yes only for instances that are there whole: every missing, truncated or bit-flipped "
     "file is reported.",
 }
