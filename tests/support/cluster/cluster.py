@@ -64,7 +64,7 @@ _TO_DO = """
 SELECT (SELECT count(*) FROM journal) + (SELECT count(*) FROM deliveries)
     + (SELECT count(*) FROM studies WHERE open)
 """
-_WORK = "SELECT (SELECT count(*) FROM journal WHERE node = %s) + (SELECT count(*) FROM lanes WHERE node = %s)"
+_WORK = "SELECT (SELECT count(*) FROM journal WHERE node = %s), (SELECT count(*) FROM lanes WHERE node = %s)"
 _LOST = "SELECT (SELECT count(*) FROM put_aside) + (SELECT count(*) FROM damaged)"
 _INDEXED = """
 SELECT sop_instance_uid, study_instance_uid, location, peer_address
@@ -111,7 +111,10 @@ class Cluster:
     def _are_all_up(self) -> bool:
         """By the columns scur and status of HAProxy's statistics."""
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self._control))
+            try:
+                connection.connect(str(self._control))
+            except (FileNotFoundError, ConnectionRefusedError):  # HAProxy has just been started
+                return False
             connection.sendall(b"show stat\n")
             text = b"".join(iter(partial(connection.recv, 65536), b"")).decode()
         rows = [row for row in csv.DictReader(text.removeprefix("# ").splitlines()) if row["pxname"] == "receivers"]
@@ -133,10 +136,10 @@ class Cluster:
                 least = min(least, to_do())
         assert self.rows(_LOST) == [(0,)], "put aside"
 
-    def work_of(self, node: Node) -> int:
-        """How many records and studies in a queue it has, and no other node."""
-        [[number]] = self.rows(_WORK, node.name, node.name)
-        return int(str(number))
+    def work_of(self, node: Node) -> tuple[object, ...]:
+        """How many records it has that are in no queue yet, and how many studies in queues it has claimed."""
+        [numbers] = self.rows(_WORK, node.name, node.name)
+        return numbers
 
     def indexed(self, studies: Collection[str]) -> dict[str, Indexed]:
         """What the index says of the instances of these studies, by SOP Instance UID."""
