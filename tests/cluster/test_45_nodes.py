@@ -14,7 +14,7 @@ from contextlib import ExitStack
 import pytest
 
 from dcmrecv_core.testing import until
-from support.cluster.cluster import PER_PEER, Cluster
+from support.cluster.cluster import PER_PEER, Cluster, expected
 from support.cluster.hosts import CONTEXTS, Host, acknowledged, hosts, sending, stop
 from support.cluster.instances import Instance, instances
 from support.cluster.nodes import Node
@@ -44,12 +44,13 @@ def check(cluster: Cluster, senders: list[Host]) -> dict[Instance, str]:
     addresses = acknowledged(senders)
     tries = {uid: often for sender in senders for uid, often in sender.tries.items()}
     of = {instance.study for instance in addresses}
-    cluster.stored(addresses)
+    cluster.assert_stored(addresses)
     indexed, published = cluster.indexed(of), cluster.published(of)
     uids = {each.uid for each in addresses}
     assert (uids - indexed.keys(), uids - published.instances.keys()) == (set(), set()), "acknowledged, but missing"
-    wrong = {each.uid: address for each, address in addresses.items() if indexed[each.uid].peer_address != address}
-    assert wrong == {}
+    assert {each.uid: indexed[each.uid] for each in addresses} == {
+        each.uid: expected(each, address) for each, address in addresses.items()
+    }
     often = {uid: len(published.instances[uid]) for uid in uids}
     assert {uid: found for uid, found in often.items() if found > tries[uid]} == {}
     completed = published.completed()

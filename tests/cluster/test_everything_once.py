@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from support.cluster.cluster import Cluster
+from support.cluster.cluster import Cluster, expected
 from support.cluster.hosts import acknowledged, hosts, sending
 from support.promises.promises import promise
 
@@ -29,9 +29,9 @@ def test_each_instance_and_each_study(
     of = defaultdict(set)
     for instance in addresses:
         of[instance.study].add(instance.uid)
-    cluster.stored(addresses)
-    indexed = {uid: each.peer_address for uid, each in cluster.indexed(of).items()}
-    assert indexed == {instance.uid: address for instance, address in addresses.items()}
+    cluster.assert_stored(addresses)
+    indexed = cluster.indexed(of)
+    assert indexed == {instance.uid: expected(instance, address) for instance, address in addresses.items()}
     published = cluster.published(of)
     assert {uid: len(ids) for uid, ids in published.instances.items()} == dict.fromkeys(indexed, 1)
     assert published.completed() == of

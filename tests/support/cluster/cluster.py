@@ -81,6 +81,11 @@ class Indexed(NamedTuple):
     peer_address: str
 
 
+def expected(instance: Instance, address: str) -> Indexed:
+    """What the index has to say of an instance that came from this address."""
+    return Indexed(instance.uid, instance.study, f"s3://{BUCKET}/{key_of(instance)}", address)
+
+
 class Cluster:
     """`port` is that of HAProxy, `nodes` are behind it."""
 
@@ -109,7 +114,7 @@ class Cluster:
         until(self._are_all_up, "HAProxy knows that all nodes are up", log=lambda: self.log)
 
     def _are_all_up(self) -> bool:
-        """By the columns scur and status of HAProxy's statistics."""
+        """By the column status of HAProxy's statistics."""
         with socket.socket(socket.AF_UNIX) as connection:
             try:
                 connection.connect(str(self._control))
@@ -146,8 +151,8 @@ class Cluster:
         found = (Indexed(*map(str, row)) for row in self.rows(_INDEXED, schema="public"))
         return {each.uid: each for each in found if each.study in studies}
 
-    def stored(self, instances: Collection[Instance]) -> int:
-        """Assert that each of these instances is in the bucket, and with the bytes that were sent."""
+    def assert_stored(self, instances: Collection[Instance]) -> None:
+        """Each of these instances is in the bucket, with the bytes that were sent."""
         missing = {key_of(instance) for instance in instances} - self._s3.keys()
         assert missing == set(), f"{len(missing)} are acknowledged, but missing"
 
@@ -157,7 +162,6 @@ class Cluster:
         with ThreadPoolExecutor(4) as pool:
             wrong = [each for each, bad in zip(instances, pool.map(is_wrong, instances), strict=True) if bad]
         assert wrong == []
-        return len(instances)
 
     def published(self, studies: Collection[str]) -> Published:
         """What the stream holds of these studies."""
