@@ -1,4 +1,4 @@
-"""Finds the code under test: the installed wheel (tox), else the source tree."""
+"""Finds the code under test: the installed wheel (tox), else the source tree. Options and results of promises."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ from importlib.util import find_spec
 import pytest
 
 from support.paths import ROOT
+from support.promises.reporting import (
+    count,
+    figure,
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_terminal_summary,
+)
+
+__all__ = [
+    "count",
+    "figure",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_terminal_summary",
+]
 
 for name, place in (("dcmrecv_core", ROOT), ("dcmrecv_builtin", ROOT / "plugins")):
     if find_spec(name) is None:

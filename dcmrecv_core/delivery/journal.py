@@ -62,6 +62,9 @@ class Reader(Protocol):
     def open_associations(self) -> set[str]:
         """Those that may still store something."""
 
+    def studies_to_come(self) -> set[str]:
+        """Those of durable records that `read` leaves to another process, or that are later than its last call."""
+
     def read(self, until: int) -> Batch:
         """Records that are durable, in the order of each association; of files those that were written before `until`,
         nanoseconds since the boot. Raises OSError, StoreError."""
@@ -83,6 +86,10 @@ class JournalReader:
     def open_associations(self) -> set[str]:
         """Those that may still store something."""
         return {file.state.association for file in self._files.values() if file.state.association and not file.ended}
+
+    def studies_to_come(self) -> set[str]:
+        """None: of a file that has ended, all is read."""
+        return set()
 
     def read(self, until: int) -> Batch:
         """Read the records that were written before `until`, nanoseconds since the boot, and flush them. They are in

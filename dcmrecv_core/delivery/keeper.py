@@ -79,11 +79,14 @@ class Keeper:
     def _complete(self, now: int) -> None:
         quiet = self._store.quiet(now - self._timeout)
         still_open = self._reader.open_associations() if quiet else set()
+        to_come = self._reader.studies_to_come() if quiet else set()  # after the look at who may add to them
         self._senders = {each: self._senders[each] for each in quiet if each in self._senders}
         completed = 0
         for each in quiet:
             if completed == _STUDIES_AT_ONCE:
                 break
+            if each.study in to_come:
+                continue
             waited = now - each.last
             if waited < OPEN_FACTOR * self._timeout and not still_open.isdisjoint(self._senders_of(each, still_open)):
                 continue

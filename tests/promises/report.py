@@ -16,19 +16,20 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from support.paths import DOCS
+from support.paths import DOCS, TESTS
 from support.promises.promises import GROUPS, PROMISES
 
 PAGE = DOCS / "reliability.md"
+FOLDERS = ("promises", "cluster")
 PEERS = {"dcmrecv": "DCMTK dcmrecv", "storescp": "DCMTK's storescp", "pynetdicom": "pynetdicom's storescp"}
 
 HEAD = """\
 # Reliability
 
 What the receiver promises, how each promise is tested, and what the last full run measured. The tests are in
-`tests/promises`, one module a promise, named after its number; `tox -e promises` runs them with reduced counts,
-`tox -e endurance` with full ones, and writes this page. For each promise the test itself is tested: a
-patch from `tests/promises/faults` breaks the receiver, and the test must fail.
+`tests/promises` and `tests/cluster`, one module a promise, named after its number; `tox -e promises` and
+`tox -e cluster` run them with reduced counts, `tox -e endurance` with full ones, and writes this page. For each promise
+the test itself is tested: a patch from `tests/promises/faults` breaks the receiver, and the test must fail.
 
 Where possible, the same is done to other receivers, and their results stand beside ours. No other receiver makes these
 promises; what they do is a fault only where DICOM says so. The [threat model](threat-model.md) says what is defended
@@ -38,7 +39,7 @@ against whom.
 
 def how(number: int) -> tuple[str, str]:
     """The module that tests a promise, and the first paragraph of its docstring; "" without one."""
-    modules = sorted(Path(__file__).parent.glob(f"test_{number:02}_*.py"))
+    modules = sorted(path for folder in FOLDERS for path in (TESTS / folder).glob(f"test_{number:02}_*.py"))
     if not modules:
         return "", ""
     text = ast.get_docstring(ast.parse(modules[0].read_text())) or ""

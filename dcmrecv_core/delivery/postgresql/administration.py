@@ -75,10 +75,12 @@ class Administration:
 
     def unfinished(self) -> set[str]:
         query = "SELECT study FROM lanes UNION SELECT study FROM put_aside UNION SELECT study FROM studies WHERE open"
+        return self.recorded_studies() | {study.removeprefix(HELD) for (study,) in self._rows(query)}
+
+    def recorded_studies(self) -> set[str]:
+        """Those of records that no node has taken in yet."""
         recorded = (decode_or_none(data) for (data,) in self._rows("SELECT record FROM journal"))
-        return {study_key(record) for record in recorded if record is not None} | {
-            study.removeprefix(HELD) for (study,) in self._rows(query)
-        }
+        return {study_key(record) for record in recorded if record is not None}
 
     def retry(self, queue: Queue | None = None, ids: Collection[str] = ()) -> int:
         with self._db.writing(alone=True):

@@ -29,6 +29,11 @@ class SharedJournalReader:
         """Those of all nodes that may still store something."""
         return self._store.open_associations()
 
+    def studies_to_come(self) -> set[str]:
+        """Those of which some node has recorded something that is not taken in. If an association was no longer open
+        before, its last record is among them, or taken in."""
+        return self._store.studies_to_come()
+
     def read(self, until: int) -> Batch:
         """Read the next records, all of which are durable. Raises StoreError."""
         at = time.monotonic()

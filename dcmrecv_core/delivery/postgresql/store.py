@@ -136,6 +136,9 @@ class PostgresqlStore(Administration):
         """Of all nodes."""
         return {each for (each,) in self._rows("SELECT association FROM associations WHERE lease > clock_timestamp()")}
 
+    def studies_to_come(self) -> set[str]:
+        return {_text(study) for study in self.recorded_studies()}
+
     def recorded(self, limit: int) -> list[tuple[str, str, bytes]]:
         """Id, node and content of records that were not taken in: of this node, and of those that have died."""
         return self._rows(

@@ -12,7 +12,7 @@ GROUPS: dict[str, range] = {
     "Security and operation": range(29, 36),
     "Kept data": range(36, 42),
     "After storing": range(42, 45),
-    "More than one machine": range(46, 47),
+    "More than one machine": range(45, 47),
     "Storage commitment": range(47, 48),
 }
 
@@ -82,6 +82,10 @@ PROMISES: dict[int, str] = {
     "other.",
     44: "Each study has exactly one completion for each revision, after its last instance; its hook is called again "
     "only if its process died in the call.",
+    45: "Three nodes behind a load balancer have one database, one bucket and one stream. While one after the other is "
+    "killed and started again, and senders try again, nothing acknowledged is lost, and each revision of a study has "
+    "one completion over all nodes. Limits, log and index know the true addresses of clients. In a rolling restart "
+    "with `--drain` no association fails.",
     46: "While an object store is down, in whatever way, and processes are killed: with `--s3-spool` senders get "
     "Success, nothing acknowledged is lost, and each instance has an object of its own in the end. Without it an "
     "instance is refused with A700 and a reason, in time. Both go on without a new start.",

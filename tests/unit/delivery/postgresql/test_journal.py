@@ -147,6 +147,21 @@ def test_a_study_waits_for_an_association_of_another_node(one: Node, two: Node) 
     assert two.store.quiet(1 << 62) == []
 
 
+def test_a_study_waits_for_records_that_another_node_has_not_taken_in(one: Node, two: Node) -> None:
+    """The association that has sent them has ended already."""
+    one.send("1")
+    one.keeper.turn()
+    one.store._db.change("UPDATE studies SET last = last - %s", 5 * clock.SECOND)
+    one.send("2")
+    one.writer.end_association()
+    two.keeper.turn()
+    assert len(two.store.quiet(1 << 62)) == 1
+    one.keeper.turn()
+    two.keeper.turn()
+    assert two.store.quiet(1 << 62) == []
+    assert one.store._rows("SELECT revision, upto FROM completions") == [(1, 2)]
+
+
 def test_a_damaged_record_is_put_aside(one: Node, caplog: pytest.LogCaptureFixture) -> None:
     one.writer.append(b"nonsense", b"a1")
     one.send("1")
