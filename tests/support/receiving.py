@@ -15,6 +15,7 @@ from dcmrecv_core.dataset.encodings import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLIC
 from dcmrecv_core.receive.pipeline import InstanceReceiver, Outcome, Reception
 from dcmrecv_core.receive.spool import Spool
 from dcmrecv_core.settings.settings import Settings
+from dcmrecv_core.storage.file_meta import file_prefix
 from dcmrecv_core.storage.temporary import Capabilities
 from support.data.datasets import Node, deflate, encode
 from support.plugins import ASSOCIATION, found, hooks, load
@@ -51,6 +52,14 @@ def in_syntax(syntax: str, *more: Node) -> bytes:
     encoding = {IMPLICIT_LE: IMPLICIT_LITTLE, BIG_ENDIAN: EXPLICIT_BIG}.get(syntax, EXPLICIT_LITTLE)
     encoded = data_set(*more, encoding=encoding)
     return deflate(encoded) if syntax == DEFLATED else encoded
+
+
+def dicom_file(
+    path: Path, *more: Node, syntax: str = EXPLICIT_LE, sop_class: str = CT, instance: str = INSTANCE
+) -> Path:
+    """Write a DICOM file of the data set `in_syntax`."""
+    path.write_bytes(file_prefix(sop_class, instance, syntax) + in_syntax(syntax, *more))
+    return path
 
 
 def receiver(

@@ -35,18 +35,11 @@ from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.file_meta import file_prefix
 from support.data.datasets import Node
 from support.plugins import hooks, load, raising
-from support.receiving import INSTANCE, UNKNOWN, in_syntax
+from support.receiving import INSTANCE, UNKNOWN, dicom_file
 from support.uids import BIG_ENDIAN, CT, DEFLATED, EXPLICIT_LE, IMPLICIT_LE
 
 Explain = Callable[..., dict[str, Any]]
 NAMED = f"CT.{INSTANCE}"
-
-
-def dicom_file(
-    path: Path, *more: Node, syntax: str = EXPLICIT_LE, sop_class: str = CT, instance: str = INSTANCE
-) -> Path:
-    path.write_bytes(file_prefix(sop_class, instance, syntax) + in_syntax(syntax, *more))
-    return path
 
 
 def explained(
