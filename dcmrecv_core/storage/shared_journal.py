@@ -68,6 +68,9 @@ WITH opened AS (
 
 _END = f"DELETE FROM {SCHEMA}.associations WHERE node = $1 AND pid = $2"
 
+_DURABLE = "SET synchronous_commit = on"
+"""Whatever the database, the user or the URL say: what is committed survives a crash of the server."""
+
 
 class SharedJournalWriter:
     """Writes the records of one worker to the database at `url`; `state_directory` has the name of its node."""
@@ -90,8 +93,9 @@ class SharedJournalWriter:
         except psycopg.Error as error:
             raise self._unavailable(str(error)) from error
         connection.pgconn.nonblocking = 1
-        self._told = False
         self._connection = connection
+        self._execute(_DURABLE, (), CONNECT_SECONDS)
+        self._told = False
 
     def append(self, record: bytes, association: bytes = b"", *, flush: bool = False) -> None:
         """Commit a record of this association, which is durable then, whatever `flush` says. Raises StorageError."""

@@ -13,6 +13,7 @@ from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.keeper import Keeper
 from dcmrecv_core.delivery.postgresql import journal
+from dcmrecv_core.delivery.postgresql.database import SCHEMA
 from dcmrecv_core.delivery.postgresql.journal import SharedJournalReader
 from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
 from dcmrecv_core.delivery.store import Queue
@@ -72,6 +73,20 @@ def one(node: Callable[[str], Node]) -> Node:
 @pytest.fixture
 def two(node: Callable[[str], Node], one: Node) -> Node:
     return node("n2")
+
+
+def test_a_record_is_durable_whatever_the_database_is_set_to(one: Node, postgresql: str, tmp_path: Path) -> None:
+    """The journal's trigger is asked, which runs in the transaction of the record."""
+    one.store._db.change(
+        f"CREATE FUNCTION {SCHEMA}.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF current_setting('synchronous_commit') != 'on' THEN RAISE 'not durable'; END IF; RETURN NEW; END $$"
+    )
+    one.store._db.change(f"CREATE TRIGGER note BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.note()")
+    writer = SharedJournalWriter(f"{postgresql}&options=-c%20synchronous_commit%3Doff", tmp_path / "n1")
+    writer.make_room()
+    writer.append(record("1"), b"a1")
+    writer.close()
+    assert one.read() == [(b"1", "n1")]
 
 
 def test_records_are_read_until_they_are_taken_in(one: Node) -> None:
