@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 
 from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
-from dcmrecv_core.delivery.postgresql.administration import NOW, TO_LANES, Administration
+from dcmrecv_core.delivery.postgresql.administration import CHANGE_LANES, NOW, TO_LANES, Administration
 from dcmrecv_core.delivery.postgresql.database import Database, connect, open_database
 from dcmrecv_core.delivery.postgresql.leases import LEASE, renewing
 from dcmrecv_core.delivery.store import (
@@ -103,7 +103,8 @@ class PostgresqlStore(Administration):
             self._renew_node()
             self._db.change("DELETE FROM wanted WHERE node = %s", self._node)
             self._want(queues)
-            self._db.change("UPDATE lanes SET due = %s WHERE owner IS NULL AND due > %s", now, now)
+            which = "owner IS NULL AND due > %s"
+            self._db.change(CHANGE_LANES.format(which=which, new="due = %s"), now, now)
 
     def add_queues(self, queues: Collection[Queue]) -> None:
         with self._db.writing(alone=True):
@@ -329,13 +330,9 @@ class PostgresqlStore(Administration):
         return rows[0][0] if rows else None
 
     def release_others(self, queue: int, owners: Collection[str], now: int) -> int:
-        return self._db.change(
-            f"UPDATE lanes SET {_FREE}, due = %s WHERE queue = %s AND node = %s AND owner != ALL(%s)",
-            now,
-            queue,
-            self._node,
-            list(owners),
-        )
+        which = "queue = %s AND node = %s AND owner != ALL(%s)"
+        text = CHANGE_LANES.format(which=which, new=f"{_FREE}, due = %s")
+        return self._db.change(text, queue, self._node, list(owners), now)
 
     def claim(self, queue: int, owner: str, now: int) -> Claim | None:
         node = self._node
@@ -345,8 +342,9 @@ class PostgresqlStore(Administration):
     def keep_claims(self, queue: int, owner: str) -> AbstractContextManager[None]:
         def renew() -> None:
             with closing(connect(self._url)) as database:
-                text = f"UPDATE lanes SET lease = {NOW} + %s WHERE queue = %s AND node = %s AND owner = %s"
-                database.change(text, LEASE, queue, self._node, owner)
+                which = "queue = %s AND node = %s AND owner = %s"
+                text = CHANGE_LANES.format(which=which, new=f"lease = {NOW} + %s")
+                database.change(text, queue, self._node, owner, LEASE)
 
         return renewing(renew)
 
