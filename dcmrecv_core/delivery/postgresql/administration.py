@@ -36,8 +36,9 @@ LEFT JOIN completions ON {COMPLETED} AND completions.number = item
 """
 
 TO_LANES = """
-INSERT INTO lanes (queue, study, due) SELECT queue, study, {due} FROM (SELECT DISTINCT queue, study FROM ({rows}) AS new)
-AS lane ORDER BY queue, study COLLATE "C"
+INSERT INTO lanes (queue, study, due)
+SELECT queue, study, {due} FROM (SELECT DISTINCT queue, study FROM ({rows}) AS new) AS lane
+ORDER BY queue, study COLLATE "C"
 ON CONFLICT (queue, study) DO UPDATE SET study = excluded.study
 """
 """Makes the lanes of new deliveries. It locks those that are there: a process that gives one back sees them then, and

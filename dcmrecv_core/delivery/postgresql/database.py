@@ -138,7 +138,8 @@ def as_store_error() -> Iterator[None]:
 
 
 def without_password(url: str) -> str:
-    """The same database, without any secret, for a file. Raises StoreError, which does not show the URL: libpq would quote its password."""
+    """The same database, without any secret, for a file. Raises StoreError, which does not show the URL: libpq would
+    quote its password."""
     try:
         parts = conninfo_to_dict(url) if url.startswith(("postgresql://", "postgres://")) else None
     except psycopg.Error:
