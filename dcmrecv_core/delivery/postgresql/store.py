@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
+from hashlib import sha256
 
 from dcmrecv_core.delivery.events import WITHOUT_STUDY, decode_or_none, study_key, uid_of
 from dcmrecv_core.delivery.postgresql.administration import CHANGE_LANES, NOW, TO_LANES, Administration
@@ -70,6 +71,8 @@ SELECT item, attempts, target FROM lanes JOIN queues ON queues.number = lanes.qu
 JOIN deliveries ON deliveries.queue = lanes.queue AND deliveries.study = lanes.study AND deliveries.node IN ('', %s)
 WHERE lanes.queue = %s AND lanes.study = %s AND token = %s ORDER BY item LIMIT %s
 """
+
+_LONGEST_KEY = 256
 
 _FREE = "node = NULL, owner = NULL, token = NULL, lease = NULL"
 
@@ -384,7 +387,7 @@ class PostgresqlStore(Administration):
                 "ON CONFLICT (queue, study, item) DO UPDATE SET attempts = excluded.attempts, reason = excluded.reason",
                 *_key(claim),
                 item.attempts + 1,
-                _text(reason),
+                _storable(reason),
                 claim.queue,
                 claim.study,
                 item.number,
@@ -441,5 +444,11 @@ def _key(claim: Claim) -> tuple[int, str, int]:
 
 
 def _text(value: str) -> str:
+    """As a key. A UID has 64 bytes at most, and what is much longer does not fit into an index."""
+    text = _storable(value)
+    return text if len(text) <= _LONGEST_KEY else text[:64] + sha256(text.encode()).hexdigest()
+
+
+def _storable(value: str) -> str:
     """As PostgreSQL takes it: without NUL, and UTF-8."""
     return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
