@@ -19,6 +19,7 @@ class DeliveryMark:
         self._state_directory = state_directory
         self._plugin = plugin
         self._at = now()
+        self._moment: int | None = None
         self._last: int | None = None
 
     def is_passed(self) -> bool:
@@ -31,8 +32,10 @@ class DeliveryMark:
         try:
             store = open_store(self._state_directory)
             try:
+                if self._moment is None:
+                    self._moment = store.moment(self._at)
                 if self._last is None:
-                    self._last = store.last_taken_in(self._at)
+                    self._last = store.last_taken_in(self._moment)
                 return self._last is not None and not store.waits(self._plugin, self._last)
             finally:
                 store.close()

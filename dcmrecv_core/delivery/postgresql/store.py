@@ -310,12 +310,14 @@ class PostgresqlStore(Administration):
     def answer(self, at: int) -> None:
         """Nothing was asked."""
 
-    def last_taken_in(self, at: int) -> int | None:
-        for (data,) in self._rows("SELECT record FROM journal WHERE node = %s ORDER BY number LIMIT 1000", self._node):
-            if (record := decode_or_none(data)) is not None and record.published <= at:
-                return None
-        [[last]] = self._rows("SELECT coalesce(max(number), 0) FROM events")
-        return int(last)
+    def moment(self, at: int) -> int:
+        """The number of a record: what any node has acknowledged before is among those up to it, or taken in."""
+        return int(self._rows("SELECT coalesce(max(number), 0) FROM journal")[0][0])
+
+    def last_taken_in(self, moment: int) -> int | None:
+        if self._rows("SELECT 1 FROM journal WHERE number <= %s LIMIT 1", moment):
+            return None
+        return int(self._rows("SELECT coalesce(max(number), 0) FROM events")[0][0])
 
     def waits(self, plugin: str, upto: int) -> bool:
         rows = self._rows("SELECT number, target FROM queues WHERE plugin = %s", plugin)
