@@ -22,6 +22,7 @@ from psycopg import pq
 
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.storage.directories import storage_error
+from dcmrecv_core.storage.journal import boot_id
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -209,3 +210,9 @@ def node_of(state_directory: Path) -> str:
         finally:
             os.unlink(temporary)
         return path.read_text().strip()
+
+
+def place_of(state_directory: Path) -> str:
+    """What tells the state directory of this node from a copy of it, also on a copy of the machine. Raises OSError."""
+    status = (state_directory / NODE).stat()
+    return f"{boot_id()} {status.st_dev} {status.st_ino}"

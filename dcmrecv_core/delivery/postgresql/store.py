@@ -74,6 +74,9 @@ WHERE lanes.queue = %s AND lanes.study = %s AND token = %s ORDER BY item LIMIT %
 
 _LONGEST_KEY = 256
 
+_PLACE = "place"
+"""The key of a note."""
+
 _FREE = "node = NULL, owner = NULL, token = NULL, lease = NULL"
 
 _NOTHING_WAITS = (
@@ -98,6 +101,21 @@ class PostgresqlStore(Administration):
 
     def now(self) -> int:
         return int(self._rows(f"SELECT {NOW}")[0][0])
+
+    def take_name(self, place: str) -> bool:
+        """Whether the name of this node is that of the receiver at `place`: no other one has it and lives."""
+        with self._db.writing(alone=True):
+            if self._rows(
+                "SELECT 1 FROM notes JOIN nodes ON nodes.node = notes.node "
+                f"WHERE notes.node = %s AND key = %s AND value != %s AND lease > {NOW}",
+                self._node,
+                _PLACE,
+                place,
+            ):
+                return False
+            self.note(_PLACE, place)
+            self._renew_node()
+            return True
 
     # The journal process
 

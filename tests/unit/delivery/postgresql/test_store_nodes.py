@@ -104,6 +104,17 @@ def test_what_is_reported_under_an_old_token_has_no_effect(
     assert claimed(one, now=LEASE + 2) is None
 
 
+def test_a_name_has_one_receiver_until_its_lease_ends(node: Node) -> None:
+    one, copy = node("n1"), node("n1")
+    assert one.take_name("here")
+    assert one.take_name("here"), "it starts again"
+    assert not copy.take_name("there")
+    one._db.change("UPDATE nodes SET lease = 0")
+    assert copy.take_name("there"), "it was moved"
+    assert not one.take_name("here")
+    assert node("n2").take_name("here")
+
+
 def test_a_lease_is_renewed_while_a_hook_runs(one: PostgresqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "RENEWED_AFTER", 0.01)
     take_in(one, event("e1"))
