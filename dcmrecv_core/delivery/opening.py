@@ -123,6 +123,7 @@ def open_shared(url: str, state_directory: Path, *, make: bool = False) -> Store
 def take_name(state_directory: Path, seconds: float) -> None:
     """Make the database of several nodes, and this receiver the only one with the name of its node. A receiver that has
     died keeps the name until its lease ends, so that is waited for. Raises StoreError."""
+    from dcmrecv_core.delivery.postgresql.journal import lives
     from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
     from dcmrecv_core.storage.shared_journal import NODE, place_of
 
@@ -140,6 +141,7 @@ def take_name(state_directory: Path, seconds: float) -> None:
                 log.warning("another receiver has the name of this node, waiting until it ends")
                 told = True
             time.sleep(0.5)
+        store.renew_node(lives)  # before there are new workers, which may get the numbers of dead ones
 
 
 def check_shared(url: str) -> None:

@@ -143,10 +143,12 @@ class PostgresqlStore(Administration):
             )
 
     def renew_node(self, lives: Callable[[int], bool]) -> None:
-        """This node lives, and so do the associations of those of its processes that do."""
+        """This node lives, and so do the associations of those of its processes that do; those of others are ended."""
         self._renew_node()
         rows = self._rows("SELECT pid FROM associations WHERE node = %s", self._node)
         living = [pid for (pid,) in rows if lives(pid)]
+        dead = [pid for (pid,) in rows if pid not in living]
+        self._db.change("DELETE FROM associations WHERE node = %s AND pid = ANY(%s)", self._node, dead)
         renewed = f"lease = clock_timestamp() + interval '{LEASE_SECONDS} s'"
         self._db.change(f"UPDATE associations SET {renewed} WHERE node = %s AND pid = ANY(%s)", self._node, living)
 

@@ -146,10 +146,13 @@ def test_leases_of_associations_are_renewed_while_their_workers_live(
 ) -> None:
     one.send("1")
     one.dies()
-    one.store.renew_node(lambda pid: pid != os.getpid())
     assert one.reader.open_associations() == set()
     one.read()
     assert one.reader.open_associations() == {"a1"}
+    one.store.renew_node(lambda pid: pid != os.getpid())
+    assert one.reader.open_associations() == set()
+    one.store.renew_node(lambda pid: True)
+    assert one.reader.open_associations() == set(), "another process has got the number of the dead one"
 
 
 def test_a_study_waits_for_an_association_of_another_node(one: Node, two: Node) -> None:
