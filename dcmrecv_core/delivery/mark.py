@@ -19,6 +19,7 @@ class DeliveryMark:
         self._state_directory = state_directory
         self._plugin = plugin
         self._at = now()
+        self._moment: int | None = None
         self._held: int | None = None
         self._last: int | None = None
 
@@ -32,12 +33,14 @@ class DeliveryMark:
         try:
             store = open_store(self._state_directory)
             try:
+                if self._moment is None:
+                    self._moment = store.moment(self._at)
                 if self._held is None:
-                    self._held = store.last_taken_in(self._at)
+                    self._held = store.last_taken_in(self._moment)
                 if self._held is None or store.holds(self._held):
                     return False
                 if self._last is None:  # what was held has a later number now
-                    self._last = store.last_taken_in(self._at)
+                    self._last = store.last_taken_in(self._moment)
                 return self._last is not None and not store.waits(self._plugin, self._last)
             finally:
                 store.close()

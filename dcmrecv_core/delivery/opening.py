@@ -134,6 +134,30 @@ def open_shared(url: str, state_directory: Path, *, make: bool = False) -> Store
         raise StoreError(f"state directory {state_directory} cannot be used: {error.strerror}") from error
 
 
+def take_name(state_directory: Path, seconds: float) -> None:
+    """Make the database of several nodes, and this receiver the only one with the name of its node. A receiver that has
+    died keeps the name until its lease ends, so that is waited for. Raises StoreError."""
+    from dcmrecv_core.delivery.postgresql.journal import lives
+    from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
+    from dcmrecv_core.storage.shared_journal import NODE, place_of
+
+    until = time.monotonic() + seconds
+    told = False
+    with closing(open_store(state_directory, make=True)) as store:
+        assert isinstance(store, PostgresqlStore)
+        while not store.take_name(place_of(state_directory)):
+            if time.monotonic() > until:
+                raise StoreError(
+                    f"another receiver has the same {state_directory / NODE}: if the state directory was copied, "
+                    "remove that file from the copy"
+                )
+            if not told:
+                log.warning("another receiver has the name of this node, waiting until it ends")
+                told = True
+            time.sleep(0.5)
+        store.renew_node(lives)  # before there are new workers, which may get the numbers of dead ones
+
+
 def check_shared(url: str) -> None:
     """Whether the database can be used; nothing is made or changed. Raises StoreError."""
     _check_psycopg()

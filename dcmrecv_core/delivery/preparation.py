@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.errors import StateDirectoryError
 from dcmrecv_core.api.settings import UID_HASH_KEY
-from dcmrecv_core.delivery.opening import check_shared, note_url, open_store, use
+from dcmrecv_core.delivery.opening import check_shared, note_url, open_store, take_name, use
 from dcmrecv_core.delivery.recovery import note_start
 from dcmrecv_core.delivery.sqlite.database import FILE, check_database, is_marked, look_at
 from dcmrecv_core.delivery.sqlite.mending import mend
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger("dcmrecv.delivery")
+
+_NAME_SECONDS = 30.0
+"""Somewhat more than a lease."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -51,7 +54,7 @@ def prepare(settings: Settings) -> None:
         note_url(settings)
         if settings.journal is not None:
             make_key(state / UID_HASH_KEY)
-            open_store(state, make=True).close()
+            take_name(state, _NAME_SECONDS)
             _tell_left_behind(state)
             return
         _check_file_system(state, state)

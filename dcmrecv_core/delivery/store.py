@@ -246,9 +246,12 @@ class Store(Protocol):
 
     # Marks
 
-    def last_taken_in(self, at: int) -> int | None:
-        """The number of an event up to which all are that were written before `at`; None, and the question is noted,
-        if that is not known yet."""
+    def moment(self, at: int) -> int:
+        """What `last_taken_in` gets for `at`, nanoseconds since the boot, which is not in the future."""
+
+    def last_taken_in(self, moment: int) -> int | None:
+        """The number of an event up to which all are that were written before; None, and the question is noted, if that
+        is not known yet."""
 
     def waits(self, plugin: str, upto: int) -> bool:
         """Whether an event up to this number waits in a queue of `deliver` of the plugin."""

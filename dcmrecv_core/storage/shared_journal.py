@@ -22,6 +22,7 @@ from psycopg import pq
 
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.storage.directories import storage_error
+from dcmrecv_core.storage.journal import boot_id
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -68,6 +69,9 @@ WITH opened AS (
 
 _END = f"DELETE FROM {SCHEMA}.associations WHERE node = $1 AND pid = $2"
 
+_DURABLE = "SET synchronous_commit = on"
+"""Whatever the database, the user or the URL say: what is committed survives a crash of the server."""
+
 
 class SharedJournalWriter:
     """Writes the records of one worker to the database at `url`; `state_directory` has the name of its node."""
@@ -90,8 +94,9 @@ class SharedJournalWriter:
         except psycopg.Error as error:
             raise self._unavailable(str(error)) from error
         connection.pgconn.nonblocking = 1
-        self._told = False
         self._connection = connection
+        self._execute(_DURABLE, (), CONNECT_SECONDS)
+        self._told = False
 
     def append(self, record: bytes, association: bytes = b"", *, flush: bool = False) -> None:
         """Commit a record of this association, which is durable then, whatever `flush` says. Raises StorageError."""
@@ -205,3 +210,9 @@ def node_of(state_directory: Path) -> str:
         finally:
             os.unlink(temporary)
         return path.read_text().strip()
+
+
+def place_of(state_directory: Path) -> str:
+    """What tells the state directory of this node from a copy of it, also on a copy of the machine. Raises OSError."""
+    status = (state_directory / NODE).stat()
+    return f"{boot_id()} {status.st_dev} {status.st_ino}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -177,6 +178,27 @@ def test_queues_of_a_shared_journal(node: Node) -> None:
     assert "site/default" in done.stdout
     (receiver.directory / "hangs").unlink()
     until_delivered(receiver, "1.1")
+
+
+def test_a_copied_state_directory_is_refused(
+    node: Node, program: Path, tmp_path: Path, server: PostgresqlServer
+) -> None:
+    """Two nodes of one name would deliver each other's files, which they do not have. The receiver itself may start
+    again at once."""
+    one = node("one")
+    one.kill()
+    one = node("one")
+    copy = tmp_path / "copy" / "out" / ".dcmrecv"
+    copy.mkdir(parents=True)
+    shutil.copy(one.output / ".dcmrecv" / "node", copy)
+    (tmp_path / "site.py").write_text(SITE)
+    arguments = ("-od", copy.parent, "--plugin", "site.py", "--journal", server.url, "11112")
+    done = run(program, *arguments, cwd=tmp_path, timeout=90)
+    assert done.returncode == 1
+    assert "W: another receiver has the name of this node, waiting until it ends\n" in done.stderr + done.stdout
+    assert f"another receiver has the same {copy}/node: if the state directory was copied" in done.stderr
+    assert store(one, "1.1") == [0]
+    until_delivered(one, "1.1")
 
 
 def test_a_database_that_cannot_be_reached_ends_the_start(program: Path, tmp_path: Path) -> None:

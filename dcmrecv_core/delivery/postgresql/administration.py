@@ -36,14 +36,27 @@ LEFT JOIN completions ON {COMPLETED} AND completions.number = item
 """
 
 TO_LANES = """
-INSERT INTO lanes (queue, study, due) SELECT DISTINCT queue, study, {due} FROM ({rows}) AS new ORDER BY queue, study
+INSERT INTO lanes (queue, study, due)
+SELECT queue, study, {due} FROM (SELECT DISTINCT queue, study FROM ({rows}) AS new) AS lane
+ORDER BY queue, study COLLATE "C"
 ON CONFLICT (queue, study) DO UPDATE SET study = excluded.study
 """
 """Makes the lanes of new deliveries. It locks those that are there: a process that gives one back sees them then, and
-does not remove it. All statements lock lanes in this order, so no two wait for each other."""
+does not remove it."""
 
-_UNUSED_LANES = """
-DELETE FROM lanes WHERE queue = %s AND owner IS NULL AND NOT EXISTS
+_CHOSEN_LANES = """
+WITH chosen AS (SELECT queue, study FROM lanes WHERE {which} ORDER BY queue, study COLLATE "C" FOR UPDATE)
+"""
+"""All statements lock lanes in this order, which is also Python's, so no two wait for each other."""
+
+CHANGE_LANES = f"""
+{_CHOSEN_LANES} UPDATE lanes SET {{new}} FROM chosen WHERE (lanes.queue, lanes.study) = (chosen.queue, chosen.study)
+"""
+"""The values of `which` come before those of `new`."""
+
+_UNUSED_LANES = f"""
+{_CHOSEN_LANES.format(which="queue = %s AND owner IS NULL")}
+DELETE FROM lanes USING chosen WHERE (lanes.queue, lanes.study) = (chosen.queue, chosen.study) AND NOT EXISTS
 (SELECT 1 FROM deliveries WHERE deliveries.queue = lanes.queue AND deliveries.study = lanes.study)
 """
 
@@ -93,7 +106,8 @@ class Administration:
                 self._db.change(TO_LANES.format(due=0, rows=new), *values)
                 count += self._db.change(f"DELETE FROM put_aside WHERE {chosen}", *values)
                 if not ids:
-                    self._db.change("UPDATE lanes SET due = 0 WHERE queue = %s AND owner IS NULL", number)
+                    which = "queue = %s AND owner IS NULL"
+                    self._db.change(CHANGE_LANES.format(which=which, new="due = 0"), number)
             return count
 
     def drop(self, queue: Queue, ids: Collection[str] = ()) -> int:

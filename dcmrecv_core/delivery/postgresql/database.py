@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo
 
 from dcmrecv_core.delivery.store import StoreError
 from dcmrecv_core.storage.shared_journal import DEAD_HOST, SCHEMA
@@ -137,15 +138,20 @@ def as_store_error() -> Iterator[None]:
 
 
 def without_password(url: str) -> str:
-    """The same database, for a file. Raises StoreError, which does not show the URL: libpq would quote its password."""
+    """The same database, without any secret, for a file. Raises StoreError, which does not show the URL: libpq would
+    quote its password."""
     try:
         parts = conninfo_to_dict(url) if url.startswith(("postgresql://", "postgres://")) else None
     except psycopg.Error:
         parts = None
     if parts is None:
         raise StoreError("--journal is no URL like postgresql://USER@HOST/DATABASE")
-    parts.pop("password", None)
-    return make_conninfo("", **parts)
+    return make_conninfo("", **{key: value for key, value in parts.items() if key not in _secrets()})
+
+
+def _secrets() -> set[str]:
+    """The parameters that libpq wants nobody to read on a screen, such as the password of a key."""
+    return {each.keyword.decode() for each in Conninfo.get_defaults() if each.dispchar == b"*"}
 
 
 def connect(url: str) -> Database:

@@ -38,7 +38,7 @@ class SharedJournalReader:
         """Read the next records, all of which are durable. Raises StoreError."""
         at = time.monotonic()
         if at - self._renewed >= RENEWED_AFTER:
-            self._store.renew_node(_lives)
+            self._store.renew_node(lives)
             self._renewed = at
         events = []
         rows = self._store.recorded(AT_ONCE)
@@ -59,5 +59,6 @@ class SharedJournalReader:
         """Its connection is the store's."""
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is a process with this number."""
     return os.path.exists(f"/proc/{pid}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
+from hashlib import sha256
 
 from dcmrecv_core.delivery.events import HELD, decode_or_none, is_file, is_study, study_key, uid_of
-from dcmrecv_core.delivery.postgresql.administration import NOW, TO_LANES, Administration
+from dcmrecv_core.delivery.postgresql.administration import CHANGE_LANES, NOW, TO_LANES, Administration
 from dcmrecv_core.delivery.postgresql.database import Database, connect, open_database
 from dcmrecv_core.delivery.postgresql.leases import LEASE, renewing
 from dcmrecv_core.delivery.store import (
@@ -75,6 +76,11 @@ JOIN deliveries ON deliveries.queue = lanes.queue AND deliveries.study = lanes.s
 WHERE lanes.queue = %s AND lanes.study = %s AND token = %s ORDER BY item LIMIT %s
 """
 
+_LONGEST_KEY = 256
+
+_PLACE = "place"
+"""The key of a note."""
+
 _FREE = "node = NULL, owner = NULL, token = NULL, lease = NULL"
 
 _NOTHING_WAITS = (
@@ -100,6 +106,21 @@ class PostgresqlStore(Administration):
     def now(self) -> int:
         return int(self._rows(f"SELECT {NOW}")[0][0])
 
+    def take_name(self, place: str) -> bool:
+        """Whether the name of this node is that of the receiver at `place`: no other one has it and lives."""
+        with self._db.writing(alone=True):
+            if self._rows(
+                "SELECT 1 FROM notes JOIN nodes ON nodes.node = notes.node "
+                f"WHERE notes.node = %s AND key = %s AND value != %s AND lease > {NOW}",
+                self._node,
+                _PLACE,
+                place,
+            ):
+                return False
+            self.note(_PLACE, place)
+            self._renew_node()
+            return True
+
     # The journal process
 
     def begin(self, queues: Collection[Queue], now: int) -> None:
@@ -107,7 +128,8 @@ class PostgresqlStore(Administration):
             self._renew_node()
             self._db.change("DELETE FROM wanted WHERE node = %s", self._node)
             self._want(queues)
-            self._db.change("UPDATE lanes SET due = %s WHERE owner IS NULL AND due > %s", now, now)
+            which = "owner IS NULL AND due > %s"
+            self._db.change(CHANGE_LANES.format(which=which, new="due = %s"), now, now)
 
     def add_queues(self, queues: Collection[Queue]) -> None:
         with self._db.writing(alone=True):
@@ -125,10 +147,12 @@ class PostgresqlStore(Administration):
             )
 
     def renew_node(self, lives: Callable[[int], bool]) -> None:
-        """This node lives, and so do the associations of those of its processes that do."""
+        """This node lives, and so do the associations of those of its processes that do; those of others are ended."""
         self._renew_node()
         rows = self._rows("SELECT pid FROM associations WHERE node = %s", self._node)
         living = [pid for (pid,) in rows if lives(pid)]
+        dead = [pid for (pid,) in rows if pid not in living]
+        self._db.change("DELETE FROM associations WHERE node = %s AND pid = ANY(%s)", self._node, dead)
         renewed = f"lease = clock_timestamp() + interval '{LEASE_SECONDS} s'"
         self._db.change(f"UPDATE associations SET {renewed} WHERE node = %s AND pid = ANY(%s)", self._node, living)
 
@@ -330,12 +354,14 @@ class PostgresqlStore(Administration):
     def answer(self, at: int) -> None:
         """Nothing was asked."""
 
-    def last_taken_in(self, at: int) -> int | None:
-        for (data,) in self._rows("SELECT record FROM journal WHERE node = %s ORDER BY number LIMIT 1000", self._node):
-            if (record := decode_or_none(data)) is not None and record.published <= at:
-                return None
-        [[last]] = self._rows("SELECT coalesce(max(number), 0) FROM events")
-        return int(last)
+    def moment(self, at: int) -> int:
+        """The number of a record: what any node has acknowledged before is among those up to it, or taken in."""
+        return int(self._rows("SELECT coalesce(max(number), 0) FROM journal")[0][0])
+
+    def last_taken_in(self, moment: int) -> int | None:
+        if self._rows("SELECT 1 FROM journal WHERE number <= %s LIMIT 1", moment):
+            return None
+        return int(self._rows("SELECT coalesce(max(number), 0) FROM events")[0][0])
 
     def waits(self, plugin: str, upto: int) -> bool:
         rows = self._rows("SELECT number, target FROM queues WHERE plugin = %s", plugin)
@@ -357,13 +383,9 @@ class PostgresqlStore(Administration):
         return rows[0][0] if rows else None
 
     def release_others(self, queue: int, owners: Collection[str], now: int) -> int:
-        return self._db.change(
-            f"UPDATE lanes SET {_FREE}, due = %s WHERE queue = %s AND node = %s AND owner != ALL(%s)",
-            now,
-            queue,
-            self._node,
-            list(owners),
-        )
+        which = "queue = %s AND node = %s AND owner != ALL(%s)"
+        text = CHANGE_LANES.format(which=which, new=f"{_FREE}, due = %s")
+        return self._db.change(text, queue, self._node, list(owners), now)
 
     def claim(self, queue: int, owner: str, now: int) -> Claim | None:
         node = self._node
@@ -373,8 +395,9 @@ class PostgresqlStore(Administration):
     def keep_claims(self, queue: int, owner: str) -> AbstractContextManager[None]:
         def renew() -> None:
             with closing(connect(self._url)) as database:
-                text = f"UPDATE lanes SET lease = {NOW} + %s WHERE queue = %s AND node = %s AND owner = %s"
-                database.change(text, LEASE, queue, self._node, owner)
+                which = "queue = %s AND node = %s AND owner = %s"
+                text = CHANGE_LANES.format(which=which, new=f"lease = {NOW} + %s")
+                database.change(text, queue, self._node, owner, LEASE)
 
         return renewing(renew)
 
@@ -430,7 +453,7 @@ class PostgresqlStore(Administration):
                 "ON CONFLICT (queue, study, item) DO UPDATE SET attempts = excluded.attempts, reason = excluded.reason",
                 *_key(claim),
                 item.attempts + 1,
-                _text(reason),
+                _storable(reason),
                 claim.queue,
                 claim.study,
                 item.number,
@@ -487,5 +510,11 @@ def _key(claim: Claim) -> tuple[int, str, int]:
 
 
 def _text(value: str) -> str:
+    """As a key. A UID has 64 bytes at most, and what is much longer does not fit into an index."""
+    text = _storable(value)
+    return text if len(text) <= _LONGEST_KEY else text[:64] + sha256(text.encode()).hexdigest()
+
+
+def _storable(value: str) -> str:
     """As PostgreSQL takes it: without NUL, and UTF-8."""
     return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -198,13 +198,16 @@ class SqliteStore(Administration):
 
     # Marks
 
-    def last_taken_in(self, at: int) -> int | None:
-        if int(self.noted(_ANSWERED) or 0) > at:
+    def moment(self, at: int) -> int:
+        return at
+
+    def last_taken_in(self, moment: int) -> int | None:
+        if int(self.noted(_ANSWERED) or 0) > moment:
             [[last]] = self._rows("SELECT coalesce(max(number), 0) FROM events")
             return int(last)
-        if self.asked() < at:
+        if self.asked() < moment:
             with self._db.writing(durable=False) as db:
-                db.execute("INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)", (_ASKED, str(at)))
+                db.execute("INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)", (_ASKED, str(moment)))
         return None
 
     def waits(self, plugin: str, upto: int) -> bool:

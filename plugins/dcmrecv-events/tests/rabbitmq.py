@@ -18,6 +18,9 @@ import pika
 SECONDS = 90.0
 """Erlang and RabbitMQ take about 5 s to start on a machine that has nothing else to do."""
 
+LARGEST = 1_000_000
+"""Bytes of a message."""
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as unused:
@@ -37,7 +40,8 @@ class RabbitMq:
         self._process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
         (directory / "enabled_plugins").write_text("[].\n")
-        (directory / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{self.port}\n")
+        settings = f"listeners.tcp.default = 127.0.0.1:{self.port}\nmax_message_size = {LARGEST}\n"
+        (directory / "rabbitmq.conf").write_text(settings)
         self._environment = {
             **os.environ,
             "HOME": str(directory),

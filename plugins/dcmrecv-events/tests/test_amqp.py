@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from rabbitmq import RabbitMq, free_port
+from rabbitmq import LARGEST, RabbitMq, free_port
 
-from dcmrecv_core import TryAgain
+from dcmrecv_core import TryAgain, Undeliverable
 from dcmrecv_core.testing import fake_event
+from dcmrecv_events import amqp
 from dcmrecv_events.destinations import Destination, publisher_of, routes
 from dcmrecv_events.messages import Message, message_of
 from dcmrecv_events.publishing import Publisher
@@ -50,6 +52,26 @@ def test_a_server_that_was_killed_and_started_again(rabbitmq: RabbitMq) -> None:
     to.publish([second])
     to.close()
     assert [properties.message_id for properties, _ in rabbitmq.take()] == [first.id, second.id]
+
+
+def test_a_message_that_is_too_large_is_refused_for_good(rabbitmq: RabbitMq) -> None:
+    to = publisher(rabbitmq.url)
+    [message] = messages(1)
+    with pytest.raises(Undeliverable, match=f"message size {LARGEST + 1} is larger than"):
+        to.publish([replace(message, body=b"x" * (LARGEST + 1))])
+    to.publish([message])
+    to.close()
+    assert len(rabbitmq.take()) == 1
+
+
+def test_a_connection_ends_at_once(rabbitmq: RabbitMq, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amqp, "_CLOSING", 30.0)
+    to = publisher(rabbitmq.url)
+    to.publish(messages(1))
+    before = time.monotonic()
+    to.close()
+    assert time.monotonic() - before < 25
+    assert len(rabbitmq.take()) == 1
 
 
 def test_no_queue(rabbitmq: RabbitMq) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import trustme
+from nats import connect
 from nats_server import NatsServer
 
 from dcmrecv_core import TryAgain, Undeliverable
@@ -58,6 +60,30 @@ def test_a_server_that_was_killed_and_started_again(nats: NatsServer) -> None:
     to.publish([second])
     to.close()
     assert [id for id, _ in nats.messages()] == [first.id, second.id]
+
+
+def test_two_answers_to_one_message_do_not_count_for_two(nats: NatsServer) -> None:
+    """As those of the streams of two domains; the other message has none."""
+    [route] = routes([Destination("A", nats.url, subject="other", timeout=2.0)]).values()
+    to = publisher_of(route)
+    sent = messages(2)
+
+    async def answer_the_first() -> None:
+        client = await connect(nats.url)
+        subscription = await client.subscribe("other")
+        await client.flush()
+        publishing = asyncio.get_running_loop().run_in_executor(None, to.publish, sent)
+        first = await subscription.next_msg(20)
+        for _ in sent:
+            await first.respond(b'{"stream": "one", "seq": 1}')
+        try:
+            with pytest.raises(TryAgain, match="no answer within 2 s"):
+                await publishing
+        finally:
+            await client.close()
+
+    asyncio.run(answer_the_first())
+    to.close()
 
 
 def test_no_stream(nats: NatsServer) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from servers import Misbehaving, refuse, reply
 
 from dcmrecv_s3.accounts import find_account
+from dcmrecv_s3.client import Bucket
+from dcmrecv_s3.place import place_of
 
 CREDENTIALS = """
 [default]
@@ -68,6 +73,28 @@ def test_the_environment_takes_precedence(files: Path, monkeypatch: pytest.Monke
         "region": "us-west-2",
         "endpoint": "https://s3.example.org",
     }
+
+
+def test_a_token_that_is_renewed_in_a_file(files: Path, misbehaving: Misbehaving) -> None:
+    """A delivery process may live for months: after a request that was refused the next one has what the file has."""
+    refused = refuse("ExpiredToken", 400)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if "Credential=renewed/" in handler.headers["Authorization"]:
+            reply(handler, 200)
+        else:
+            refused(handler)
+
+    misbehaving.answer = answer
+    bucket = Bucket(place_of("s3://bucket", misbehaving.endpoint, 20))
+    for _ in range(2):
+        with pytest.raises(OSError, match="the server says"):
+            bucket.remove("a")
+    (files / ".aws" / "credentials").write_text(CREDENTIALS.replace("of-file", "renewed"))
+    with suppress(OSError):
+        bucket.remove("a")
+    bucket.remove("a")
+    bucket.close()
 
 
 def test_files_elsewhere(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

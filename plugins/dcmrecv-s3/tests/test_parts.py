@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config
 from servers import Server, options
 
+from dcmrecv_core import StorageError
 from dcmrecv_core.testing import StartReceiver, fake_instance, fake_settings, sample_dataset
 from dcmrecv_s3 import S3Plugin, client, upload
 
@@ -141,6 +142,25 @@ def test_an_upload_that_breaks_off_leaves_no_object(
     assert server.keys(bucket) == []
     assert plugin.write(instance, f"{tmp_path}/a") == f"s3://{bucket}/a"
     assert server.keys(bucket) == ["a"]
+    plugin.worker_stopping()
+
+
+def test_an_answer_that_is_lost_leaves_no_temporary_object(
+    server: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"s3_url": f"s3://{bucket}", "s3_endpoint": server.endpoint, "s3_timeout": 30, "s3_unconditional": False}
+    plugin = S3Plugin()
+    plugin.configure(fake_settings(options=settings, output_directory=str(tmp_path)))
+    closed = upload._closed
+
+    async def lost(writer: Any) -> None:
+        await closed(writer)
+        raise OSError("the connection failed")
+
+    monkeypatch.setattr(upload, "_closed", lost)
+    with pytest.raises(StorageError, match="S3: the connection failed"):
+        plugin.write(fake_instance(large(10), output_directory=tmp_path), f"{tmp_path}/a")
+    assert server.keys(bucket) == []
     plugin.worker_stopping()
 
 

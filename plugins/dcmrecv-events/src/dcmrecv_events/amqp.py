@@ -14,7 +14,7 @@ from typing import Any
 import pika
 from pika.exceptions import AMQPError
 
-from dcmrecv_core import TryAgain
+from dcmrecv_core import TryAgain, Undeliverable
 from dcmrecv_events.destinations import Route
 from dcmrecv_events.messages import CONTENT_TYPE, Message
 from dcmrecv_events.publishing import ConnectionLost
@@ -22,6 +22,8 @@ from dcmrecv_events.publishing import ConnectionLost
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # what goes wrong is raised as well
 
 _PERSISTENT = 2
+_PRECONDITION_FAILED = 406
+"""With a text about its size: RabbitMQ does not take a message above its `max_message_size`."""
 _CLOSING = 2.0
 """Seconds to end a connection: the receiver waits 7 s for a delivery process."""
 
@@ -61,6 +63,7 @@ class AmqpPublisher:
         loop = connection.ioloop
         self._failure = None
         if not connection.is_closed:
+            connection.add_on_close_callback(lambda *_: loop.stop())
             loop.call_later(_CLOSING, loop.stop)
             loop.start()
         loop.close()
@@ -104,7 +107,7 @@ class AmqpPublisher:
 
         def opened(channel: Any) -> None:
             self._channel = channel
-            channel.add_on_close_callback(lambda _, error: self._fail(TryAgain(f"{self._place}: {_reason(error)}")))
+            channel.add_on_close_callback(lambda _, error: self._fail(self._refusal(error)))
             channel.add_on_return_callback(self._note_return)
             channel.confirm_delivery(self._note_confirm, callback=confirming)
 
@@ -113,6 +116,11 @@ class AmqpPublisher:
             self._connection.ioloop.stop()
 
         self._wait(lambda: bool(ready), seconds)
+
+    def _refusal(self, error: Any) -> Exception:
+        """Of a server that has closed the channel."""
+        is_too_large = getattr(error, "reply_code", 0) == _PRECONDITION_FAILED and "message size" in error.reply_text
+        return (Undeliverable if is_too_large else TryAgain)(f"{self._place}: {_reason(error)}")
 
     def _send(self, messages: Sequence[Message]) -> None:
         first = self._first

@@ -69,17 +69,19 @@ class JetStreamPublisher:
         inbox = client.new_inbox()
         closed = asyncio.ensure_future(self._closed.wait())
         try:
-            subscription = await client.subscribe(inbox, cb=replies.put)
-            for message in messages:
+            subscription = await client.subscribe(f"{inbox}.*", cb=replies.put)
+            for number, message in enumerate(messages):
                 headers = {Header.MSG_ID: message.id, "Content-Type": CONTENT_TYPE}
-                await client.publish(subject, message.body, reply=inbox, headers=headers)
-            for _ in messages:
+                await client.publish(subject, message.body, reply=f"{inbox}.{number}", headers=headers)
+            unanswered = {f"{inbox}.{number}" for number in range(len(messages))}
+            while unanswered:  # streams of several domains may all answer to one message
                 reply = asyncio.ensure_future(replies.get())
                 await asyncio.wait((reply, closed), return_when=asyncio.FIRST_COMPLETED)
                 if not reply.done():
                     reply.cancel()
                     raise ConnectionLost(f"{self._place}: the connection was lost")
                 self._check(reply.result())
+                unanswered.discard(reply.result().subject)
             await subscription.unsubscribe()
         except MaxPayloadError:
             size = max(len(message.body) for message in messages)

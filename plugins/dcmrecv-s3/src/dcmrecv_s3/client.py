@@ -106,7 +106,13 @@ class Bucket:
                 raise
             raise S3Error(_reason(error, self.place)) from error
         except (BaseError, OSError) as error:
+            self._forget_account()
             raise S3Error(_reason(error, self.place)) from error
+
+    def _forget_account(self) -> None:
+        """The next request looks for the account again: a token may have expired, and the file have another one."""
+        for name in ("store", "parts_store"):
+            self.__dict__.pop(name, None)
 
     def create(self, key: str, data: bytes) -> bool:
         """Whether it is there now; false if the key is taken. Raises S3Error."""

@@ -95,17 +95,22 @@ class PartsUpload:
     async def _uploaded(self) -> str:
         if not self._temporary:
             temporary = f"{self._bucket.place.prefix}{TEMPORARY}/{uuid.uuid4().hex}"
-            await self._upload(temporary)
-            self._temporary = temporary
+            writer = await self._sent(temporary)
+            self._temporary = temporary  # it may be there from now on, also if the answer is lost
+            await self._bucket.request(_closed(writer))
         return self._temporary
 
     async def _upload(self, key: str) -> None:
+        await self._bucket.request(_closed(await self._sent(key)))
+
+    async def _sent(self, key: str) -> obstore.AsyncWritableFile:
+        """Which has all parts, and is to be closed: there is an object then."""
         # no `async with`: its end would complete the upload after an error, too
         writer = obstore.open_writer_async(self._bucket.parts_store, key, buffer_size=PART, max_concurrency=IN_FLIGHT)
         self._file.seek(0)
         while piece := self._file.read(CHUNK):
             await self._bucket.request(_written(writer, piece))
-        await self._bucket.request(_closed(writer))
+        return writer
 
 
 async def _written(writer: obstore.AsyncWritableFile, piece: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import psycopg
 import pytest
@@ -13,9 +14,11 @@ from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.delivery import clock
 from dcmrecv_core.delivery.keeper import Keeper
 from dcmrecv_core.delivery.postgresql import journal
+from dcmrecv_core.delivery.postgresql.database import SCHEMA
 from dcmrecv_core.delivery.postgresql.journal import SharedJournalReader
 from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
 from dcmrecv_core.delivery.store import Queue
+from dcmrecv_core.storage.journal import LONGEST_VALUE
 from dcmrecv_core.storage.shared_journal import NODE, SharedJournalWriter
 from support.deliveries import record
 
@@ -74,6 +77,20 @@ def two(node: Callable[[str], Node], one: Node) -> Node:
     return node("n2")
 
 
+def test_a_record_is_durable_whatever_the_database_is_set_to(one: Node, postgresql: str, tmp_path: Path) -> None:
+    """The journal's trigger is asked, which runs in the transaction of the record."""
+    one.store._db.change(
+        f"CREATE FUNCTION {SCHEMA}.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF current_setting('synchronous_commit') != 'on' THEN RAISE 'not durable'; END IF; RETURN NEW; END $$"
+    )
+    one.store._db.change(f"CREATE TRIGGER note BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.note()")
+    writer = SharedJournalWriter(f"{postgresql}&options=-c%20synchronous_commit%3Doff", tmp_path / "n1")
+    writer.make_room()
+    writer.append(record("1"), b"a1")
+    writer.close()
+    assert one.read() == [(b"1", "n1")]
+
+
 def test_records_are_read_until_they_are_taken_in(one: Node) -> None:
     one.send("1", "2")
     one.send("3", location="s3://bucket/3")
@@ -129,10 +146,13 @@ def test_leases_of_associations_are_renewed_while_their_workers_live(
 ) -> None:
     one.send("1")
     one.dies()
-    one.store.renew_node(lambda pid: pid != os.getpid())
     assert one.reader.open_associations() == set()
     one.read()
     assert one.reader.open_associations() == {"a1"}
+    one.store.renew_node(lambda pid: pid != os.getpid())
+    assert one.reader.open_associations() == set()
+    one.store.renew_node(lambda pid: True)
+    assert one.reader.open_associations() == set(), "another process has got the number of the dead one"
 
 
 def test_a_study_waits_for_an_association_of_another_node(one: Node, two: Node) -> None:
@@ -192,10 +212,11 @@ def test_a_statement_that_fails_is_told(one: Node, caplog: pytest.LogCaptureFixt
 
 
 def test_marks_and_unfinished_studies_see_what_is_not_taken_in(one: Node) -> None:
-    at = 1 << 62
+    before = one.store.moment(1)
     one.send("1")
+    at = one.store.moment(1)
     assert one.store.last_taken_in(at) is None
-    assert one.store.last_taken_in(0) == 0
+    assert one.store.last_taken_in(before) == 0
     assert one.store.unfinished() == {"1.2"}
     one.keeper.turn()
     last = one.store.last_taken_in(at)
@@ -203,6 +224,33 @@ def test_marks_and_unfinished_studies_see_what_is_not_taken_in(one: Node) -> Non
     assert one.store.waits("index", last)
     assert not one.store.waits("index", last - 1)
     assert not one.store.waits("other", last)
+
+
+def test_a_mark_waits_for_what_any_node_has_acknowledged(one: Node, two: Node) -> None:
+    """The request for storage commitment may come to another node than the instances."""
+    one.send("1")
+    at = two.store.moment(1)
+    assert two.store.last_taken_in(at) is None
+    two.keeper.turn()
+    assert two.store.last_taken_in(at) is None
+    one.send("2")
+    one.keeper.turn()
+    assert two.store.last_taken_in(at) == 2
+
+
+def test_values_that_are_too_long_for_an_index_hold_up_nothing(one: Node) -> None:
+    one.store.add_queues([Queue("actions", "series_completed")])
+    noise = (Random(number).randbytes(LONGEST_VALUE).replace(b"\0", b"x") for number in range(4))
+    first, one_series, second, other_series = (each.decode("utf-8", "surrogateescape") for each in noise)
+    one.writer.make_room()
+    for study, series in ((first, one_series), (second, other_series), (first, other_series)):
+        one.writer.append(record("1", study=study, series=series), b"a1")
+    one.keeper.turn()
+    assert one.read() == []
+    number = one.store.number_of(QUEUES[0])
+    assert number is not None
+    claims = [one.store.claim(number, "p", one.store.now()) for _ in range(2)]
+    assert sorted(len(one.store.next_many(each, 9)) for each in claims if each) == [1, 2]
 
 
 def test_each_connection_notices_a_host_that_is_gone(one: Node) -> None:

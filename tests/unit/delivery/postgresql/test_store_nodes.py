@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from threading import Barrier, Thread
 
 import psycopg
@@ -10,6 +12,7 @@ import pytest
 
 from dcmrecv_core.delivery.events import at_location
 from dcmrecv_core.delivery.postgresql import leases
+from dcmrecv_core.delivery.postgresql import store as postgresql_store
 from dcmrecv_core.delivery.postgresql.database import SCHEMA, VERSION, connect, open_database
 from dcmrecv_core.delivery.postgresql.leases import LEASE
 from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
@@ -103,6 +106,17 @@ def test_what_is_reported_under_an_old_token_has_no_effect(
     assert claimed(one, now=LEASE + 2) is None
 
 
+def test_a_name_has_one_receiver_until_its_lease_ends(node: Node) -> None:
+    one, copy = node("n1"), node("n1")
+    assert one.take_name("here")
+    assert one.take_name("here"), "it starts again"
+    assert not copy.take_name("there")
+    one._db.change("UPDATE nodes SET lease = 0")
+    assert copy.take_name("there"), "it was moved"
+    assert not one.take_name("here")
+    assert node("n2").take_name("here")
+
+
 def test_a_lease_is_renewed_while_a_hook_runs(one: PostgresqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "RENEWED_AFTER", 0.01)
     take_in(one, event("e1"))
@@ -110,6 +124,48 @@ def test_a_lease_is_renewed_while_a_hook_runs(one: PostgresqlStore, monkeypatch:
     assert claim is not None
     with one.keep_claims(claim.queue, "other"), one.keep_claims(claim.queue, "p"):
         until(lambda: one._rows("SELECT lease > %s FROM lanes", one.now()) == [(True,)], "the lease is renewed")
+
+
+@pytest.mark.parametrize("change", ["renewed", "freed", "begun", "taken in"])
+def test_no_two_processes_wait_for_each_others_lanes(
+    one: PostgresqlStore, two: PostgresqlStore, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lanes lie in the table in another order than they are locked in, and the database sorts as people do."""
+    one._db.change('ALTER TABLE lanes ALTER COLUMN study TYPE text COLLATE "und-x-icu"')
+    one._db.change('ALTER TABLE events ALTER COLUMN study TYPE text COLLATE "und-x-icu"')
+    for study in ("a", "B"):  # "B" is the first one to Python
+        take_in(one, event(f"e {study}", study=study))
+    claims = [claim for claim in (claimed(one), claimed(one)) if claim is not None]
+    [(first, first_item), (second, second_item)] = sorted(
+        ((claim, item) for claim in claims if (item := one.next(claim)) is not None), key=lambda each: each[0].study
+    )
+    number = first.queue
+
+    def renew(call: Callable[[], None]) -> nullcontext[None]:
+        call()
+        return nullcontext()
+
+    monkeypatch.setattr(postgresql_store, "renewing", renew)
+    if change == "begun":
+        one._db.change("UPDATE lanes SET owner = NULL, due = 9")
+    steps: dict[str, Callable[[], object]] = {
+        "renewed": lambda: PostgresqlStore(two._db, two._url, "n1").keep_claims(number, "p"),
+        "freed": lambda: PostgresqlStore(two._db, two._url, "n1").release_others(number, [], 0),
+        "begun": lambda: two.begin([A], 0),
+        "taken in": lambda: take_in(two, event("e3", study="a"), event("e4", study="B")),
+    }
+    with ThreadPoolExecutor(1) as others:
+        with one._db.writing():
+            one._delete(first, first_item)
+            step = others.submit(steps[change])
+            until(lambda: _waits(one), "the other one waits")
+            one._delete(second, second_item)
+        step.result(30)
+
+
+def _waits(store: PostgresqlStore) -> bool:
+    """For a lock of this store's transaction."""
+    return bool(store._rows("SELECT 1 FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"))
     assert claimed(one, now=one.now()) is None
 
 
