@@ -67,7 +67,8 @@ WITH opened AS (
 """
 """With the first record of an association: it is open from then on, for the study clock of all nodes."""
 
-_END = f"DELETE FROM {SCHEMA}.associations WHERE node = $1 AND pid = $2"
+_END = f"DELETE FROM {SCHEMA}.associations WHERE node = $1 AND pid = $2 AND association = $3"
+"""Only that one: a late answer must not end the worker's next association."""
 
 _DURABLE = "SET synchronous_commit = on"
 """Whatever the database, the user or the URL say: what is committed survives a crash of the server."""
@@ -112,9 +113,9 @@ class SharedJournalWriter:
         """Note that the association of the last record, if any, has ended. Raises nothing: the study clock waits longer
         without it."""
         if self._association:
-            self._association = b""
+            ended, self._association = self._association, b""
             with suppress(StorageError):
-                self._execute(_END, [self._node, self._pid], END_SECONDS)
+                self._execute(_END, [self._node, self._pid, ended], END_SECONDS)
 
     def close(self) -> None:
         self._disconnect()
@@ -209,6 +210,11 @@ def node_of(state_directory: Path) -> str:
             pass
         finally:
             os.unlink(temporary)
+        directory = os.open(state_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)  # or a power cut would give the node another name
+        finally:
+            os.close(directory)
         return path.read_text().strip()
 
 

@@ -14,7 +14,7 @@ import pytest
 from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.programs.control import begin_dcmrecvctl, dcmrecvctl
-from support.programs.receivers import Receiver, Start, create_listener, is_free
+from support.programs.receivers import Receiver, Start, create_listener, is_free, listens_or_ended, reserved_port
 from support.protocol.pdus import ABORT, ASSOCIATE_AC, associate_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
@@ -189,7 +189,7 @@ def start_at(program: Path, home: Path, port: int) -> Receiver:
     receiver = Receiver(home)
     receiver.port = port
     receiver.run([program, "-od", "out", "-v", "-pm", "--drain", "60", port])
-    until(lambda: not is_free(port), "it listens", log=lambda: receiver.log)
+    assert until(lambda: listens_or_ended(receiver), "it listens", log=lambda: receiver.log) == "listens", receiver.log
     with RawAssociation(port, CONTEXTS) as association:
         association.release()
     return receiver
@@ -197,8 +197,8 @@ def start_at(program: Path, home: Path, port: int) -> Receiver:
 
 def test_a_rolling_restart(program: Path, directory: Path) -> None:
     homes = [directory / "a", directory / "b"]
-    with create_listener() as one, create_listener() as other:
-        ports = [one.getsockname()[1], other.getsockname()[1]]
+    reserved = [reserved_port() for _ in homes]
+    ports = [each.getsockname()[1] for each in reserved]
     receivers = [start_at(program, home, port) for home, port in zip(homes, ports, strict=True)]
     senders = [Sender(number, ports) for number in range(4)]
     try:
@@ -217,6 +217,8 @@ def test_a_rolling_restart(program: Path, directory: Path) -> None:
         for sender in senders:
             sender.join(20)
         codes = [receiver.end() for receiver in receivers]
+        for each in reserved:
+            each.close()
     assert [text for sender in senders for text in sender.failed] == []
     assert codes == [0, 0]
     assert len(set(receivers[0].files() + receivers[1].files())) == sum(sender.stored for sender in senders)

@@ -59,7 +59,8 @@ class PathLimit:
     def _warn(self, path: str) -> None:
         self._warned = True
         log.warning(
-            "--layout-limit: a path would have %d bytes, more than %d: its names are shortened (logged once only)",
+            "--layout-limit: names of a path of %d bytes are shortened, so that none beside it has more than %d "
+            "(logged once only)",
             len(path.encode()) + self._appended,
             self.length,
         )

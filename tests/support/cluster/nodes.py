@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dcmrecv_core.storage.shared_journal import node_of
 from dcmrecv_core.testing import until
-from support.programs.receivers import Receiver
+from support.programs.receivers import Receiver, reserved_port
 
 _START = 60.0
 _END = 60.0
@@ -26,10 +26,7 @@ class Node:
         self._earlier = ""
         self._notifications: socket.socket | None = None
         (directory / "node.toml").write_text(settings)
-        # bound, but not listening: the port stays ours while the node is down, and connections are refused
-        self._reserved = socket.socket()
-        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reserved.bind(("127.0.0.1", 0))
+        self._reserved = reserved_port()
         self.port: int = self._reserved.getsockname()[1]
 
     @property

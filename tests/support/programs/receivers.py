@@ -153,14 +153,23 @@ def start_on_port(
         receiver = Receiver(directory, clean_exit)
         receiver.port = port
         receiver.run([*command, port], umask=umask, **options)
-        if until(lambda receiver=receiver: _listens_or_ended(receiver), f"{command[0]} listens") == "listens":
+        if until(lambda receiver=receiver: listens_or_ended(receiver), f"{command[0]} listens") == "listens":
             return receiver
         if receiver.process.returncode != 64 and "already in use" not in receiver.log:
             raise AssertionError(f"ended with {receiver.process.returncode}:\n{receiver.log}")
     raise AssertionError("no free port in ten tries")
 
 
-def _listens_or_ended(receiver: Receiver) -> str:
+def reserved_port() -> socket.socket:
+    """Bound, and not listening: its port is that of receivers that are started one after the other, and of no other
+    socket; connections are refused in between."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
+
+
+def listens_or_ended(receiver: Receiver) -> str:
     if receiver.process.poll() is not None:
         return "ended"
     sockets = open_files(receiver.process.pid)

@@ -119,6 +119,7 @@ def test_the_warning_comes_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (
             logging.WARNING,
-            "--layout-limit: a path would have 62 bytes, more than 60: its names are shortened (logged once only)",
+            "--layout-limit: names of a path of 62 bytes are shortened, so that none beside it has more than 60 "
+            "(logged once only)",
         )
     ]
