@@ -174,7 +174,8 @@ def start(cluster: Cluster, directory: Path) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is ignored in what a script starts in the background
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="dcmrecv-cluster-") as name:
         directory = Path(name)
         directory.chmod(0o755)
