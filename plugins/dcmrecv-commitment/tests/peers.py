@@ -166,6 +166,9 @@ class Requestor:
         return self.reports.get(timeout=SECONDS)
 
     def end(self) -> None:
+        """Associations may end first: pynetdicom fails in one that is cut off between a report and its answer."""
+        with suppress(AssertionError):
+            until(lambda: not self._entity.active_associations, "associations with reports have ended", 5)
         self._entity.shutdown()
 
 
