@@ -148,9 +148,9 @@ def test_an_upload_that_breaks_off_leaves_no_object(
 def test_an_answer_that_is_lost_leaves_no_temporary_object(
     server: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"s3_url": f"s3://{bucket}", "s3_endpoint": server.endpoint, "s3_timeout": 30, "s3_unconditional": False}
+    settings = {"s3_url": f"s3://{bucket}", "s3_endpoint": server.endpoint, "s3_timeout": 30.0}
     plugin = S3Plugin()
-    plugin.configure(fake_settings(options=settings, output_directory=str(tmp_path)))
+    plugin.configure(fake_settings(plugin, options=settings, output_directory=str(tmp_path)))
     closed = upload._closed
 
     async def lost(writer: Any) -> None:
