@@ -58,7 +58,7 @@ class Deliverer:
         self._number = number
         self._owner = owner
         self._plugins = plugins
-        # nobody else is told of what is not relocated: that may take as long as it likes
+        # others are told when it is relocated: that may take as long as it likes
         self._attempts = None if queue.hook == "relocate" else attempts
         self._takes_many = queue.hook == "deliver" and queue.plugin in plugins.order("deliver_many")
         self._turns_alone = turns_alone

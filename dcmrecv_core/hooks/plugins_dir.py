@@ -1,7 +1,7 @@
 """`--plugins-dir DIR`: every Python file and every package in a directory is a plugin, without being named.
 
 Who can write there runs code as the receiver. So a directory or file that anyone can write to is refused; one that its
-group can write to, which is the habit of some systems, gets a warning. On a read-only file system nobody can write.
+group can write to, which is the habit of some systems, gets a warning. On a read-only file system no user can write.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def without_password(url: str) -> str:
 
 
 def _secrets() -> set[str]:
-    """The parameters that libpq wants nobody to read on a screen, such as the password of a key."""
+    """The parameters that libpq marks as not to be shown, such as the password of a key."""
     return {each.keyword.decode() for each in Conninfo.get_defaults() if each.dispchar == b"*"}
 
 

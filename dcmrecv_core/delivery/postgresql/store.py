@@ -349,7 +349,7 @@ class PostgresqlStore(Administration):
     # Marks
 
     def asked(self) -> int:
-        return 0  # whoever wants to know looks into the journal
+        return 0  # the asker looks into the journal itself
 
     def answer(self, at: int) -> None:
         """Nothing was asked."""

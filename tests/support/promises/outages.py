@@ -8,10 +8,11 @@ fails      each request is answered with 503
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+from support.programs.receivers import reserved_port
 
 WAYS = ("refuses", "hangs", "fails")
 _CHUNK = 65536
@@ -28,7 +29,7 @@ class Port:
         self._flows = asyncio.Event()
         self._running: set[asyncio.Task[None] | None] = set()  # the loop itself does not hold on to them
         self._server: asyncio.Server | None = None
-        self._kept = _bound(0)  # bound and never listening: nobody else gets this port
+        self._kept = reserved_port()
         self.number: int = self._kept.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -67,7 +68,7 @@ class Port:
             self._server.close()
             self._server = None
         elif way != "refuses" and self._server is None:
-            self._server = await asyncio.start_server(self._on_connection, sock=_bound(self.number))
+            self._server = await asyncio.start_server(self._on_connection, "127.0.0.1", self.number)
 
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._running.add(asyncio.current_task())
@@ -101,14 +102,6 @@ class Port:
                 writer.write(data)
                 await writer.drain()
             writer.write_eof()
-
-
-def _bound(number: int) -> socket.socket:
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind(("127.0.0.1", number))
-    return made
 
 
 @contextmanager
