@@ -44,14 +44,19 @@ T = TypeVar("T")
 def until(condition: Callable[[], T], what: str, seconds: float = DEADLINE, log: Callable[[], str] = str) -> T:
     """Wait for something that another process does: poll until `condition()` is true, and return its value.
 
+    A condition that costs something is polled less often, to leave the processor to what is waited for.
+
     AssertionError after `seconds`, with `what` in its text, and the end of what `log()` returns.
     """
     end = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > end:
+    while True:
+        started = time.monotonic()
+        if value := condition():
+            return value
+        now = time.monotonic()
+        if now > end:
             raise AssertionError(f"not within {seconds:g} s: {what}\n{log()[-LOG_SHOWN:]}")
-        time.sleep(0.01)
-    return value
+        time.sleep(max(0.01, min(4 * (now - started), 1)))
 
 
 class ReceiverProcess:

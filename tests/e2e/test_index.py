@@ -151,9 +151,11 @@ def locations(url: str) -> dict[str, str]:
 
 
 def contents(url: str) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of all tables."""
+    """All rows of all tables, without the time of patients, studies and series: it is that of the instance that was
+    indexed last, which need not be the one that was received last if a delivery process was killed."""
     tables = ("patients", "studies", "series", "instances")
-    return {name: sorted(rows_of(url, f"SELECT * FROM {name}"), key=repr) for name in tables}
+    rows = {name: rows_of(url, f"SELECT * FROM {name}") for name in tables}
+    return {name: sorted((row if name == "instances" else row[:-1] for row in rows[name]), key=repr) for name in tables}
 
 
 def test_exactly_what_was_acknowledged(ours: Start, site: Path, url: str) -> None:

@@ -22,9 +22,13 @@ LARGEST = 1_000_000
 """Bytes of a message."""
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        return int(unused.getsockname()[1])
+def reserved_port() -> socket.socket:
+    """Bound, and not listening: its port is that of a server that is started, killed and started again, and of no
+    other socket in between."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
 
 
 class RabbitMq:
@@ -36,7 +40,8 @@ class RabbitMq:
         assert program, "rabbitmq-server is missing"
         self._program = program
         self._directory = directory
-        self.port, distribution = free_port(), free_port()
+        self._reserved = [reserved_port() for _ in range(3)]
+        self.port, distribution, epmd = (reserved.getsockname()[1] for reserved in self._reserved)
         self._process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
         (directory / "enabled_plugins").write_text("[].\n")
@@ -54,7 +59,7 @@ class RabbitMq:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_PORT": str(epmd),
         }
 
     @property
@@ -96,6 +101,8 @@ class RabbitMq:
         if self._epmd is not None:
             self._epmd.kill()
             self._epmd.wait(SECONDS)
+        for reserved in self._reserved:
+            reserved.close()
 
     @contextmanager
     def channel(self) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from rabbitmq import LARGEST, RabbitMq, free_port
+from rabbitmq import LARGEST, RabbitMq, reserved_port
 
 from dcmrecv_core import TryAgain, Undeliverable
 from dcmrecv_core.testing import fake_event
@@ -97,9 +97,10 @@ def test_a_wrong_password(rabbitmq: RabbitMq) -> None:
 
 
 def test_the_second_server_is_taken_if_the_first_is_down(rabbitmq: RabbitMq) -> None:
-    to = publisher(f"amqp://127.0.0.1:{free_port()},127.0.0.1:{rabbitmq.port}")
-    to.publish(messages(1))
-    to.close()
+    with reserved_port() as down:
+        to = publisher(f"amqp://127.0.0.1:{down.getsockname()[1]},127.0.0.1:{rabbitmq.port}")
+        to.publish(messages(1))
+        to.close()
     assert len(rabbitmq.take()) == 1
 
 
