@@ -78,7 +78,8 @@ def store(receiver: Receiver, *uids: str, study: str = "1.2.3") -> list[int | No
 
 
 def delivered(receiver: Receiver) -> list[str]:
-    return sorted(each.uid for each in events(receiver.directory))
+    """The instances; one that is delivered once more, by the same id, because the database went away, once."""
+    return sorted({each.id: each.uid for each in events(receiver.directory)}.values())
 
 
 def until_delivered(receiver: Receiver, *uids: str, seconds: float = 60.0) -> None:
