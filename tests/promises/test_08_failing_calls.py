@@ -93,14 +93,16 @@ def test_each_call_fails(
     receiver = ours("-pm", *WAYS[way].arguments, files=FILES)
     trial = Trial(receiver, WAYS[way], directory / "trace")
     faults = [(point, error) for point in trial.points() for error in ERRORS[: count(1, len(ERRORS))]]
-    errors = 0
+    failed = []
     for point, error in faults:
-        errors += check(trial, point, error)
+        if check(trial, point, error):
+            failed.append((point[0], error))
         trial.store_well()
     trial.association.release()
     assert list((receiver.output / ".dcmrecv").rglob("*.tmp")) == []
-    assert errors > 0.8 * len(faults)
-    figure(f"{way}: {errors} of {errors} errors")
+    # how often some calls are made depends on how the network cuts the data
+    assert set(failed) == {(name, error) for (name, _), error in faults}
+    figure(f"{way}: {len(failed)} of {len(failed)} errors")
 
 
 @pytest.mark.parametrize("way", [*WAYS, "copied"])

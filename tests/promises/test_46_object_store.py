@@ -38,6 +38,8 @@ BUSY = 10.0
 """Seconds that a busy machine may need beside it."""
 
 SPOOL = ("--s3-spool", "spool")
+ELEMENT = b"\x08\0\x18\0UI"
+"""The begin of SOP Instance UID."""
 UPLOADS = "delivery process of s3/relocate"
 SITE = (
     NOTES
@@ -108,7 +110,8 @@ def kept(server: S3Server) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for key in sorted(server.keys()):
         data = server.read(key)
-        at = data.index(b"\x08\0\x18\0UI") + 6
+        assert ELEMENT in data, f"{key} is no instance: {len(data)} bytes, {data[:200]!r}"
+        at = data.index(ELEMENT) + len(ELEMENT)
         uid = data[at + 2 : at + 2 + int.from_bytes(data[at : at + 2], "little")].rstrip(b"\0").decode()
         assert uid not in found, f"{uid} is there twice, the second time as {key}"
         found[uid] = data
