@@ -1,8 +1,8 @@
 """What happens after an instance is stored: each event reaches each plugin that asked for it at least once.
 
-The way of an event: a worker appends a record to its file of the journal (storage/journal.py) before it answers; the
+The way of an event: a worker appends a record to its file of the journal (storage/journals/) before it answers; the
 journal process flushes it, once a second, and puts it into the store; delivery processes take it from there. With
-`--journal` the record is a row in the database of the store (storage/shared_journal.py), committed before the answer.
+`--journal` the record is a row in the database of the store, committed before the answer.
 If a plugin relocates what is stored, its delivery process takes the event first, and all others when that is done.
 
     preparation    the start: which queues there are, what must be in the state directory

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
 from dcmrecv_core.delivery.store import StoreError
-from dcmrecv_core.storage.shared_journal import DEAD_HOST, SCHEMA
+from dcmrecv_core.storage.journals.database import DEAD_HOST, SCHEMA
 
 STATEMENT_SECONDS = 30
 

@@ -22,8 +22,8 @@ from dcmrecv_core.delivery.store import (
     StoredRecord,
     has_news,
 )
-from dcmrecv_core.storage.journal import decode
-from dcmrecv_core.storage.shared_journal import LEASE_SECONDS
+from dcmrecv_core.storage.journals.database import LEASE_SECONDS
+from dcmrecv_core.storage.journals.records import decode
 
 _COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = %s"
 

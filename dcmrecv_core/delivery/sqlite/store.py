@@ -23,7 +23,7 @@ from dcmrecv_core.delivery.store import (
     StoredRecord,
     has_news,
 )
-from dcmrecv_core.storage.journal import decode
+from dcmrecv_core.storage.journals.records import decode
 
 _ASKED, _ANSWERED = "asked for", "taken in"
 """Notes of moments, in nanoseconds since the boot."""
