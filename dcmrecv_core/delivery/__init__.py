@@ -12,6 +12,7 @@ If a plugin relocates what is stored, its delivery process takes the event first
         recovery   after a power cut, or where a plugin relocates: stored files without a record get one
       deliverer    a delivery process: calls the hook for what waits in a queue, until that returns
     store          what a store must do, and the rows that it deals in
+      common       what both stores do with the same statements
       sqlite/      a store in SQLite
       postgresql/  a store in PostgreSQL, for several receivers
     opening        opens the one that this receiver has
