@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from peers import CT, Orthanc, free_port
+from orthanc import Orthanc
 
 from dcmrecv_core.testing import Receiver, deliver_all, sample_dataset
+from support.programs.receivers import free_port
+from support.servers.requestor import CT
 
 Start = Callable[..., Receiver]
 PLUGIN = """\

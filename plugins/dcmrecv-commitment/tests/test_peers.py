@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Certificates
 
 from dcmrecv_commitment import CommitmentPlugin
 from dcmrecv_commitment.peers import Peer, routes
 from dcmrecv_core import PluginError, PluginSettings
+from support.programs.certificates import Certificates
 
 NOTHING = Path("/dev/null")
 

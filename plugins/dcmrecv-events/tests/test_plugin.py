@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from kafka_cluster import messages_of
-from nats_server import NatsServer
 from rabbitmq import RabbitMq
 
 from dcmrecv_core.testing import Receiver, StartReceiver, deliver_all, sample_dataset, until
+from support.servers.nats_server import NatsServer
 
 
 def table(name: str, url: str, *lines: str) -> str:

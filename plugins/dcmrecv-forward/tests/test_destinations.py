@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import SECONDS, Certificates, program
+from peers import SECONDS
 
 from dcmrecv_core import PluginError
 from dcmrecv_core.testing import fake_settings
 from dcmrecv_forward import ForwardPlugin
 from dcmrecv_forward.destinations import Destination, routes
+from support.programs.certificates import Certificates
+from support.programs.receivers import system_program
 
 
 def dimse(**fields: Any) -> Destination:
@@ -118,7 +120,7 @@ def test_a_key_with_a_password(certificates: Certificates, tmp_path: Path) -> No
     """It must not ask for it on the terminal."""
     key, certificate = certificates.client
     locked = tmp_path / "locked.key"
-    command = [program("openssl"), "rsa", "-aes256", "-passout", "pass:x", "-in", key, "-out", locked]
+    command = [system_program("openssl"), "rsa", "-aes256", "-passout", "pass:x", "-in", key, "-out", locked]
     subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
     with pytest.raises(PluginError, match=r"tls_certificate: .* cannot be used: the key has a password"):
         routes([dimse(tls=True, tls_certificate=certificate, tls_key=locked)], "out")
