@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 import subprocess
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from dcmrecv_core.testing import until
+from support.programs.orthanc import Orthanc
 from support.programs.receivers import free_port, system_program
 
 SECONDS = 20.0
 
 
-class Orthanc:
+class OrthancRequestor:
     """Debian's Orthanc, with DICOM and, on localhost, REST; it knows the receiver at `archive` as "archive"."""
 
     def __init__(self, directory: Path, archive: int, port: int) -> None:
-        self._rest = free_port()
+        rest = free_port()
+        self._rest = Orthanc(rest)
         configuration = {
             "StorageDirectory": "storage",
             "IndexDirectory": "storage",
             "Plugins": [],
-            "HttpPort": self._rest,
+            "HttpPort": rest,
             "DicomPort": port,
             "DicomAet": "ORTHANC",
             "DicomModalities": {"archive": ["ARCHIVE", "127.0.0.1", archive]},
@@ -45,11 +46,11 @@ class Orthanc:
         """Ask the archive for storage commitment of SOP classes and instances; what Orthanc says of the report."""
         asked_for = [{"SOPClassUID": one, "SOPInstanceUID": other} for one, other in pairs]
         body = {"DicomInstances": asked_for, "Timeout": 10}
-        asked = self._ask("/modalities/archive/storage-commitment", body)
+        asked = self._rest.post("/modalities/archive/storage-commitment", json.dumps(body))
         found: dict[str, Any] = {}
 
         def has_answer() -> bool:
-            found.update(self._ask(f"/storage-commitment/{asked['ID']}"))
+            found.update(self._rest.get(f"/storage-commitment/{asked['ID']}"))
             return found["Status"] != "Pending"
 
         until(has_answer, "the report", SECONDS, lambda: self.log)
@@ -61,13 +62,4 @@ class Orthanc:
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, self.log
-        try:
-            return bool(self._ask("/system"))
-        except OSError:
-            return False
-
-    def _ask(self, path: str, question: Any = None) -> Any:
-        body = None if question is None else json.dumps(question).encode()
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(f"http://127.0.0.1:{self._rest}{path}", body), timeout=SECONDS) as file:
-            return json.load(file)
+        return self._rest.answers()

@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import urllib.request
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dcmrecv_core.testing import until
+from support.programs.orthanc import Orthanc
 from support.programs.receivers import free_port, system_program
 
 SECONDS = 20.0
@@ -59,16 +59,17 @@ class Program:
         return sorted(path for path in (self.directory / "in").rglob("*") if path.is_file())
 
 
-class Orthanc(Program):
+class OrthancProgram(Program):
     """With DICOM and, on localhost, REST."""
 
     def __init__(self, directory: Path) -> None:
-        self._rest = free_port()
+        port = free_port()
+        self._rest = Orthanc(port)
         configuration = {
             "StorageDirectory": "storage",
             "IndexDirectory": "storage",
             "Plugins": [],
-            "HttpPort": self._rest,
+            "HttpPort": port,
             "DicomPort": free_port(),
             "DicomAet": "ORTHANC",
             "DicomCheckCalledAet": True,
@@ -78,24 +79,12 @@ class Orthanc(Program):
         }
         (directory / "orthanc.json").write_text(json.dumps(configuration))
         super().__init__(directory, int(str(configuration["DicomPort"])), [system_program("Orthanc"), "orthanc.json"])
-        until(self._answers, "Orthanc answers", SECONDS, lambda: self.log)
+        until(self._rest.answers, "Orthanc answers", SECONDS, lambda: self.log)
 
     def instances(self) -> set[str]:
         """SOP Instance UIDs."""
-        found = self._ask("/tools/find", {"Level": "Instance", "Query": {}, "Expand": True})
+        found = self._rest.post("/tools/find", json.dumps({"Level": "Instance", "Query": {}, "Expand": True}))
         return {each["MainDicomTags"]["SOPInstanceUID"] for each in found}
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self._ask("/system"))
-        except OSError:
-            return False
-
-    def _ask(self, path: str, question: Any = None) -> Any:
-        body = None if question is None else json.dumps(question).encode()
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(f"http://127.0.0.1:{self._rest}{path}", body), timeout=SECONDS) as file:
-            return json.load(file)
 
 
 class Judge:
@@ -166,8 +155,8 @@ class Peers:
         self._programs.append(started)
         return started
 
-    def orthanc(self) -> Orthanc:
-        started = Orthanc(self._home())
+    def orthanc(self) -> OrthancProgram:
+        started = OrthancProgram(self._home())
         self._programs.append(started)
         return started
 
