@@ -1,8 +1,8 @@
 """What happens after an instance is stored: each event reaches each plugin that asked for it at least once.
 
-The way of an event: a worker appends a record to its file of the journal (storage/journal.py) before it answers; the
+The way of an event: a worker appends a record to its file of the journal (storage/journals/) before it answers; the
 journal process flushes it, once a second, and puts it into the store; delivery processes take it from there. With
-`--journal` the record is a row in the database of the store (storage/shared_journal.py), committed before the answer.
+`--journal` the record is a row in the database of the store, committed before the answer.
 If a plugin relocates what is stored, its delivery process takes the event first, and all others when that is done.
 
     preparation    the start: which queues there are, what must be in the state directory
@@ -12,6 +12,7 @@ If a plugin relocates what is stored, its delivery process takes the event first
         recovery   after a power cut, or where a plugin relocates: stored files without a record get one
       deliverer    a delivery process: calls the hook for what waits in a queue, until that returns
     store          what a store must do, and the rows that it deals in
+      common       what both stores do with the same statements
       sqlite/      a store in SQLite
       postgresql/  a store in PostgreSQL, for several receivers
     opening        opens the one that this receiver has

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from dcmrecv_core.storage.journal import now as now_since_boot
+from dcmrecv_core.storage.journals.boot import now as now_since_boot
 
 SECOND = 10**9
 

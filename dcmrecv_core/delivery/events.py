@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dcmrecv_core.api.outcomes import StoredEvent
 from dcmrecv_core.dataset.values import decode_text
-from dcmrecv_core.storage.journal import HOW, Kind, Record, decode, encode
+from dcmrecv_core.storage.journals.records import HOW, Kind, Record, decode, encode
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.settings import Locations

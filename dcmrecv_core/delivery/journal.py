@@ -11,7 +11,9 @@ from typing import Protocol
 
 from dcmrecv_core.delivery.store import FileState, NewEvent
 from dcmrecv_core.storage.hidden import is_locked
-from dcmrecv_core.storage.journal import FILE_SIZE, HEAD, SUFFIX, Kind, Read, boot_id, read_records
+from dcmrecv_core.storage.journals.boot import boot_id
+from dcmrecv_core.storage.journals.files import FILE_SIZE, SUFFIX
+from dcmrecv_core.storage.journals.records import HEAD, Kind, Read, read_records
 
 log = logging.getLogger("dcmrecv.delivery")
 

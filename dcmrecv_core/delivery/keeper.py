@@ -22,7 +22,8 @@ from dcmrecv_core.delivery.sqlite.database import FILE, is_marked
 from dcmrecv_core.delivery.sqlite.mending import mend
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import OpenStudy, Queue, Store, StoreError
-from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter, now
+from dcmrecv_core.storage.journals.boot import now
+from dcmrecv_core.storage.journals.files import DIRECTORY, JournalWriter
 
 if TYPE_CHECKING:
     from dcmrecv_core.settings.settings import Settings

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dcmrecv_core.storage.journal import now
+from dcmrecv_core.storage.journals.boot import now
 
 
 class DeliveryMark:

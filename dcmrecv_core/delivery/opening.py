@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcmrecv_core.delivery.store import StoreError
+from dcmrecv_core.storage.journals.state_files import NODE, node_of, place_of
 
 if TYPE_CHECKING:
     from dcmrecv_core.delivery.journal import Reader
@@ -108,8 +109,6 @@ def node_name(settings: Settings) -> str:
     """Of this receiver among those that share its journal; "" without `--journal`. Raises OSError."""
     if settings.journal is None:
         return ""
-    from dcmrecv_core.storage.shared_journal import node_of
-
     return node_of(settings.state_directory)
 
 
@@ -126,7 +125,6 @@ def open_shared(url: str, state_directory: Path, *, make: bool = False) -> Store
     """Raises StoreError."""
     _check_psycopg()
     from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
-    from dcmrecv_core.storage.shared_journal import node_of
 
     try:
         return PostgresqlStore.open(url, node_of(state_directory), make=make)
@@ -139,7 +137,6 @@ def take_name(state_directory: Path, seconds: float) -> None:
     died keeps the name until its lease ends, so that is waited for. Raises StoreError."""
     from dcmrecv_core.delivery.postgresql.journal import lives
     from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
-    from dcmrecv_core.storage.shared_journal import NODE, place_of
 
     until = time.monotonic() + seconds
     told = False

@@ -19,7 +19,8 @@ from dcmrecv_core.delivery.sqlite.mending import mend
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoreError
 from dcmrecv_core.hooks.guards import DELIVERY_HOOKS
-from dcmrecv_core.storage.journal import DIRECTORY, SUFFIX, make_key
+from dcmrecv_core.storage.journals.files import DIRECTORY, SUFFIX
+from dcmrecv_core.storage.journals.state_files import make_key
 from dcmrecv_core.storage.mounts import locks_count, mount_of
 
 if TYPE_CHECKING:

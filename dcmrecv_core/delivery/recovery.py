@@ -26,7 +26,9 @@ from dcmrecv_core.dataset.scan import scan
 from dcmrecv_core.dataset.sources import FileSource
 from dcmrecv_core.delivery.store import NewEvent
 from dcmrecv_core.storage.file_meta import read_file_meta
-from dcmrecv_core.storage.journal import ELEMENTS, LONGEST_VALUE, JournalWriter, Kind, boot_id, decode, encode, now
+from dcmrecv_core.storage.journals.boot import boot_id, now
+from dcmrecv_core.storage.journals.files import JournalWriter
+from dcmrecv_core.storage.journals.records import ELEMENTS, LONGEST_VALUE, Kind, decode, encode
 
 if TYPE_CHECKING:
     from dcmrecv_core.delivery.store import Store

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from dcmrecv_core.api.outcomes import DEFAULT_TARGET
 from dcmrecv_core.delivery.events import decode_or_none
 from dcmrecv_core.hooks.guards import COMPLETION_HOOKS, QUEUE_HOOKS
-from dcmrecv_core.storage.journal import HOW, Record
+from dcmrecv_core.storage.journals.records import HOW, Record
 
 
 class Queue(NamedTuple):

@@ -21,7 +21,7 @@ def unfinished_studies(state_directory: Path) -> frozenset[str]:
     """
     from dcmrecv_core.delivery.opening import open_store  # most receivers do not need one
     from dcmrecv_core.delivery.store import StoreError
-    from dcmrecv_core.storage.journal import DIRECTORY
+    from dcmrecv_core.storage.journals.files import DIRECTORY
 
     try:
         with closing(open_store(state_directory)) as store:
@@ -35,7 +35,8 @@ def unfinished_studies(state_directory: Path) -> frozenset[str]:
 def _not_taken_in(directory: Path, known: dict[str, FileState]) -> set[str]:
     """Of the records that the journal process has not put into the queues yet."""
     from dcmrecv_core.delivery.events import study_key
-    from dcmrecv_core.storage.journal import FILE_SIZE, SUFFIX, read_records
+    from dcmrecv_core.storage.journals.files import FILE_SIZE, SUFFIX
+    from dcmrecv_core.storage.journals.records import read_records
 
     studies = set()
     for name in os.listdir(directory):

@@ -18,23 +18,16 @@ from dcmrecv_core.receive.pipeline import InstanceReceiver, Reception
 from dcmrecv_core.receive.spool import DigestingSpool
 from dcmrecv_core.storage.content import source_of
 from dcmrecv_core.storage.directories import storage_error
-from dcmrecv_core.storage.journal import (
-    DIRECTORY,
-    ELEMENTS,
-    HOW,
-    LONGEST_VALUE,
-    JournalWriter,
-    Kind,
-    encode,
-    make_key,
-    now,
-)
+from dcmrecv_core.storage.journals.boot import now
+from dcmrecv_core.storage.journals.files import DIRECTORY, JournalWriter
+from dcmrecv_core.storage.journals.records import ELEMENTS, HOW, LONGEST_VALUE, Kind, encode
+from dcmrecv_core.storage.journals.state_files import make_key
 
 if TYPE_CHECKING:
     from dcmrecv_core.api.model import Association
     from dcmrecv_core.hooks.plugins import Plugins
     from dcmrecv_core.settings.settings import Settings
-    from dcmrecv_core.storage.shared_journal import SharedJournalWriter
+    from dcmrecv_core.storage.journals.database import SharedJournalWriter
     from dcmrecv_core.storage.temporary import Capabilities
 
 
@@ -101,7 +94,7 @@ class Journal:
 def _writer(state_directory: Path, url: str | None) -> JournalWriter | SharedJournalWriter:
     if url is None:
         return JournalWriter(str(state_directory / DIRECTORY))
-    from dcmrecv_core.storage.shared_journal import SharedJournalWriter  # only with --journal there is psycopg
+    from dcmrecv_core.storage.journals.database import SharedJournalWriter  # only with --journal there is psycopg
 
     return SharedJournalWriter(url, state_directory)
 

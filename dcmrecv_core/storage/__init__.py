@@ -13,8 +13,7 @@
       taken         a name that is taken: what happens to both files, by the policy
         existing      the existing file: which instance it is, whether it is whole and equal
         other_names   names to try instead
-    journal       the record of each stored instance, for what is done with it later
-    shared_journal  the same in a database, for several receivers
+    journals/     the record of each stored instance, for what is done with it later
 
 This room calls no plugin and knows no message. A failure leaves it as a `StatusError` with the status to answer.
 """

@@ -15,7 +15,8 @@ from dcmrecv_core.delivery.opening import open_store
 from dcmrecv_core.delivery.store import FileState
 from dcmrecv_core.delivery.studies import make_series, make_study
 from dcmrecv_core.receive.stored_files import open_stored, remove_stored
-from dcmrecv_core.storage.journal import DIRECTORY, SUFFIX, Kind, read_records
+from dcmrecv_core.storage.journals.files import DIRECTORY, SUFFIX
+from dcmrecv_core.storage.journals.records import Kind, read_records
 from dcmrecv_core.testing.fakes import fake_instance
 from dcmrecv_core.testing.receivers import DEADLINE, Receiver, until
 

@@ -18,7 +18,6 @@ from typing import NamedTuple
 import pytest
 
 from dcmrecv_core.testing import until
-from support.cluster.s3_server import BUCKET, KEYS, S3Server, s3_server
 from support.programs.environment import write_files
 from support.programs.receivers import Receiver, create_listener, start_ours
 from support.promises.commitment import installed
@@ -29,6 +28,7 @@ from support.promises.senders import Sender, instance, sending
 from support.promises.ways_to_disk import CONTEXTS
 from support.protocol.pdus import status_of, store_rq
 from support.protocol.raw_sender import RawAssociation
+from support.servers.s3_server import BUCKET, KEYS, S3Server, s3_server
 from support.uids import CT
 
 pytestmark = promise(46)
@@ -108,10 +108,10 @@ def down(port: Port, way: str) -> Iterator[None]:
 def kept(server: S3Server) -> dict[str, bytes]:
     """Of each instance in the bucket its object."""
     found: dict[str, bytes] = {}
-    for key in sorted(server.keys()):
+    for key in sorted(server.keys(BUCKET)):
         if key.startswith(".dcmrecv-probe-"):  # the store went down before it could be removed
             continue
-        data = server.read(key)
+        data = server.read(BUCKET, key)
         assert ELEMENT in data, f"{key} is no instance: {len(data)} bytes, {data[:200]!r}"
         at = data.index(ELEMENT) + len(ELEMENT)
         uid = data[at + 2 : at + 2 + int.from_bytes(data[at : at + 2], "little")].rstrip(b"\0").decode()
@@ -189,7 +189,7 @@ def test_with_a_spool(place: Place, count: Callable[[int, int], int], figure: Ca
     until_everything_is_uploaded(place.home, receiver, everybody)
     check_ids(events(place.home))
     places = {location for location, _ in notes(place.home, "location")}
-    assert {location.removeprefix(f"s3://{BUCKET}/") for location in places} <= place.server.keys()
+    assert {location.removeprefix(f"s3://{BUCKET}/") for location in places} <= set(place.server.keys(BUCKET))
     acknowledged = check(place.server, everybody)
     figure(f"down {len(WAYS)} times, {seconds:.0f} s, with {3 * len(WAYS)} kills: 0 of {acknowledged} lost")
 

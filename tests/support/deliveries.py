@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from dcmrecv_core.delivery.store import NewEvent
-from dcmrecv_core.storage.journal import HOW, Kind, decode, encode
+from dcmrecv_core.storage.journals.records import HOW, Kind, decode, encode
 
 _times = count(1)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection
 
+from dcmrecv_core.delivery.common import CommonStore
 from dcmrecv_core.delivery.events import HELD, decode_or_none, study_key
-from dcmrecv_core.delivery.postgresql.database import COMPLETED, Database
-from dcmrecv_core.delivery.store import PutAside, Queue, QueueState
+from dcmrecv_core.delivery.postgresql.database import Database
+from dcmrecv_core.delivery.store import Queue
 
 NOW = "(extract(epoch from clock_timestamp()) * 1000000000)::bigint"
 """In a statement: nanoseconds since 1970."""
@@ -17,23 +17,6 @@ EXISTS (SELECT 1 FROM wanted JOIN nodes ON nodes.node = wanted.node
 WHERE wanted.queue = queues.number AND nodes.lease > {NOW})
 """
 """In a statement about a queue: whether a plugin of a node that lives wants it."""
-
-_STATES = f"""
-SELECT plugin, target, {_WANTED},
-    (SELECT count(*) FROM deliveries WHERE queue = number),
-    (SELECT count(*) FROM put_aside WHERE queue = number),
-    (SELECT count(DISTINCT study) FROM deliveries WHERE queue = number AND attempts > 0),
-    (SELECT count(*) FROM lanes WHERE queue = number AND owner IS NOT NULL),
-    (SELECT at FROM events WHERE number = (SELECT min(item) FROM deliveries WHERE queue = queues.number))
-FROM queues ORDER BY plugin, target
-"""
-
-_PUT_ASIDE = f"""
-SELECT plugin, target, coalesce(events.id, completions.id, ''), put_aside.study, reason, attempts, put_aside.at
-FROM put_aside JOIN queues ON queues.number = queue
-LEFT JOIN events ON NOT {COMPLETED} AND events.number = item
-LEFT JOIN completions ON {COMPLETED} AND completions.number = item
-"""
 
 TO_LANES = """
 INSERT INTO lanes (queue, study, due)
@@ -61,34 +44,13 @@ DELETE FROM lanes USING chosen WHERE (lanes.queue, lanes.study) = (chosen.queue,
 """
 
 
-class Administration:
+class Administration(CommonStore[Database]):
     """The methods of a `Store` for `dcmrecvctl`."""
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def close(self) -> None:
-        self._db.close()
-
-    def _rows(self, text: str, *values: object) -> list[tuple[Any, ...]]:
-        return self._db.rows(text, *values)
-
-    def states(self) -> list[QueueState]:
-        found = []
-        for plugin, target, claimed, waiting, aside, failing, busy, at in self._rows(_STATES):
-            queue = Queue(plugin, target)
-            oldest = None if queue.has_completions else at
-            found.append(QueueState(queue, claimed, waiting, aside, failing, busy, oldest))
-        return found
-
-    def all_put_aside(self, queue: Queue | None = None) -> Iterator[PutAside]:
-        where, values = ("", ()) if queue is None else ("WHERE plugin = %s AND target = %s", tuple(queue))
-        for plugin, target, id, study, *rest in self._rows(f"{_PUT_ASIDE} {where} ORDER BY put_aside.at", *values):
-            yield PutAside(Queue(plugin, target), id, study.removeprefix(HELD), *rest)
+    claimed = _WANTED
 
     def unfinished(self) -> set[str]:
-        query = "SELECT study FROM lanes UNION SELECT study FROM put_aside UNION SELECT study FROM studies WHERE open"
-        return self.recorded_studies() | {study.removeprefix(HELD) for (study,) in self._rows(query)}
+        return self.recorded_studies() | super().unfinished()  # in this order: records become rows meanwhile
 
     def recorded_studies(self) -> set[str]:
         """Those of records that no node has taken in yet."""
@@ -134,11 +96,6 @@ class Administration:
                 count += self._db.change(text, number, since)
                 self._db.change(TO_LANES.format(due=0, rows=new), number, since)
             return count
-
-    def _numbers(self, queue: Queue | None) -> list[tuple[Any, ...]]:
-        if queue is None:
-            return self._rows("SELECT number, target FROM queues")
-        return self._rows("SELECT number, target FROM queues WHERE plugin = %s AND target = %s", *queue)
 
 
 def _chosen(table: str, number: int, target: str, ids: Collection[str]) -> tuple[str, tuple[object, ...]]:

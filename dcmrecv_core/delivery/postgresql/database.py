@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -11,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
 from dcmrecv_core.delivery.store import StoreError
-from dcmrecv_core.storage.shared_journal import DEAD_HOST, SCHEMA
+from dcmrecv_core.storage.journals.database import DEAD_HOST, SCHEMA
 
 STATEMENT_SECONDS = 30
 
@@ -95,9 +96,6 @@ CREATE TABLE completions (
 
 VERSION = len(_MIGRATIONS)
 
-COMPLETED = "(queues.target || '/' LIKE 'study\\_completed/%%' OR queues.target || '/' LIKE 'series\\_completed/%%')"
-"""In a statement: whether completions are in a queue, and not events."""
-
 
 class Database:
     """A connection to the database, for one process."""
@@ -106,14 +104,18 @@ class Database:
         self.connection = connection
 
     def rows(self, text: str, *values: object) -> list[tuple[Any, ...]]:
-        """All rows of a query."""
+        """All rows of a query. A parameter is `%s`; or `?`, as in SQLite."""
         with as_store_error():
-            return self.connection.execute(text.encode(), values).fetchall()
+            return self.connection.execute(_encoded(text), values).fetchall()
+
+    def each(self, text: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """As `rows`: a cursor for single ones would need a transaction."""
+        return iter(self.rows(text, *values))
 
     def change(self, text: str, *values: object) -> int:
         """Execute a statement, in a transaction of its own outside `writing`; returns how many rows it has changed."""
         with as_store_error():
-            return self.connection.execute(text.encode(), values).rowcount
+            return self.connection.execute(_encoded(text), values).rowcount
 
     @contextmanager
     def writing(self, *, alone: bool = False) -> Iterator[None]:
@@ -126,6 +128,12 @@ class Database:
 
     def close(self) -> None:
         self.connection.close()
+
+
+@cache
+def _encoded(text: str) -> bytes:
+    """A statement as psycopg takes it."""
+    return text.replace("?", "%s").encode()
 
 
 @contextmanager

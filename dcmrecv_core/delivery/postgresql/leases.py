@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from dcmrecv_core.delivery.store import StoreError
-from dcmrecv_core.storage.shared_journal import LEASE_SECONDS
+from dcmrecv_core.storage.journals.database import LEASE_SECONDS
 
 log = logging.getLogger("dcmrecv.delivery")
 

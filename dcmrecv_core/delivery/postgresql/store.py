@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from hashlib import sha256
 
-from dcmrecv_core.delivery.events import HELD, decode_or_none, is_file, is_study, study_key, uid_of
+from dcmrecv_core.delivery.common import opened
+from dcmrecv_core.delivery.events import HELD, decode_or_none, is_file, study_key, uid_of
 from dcmrecv_core.delivery.postgresql.administration import CHANGE_LANES, NOW, TO_LANES, Administration
 from dcmrecv_core.delivery.postgresql.database import Database, connect, open_database
 from dcmrecv_core.delivery.postgresql.leases import LEASE, renewing
@@ -19,13 +20,9 @@ from dcmrecv_core.delivery.store import (
     NewEvent,
     OpenStudy,
     Queue,
-    StoredRecord,
-    has_news,
 )
-from dcmrecv_core.storage.journal import decode
-from dcmrecv_core.storage.shared_journal import LEASE_SECONDS
-
-_COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = %s"
+from dcmrecv_core.storage.journals.database import LEASE_SECONDS
+from dcmrecv_core.storage.journals.records import decode
 
 _ADD_EVENTS = """
 INSERT INTO events (id, study, series, node, at, record)
@@ -204,11 +201,7 @@ class PostgresqlStore(Administration):
         hooks = {queue.hook for queue in wanted}
         touched: dict[tuple[str, str], None] = {}
         for _, study, series in added:
-            if is_study(study):
-                if "study_completed" in hooks:
-                    touched[study, ""] = None
-                if "series_completed" in hooks and series:
-                    touched[study, series] = None
+            touched.update(dict.fromkeys(opened(study, series, hooks)))
         if touched:
             self._db.change(_ADD_STUDIES, now, *map(list, zip(*touched, strict=True)))
 
@@ -253,19 +246,6 @@ class PostgresqlStore(Administration):
         rows = self._rows("SELECT value FROM notes WHERE node = %s AND key = %s", self._node, key)
         return rows[0][0] if rows else None
 
-    def locations_since(self, at: float) -> Iterator[tuple[bytes, float]]:
-        for data, taken_in in self._rows("SELECT record, at FROM events WHERE at >= %s ORDER BY number", at):
-            if (record := decode_or_none(data)) is not None:
-                yield record.location, taken_in
-
-    def quiet(self, before: int) -> list[OpenStudy]:
-        query = "SELECT study, series, done, last FROM studies WHERE open AND last < %s ORDER BY last"
-        return [OpenStudy(*row) for row in self._rows(query, before)]
-
-    def records_since(self, open_study: OpenStudy) -> Iterator[StoredRecord]:
-        study, series, done, _ = open_study
-        return self._records(study, series, done, None)
-
     def complete(self, open_study: OpenStudy) -> int:
         study, series, done, last = open_study
         with self._db.writing(alone=True):
@@ -279,9 +259,7 @@ class PostgresqlStore(Administration):
             if not rows:
                 return 0  # another node was earlier, or has taken in more
             [[revision]] = rows
-            new = list(self._records(study, series, done, None))
-            upto = new[-1].number if new else done
-            is_new = bool(new) and (not revision or has_news(new, self._records(study, series, 0, done)))
+            upto, is_new = self._news(open_study, revision)
             self._db.change(
                 "UPDATE studies SET open = false, done = %s, revision = revision + %s WHERE study = %s AND series = %s",
                 upto,
@@ -364,8 +342,7 @@ class PostgresqlStore(Administration):
         return int(self._rows("SELECT coalesce(max(number), 0) FROM events")[0][0])
 
     def waits(self, plugin: str, upto: int) -> bool:
-        rows = self._rows("SELECT number, target FROM queues WHERE plugin = %s", plugin)
-        queues = [number for number, target in rows if Queue(plugin, target).hook == "deliver"]
+        queues = self._delivering(plugin)
         waiting = "SELECT 1 FROM deliveries WHERE queue = ANY(%s) AND item <= %s LIMIT 1"
         return bool(self._rows(waiting, queues, upto))
 
@@ -377,10 +354,6 @@ class PostgresqlStore(Administration):
         """None is kept."""
 
     # Delivery processes
-
-    def number_of(self, queue: Queue) -> int | None:
-        rows = self._rows("SELECT number FROM queues WHERE plugin = %s AND target = %s", *queue)
-        return rows[0][0] if rows else None
 
     def release_others(self, queue: int, owners: Collection[str], now: int) -> int:
         which = "queue = %s AND node = %s AND owner != ALL(%s)"
@@ -401,12 +374,9 @@ class PostgresqlStore(Administration):
 
         return renewing(renew)
 
-    def next(self, claim: Claim) -> Item | None:
-        return next(iter(self.next_many(claim, 1)), None)
-
     def next_many(self, claim: Claim, limit: int) -> list[Item]:
         rows = self._rows(_NEXT, self._node, claim.queue, claim.study, claim.token, limit)
-        return [Item(number, attempts, self._content(number, target)) for number, attempts, target in rows]
+        return [self._item(*row) for row in rows]
 
     def done(self, claim: Claim, item: Item) -> None:
         self._delete(claim, item)
@@ -464,9 +434,6 @@ class PostgresqlStore(Administration):
         with self._db.writing():
             self._give_back(claim, now)
 
-    def events_of(self, completion: Completion) -> Iterator[StoredRecord]:
-        return self._records(completion.study, completion.series, 0, completion.upto)
-
     def _delete(self, claim: Claim, item: Item) -> None:
         self._db.change(
             f"{_OWN} DELETE FROM deliveries WHERE queue = %s AND study = %s AND item = %s "
@@ -488,21 +455,6 @@ class PostgresqlStore(Administration):
             claim.queue,
             claim.study,
         )
-
-    def _content(self, number: int, target: str) -> StoredRecord | Completion | None:
-        if Queue("", target).has_completions:
-            rows = self._rows(_COMPLETION, number)
-            return Completion(*rows[0]) if rows else None
-        rows = self._rows("SELECT number, id, record FROM events WHERE number = %s", number)
-        return StoredRecord(*rows[0]) if rows else None
-
-    def _records(self, study: str, series: str, after: int, upto: int | None) -> Iterator[StoredRecord]:
-        query = "SELECT number, id, record FROM events WHERE study = %s AND number > %s AND number <= %s"
-        values: list[object] = [study, after, (1 << 62) if upto is None else upto]
-        if series:
-            query += " AND series = %s"
-            values.append(series)
-        return (StoredRecord(*row) for row in self._rows(f"{query} ORDER BY number", *values))
 
 
 def _key(claim: Claim) -> tuple[int, str, int]:

@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
+from dcmrecv_core.delivery.common import CommonStore
 from dcmrecv_core.delivery.events import HELD
-from dcmrecv_core.delivery.sqlite.database import COMPLETED, Database
-from dcmrecv_core.delivery.store import PutAside, Queue, QueueState
-
-_STATES = """
-SELECT plugin, target, claimed,
-    (SELECT count(*) FROM deliveries WHERE queue = number),
-    (SELECT count(*) FROM put_aside WHERE queue = number),
-    (SELECT count(DISTINCT study) FROM deliveries WHERE queue = number AND attempts > 0),
-    (SELECT count(*) FROM lanes WHERE queue = number AND owner IS NOT NULL),
-    (SELECT min(item) FROM deliveries WHERE queue = number)
-FROM queues ORDER BY plugin, target
-"""
-
-_PUT_ASIDE = f"""
-SELECT plugin, target, coalesce(events.id, completions.id, ''), put_aside.study, reason, attempts, put_aside.at
-FROM put_aside JOIN queues ON queues.number = queue
-LEFT JOIN events ON NOT {COMPLETED} AND events.number = item
-LEFT JOIN completions ON {COMPLETED} AND completions.number = item
-"""
+from dcmrecv_core.delivery.sqlite.database import Database
+from dcmrecv_core.delivery.store import Queue
 
 _REPLAYED = f"FROM events WHERE at >= ? AND study NOT GLOB '{HELD}*'"
 
 
-class Administration:
+class Administration(CommonStore[Database]):
     """The methods of a `Store` for `dcmrecvctl`."""
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def close(self) -> None:
-        self._db.close()
-
-    def _rows(self, text: str, *values: object) -> list[tuple[Any, ...]]:
-        return self._db.rows(text, *values)
-
-    def _each(self, text: str, *values: object) -> Iterator[tuple[Any, ...]]:
-        return self._db.each(text, *values)
-
-    def states(self) -> list[QueueState]:
-        found = []
-        for plugin, target, claimed, waiting, aside, failing, busy, first in self._rows(_STATES):
-            at = self._rows("SELECT at FROM events WHERE number = ?", first)
-            queue = Queue(plugin, target)
-            oldest = at[0][0] if at and not queue.has_completions else None
-            found.append(QueueState(queue, bool(claimed), waiting, aside, failing, busy, oldest))
-        return found
-
-    def all_put_aside(self, queue: Queue | None = None) -> Iterator[PutAside]:
-        where, values = ("", ()) if queue is None else ("WHERE plugin = ? AND target = ?", tuple(queue))
-        for plugin, target, id, study, *rest in self._each(f"{_PUT_ASIDE} {where} ORDER BY put_aside.at", *values):
-            yield PutAside(Queue(plugin, target), id, study.removeprefix(HELD), *rest)
-
-    def unfinished(self) -> set[str]:
-        query = "SELECT study FROM lanes UNION SELECT study FROM put_aside UNION SELECT study FROM studies WHERE open"
-        return {study.removeprefix(HELD) for (study,) in self._rows(query)}
+    claimed = "claimed"
 
     def retry(self, queue: Queue | None = None, ids: Collection[str] = ()) -> int:
         with self._db.writing(durable=True) as db:
@@ -109,11 +65,6 @@ class Administration:
                     (number, since),
                 )
             return count
-
-    def _numbers(self, queue: Queue | None) -> list[tuple[Any, ...]]:
-        if queue is None:
-            return self._rows("SELECT number, target FROM queues")
-        return self._rows("SELECT number, target FROM queues WHERE plugin = ? AND target = ?", *queue)
 
     def _chosen(self, table: str, number: int, target: str, ids: Collection[str]) -> list[tuple[Any, ...]]:
         """Study and item of the rows of a queue with these ids; of all if there are none."""

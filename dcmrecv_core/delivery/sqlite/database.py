@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from dcmrecv_core.delivery.store import StoreError
 
@@ -69,9 +70,6 @@ CREATE TABLE completions (
 """
 
 
-COMPLETED = "(queues.target || '/' GLOB 'study_completed/*' OR queues.target || '/' GLOB 'series_completed/*')"
-"""In a statement: whether completions are in a queue, and not events."""
-
 _MARK = ".unreadable"
 """The suffix of a file beside the database: a process could not read a part of it. `mending` looks at it."""
 
@@ -84,12 +82,12 @@ class Database:
         self._path = path
         self._durable: bool | None = None
 
-    def rows(self, text: str, *values: object) -> list[tuple[object, ...]]:
+    def rows(self, text: str, *values: object) -> list[tuple[Any, ...]]:
         """All rows of a query."""
         with _as_store_error(self._path):
             return self.connection.execute(text, values).fetchall()
 
-    def each(self, text: str, *values: object) -> Iterator[tuple[object, ...]]:
+    def each(self, text: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """The rows of a query, one by one."""
         with _as_store_error(self._path):
             yield from self.connection.execute(text, values)

@@ -21,8 +21,9 @@ import time
 from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
+from dcmrecv_core.delivery.common import COMPLETED
 from dcmrecv_core.delivery.events import HELD, WITHOUT_STUDY
-from dcmrecv_core.delivery.sqlite.database import COMPLETED, Database, is_marked, open_database, unmark
+from dcmrecv_core.delivery.sqlite.database import Database, is_marked, open_database, unmark
 from dcmrecv_core.delivery.store import StoreError
 
 log = logging.getLogger("dcmrecv.delivery")

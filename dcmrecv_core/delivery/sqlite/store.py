@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from dcmrecv_core.delivery import clock
-from dcmrecv_core.delivery.events import HELD, decode_or_none, is_file, is_study, study_key, uid_of
+from dcmrecv_core.delivery.common import opened
+from dcmrecv_core.delivery.events import HELD, decode_or_none, is_file, study_key, uid_of
 from dcmrecv_core.delivery.sqlite.administration import Administration
 from dcmrecv_core.delivery.sqlite.database import FILE, open_database
 from dcmrecv_core.delivery.store import (
     Claim,
-    Completion,
     FileState,
     Item,
     NewEvent,
     OpenStudy,
     Queue,
-    StoredRecord,
-    has_news,
 )
-from dcmrecv_core.storage.journal import decode
+from dcmrecv_core.storage.journals.records import decode
 
 _ASKED, _ANSWERED = "asked for", "taken in"
 """Notes of moments, in nanoseconds since the boot."""
-
-_COMPLETION = "SELECT id, study, series, revision, since, upto FROM completions WHERE number = ?"
 
 _CLAIM = (
     "INSERT INTO queues (plugin, target, claimed) VALUES (?, ?, 1) "
@@ -100,11 +96,7 @@ class SqliteStore(Administration):
                 values = (queue, study, added.lastrowid)
                 db.execute("INSERT INTO deliveries (queue, study, item) VALUES (?, ?, ?)", values)
                 db.execute("INSERT OR IGNORE INTO lanes (queue, study, due) VALUES (?, ?, ?)", (queue, study, now))
-            if is_study(study):
-                if "study_completed" in hooks:
-                    touched[study, ""] = None
-                if "series_completed" in hooks and series:
-                    touched[study, series] = None
+            touched.update(dict.fromkeys(opened(study, series, hooks)))
         db.executemany(
             "INSERT INTO studies (study, series, last, open) VALUES (?, ?, ?, 1) "
             "ON CONFLICT (study, series) DO UPDATE SET last = excluded.last, open = 1",
@@ -126,19 +118,6 @@ class SqliteStore(Administration):
         rows = self._rows("SELECT value FROM notes WHERE key = ?", key)
         return rows[0][0] if rows else None
 
-    def locations_since(self, at: float) -> Iterator[tuple[bytes, float]]:
-        for data, taken_in in self._each("SELECT record, at FROM events WHERE at >= ? ORDER BY number", at):
-            if (record := decode_or_none(data)) is not None:
-                yield record.location, taken_in
-
-    def quiet(self, before: int) -> list[OpenStudy]:
-        query = "SELECT study, series, done, last FROM studies WHERE open AND last < ? ORDER BY last"
-        return [OpenStudy(*row) for row in self._rows(query, before)]
-
-    def records_since(self, open_study: OpenStudy) -> Iterator[StoredRecord]:
-        study, series, done, _ = open_study
-        return self._records(study, series, done, None)
-
     def asked(self) -> int:
         return int(self.noted(_ASKED) or 0)
 
@@ -150,12 +129,8 @@ class SqliteStore(Administration):
     def complete(self, open_study: OpenStudy) -> int:
         study, series, done, _ = open_study
         with self._db.writing(durable=True) as db:
-            new = list(self._records(study, series, done, None))
-            [revision] = db.execute(
-                "SELECT revision FROM studies WHERE study = ? AND series = ?", (study, series)
-            ).fetchone()
-            upto = new[-1].number if new else done
-            is_new = bool(new) and (not revision or has_news(new, self._records(study, series, 0, done)))
+            [[revision]] = self._rows("SELECT revision FROM studies WHERE study = ? AND series = ?", study, series)
+            upto, is_new = self._news(open_study, revision)
             db.execute(
                 "UPDATE studies SET open = 0, done = ?, revision = revision + ? WHERE study = ? AND series = ?",
                 (upto, is_new, study, series),
@@ -211,8 +186,7 @@ class SqliteStore(Administration):
         return None
 
     def waits(self, plugin: str, upto: int) -> bool:
-        rows = self._rows("SELECT number, target FROM queues WHERE plugin = ?", plugin)
-        queues = [number for number, target in rows if Queue(plugin, target).hook == "deliver"]
+        queues = self._delivering(plugin)
         places = ", ".join("?" * len(queues))
         waiting = f"SELECT 1 FROM deliveries WHERE queue IN ({places}) AND item <= ? LIMIT 1"
         return bool(self._rows(waiting, *queues, upto))
@@ -226,10 +200,6 @@ class SqliteStore(Administration):
             db.execute("DELETE FROM notes WHERE key IN (?, ?)", (_ASKED, _ANSWERED))
 
     # Delivery processes
-
-    def number_of(self, queue: Queue) -> int | None:
-        rows = self._rows("SELECT number FROM queues WHERE plugin = ? AND target = ?", *queue)
-        return rows[0][0] if rows else None
 
     def release_others(self, queue: int, owners: Collection[str], now: int) -> int:
         with self._db.writing(durable=False) as db:
@@ -252,9 +222,6 @@ class SqliteStore(Administration):
     def keep_claims(self, queue: int, owner: str) -> AbstractContextManager[None]:
         return nullcontext()  # the next process in its place frees them
 
-    def next(self, claim: Claim) -> Item | None:
-        return next(iter(self.next_many(claim, 1)), None)
-
     def next_many(self, claim: Claim, limit: int) -> list[Item]:
         rows = self._rows(
             "SELECT item, attempts, target FROM deliveries JOIN queues ON queues.number = queue "
@@ -263,7 +230,7 @@ class SqliteStore(Administration):
             claim.study,
             limit,
         )
-        return [Item(number, attempts, self._content(number, target)) for number, attempts, target in rows]
+        return [self._item(*row) for row in rows]
 
     def done(self, claim: Claim, item: Item) -> None:
         self.all_done([(claim, item)])
@@ -307,9 +274,6 @@ class SqliteStore(Administration):
         with self._db.writing(durable=False) as db:
             self._give_back(db, claim, now)
 
-    def events_of(self, completion: Completion) -> Iterator[StoredRecord]:
-        return self._records(completion.study, completion.series, 0, completion.upto)
-
     @staticmethod
     def _delete(db: Any, claim: Claim, item: Item) -> None:
         db.execute(
@@ -327,21 +291,3 @@ class SqliteStore(Administration):
             own,
         )
         db.execute("UPDATE lanes SET owner = NULL, due = ? WHERE queue = ? AND study = ? AND owner = ?", (due, *own))
-
-    def _content(self, number: int, target: str) -> StoredRecord | Completion | None:
-        if Queue("", target).has_completions:
-            rows = self._rows(_COMPLETION, number)
-            return Completion(*rows[0]) if rows else None
-        rows = self._rows("SELECT number, id, record FROM events WHERE number = ?", number)
-        return StoredRecord(*rows[0]) if rows else None
-
-    def _records(self, study: str, series: str, after: int, upto: int | None) -> Iterator[StoredRecord]:
-        query = "SELECT number, id, record FROM events WHERE study = ? AND number > ?"
-        values: list[object] = [study, after]
-        if upto is not None:
-            query += " AND number <= ?"
-            values.append(upto)
-        if series:
-            query += " AND series = ?"
-            values.append(series)
-        return (StoredRecord(*row) for row in self._each(f"{query} ORDER BY number", *values))

@@ -32,7 +32,7 @@ from dcmrecv_core.net.child import fork
 from dcmrecv_core.net.control import address
 from dcmrecv_core.storage.directories import Directory
 from dcmrecv_core.storage.hidden import TOKENS, is_locked, state_directory_of
-from dcmrecv_core.storage.journal import make_key
+from dcmrecv_core.storage.journals.state_files import make_key
 
 if TYPE_CHECKING:
     from dcmrecv_core.hooks.plugins import Plugins

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Certificates, Requestor
 
 from dcmrecv_core.testing import Receiver, StartReceiver
+from support.programs.certificates import Certificates
+from support.servers.requestor import Requestor
 
 pytest_plugins = ["dcmrecv_core.testing"]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from peers import CT, Requestor, asking_for, request, request_and_wait
 
 from dcmrecv_commitment import at_once
 from dcmrecv_commitment.at_once import AtOnce
@@ -14,6 +13,7 @@ from dcmrecv_commitment.folder import Folder
 from dcmrecv_commitment.requests import Asked, Reference
 from dcmrecv_core import PluginSettings
 from dcmrecv_core.testing import Receiver, sample_dataset, until
+from support.servers.requestor import CT, Requestor, asking_for, request, request_and_wait
 
 Start = Callable[..., Receiver]
 SAME = "same_association = true\n"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from peers import CT, Orthanc, free_port
+from orthanc import OrthancRequestor
 
 from dcmrecv_core.testing import Receiver, deliver_all, sample_dataset
+from support.programs.receivers import free_port
+from support.servers.requestor import CT
 
 Start = Callable[..., Receiver]
 PLUGIN = """\
@@ -31,7 +33,7 @@ def test_success_for_what_is_there_and_failure_for_the_rest(start: Start, tmp_pa
     assert receiver.send(*sent) == [0] * 3
     assert receiver.send(sample_dataset(SOPInstanceUID=renamed), calling_ae_title="DEID") == [0xB000]
     assert not (receiver.output / f"CT.{renamed}").exists()
-    orthanc = Orthanc(tmp_path, receiver.port, port)
+    orthanc = OrthancRequestor(tmp_path, receiver.port, port)
     try:
         answer = orthanc.commitment(*[(CT, uid) for uid in (whole, removed, flipped, renamed)])
         assert (answer["Status"], answer["Failures"]) == ("Success", []), receiver.log

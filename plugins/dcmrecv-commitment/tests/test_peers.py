@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Certificates
 
 from dcmrecv_commitment import CommitmentPlugin
 from dcmrecv_commitment.peers import Peer, routes
 from dcmrecv_core import PluginError, PluginSettings
+from support.programs.certificates import Certificates
+
+NOTHING = Path("/dev/null")
 
 
 def peer(**fields: Any) -> Peer:
@@ -30,6 +32,14 @@ def peer(**fields: Any) -> Peer:
         (
             {"tls": True, "tls_key": Path("key"), "tls_certificate": Path("none")},
             "tls_certificate: none and key cannot be used: No such file",
+        ),
+        (
+            {"tls": True, "tls_authority": NOTHING},
+            "tls_authority: /dev/null cannot be read: no certificate or crl found$",
+        ),
+        (
+            {"tls": True, "tls_key": NOTHING, "tls_certificate": NOTHING},
+            "tls_certificate: /dev/null and /dev/null cannot be used: not in PEM$",
         ),
     ],
 )

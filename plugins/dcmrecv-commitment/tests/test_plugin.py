@@ -11,9 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from peers import CT, Certificates, Report, Requestor, asking_for, free_port, request
 
 from dcmrecv_core.testing import Receiver, deliver_all, sample_dataset, until
+from support.programs.certificates import Certificates
+from support.programs.receivers import free_port
+from support.servers.requestor import CT, Report, Requestor, asking_for, request
 
 Start = Callable[..., Receiver]
 

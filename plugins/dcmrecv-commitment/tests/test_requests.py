@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from peers import CT, Requestor, asking_for, request
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dcmrecv_commitment.requests import MOST_REFERENCES, STORAGE_COMMITMENT, Asked, Reference, request_of
 from dcmrecv_core import Association, Command, Request, Service, StatusError
 from dcmrecv_core.testing import Receiver, fake_association
+from support.servers.requestor import CT, Requestor, asking_for, request
 
 Start = Callable[..., Receiver]
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from nats_server import NatsServer
 from rabbitmq import RabbitMq
+
+from support.servers.nats_server import NatsServer, nats_server
 
 pytest_plugins = ["dcmrecv_core.testing"]
 
@@ -14,11 +15,8 @@ pytest_plugins = ["dcmrecv_core.testing"]
 @pytest.fixture
 def nats(tmp_path: Path) -> Iterator[NatsServer]:
     """A running server with a stream for the subject `dicom`."""
-    server = NatsServer(tmp_path / "nats")
-    server.start()
-    server.make_stream("dicom")
-    yield server
-    server.end()
+    with nats_server(tmp_path / "nats") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

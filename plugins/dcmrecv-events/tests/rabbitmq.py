@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,20 +14,13 @@ from typing import Any
 
 import pika
 
+from support.programs.receivers import reserved_port
+
 SECONDS = 90.0
 """Erlang and RabbitMQ take about 5 s to start on a machine that has nothing else to do."""
 
 LARGEST = 1_000_000
 """Bytes of a message."""
-
-
-def reserved_port() -> socket.socket:
-    """Bound, and not listening: its port is that of a server that is started, killed and started again, and of no
-    other socket in between."""
-    reserved = socket.socket()
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reserved.bind(("127.0.0.1", 0))
-    return reserved
 
 
 class RabbitMq:

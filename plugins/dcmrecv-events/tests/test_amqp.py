@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from rabbitmq import LARGEST, RabbitMq, reserved_port
+from rabbitmq import LARGEST, RabbitMq
 
 from dcmrecv_core import TryAgain, Undeliverable
 from dcmrecv_core.testing import fake_event
@@ -16,6 +16,7 @@ from dcmrecv_events import amqp
 from dcmrecv_events.destinations import Destination, publisher_of, routes
 from dcmrecv_events.messages import Message, message_of
 from dcmrecv_events.publishing import Publisher
+from support.programs.receivers import reserved_port
 
 
 def publisher(url: str, routing_key: str = "q", **keys: Any) -> Publisher:

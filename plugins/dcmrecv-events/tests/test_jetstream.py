@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import trustme
 from nats import connect
-from nats_server import NatsServer
 
 from dcmrecv_core import TryAgain, Undeliverable
 from dcmrecv_core.testing import fake_event
 from dcmrecv_events.destinations import Destination, publisher_of, routes
 from dcmrecv_events.messages import Message, message_of
 from dcmrecv_events.publishing import Publisher
+from support.servers.nats_server import NatsServer
 
 
 def publisher(url: str, **keys: Any) -> Publisher:

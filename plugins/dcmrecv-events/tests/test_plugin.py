@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from kafka_cluster import messages_of
-from nats_server import NatsServer
 from rabbitmq import RabbitMq
 
 from dcmrecv_core.testing import Receiver, StartReceiver, deliver_all, sample_dataset, until
+from support.servers.nats_server import NatsServer
 
 
 def table(name: str, url: str, *lines: str) -> str:
@@ -124,6 +124,10 @@ MISTAKES = {
     "kind": (table("A", "nats://a", 'subject = "x"', 'when = ["patient"]'), "one of instance, series, study"),
     "twice": (table("A", "nats://a", 'subject = "x"') * 2, "destination 'A': name: another destination has it too"),
     "no tls": (table("A", "nats://a", 'subject = "x"', 'tls_key = "k"'), "tls_key: is of no use without tls = true"),
+    "no certificate": (
+        table("A", "nats://a", 'subject = "x"', "tls = true", 'tls_certificate = "/dev/null"', 'tls_key = "/dev/null"'),
+        "tls_certificate: /dev/null and /dev/null cannot be used: not in PEM",
+    ),
     "none": ("", "no destination is given"),
 }
 

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from peers import Certificates, Peers
+from peers import Peers
+
+from support.programs.certificates import Certificates
 
 pytest_plugins = ["dcmrecv_core.testing"]
 

@@ -3,71 +3,26 @@
 from __future__ import annotations
 
 import json
-import random
-import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import threading
-import urllib.request
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import trustme
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dcmrecv_core.testing import until
+from support.programs.orthanc import Orthanc
+from support.programs.receivers import free_port, system_program
 
 SECONDS = 20.0
 ALL_DICOM = ("/etc/dcmtk/storescp.cfg", "AllDICOM")
-
-
-def program(name: str) -> str:
-    """A program of the system; the test fails without it."""
-    path = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin")
-    assert path is not None, f"{name} is not installed"
-    return path
-
-
-def free_port() -> int:
-    """One below those that the system gives to connections: no program takes it while its program is started again."""
-    end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for _ in range(100):
-        port = random.randrange(10_000, end)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise AssertionError("no free port")
-
-
-class Certificates:
-    """An authority, a server on localhost, and a client."""
-
-    def __init__(self, directory: Path) -> None:
-        authority = trustme.CA(key_type=trustme.KeyType.RSA)
-        self.authority = directory / "authority.pem"
-        authority.cert_pem.write_to_path(self.authority)
-        self.server = self._pair(directory / "server", authority.issue_cert("localhost", key_type=trustme.KeyType.RSA))
-        self.client = self._pair(directory / "client", authority.issue_cert("router", key_type=trustme.KeyType.RSA))
-
-    @staticmethod
-    def _pair(name: Path, issued: trustme.LeafCert) -> tuple[Path, Path]:
-        key, certificate = name.with_suffix(".key"), name.with_suffix(".pem")
-        issued.private_key_pem.write_to_path(key)
-        issued.cert_chain_pems[0].write_to_path(certificate)
-        return key, certificate
-
-    def server_context(self) -> ssl.SSLContext:
-        """That asks for the client's certificate."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.authority)
-        key, certificate = self.server
-        context.load_cert_chain(certificate, key)
-        context.verify_mode = ssl.CERT_REQUIRED
-        return context
 
 
 class Program:
@@ -104,16 +59,17 @@ class Program:
         return sorted(path for path in (self.directory / "in").rglob("*") if path.is_file())
 
 
-class Orthanc(Program):
+class OrthancProgram(Program):
     """With DICOM and, on localhost, REST."""
 
     def __init__(self, directory: Path) -> None:
-        self._rest = free_port()
+        port = free_port()
+        self._rest = Orthanc(port)
         configuration = {
             "StorageDirectory": "storage",
             "IndexDirectory": "storage",
             "Plugins": [],
-            "HttpPort": self._rest,
+            "HttpPort": port,
             "DicomPort": free_port(),
             "DicomAet": "ORTHANC",
             "DicomCheckCalledAet": True,
@@ -122,25 +78,13 @@ class Orthanc(Program):
             "AuthenticationEnabled": False,
         }
         (directory / "orthanc.json").write_text(json.dumps(configuration))
-        super().__init__(directory, int(str(configuration["DicomPort"])), [program("Orthanc"), "orthanc.json"])
-        until(self._answers, "Orthanc answers", SECONDS, lambda: self.log)
+        super().__init__(directory, int(str(configuration["DicomPort"])), [system_program("Orthanc"), "orthanc.json"])
+        until(self._rest.answers, "Orthanc answers", SECONDS, lambda: self.log)
 
     def instances(self) -> set[str]:
         """SOP Instance UIDs."""
-        found = self._ask("/tools/find", {"Level": "Instance", "Query": {}, "Expand": True})
+        found = self._rest.post("/tools/find", json.dumps({"Level": "Instance", "Query": {}, "Expand": True}))
         return {each["MainDicomTags"]["SOPInstanceUID"] for each in found}
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self._ask("/system"))
-        except OSError:
-            return False
-
-    def _ask(self, path: str, question: Any = None) -> Any:
-        body = None if question is None else json.dumps(question).encode()
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(f"http://127.0.0.1:{self._rest}{path}", body), timeout=SECONDS) as file:
-            return json.load(file)
 
 
 class Judge:
@@ -200,19 +144,19 @@ class Peers:
         """DCMTK's, which accepts what Debian's storescp.cfg lists, or another file and profile."""
         port = free_port()
         started = Program(
-            self._home(), port, [program("dcmrecv"), "-v", "-xf", *profile, "-od", "in", *arguments, port]
+            self._home(), port, [system_program("dcmrecv"), "-v", "-xf", *profile, "-od", "in", *arguments, port]
         )
         self._programs.append(started)
         return started
 
     def storescp(self, *arguments: object) -> Program:
         port = free_port()
-        started = Program(self._home(), port, [program("storescp"), "-v", "-od", "in", *arguments, port])
+        started = Program(self._home(), port, [system_program("storescp"), "-v", "-od", "in", *arguments, port])
         self._programs.append(started)
         return started
 
-    def orthanc(self) -> Orthanc:
-        started = Orthanc(self._home())
+    def orthanc(self) -> OrthancProgram:
+        started = OrthancProgram(self._home())
         self._programs.append(started)
         return started
 

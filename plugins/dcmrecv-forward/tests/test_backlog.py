@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from crowd import data_sets, queues, send
-from peers import Peers, free_port
+from peers import Peers
 from wire import store_all
 
 from dcmrecv_core.testing import Receiver, until
+from support.programs.receivers import free_port
 
 COUNT = int(os.environ.get("FORWARD_BACKLOG", "2000"))
 STUDIES = 100

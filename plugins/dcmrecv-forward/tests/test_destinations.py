@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import SECONDS, Certificates, program
+from peers import SECONDS
 
 from dcmrecv_core import PluginError
 from dcmrecv_core.testing import fake_settings
 from dcmrecv_forward import ForwardPlugin
 from dcmrecv_forward.destinations import Destination, routes
+from support.programs.certificates import Certificates
+from support.programs.receivers import system_program
 
 
 def dimse(**fields: Any) -> Destination:
@@ -80,11 +82,15 @@ def test_good_ones(certificates: Certificates, tmp_path: Path) -> None:
         (stow(url="http://a", tls_authority=Path("x")), "tls_authority: is of no use without a URL that begins with"),
         (dimse(tls_name="x"), "tls_name: is of no use without tls = true"),
         (dimse(tls=True, tls_authority=Path("/none/x")), "tls_authority: /none/x cannot be read: No such file"),
-        (dimse(tls=True, tls_authority=Path("/dev/null")), "tls_authority: /dev/null cannot be read: "),
+        (dimse(tls=True, tls_authority=Path("/dev/null")), "tls_authority: .* cannot be read: no certificate or"),
         (dimse(tls=True, tls_key=Path("x")), "tls_certificate: tls_certificate and tls_key belong together"),
         (
             dimse(tls=True, tls_certificate=Path("/none/x"), tls_key=Path("/none/y")),
             "tls_certificate: /none/x and /none/y cannot be used: No such file",
+        ),
+        (
+            dimse(tls=True, tls_certificate=Path("/dev/null"), tls_key=Path("/dev/null")),
+            "tls_certificate: /dev/null and /dev/null cannot be used: not in PEM$",
         ),
         (dimse(when={"modalty": "CT"}), "destination 'A': when.modalty: .*you mean modality"),
     ],
@@ -114,7 +120,7 @@ def test_a_key_with_a_password(certificates: Certificates, tmp_path: Path) -> No
     """It must not ask for it on the terminal."""
     key, certificate = certificates.client
     locked = tmp_path / "locked.key"
-    command = [program("openssl"), "rsa", "-aes256", "-passout", "pass:x", "-in", key, "-out", locked]
+    command = [system_program("openssl"), "rsa", "-aes256", "-passout", "pass:x", "-in", key, "-out", locked]
     subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
     with pytest.raises(PluginError, match=r"tls_certificate: .* cannot be used: the key has a password"):
         routes([dimse(tls=True, tls_certificate=certificate, tls_key=locked)], "out")

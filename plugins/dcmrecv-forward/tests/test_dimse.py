@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from peers import Certificates, Peers, free_port
+from peers import Peers
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
@@ -27,6 +27,8 @@ from dcmrecv_core.testing import fake_event, sample_dataset, until
 from dcmrecv_forward.connection import Peer
 from dcmrecv_forward.dimse import DimseSender
 from dcmrecv_forward.errors import NotSent, Unreachable
+from support.programs.certificates import Certificates
+from support.programs.receivers import free_port
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -266,7 +268,7 @@ def test_tls(peers: Peers, certificates: Certificates) -> None:
 
 
 def test_dcmtk_with_tls(peers: Peers, certificates: Certificates) -> None:
-    key, certificate = certificates.server
+    key, certificate = certificates.named
     peer = peers.storescp("+tls", key, certificate, "+cf", certificates.authority)
     context = ssl.create_default_context(cafile=certificates.authority)
     key, certificate = certificates.client

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import SECONDS, Peers, free_port
+from peers import SECONDS, Peers
 from stow_service import Stow
 
 from dcmrecv_core import TryAgain
 from dcmrecv_core.testing import Receiver, StartReceiver, deliver_all, fake_event, fake_settings, sample_dataset, until
 from dcmrecv_forward import ForwardPlugin
 from dcmrecv_forward.destinations import Destination
+from support.programs.receivers import free_port
 
 Start = Callable[..., Receiver]
 

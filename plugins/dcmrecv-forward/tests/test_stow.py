@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Certificates, Peers, free_port
+from peers import Peers
 from pydicom import dcmread
 from stow_service import Stow
 
@@ -20,6 +20,8 @@ from dcmrecv_core import Undeliverable
 from dcmrecv_core.testing import fake_event, sample_dataset
 from dcmrecv_forward.errors import ConnectionLost, NotSent, Unreachable
 from dcmrecv_forward.stow import Service, StowSender, authorization, judge
+from support.programs.certificates import Certificates
+from support.programs.receivers import free_port
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from servers import Misbehaving, Server, forget_aws, start_moto, start_versitygw
+from servers import Misbehaving, forget_aws, start_versitygw
+
+from support.servers.s3_server import S3Server, start_moto
 
 pytest_plugins = ["dcmrecv_core.testing"]
 
@@ -28,7 +30,7 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """moto's; if the environment has the path of the program as `VERSITYGW`, that one."""
     directory = tmp_path_factory.mktemp("server")
     program = os.environ.get("VERSITYGW")
@@ -38,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def bucket(server: Server) -> str:
+def bucket(server: S3Server) -> str:
     """An empty one."""
     return server.make_bucket(f"bucket-{next(_numbers)}")
 

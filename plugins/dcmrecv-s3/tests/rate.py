@@ -24,12 +24,13 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
 
 import obstore
 from obstore.store import S3Store
-from servers import KEYS, Server, options, start_moto, start_versitygw
+from servers import options, start_versitygw
 
 from dcmrecv_core.testing.receivers import ReceiverProcess
 from support.bench.load import Load, Result, in_processes, send
 from support.bench.measure import processor_seconds
 from support.bench.series import FIRST_SERIAL, SERIES, Series
+from support.servers.s3_server import KEYS, S3Server, start_moto
 
 ASSOCIATIONS = 16
 
@@ -83,7 +84,7 @@ def started(endpoint: str, directory: Path) -> ReceiverProcess:
 class Measuring:
     """One server and one receiver, measured in turn."""
 
-    def __init__(self, server: Server, receiver: ReceiverProcess, seconds: float) -> None:
+    def __init__(self, server: S3Server, receiver: ReceiverProcess, seconds: float) -> None:
         self._server = server
         self._receiver = receiver
         self._seconds = seconds

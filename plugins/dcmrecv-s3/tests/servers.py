@@ -1,71 +1,22 @@
-"""S3 servers for tests: moto's or versitygw, a process of its own; and one that misbehaves as it is told."""
+"""S3 servers beside moto's: versitygw, and one that misbehaves as it is told."""
 
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import boto3
-
 from dcmrecv_core.testing import until
+from support.servers.s3_server import KEYS, S3Server
 
-KEYS = {"AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "secret-of-tests", "AWS_REGION": "us-east-1"}
 _START = 60.0
 
 
-class Server:
-    """An S3 server; `client` is boto3's, so what is stored is read by another library."""
-
-    def __init__(self, endpoint: str, process: subprocess.Popen[bytes]) -> None:
-        self.endpoint = endpoint
-        self._process = process
-        self.pid = process.pid
-        """The leader of its process group."""
-        self.client = boto3.client(
-            "s3",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-            region_name="us-east-1",
-        )
-
-    def make_bucket(self, name: str) -> str:
-        self.client.create_bucket(Bucket=name)
-        return name
-
-    def keys(self, bucket: str) -> list[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-        return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
-
-    def read(self, bucket: str, key: str) -> bytes:
-        with self.client.get_object(Bucket=bucket, Key=key)["Body"] as body:
-            data: bytes = body.read()
-        return data
-
-    def end(self) -> None:
-        self.client.close()
-        self._process.kill()
-        self._process.wait(_START)
-
-
-def start_moto(directory: Path) -> Server:
-    log = directory / "moto.log"
-    command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", "0"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-    running = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
-    found = until(lambda: running.search(log.read_text()), "moto listens", _START, log.read_text)
-    return Server(found[1], process)
-
-
-def start_versitygw(program: str, directory: Path) -> Server:
+def start_versitygw(program: str, directory: Path) -> S3Server:
     """versitygw, a server in Go on a directory; it does not say which port it has found, so one is found for it."""
     (directory / "data").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -83,7 +34,7 @@ def start_versitygw(program: str, directory: Path) -> Server:
     variables = {**os.environ, **environment}
     process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, start_new_session=True)
     until(lambda: _listens(address), "versitygw listens", _START)
-    return Server(f"http://{address[0]}:{address[1]}", process)
+    return S3Server(f"http://{address[0]}:{address[1]}", process)
 
 
 def _listens(address: tuple[str, int]) -> bool:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from requestor import Requestor
-from servers import Server
 
 from dcmrecv_core.testing import StartReceiver, deliver_all, sample_dataset
+from support.servers.requestor import Requestor, asking_for, request
+from support.servers.s3_server import S3Server
 
 COMPARING = """
 from dcmrecv_core import examine_stored, hookimpl
@@ -44,7 +44,7 @@ def study_completed(study):
 
 
 def test_forward_index_and_comparisons(
-    start_receiver: StartReceiver, server: Server, bucket: str, tmp_path: Path
+    start_receiver: StartReceiver, server: S3Server, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "copies").mkdir()
     (tmp_path / "comparing.py").write_text(COMPARING)
@@ -77,6 +77,13 @@ def test_forward_index_and_comparisons(
         ]
 
 
+def ask(port: int, requestor: Requestor, transaction_uid: str, *uids: str) -> tuple[set[str], dict[str, int]]:
+    """The instances that a receiver commits itself to, and the others with the reason."""
+    assert request(port, asking_for(transaction_uid, *uids)).Status == 0
+    report = requestor.report()
+    return {uid for _, uid in report.committed}, {uid: reason for (_, uid), reason in report.failed.items()}
+
+
 @pytest.fixture
 def requestor() -> Iterator[Requestor]:
     made = Requestor()
@@ -85,7 +92,7 @@ def requestor() -> Iterator[Requestor]:
 
 
 def test_storage_commitment_index_and_another_archive(
-    start_receiver: StartReceiver, server: Server, bucket: str, tmp_path: Path, requestor: Requestor
+    start_receiver: StartReceiver, server: S3Server, bucket: str, tmp_path: Path, requestor: Requestor
 ) -> None:
     """With a spool. What is asked for at once is committed to when it is in the bucket; later, what is still there."""
     archive = start_receiver("-pm", "+B")
@@ -112,7 +119,7 @@ def test_storage_commitment_index_and_another_archive(
     receiver = start_receiver("--settings", tmp_path / "settings.toml")
     uids = [f"1.2.3.{number}" for number in range(3)]
     assert receiver.send(*(sample_dataset(SOPInstanceUID=uid) for uid in uids)) == [0] * 3
-    assert requestor.ask(receiver.port, "9.1", *uids, "1.2.3.9") == (set(uids), {"1.2.3.9": 0x0112})
+    assert ask(receiver.port, requestor, "9.1", *uids, "1.2.3.9") == (set(uids), {"1.2.3.9": 0x0112})
     assert deliver_all(receiver) == []
     with closing(sqlite3.connect(receiver.state_directory / "index.sqlite")) as index:
         rows = index.execute("SELECT location, digest IS NOT NULL FROM instances ORDER BY location").fetchall()
@@ -124,4 +131,4 @@ def test_storage_commitment_index_and_another_archive(
     damaged = bytearray(server.read(bucket, f"CT.{uids[1]}"))
     damaged[-1] ^= 1
     server.client.put_object(Bucket=bucket, Key=f"CT.{uids[1]}", Body=bytes(damaged))
-    assert requestor.ask(receiver.port, "9.2", *uids) == ({uids[2]}, {uids[0]: 0x0112, uids[1]: 0x0110})
+    assert ask(receiver.port, requestor, "9.2", *uids) == ({uids[2]}, {uids[0]: 0x0112, uids[1]: 0x0110})

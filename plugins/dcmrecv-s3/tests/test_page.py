@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from servers import Server
-
 from dcmrecv_core.testing import StartReceiver, sample_dataset
+from support.servers.s3_server import S3Server
 
 PAGE = Path(__file__).parents[3] / "docs" / "s3.md"
 
 
-def test_the_example(start_receiver: StartReceiver, server: Server, tmp_path: Path) -> None:
+def test_the_example(start_receiver: StartReceiver, server: S3Server, tmp_path: Path) -> None:
     """With the address of a server that is here."""
     text = PAGE.read_text()
     [settings] = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)

@@ -15,11 +15,12 @@ from typing import Any, Self
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config
-from servers import Server, options
+from servers import options
 
 from dcmrecv_core import StorageError
 from dcmrecv_core.testing import StartReceiver, fake_instance, fake_settings, sample_dataset
 from dcmrecv_s3 import S3Plugin, client, upload
+from support.servers.s3_server import S3Server
 
 MEGABYTE = 1 << 20
 PATIENCE = 600.0
@@ -88,7 +89,7 @@ def send_file(port: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
         association.release()
 
 
-def digest_of_last(server: Server, bucket: str, key: str, size: int) -> str:
+def digest_of_last(server: S3Server, bucket: str, key: str, size: int) -> str:
     """The SHA-256 of the last `size` bytes of an object."""
     digest = hashlib.sha256()
     with closing(server.client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{size}")["Body"]) as body:
@@ -101,7 +102,7 @@ def digest_of_last(server: Server, bucket: str, key: str, size: int) -> str:
 @pytest.mark.timeout(2 * PATIENCE)
 def test_a_large_instance(
     start_receiver: StartReceiver,
-    server: Server,
+    server: S3Server,
     bucket: str,
     policy: str,
     tmp_path: Path,
@@ -122,7 +123,7 @@ def test_a_large_instance(
 
 @pytest.mark.parametrize("policy", ["overwrite", "replace-same"])
 def test_an_upload_that_breaks_off_leaves_no_object(
-    server: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+    server: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
 ) -> None:
     settings = {"s3_url": f"s3://{bucket}", "s3_endpoint": server.endpoint, "s3_timeout": 30, "s3_unconditional": True}
     plugin = S3Plugin()
@@ -146,7 +147,7 @@ def test_an_upload_that_breaks_off_leaves_no_object(
 
 
 def test_an_answer_that_is_lost_leaves_no_temporary_object(
-    server: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"s3_url": f"s3://{bucket}", "s3_endpoint": server.endpoint, "s3_timeout": 30.0}
     plugin = S3Plugin()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from servers import Misbehaving, Server, options, refuse
+from servers import Misbehaving, options, refuse
 
 from dcmrecv_core import PluginError, StorageError
 from dcmrecv_core.testing import (
@@ -24,6 +24,7 @@ from dcmrecv_core.testing import (
     until,
 )
 from dcmrecv_s3 import S3Plugin
+from support.servers.s3_server import S3Server
 
 READER = """
 from dcmrecv_core import hookimpl
@@ -51,7 +52,9 @@ def deliver(event, target):
 """
 
 
-def test_an_acknowledged_instance_is_in_the_bucket(start_receiver: StartReceiver, server: Server, bucket: str) -> None:
+def test_an_acknowledged_instance_is_in_the_bucket(
+    start_receiver: StartReceiver, server: S3Server, bucket: str
+) -> None:
     receiver = start_receiver(*options(server.endpoint, bucket))
     sent = [sample_dataset(SOPInstanceUID=f"1.2.3.{number}") for number in range(3)]
     assert receiver.send(*sent) == [0] * 3
@@ -68,7 +71,7 @@ def threads(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
-def test_keys_are_the_names_that_hooks_chose(start_receiver: StartReceiver, server: Server, bucket: str) -> None:
+def test_keys_are_the_names_that_hooks_chose(start_receiver: StartReceiver, server: S3Server, bucket: str) -> None:
     layout = "{PatientID}/{SOPInstanceUID}.dcm"
     receiver = start_receiver(*options(server.endpoint, bucket, "--layout", layout))
     assert receiver.send(sample_dataset(PatientID="Ä #1", SOPInstanceUID="1.2.3")) == [0]
@@ -88,7 +91,7 @@ def test_a_server_can_verify_what_it_gets(start_receiver: StartReceiver, misbeha
 
 
 def test_events_open_and_remove_what_is_stored(
-    start_receiver: StartReceiver, server: Server, bucket: str, tmp_path: Path
+    start_receiver: StartReceiver, server: S3Server, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "reader.py").write_text(READER)
     receiver = start_receiver(*options(server.endpoint, bucket, "--plugin", tmp_path / "reader.py"))
@@ -101,7 +104,7 @@ def test_events_open_and_remove_what_is_stored(
     assert locations == [f"s3://{bucket}/site/CT.1.2.3.{number}" for number in (8, 9)]
 
 
-def test_a_bucket_that_is_missing(start_receiver: StartReceiver, server: Server) -> None:
+def test_a_bucket_that_is_missing(start_receiver: StartReceiver, server: S3Server) -> None:
     """It is said at the start; each instance is refused until the bucket is there, without a new start."""
     receiver = start_receiver(*options(server.endpoint, "missing-bucket"))
     assert "s3://missing-bucket/site/ cannot be used now" in receiver.log
@@ -166,7 +169,7 @@ def test_a_server_that_ignores_conditions_is_refused(start_receiver: StartReceiv
 
 
 def test_a_reload_refuses_such_a_server(
-    start_receiver: StartReceiver, misbehaving: Misbehaving, server: Server, bucket: str, tmp_path: Path
+    start_receiver: StartReceiver, misbehaving: Misbehaving, server: S3Server, bucket: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "settings.toml"
     text = f'promiscuous = true\nplugin = ["s3"]\n[plugins.s3]\ns3_url = "s3://{bucket}"\ns3_endpoint = '

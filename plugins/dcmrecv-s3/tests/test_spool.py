@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import pytest
 from pydicom import dcmread
-from servers import Misbehaving, Server, options, refuse
+from servers import Misbehaving, options, refuse
 
 from dcmrecv_core import PluginError, StorageError, StoredEvent
 from dcmrecv_core.testing import (
@@ -30,6 +30,7 @@ from dcmrecv_core.testing import (
 )
 from dcmrecv_s3 import S3Plugin
 from dcmrecv_s3.spool import Spool, subdirectory
+from support.servers.s3_server import S3Server
 
 TOLD = """
 from dcmrecv_core import hookimpl
@@ -60,7 +61,7 @@ def told(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plugin(server: Server, bucket: str, tmp_path: Path) -> Iterator[S3Plugin]:
+def plugin(server: S3Server, bucket: str, tmp_path: Path) -> Iterator[S3Plugin]:
     given = {"s3_url": f"s3://{bucket}/site", "s3_endpoint": server.endpoint, "s3_spool": "spool"}
     made = S3Plugin()
     made.configure(fake_settings(made, options=given, output_directory=str(tmp_path)))
@@ -78,7 +79,7 @@ def write(plugin: S3Plugin, output: Path, uids: dict[str, str], policy: str) -> 
     return fake_event(dataset, output_directory=output, location=location)
 
 
-def patients(server: Server, bucket: str) -> dict[str, str]:
+def patients(server: S3Server, bucket: str) -> dict[str, str]:
     """Patient's Name by key."""
     return {key: str(dcmread(io.BytesIO(server.read(bucket, key))).PatientName) for key in server.keys(bucket)}
 
@@ -95,7 +96,7 @@ def spooled(receiver: Receiver) -> list[str]:
 
 
 def test_the_event_has_the_place_in_the_bucket(
-    start_receiver: StartReceiver, server: Server, bucket: str, told: Path
+    start_receiver: StartReceiver, server: S3Server, bucket: str, told: Path
 ) -> None:
     receiver = start_receiver(*options(server.endpoint, bucket, "--s3-spool", "spool", "--plugin", told))
     sent = [sample_dataset(SOPInstanceUID=f"1.2.3.{number}") for number in range(3)]
@@ -169,7 +170,7 @@ AGAIN = {"SOPInstanceUID": "1.2.3", "PatientName": "AGAIN"}
     ],
 )
 def test_a_key_that_is_taken(
-    plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path, policy: str, expected: dict[str, str]
+    plugin: S3Plugin, server: S3Server, bucket: str, tmp_path: Path, policy: str, expected: dict[str, str]
 ) -> None:
     """By the policy, when it is uploaded; what was acknowledged cannot be refused."""
     for uids in (FIRST, AGAIN, OTHER):
@@ -180,7 +181,7 @@ def test_a_key_that_is_taken(
     assert found == expected
 
 
-def test_an_upload_that_is_made_twice(plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path) -> None:
+def test_an_upload_that_is_made_twice(plugin: S3Plugin, server: S3Server, bucket: str, tmp_path: Path) -> None:
     """The process was killed before it could say so: it is one object at one place."""
     for policy in ("replace-same", "rename", "overwrite"):
         event = write(plugin, tmp_path, FIRST, policy)
@@ -188,7 +189,7 @@ def test_an_upload_that_is_made_twice(plugin: S3Plugin, server: Server, bucket: 
     assert list(patients(server, bucket)) == ["site/same"]
 
 
-def test_one_that_was_found_replaces_nothing(plugin: S3Plugin, server: Server, bucket: str, tmp_path: Path) -> None:
+def test_one_that_was_found_replaces_nothing(plugin: S3Plugin, server: S3Server, bucket: str, tmp_path: Path) -> None:
     """A newer one may have come since."""
     old = write(plugin, tmp_path, FIRST, "replace-same")
     plugin.relocate(write(plugin, tmp_path, AGAIN, "replace-same"))

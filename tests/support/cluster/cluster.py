@@ -18,12 +18,12 @@ import psycopg
 
 from dcmrecv_core.testing import until
 from support.cluster.instances import Instance, data_set_of
-from support.cluster.nats_server import SUBJECT, Message, NatsServer, nats_server
 from support.cluster.nodes import Node
-from support.cluster.s3_server import BUCKET, KEYS, S3Server, s3_server
 from support.docs.blocks import blocks_of
 from support.programs.haproxy import balancer
 from support.programs.postgresql import running_server
+from support.servers.nats_server import SUBJECT, Message, NatsServer, nats_server
+from support.servers.s3_server import BUCKET, KEYS, S3Server, s3_server
 
 NODES = 3
 
@@ -153,11 +153,11 @@ class Cluster:
 
     def assert_stored(self, instances: Collection[Instance]) -> None:
         """Each of these instances is in the bucket, with the bytes that were sent."""
-        missing = {key_of(instance) for instance in instances} - self._s3.keys()
+        missing = {key_of(instance) for instance in instances}.difference(self._s3.keys(BUCKET))
         assert missing == set(), f"{len(missing)} are acknowledged, but missing"
 
         def is_wrong(instance: Instance) -> bool:
-            return data_set_of(self._s3.read(key_of(instance))) != instance.data
+            return data_set_of(self._s3.read(BUCKET, key_of(instance))) != instance.data
 
         with ThreadPoolExecutor(4) as pool:
             wrong = [each for each, bad in zip(instances, pool.map(is_wrong, instances), strict=True) if bad]
@@ -168,13 +168,13 @@ class Cluster:
         instances: dict[str, set[str]] = defaultdict(set)
         completions: dict[tuple[str, int], dict[str, Message]] = defaultdict(dict)
         for message in self._nats.messages():
-            study = message.data["study_instance_uid"]
+            study = message.event["data"]["study_instance_uid"]
             if study not in studies:
                 continue
-            if message.type == "dcmrecv.instance.stored":
-                instances[message.data["sop_instance_uid"]].add(message.id)
+            if message.event["type"] == "dcmrecv.instance.stored":
+                instances[message.event["data"]["sop_instance_uid"]].add(message.id)
             else:
-                completions[study, message.data["revision"]][message.id] = message
+                completions[study, message.event["data"]["revision"]][message.id] = message
         return Published(instances, completions)
 
 
@@ -194,7 +194,7 @@ class Published(NamedTuple):
         for study, revision in last.items():
             assert all((study, number) in self.completions for number in range(1, revision)), study
             [message] = self.completions[study, revision].values()
-            found[study] = {each["sop_instance_uid"] for each in message.data["instances"]}
+            found[study] = {each["sop_instance_uid"] for each in message.event["data"]["instances"]}
         return found
 
 
@@ -208,7 +208,7 @@ def running_cluster(program: Path, directory: Path) -> Iterator[Cluster]:
     with ExitStack() as stack:
         database = stack.enter_context(running_server()).url
         s3 = stack.enter_context(s3_server(directory))
-        nats = stack.enter_context(nats_server(directory / "nats"))
+        nats = stack.enter_context(nats_server(directory / "nats", "max_payload: 8MB\n"))
         settings = _SETTINGS % {"s3": s3.endpoint, "nats": nats.url}
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environment = {**own, **KEYS, "HOME": str(directory), "DATABASE": database}

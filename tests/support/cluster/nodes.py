@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from dcmrecv_core.storage.shared_journal import node_of
+from dcmrecv_core.storage.journals.state_files import node_of
 from dcmrecv_core.testing import until
 from support.programs.receivers import Receiver, reserved_port
 

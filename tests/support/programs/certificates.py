@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import ssl
 import subprocess
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +45,18 @@ class Certificates:
         self.unknown = self._issue(self._stranger, "unknown", "ct1.example")
         past = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
         self.expired = self._issue(self._authority, "expired", "ct1.example", not_after=past)
+
+    @cached_property
+    def named(self) -> Pair:
+        """Of a server: its certificate has the name of this machine, and not the address."""
+        return self._issue(self._authority, "named", "localhost")
+
+    def server_context(self) -> ssl.SSLContext:
+        """Of a server that demands a client's certificate; it shows that of `named`."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.authority)
+        context.load_cert_chain(self.named.certificate, self.named.key)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
 
     def other(self, name: str, **validity: datetime.datetime) -> Pair:
         """Another pair, for a receiver or a sender, valid from `not_before` until `not_after`."""

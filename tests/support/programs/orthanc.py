@@ -75,7 +75,7 @@ def orthanc_server(receivers: Mapping[str, int]) -> Iterator[Orthanc]:
 
 def _start(directory: Path, log: Path, receivers: Mapping[str, int]) -> tuple[subprocess.Popen[bytes], Orthanc]:
     """A server that answers, on a port that was free just now; tries another one if it is taken."""
-    program = _program()
+    program = system_program("Orthanc")
     for _ in range(_ATTEMPTS):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
@@ -98,12 +98,6 @@ def _start(directory: Path, log: Path, receivers: Mapping[str, int]) -> tuple[su
         if process.poll() is None:
             return process, server
     raise AssertionError(f"Orthanc does not start in {_ATTEMPTS} tries:\n{log.read_text(errors='replace')}")
-
-
-def _program() -> str:
-    """Debian installs it in /usr/sbin, which may not be in PATH."""
-    program = Path("/usr/sbin/Orthanc")
-    return str(program) if program.exists() else system_program("Orthanc")
 
 
 def _configuration(directory: Path, port: int, receivers: Mapping[str, int]) -> dict[str, Any]:

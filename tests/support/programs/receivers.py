@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ def system_program(name: str) -> str:
 
     Our own `dcmrecv` may come first in PATH, so only the system's directories are searched.
     """
-    path = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin")
+    path = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin")
     if path is None:
         raise AssertionError(f"{name} is not installed")
     return path
@@ -167,6 +169,16 @@ def reserved_port() -> socket.socket:
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.bind(("127.0.0.1", 0))
     return reserved
+
+
+def free_port() -> int:
+    """One below those that the system gives to connections: no program takes it while its program is started again."""
+    end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(100):
+        port = random.randrange(10_000, end)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no free port")
 
 
 def listens_or_ended(receiver: Receiver) -> str:

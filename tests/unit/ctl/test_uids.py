@@ -9,7 +9,7 @@ import pytest
 from dcmrecv_core.api.settings import UID_HASH_KEY
 from dcmrecv_core.ctl.main import main
 from dcmrecv_core.logs.hashed_uids import hashed_uid
-from dcmrecv_core.storage.journal import make_key
+from dcmrecv_core.storage.journals.state_files import make_key
 
 
 def test_as_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

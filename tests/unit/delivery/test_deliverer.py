@@ -17,7 +17,7 @@ from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import NewEvent, Queue
 from dcmrecv_core.hooks.guards import BackgroundStopped
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.storage.journal import decode
+from dcmrecv_core.storage.journals.records import decode
 from support.deliveries import event, record
 from support.plugins import hooks, load, raising
 
@@ -207,7 +207,7 @@ def test_a_damaged_record_is_put_aside(start: Start) -> None:
 def test_after_a_power_cut_only_the_association_is_unknown(start: Start) -> None:
     told: Told = []
     process = start(deliver=lambda event: told.append(event))
-    from dcmrecv_core.storage.journal import Kind
+    from dcmrecv_core.storage.journals.records import Kind
 
     data = record("1.9", kind=Kind.RECOVERED)
     process.take_in(NewEvent("e1", decode(data), data))

@@ -10,7 +10,8 @@ import pytest
 from dcmrecv_core.delivery import journal as journal_module
 from dcmrecv_core.delivery.journal import DAMAGED, Batch, JournalReader
 from dcmrecv_core.delivery.store import FileState
-from dcmrecv_core.storage.journal import JournalWriter, boot_id
+from dcmrecv_core.storage.journals.boot import boot_id
+from dcmrecv_core.storage.journals.files import JournalWriter
 from support.deliveries import record
 
 LATER = 1 << 60

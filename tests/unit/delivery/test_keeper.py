@@ -14,7 +14,8 @@ from dcmrecv_core.delivery.preparation import prepare
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.storage.journal import JournalWriter, boot_id
+from dcmrecv_core.storage.journals.boot import boot_id
+from dcmrecv_core.storage.journals.files import JournalWriter
 from support.deliveries import event, record
 
 TIMEOUT = 10.0

@@ -15,7 +15,8 @@ from dcmrecv_core.delivery.preparation import prepare
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue, StoredRecord
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.storage.journal import JournalWriter, now
+from dcmrecv_core.storage.journals.boot import now
+from dcmrecv_core.storage.journals.files import JournalWriter
 from support.deliveries import record
 
 INDEX, OTHER, STUDIES = Queue("index", "default"), Queue("site", "default"), Queue("index", "study_completed")

@@ -17,7 +17,8 @@ from dcmrecv_core.delivery.recovery import SETTLED, SLACK, Recovery, note_start
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Queue
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.storage.journal import JournalWriter, Kind
+from dcmrecv_core.storage.journals.files import JournalWriter
+from dcmrecv_core.storage.journals.records import Kind
 from dcmrecv_core.testing import fake_instance, sample_dataset, until
 from support.deliveries import event
 

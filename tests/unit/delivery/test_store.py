@@ -20,7 +20,7 @@ from dcmrecv_core.delivery.store import (
     Store,
     StoredRecord,
 )
-from dcmrecv_core.storage.journal import decode
+from dcmrecv_core.storage.journals.records import decode
 from support.deliveries import event
 
 A, B = Queue("forward", "a"), Queue("forward", "b")

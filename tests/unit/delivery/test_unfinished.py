@@ -10,7 +10,7 @@ import pytest
 from dcmrecv_core import unfinished_studies
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.delivery.store import Claim, FileState, Item, Queue
-from dcmrecv_core.storage.journal import DIRECTORY, JournalWriter
+from dcmrecv_core.storage.journals.files import DIRECTORY, JournalWriter
 from support.deliveries import event, record
 
 DELIVERS, COMPLETES = Queue("index", "default"), Queue("retention", "study_completed")

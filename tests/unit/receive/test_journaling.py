@@ -17,8 +17,10 @@ from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.receive.journaling import Journal, JournalingReceiver
 from dcmrecv_core.receive.pipeline import Outcome
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.storage import journal as journal_module
-from dcmrecv_core.storage.journal import HOW, Kind, Record, make_key, read_records
+from dcmrecv_core.storage.journals import files
+from dcmrecv_core.storage.journals.boot import now
+from dcmrecv_core.storage.journals.records import HOW, Kind, Record, read_records
+from dcmrecv_core.storage.journals.state_files import make_key
 from dcmrecv_core.storage.temporary import Capabilities
 from dcmrecv_core.testing import fake_association, sample_dataset
 from dcmrecv_core.testing.fakes import encode
@@ -85,7 +87,7 @@ def test_a_stored_instance_has_a_record(worker: Callable[..., Worker]) -> None:
     assert record.original_uid_hash == b""
     assert record.size > 0
     assert record.received > 1_600_000_000 * 10**9
-    assert 0 < record.published <= journal_module.now()
+    assert 0 < record.published <= now()
 
 
 def test_each_association_has_its_own(worker: Callable[..., Worker]) -> None:
@@ -191,7 +193,7 @@ def test_a_record_that_cannot_be_written_refuses_the_instance(
     told: list[int] = []
     site = worker(not_stored=lambda outcome: told.append(outcome.status), stored=lambda: told.append(0))
     with monkeypatch.context() as patch:
-        patch.setattr(journal_module, "_write", lambda fd, record: os.close(-1))
+        patch.setattr(files, "_write", lambda fd, record: os.close(-1))
         assert site.send().status == 0xA700
     assert told == [0xA700]
 

@@ -14,7 +14,7 @@ from dcmrecv_core.dataset.encodings import EXPLICIT_LITTLE
 from dcmrecv_core.receive.journaling import JournalingReceiver, make_receiver
 from dcmrecv_core.receive.pipeline import SPOOL_SIZE, Outcome
 from dcmrecv_core.settings.settings import Settings
-from dcmrecv_core.storage.journal import Record, read_records
+from dcmrecv_core.storage.journals.records import Record, read_records
 from dcmrecv_core.storage.temporary import Capabilities
 from dcmrecv_core.testing import fake_association, sample_dataset
 from dcmrecv_core.testing.fakes import encode

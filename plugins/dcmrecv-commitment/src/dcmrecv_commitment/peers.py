@@ -71,19 +71,25 @@ def _tls(peer: Peer) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=peer.tls_authority)
     except OSError as error:  # an SSLError is one
-        _fail(peer, "tls_authority", f"{peer.tls_authority} cannot be read: {error.strerror or error}")
+        _fail(peer, "tls_authority", f"{peer.tls_authority} cannot be read: {_reason(error)}")
     if peer.tls_certificate is not None and peer.tls_key is not None:
         try:
             context.load_cert_chain(peer.tls_certificate, peer.tls_key, _no_password)
         except (OSError, ValueError) as error:
             names = f"{peer.tls_certificate} and {peer.tls_key}"
-            _fail(peer, "tls_certificate", f"{names} cannot be used: {getattr(error, 'strerror', None) or error}")
+            _fail(peer, "tls_certificate", f"{names} cannot be used: {_reason(error)}")
     return context
 
 
 def _no_password() -> str:
     """Else OpenSSL would ask for it on the terminal."""
     raise ValueError("the key has a password, which is not supported")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason.replace("_", " ").lower() if error.reason else "not in PEM"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _fail(peer: Peer, key: str, text: str) -> NoReturn:

@@ -171,19 +171,25 @@ def _tls(destination: Destination) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=destination.tls_authority)
     except (OSError, ssl.SSLError) as error:
-        _fail(destination, "tls_authority", f"{destination.tls_authority} cannot be read: {error}")
+        _fail(destination, "tls_authority", f"{destination.tls_authority} cannot be read: {_reason(error)}")
     if destination.tls_certificate is not None and destination.tls_key is not None:
         try:
             context.load_cert_chain(destination.tls_certificate, destination.tls_key, _no_password)
         except (OSError, ssl.SSLError, ValueError) as error:
             names = f"{destination.tls_certificate} and {destination.tls_key}"
-            _fail(destination, "tls_certificate", f"{names} cannot be used: {error}")
+            _fail(destination, "tls_certificate", f"{names} cannot be used: {_reason(error)}")
     return context
 
 
 def _no_password() -> str:
     """Else OpenSSL would ask for it on the terminal."""
     raise ValueError("the key has a password, which is not supported")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason.replace("_", " ").lower() if error.reason else "not in PEM"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _fail(destination: Destination, key: str, text: str) -> NoReturn:

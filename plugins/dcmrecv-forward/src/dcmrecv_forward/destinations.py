@@ -187,7 +187,7 @@ def _no_password() -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).replace("_", " ").lower()
+        return error.reason.replace("_", " ").lower() if error.reason else "not in PEM"
     return getattr(error, "strerror", None) or str(error)
 
 

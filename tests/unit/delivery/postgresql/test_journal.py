@@ -18,8 +18,9 @@ from dcmrecv_core.delivery.postgresql.database import SCHEMA
 from dcmrecv_core.delivery.postgresql.journal import SharedJournalReader
 from dcmrecv_core.delivery.postgresql.store import PostgresqlStore
 from dcmrecv_core.delivery.store import Queue
-from dcmrecv_core.storage.journal import LONGEST_VALUE
-from dcmrecv_core.storage.shared_journal import NODE, SharedJournalWriter
+from dcmrecv_core.storage.journals.database import SharedJournalWriter
+from dcmrecv_core.storage.journals.records import LONGEST_VALUE
+from dcmrecv_core.storage.journals.state_files import NODE
 from support.deliveries import record
 
 QUEUES = [Queue("index", "default"), Queue("actions", "study_completed")]

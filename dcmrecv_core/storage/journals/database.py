@@ -22,7 +22,7 @@ from psycopg import pq
 
 from dcmrecv_core.api.errors import StorageError
 from dcmrecv_core.storage.directories import storage_error
-from dcmrecv_core.storage.journal import boot_id
+from dcmrecv_core.storage.journals.state_files import node_of
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -47,9 +47,6 @@ DEAD_HOST: dict[str, str | int] = {
 }
 """Parameters of libpq: a host that has gone without a word is noticed within 20 s. Linux alone would wait for some 15
 minutes, in which a database that has taken its place has nothing to do."""
-
-NODE = "node"
-"""The file in the state directory with the name of this node."""
 
 LEASE_SECONDS = 25
 """An association counts as open so long after its worker, or the journal process of its node, has said so."""
@@ -189,36 +186,3 @@ def _has_ended(connection: PGconn) -> bool:
     poll = select.poll()
     poll.register(connection.socket, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def node_of(state_directory: Path) -> str:
-    """The name of this node, which is made if it is missing: whose files are in its output directory. Raises
-    OSError."""
-    path = state_directory / NODE
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        temporary = path.with_name(f"{NODE}.{os.getpid()}")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            file.write(os.urandom(6).hex() + "\n")
-            file.flush()
-            os.fsync(fd)
-        try:
-            os.link(temporary, path)  # another process may be first
-        except FileExistsError:
-            pass
-        finally:
-            os.unlink(temporary)
-        directory = os.open(state_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)  # or a power cut would give the node another name
-        finally:
-            os.close(directory)
-        return path.read_text().strip()
-
-
-def place_of(state_directory: Path) -> str:
-    """What tells the state directory of this node from a copy of it, also on a copy of the machine. Raises OSError."""
-    status = (state_directory / NODE).stat()
-    return f"{boot_id()} {status.st_dev} {status.st_ino}"

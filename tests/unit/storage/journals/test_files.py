@@ -1,4 +1,4 @@
-"""The journal's writer and its records."""
+"""A worker's files of the journal."""
 
 from __future__ import annotations
 
@@ -7,55 +7,17 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dcmrecv_core.api.errors import StorageError
-from dcmrecv_core.storage import journal
 from dcmrecv_core.storage.hidden import is_locked
-from dcmrecv_core.storage.journal import FILE_SIZE, JournalWriter, Kind, decode, encode, make_key, read_records
+from dcmrecv_core.storage.journals import files as journal_files
+from dcmrecv_core.storage.journals.files import FILE_SIZE, JournalWriter
+from dcmrecv_core.storage.journals.records import Kind, read_records
 from support.deliveries import record
 
 
 def files(directory: Path) -> list[Path]:
     return sorted(directory.glob("*.journal"))
-
-
-@given(st.lists(st.binary(max_size=300), min_size=15, max_size=15), st.integers(0, 2**64 - 1))
-def test_a_record_is_read_as_it_was_written(texts: list[bytes], number: int) -> None:
-    data = encode(Kind.STORED, 2, number, number, number, tuple(texts[:14]), texts[14])
-    read = decode(data)
-    assert (read.kind, read.how, read.published, read.received, read.size) == (Kind.STORED, 2, number, number, number)
-    assert list(read[5:]) == texts
-
-
-def test_a_record_of_before_digests_has_none() -> None:
-    assert decode(record()).digest == b""
-    assert decode(record(digest="xxh128:00")).digest == b"xxh128:00"
-
-
-@given(st.data())
-def test_one_changed_bit_is_noticed(data: st.DataObject) -> None:
-    whole = bytearray(record())
-    bit = data.draw(st.integers(0, len(whole) * 8 - 1))
-    whole[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(ValueError):
-        decode(bytes(whole))
-
-
-@pytest.mark.parametrize("cut", [0, 5, 12, 100])
-def test_a_torn_tail_is_no_record(cut: int) -> None:
-    whole = record()
-    [read] = read_records(whole + record()[:cut] + bytes(100), 50)
-    assert (read.offset, read.end, read.record) == (50, 50 + len(whole), decode(whole))
-
-
-@pytest.mark.parametrize("gap", [bytes(4096), b"x" * 10, record()[:-1], record()[5:]])
-def test_records_after_damage_are_found(gap: bytes) -> None:
-    first, second = record("1.1"), record("1.2")
-    reads = list(read_records(first + gap + second))
-    assert [read.record for read in reads] == [decode(first), None, decode(second)]
-    assert reads[1].end == reads[2].offset == len(first) + len(gap)
 
 
 def test_the_file_is_made_for_the_first_record(tmp_path: Path) -> None:
@@ -81,7 +43,7 @@ def test_a_writer_holds_the_lock_of_its_file(tmp_path: Path) -> None:
 
 
 def test_a_full_file_stays_locked_until_the_next_has_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "RESERVE", FILE_SIZE - 100)
+    monkeypatch.setattr(journal_files, "RESERVE", FILE_SIZE - 100)
     writer = JournalWriter(str(tmp_path))
     writer.make_room()
     writer.append(record(), b"a1")
@@ -149,7 +111,7 @@ def test_after_a_failed_write_the_next_record_goes_to_another_file(
 def test_a_reader_that_is_quicker_takes_nothing_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes a new file without a lock for a finished one."""
     locked = iter([True, False])
-    monkeypatch.setattr(journal, "is_locked", lambda fd: next(locked))
+    monkeypatch.setattr(journal_files, "is_locked", lambda fd: next(locked))
     writer = JournalWriter(str(tmp_path))
     writer.append(record("1.5"))
     writer.close()
@@ -165,11 +127,3 @@ def test_a_location_may_be_longer_than_the_reserve(tmp_path: Path) -> None:
     [read] = read_records(files(tmp_path)[0].read_bytes())
     assert read.record is not None
     assert len(read.record.location) == 50_005
-
-
-def test_the_key_is_made_once(tmp_path: Path) -> None:
-    key = make_key(tmp_path / "key")
-    assert len(key) == 32
-    assert make_key(tmp_path / "key") == key
-    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["key"]

@@ -7,16 +7,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.api.errors import StorageError
-from dcmrecv_core.storage.shared_journal import NODE, SharedJournalWriter, node_of
-
-
-def test_a_node_keeps_its_name(tmp_path: Path) -> None:
-    name = node_of(tmp_path)
-    assert len(name) == 12
-    assert node_of(tmp_path) == name
-    assert [path.name for path in tmp_path.iterdir()] == [NODE]
-    (tmp_path / NODE).write_text("other\n")
-    assert node_of(tmp_path) == "other"
+from dcmrecv_core.storage.journals.database import SharedJournalWriter
 
 
 def test_without_a_database_there_is_no_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

