@@ -29,11 +29,19 @@ RELEASED = ROOT / "tests" / "docs" / "released_api.txt"
 
 CHANGES = ROOT / "changes"
 
-MADE_BY_THE_RECEIVER = (PluginCounter, PluginOptions, testing.Receiver)
-"""A plugin gets them; how they are made is not public."""
+MADE_BY_THE_RECEIVER = (
+    PluginCounter,
+    PluginOptions,
+    testing.Finding,
+    testing.PluginCheckError,
+    testing.PluginReport,
+    testing.Receiver,
+    testing.Survival,
+)
+"""A plugin, or its test, gets them; how they are made is not public."""
 
-STARTS_OTHER_PROGRAMS = (ReceiverProcess.run, ReceiverProcess.run_until_ready)
-"""What a `testing.Receiver` inherits and is not public."""
+OWN_METHODS = (ReceiverProcess.run, ReceiverProcess.run_until_ready, testing.PluginReport.add)
+"""Methods that only the kit itself calls."""
 
 HEAD = """\
 # All public names
@@ -193,7 +201,7 @@ def _members(cls: type) -> Iterator[Entry]:
         if isinstance(value, property):
             returns = _shown(inspect.signature(value.fget).return_annotation)  # type: ignore[arg-type]
             yield Entry(name, f"{name}: {returns}", inspect.cleandoc(value.__doc__ or ""))
-        elif inspect.isfunction(value) and value not in STARTS_OTHER_PROGRAMS:
+        elif inspect.isfunction(value) and value not in OWN_METHODS:
             yield Entry(name, f"{name}{_parameters(value)}", inspect.cleandoc(value.__doc__ or ""))
         elif isinstance(value, int | str):
             yield Entry(name, f"{name} = {value!r}", documented.get(name, ""))
