@@ -51,7 +51,7 @@ from dcmrecv_core.api.outcomes import (
     Summary,
 )
 from dcmrecv_core.api.services import Command, EventReport, Request, Response, Service
-from dcmrecv_core.api.settings import Counting, Locations, PluginCounter, PluginSettings
+from dcmrecv_core.api.settings import PluginCounter, PluginSettings
 from dcmrecv_core.api.verdicts import (
     Accept,
     Also,
@@ -116,7 +116,6 @@ __all__ = [
     "Command",
     "ConfigurationError",
     "Counters",
-    "Counting",
     "DeliveryMark",
     "Discard",
     "Durations",
@@ -127,7 +126,6 @@ __all__ = [
     "Instance",
     "InstanceCounts",
     "Listening",
-    "Locations",
     "Name",
     "NameTakenError",
     "NegotiateResult",

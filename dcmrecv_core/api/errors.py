@@ -58,6 +58,11 @@ class PluginError(StartError):
     known. A plugin gives the text only; the receiver adds the rest. `str()` has all of it.
     """
 
+    text: str
+    plugin: str
+    hook: str
+    place: str
+
     def __init__(self, text: str, *, plugin: str = "", hook: str = "", place: str = "") -> None:
         super().__init__(text)
         self.text = text
@@ -132,6 +137,9 @@ class StatusError(DcmrecvError):
     for Offending Element (0000,0901). Raises TypeError or ValueError for values that no response can carry.
     """
 
+    status: int
+    comment: str
+    elements: tuple[int, ...]
     plugin: str = ""
     """The named plugin whose hook it has ended, "" if there is none."""
 
@@ -176,6 +184,8 @@ class NameTakenError(StatusError):
     sender gets 0111 (duplicate SOP instance, PS3.7 C.5.7).
     """
 
+    path: str
+
     def __init__(self, status: int, path: str) -> None:
         super().__init__(status, "File exists already")
         self.path = path
@@ -201,6 +211,8 @@ class Undeliverable(DcmrecvError):
     The delivery is put aside with `reason`, for `dcmrecvctl queue`; what comes after it goes on.
     """
 
+    reason: str
+
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -213,6 +225,9 @@ class TryAgain(DcmrecvError):
     As any other exception, but the log has one line with `reason`, and no traceback. `after`: seconds to wait, instead
     of the pauses that grow. Raises ValueError if that is negative, infinite or no number.
     """
+
+    reason: str
+    after: float | None
 
     def __init__(self, reason: str, after: float | None = None) -> None:
         if after is not None and not 0 <= after < math.inf:

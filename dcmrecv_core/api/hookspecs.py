@@ -4,11 +4,12 @@ A plugin is a module or an object whose functions carry `@hookimpl`; an implemen
 names. The plugin named last on the command line is asked first, the built-in ones are asked last. `tryfirst` and
 `trylast` work as in pluggy; `trylast` comes after the built-in ones too, which always choose a name and write.
 
-*Decision* hooks (negotiate, receive, choose_subdir, choose_filename, write) fail closed: one that raises, returns a
-value of the wrong type or takes longer than its time gets the instance refused with status 0110, and the association
-goes on. Raising a `StatusError` with a failure status, as `instance.save` does, refuses it with that one instead (not
-in negotiate). *Notification* hooks (stored, association_ended) fail soft: the error is logged, the others are called.
-`background` runs in a process of its own, and is called again if it fails.
+*Decision* hooks (negotiate, serve, receive, choose_subdir, choose_filename, write) fail closed: one that raises,
+returns a value of the wrong type or takes longer than its time gets the instance refused with status 0110 (in serve:
+the request answered with it), and the association goes on. Raising a `StatusError` with a failure status, as
+`instance.save` does, refuses it with that one instead (not in negotiate). *Notification* hooks (association_accepted,
+stored, not_stored, association_ended) fail soft: the error is logged, the others are called. `background` runs in a
+process of its own, and is called again if it fails.
 
 After storing come `deliver`, `study_completed` and `series_completed`, in processes of their own: each event reaches
 each plugin at least once, also after a crash or a power cut (docs/after-storing.md).
@@ -91,10 +92,11 @@ def association_accepted(association: Association) -> None:
 
 @hookspec(firstresult=True)
 def serve(association: Association, request: Request) -> Response | None:
-    """Answer a DIMSE-N request on an accepted presentation context (decision, provisional until 1.0).
+    """Answer a DIMSE-N request on an accepted presentation context (decision).
 
     Called: in a worker, when the request is complete. The first result counts; None from all is answered with 0211
-    (unrecognized operation). A plugin that offers a service accepts its SOP class in `negotiate`, with `Also`.
+    (unrecognized operation). A plugin that offers a service accepts its SOP class in `negotiate`, with `Also`, and
+    returns None for any other class and service. Raising: answered with 0110, or the status of a `StatusError`.
     """
 
 
@@ -188,7 +190,7 @@ def association_ended(association: Association, summary: Summary) -> None:
 
 @hookspec
 def delivery_targets(settings: PluginSettings) -> Iterable[str] | None:
-    """Name the plugin's targets: queues of `deliver`, of which none holds up another (provisional until 1.0).
+    """Name the plugin's targets: queues of `deliver`, of which none holds up another.
 
     Called: in the parent, after `configure`, at the start and at each reload; by `--list-plugins` too. None, and a
     plugin without this hook, means one target, called "default"; an empty iterable that nothing is to be delivered. A
@@ -200,7 +202,7 @@ def delivery_targets(settings: PluginSettings) -> Iterable[str] | None:
 @hookspec
 def completion_targets(settings: PluginSettings, hook: str) -> Iterable[str] | None:
     """Name the plugin's targets for completed studies or series: queues of `hook`, which is "study_completed" or
-    "series_completed", of which none holds up another (provisional until 1.0).
+    "series_completed", of which none holds up another.
 
     Called: as `delivery_targets`, for each of the two hooks that the plugin has. Results and raising as there: None,
     and a plugin without this hook, means one target, called "default".
@@ -210,7 +212,7 @@ def completion_targets(settings: PluginSettings, hook: str) -> Iterable[str] | N
 @hookspec
 def relocate_from(settings: PluginSettings) -> str | PurePath | None:
     """Name the directory below the output directory, relative to that, into which the plugin's `write` saves what its
-    `relocate` takes to another place; None if nothing is to be relocated (provisional until 1.0).
+    `relocate` takes to another place; None if nothing is to be relocated.
 
     Called: as `delivery_targets`. A plugin with `relocate` and without this hook relocates nothing. Raising: as in
     `configure`; the receiver does not start either if two plugins relocate.
@@ -220,7 +222,7 @@ def relocate_from(settings: PluginSettings) -> str | PurePath | None:
 @hookspec
 def relocate(event: StoredEvent) -> str | PurePath | None:
     """Take an instance from where `write` has saved it to the place where it stays, and say where that is: a path or
-    URI; None if it stays where it is (provisional until 1.0).
+    URI; None if it stays where it is.
 
     Called: in a delivery process, for each instance that is stored in a file, before the event is delivered to any
     other hook; one study at a time, in the order of storing. When it has returned, the event has the new location for
@@ -235,18 +237,18 @@ def relocate(event: StoredEvent) -> str | PurePath | None:
 def delivery_started(settings: PluginSettings) -> None:
     """The place to open connections for deliveries. Called: in each delivery process of this plugin, before its first
     delivery; `worker_started` is not called there. Raising: logged (of `TryAgain` one line), the process ends and is
-    started again, as `background` is (provisional until 1.0)."""
+    started again, as `background` is."""
 
 
 @hookspec
 def delivery_stopping() -> None:
     """The place to close connections. Called: in each delivery process of this plugin, after its last delivery.
-    Raising: logged (provisional until 1.0)."""
+    Raising: logged."""
 
 
 @hookspec
 def deliver(event: StoredEvent, target: str) -> None:
-    """Do what is to be done with an instance that is stored: send it on, feed a database (provisional until 1.0).
+    """Do what is to be done with an instance that is stored: send it on, feed a database.
 
     Called: in a delivery process, at least once for each acknowledged instance and target; one study at a time, in the
     order of storing. May block as long as it likes: no sender waits, and no other target. Returning means done. After
@@ -263,24 +265,24 @@ def deliver(event: StoredEvent, target: str) -> None:
 @hookspec
 def deliver_many(events: Sequence[StoredEvent], target: str) -> None:
     """Do at once, for up to 200 events, what `deliver` does for each of them, where that is faster: in one transaction
-    of a database, for example (provisional until 1.0).
+    of a database, for example.
 
-    Called: instead of `deliver`, when more than one event waits; those of one study are in the order of storing, and
-    other studies may be among them. Returning means that all are done. After any exception, also `Undeliverable` and
-    `TryAgain`, none counts as done: `deliver` is called for each, and says which one fails. A plugin without `deliver`
-    gets it as a list of one; what it raises then counts as if `deliver` raised it. The end of the receiver as in
-    `deliver`.
+    A plugin needs this hook or `deliver`, seldom both. Called: instead of `deliver`, when more than one event waits;
+    those of one study are in the order of storing, and other studies may be among them. Returning means that all are
+    done. After any exception, also `Undeliverable` and `TryAgain`, none counts as done: `deliver` is called for each,
+    and says which one fails. A plugin without `deliver` gets a list of one instead, also if only one event waits; what
+    it raises then counts as if `deliver` raised it. The end of the receiver as in `deliver`.
     """
 
 
 @hookspec
 def series_completed(series: Series, target: str) -> None:
-    """As `study_completed`, of a series (provisional until 1.0)."""
+    """As `study_completed`, of a series."""
 
 
 @hookspec
 def study_completed(study: Study, target: str) -> None:
-    """Do what is to be done with a study of which no more instances come (provisional until 1.0).
+    """Do what is to be done with a study of which no more instances come.
 
     Called: in a delivery process, `--study-timeout` seconds after its last instance; while an association is open that
     has sent to it, up to ten times as late. For each study and revision there is one `study.id`; the hook is called for

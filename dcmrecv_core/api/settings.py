@@ -117,8 +117,8 @@ class PluginSettings:
         options: Mapping[str, Any] | None = None,
         state_directory: Path | str = Path(".dcmrecv"),
         all_options: Mapping[str, Mapping[str, Any]] | None = None,
-        locations: Locations | None = None,
-        counting: Counting | None = None,
+        _locations: Locations | None = None,
+        _counting: Counting | None = None,
     ) -> None:
         """`state_directory` is a text if there is none: why. `all_options` are those of all plugins by name."""
         object.__setattr__(self, "port", port)
@@ -126,8 +126,8 @@ class PluginSettings:
         object.__setattr__(self, "options", options or {})
         object.__setattr__(self, "_state_directory", state_directory)
         object.__setattr__(self, "_all_options", all_options or {})
-        object.__setattr__(self, "_locations", locations)
-        object.__setattr__(self, "_counting", counting or _Uncounted())
+        object.__setattr__(self, "_locations", _locations)
+        object.__setattr__(self, "_counting", _counting or _Uncounted())
 
     def __repr__(self) -> str:  # without the options, which may hold secrets
         return f"PluginSettings(port={self.port!r}, output_directory={self.output_directory!r})"

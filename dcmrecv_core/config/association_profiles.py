@@ -200,7 +200,7 @@ def _uid(text: str) -> str | None:
     """The UID that a value stands for, or None. Digits and dots are all that is asked of a UID."""
     uid = text
     if text[:1] not in tuple(string.digits):
-        uid = uids.uid_of(text.removeprefix("=")) or text
+        uid = uids.find_uid(text.removeprefix("=")) or text
     return uid if re.fullmatch(r"[0-9.]+", uid) else None
 
 

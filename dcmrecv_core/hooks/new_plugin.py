@@ -100,9 +100,8 @@ def _filled(template: str, names: Mapping[str, str]) -> str:
 
 
 def _next_incompatible(version: str) -> str:
-    """The first version that may have another interface: before 1.0 the second number says so (docs/plugins)."""
-    major, minor = map(int, version.split(".")[:2])
-    return f"{major + 1}" if major else f"0.{minor + 1}"
+    """The first version that may have another interface (docs/plugins/api-version.md)."""
+    return str(int(version.partition(".")[0]) + 1)
 
 
 def _source() -> str:

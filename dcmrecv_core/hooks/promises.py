@@ -36,7 +36,7 @@ def check_api(plugin: str, required: object) -> None:
     comparisons = [_COMPARISON.fullmatch(part) for part in required.split(",")] if isinstance(required, str) else [None]
     for comparison in comparisons:
         if comparison is None:
-            raise PluginError(f'{REQUIRED} is a str like ">=0.9,<2", not {required!r}', plugin=plugin)
+            raise PluginError(f'{REQUIRED} is a str like ">=1.0,<2", not {required!r}', plugin=plugin)
         sign, major, minor = comparison.groups()
         if not _COMPARISONS[sign](API_VERSION, (int(major), int(minor or 0))):
             mine = ".".join(map(str, API_VERSION))

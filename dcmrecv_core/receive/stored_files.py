@@ -10,8 +10,9 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from dcmrecv_core.api.errors import DataSetError, HookFailure
 from dcmrecv_core.api.model import RawElement
@@ -129,7 +130,8 @@ def _is_regular(file: BinaryIO) -> bool:
         return False
 
 
-class StoredFile(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
     """What a stored file has: the UIDs of its File Meta Information, length and digest of its data set."""
 
     sop_class_uid: str
@@ -161,7 +163,14 @@ def examine_stored(file: BinaryIO) -> StoredFile:
         digest.update(piece)
         size += len(piece)
         piece = file.read(_CHUNK)
-    return StoredFile(sop_class, sop_instance, syntax, title, size, digest.text())
+    return StoredFile(
+        sop_class_uid=sop_class,
+        sop_instance_uid=sop_instance,
+        transfer_syntax_uid=syntax,
+        source_ae_title=title,
+        size=size,
+        digest=digest.text(),
+    )
 
 
 def remove_stored(location: str, root: str, start: str = "") -> bool | None:

@@ -150,6 +150,6 @@ class Settings:
             options=options.get(plugin),
             state_directory=state,
             all_options=options,
-            locations=locations,
-            counting=counting,
+            _locations=locations,
+            _counting=counting,
         )

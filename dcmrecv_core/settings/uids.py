@@ -14,6 +14,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from dcmrecv_core.api.hints import did_you_mean
+
 MAX_UID = 64
 _UID = re.compile(rf"[0-9.]{{1,{MAX_UID}}}")
 
@@ -43,8 +45,20 @@ def _table() -> _Table:
     return _Table(uid_by_name, name_by_uid, prefix_by_uid, tuple(transfer_syntaxes))
 
 
-def uid_of(name: str) -> str | None:
-    """The UID with this name (case-sensitive), or None."""
+def uid_of(name: str) -> str:
+    """The UID with this name (case-sensitive), as association profiles have it: "CTImageStorage".
+
+    Raises KeyError for a name that is not known, with a similar one.
+    """
+    uid = find_uid(name)
+    if uid is None:
+        hint = did_you_mean(name, names(), similarity=0.75)
+        raise KeyError(f"there is no UID called {name!r}" + ("; " + hint) * bool(hint))
+    return uid
+
+
+def find_uid(name: str) -> str | None:
+    """As `uid_of`, None for a name that is not known."""
     return _table().uid_by_name.get(name)
 
 
@@ -60,7 +74,7 @@ def names() -> tuple[str, ...]:
 
 def find_syntax(text: str, *, transfer: bool) -> str | None:
     """The UID of a transfer syntax, or else of an abstract one, that `text` names or is; None if it is neither."""
-    uid = uid_of(text)
+    uid = find_uid(text)
     if uid is not None and (uid in transfer_syntaxes()) == transfer:
         return uid
     return text if _UID.fullmatch(text) else None
@@ -68,7 +82,7 @@ def find_syntax(text: str, *, transfer: bool) -> str | None:
 
 def syntax_names(*, transfer: bool) -> tuple[str, ...]:
     """The names that `find_syntax` knows."""
-    return tuple(name for name in names() if (uid_of(name) in transfer_syntaxes()) == transfer)
+    return tuple(name for name in names() if (find_uid(name) in transfer_syntaxes()) == transfer)
 
 
 @lru_cache(maxsize=64)  # asked for each instance

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def check_plugin(
     plugin: Any,
     *,
     options: Mapping[str, Any] | None = None,
-    arguments: tuple[object, ...] = (),
+    arguments: Sequence[object] = (),
     seconds: float = 5.0,
     deterministic: bool = True,
     receiver: bool = True,

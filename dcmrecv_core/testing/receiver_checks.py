@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -56,7 +56,7 @@ class ReceiverChecks:
         self,
         found: Found,
         spec: str,
-        arguments: tuple[object, ...],
+        arguments: Sequence[object],
         report: PluginReport,
         directory: Path,
         seconds: float,

@@ -64,6 +64,8 @@ class ReceiverProcess:
 
     port: int
     process: subprocess.Popen[bytes]
+    directory: Path
+    output: Path
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -158,6 +160,9 @@ class Receiver(ReceiverProcess):
     restarts, and what is connecting meanwhile. AssertionError, with its log, if it does not start.
     """
 
+    state_directory: Path
+    """What `settings.state_directory` is, unless a settings file says otherwise."""
+
     def __init__(
         self,
         directory: Path,
@@ -174,7 +179,6 @@ class Receiver(ReceiverProcess):
         words = [str(word) for word in arguments]
         state = words[words.index("--state-dir") + 1] if "--state-dir" in words else self.output / ".dcmrecv"
         self.state_directory = directory / state
-        """What `settings.state_directory` is, unless a settings file says otherwise."""
         self._environment = {"PYTHONPATH": paths, TURNED_BY: str(self._clock)}
         self._command = [*module, "-v", "-od", self.output, *named, *words]
         self.run_until_ready(self._command, self._environment, listener=self._listener)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import configparser
 import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
-from dcmrecv_core import __version__
+from dcmrecv_core import API_VERSION, __version__
+from dcmrecv_core.api.version import IMPLEMENTATION_VERSION_NAME
 from support.paths import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -48,6 +52,20 @@ def test_environments_of_tox_exist(workflow: dict[str, Any]) -> None:
         assert f"testenv:{name}" in tox.sections()
     for script in re.findall(r"^\.\S+", commands, re.MULTILINE):
         assert (ROOT / script).is_file()
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert f"DCMRECV_PY_{__version__.replace('.', '')}" == IMPLEMENTATION_VERSION_NAME
+    chart = yaml.safe_load((ROOT / "docs" / "deploy" / "chart" / "Chart.yaml").read_text("utf-8"))
+    assert chart["appVersion"] == __version__
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "plugins").glob("*/pyproject.toml")), ids=lambda path: path.parent.name)
+def test_a_package_needs_this_interface(path: Path) -> None:
+    needed = [Requirement(each) for each in tomllib.loads(path.read_text("utf-8"))["project"]["dependencies"]]
+    [dcmrecv] = [each for each in needed if each.name == "dcmrecv"]
+    assert dcmrecv.specifier.contains(__version__)
+    assert not dcmrecv.specifier.contains(str(API_VERSION[0] + 1)) and not dcmrecv.specifier.contains("0.1.0")
 
 
 def test_citation() -> None:

@@ -70,7 +70,7 @@ def test_names(options: str, ours: Start, storescp: Start) -> None:
 
 UNCOMPRESSED = [IMPLICIT_LE, BIG_ENDIAN, EXPLICIT_LE]
 PREFERRING = re.findall(r"^\| `(\+x.)`, `--prefer-[\w-]+` \| `--prefer ", PAGE, re.MULTILINE)
-COMPRESSED = [uid for option in PREFERRING if (uid := str(uid_of(instead_of(option)[1]))) not in UNCOMPRESSED]
+COMPRESSED = [uid for option in PREFERRING if (uid := uid_of(instead_of(option)[1])) not in UNCOMPRESSED]
 
 
 def test_every_preferred_transfer_syntax_is_compared() -> None:

@@ -1,7 +1,7 @@
 """The control socket, by which the receiver's own user and root look after it. One JSON object a line, both ways.
 
-    {"command": "status"}  ->  {"version": "0.1.0", "state": "ready", ...}
-    {"command": "dance"}   ->  {"version": "0.1.0", "error": "unknown command: dance"}
+    {"command": "status"}  ->  {"version": "1.0.0", "state": "ready", ...}
+    {"command": "dance"}   ->  {"version": "1.0.0", "error": "unknown command: dance"}
 
     address   where the socket is
     server    the supervisor's side, in its loop: never waits for a client

@@ -52,7 +52,7 @@ INSTANCES = "SELECT sop_instance_uid, location FROM instances ORDER BY 1"
 def test_who_sent_it_when(plugin: IndexPlugin, tmp_path: Path) -> None:
     association = fake_association(calling_ae_title="CT1", called_ae_title="ARCHIVE", peer_address="192.0.2.9")
     event = fake_event(association=association, output_directory=tmp_path, digest="sha256:4711")
-    plugin.deliver(event, "default")
+    plugin.deliver_many([event], "default")
     [row] = rows(
         tmp_path, "SELECT calling_ae_title, called_ae_title, peer_address, digest, size, location FROM instances"
     )
@@ -63,7 +63,7 @@ def test_who_sent_it_when(plugin: IndexPlugin, tmp_path: Path) -> None:
 def test_an_event_that_comes_twice_is_one_instance(plugin: IndexPlugin, tmp_path: Path, how: Any) -> None:
     event = fake_event(output_directory=tmp_path, how=how)
     for _ in range(2):
-        plugin.deliver(event, "default")
+        plugin.deliver_many([event], "default")
     assert rows(tmp_path, INSTANCES) == [(event.sop_instance_uid, event.location)]
 
 
@@ -75,8 +75,8 @@ def test_fault_8_a_corrected_instance_replaces_the_one_before_it(
     assert first.received_at is not None
     moment = first.received_at.timestamp() + 3600 * hours
     again = fake_event(sample_dataset(PatientName="Smith"), received_at=first.received_at.fromtimestamp(moment))
-    plugin.deliver(first, "default")
-    plugin.deliver(replace(again, location="/b"), "default")
+    plugin.deliver_many([first], "default")
+    plugin.deliver_many([replace(again, location="/b")], "default")
     assert rows(tmp_path, INSTANCES) == [(first.sop_instance_uid, "/b")]
     assert rows(tmp_path, "SELECT patient_name FROM patients") == [("Smith",)]
 
@@ -90,10 +90,10 @@ def recovered(event: StoredEvent, **fields: Any) -> StoredEvent:
 def test_after_a_power_cut_the_sender_is_not_known(plugin: IndexPlugin, tmp_path: Path) -> None:
     """The instance has come again, perhaps from another sender."""
     event = fake_event(received_at=datetime.fromtimestamp(100, UTC))
-    plugin.deliver(event, "default")
+    plugin.deliver_many([event], "default")
     again = fake_event(output_directory=tmp_path)
     os.utime(again.location, (200, 200))
-    plugin.deliver(recovered(again), "default")
+    plugin.deliver_many([recovered(again)], "default")
     assert rows(tmp_path, "SELECT location, calling_ae_title, received FROM instances") == [
         (again.location, None, 200 * 10**9)
     ]
@@ -103,21 +103,21 @@ def test_what_came_since_a_power_cut_is_later_than_what_is_recovered(plugin: Ind
     old = fake_event(output_directory=tmp_path)
     os.utime(old.location, (200, 200))
     since = fake_event(received_at=datetime.fromtimestamp(300, UTC), location="/since")
-    plugin.deliver(since, "default")
-    plugin.deliver(recovered(old), "default")
+    plugin.deliver_many([since], "default")
+    plugin.deliver_many([recovered(old)], "default")
     assert rows(tmp_path, INSTANCES) == [(old.sop_instance_uid, "/since")]
 
 
 def test_without_its_file_an_instance_blanks_nothing(plugin: IndexPlugin, tmp_path: Path) -> None:
     """It is in the index, and `rescan` completes it; what others say of patient, study and series stays."""
     known = fake_event(sample_dataset(SOPInstanceUID="1.1", PatientName="Doe"))
-    plugin.deliver(known, "default")
+    plugin.deliver_many([known], "default")
     gone = fake_event(sample_dataset(SOPInstanceUID="1.2"), output_directory=tmp_path)
     Path(gone.location).unlink()
-    plugin.deliver(gone, "default")
+    plugin.deliver_many([gone], "default")
     stray = fake_event(sample_dataset(SOPInstanceUID="1.1", PatientID="B"), output_directory=tmp_path, patient_id="B")
     Path(stray.location).unlink()
-    plugin.deliver(stray, "default")
+    plugin.deliver_many([stray], "default")
     assert rows(tmp_path, "SELECT patient_name, patient_id FROM patients ORDER BY 2") == [("Doe", "4711"), ("", "B")]
     assert [key for key, _ in rows(tmp_path, INSTANCES)] == ["1.1", "1.2"]
     assert rows(tmp_path, "SELECT patient_id, study_date FROM studies") == [("4711", "20200102")]
@@ -139,8 +139,8 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fault_7_an_instance_that_cannot_be_decoded_holds_up_no_other(plugin: IndexPlugin, tmp_path: Path) -> None:
     """The core puts it aside, and names it; the reason has no values."""
     with pytest.raises(Undeliverable, match=r"^it cannot be decoded \(LookupError\)$"):
-        plugin.deliver(fake_event(sample_dataset(SOPInstanceUID=POISON)), "default")
-    plugin.deliver(fake_event(sample_dataset(SOPInstanceUID="1.1")), "default")
+        plugin.deliver_many([fake_event(sample_dataset(SOPInstanceUID=POISON))], "default")
+    plugin.deliver_many([fake_event(sample_dataset(SOPInstanceUID="1.1"))], "default")
     assert [key for key, _ in rows(tmp_path, INSTANCES)] == ["1.1"]
 
 
@@ -150,12 +150,12 @@ def test_a_file_that_breaks_the_reader_holds_up_no_other(plugin: IndexPlugin, mo
 
     monkeypatch.setattr(deliveries, "record_of_event", fail)
     with pytest.raises(Undeliverable, match="RecursionError"):
-        plugin.deliver(fake_event(), "default")
+        plugin.deliver_many([fake_event()], "default")
 
 
 def test_a_number_that_no_column_takes(plugin: IndexPlugin, tmp_path: Path) -> None:
     with pytest.raises(Undeliverable, match="OverflowError"):
-        plugin.deliver(fake_event(size=2**70), "default")
+        plugin.deliver_many([fake_event(size=2**70)], "default")
     assert rows(tmp_path, "SELECT * FROM patients") == []
 
 
@@ -167,7 +167,7 @@ def test_fault_7_character_sets_that_are_none(plugin: IndexPlugin, tmp_path: Pat
         event = fake_event(dataset, output_directory=tmp_path)
     path = Path(event.location)
     path.write_bytes(path.read_bytes().replace(b"X" * len(character_set), character_set.encode("latin-1"), 1))
-    plugin.deliver(event, "default")
+    plugin.deliver_many([event], "default")
     patients = rows(tmp_path, "SELECT patient_id, patient_name FROM patients")
     assert patients == [("J\u00fcrg", "Doe^Jane")]
     assert main(["rescan", str(tmp_path)]) == 0
@@ -229,14 +229,14 @@ def test_other_failures_are_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(write, "rows_of", fail)
         with pytest.raises(raised):
-            plugin.deliver(fake_event(), "default")
-    plugin.deliver(fake_event(), "default")
+            plugin.deliver_many([fake_event()], "default")
+    plugin.deliver_many([fake_event()], "default")
 
 
 def test_a_connection_that_was_lost_is_opened_again(
     plugin: IndexPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugin.deliver(fake_event(sample_dataset(SOPInstanceUID="1.1")), "default")
+    plugin.deliver_many([fake_event(sample_dataset(SOPInstanceUID="1.1"))], "default")
     opened: list[Database] = []
 
     def connected(where: str | Path) -> Database:
@@ -248,9 +248,9 @@ def test_a_connection_that_was_lost_is_opened_again(
     assert plugin._deliveries._database is not None
     plugin._deliveries._database.close()
     with pytest.raises(TryAgain, match="the database cannot be used: "):
-        plugin.deliver(fake_event(sample_dataset(SOPInstanceUID="1.2")), "default")
+        plugin.deliver_many([fake_event(sample_dataset(SOPInstanceUID="1.2"))], "default")
     for number in (2, 3):
-        plugin.deliver(fake_event(sample_dataset(SOPInstanceUID=f"1.{number}")), "default")
+        plugin.deliver_many([fake_event(sample_dataset(SOPInstanceUID=f"1.{number}"))], "default")
     assert len(opened) == 1
     assert [key for key, _ in rows(tmp_path, INSTANCES)] == ["1.1", "1.2", "1.3"]
 
@@ -285,9 +285,9 @@ def test_an_interrupted_event_changes_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(write.conflicts, "contradiction", stopped)
         with pytest.raises(SystemExit):
-            plugin.deliver(fake_event(), "default")
+            plugin.deliver_many([fake_event()], "default")
     assert rows(tmp_path, INSTANCES) == rows(tmp_path, "SELECT patient_id FROM patients") == []
-    plugin.deliver(fake_event(), "default")
+    plugin.deliver_many([fake_event()], "default")
 
 
 def test_a_commit_is_durable(database: Database) -> None:

@@ -40,7 +40,7 @@ def event(uid: str, at: int, **fields: Any) -> StoredEvent:
 
 def test_what_is_there_and_what_is_not(plugin: IndexPlugin, index: Index) -> None:
     told = event("1.2.3", 100, digest="xxh128:47")
-    plugin.deliver(told, "default")
+    plugin.deliver_many([told], "default")
     found = index.find("1.2.3")
     assert found is not None
     assert found == KeptInstance(
@@ -58,12 +58,12 @@ def test_what_is_there_and_what_is_not(plugin: IndexPlugin, index: Index) -> Non
 
 
 def test_the_one_that_was_sent_under_another_uid(plugin: IndexPlugin, index: Index) -> None:
-    plugin.deliver(event("9.1", 100, original_uid_hash="ab", digest="xxh128:1"), "default")
+    plugin.deliver_many([event("9.1", 100, original_uid_hash="ab", digest="xxh128:1")], "default")
     assert index.find("1.2.3") is None
     first = index.find("1.2.3", "ab")
     assert first is not None and first.sop_instance_uid == "9.1"
-    plugin.deliver(event("9.2", 200, original_uid_hash="ab"), "default")
-    plugin.deliver(event("1.2.3", 150), "default")
+    plugin.deliver_many([event("9.2", 200, original_uid_hash="ab")], "default")
+    plugin.deliver_many([event("1.2.3", 150)], "default")
     latest = index.find("1.2.3", "ab")
     assert latest is not None and latest.sop_instance_uid == "9.2"
 

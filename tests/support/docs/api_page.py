@@ -19,6 +19,7 @@ import dcmrecv_core
 from dcmrecv_core import PluginCounter, PluginOptions, testing
 from dcmrecv_core.api import hookspecs
 from dcmrecv_core.hooks.loader import HOOKS
+from dcmrecv_core.testing.receivers import ReceiverProcess
 from support.docs.blocks import DOCS
 from support.paths import ROOT
 
@@ -28,8 +29,19 @@ RELEASED = ROOT / "tests" / "docs" / "released_api.txt"
 
 CHANGES = ROOT / "changes"
 
-MADE_BY_THE_RECEIVER = (PluginCounter, PluginOptions, testing.Receiver)
-"""A plugin gets them; how they are made is not public."""
+MADE_BY_THE_RECEIVER = (
+    PluginCounter,
+    PluginOptions,
+    testing.Finding,
+    testing.PluginCheckError,
+    testing.PluginReport,
+    testing.Receiver,
+    testing.Survival,
+)
+"""A plugin, or its test, gets them; how they are made is not public."""
+
+OWN_METHODS = (ReceiverProcess.run, ReceiverProcess.run_until_ready, testing.PluginReport.add)
+"""Methods that only the kit itself calls."""
 
 HEAD = """\
 # All public names
@@ -176,6 +188,10 @@ def _members(cls: type) -> Iterator[Entry]:
         return
     if "__init__" in vars(cls) and cls not in MADE_BY_THE_RECEIVER and not getattr(cls, "_is_protocol", False):
         yield Entry("__init__", f"{cls.__name__}{_parameters(cls.__init__)}")
+    exported = (*dcmrecv_core.__all__, *testing.__all__)
+    for base in cls.__bases__:
+        if base.__module__.startswith("dcmrecv_core.") and base.__name__ not in exported:
+            yield from (member for member in _members(base) if member.name not in ("__init__", *vars(cls)))
     for name, annotation in inspect.get_annotations(cls).items():
         if not name.startswith("_"):
             yield Entry(name, f"{name}: {_shown(annotation)}", documented.get(name, ""))
@@ -185,7 +201,7 @@ def _members(cls: type) -> Iterator[Entry]:
         if isinstance(value, property):
             returns = _shown(inspect.signature(value.fget).return_annotation)  # type: ignore[arg-type]
             yield Entry(name, f"{name}: {returns}", inspect.cleandoc(value.__doc__ or ""))
-        elif inspect.isfunction(value):
+        elif inspect.isfunction(value) and value not in OWN_METHODS:
             yield Entry(name, f"{name}{_parameters(value)}", inspect.cleandoc(value.__doc__ or ""))
         elif isinstance(value, int | str):
             yield Entry(name, f"{name} = {value!r}", documented.get(name, ""))
@@ -235,7 +251,7 @@ def _parameters(function: Any, *, returns: bool = True) -> str:
     shown: list[str] = []
     star = False
     for parameter in signature.parameters.values():
-        if parameter.name == "self":
+        if parameter.name == "self" or parameter.name.startswith("_"):  # `_locations`: the receiver's own
             continue
         if parameter.kind is parameter.VAR_POSITIONAL:
             star = True

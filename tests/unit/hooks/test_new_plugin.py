@@ -61,7 +61,7 @@ def test_all_templates_can_be_chosen() -> None:
 
 @pytest.mark.parametrize(
     ("version", "dependency"),
-    [("0.1.0", "dcmrecv>=0.1.0,<0.2"), ("0.9.3", "dcmrecv>=0.9.3,<0.10"), ("1.4.0", "dcmrecv>=1.4.0,<2")],
+    [("1.0.0", "dcmrecv>=1.0.0,<2"), ("1.4.0", "dcmrecv>=1.4.0,<2"), ("12.0.1", "dcmrecv>=12.0.1,<13")],
 )
 def test_it_needs_a_receiver_with_the_same_interface(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, dependency: str

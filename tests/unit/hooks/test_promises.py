@@ -34,19 +34,19 @@ def test_a_plugin_that_does_not_fit(required: str) -> None:
     assert str(caught.value) == f"plugin site: needs version {required} of the plugin interface; dcmrecv has {MINE}"
 
 
-@pytest.mark.parametrize(("version", "fits"), [((0, 9), True), ((0, 10), True), ((1, 12), True), ((2, 0), False)])
+@pytest.mark.parametrize(("version", "fits"), [((1, 2), True), ((1, 10), True), ((1, 1), False), ((2, 0), False)])
 def test_numbers_are_compared(version: tuple[int, int], fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(promises, "API_VERSION", version)
     if fits:
-        promises.check_api("site", ">=0.9,<2")
+        promises.check_api("site", ">=1.2,<2")
     else:
-        with pytest.raises(PluginError, match=r"needs version >=0.9,<2 .*; dcmrecv has 2.0"):
-            promises.check_api("site", ">=0.9,<2")
+        with pytest.raises(PluginError, match=rf"needs version >=1.2,<2 .*; dcmrecv has {version[0]}.{version[1]}"):
+            promises.check_api("site", ">=1.2,<2")
 
 
-@pytest.mark.parametrize("required", ["", "0.9", ">=0.9,", "~=0.9", ">=0.9.1", "latest", 0.9, (0, 9)])
+@pytest.mark.parametrize("required", ["", "1.0", ">=1.0,", "~=1.0", ">=1.0.1", "latest", 1.0, (1, 0)])
 def test_versions_that_cannot_be_read(required: object) -> None:
-    with pytest.raises(PluginError, match=r'dcmrecv_api is a str like ">=0.9,<2", not '):
+    with pytest.raises(PluginError, match=r'dcmrecv_api is a str like ">=1.0,<2", not '):
         promises.check_api("site", required)
 
 

@@ -26,8 +26,16 @@ PROTOCOL_APPROVAL = "1.2.840.10008.5.1.4.1.1.200.3"
         ("", None),
     ],
 )
-def test_uid_of(name: str, uid: str | None) -> None:
-    assert uids.uid_of(name) == uid
+def test_find_uid(name: str, uid: str | None) -> None:
+    assert uids.find_uid(name) == uid
+
+
+def test_uid_of_knows_the_name_or_says_so() -> None:
+    assert uids.uid_of("CTImageStorage") == CT
+    with pytest.raises(KeyError, match="there is no UID called 'CTImageStorag'; did you mean CTImageStorage"):
+        uids.uid_of("CTImageStorag")
+    with pytest.raises(KeyError, match=r"there is no UID called ''.$"):
+        uids.uid_of("")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +81,6 @@ def test_lists_hold_each_uid_once() -> None:
 
 
 def test_table_is_read_when_it_is_needed() -> None:
-    code = "from dcmrecv_core.settings import uids; print(uids._table.cache_info().currsize, uids.uid_of('x'))"
+    code = "from dcmrecv_core.settings import uids; print(uids._table.cache_info().currsize, uids.find_uid('x'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
     assert done.stdout == "0 None\n"

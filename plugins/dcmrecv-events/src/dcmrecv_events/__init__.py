@@ -60,10 +60,6 @@ class EventsPlugin:
         return _targets(settings, hook)
 
     @hookimpl
-    def deliver(self, event: StoredEvent, target: str) -> None:
-        self._publish([event], target)
-
-    @hookimpl
     def deliver_many(self, events: Sequence[StoredEvent], target: str) -> None:
         self._publish(events, target)
 

@@ -98,13 +98,12 @@ class Rule:
 
 def _uid(name: str, text: str) -> str:
     """The UID with this name, or the text if it is a UID or a pattern of one. Raises ValueError."""
-    uid = uid_of(text) or text
-    if not _LIKE_UID.fullmatch(uid):
-        from pydicom import uid as known
-
-        hint = did_you_mean(text, filter(uid_of, dir(known)), similarity=0.8)
-        raise ValueError(f"when.{name}: {text!r} is neither a UID nor the name of one" + f"; {hint}" * bool(hint))
-    return uid
+    if _LIKE_UID.fullmatch(text):
+        return text
+    try:
+        return uid_of(text)
+    except KeyError as error:
+        raise ValueError(f"when.{name}: {error.args[0]}") from None
 
 
 def _tag(name: str) -> int:

@@ -2,7 +2,7 @@
 
 The way of an instance:
 
-    hooks `deliver`, `deliver_many` -> deliveries.py: events, one transaction
+    hook `deliver_many` -> deliveries.py: events, one transaction
       -> record.py: raw elements, read from the file that was stored
         -> rows.py: decoded, keyed
           -> write.py, conflicts.py: upserted; which patient a study belongs to
@@ -58,10 +58,6 @@ class IndexPlugin:
     def delivery_stopping(self) -> None:
         if self._deliveries is not None:
             self._deliveries.close()
-
-    @hookimpl
-    def deliver(self, event: StoredEvent, target: str) -> None:
-        self.deliver_many([event], target)
 
     @hookimpl
     def deliver_many(self, events: Sequence[StoredEvent], target: str) -> None:

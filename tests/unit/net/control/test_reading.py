@@ -45,13 +45,13 @@ def state(tmp_path: Path) -> Path:
 
 def test_inside(state: Path) -> None:
     """Nothing listens."""
-    counters = read_counters(PluginSettings(state_directory=state, counting=Inside()))
+    counters = read_counters(PluginSettings(state_directory=state, _counting=Inside()))
     assert [each.queue for each in counters.queues] == ["site/default"]
     assert counters.queues[0].claimed and counters.queues[0].oldest is None
 
 
 def test_inside_a_receiver_without_a_state_directory() -> None:
-    assert read_counters(PluginSettings(state_directory="another's", counting=Inside())) == COUNTERS
+    assert read_counters(PluginSettings(state_directory="another's", _counting=Inside())) == COUNTERS
 
 
 def test_outside(state: Path) -> None:
@@ -81,9 +81,9 @@ def test_another_version(tmp_path: Path) -> None:
 
 
 def test_without_queues(tmp_path: Path) -> None:
-    assert read_counters(PluginSettings(state_directory=tmp_path, counting=Inside())).queues == ()
+    assert read_counters(PluginSettings(state_directory=tmp_path, _counting=Inside())).queues == ()
 
 
 def test_a_store_that_cannot_be_read(state: Path) -> None:
     (state / "delivery.sqlite").write_bytes(b"no database" * 1000)
-    assert read_counters(PluginSettings(state_directory=state, counting=Inside())) == COUNTERS
+    assert read_counters(PluginSettings(state_directory=state, _counting=Inside())) == COUNTERS
