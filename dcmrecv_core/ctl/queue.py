@@ -22,7 +22,8 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     actions = queue.add_subparsers(required=True, metavar="ACTION")
 
     def action(name: str, function: Callable[..., None], help: str) -> argparse.ArgumentParser:
-        added: argparse.ArgumentParser = actions.add_parser(name, parents=[which], help=help, description=f"{help[0].upper()}{help[1:]}.")
+        text = f"{help[0].upper()}{help[1:]}."
+        added: argparse.ArgumentParser = actions.add_parser(name, parents=[which], help=help, description=text)
         added.set_defaults(run=run, function=function)
         return added
 

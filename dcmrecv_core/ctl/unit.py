@@ -147,8 +147,8 @@ def run(arguments: argparse.Namespace, write: Write) -> int:
     closed = _closed(Path(_program()), arguments.user)
     if closed is not None:
         sys.stderr.write(
-            f"dcmrecvctl: {arguments.user} cannot execute {_program()}, as {closed} is not open to all users: install it "
-            "elsewhere, such as in /opt\n"
+            f"dcmrecvctl: {arguments.user} cannot execute {_program()}, as {closed} is not open to all users: "
+            "install it elsewhere, such as in /opt\n"
         )
     made = units(given, settings, arguments.user)
     if arguments.only is None:
