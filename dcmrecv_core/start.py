@@ -95,7 +95,9 @@ def probe_output_directory(settings: Settings) -> Capabilities:
     from dcmrecv_core.storage.hidden import Tokens
     from dcmrecv_core.storage.temporary import Capabilities
 
-    directory = check_output_directory(settings.working_directory, settings.output_directory)
+    directory = check_output_directory(
+        settings.working_directory, settings.output_directory, in_a_file=settings.settings_file is not None
+    )
     try:
         capabilities = Capabilities.probe(Directories(directory), Tokens.of(settings))
     except (OSError, StatusError) as error:

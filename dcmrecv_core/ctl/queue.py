@@ -18,11 +18,12 @@ from dcmrecv_core.logs.records import escape_controls
 def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     """Declare `queue` and its commands; `which` has the options that all commands have."""
     text = "what waits to be delivered, and what was put aside"
-    queue = commands.add_parser("queue", parents=[which], help=text, description=f"Shows and changes {text}.")
+    queue = commands.add_parser("queue", parents=[which], help=text, description=f"Show and change {text}.")
     actions = queue.add_subparsers(required=True, metavar="ACTION")
 
     def action(name: str, function: Callable[..., None], help: str) -> argparse.ArgumentParser:
-        added: argparse.ArgumentParser = actions.add_parser(name, parents=[which], help=help, description=f"{help}.")
+        text = f"{help[0].upper()}{help[1:]}."
+        added: argparse.ArgumentParser = actions.add_parser(name, parents=[which], help=help, description=text)
         added.set_defaults(run=run, function=function)
         return added
 
@@ -36,7 +37,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     dropping.add_argument("--target", metavar="PLUGIN/TARGET", required=True, help="from this queue")
     dropping.add_argument("ids", metavar="ID", nargs="*", help="these only; without any, all of the queue")
     replaying = action("replay", replay, "deliver again what was stored since then")
-    replaying.add_argument("--target", metavar="PLUGIN/TARGET", required=True, help="to this queue of `deliver`")
+    replaying.add_argument("--target", metavar="PLUGIN/TARGET", required=True, help="to this queue, one of instances")
     replaying.add_argument("--since", metavar="TIME", required=True, type=_time, help="2026-11-01 or 2026-11-01T08:30")
 
 

@@ -60,7 +60,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     text = "store a made-up image, and look for its file"
     added = commands.add_parser("send-test", parents=[which], help=text, description=f"{text.capitalize()}.")
     added.add_argument("port", metavar="PORT", type=int, help="of the receiver")
-    added.add_argument("--host", default="localhost", help="of the receiver (default: localhost)")
+    added.add_argument("--host", metavar="HOST", default="localhost", help="of the receiver (default: localhost)")
     added.add_argument("--called", metavar="TITLE", default="ANY-SCP", help="its AE title (default: ANY-SCP)")
     added.add_argument("--calling", metavar="TITLE", default="SEND-TEST", help="ours (default: SEND-TEST)")
     added.add_argument("--tls", metavar="FILE", help="use TLS, and trust this certificate (PEM)")
@@ -109,6 +109,7 @@ def _tls_context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
         return None
     try:
         context = ssl.create_default_context(cafile=arguments.tls)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate may be the receiver's own
         if arguments.tls_key:
             key, certificate = arguments.tls_key
             context.load_cert_chain(certificate, key)

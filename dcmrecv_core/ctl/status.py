@@ -29,7 +29,7 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("status", parents=[which], help=text, description=f"Show{text[4:]}.")
     parser.add_argument("--json", action="store_true", help="all that is counted, as JSON")
     parser.set_defaults(run=run)
-    text = "show the same, anew each second, until q or Ctrl-C"
+    text = "show the status anew each second, until q or Ctrl-C"
     commands.add_parser("top", parents=[which], help=text, description=f"Show{text[4:]}.").set_defaults(run=top)
 
 

@@ -13,7 +13,7 @@ from dcmrecv_core.logs.hashed_uids import hashed_uid
 def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     """Declare `hash-uid`; `which` has the options that all commands have."""
     text = "show what stands for a UID in the log under --log-uids hashed"
-    command = commands.add_parser("hash-uid", parents=[which], help=text, description=f"{text.capitalize()}.")
+    command = commands.add_parser("hash-uid", parents=[which], help=text, description=f"Show{text[4:]}.")
     command.add_argument("uids", metavar="UID", nargs="+", help="a UID as it was sent, or as it is in a stored file")
     command.set_defaults(run=run)
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import pwd
 import re
 import shutil
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -142,6 +144,12 @@ def run(arguments: argparse.Namespace, write: Write) -> int:
         raise CommandError("which receiver? give the arguments of dcmrecv after --, or --settings FILE")
     settings = Configuration("dcmrecv", given, port_optional=True).line.settings
     _refuse_relative(given, settings)
+    closed = _closed(Path(_program()), arguments.user)
+    if closed is not None:
+        sys.stderr.write(
+            f"dcmrecvctl: {arguments.user} cannot execute {_program()}, as {closed} is not open to all users: "
+            "install it elsewhere, such as in /opt\n"
+        )
     made = units(given, settings, arguments.user)
     if arguments.only is None:
         write("\n".join(f"# {unit.path}\n{unit.text}" for unit in made.values()))
@@ -196,6 +204,20 @@ def _program() -> str:
     """That beside this one, by the path by which this one was called: a link to the version of today stays one."""
     beside = [Path(os.path.abspath(path)).with_name("dcmrecv") for path in (sys.argv[0], sys.executable)]
     return next((str(path) for path in beside if path.exists()), shutil.which("dcmrecv") or str(beside[0]))
+
+
+def _closed(program: Path, user: str) -> Path | None:
+    """The directory on the way to the program that keeps the user out, if one does: systemd would say 203/EXEC."""
+    try:
+        number = pwd.getpwnam(user).pw_uid
+    except KeyError:  # it is to be made yet
+        number = -1
+    paths = (program, program.resolve(), Path(sys.executable).resolve())
+    for directory in (parent for path in paths for parent in reversed(path.parents)):
+        known = directory.stat()
+        if known.st_uid != number and not known.st_mode & stat.S_IXOTH:
+            return directory
+    return None
 
 
 def _writable(paths: Sequence[Path]) -> Iterator[str]:

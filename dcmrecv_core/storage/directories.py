@@ -27,17 +27,18 @@ may read them who may also write there, as another receiver."""
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def check_output_directory(start: str, given: str | None) -> str:
+def check_output_directory(start: str, given: str | None, *, in_a_file: bool = False) -> str:
     """The path of the output directory `given`, which is relative to `start`; None is `start` itself.
 
-    Raises OutputDirectoryError with DCMTK's text, and in a second line which path that is and what is wrong with it.
+    Raises OutputDirectoryError with DCMTK's text, and in a second line which path that is and what is wrong with it;
+    without it only for a path that the command line has just so, not if it may be `in_a_file`.
     """
     directory = os.path.join(start, given or ".")
     wrong, why = fault_of(directory)
     if not wrong:
         return directory
     text = f"cannot specify output directory: Directory {wrong}"
-    if why or not os.path.isabs(given or ""):
+    if why or in_a_file or not os.path.isabs(given or ""):
         text += f"\n  at {os.path.normpath(directory)}" + f": {why}" * bool(why)
     raise OutputDirectoryError(text)
 

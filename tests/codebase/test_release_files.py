@@ -73,3 +73,16 @@ def test_citation() -> None:
     assert citation["version"] == __version__
     assert citation["license"] == "MIT"
     assert {"cff-version", "message", "title", "authors", "type"} <= citation.keys()
+
+
+def test_no_page_installs_an_extension_package_from_an_index() -> None:
+    """The workflow publishes dcmrecv alone: such a name on an index would be somebody else's package."""
+    extensions = {path.name for path in (ROOT / "plugins").glob("dcmrecv-*")}
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").glob("*/README.md")]
+    lines = [(page.name, line) for page in pages for line in page.read_text("utf-8").splitlines()]
+    assert any("pip install ./plugins/dcmrecv-" in line for _, line in lines)
+    for page, line in lines:
+        for words in re.findall(r"(?:pip|pipx|tool) install ([^`]*)", line):
+            named = {word.strip("'\"").partition("[")[0] for word in words.split()}
+            assert not named & extensions, (page, line)
+        assert "pypi.org/project/dcmrecv-" not in line, (page, line)

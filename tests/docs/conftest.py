@@ -24,7 +24,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         requirements = [FORWARD]
     except PackageNotFoundError:
         requirements = [ROOT, FORWARD]
-    named = ("actions", "deidentify", "index", "retention")
+    named = ("access", "actions", "deidentify", "index", "retention")
     requirements += [ROOT / "plugins" / f"dcmrecv-{name}" for name in named]
     home = make_environment(tmp_path_factory.mktemp("environment") / "venv", *requirements)
     scripts = home / "bin"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.config.configuration import Configuration
+from dcmrecv_core.net.supervisor.reload import FIXED
 from dcmrecv_core.settings.settings import Settings
 from support.docs.blocks import WRITE
 from support.docs.settings_page import PAGE, generated
@@ -17,6 +18,12 @@ EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE |
 
 def test_the_reference_has_every_key() -> None:
     assert PAGE.read_text() == generated(PAGE.read_text()), WRITE
+
+
+def test_the_page_names_what_a_reload_does_not_change() -> None:
+    text = PAGE.read_text()
+    listed = text[text.index("These stay as they were at the start") : text.index("So does the default of `state_dir`")]
+    assert set(re.findall(r"`(\w+)`", listed)) == {"plugin" if name == "plugins" else name for name in FIXED}
 
 
 @pytest.mark.parametrize("text", [text for kind, text in EXAMPLES if kind == "toml"])

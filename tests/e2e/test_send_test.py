@@ -118,6 +118,8 @@ def test_with_tls(ours: Start, certificates: Certificates) -> None:
     own = ("--tls-key", certificates.client.key, certificates.client.certificate)
     code, text = send_test(*state(receiver), receiver.port, "--tls", certificates.authority, *own)
     assert code == 0, text
+    code, text = send_test(receiver.port, "--tls", certificates.server.certificate, *own)
+    assert code == 0, f"the receiver's certificate instead of the authority's: {text}"
     code, text = send_test(receiver.port)
     assert code == 1, "without TLS"
     code, text = send_test(receiver.port, "--tls", certificates.unknown.certificate, *own)

@@ -247,6 +247,15 @@ def test_fault_24_an_output_directory_that_is_a_file(
     )
 
 
+def test_an_output_directory_of_a_settings_file(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    """The command line does not show it, nor does the log of a service."""
+    (tmp_path / "site.toml").write_text('output_directory = "/absent"\n')
+    assert run("-pm", "--settings", "site.toml") == 45
+    assert capfd.readouterr().err == ("F: cannot specify output directory: Directory does not exist\nF:   at /absent\n")
+    assert run("-pm", "-od", "/absent") == 45
+    assert capfd.readouterr().err == "F: cannot specify output directory: Directory does not exist\n"
+
+
 def test_an_output_directory_on_a_failing_disk(
     run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

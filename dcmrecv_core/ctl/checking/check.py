@@ -31,7 +31,11 @@ def add_commands(commands: Any, which: argparse.ArgumentParser) -> None:
     """Declare `check`; `which` has the options that all commands have."""
     text = "check the command line of a receiver, and all that it names, without starting it"
     added = commands.add_parser(
-        "check", parents=[which], help=text, description=f"{text.capitalize()}.", usage="%(prog)s [--json] -- ARGUMENTS"
+        "check",
+        parents=[which],
+        help=text,
+        description=f"{text.capitalize()}.",
+        usage="%(prog)s [--settings FILE] [--json] -- ARGUMENTS",
     )
     added.add_argument("--json", action="store_true", help="as JSON")
     added.set_defaults(run_alone=run)

@@ -85,7 +85,7 @@ def _check_user(output: Path, findings: Findings) -> None:
         findings.warning(
             f"this check runs as root, but the output directory {output} belongs to user {_name(owner)}, so rights "
             "that the receiver lacks are not found",
-            f"run it as the user of the receiver: runuser -u {_name(owner)} -- dcmrecvctl check",
+            f"run it as the user of the receiver: runuser -u {_name(owner)} -- dcmrecvctl check ...",
         )
 
 

@@ -92,8 +92,14 @@ def _options(made: argparse.ArgumentParser) -> list[argparse.Action]:
 
 def _option(action: argparse.Action) -> str:
     names = ", ".join(f"\\fB{escaped(name)}\\fR" for name in action.option_strings)
-    value = "" if action.nargs == 0 else f"\\fI{escaped(str(action.metavar or action.dest))}\\fR"
+    value = "" if action.nargs == 0 else f"\\fI{escaped(_value(action))}\\fR"
     return f".TP\n{' '.join(filter(None, (names, value)))}\n{wrapped(escaped(_sentence(action.help or '')))}\n"
+
+
+def _value(action: argparse.Action) -> str:
+    if isinstance(action.metavar, tuple):
+        return " ".join(action.metavar)
+    return action.metavar or "|".join(action.choices or [action.dest])
 
 
 def _sentence(text: str) -> str:

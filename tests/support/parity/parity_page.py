@@ -12,10 +12,11 @@ PAGE = DOCS / "parity.md"
 _HEAD = """\
 # Parity with DCMTK dcmrecv
 
-`tox -e parity` gives the same input to DCMTK dcmrecv 3.6.7 and to this program ("ours"), and compares exit codes and
-messages, answers on the network, files and their bytes, and log lines. Each row of the tests covers one rule. Where the
-two programs differ on purpose, the row says how and why, and the test checks both. These are all such rows; the page is
-generated from them. Lines of ours that name the sender, beside a line of DCMTK's, are compared only in rows about them.
+This page lists all differences between DCMTK dcmrecv 3.6.7 and this program ("ours") that are there on purpose;
+[Changing from dcmrecv](migrating.md) has the important ones. `tox -e parity` gives both the same input. It compares
+exit codes and messages, answers on the network, files and their bytes, and log lines. Each row of the tests covers one
+rule. If the programs differ, it says how and why, and the test checks both; the page is generated from these rows.
+Lines of ours that name the sender, beside a line of DCMTK's, are compared only in rows about them.
 
 | kind | rule | how and why ours differs |
 |---|---|---|

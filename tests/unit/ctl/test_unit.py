@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 from pathlib import Path
 
@@ -81,6 +82,27 @@ def test_a_settings_file(tmp_path: Path, program: Path, capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert f"ExecStart={program} --settings {tmp_path}/site.toml\n" in printed
     assert "ListenStream=0.0.0.0:11112\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("place", "user", "said"),
+    [("{home}", "nobody", True), ("{home}", pwd.getpwuid(os.getuid()).pw_name, False), ("/usr/bin", "nobody", False)],
+    ids=["closed", "of this user", "open"],
+)
+def test_a_program_that_the_user_cannot_reach(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    user: str,
+    said: bool,
+) -> None:
+    tmp_path.chmod(0o700)
+    place = place.format(home=tmp_path)
+    monkeypatch.setattr(unit, "_program", lambda: f"{place}/dcmrecv")
+    monkeypatch.setattr(unit.sys, "executable", f"{place}/python3")
+    assert main(["unit", "--user", user, "--", *ARGUMENTS]) == 0
+    assert (f"{user} cannot execute {place}/dcmrecv, as " in capsys.readouterr().err) == said
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_a_stopped_idle_worker_keeps_no_connection(start: Start, victim: int) ->
         for _ in range(10):
             began = time.monotonic()
             store(receiver)
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5, "it waited for the stopped one"
 
 
 def test_killed_idle_workers_lose_nothing(start: Start) -> None:
@@ -135,7 +135,7 @@ def test_killed_idle_workers_lose_nothing(start: Start) -> None:
             os.kill(pid, signal.SIGKILL)
         began = time.monotonic()
         store(receiver)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
 
 
 def test_a_peer_never_has_more_than_its_share_even_if_many_connect_at_once(start: Start) -> None:
