@@ -195,7 +195,7 @@ def _unknown(spec: str, vr: str) -> str:
     if not spec:
         return "a conversion is missing after ':'"
     if _WIDTH.fullmatch(spec):
-        hint = f"did you mean 0{int(spec)}d?"
+        hint = f"zeros in front are written 0{int(spec)}d"
     elif known := did_you_mean(spec.partition("(")[0], (*WORDS, *FORMS)):
         hint = known
     elif vr in _KINDS:

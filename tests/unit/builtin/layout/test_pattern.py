@@ -306,7 +306,7 @@ MALFORMED = [
     ("a misspelt replacement", '{PatientID:dropp("x")}', "unknown conversion 'dropp(\"x\")'; did you mean drop?", 12),
     ("an unknown conversion", "{PatientID:uper}", "unknown conversion 'uper'; did you mean upper?", 12),
     ("a missing conversion", "{PatientID:}", "a conversion is missing after ':'", 12),
-    ("a width without its letter", "{InstanceNumber:04}", "unknown conversion '04'; did you mean 04d?", 17),
+    ("a width without its letter", "{InstanceNumber:04}", "unknown conversion '04'; zeros in front are written 04d", 17),
     ("a date as other programs write it", "{StudyDate:YYYY}", "unknown conversion 'YYYY'; parts of a date or time are %Y, %m, %d, %H, %M, %S and others", 12),
     ("a width without zeros", "{InstanceNumber:6d}", "a width needs a leading zero: 06d (blanks are no good in file names)", 17),
     ("a number of what is none", "{PatientName:04d}", "a value of VR PN is not a number", 14),
