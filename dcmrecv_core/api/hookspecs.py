@@ -287,7 +287,8 @@ def study_completed(study: Study, target: str) -> None:
     Called: in a delivery process, `--study-timeout` seconds after its last instance; while an association is open that
     has sent to it, up to ten times as late. For each study and revision there is one `study.id`; the hook is called for
     it and each of `completion_targets` until it returns once. Instances that come later complete the study again, with
-    the next revision; equal ones sent again do not. Exceptions, blocking and the end of the receiver as in `deliver`.
+    the next revision; equal ones sent again do not. Exceptions, blocking and the end of the receiver as in `deliver`,
+    but a file that is gone is not looked for.
     """
 
 

@@ -37,19 +37,14 @@ _LOOKS_ESCAPED = re.compile(r"~[0-9a-f]{8}\Z")
 class _Escaped(str):
     """A result of `escape`, which escaping again leaves alone: a plugin may escape what the core will escape too."""
 
+    # `str` of it is a plain str: pathlib takes nothing else
     __slots__ = ()
-
-    def __str__(self) -> str:
-        return self  # else `str(directory)` in the core would make a plain str of it
 
 
 class _EscapedDirectory(str):
     """A result of `escape_directory`: each of its components is one of `escape`."""
 
     __slots__ = ()
-
-    def __str__(self) -> str:
-        return self  # as above
 
 
 _ESCAPED = (_Escaped, _EscapedDirectory)

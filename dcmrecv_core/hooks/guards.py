@@ -357,7 +357,7 @@ def _check_receive(result: object) -> object:
 def _check_subdir(result: object) -> str:
     if not isinstance(result, str | PurePath):
         raise TypeError(f"None, str or PurePath expected, not {result!r}")
-    directory = str(result)
+    directory = str(result) if isinstance(result, PurePath) else result  # what `escape` made keeps its type
     split_directory(directory)
     return directory
 

@@ -74,7 +74,7 @@ def escaped_path(subdir: str | PurePath, filename: str, extension: str = "") -> 
     Raises HookFailure (0110) for an absolute directory, "..", or NUL.
     """
     try:
-        return _escaped_parts(str(subdir)), escape(filename, extension)
+        return _escaped_parts(subdir), escape(filename, extension)
     except ValueError as error:
         raise HookFailure(str(error)) from error
 
@@ -82,8 +82,9 @@ def escaped_path(subdir: str | PurePath, filename: str, extension: str = "") -> 
 @lru_cache(
     maxsize=64, typed=True
 )  # the instances of a series go to one directory; a part that `escape` made has its own type
-def _escaped_parts(subdir: str) -> tuple[str, ...]:
-    return tuple(escape(part) for part in split_directory(subdir))
+def _escaped_parts(subdir: str | PurePath) -> tuple[str, ...]:
+    directory = str(subdir) if isinstance(subdir, PurePath) else subdir
+    return tuple(escape(part) for part in split_directory(directory))
 
 
 def split_path(path: str, root: str) -> tuple[tuple[str, ...], str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmrecv_core.api.model import Association
+from dcmrecv_core.api.names import escape
 from dcmrecv_core.api.outcomes import Series, StoredEvent, Study
 from dcmrecv_core.delivery.opening import open_store
 from dcmrecv_core.delivery.store import FileState
@@ -22,6 +23,9 @@ from dcmrecv_core.testing.receivers import DEADLINE, Receiver, until
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+JOURNAL = "journal process"
+"""In the log of a receiver with a plugin that delivers."""
 
 _numbers = count(1)
 
@@ -78,10 +82,11 @@ def fake_event(
     """
     instance = fake_instance(dataset, association=association, output_directory=output_directory)
     sender = instance.association
-    location = f"out/{instance.sop_instance_uid}.dcm"
+    name = escape(instance.sop_instance_uid, ".dcm")
+    location = f"out/{name}"
     locations: _InMemory | _OnDisk
     if output_directory:
-        location = instance.save(f"{output_directory}/{instance.sop_instance_uid}.dcm", "overwrite")
+        location = instance.save(f"{output_directory}/{name}", "overwrite")
         locations = _OnDisk(str(output_directory))
     else:
         with instance.open() as file:

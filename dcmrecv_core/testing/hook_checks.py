@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from dcmrecv_core.api.errors import StatusError, StorageError, described
 from dcmrecv_core.api.model import Association, ProposedContext
+from dcmrecv_core.api.names import escape
 from dcmrecv_core.api.outcomes import Ended, NotStoredOutcome, StoredOutcome, Summary
 from dcmrecv_core.api.services import Command, Request, Response, Service
 from dcmrecv_core.api.verdicts import Discard, Name, OnExists, Refuse, is_failure
@@ -223,7 +224,7 @@ class HookChecks:
             self._report.add(line, "choose_filename", "attempts", text, case.label)
 
     def _write(self, instance: WatchedInstance, case: Case) -> str:
-        path = str(self._output / f"{instance.sop_instance_uid}.dcm")
+        path = str(self._output / escape(instance.sop_instance_uid, ".dcm"))
         if "write" not in self.functions:
             return path
         saving = _Saving()

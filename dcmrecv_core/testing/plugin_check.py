@@ -43,9 +43,9 @@ def check_plugin(
     * for a plugin that names, what `check_naming` finds.
 
     In a receiver, with `receiver`: the same instances from two senders at once to two workers, a reload, a killed
-    worker, `--explain`; its log must name no failure of the plugin. That needs what `--plugin` can load: a module, the
-    object `plugin` of a module, or a name. `arguments` are further options of its command line, `options` are values
-    for those that the plugin declares, by key.
+    worker, all deliveries, `--explain`; its log must name no failure of the plugin. That needs what `--plugin` can
+    load: a module, the object `plugin` of a module, or a name. `arguments` are further options of its command line,
+    `options` are values for those that the plugin declares, by key.
 
     Prints the report, and returns it. Raises PluginCheckError, an AssertionError with the report, if there is a
     finding: each names the line of the plugin to change. Raises PluginError for a plugin that cannot be loaded.

@@ -1,4 +1,4 @@
-"""`check_plugin` in a receiver: two workers, a reload, a killed worker, `--explain`; and what the log says of it."""
+"""`check_plugin` in a receiver: two workers, a reload, a killed worker, deliveries, `--explain`; and its log."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from dcmrecv_core.hooks.loader import OBJECT, Found
+from dcmrecv_core.testing.deliveries import JOURNAL, deliver_all
 from dcmrecv_core.testing.fakes import sample_dataset
 from dcmrecv_core.testing.plugin_report import PluginReport
 from dcmrecv_core.testing.receivers import DEADLINE, Receiver
@@ -24,7 +25,7 @@ from dcmrecv_core.testing.watching import Sources, line_of
 
 _RELOADED_UID = "1.2.826.0.1.3680043.8.498.1.3.1"
 _KILLED_UID = "1.2.826.0.1.3680043.8.498.1.3.2"
-_INSTANCE = re.compile(r" \([^()]*SOP instance ([0-9.]+)\)")
+_INSTANCE = re.compile(r" \([^()]*SOP instance ([^ ()]+)[^()]*\)(?:, again in [0-9.]+ s)?")
 _FILE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -45,8 +46,9 @@ def _module_spec(module: ModuleType) -> str:
 
 
 def failures_of(name: str) -> re.Pattern[str]:
-    """For a log: hook and text of what the hooks of a plugin did wrong."""
-    return re.compile(rf"^E: plugin {re.escape(name)}: (\w+): (.*)$", re.MULTILINE)
+    """For a log: hook and text of what the hooks of a plugin did wrong. What was put aside after that, or because the
+    plugin wants it, is none."""
+    return re.compile(rf"^E: plugin {re.escape(name)}: (\w+)(?: to \S+)?: (?!.*, put aside)(.*)$", re.MULTILINE)
 
 
 class ReceiverChecks:
@@ -65,7 +67,7 @@ class ReceiverChecks:
         self._sources = Sources(found)
         self._report = report
         self._directory = directory
-        self._arguments = ("--hook-timeout", max(1, round(seconds)), *arguments)
+        self._arguments = ("--hook-timeout", max(1, round(seconds)), "--deliver-attempts", 2, *arguments)
         self._plugins = ["--plugin", spec]
         self._spec = spec
         self._labels = {str(case.dataset.SOPInstanceUID): case.label for case in chain(cases(), more_cases())}
@@ -90,6 +92,8 @@ class ReceiverChecks:
                 ("killed worker", self._killed_worker),
             ):
                 self._step(name, partial(step, receiver), lambda: receiver.log)
+            if JOURNAL in receiver.log:
+                self._step("deliveries", lambda: deliver_all(receiver), lambda: receiver.log)
             self._step("--explain", self._explain, lambda: self._explained)
         finally:
             fault = receiver.end()
@@ -97,7 +101,7 @@ class ReceiverChecks:
             self._report.add(self._line(fault), "worker_stopping", "receiver", fault.splitlines()[0])
         self._report.checks["end"] = "1 findings" if fault else "ok"
 
-    def _step(self, name: str, step: Callable[[], None], log: Callable[[], str]) -> None:
+    def _step(self, name: str, step: Callable[[], object], log: Callable[[], str]) -> None:
         before, read = len(self._report.findings), len(log())
         try:
             step()

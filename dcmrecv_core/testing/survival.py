@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.api.verdicts import is_failure
-from dcmrecv_core.testing.deliveries import deliver_all
+from dcmrecv_core.testing.deliveries import JOURNAL, deliver_all
 from dcmrecv_core.testing.fakes import sample_dataset
 from dcmrecv_core.testing.naming import found_plugin
 from dcmrecv_core.testing.plugin_check import words_of
@@ -33,8 +33,6 @@ _PER_ASSOCIATION = 50
 _BETWEEN = 5
 """Instances that have to be answered before something is killed, and once more after it."""
 _PAUSE = 0.02
-_JOURNAL = "journal process"
-"""In the log of a receiver with a plugin that delivers."""
 _WAITING = 60.0
 """Seconds: dead processes for deliveries and `background` are started again after pauses."""
 
@@ -94,7 +92,7 @@ def check_survives(
         receiver = Receiver(Path(directory), "-pm", "--no-fsync", *words, plugins=[spec], listener=listener)
         try:
             survival = _disturb(receiver, _Sender(receiver, datasets or [sample_dataset()]))
-            put_aside = deliver_all(receiver, _WAITING) if _JOURNAL in receiver.log else []
+            put_aside = deliver_all(receiver, _WAITING) if JOURNAL in receiver.log else []
             problems = [f"put aside: {line}" for line in put_aside] + _missing(receiver, survival, arrived)
         finally:
             fault = receiver.end()

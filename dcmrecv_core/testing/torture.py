@@ -65,6 +65,7 @@ def more_cases() -> Iterator[Case]:
     implicit.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2")
     yield Case("implicit VR", implicit)
     yield Case("a person name of five groups", _dataset({"PatientName": "a=b=c=d=e", "SOPInstanceUID": f"{uid}5"}))
+    yield Case("UIDs that are paths", _dataset(dict.fromkeys(("SOPInstanceUID", *_UIDS), "../no-such-directory/1.2")))
 
 
 def _elements() -> Iterator[tuple[str, dict[str, Any], str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -123,6 +124,23 @@ def test_tests_pass(tmp_path: Path, environment: dict[str, str]) -> None:
         check=False,
     )
     assert f"{sum(block.text.count('def test_') for block in tests)} passed" in done.stdout, done.stdout + done.stderr
+
+
+PATH_OF_A_VALUE = re.compile(
+    r"(?:\bPath\(|\bopen\(|\bsave(?:_copy)?\(| / ).*"
+    r"\b(?:event|study|series|instance|association|request|command)\.(?:\w*uid|\w*title|patient_id|modality|get\()"
+)
+
+
+def test_no_example_lets_a_sender_choose_a_path() -> None:
+    made = [
+        f"{block}: {line.strip()}"
+        for block in BLOCKS
+        if block.language == "python"
+        for line in block.text.splitlines()
+        if PATH_OF_A_VALUE.search(line) and "escape" not in line
+    ]
+    assert not made, "such a text may be ../../etc: escape it"
 
 
 def test_no_example_hides_in_indentation() -> None:

@@ -22,6 +22,7 @@ WORDS = ("upper", "lower", "hash", "md5", "uid", "uuid", "urlencoded", *COMPONEN
 
 _SLICE = re.compile(r"\[(-?\d{0,5})(:?)(-?\d{0,5})\]")
 _NUMBER = re.compile(r"0?(\d{0,2})(?:d|\.(\d)f)")
+_WIDTH = re.compile(r"0?[1-9]\d?", re.ASCII)
 _OFFSET = re.compile(r"[+-]\d{1,18}")
 _CHOICE = re.compile(r"-?\d{1,9}=[^,=]*(?:,-?\d{1,9}=[^,=]*)*", re.ASCII)
 _HASH = re.compile(r"hash([1-9]\d?)")
@@ -70,7 +71,7 @@ def conversion(spec: str, vr: str) -> Conversion:
         if vr in ("DA", "TM", "DT", "PN", "UI", "AS"):
             raise ValueError(f"a value of VR {vr} is not a number")
         return _offset(int(spec)) if _OFFSET.fullmatch(spec) else _number(spec)
-    raise ValueError(_unknown(spec))
+    raise ValueError(_unknown(spec, vr))
 
 
 def time_format(spec: str, vr: str) -> Conversion:
@@ -190,7 +191,16 @@ def _uuid(text: str) -> UUID:
     return UUID(bytes=bytes(digest))
 
 
-def _unknown(spec: str) -> str:
-    others = f"hashN, 04d, 06.2f, +1, 0=few,5=many, [0:8], {', '.join(FORMS.values())} and %Y"
-    hint = did_you_mean(spec.partition("(")[0], (*WORDS, *FORMS)) or f"there are {', '.join(WORDS)}, {others}"
-    return f"unknown conversion {spec!r}; {hint}" if spec else "a conversion is missing after ':'"
+def _unknown(spec: str, vr: str) -> str:
+    if not spec:
+        return "a conversion is missing after ':'"
+    if _WIDTH.fullmatch(spec):
+        hint = f"zeros in front are written 0{int(spec)}d"
+    elif known := did_you_mean(spec.partition("(")[0], (*WORDS, *FORMS)):
+        hint = known
+    elif vr in _KINDS:
+        hint = "parts of a date or time are %Y, %m, %d, %H, %M, %S and others"
+    else:
+        others = f"hashN, 04d, 06.2f, +1, 0=few,5=many, [0:8], {', '.join(FORMS.values())} and %Y"
+        hint = f"there are {', '.join(WORDS)}, {others}"
+    return f"unknown conversion {spec!r}; {hint}"

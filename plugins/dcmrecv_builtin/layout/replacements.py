@@ -24,7 +24,7 @@ def replacement(spec: Text, pattern: str) -> Callable[[str], str | None]:
     name = next(name for name in FORMS if spec.text.startswith(name))
     match = _CALL.fullmatch(spec.text)
     if match is None or (match[3] is None) != (name == "drop") or not match[2]:
-        raise LayoutError(f"the form is {FORMS[name]}, in double quotes", pattern, spec.column)
+        raise LayoutError(f"the form is {FORMS[name]}, with double quotes and no blanks", pattern, spec.column)
     first = Text(match[2].replace('""', '"'), spec.column + match.start(2))
     second = Text(match[3] or "", spec.column + match.start(3))
     check_fit(second._replace(text=_GROUP.sub("xx", second.text) if name == "sub" else second.text), pattern)

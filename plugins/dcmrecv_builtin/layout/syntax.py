@@ -81,9 +81,8 @@ def check_fit(text: Text, pattern: str, *, before: bool = True, after: bool = Tr
         return
     for offset, character in enumerate(text.text):
         if escape(f"x{character}x", windows=True) != f"x{character}x":
-            raise LayoutError(
-                f"{character!r} cannot be part of a file name on every system", pattern, text.column + offset
-            )
+            named = "a backslash" if character == "\\" else repr(character)
+            raise LayoutError(f"{named} cannot be part of a file name on every system", pattern, text.column + offset)
     raise LayoutError(f"{(shown or text.text)!r} cannot be a file name on every system", pattern, text.column)
 
 

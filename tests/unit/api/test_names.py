@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -114,9 +115,14 @@ def test_odd_directories_have_plain_components(subdir: str, parts: tuple[str, ..
 
 
 def test_one_escaped_level_is_not_escaped_again() -> None:
-    directory = str(escape("P/1"))
-    assert escaped_path(directory, "x") == ((escape("P/1"),), "x")
+    assert escaped_path(escape("P/1"), "x") == ((escape("P/1"),), "x")
     assert escaped_path(escape_directory(["P/1", "a"]), "x") == ((escape("P/1"), "a"), "x")
+
+
+@pytest.mark.parametrize("text", ["P1", "P/1", "..", "x" * 300])
+def test_what_is_escaped_can_be_a_part_of_a_path(text: str) -> None:
+    for part in (escape(text, ".dcm"), escape_directory([text])):
+        assert str(Path("/data") / part) == str(Path("/data", part)) == f"/data/{part}"
 
 
 def test_each_component_is_escaped() -> None:

@@ -303,6 +303,30 @@ def test_a_notification_that_fails_in_a_worker(tmp_path: Path, monkeypatch: pyte
     assert (finding.where, finding.hook) == (f"site_plugin.py:{line}", "stored")
 
 
+def test_a_delivery_that_makes_a_path_of_a_uid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that is put aside on purpose, which is no mistake."""
+    monkeypatch.chdir(tmp_path)
+    source = f"""
+    from pathlib import Path
+    from dcmrecv_core import Undeliverable
+
+    @hookimpl
+    def deliver(event):
+        Path({str(tmp_path)!r}, event.sop_instance_uid).touch()  # here
+
+    @hookimpl
+    def series_completed(series):
+        raise Undeliverable("CT: not wanted")
+    """
+    [finding], line = checked(tmp_path, source, receiver=True)
+    assert (finding.where, finding.hook, finding.cases) == (
+        f"site_plugin.py:{line}",
+        "deliver",
+        ["UIDs that are paths"],
+    )
+    assert "FileNotFoundError(2, " in finding.text
+
+
 def test_a_receiver_that_a_worker_cannot_start_in(tmp_path: Path) -> None:
     source = """
     @hookimpl

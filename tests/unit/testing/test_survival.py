@@ -73,7 +73,7 @@ class Site:
     @hookimpl
     def deliver(self, event):
         self.waiting.append(event)
-        if len(self.waiting) == 3:
+        if len(self.waiting) == 7:
             for each in self.waiting:
                 (Path(each.location).parent / "all.txt").open("a").write(each.sop_instance_uid + " ")
             self.waiting.clear()

@@ -247,6 +247,7 @@ MALFORMED = [
     ("an empty component", "a//b", "nothing between two '/'", 3),
     ("a directory above", "a/../b", "'..' cannot be a file name on every system", 3),
     ("a character that Windows forbids", "{PatientID}-a:b", "':' cannot be part of a file name on every system", 14),
+    ("a backslash between directories", "{PatientID}\\a", "a backslash cannot be part of a file name on every system", 12),
     ("a name that Windows forbids", "a/Con.x", "'Con.x' cannot be a file name on every system", 3),
     ("a dot at the end of a component", "{PatientID}./a", "'.' cannot be a file name on every system", 12),
     ("a name of the receiver's own", ".dcmrecv{PatientID}", "'.dcmrecv' cannot be a file name on every system", 1),
@@ -290,12 +291,13 @@ MALFORMED = [
     ("a dot at the end of a component of a date", "{StudyDate:%Y./%m}", "'%Y.' cannot be a file name on every system", 12),
     ("a component of what is no name", "{PatientID:family}", "a value of VR LO is not a person name", 12),
     ("a group of what is no name", "{peer_address:phonetic}", "a value of VR LO is not a person name", 15),
-    ("characters without quotes", "{PatientID:drop(^)}", 'the form is drop("characters"), in double quotes', 12),
-    ("a replacement without parentheses", '{PatientID:sub."x"}', 'the form is sub("expression","text"), in double quotes', 12),
-    ("no characters", '{PatientID:drop("")}', 'the form is drop("characters"), in double quotes', 12),
-    ("text for what is dropped", '{PatientID:drop("^","_")}', 'the form is drop("characters"), in double quotes', 12),
-    ("no text for what is replaced", '{PatientID:replace("^")}', 'the form is replace("characters","text"), in double quotes', 12),
-    ("an expression alone", '{PatientID:upper:sub}', 'the form is sub("expression","text"), in double quotes', 18),
+    ("characters without quotes", "{PatientID:drop(^)}", 'the form is drop("characters"), with double quotes and no blanks', 12),
+    ("a replacement without parentheses", '{PatientID:sub."x"}', 'the form is sub("expression","text"), with double quotes and no blanks', 12),
+    ("no characters", '{PatientID:drop("")}', 'the form is drop("characters"), with double quotes and no blanks', 12),
+    ("text for what is dropped", '{PatientID:drop("^","_")}', 'the form is drop("characters"), with double quotes and no blanks', 12),
+    ("no text for what is replaced", '{PatientID:replace("^")}', 'the form is replace("characters","text"), with double quotes and no blanks', 12),
+    ("a blank between the arguments", '{PatientID:replace("^", "_")}', 'the form is replace("characters","text"), with double quotes and no blanks', 12),
+    ("an expression alone", '{PatientID:upper:sub}', 'the form is sub("expression","text"), with double quotes and no blanks', 18),
     ("a replacement that makes directories", '{PatientID:replace("^","-/")}', "'/' cannot be part of a file name on every system", 26),
     ("an unfit replacement of an expression", r'{PatientID:sub("(^)","\1*")}', "'*' cannot be part of a file name on every system", 25),
     ("a group that is not there", r'{PatientID:sub("(a)","b\2")}', "the expression has no group 2", 24),
@@ -304,6 +306,8 @@ MALFORMED = [
     ("a misspelt replacement", '{PatientID:dropp("x")}', "unknown conversion 'dropp(\"x\")'; did you mean drop?", 12),
     ("an unknown conversion", "{PatientID:uper}", "unknown conversion 'uper'; did you mean upper?", 12),
     ("a missing conversion", "{PatientID:}", "a conversion is missing after ':'", 12),
+    ("a width without its letter", "{InstanceNumber:04}", "unknown conversion '04'; zeros in front are written 04d", 17),
+    ("a date as other programs write it", "{StudyDate:YYYY}", "unknown conversion 'YYYY'; parts of a date or time are %Y, %m, %d, %H, %M, %S and others", 12),
     ("a width without zeros", "{InstanceNumber:6d}", "a width needs a leading zero: 06d (blanks are no good in file names)", 17),
     ("a number of what is none", "{PatientName:04d}", "a value of VR PN is not a number", 14),
     ("a number of a date", "{StudyDate:+1}", "a value of VR DA is not a number", 12),
@@ -363,6 +367,21 @@ def rows_of_the_document() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("pattern", "path"), rows_of_the_document())
 def test_the_document_is_right(pattern: str, path: str) -> None:
     assert path_of(pattern) == path
+
+
+def errors_of_the_document() -> list[tuple[str, str, str]]:
+    return re.findall(r"^\| `(.+?)` \| ([^`|]+) \| (\d+) \|$", DOCUMENT.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("pattern", "text", "column"), errors_of_the_document())
+def test_the_errors_of_the_document_are_right(pattern: str, text: str, column: str) -> None:
+    with pytest.raises(LayoutError) as caught:
+        Layout(pattern)
+    assert (caught.value.text, caught.value.column) == (text, int(column))
+
+
+def test_the_tables_of_the_document_are_read() -> None:
+    assert (len(rows_of_the_document()) > 30, len(errors_of_the_document())) == (True, 10)
 
 
 def fields_of_other_tools() -> list[str]:
