@@ -46,7 +46,7 @@ def refusal(calling: str, status: str, reason: str, **changes: Any) -> dict[str,
 def document(**changes: Any) -> dict[str, Any]:
     """A receiver in the middle of its day; `changes` replace parts."""
     return {
-        "version": "0.1.0",
+        "version": "1.0.0",
         "pid": 4700,
         "state": "ready",
         "not_ready": [],

@@ -35,7 +35,7 @@ def values(found: Iterable[Metric]) -> dict[str, float]:
 def test_the_values_of_a_document() -> None:
     found = values(families(document()))
     expected = {
-        "dcmrecv_build_info{'version': '0.1.0'}": 1,
+        "dcmrecv_build_info{'version': '1.0.0'}": 1,
         "dcmrecv_state{'state': 'ready'}": 1,
         "dcmrecv_state{'state': 'not_ready'}": 0,
         "dcmrecv_start_time_seconds": NOW.timestamp() - 12 * 86400 - 4 * 3600,
