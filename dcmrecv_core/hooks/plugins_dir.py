@@ -60,10 +60,11 @@ def find_all(directory: str, remarks: list[str]) -> Iterator[Found]:
         _check_writers(path, remarks)
     for path in paths:
         found = replace(loader.from_path(path), directory=directory)
-        if loader.check(found, needs_hooks=False):
-            yield found
-        else:
-            remarks.append(f"{path} has no hook, so it is no plugin; a name that begins with _ says that it is none")
+        if not loader.check(found, needs_hooks=False):
+            raise PluginError(
+                "has no hook; is it whole? a name that begins with _ says that it is no plugin", plugin=path
+            )
+        yield found
 
 
 def _code_of(directory: str, paths: list[str]) -> Iterator[str]:

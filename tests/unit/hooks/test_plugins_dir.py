@@ -67,11 +67,12 @@ def test_a_package_imports_its_own_modules(directory: Path) -> None:
     assert (plugin.found.origin, plugin.found.directory) == (str(directory / "site"), str(directory))
 
 
-def test_a_file_without_hooks_is_said(directory: Path) -> None:
-    write(directory / "helper.py", "x = 1\n")
-    plugins = load_directories([str(directory)])
-    assert (plugins.registered, len(plugins.remarks)) == ([], 1)
-    assert plugins.remarks[0].startswith(f"{directory}/helper.py has no hook")
+@pytest.mark.parametrize("text", ["", "from dcmrecv_core import hookimpl\n"], ids=["empty", "beginning"])
+def test_a_file_of_which_only_the_beginning_is_there(directory: Path, text: str) -> None:
+    """As a full disk or a copy that was cut leaves it; the plugin may be the one that refuses instances."""
+    write(directory / "other.py")
+    path = write(directory / "gate.py", text)
+    assert refusal(directory).startswith(f"plugin {path}: has no hook; is it whole?")
 
 
 REFUSED = {
