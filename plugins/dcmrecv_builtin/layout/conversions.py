@@ -191,6 +191,8 @@ def _uuid(text: str) -> UUID:
 
 
 def _unknown(spec: str) -> str:
+    if "|" in spec:
+        return f"unknown conversion {spec!r}; other names and the default stand before the conversions"
     others = f"hashN, 04d, 06.2f, +1, 0=few,5=many, [0:8], {', '.join(FORMS.values())} and %Y"
     hint = did_you_mean(spec.partition("(")[0], (*WORDS, *FORMS)) or f"there are {', '.join(WORDS)}, {others}"
     return f"unknown conversion {spec!r}; {hint}" if spec else "a conversion is missing after ':'"

@@ -302,6 +302,12 @@ MALFORMED = [
     ("an error in an expression", '{PatientID:sub("ab)","")}', "')' without '('", 19),
     ("an error after a doubled quote", '{PatientID:sub("a""[b","")}', "the class is not closed", 20),
     ("a misspelt replacement", '{PatientID:dropp("x")}', "unknown conversion 'dropp(\"x\")'; did you mean drop?", 12),
+    (
+        "a default after a conversion",
+        "{PatientID:upper|none}",
+        "unknown conversion 'upper|none'; other names and the default stand before the conversions",
+        12,
+    ),
     ("an unknown conversion", "{PatientID:uper}", "unknown conversion 'uper'; did you mean upper?", 12),
     ("a missing conversion", "{PatientID:}", "a conversion is missing after ':'", 12),
     ("a width without zeros", "{InstanceNumber:6d}", "a width needs a leading zero: 06d (blanks are no good in file names)", 17),
