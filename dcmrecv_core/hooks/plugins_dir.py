@@ -112,6 +112,8 @@ def _check_writers(path: str, remarks: list[str]) -> None:
     if status.st_mode & stat.S_IWOTH:
         raise PluginError("anyone can write to it, and so run code as the receiver: chmod o-w", plugin=path)
     if status.st_uid not in (0, os.geteuid()):
-        remarks.append(f"{path} belongs to another user, who can so run code as the receiver: chown root")
+        text = f"belongs to user {status.st_uid}, who can so run code as the receiver: chown -R root"
+        if not any(remark.endswith(text) for remark in remarks):
+            remarks.append(f"{path} {text}")
     if status.st_mode & stat.S_IWGRP:
         remarks.append(f"the group of {path} can write to it, and so run code as the receiver: chmod g-w")

@@ -141,13 +141,18 @@ def test_who_can_write_to_what_a_link_in_a_package_points_to(directory: Path, tm
 
 
 def test_another_user_owns_it(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(directory / "site.py")
-    if os.geteuid() == 0:
-        os.chown(path, 1, 0)
+    """One line says it, of however many files."""
+    for name in ("package/__init__.py", "package/part.py", "site.py"):
+        write(directory / name)
+    owner = os.getuid()
+    if owner == 0:
+        owner = 1
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, owner, 0)
     else:
-        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    expected = f"{path} belongs to another user, who can so run code as the receiver: chown root"
-    assert expected in load_directories([str(directory)]).remarks
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    expected = f"belongs to user {owner}, who can so run code as the receiver: chown -R root"
+    assert load_directories([str(directory)]).remarks == [f"{directory} {expected}"]
 
 
 def test_a_link_that_leads_nowhere_is_not_left_out(directory: Path) -> None:
