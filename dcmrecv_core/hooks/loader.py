@@ -44,7 +44,8 @@ BUILT_IN = "built-in"
 FILE_PREFIX = "dcmrecv_plugin_"
 """The name of the module of a plugin that was named by its path begins so."""
 
-_PACKAGE = "__init__.py"
+PACKAGE = "__init__.py"
+"""The module that makes a directory a package."""
 
 _COMPUTED = (property, cached_property)
 """Attributes that are not hooks, and may raise before the plugin is configured."""
@@ -175,13 +176,13 @@ def _module_exists(spec: str) -> bool:
 
 def is_package(path: str) -> bool:
     """Whether it is the directory of a package."""
-    return os.path.isfile(os.path.join(path, _PACKAGE))
+    return os.path.isfile(os.path.join(path, PACKAGE))
 
 
 def from_path(path: str) -> Found:
     """The plugin of a .py file or of the directory of a package, which may import its own modules relatively."""
     place = os.path.abspath(path)
-    file, within = (os.path.join(place, _PACKAGE), [place]) if is_package(path) else (place, None)
+    file, within = (os.path.join(place, PACKAGE), [place]) if is_package(path) else (place, None)
     if not os.path.isfile(file):
         near = did_you_mean(os.path.basename(place), _python_files(os.path.dirname(place)))
         raise PluginError("no such file" + f"; {near}" * bool(near), plugin=path)

@@ -194,7 +194,9 @@ def _uuid(text: str) -> UUID:
 def _unknown(spec: str, vr: str) -> str:
     if not spec:
         return "a conversion is missing after ':'"
-    if _WIDTH.fullmatch(spec):
+    if "|" in spec:
+        hint = "other names and the default stand before the conversions"
+    elif _WIDTH.fullmatch(spec):
         hint = f"zeros in front are written 0{int(spec)}d"
     elif known := did_you_mean(spec.partition("(")[0], (*WORDS, *FORMS)):
         hint = known

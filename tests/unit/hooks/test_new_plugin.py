@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import runpy
+import stat
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +19,7 @@ from dcmrecv_core import API_VERSION, cli
 from dcmrecv_core.api.errors import CommandLineError
 from dcmrecv_core.config.options.table import BY_NAME
 from dcmrecv_core.hooks import new_plugin as plugin_kit
+from dcmrecv_core.testing import fake_event, fake_instance, sample_dataset
 from support.paths import ROOT
 
 
@@ -159,6 +163,28 @@ def test_names_that_do_not_fit(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(CommandLineError, match=re.escape(reason)):
         plugin_kit.create(name, str(tmp_path / "here"))
     assert not (tmp_path / "here").exists()
+
+
+@pytest.mark.parametrize("template", ["deliver", "write"])
+def test_a_power_cut_takes_no_name(template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory is flushed after the file has its name in it."""
+    plugin_kit.create("site", str(tmp_path / "package"), template)
+    module = runpy.run_path(str(tmp_path / "package" / "src" / "dcmrecv_site" / "__init__.py"))
+    plugin, target = module["plugin"], tmp_path / "target"
+    target.mkdir()
+    plugin.configure(SimpleNamespace(options={module["KEY"]: target}))
+    flushed: list[list[str]] = []
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            flushed.append(sorted(os.listdir(descriptor)))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if template == "deliver":
+        plugin.deliver(fake_event(sample_dataset(SOPInstanceUID="1.2.3")))
+    else:
+        plugin.write(fake_instance(sample_dataset(SOPInstanceUID="1.2.3")), "x")
+    assert flushed == [["1.2.3.dcm" if template == "deliver" else "1.2.3.dcm.gz"]]
 
 
 def test_names_of_installed_plugins_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -66,11 +67,12 @@ def test_a_package_imports_its_own_modules(directory: Path) -> None:
     assert (plugin.found.origin, plugin.found.directory) == (str(directory / "site"), str(directory))
 
 
-def test_a_file_without_hooks_is_said(directory: Path) -> None:
-    write(directory / "helper.py", "x = 1\n")
-    plugins = load_directories([str(directory)])
-    assert (plugins.registered, len(plugins.remarks)) == ([], 1)
-    assert plugins.remarks[0].startswith(f"{directory}/helper.py has no hook")
+@pytest.mark.parametrize("text", ["", "from dcmrecv_core import hookimpl\n"], ids=["empty", "beginning"])
+def test_a_file_of_which_only_the_beginning_is_there(directory: Path, text: str) -> None:
+    """As a full disk or a copy that was cut leaves it; the plugin may be the one that refuses instances."""
+    write(directory / "other.py")
+    path = write(directory / "gate.py", text)
+    assert refusal(directory).startswith(f"plugin {path}: has no hook; is it whole?")
 
 
 REFUSED = {
@@ -122,6 +124,71 @@ def test_who_can_write_to_what_a_link_points_to(directory: Path, tmp_path: Path,
     assert names(directory) == ["site"]
     (tmp_path / writable).chmod(0o777)
     assert refusal(directory).startswith(f"plugin {tmp_path / writable}: anyone can write to it")
+
+
+@pytest.mark.parametrize("writable", ["far", "far/part.py", "far/sub", "far/sub/deep.py", "on-the-way"])
+def test_who_can_write_to_what_a_link_in_a_package_points_to(directory: Path, tmp_path: Path, writable: str) -> None:
+    for name in ("plugins/package/__init__.py", "far/part.py", "far/sub/__init__.py", "far/sub/deep.py"):
+        write(tmp_path / name)
+    (tmp_path / "on-the-way").mkdir(0o755)
+    (tmp_path / "on-the-way" / "sub").symlink_to(tmp_path / "far" / "sub")
+    (tmp_path / "far" / "sub" / "around").symlink_to(tmp_path / "far" / "sub")
+    (directory / "package" / "part.py").symlink_to(tmp_path / "far" / "part.py")
+    (directory / "package" / "sub").symlink_to(tmp_path / "on-the-way" / "sub")
+    assert names(directory) == ["package"]
+    (tmp_path / writable).chmod(0o777)
+    assert refusal(directory).startswith(f"plugin {tmp_path / writable}: anyone can write to it")
+
+
+def test_another_user_owns_it(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says it, of however many files."""
+    for name in ("package/__init__.py", "package/part.py", "site.py"):
+        write(directory / name)
+    owner = os.getuid()
+    if owner == 0:
+        owner = 1
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, owner, 0)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    expected = f"belongs to user {owner}, who can so run code as the receiver: chown -R root"
+    assert load_directories([str(directory)]).remarks == [f"{directory} {expected}"]
+
+
+def test_a_link_that_leads_nowhere_is_not_left_out(directory: Path) -> None:
+    """The plugin that it was may be the one that refuses instances."""
+    write(directory / "site.py")
+    for name in ("gate.py", "package"):
+        link = directory / name
+        link.symlink_to("nowhere")
+        assert refusal(directory) == f"plugin {link}: cannot be read: No such file or directory"
+        link.unlink()
+
+
+@pytest.mark.parametrize("place", ["plugins", "plugins/package"])
+def test_what_cannot_be_searched_is_not_left_out(directory: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root no mode keeps anyone out: what the system says to others is planted."""
+    write(directory / "package" / "__init__.py")
+    at = directory.parent / place
+    for name in ("stat", "listdir"):
+        real = getattr(os, name)
+
+        def refusing(path: str, real: object = real, **options: object) -> object:
+            if str(path).startswith(f"{at}/") or (at.name == "package" and str(path) == str(at)):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return real(path, **options)  # type: ignore[operator]
+
+        monkeypatch.setattr(os, name, refusing)
+    with pytest.raises(PluginError, match="package: cannot be read: Permission denied"):
+        paths_in(str(directory))
+
+
+def test_what_goes_while_the_directory_is_read(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As editors' files do."""
+    write(directory / "site.py")
+    listed = os.listdir(directory)
+    monkeypatch.setattr(os, "listdir", lambda path: [*listed, "gone.py"])
+    assert paths_in(str(directory)) == [str(directory / "site.py")]
 
 
 def test_who_can_write_compiled_files(directory: Path) -> None:

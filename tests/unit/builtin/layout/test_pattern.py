@@ -304,6 +304,12 @@ MALFORMED = [
     ("an error in an expression", '{PatientID:sub("ab)","")}', "')' without '('", 19),
     ("an error after a doubled quote", '{PatientID:sub("a""[b","")}', "the class is not closed", 20),
     ("a misspelt replacement", '{PatientID:dropp("x")}', "unknown conversion 'dropp(\"x\")'; did you mean drop?", 12),
+    (
+        "a default after a conversion",
+        "{PatientID:upper|none}",
+        "unknown conversion 'upper|none'; other names and the default stand before the conversions",
+        12,
+    ),
     ("an unknown conversion", "{PatientID:uper}", "unknown conversion 'uper'; did you mean upper?", 12),
     ("a missing conversion", "{PatientID:}", "a conversion is missing after ':'", 12),
     ("a width without its letter", "{InstanceNumber:04}", "unknown conversion '04'; zeros in front are written 04d", 17),
