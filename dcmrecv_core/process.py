@@ -26,8 +26,8 @@ process number in a script any of them. SIGQUIT still ends it, with a core dump.
 
 
 def prepare() -> None:
-    """Open the standard streams that the caller has closed, ignore stray signals, and let Ctrl-C end the process
-    without a traceback until the supervisor handles it."""
+    """Open the standard streams that the caller has closed, ignore stray signals, let Ctrl-C end the process without a
+    traceback until the supervisor handles it, and let a SIGHUP wait for that."""
     for fd in range(3):
         try:
             os.fstat(fd)
@@ -42,6 +42,7 @@ def prepare() -> None:
             signal.signal(number, signal.SIG_IGN)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
 
 
 def write_out(text: str) -> bool:

@@ -105,6 +105,26 @@ def test_without_a_file_the_profile_is_read_again(ours: Start, config: Path) -> 
     assert accepted(receiver) == {1, 3}
 
 
+ASKS_EARLY = """\
+import os, signal
+from pathlib import Path
+from dcmrecv_core import hookimpl
+
+@hookimpl
+def configure(settings):
+    if not Path("asked").exists():
+        Path("asked").touch()
+        os.kill(os.getpid(), signal.SIGHUP)
+"""
+
+
+def test_a_reload_during_the_start_waits(ours: Start) -> None:
+    receiver = ours("-pm", "-v", "--plugin", "early.py", files={"early.py": ASKS_EARLY})
+    until(lambda: "settings reloaded" in receiver.log, "the reload", log=lambda: receiver.log)
+    assert accepted(receiver) == {1, 3}
+    assert receiver.stop() == 0
+
+
 LOGGING = """\
 [handlers.file]
 class = "logging.FileHandler"

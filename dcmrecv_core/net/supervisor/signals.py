@@ -35,6 +35,7 @@ class SignalFlags:
         signal.set_wakeup_fd(wakeup.detach(), warn_on_full_buffer=False)
         for number in NUMBERS:
             signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, NUMBERS)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         selector.register(self._socket, selectors.EVENT_READ, self._drain)
 
