@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import islice
 
 import pytest
 
@@ -99,13 +100,29 @@ def test_a_node_stays_dead(cluster: Cluster, figure: Callable[[str], None]) -> N
     figure(f"work of a dead node taken over after {seconds:.0f} s")
 
 
+def stop_in_an_association(node: Node, images: list[Instance]) -> None:
+    """The first image is stored before, the others while the node drains."""
+
+    def store(images: list[Instance]) -> None:
+        assert [association.store(CT, image.uid, image.data) for image in images] == [0] * len(images)
+
+    def end() -> None:
+        store(images[1:])
+        association.release()
+
+    with RawAssociation(node.port, CONTEXTS, first=b"PROXY TCP4 127.0.0.210 127.0.0.1 40000 11112\r\n") as association:
+        store(images[:1])
+        assert node.stop(end) == 0, node.log[-3000:]
+
+
 def test_a_rolling_restart(cluster: Cluster, count: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
     senders = hosts(cluster.port, "rolling", 1_000_000, each=1, pause=0.1)
     restarts = 0
+    studies = instances("drained", 30, 10)
     with sending(senders):
         for _ in range(count(1, 10)):
             for node in cluster.nodes:
-                assert node.stop() == 0, node.log[-3000:]
+                stop_in_an_association(node, list(islice(studies, 10)))
                 node.start()
                 cluster.until_balanced()
                 restarts += 1

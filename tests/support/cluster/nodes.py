@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dcmrecv_core.storage.journals.state_files import node_of
@@ -14,6 +14,7 @@ from support.programs.receivers import Receiver, reserved_port
 
 _START = 60.0
 _END = 60.0
+_NO_NEW = ": no new associations, "
 
 
 class Node:
@@ -83,9 +84,13 @@ class Node:
     def go_on(self) -> None:
         os.killpg(self._receiver.process.pid, signal.SIGCONT)
 
-    def stop(self) -> int:
-        """SIGTERM: running associations may end by themselves; returns the exit code."""
+    def stop(self, meanwhile: Callable[[], None] = lambda: None) -> int:
+        """SIGTERM: running associations may end by themselves; returns the exit code. `meanwhile` happens when it takes
+        no new ones."""
+        times = self.log.count(_NO_NEW)
         self._receiver.process.terminate()
+        until(lambda: self.log.count(_NO_NEW) > times, "no new associations", _END, log=lambda: self.log)
+        meanwhile()
         return self._receiver.process.wait(_END)
 
     def end(self) -> None:
