@@ -10,6 +10,7 @@ import pytest
 from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.programs.receivers import Receiver, Start, system_program
+from support.promises.strace import parse, stores
 from support.protocol.pdus import command_set, data_pdus, status_of, store_rq
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
@@ -129,23 +130,9 @@ def test_system_calls_of_an_instance(
         association.release()
     assert receiver.stop() == 0
     wait_for_end(trace, worker)
-    lines = lines_of_worker(trace, worker)
-    first, last = [number for number, line in enumerate(lines) if classify(line, receiver) == "respond"][-2:]
-    calls = [re.sub(r"\(.*", "", line.split(maxsplit=1)[1]) for line in lines[first + 1 : last + 1]]
+    calls = [call for call in parse(trace) if call.pid == worker and (call.name, call.error) != ("recvfrom", "EAGAIN")]
     tick = ("rt_sigreturn", "getppid")  # of the heartbeat, once a second
-    assert [call for call in calls if call not in tick] == allowed
-
-
-def lines_of_worker(trace: Path, worker: int) -> list[str]:
-    """One for each call of a worker, whose end may have had a line of its own; none for reads that found nothing."""
-    lines: list[str] = []
-    for line in trace.read_text().splitlines():
-        if line.startswith(f"{worker} "):
-            if "resumed>" in line:
-                lines[-1] += line
-            else:
-                lines.append(line)
-    return [line for line in lines if not ("recvfrom(" in line and "EAGAIN" in line)]
+    assert [call.name for call in stores(calls)[-1] if call.name not in tick] == allowed
 
 
 def test_equal_content_is_flushed_but_not_written_again(ours: Start, directory: Path) -> None:
