@@ -54,6 +54,13 @@ def test_environments_of_tox_exist(workflow: dict[str, Any]) -> None:
         assert (ROOT / script).is_file()
 
 
+def test_all_packages_are_published() -> None:
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    built = re.findall(r"-m build(?: --outdir dist (\S+))?$", tox["testenv:release"]["commands"], re.MULTILINE)
+    assert built == ["", *sorted(f"plugins/{path.name}" for path in (ROOT / "plugins").glob("dcmrecv-*"))]
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     assert f"DCMRECV_PY_{__version__.replace('.', '')}" == IMPLEMENTATION_VERSION_NAME
     chart = yaml.safe_load((ROOT / "docs" / "deploy" / "chart" / "Chart.yaml").read_text("utf-8"))
@@ -76,7 +83,7 @@ def test_citation() -> None:
 
 
 def test_no_page_installs_an_extension_package_from_an_index() -> None:
-    """The workflow publishes dcmrecv alone: such a name on an index would be somebody else's package."""
+    """Before they are published, such a name on an index may be somebody else's package."""
     extensions = {path.name for path in (ROOT / "plugins").glob("dcmrecv-*")}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").glob("*/README.md")]
     lines = [(page.name, line) for page in pages for line in page.read_text("utf-8").splitlines()]
