@@ -1,6 +1,7 @@
 """Tests of the compiled parts with AddressSanitizer and UBSan: `python tests/fuzz/with_sanitizers.py [PYTEST OPTIONS]`.
 
-First a copy with a planted fault in each part, which has to be noticed: without that, a green run would say nothing.
+Beside them a copy with a planted fault in each part, which has to be noticed: without that, a green run would say
+nothing.
 Needs gcc with its libasan, and Python's headers.
 """
 
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -45,18 +47,25 @@ PATIENCE = 120
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory() as directory:
-        faulty, sound = Path(directory, "faulty"), Path(directory, "sound")
-        build(faulty, planted=True)
-        for part, target in FOUND_BY.items():
-            done = run(faulty, ["-k", f"test_mutants and {target}"], PATIENCE, capture_output=True, text=True)
-            if not done.returncode or FOUND not in done.stdout + done.stderr:
-                print(done.stdout, done.stderr, f"the fault in {part} was not noticed", sep="\n", file=sys.stderr)
-                return 1
-            found = (done.stdout + done.stderr).partition(FOUND)[2].splitlines()[0]
-            print(f"planted fault in {part} noticed: {found}", flush=True)
+    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor() as executor:
+        noticed = executor.submit(notice_faults, Path(directory, "faulty"))
+        sound = Path(directory, "sound")
         build(sound)
-        return run(sound, sys.argv[1:]).returncode
+        done = run(sound, sys.argv[1:])
+        return done.returncode or noticed.result()
+
+
+def notice_faults(faulty: Path) -> int:
+    """Plant them; returns 1 if one of them is not noticed."""
+    build(faulty, planted=True)
+    for part, target in FOUND_BY.items():
+        done = run(faulty, ["-k", f"test_mutants and {target}"], PATIENCE, capture_output=True, text=True)
+        if not done.returncode or FOUND not in done.stdout + done.stderr:
+            print(done.stdout, done.stderr, f"the fault in {part} was not noticed", sep="\n", file=sys.stderr)
+            return 1
+        found = (done.stdout + done.stderr).partition(FOUND)[2].splitlines()[0]
+        print(f"planted fault in {part} noticed: {found}", flush=True)
+    return 0
 
 
 def plant(path: Path, faults: tuple[tuple[str, str], ...]) -> None:
