@@ -16,8 +16,8 @@ from dcmrecv_core.api.errors import PluginError
 from dcmrecv_core.hooks import loader
 from dcmrecv_core.hooks.loader import Found
 
-_LEFT_OUT = ("_", ".")
-"""First characters of the names of helpers, caches, and what editors leave."""
+_LEFT_OUT = ("_", ".", "lost+found")
+"""How names of helpers, caches, and what editors leave begin; `lost+found` is root's, at the top of a file system."""
 
 _MOST_LINKS = 40
 """That Linux follows for one path."""

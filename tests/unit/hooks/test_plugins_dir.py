@@ -46,7 +46,16 @@ def refusal(directory: Path) -> str:
 def test_files_and_packages_in_the_order_of_their_names(directory: Path) -> None:
     for name in ("20_b.py", "10-a.py", "site/__init__.py", "zoo.py"):
         write(directory / name)
-    for name in ("_helper.py", ".zoo.py", ".git/__init__.py", "notes.txt", "data/x.py", "zoo.py~"):
+    left_out = (
+        "_helper.py",
+        ".zoo.py",
+        ".git/__init__.py",
+        "notes.txt",
+        "data/x.py",
+        "zoo.py~",
+        "lost+found/__init__.py",
+    )
+    for name in left_out:
         write(directory / name, "raise RuntimeError\n")
     assert names(directory) == ["10-a", "20_b", "site", "zoo"]
 
