@@ -369,11 +369,18 @@ def test_plugins_read_and_count(ours: Start) -> None:
         return {each["name"]: each["value"] for each in status(receiver)["plugin_counters"]}
 
     until(lambda: counted() == {"kept": 202, "turns": 7}, "what all processes count", log=lambda: receiver.log)
-    in_background = json.loads(Path(receiver.directory, "background").read_text())
+    noted = Path(receiver.directory, "background")
+    until(noted.exists, "what `background` reads", log=lambda: receiver.log)
+    in_background = json.loads(noted.read_text())
     assert (in_background["pid"], in_background["listening"][0]["port"]) == (receiver.process.pid, receiver.port)
+
+    def times() -> dict[tuple[str, str], int]:
+        return {(each["plugin"], each["hook"]): each["calls"] for each in status(receiver)["plugin_times"]}
+
+    until(lambda: times()["site", "worker_started"] >= 2, "two workers have started", log=lambda: receiver.log)
+    assert times()["site", "stored"] == 2
+    until(lambda: status(receiver)["queues"][0]["waiting"] == 0, "all is delivered", log=lambda: receiver.log)
     found = status(receiver)
-    times = {(each["plugin"], each["hook"]): each["calls"] for each in found["plugin_times"]}
-    assert times["site", "stored"] == 2 and times["site", "worker_started"] >= 2
     assert all(each["seconds"] > 0 for each in found["plugin_times"])
     [queue] = found["queues"]
     assert (queue["queue"], queue["waiting"], queue["claimed"]) == ("site/default", 0, True)

@@ -83,6 +83,12 @@ def queue(receiver: Receiver, *arguments: str) -> str:
     return done.stdout
 
 
+def until_listed(receiver: Receiver, put_aside: int) -> None:
+    """Lines and notes are written before the store is changed."""
+    row = re.compile(rf"site/default +0 +0 +0 +{put_aside}\b")
+    until(lambda: row.search(queue(receiver, "list")), "nothing is under way", log=lambda: receiver.log)
+
+
 def test_fault_9_no_instance_is_confirmed_whose_delivery_would_be_lost(ours: Start, directory: Path) -> None:
     state = directory / "state"
     state.mkdir()
@@ -247,10 +253,11 @@ def test_dcmrecvctl_while_it_runs(ours: Start) -> None:
     receiver = ours(*ARGUMENTS, files={"site.py": FAILS})
     assert store(receiver, "1.2.3") == [0]
     receiver.wait_for_log("no such patient (SOP instance 1.2.3 from RAWSCU@127.0.0.1), put aside")
-    assert re.search(r"site/default +0 +0 +0 +1", queue(receiver, "list"))
+    until_listed(receiver, put_aside=1)
     (receiver.directory / "repaired").touch()
     assert queue(receiver, "retry") == "1 retried\n"
     until_delivered(receiver, "1.2.3")
+    until_listed(receiver, put_aside=0)
     (receiver.directory / "notes").unlink()
     assert queue(receiver, "replay", "--target", "site/default", "--since", "2020-01-01") == (
         "1 events will be delivered again\n"
