@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core.testing import until
-from support.programs.control import begin_dcmrecvctl, dcmrecvctl, programs_in, runs, upgrades
+from support.programs.control import begin_dcmrecvctl, dcmrecvctl, runs, upgrades
 from support.programs.receivers import Receiver, Start, is_free, start_on_port
 from support.promises.deliveries import NOTES, data_of, notes
 from support.protocol.pdus import ABORT, ASSOCIATE_AC, associate_rq
@@ -198,6 +198,7 @@ def test_running_associations_and_half_a_request_stay_with_the_old_program(ours:
         RawAssociation(receiver.port) as half,
     ):
         half.send(REQUEST[:20])
+        receiver.wait_until_accepted(half.local_port)
         old = receiver.worker_serving(running.local_port)
         new = programs.upgrade()
         assert os.getsid(new) != os.getsid(0)
@@ -367,7 +368,6 @@ def test_one_at_a_time(ours: Start) -> None:
         (receiver.directory / "wait").unlink()
         first.communicate(timeout=30)
         assert first.returncode == 0
-        programs.pid = next(pid for pid in programs_in(receiver.directory) if os.getsid(pid) not in (0, pid))
         assert receiver.process.wait(20) == 0
 
 

@@ -107,3 +107,4 @@ def upgrades(receiver: Receiver) -> Iterator[Upgrades]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         receiver.process.wait(20)
+        until(lambda: not programs_in(receiver.directory), "all have ended", log=lambda: receiver.log)

@@ -73,6 +73,11 @@ class Receiver(ReceiverProcess):
         """The child that holds the connection whose other end is `port` of localhost."""
         return until(lambda: self._only_holder(port), f"a worker that serves the connection from port {port}")
 
+    def wait_until_accepted(self, port: int) -> None:
+        """Wait until the connection from `port` is no longer in the kernel's queue: a receiver that stops to listen
+        resets it there."""
+        until(lambda: self._inode(port) != "0", f"the connection from port {port} is accepted", log=lambda: self.log)
+
     def wait_until_over(self, port: int) -> None:
         """Wait until no worker holds the connection from `port` any more."""
         until(lambda: not self._holders(port), f"the end of the connection from port {port}", log=lambda: self.log)
@@ -83,12 +88,16 @@ class Receiver(ReceiverProcess):
         return holders[0] if len(holders) == 1 else None
 
     def _holders(self, port: int) -> list[int]:
+        wanted = f"socket:[{self._inode(port)}]"
+        return [pid for pid in self.workers() if wanted in open_files(pid)]
+
+    def _inode(self, port: int) -> str:
+        """That of our end of the connection from `port`, "0" while there is none."""
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
             if (int(fields[1][-4:], 16), int(fields[2][-4:], 16)) == (self.port, port):
-                wanted = f"socket:[{fields[9]}]"
-                return [pid for pid in self.workers() if wanted in open_files(pid)]
-        return []
+                return fields[9]
+        return "0"
 
     def end(self) -> int | None:
         """For tear-down: its exit code on SIGTERM, None if it had ended before. It has ended in any case."""
