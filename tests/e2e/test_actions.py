@@ -120,7 +120,7 @@ def test_fault_25_a_command_holds_no_worker(ours: Start, site: Path, directory: 
     command = f"sh -c 'echo #a >> {begun}; cat {gate}'"
     receiver = ours("-pm", "--plugin", "actions", "--max-associations", 1, "--on-instance", command, program=site)
     send(receiver, "FIRST")
-    until(begun.exists, "the first command runs")
+    until(lambda: begun.exists() and begun.read_text() == "FIRST\n", "the first command runs")
     send(receiver, "SECOND")
     assert begun.read_text() == "FIRST\n"
     for told in ("FIRST\n", "FIRST\nSECOND\n"):

@@ -144,7 +144,7 @@ def test_new_code_may_deliver(ours: Start) -> None:
     receiver.wait_for_log("I: plugins loaded again")
     assert store(receiver, "1.1") == 0
     delivered = receiver.directory / "delivered"
-    until(delivered.exists, "the delivery", log=lambda: receiver.log)
+    until(lambda: delivered.exists() and delivered.read_text(), "the delivery", log=lambda: receiver.log)
     assert delivered.read_text() == "1.1\n"
 
 
