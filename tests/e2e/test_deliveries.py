@@ -72,7 +72,7 @@ def until_delivered(receiver: Receiver, *uids: str) -> None:
     def all_there() -> bool:
         return {found.uid for found in events(receiver.directory)} == set(uids)
 
-    until(all_there, f"{len(uids)} instances and no others are delivered", log=lambda: receiver.log)
+    until(all_there, f"{len(uids)} instances and no others are delivered", 60, lambda: receiver.log)
 
 
 def queue(receiver: Receiver, *arguments: str) -> str:
@@ -281,7 +281,7 @@ def many(directory: Path) -> Iterator[int]:
     yield 200_000
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)  # on a busy machine most of it goes into the fixture
 def test_events_that_wait_take_no_memory(ours: Start, many: int) -> None:
     source = NOTES + "@hookimpl\ndef deliver(event, target):\n    note('event', event.id)\n    time.sleep(60)\n"
     receiver = ours(*ARGUMENTS, files={"site.py": source})

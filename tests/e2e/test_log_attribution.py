@@ -12,7 +12,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -205,20 +205,23 @@ def test_fault_21_what_keep_drops_is_not_called_stored(ours: Start) -> None:
 def test_fault_21_with_eight_senders_each_image_has_its_sender(ours: Start) -> None:
     receiver = ours("-v", "-pm", "--no-fsync", "+fd", "-fe", ".dcm")
     uids = {f"CT{sender}": [f"1.2.{sender}.{number}" for number in range(20)] for sender in range(1, 9)}
-    barrier = threading.Barrier(len(uids))
 
-    def send(title: str) -> None:
-        with RawAssociation(receiver.port, CONTEXTS, calling=title, called="ARCHIVE") as association:
-            barrier.wait(20)
-            for uid in uids[title]:
-                assert association.store(CT, uid, instance_of(CT, uid)) == 0
-            association.release()
+    def send(title: str, association: RawAssociation) -> None:
+        for uid in uids[title]:
+            assert association.store(CT, uid, instance_of(CT, uid)) == 0
+        association.release()
 
-    threads = [threading.Thread(target=send, args=(title,)) for title in uids]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    with ExitStack() as stack:
+        # one after the other: eight at once may be too many for what a busy machine can fork in time
+        associations = {
+            title: stack.enter_context(RawAssociation(receiver.port, CONTEXTS, calling=title, called="ARCHIVE"))
+            for title in uids
+        }
+        threads = [threading.Thread(target=send, args=each) for each in associations.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
     pattern = re.compile(r"I: C-STORE (\S+) from (\S+) \(127\.0\.0\.1\) to ARCHIVE: stored in out/\S+, \d+ bytes")
     ends = re.compile(r"I: Association from (\S+) \(127\.0\.0\.1\) to ARCHIVE: released after \S+ s; 20 stored, ")
     log = until(lambda: receiver.log if len(ends.findall(receiver.log)) == 8 else "", "all associations ended")
