@@ -154,4 +154,4 @@ def start(program: Path, output: Path) -> subprocess.CompletedProcess[str]:
     with create_listener() as listener:
         arguments = (program, "-pm", "-od", output, "--log-uids", "hashed")
         activated = (sys.executable, "-I", "-S", ACTIVATE, listener.fileno(), *arguments)
-        return run(*activated, timeout=20, pass_fds=(listener.fileno(),))
+        return run(*activated, pass_fds=(listener.fileno(),))

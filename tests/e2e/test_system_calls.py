@@ -132,9 +132,7 @@ def test_system_calls_of_an_instance(
     wait_for_end(trace, worker)
     nothing = ("EAGAIN", "EINTR", "ERESTARTSYS")
     calls = [
-        call
-        for call in parse(trace)
-        if call.pid == worker and not (call.name == "recvfrom" and call.error in nothing)
+        call for call in parse(trace) if call.pid == worker and not (call.name == "recvfrom" and call.error in nothing)
     ]
     tick = ("rt_sigreturn", "getppid")  # of the heartbeat, once a second
     assert [call.name for call in stores(calls)[-1] if call.name not in tick] == allowed
