@@ -52,8 +52,8 @@ def test_a_resolver_that_hangs_delays_no_peer(ours: Start) -> None:
     for number in range(3):
         deliver(receiver, f"CT{number}")
         receiver.wait_for_log(f"I: Association Received 10.0.0.7: CT{number} -> ANY")
-    assert time.monotonic() - began < 5
-    assert (receiver.directory / "asked").exists()
+    assert time.monotonic() - began < 15
+    until((receiver.directory / "asked").exists, "the resolver is asked")
 
 
 def test_names_are_shown_once_they_are_known(ours: Start) -> None:

@@ -113,23 +113,25 @@ def test_between_messages_a_peer_may_be_quiet(ours: Start) -> None:
         association.socket.settimeout(2.5)
         with pytest.raises(TimeoutError):
             association.socket.recv(1)
+        association.socket.settimeout(20)
         assert association.echo(context_id=3) == 0
         association.release()
 
 
 def test_fault_14_a_byte_now_and_then_is_no_progress(ours: Start) -> None:
     receiver = ours("-pm", "--progress-timeout", "3")
-    with RawAssociation(receiver.port, CONTEXTS) as association, dribbling([association]):
+    with RawAssociation(receiver.port, CONTEXTS) as association:
         begin = time.monotonic()
-        assert association.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
-        assert 2.5 < time.monotonic() - begin < 8
+        with dribbling([association]):
+            assert association.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
+        assert time.monotonic() - begin > 2.5
     assert "less than 64 bytes a second for 3 s inside messages (--min-rate)" in receiver.log
 
 
 def test_fault_14_a_silent_association_makes_room(ours: Start) -> None:
     receiver = ours("-pm", "--max-associations", "1", "--idle-eviction", "1")
     with RawAssociation(receiver.port, CONTEXTS) as silent:
-        seconds_until_served(receiver.port, OTHER, patience=5)
+        seconds_until_served(receiver.port, OTHER, patience=60)
         assert silent.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
     assert "W: aborting association with RAWSCU (127.0.0.1) to ANY: no message for " in receiver.log
     assert f", and {OTHER} needs its place (--idle-eviction)\n" in receiver.log

@@ -88,7 +88,7 @@ def test_a_new_idle_eviction_holds_for_running_associations(ours: Start, seconds
     with RawAssociation(receiver.port, CONTEXTS) as silent:
         (receiver.directory / "s.toml").write_text(f"{settings}1\n")
         reload(receiver, "settings reloaded")
-        seconds_until_served(receiver.port, "127.0.0.2", patience=10)
+        seconds_until_served(receiver.port, "127.0.0.2", patience=60)
         assert silent.read_pdu()[0] == ABORT
 
 
