@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 DEADLINE = 20.0
-"""Seconds for each wait: for the start, the end, a line in the log."""
+"""Seconds for each wait: for the end, a line in the log."""
+
+START_DEADLINE = 60.0
+"""Seconds for a start, in which plugins load what they need."""
 
 ACTIVATE = Path(__file__).with_name("activate.py")
 """A program that passes a socket to the one that it runs."""
@@ -137,7 +140,7 @@ class ReceiverProcess:
             activated = [sys.executable, "-I", "-S", ACTIVATE, fd, *command]
             self.run([*prefix, *activated], pass_fds=(fd,), env=env, **options)
             try:
-                until(lambda: self._is_ready(ready), "the receiver is ready", log=lambda: self.log)
+                until(lambda: self._is_ready(ready), "the receiver is ready", START_DEADLINE, lambda: self.log)
             except BaseException:
                 self.kill()
                 raise
@@ -259,7 +262,8 @@ class Receiver(ReceiverProcess):
         Without `pid` it is any one. A plugin can log its own: `os.getpid()`. Only on Linux.
         """
         victim = pid if pid is not None else min(until(self.workers, "a worker", log=lambda: self.log))
-        os.kill(victim, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ends by itself just now
+            os.kill(victim, signal.SIGKILL)
         until(lambda: victim not in self.workers(), f"the end of worker {victim}", log=lambda: self.log)
         return victim
 

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count, cycle
@@ -202,7 +203,8 @@ def _kill_workers(receiver: Receiver) -> None:
 
 def _kill_plugin_processes(receiver: Receiver) -> None:
     for process in receiver.plugin_processes():
-        os.kill(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ends by itself just now
+            os.kill(process, signal.SIGKILL)
 
 
 def _kill_and_restart(receiver: Receiver) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dcmrecv_core.testing import until
@@ -57,23 +57,26 @@ class PostgresqlServer:
         until(
             lambda: server.poll() is not None or subprocess.run(ready, capture_output=True).returncode == 0,
             "PostgreSQL accepts connections",
+            60,
             log=lambda: log.read_text(errors="replace"),
         )
         if server.poll() is not None:
             raise AssertionError(f"PostgreSQL ended with {server.returncode}:\n{log.read_text(errors='replace')}")
 
     def signal(self, number: int) -> None:
-        """To it and all its processes."""
+        """To it, and then to all its processes: a server that is stopped starts no more of them."""
         assert self._server is not None
+        os.kill(self._server.pid, number)
         children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
-        for pid in (self._server.pid, *map(int, children)):
-            os.kill(pid, number)
+        for pid in map(int, children):
+            with suppress(ProcessLookupError):  # it ends by itself just now
+                os.kill(pid, number)
 
     def stop(self) -> None:
         """It ends connections itself."""
         if self._server is not None:
             self._server.send_signal(signal.SIGINT)
-            self._server.wait(20)
+            self._server.wait(60)
             self._server = None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
 
 from dcmrecv_core.testing import until
+from support.programs.receivers import free_port
 
 SUBJECT, _STREAM = "dicom", "S"
 SECONDS = 30.0
@@ -38,7 +38,7 @@ class NatsServer:
         self._directory = directory
         self._configuration = configuration
         directory.mkdir()
-        self.port = -1  # the server chooses one
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,9 +59,7 @@ class NatsServer:
         )
         (self._directory / "log").write_text("")
         self._process = subprocess.Popen([program, "-c", str(settings)])
-        until(lambda: "Server is ready" in self.log, "nats-server is ready", log=lambda: self.log)
-        [port] = re.findall(r"Listening for client connections on 127.0.0.1:(\d+)", self.log)
-        self.port = int(port)
+        until(lambda: "Server is ready" in self.log, "nats-server is ready", 60, lambda: self.log)
 
     def kill(self) -> None:
         assert self._process is not None
