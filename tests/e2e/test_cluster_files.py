@@ -38,6 +38,9 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 PACKAGES = ("events", "index", "metrics", "s3")
 
+pytestmark = pytest.mark.timeout(400)
+"""The first test waits for the packages to be installed, and for the cluster."""
+
 
 @pytest.fixture(scope="module")
 def environment(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
