@@ -88,7 +88,9 @@ class ReceiverProcess:
 
     def files(self) -> list[str]:
         """Every file below the output directory, relative to it, but for the state directory `.dcmrecv`."""
-        found = (path.relative_to(self.output) for path in self.output.rglob("*") if not path.is_dir())
+        # not rglob, which fails if a directory is removed meanwhile
+        paths = (Path(place, name) for place, _, names in os.walk(self.output) for name in names)
+        found = (path.relative_to(self.output) for path in paths)
         return sorted(str(path) for path in found if path.parts[0] != ".dcmrecv")
 
     def stop(self, number: int = signal.SIGTERM) -> int:

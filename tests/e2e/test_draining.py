@@ -119,7 +119,7 @@ def test_the_command_waits_and_shows_who_is_connected(ours: Start) -> None:
         assert store(running, "1.2.2") == 0
         assert drain.poll() is None
         running.release()
-    output, errors = drain.communicate(timeout=20)
+    output, errors = drain.communicate(timeout=60)
     assert (drain.returncode, errors) == (0, "")
     assert output.endswith(f"process {receiver.process.pid} has ended\n")
     check_ends_soon(receiver)
@@ -133,7 +133,7 @@ def test_the_command_with_a_limit(ours: Start) -> None:
         receiver.wait_for_log(f"{DRAINS} for 600 s")
         assert dcmrecvctl(receiver, "drain", "0").returncode == 0
         assert idle.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
-        first.communicate(timeout=20)
+        first.communicate(timeout=60)
         assert first.returncode == 0
     check_ends_soon(receiver)
 
@@ -145,7 +145,7 @@ def test_a_signal_ends_what_the_command_began(ours: Start) -> None:
         receiver.wait_for_log(DRAINS)
         receiver.process.terminate()
         assert idle.read_pdu() == (ABORT, bytes((0, 0, 2, 0)))
-        drain.communicate(timeout=20)
+        drain.communicate(timeout=60)
         assert drain.returncode == 0
     check_ends_soon(receiver)
 
@@ -196,7 +196,7 @@ def start_at(program: Path, home: Path, port: int) -> Receiver:
     receiver = Receiver(home)
     receiver.port = port
     receiver.run([program, "-od", "out", "-v", "-pm", "--drain", "60", port])
-    assert until(lambda: listens_or_ended(receiver), "it listens", log=lambda: receiver.log) == "listens", receiver.log
+    assert until(lambda: listens_or_ended(receiver), "it listens", 60, lambda: receiver.log) == "listens", receiver.log
     with RawAssociation(port, CONTEXTS) as association:
         association.release()
     return receiver

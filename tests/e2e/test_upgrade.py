@@ -255,7 +255,7 @@ def test_draining_waits_for_the_program_before(ours: Start) -> None:
         assert drain.poll() is None
         assert running.store(CT, "1.2.1", data_of("1.2.1")) == 0
         running.release()
-        drain.communicate(timeout=20)
+        drain.communicate(timeout=60)
         assert drain.returncode == 0
         programs.wait_for_end()
 
@@ -304,7 +304,7 @@ def test_one_is_killed_before_the_handover(ours: Start, moment: str, killed: str
         if moment != "starting":
             receiver.wait_for_log("upgrade: the new program is ready")
         os.kill(new if killed == "new" else receiver.process.pid, signal.SIGKILL)
-        _, errors = upgrade.communicate(timeout=30)
+        _, errors = upgrade.communicate(timeout=60)
         assert upgrade.returncode == 1
         for name in ("wait", "busy"):
             (receiver.directory / name).unlink(missing_ok=True)
@@ -354,7 +354,7 @@ def test_while_it_drains_there_is_none(ours: Start) -> None:
         done = dcmrecvctl(receiver, "upgrade")
         assert (done.returncode, done.stderr) == (1, "dcmrecvctl: the receiver takes no new associations any more\n")
         running.release()
-        drain.communicate(timeout=20)
+        drain.communicate(timeout=60)
         assert receiver.process.wait(20) == 0
 
 
@@ -367,7 +367,7 @@ def test_one_at_a_time(ours: Start) -> None:
         second = dcmrecvctl(receiver, "upgrade")
         assert (second.returncode, second.stderr) == (1, "dcmrecvctl: not upgraded: an upgrade is under way\n")
         (receiver.directory / "wait").unlink()
-        first.communicate(timeout=30)
+        first.communicate(timeout=60)
         assert first.returncode == 0
         assert receiver.process.wait(20) == 0
 
@@ -383,7 +383,7 @@ def test_with_a_reload(ours: Start, order: str) -> None:
             upgrade = begin_dcmrecvctl(receiver, "upgrade")
             receiver.wait_for_log("upgrade: starting")
             receiver.process.send_signal(signal.SIGHUP)
-            upgrade.communicate(timeout=30)
+            upgrade.communicate(timeout=60)
             assert upgrade.returncode == 0
         assert receiver.process.wait(20) == 0
         store(receiver, "1.2.1")
@@ -405,7 +405,7 @@ def test_sigterm_while_the_new_program_starts(ours: Start) -> None:
         upgrade = begin_dcmrecvctl(receiver, "upgrade")
         new = programs.new_program()
         receiver.process.terminate()
-        _, errors = upgrade.communicate(timeout=30)
+        _, errors = upgrade.communicate(timeout=60)
         assert "not upgraded: the receiver is told to end" in errors
         assert receiver.process.wait(20) == 0
         until(lambda: not runs(new), "the new program ends")

@@ -115,6 +115,6 @@ class Certificates:
 
 def openssl(*arguments: object) -> None:
     command = [system_program("openssl"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=100, check=False)
     if done.returncode:
         raise AssertionError(f"openssl {arguments[0]}: {done.stderr.decode()}")

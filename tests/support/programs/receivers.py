@@ -164,7 +164,7 @@ def start_on_port(
         receiver = Receiver(directory, clean_exit)
         receiver.port = port
         receiver.run([*command, port], umask=umask, **options)
-        if until(lambda receiver=receiver: listens_or_ended(receiver), f"{command[0]} listens") == "listens":
+        if until(lambda receiver=receiver: listens_or_ended(receiver), f"{command[0]} listens", 60) == "listens":
             return receiver
         if receiver.process.returncode != 64 and "already in use" not in receiver.log:
             raise AssertionError(f"ended with {receiver.process.returncode}:\n{receiver.log}")
