@@ -68,10 +68,10 @@ def test_a_peer_at_its_limit_delays_no_other(ours: Start) -> None:
         assert waiting.read_pdu()[0] == ASSOCIATE_AC, "the other one was served before this one was given up"
 
 
-@pytest.mark.parametrize(("length", "kind"), [(4 << 10, 0), ((4 << 10) + 1, ABORT)])
-def test_largest_request(ours: Start, length: int, kind: int) -> None:
+@pytest.mark.parametrize(("length", "kind", "seconds"), [(4 << 10, 0, 1), ((4 << 10) + 1, ABORT, 60)])
+def test_largest_request(ours: Start, length: int, kind: int, seconds: int) -> None:
     """The receiver waits for an allowed request: only its header has been sent."""
-    receiver = ours("-pm", "--max-request", "4K", "-ta", "1")
+    receiver = ours("-pm", "--max-request", "4K", "-ta", seconds)
     with RawAssociation(receiver.port) as association:
         association.send(struct.pack(">BxI", 1, length))
         assert association.read_pdu()[0] == kind

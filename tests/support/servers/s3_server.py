@@ -59,7 +59,12 @@ def start_moto(directory: Path) -> S3Server:
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
     running = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
-    found = until(lambda: running.search(log.read_text()), "moto listens", _START, log.read_text)
+    try:
+        found = until(lambda: running.search(log.read_text()), "moto listens", _START, log.read_text)
+    except BaseException:
+        process.kill()
+        process.wait(_START)
+        raise
     return S3Server(found[1], process)
 
 
