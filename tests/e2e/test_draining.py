@@ -202,6 +202,7 @@ def start_at(program: Path, home: Path, port: int) -> Receiver:
     return receiver
 
 
+@pytest.mark.timeout(400)
 def test_a_rolling_restart(program: Path, directory: Path) -> None:
     homes = [directory / "a", directory / "b"]
     reserved = [reserved_port() for _ in homes]
