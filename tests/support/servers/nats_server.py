@@ -16,10 +16,10 @@ from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
 
 from dcmrecv_core.testing import until
-from support.programs.receivers import free_port
+from support.programs.receivers import reserved_port
 
 SUBJECT, _STREAM = "dicom", "S"
-SECONDS = 30.0
+SECONDS = 60.0
 _AT_ONCE = 200
 T = TypeVar("T")
 
@@ -38,7 +38,8 @@ class NatsServer:
         self._directory = directory
         self._configuration = configuration
         directory.mkdir()
-        self.port = free_port()
+        self._reserved = reserved_port()
+        self.port = int(self._reserved.getsockname()[1])
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -69,10 +70,11 @@ class NatsServer:
     def end(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
+        self._reserved.close()
 
     def make_stream(self, subject: str, **options: Any) -> None:
         async def make(client: Client) -> None:
-            await client.jetstream().add_stream(name=_STREAM, subjects=[subject], **options)
+            await client.jetstream(timeout=SECONDS).add_stream(name=_STREAM, subjects=[subject], **options)
 
         self._run(make)
 
@@ -83,7 +85,7 @@ class NatsServer:
     def _run(self, task: Callable[[Client], Awaitable[T]]) -> T:
         async def connected() -> T:
             client = Client()
-            await client.connect(self.url, allow_reconnect=False)
+            await client.connect(self.url, allow_reconnect=False, connect_timeout=int(SECONDS))
             try:
                 return await task(client)
             finally:
@@ -93,7 +95,7 @@ class NatsServer:
 
 
 async def _read_all(client: Client) -> list[Message]:
-    jetstream = client.jetstream()
+    jetstream = client.jetstream(timeout=SECONDS)
     wanted = (await jetstream.stream_info(_STREAM)).state.messages
     reader = await jetstream.pull_subscribe("", stream=_STREAM, config=ConsumerConfig(ack_policy="none"))
     found: list[Message] = []
