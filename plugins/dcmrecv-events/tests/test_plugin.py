@@ -68,9 +68,10 @@ def test_server_and_delivery_processes_killed(start_receiver: StartReceiver, tmp
 
     sent = 0
     for study in ("1.2.3", "1.2.4", "1.2.5", "1.2.6"):
-        receiver.send(*instances(30, sent, study))
-        sent += 30
+        receiver.send(*instances(15, sent, study))
         nats.kill()
+        receiver.send(*instances(15, sent + 15, study))
+        sent += 30
         kill_delivery(receiver)
         receiver.wait_for_log("no connection to 127.0.0.1")
         nats.start()
@@ -80,6 +81,7 @@ def test_server_and_delivery_processes_killed(start_receiver: StartReceiver, tmp
     assert "Traceback" not in receiver.log
 
 
+@pytest.mark.timeout(300)
 def test_killed_with_amqp(start_receiver: StartReceiver, tmp_path: Path, rabbitmq: RabbitMq) -> None:
     wanted = table("A", rabbitmq.url, 'routing_key = "q"', 'when = ["instance"]', "timeout = 5")
     receiver = start_with(start_receiver, tmp_path, wanted)
