@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import Consumer
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def messages_of(servers: str) -> Iterator[Any]:

@@ -41,6 +41,7 @@ def test_all_are_there_in_order_with_their_ids(rabbitmq: RabbitMq) -> None:
     assert properties.content_type == "application/cloudevents+json; charset=utf-8"
 
 
+@pytest.mark.timeout(300)
 def test_a_server_that_was_killed_and_started_again(rabbitmq: RabbitMq) -> None:
     to = publisher(rabbitmq.url)
     first, second = messages(2)

@@ -18,6 +18,7 @@ from dcmrecv_core.testing import fake_event
 from dcmrecv_events.destinations import Destination, publisher_of, routes
 from dcmrecv_events.messages import Message, message_of
 from dcmrecv_events.publishing import Publisher
+from support.programs.receivers import reserved_port
 from support.servers.nats_server import NatsServer
 
 
@@ -64,7 +65,7 @@ def test_a_server_that_was_killed_and_started_again(nats: NatsServer) -> None:
 
 def test_two_answers_to_one_message_do_not_count_for_two(nats: NatsServer) -> None:
     """As those of the streams of two domains; the other message has none."""
-    [route] = routes([Destination("A", nats.url, subject="other", timeout=2.0)]).values()
+    [route] = routes([Destination("A", nats.url, subject="other", timeout=5.0)]).values()
     to = publisher_of(route)
     sent = messages(2)
 
@@ -77,7 +78,7 @@ def test_two_answers_to_one_message_do_not_count_for_two(nats: NatsServer) -> No
         for _ in sent:
             await first.respond(b'{"stream": "one", "seq": 1}')
         try:
-            with pytest.raises(TryAgain, match="no answer within 2 s"):
+            with pytest.raises(TryAgain, match="no answer within 5 s"):
                 await publishing
         finally:
             await client.close()
@@ -126,11 +127,10 @@ def test_a_server_that_does_not_answer() -> None:
 
 
 def test_the_second_server_is_taken_if_the_first_is_down(nats: NatsServer) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    to = publisher(f"nats://127.0.0.1:{port},127.0.0.1:{nats.port}")
-    to.publish(messages(1))
-    to.close()
+    with reserved_port() as down:
+        to = publisher(f"nats://127.0.0.1:{down.getsockname()[1]},127.0.0.1:{nats.port}")
+        to.publish(messages(1))
+        to.close()
     assert len(nats.messages()) == 1
 
 

@@ -17,6 +17,7 @@ from dcmrecv_events import kafka
 from dcmrecv_events.destinations import Destination, publisher_of, routes
 from dcmrecv_events.messages import Message, message_of
 from dcmrecv_events.publishing import Publisher
+from support.programs.receivers import reserved_port
 
 
 def publisher(servers: str, **keys: Any) -> Publisher:
@@ -53,13 +54,12 @@ def test_a_server_that_does_not_answer() -> None:
 
 
 def test_a_server_that_is_down() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    to = publisher(f"127.0.0.1:{port}", timeout=1.0)
-    with pytest.raises(TryAgain, match=r"no answer within 1 s \(.*refused") as caught:
-        to.publish(messages(2))
+    with reserved_port() as down:
+        to = publisher(f"127.0.0.1:{down.getsockname()[1]}", timeout=3.0)
+        with pytest.raises(TryAgain, match=r"no answer within 3 s \(.*refused") as caught:
+            to.publish(messages(2))
+        to.close()
     assert "\n" not in str(caught.value)
-    to.close()
 
 
 @pytest.mark.parametrize("code", kafka._FOR_GOOD)
