@@ -151,6 +151,7 @@ def test_what_a_crash_has_left_is_uploaded_by_the_next_start(
     again = Receiver(receiver.directory, *arguments)
     try:
         until(lambda: len(misbehaving.objects) == 2, "the others are uploaded", log=lambda: again.log)
+        again.wait_for_log("or its key is gone")
         [aside] = deliver_all(again)
         wait_for_spool(again, [without.stem])
     finally:
