@@ -17,6 +17,14 @@ from dcmrecv_core.testing import Receiver, sample_dataset, until
 from support.servers.requestor import CT, Requestor, asking_for, request, request_and_wait
 
 Start = Callable[..., Receiver]
+PATIENT = """\
+from dcmrecv_commitment import at_once
+from dcmrecv_core import hookimpl
+
+@hookimpl
+def worker_started():
+    at_once.PATIENCE = 60.0
+"""
 SAME = "same_association = true\n"
 
 
@@ -24,8 +32,16 @@ def open_requests(receiver: Receiver) -> list[Path]:
     return list((receiver.state_directory / "commitment").glob("*.json"))
 
 
-def test_on_the_association_of_the_request(start: Start, requestor: Requestor) -> None:
-    receiver = start(requestor.port, keys=SAME)
+@pytest.fixture
+def patient(tmp_path: Path) -> str:
+    """A plugin with which workers wait longer for the index."""
+    path = tmp_path / "patient.py"
+    path.write_text(PATIENT)
+    return str(path)
+
+
+def test_on_the_association_of_the_request(start: Start, requestor: Requestor, patient: str) -> None:
+    receiver = start(requestor.port, keys=SAME, more=(patient,))
     assert receiver.send(sample_dataset(SOPInstanceUID="1.2.3")) == [0]
     report = request_and_wait(receiver.port, asking_for("9.1", "1.2.3", "1.2.4"))
     assert (report.event_type, report.transaction_uid) == (2, "9.1")
@@ -36,8 +52,10 @@ def test_on_the_association_of_the_request(start: Start, requestor: Requestor) -
 
 
 @pytest.mark.parametrize("status", [None, 0x0110], ids=["aborted", "failed"])
-def test_without_an_answer_it_comes_on_a_new_one(start: Start, requestor: Requestor, status: int | None) -> None:
-    receiver = start(requestor.port, keys=SAME)
+def test_without_an_answer_it_comes_on_a_new_one(
+    start: Start, requestor: Requestor, patient: str, status: int | None
+) -> None:
+    receiver = start(requestor.port, keys=SAME, more=(patient,))
     assert receiver.send(sample_dataset(SOPInstanceUID="1.2.3")) == [0]
     assert request_and_wait(receiver.port, asking_for("9.1", "1.2.3"), status).event_type == 1
     [kept] = open_requests(receiver)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,19 @@ def stored(receiver: Receiver, *uids: str) -> list[Path]:
     """Send images; their files."""
     assert receiver.send(*[sample_dataset(SOPInstanceUID=uid) for uid in uids]) == [0] * len(uids)
     return [receiver.output / f"CT.{uid}" for uid in uids]
+
+
+@contextmanager
+def answering_stopped(receiver: Receiver) -> Iterator[None]:
+    """What is asked for meanwhile is found all at once."""
+    started = re.compile(r"background of plugin commitment: started \(process (\d+)\)")
+    pid = int(until(lambda: started.search(receiver.log), "the process", log=lambda: receiver.log)[1])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: "\nState:\tT" in Path(f"/proc/{pid}/status").read_text(), "it has stopped")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_what_is_there_is_committed_to(start: Start, requestor: Requestor) -> None:
@@ -178,8 +192,9 @@ def test_one_that_fails_does_not_hold_up_others(start: Start, requestor: Request
     receiver = start(requestor.port)
     stored(receiver, "1.2.3")
     requestor.statuses = [0x0110]
-    for number in (1, 2):
-        request(receiver.port, asking_for(f"9.{number}", "1.2.3"))
+    with answering_stopped(receiver):
+        for number in (1, 2):
+            request(receiver.port, asking_for(f"9.{number}", "1.2.3"))
     asked = [requestor.report().transaction_uid for _ in range(3)]
     assert asked == ["9.1", "9.2", "9.1"]
 
@@ -199,20 +214,16 @@ def test_a_file_that_is_gone_before_the_peer_is_there(start: Start) -> None:
         requestor.end()
 
 
-def test_another_request_with_the_same_transaction_uid(start: Start) -> None:
-    port = free_port()
-    receiver = start(port)
+def test_another_request_with_the_same_transaction_uid(start: Start, requestor: Requestor) -> None:
+    receiver = start(requestor.port)
     stored(receiver, "1.2.3", "1.2.4")
-    for uid in ("1.2.3", "1.2.4", "1.2.3"):
-        assert request(receiver.port, asking_for("9.1", uid)).Status == 0
-    requestor = Requestor(port)
-    try:
-        reports = [requestor.report(), requestor.report()]
-        assert [(each.event_type, each.failed) for each in reports] == [(1, {}), (2, {(CT, "1.2.4"): DUPLICATE})]
-        receiver.wait_for_log("0 instances committed, 1 failed")
-        assert requestor.reports.empty(), "the first one was sent again, and has one answer"
-    finally:
-        requestor.end()
+    with answering_stopped(receiver):
+        for uid in ("1.2.3", "1.2.4", "1.2.3"):
+            assert request(receiver.port, asking_for("9.1", uid)).Status == 0
+    reports = [requestor.report(), requestor.report()]
+    assert [(each.event_type, each.failed) for each in reports] == [(1, {}), (2, {(CT, "1.2.4"): DUPLICATE})]
+    receiver.wait_for_log("0 instances committed, 1 failed")
+    assert requestor.reports.empty(), "the first one was sent again, and has one answer"
 
 
 def test_it_survives_the_end_of_the_receiver(start: Start) -> None:

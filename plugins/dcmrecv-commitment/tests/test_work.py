@@ -74,11 +74,8 @@ def answering(tmp_path: Path, folder: Folder) -> Answering:
 
 
 def keep(folder: Folder, *transactions: str) -> list[str]:
-    """The names of their files."""
-    for transaction in transactions:
-        folder.keep(Asked("CT1", "ARCHIVE", transaction, (Reference("1.2", "1.2.3"),)))
-    [names] = folder.by_title().values()
-    return names
+    """The names of their files, the oldest first."""
+    return [folder.keep(Asked("CT1", "ARCHIVE", each, (Reference("1.2", "1.2.3"),))) for each in transactions]
 
 
 def test_one_that_is_gone_meanwhile(answering: Answering, folder: Folder, peers: Peers) -> None:
