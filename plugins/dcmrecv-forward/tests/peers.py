@@ -21,7 +21,7 @@ from dcmrecv_core.testing import until
 from support.programs.orthanc import Orthanc
 from support.programs.receivers import free_port, system_program
 
-SECONDS = 20.0
+SECONDS = 60.0
 ALL_DICOM = ("/etc/dcmtk/storescp.cfg", "AllDICOM")
 
 

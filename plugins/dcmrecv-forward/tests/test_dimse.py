@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import ssl
+import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -36,7 +37,7 @@ PLAIN = (CT, ExplicitVRLittleEndian)
 
 
 def sender(port: int, *, idle_seconds: float = 60, **fields: Any) -> DimseSender:
-    defaults = {"host": "127.0.0.1", "called": "JUDGE", "calling": "ROUTER", "timeout": 10}
+    defaults = {"host": "127.0.0.1", "called": "JUDGE", "calling": "ROUTER", "timeout": 30}
     return DimseSender(Peer(port=port, **{**defaults, **fields}), idle_seconds)
 
 
@@ -328,8 +329,10 @@ def test_a_peer_that_sends_responses_in_pieces_is_not_slow(peers: Peers) -> None
     peer = peers.storescp("--ignore")
     to = sender(peer.port)
     event = fake_event()
-    started = time.monotonic()
+    times = []
     for _ in range(100):
+        started = time.monotonic()
         to.send(event)
-    assert time.monotonic() - started < 100 * 0.04 / 2
+        times.append(time.monotonic() - started)
+    assert statistics.median(times) < 0.04 / 2
     to.close()

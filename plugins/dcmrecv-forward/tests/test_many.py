@@ -19,6 +19,8 @@ from dcmrecv_forward.stored import read_meta
 
 COUNT = 2000
 STUDIES = 40
+LONGEST = 200.0
+"""Seconds for each step."""
 
 SETTINGS = """
 plugin = ["forward"]
@@ -44,7 +46,7 @@ timeout = 1
 """
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_nothing_is_missing(peers: Peers, tmp_path: Path) -> None:
     orthanc, dcmrecv = peers.orthanc(), peers.dcmrecv("--bit-preserving")
     instances = dict(data_sets(COUNT, STUDIES))
@@ -56,25 +58,27 @@ def test_nothing_is_missing(peers: Peers, tmp_path: Path) -> None:
 
         receiver = Receiver(tmp_path / "router", *arguments)
         try:
-            send(receiver.port, halves[0].items())
-            until(lambda: len(dcmrecv.files()) > 100, "the first are there", 60, lambda: receiver.log)
+            first = list(halves[0].items())
+            send(receiver.port, first[:500])
+            until(lambda: len(dcmrecv.files()) > 100, "the first are there", LONGEST, lambda: receiver.log)
             dcmrecv.kill()
+            send(receiver.port, first[500:])
             receiver.wait_for_log("destination dcmrecv is down, instances for it wait: ")
             dcmrecv.start()
-            until(lambda: len(dcmrecv.files()) > 400, "more are there", 60, lambda: receiver.log)
+            until(lambda: len(dcmrecv.files()) > 400, "more are there", LONGEST, lambda: receiver.log)
             found = re.findall(r"delivery process of forward/\w+: started \(process (\d+)\)", receiver.log)
             assert len(found) == 3, receiver.log
             for pid in found:
                 os.kill(int(pid), signal.SIGKILL)
-            until(lambda: len(dcmrecv.files()) > 600, "more are there", 60, lambda: receiver.log)
+            until(lambda: len(dcmrecv.files()) > 600, "more are there", LONGEST, lambda: receiver.log)
         finally:
             receiver.kill()
 
         receiver = Receiver(tmp_path / "router", *arguments)
         try:
             send(receiver.port, halves[1].items())
-            until(lambda: len(dcmrecv.files()) == COUNT, "all are at dcmrecv", 100, lambda: receiver.log)
-            until(lambda: len(orthanc.instances()) == COUNT, "all are at Orthanc", 100, lambda: receiver.log)
+            until(lambda: len(dcmrecv.files()) == COUNT, "all are at dcmrecv", LONGEST, lambda: receiver.log)
+            until(lambda: len(orthanc.instances()) == COUNT, "all are at Orthanc", LONGEST, lambda: receiver.log)
             waiting = {"forward/orthanc": 0, "forward/dcmrecv": 0, "forward/silent": COUNT}
             until(
                 lambda: {name: each["waiting"] for name, each in queues(receiver).items()} == waiting,

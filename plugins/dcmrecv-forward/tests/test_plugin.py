@@ -122,10 +122,10 @@ def test_a_destination_that_is_down_is_told_once(start: Start, peers: Peers) -> 
         table("gone", "dimse", host="127.0.0.1", port=gone.port, called="B"),
     )
     receiver.send(*(each for number in range(20) for each in instances(1, number, StudyInstanceUID=f"1.2.4.{number}")))
-    until(lambda: len(there.files()) == 20, "all are in the other one", log=lambda: receiver.log)
+    until(lambda: len(there.files()) == 20, "all are in the other one", SECONDS, log=lambda: receiver.log)
     receiver.wait_for_log("destination gone is down, instances for it wait: no connection to 127.0.0.1 port")
     gone.start()
-    until(lambda: len(gone.files()) == 20, "all are there", log=lambda: receiver.log)
+    until(lambda: len(gone.files()) == 20, "all are there", SECONDS, log=lambda: receiver.log)
     receiver.wait_for_log("destination gone is back after")
     assert receiver.log.count("destination gone") == 2
     assert "deliver to gone" not in receiver.log

@@ -41,7 +41,7 @@ def closed_at_the_end() -> Iterator[None]:
         OPEN.pop().close()
 
 
-def sender(port: int, path: str = "/dicom-web", *, timeout: float = 10, **headers: str) -> StowSender:
+def sender(port: int, path: str = "/dicom-web", *, timeout: float = 30, **headers: str) -> StowSender:
     OPEN.append(StowSender(Service(f"http://127.0.0.1:{port}{path}", timeout, headers)))
     return OPEN[-1]
 
