@@ -18,8 +18,8 @@ class Endpoint(HTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/hook?token=secret"
 
     def next_post(self) -> tuple[str, dict[str, str], bytes]:
-        """Path, headers and body of the next request; queue.Empty after 20 s."""
-        return self.posts.get(timeout=20)
+        """Path, headers and body of the next request; queue.Empty after 60 s."""
+        return self.posts.get(timeout=60)
 
 
 class _Handler(BaseHTTPRequestHandler):

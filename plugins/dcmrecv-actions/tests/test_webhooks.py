@@ -118,10 +118,11 @@ def test_what_may_pass_is_tried_again(endpoint: Endpoint, status: int) -> None:
 
 
 def test_a_server_that_is_down() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    with pytest.raises(TryAgain, match=f"--on-study-url: 127.0.0.1:{port}: .*refused") as caught:
-        Webhook("--on-study-url", f"http://me:password@127.0.0.1:{port}/?token=secret").post({})
+    with socket.socket() as bound:  # and not listening
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        with pytest.raises(TryAgain, match=f"--on-study-url: 127.0.0.1:{port}: .*refused") as caught:
+            Webhook("--on-study-url", f"http://me:password@127.0.0.1:{port}/?token=secret").post({})
     assert "secret" not in str(caught.value)
     assert "password" not in str(caught.value)
 
