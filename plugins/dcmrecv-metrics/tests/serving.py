@@ -15,6 +15,9 @@ from pathlib import Path
 from dcmrecv_core.testing import Receiver, until
 from dcmrecv_metrics.server import Server
 
+SOON = 5.0
+"""Seconds for what takes less than one on a machine that has nothing else to do."""
+
 
 def free_address() -> tuple[str, int]:
     """An address of this host that no other program uses, with a port."""
@@ -83,6 +86,16 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def sockets_of(pid: int) -> set[str]:
+    """The inodes of sockets that a process has; of one that ends meanwhile, those that were seen."""
+    found = set()
+    with suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.add(os.readlink(link).removeprefix("socket:[").removesuffix("]"))
+    return found
+
+
 def server_of(served: Served) -> int:
     """The process that serves the pages: the child of the receiver that listens there."""
     inodes = {
@@ -91,8 +104,6 @@ def server_of(served: Served) -> int:
         if line.split()[1].endswith(f":{served.port:04X}") and line.split()[3] == "0A"
     }
     for child in children(served.receiver.process.pid):
-        for link in Path(f"/proc/{child}/fd").iterdir():
-            with suppress(OSError):
-                if os.readlink(link) in {f"socket:[{inode}]" for inode in inodes}:
-                    return child
+        if inodes & sockets_of(child):
+            return child
     raise AssertionError("no process of the receiver listens there")

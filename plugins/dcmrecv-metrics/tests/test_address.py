@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from documents import document
-from serving import running
+from serving import free_address, running
 
 from dcmrecv_metrics.address import Address
 from dcmrecv_metrics.history import History
@@ -55,9 +55,8 @@ def address_of(listener: socket.socket) -> Address:
     return Address(*listener.getsockname()[:2])
 
 
-def test_a_free_port_is_free_after_the_check_too(taken: socket.socket) -> None:
-    address = address_of(taken)
-    taken.close()
+def test_a_free_port_is_free_after_the_check_too() -> None:
+    address = Address(*free_address())
     address.check(OURS)
     address.check(OURS)
     with address.bind() as bound:
