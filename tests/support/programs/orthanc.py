@@ -17,7 +17,7 @@ from typing import Any
 from dcmrecv_core.testing import until
 from support.programs.receivers import system_program
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 _ATTEMPTS = 5
 
 

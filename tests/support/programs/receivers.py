@@ -182,7 +182,7 @@ def reserved_port() -> socket.socket:
 
 def free_port() -> int:
     """One below those that the system gives to connections: no program takes it while its program is started again."""
-    end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    end = max(int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]), 11_000)
     for _ in range(100):
         port = random.randrange(10_000, end)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
