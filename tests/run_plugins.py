@@ -15,7 +15,7 @@ AT_ONCE, PROCESSES = 2, 3
 DISTRIBUTION = {"dcmrecv-events": "loadfile"}
 """How tests are given to processes, where they are not spread one by one: each process would start all servers."""
 
-LONGEST = 900
+LONGEST = 2700
 """Seconds for the tests of one package: tests have time limits, servers that do not end have none."""
 
 
