@@ -241,6 +241,14 @@ def test_links_that_workers_have_left_are_removed(plugin: S3Plugin, tmp_path: Pa
     assert sorted(os.listdir(tmp_path / "spool")) == sorted([name, f"{name}.key", "young.key"])
 
 
+def test_a_process_that_uploads_may_start_before_the_workers(tmp_path: Path) -> None:
+    given = {"s3_url": "s3://bucket", "s3_spool": "spool", "s3_unconditional": True}
+    made = S3Plugin()
+    made.configure(fake_settings(made, options=given, output_directory=str(tmp_path)))
+    made.delivery_started()
+    assert os.listdir(tmp_path / "spool") == []
+
+
 @pytest.mark.parametrize(("spool", "expected"), [("spool", "spool"), ("a/./b/", "a/b"), ("{output}/spool", "spool")])
 def test_the_directory(tmp_path: Path, spool: str, expected: str) -> None:
     assert subdirectory(spool.format(output=tmp_path), str(tmp_path)) == expected

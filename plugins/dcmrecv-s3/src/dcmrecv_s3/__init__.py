@@ -137,6 +137,7 @@ class S3Plugin:
     @hookimpl
     def delivery_started(self) -> None:
         if self._spool is not None:
+            self._spool.make()  # a worker may take longer to start
             self._spool.tidy()
 
     @hookimpl
