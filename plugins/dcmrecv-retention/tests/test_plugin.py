@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dcmrecv_core import PluginError
-from dcmrecv_core.testing import Receiver, StartReceiver, deliver_all, fake_settings, sample_dataset
+from dcmrecv_core.testing import Receiver, StartReceiver, deliver_all, fake_settings, sample_dataset, until
 from dcmrecv_retention import RetentionPlugin
 from dcmrecv_retention.limits import Disk, parse_days, parse_disk
 
@@ -38,16 +38,21 @@ def again(start_receiver: StartReceiver, filled: Receiver, *options: str) -> Rec
     return start_receiver("-od", str(filled.output), "--state-dir", str(state), *options, plugins=PLUGINS)
 
 
+def wait_for(receiver: Receiver, text: str) -> None:
+    """For more than a minute: there is a round in each."""
+    until(lambda: text in receiver.log, f"{text!r} in the log", 100, lambda: receiver.log)
+
+
 def test_the_oldest_study_is_removed(start_receiver: StartReceiver, filled: Receiver) -> None:
     receiver = again(start_receiver, filled, "--max-disk", "600", "--retention-delete")
-    receiver.wait_for_log("study 1.1 is removed: --max-disk; 2 instances")
+    wait_for(receiver, "study 1.1 is removed: --max-disk; 2 instances")
     assert sorted(path.name for path in filled.output.iterdir() if path.is_file()) == ["CT.1.2.3"]
     assert receiver.stop() == 0
 
 
 def test_without_the_option_the_log_says_what_would_be_removed(start_receiver: StartReceiver, filled: Receiver) -> None:
     receiver = again(start_receiver, filled, "--max-disk", "600")
-    receiver.wait_for_log("study 1.1 would be removed: --max-disk; 2 instances")
+    wait_for(receiver, "study 1.1 would be removed: --max-disk; 2 instances")
     assert receiver.stop() == 0
     assert len([path for path in filled.output.iterdir() if path.is_file()]) == 3
 
