@@ -33,7 +33,7 @@ def messages(count: int) -> list[Message]:
 
 def test_all_are_there_in_order_with_their_ids(nats: NatsServer) -> None:
     sent = messages(200)
-    to = publisher(nats.url)
+    to = publisher(nats.url, timeout=60.0)  # the server flushes each of them
     to.publish(sent[:1])
     to.publish(sent[1:])
     to.close()
