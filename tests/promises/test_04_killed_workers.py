@@ -1,6 +1,6 @@
-"""Workers are killed (SIGKILL) at random moments while four senders store, and at each system call of a store in turn.
-Then the files are checked, and the time until the sender is served again is measured. One time of twenty may be longer,
-because the machine may be busy.
+"""Workers are killed (SIGKILL) at random moments while four senders store, at each system call of a store in turn, and
+right after an answer. Then the files are checked, and the time until the sender is served again is measured. One time
+of twenty may be longer, because the machine may be busy.
 """
 
 from __future__ import annotations
@@ -55,6 +55,16 @@ def test_killed_at_random_moments(ours: Start, count: Callable[[int, int], int],
     )
 
 
+def check_killed_after_the_answer(trial: Trial) -> None:
+    """It can do nothing more for the instance: the answer stops it, and then it is killed."""
+    done = trial.store("inject=sendto:signal=STOP:when=1")
+    trial.kill()
+    assert done.status == 0
+    assert stored_file(done.path).data == done.data
+    trial.reconnect()
+    trial.settle()
+
+
 @pytest.mark.parametrize(
     "way", ["large", "repeated", "repeated, replace-same", "new directories", "hidden files, large, repeated"]
 )
@@ -62,6 +72,7 @@ def test_killed_at_each_call(ours: Start, directory: Path, figure: Callable[[str
     receiver = ours("-pm", *WAYS[way].arguments, files=FILES)
     trial = Trial(receiver, WAYS[way], directory / "trace")
     points = trial.points()
+    check_killed_after_the_answer(trial)
     kills = 0
     for name, number in points:
         before = trial.store_well()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -138,6 +140,10 @@ class Trial:
         assert done.status == 0
         assert stored_file(done.path).data == done.data
         return done
+
+    def kill(self) -> None:
+        """SIGKILL to the worker."""
+        os.kill(self._worker, signal.SIGKILL)
 
     def reconnect(self) -> None:
         """Go on with a new worker."""
