@@ -24,6 +24,7 @@ from support.promises.deliveries import (
     EventReader,
     check_ids,
     events,
+    kill_in_a_call,
     kill_process,
     notes,
     process_of,
@@ -43,19 +44,25 @@ JOURNAL, DELIVERY, OF_MANY = (
 ARGUMENTS = ("-pm", "-v", "--plugin", "site.py")
 
 
-def until_delivered(home: Path, wanted: set[str], receiver: Receiver, before: Iterable[Event] = ()) -> None:
-    """Wait until all that is wanted was delivered, now or before: as long as there is one more within 30 s."""
-    missing = wanted - {event.uid for event in before}
-    reader = EventReader(home)
+def until_nothing_is_missing(missing: set[str], read: Callable[[], Iterable[str]], receiver: Receiver) -> None:
+    """Wait until all of it was read: as long as there is one more within 30 s."""
+    wanted = len(missing)
 
     def one_less() -> bool:
         count = len(missing)
-        missing.difference_update(event.uid for event in reader.read())
+        missing.difference_update(read())
         return not missing or len(missing) < count
 
     while missing:
-        what = f"one more of {len(missing)} of {len(wanted)} instances is delivered"
+        what = f"one more of {len(missing)} of {wanted} instances is delivered"
         until(one_less, what, 30, log=lambda: f"{sorted(missing)[:20]}\n{receiver.log}")
+
+
+def until_delivered(home: Path, wanted: set[str], receiver: Receiver, before: Iterable[Event] = ()) -> None:
+    """Wait until all that is wanted was delivered, now or before."""
+    reader = EventReader(home)
+    missing = wanted - {event.uid for event in before}
+    until_nothing_is_missing(missing, lambda: [event.uid for event in reader.read()], receiver)
 
 
 def taken_by_many(home: Path) -> set[str]:
@@ -83,7 +90,7 @@ def test_whatever_is_killed(
                         case 1:
                             kill_process(receiver, JOURNAL)
                         case 2:
-                            kill_process(receiver, DELIVERY)
+                            kill_in_a_call(receiver, DELIVERY)
                         case 3:
                             kill_process(receiver, OF_MANY)
                         case 4:
@@ -91,7 +98,7 @@ def test_whatever_is_killed(
                             receiver = start_ours(program, home, *arguments, listener=listener)
             acknowledged = {uid for sender in senders for uid in sender.acknowledged}
             until_delivered(home, acknowledged, receiver)
-            until(lambda: taken_by_many(home) >= acknowledged, "all are delivered together", log=lambda: receiver.log)
+            until_nothing_is_missing(set(acknowledged), lambda: taken_by_many(home), receiver)
         finally:
             receiver.kill()
     found = events(home)

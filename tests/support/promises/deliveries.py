@@ -41,7 +41,10 @@ DELIVERS = (
 def deliver(event, target):
     with event.open() as file:
         assert file.read(132).endswith(b"DICM")
-    time.sleep(0.003)  # so that a kill comes in the middle of a call
+    time.sleep(0.003)  # so that most kills come in the middle of a call
+    while (HOME / "hold").exists():
+        (HOME / "held").touch()
+        time.sleep(0.003)
     note("event", target, event.id, event.sop_instance_uid, event.recovered)
 """
 )
@@ -121,6 +124,16 @@ def kill_process(receiver: Receiver, title: str) -> None:
     """SIGKILL to a child, as soon as there is one."""
     with suppress(ProcessLookupError):  # it ends by itself just now
         os.kill(until(lambda: process_of(receiver, title), title, log=lambda: receiver.log), signal.SIGKILL)
+
+
+def kill_in_a_call(receiver: Receiver, title: str) -> None:
+    """SIGKILL to the process that calls `DELIVERS`, in the middle of a call."""
+    hold, held = receiver.directory / "hold", receiver.directory / "held"
+    held.unlink(missing_ok=True)
+    hold.touch()
+    until(held.exists, "a call", log=lambda: receiver.log)
+    kill_process(receiver, title)
+    hold.unlink()
 
 
 def start_after_power_cut(program: Path, home: Path, output: Path, *arguments: object) -> Receiver:
