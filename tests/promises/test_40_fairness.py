@@ -98,12 +98,13 @@ def test_a_worker_that_does_not_answer(ours: Start, figure: Figure) -> None:
 
 
 def test_silent_associations_come_again(ours: Start, figure: Figure) -> None:
-    """One address has the only place, and requests that wait for it whenever another sender comes."""
-    idle = 1.0
+    """One address has the only place, and requests that wait for it whenever another sender comes: so many that one of
+    them has always waited longer."""
+    idle, number = 1.0, 16
     receiver = ours("-q", "-pm", "--idle-eviction", int(idle), "--max-associations", 1)
-    with reconnecting(receiver.port, FIRST, 4):
+    with reconnecting(receiver.port, FIRST, number):
         seconds = [seconds_until_served(receiver.port, OTHER, idle + WITHIN) for _ in range(5)]
-    figure(f"1 place, 4 that come again: served {max(max(seconds) - idle, 0):.1f} s after {idle:.0f} s at most")
+    figure(f"1 place, {number} that come again: served {max(max(seconds) - idle, 0):.1f} s after {idle:.0f} s at most")
 
 
 @pytest.mark.parametrize("number", [60, FOR_ONE])

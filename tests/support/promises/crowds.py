@@ -17,7 +17,7 @@ from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
 
 CONTEXTS = [(CT, [EXPLICIT_LE])]
-PAUSE = 2.0
+PAUSE = 1.0
 """Seconds between two bytes of a sender that dribbles."""
 
 _ALERT = b"\x15"
