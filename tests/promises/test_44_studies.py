@@ -192,6 +192,8 @@ def test_one_study_in_six_associations(receiver: Receiver, clock: TurnedClock, f
             until(partial(_is_taken_in, receiver, taken_in), "it is taken in", log=lambda: receiver.log)
             clock.turn(120)
             until(partial(_is_complete, home, other), "the other is complete", log=lambda: receiver.log)
+            # else the process is killed before that is noted, and the hook is called again
+            until(partial(_is_quiet, receiver), "the call is noted as done", log=lambda: receiver.log)
             assert study not in completions(home)
         slow.release()
     until_settled(receiver, clock, len(stored) + len(expected))
@@ -210,6 +212,15 @@ def test_one_study_in_six_associations(receiver: Receiver, clock: TurnedClock, f
 
 def _is_complete(home: Path, study: str) -> bool:
     return study in completions(home)
+
+
+def _is_quiet(receiver: Receiver) -> bool:
+    """Whether no call of the hook waits, or has returned and is not noted yet."""
+    store = SqliteStore.open(str(receiver.output / ".dcmrecv"), make=False)
+    try:
+        return not any(state.waiting for state in store.states())
+    finally:
+        store.close()
 
 
 def _is_taken_in(receiver: Receiver, number: int) -> bool:
