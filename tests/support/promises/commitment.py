@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
+import sqlite3
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from io import BytesIO
 from types import TracebackType
 from typing import NamedTuple
@@ -16,6 +18,7 @@ from pydicom.filereader import read_dataset
 from dcmrecv_core.dataset.encodings import IMPLICIT_LITTLE
 from support.data.datasets import Node, encode
 from support.paths import ROOT
+from support.programs.receivers import Receiver
 from support.protocol.pdus import (
     ASSOCIATE_AC,
     ASSOCIATE_RQ,
@@ -67,6 +70,15 @@ def installed(packages: Sequence[str] = PACKAGES) -> tuple[dict[str, str], Mappi
     return files, {"PYTHONPATH": os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), *sources, "site"])}
 
 
+@contextmanager
+def index_locked(receiver: Receiver) -> Iterator[None]:
+    """Nothing comes into the index meanwhile."""
+    [path] = receiver.output.rglob("index.sqlite")
+    with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+
+
 def _references(tag: int, uids: Iterable[str]) -> Node:
     items = [[_uid(0x00081150, CT), _uid(0x00081155, uid)] for uid in uids]
     return Node(tag, "SQ", items)
@@ -111,6 +123,10 @@ class Requestor:
             status = status_of(association.response())
             association.release()
         return status
+
+    def is_called(self, seconds: float) -> bool:
+        """Whether somebody comes with a report in so many seconds."""
+        return bool(select.select([self._listener], [], [], seconds)[0])
 
     def report(self) -> Report:
         """The next one; it is answered with Success."""
