@@ -1,6 +1,6 @@
-"""Mutants of a valid conversation, a quarter of them changed only where a PDU begins, are sent through a proxy that
-splits, delays, dribbles, resets and half-closes connections, while other senders store directly. The receiver's log
-shows dead workers and internal errors."""
+"""Mutants of a valid conversation, a fifth of them changed only where a PDU begins, a fifth in a presentation context
+only, are sent through a proxy that splits, delays, dribbles, resets and half-closes connections, while other senders
+store directly. The receiver's log shows dead workers and internal errors."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ AT_ONCE = 12
 HEADS = 12
 """Bytes of the header of a P-DATA-TF and of its first PDV (PS3.8 9.3.5)."""
 
+CONTEXT = 10
+"""Where in these the presentation context is."""
+
 UNHEARD = 0.2
 """Seconds that a mutant's sender waits for an answer before it goes."""
 
@@ -40,18 +43,23 @@ SIGNS = ("was killed by signal", "ended with exit code", "internal error", "Trac
 
 
 def mutants(seed: int, often: int) -> list[bytes]:
-    """A quarter change only what follows the request, another quarter only the headers of one PDU after it."""
+    """A fifth change only what follows the request, another one only the headers of one PDU after it, and another one
+    only the presentation context there."""
     chance = random.Random(seed)
     made = []
     for _ in range(often):
         sound = chance.choice(SOUND)
         start, end = 0, len(sound)
-        match chance.randrange(4):
+        match chance.randrange(5):
             case 0:
                 start = len(REQUEST)
             case 1:
                 start = chance.choice(begins(sound)[1:])
                 end = start + HEADS
+            case 2:
+                at = chance.choice(begins(sound)[1:]) + CONTEXT
+                made.append(sound[:at] + chance.randbytes(1) + sound[at + 1 :])
+                continue
         made.append(sound[:start] + mutated(chance, sound[start:end]) + sound[end:])
     return made
 
@@ -73,10 +81,11 @@ def throw(port: int, data: bytes) -> None:
 
 
 def store_all_the_while(port: int, over: threading.Event) -> list[int | None]:
-    """The statuses of a good sender, who opens one association after the other."""
+    """The statuses of a good sender, who opens one association after the other, from an address of his own: the others
+    may have all places that one address may have."""
     statuses = []
     while not over.is_set():
-        with RawAssociation(port, [(CT, [EXPLICIT_LE])]) as association:
+        with RawAssociation(port, [(CT, [EXPLICIT_LE])], source="127.0.0.2") as association:
             for uid, data in GOOD.items():
                 statuses.append(association.store(CT, uid, data))
             association.release()
