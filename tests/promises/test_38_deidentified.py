@@ -79,11 +79,13 @@ def receive(instance):
     instance.replace_header(header, keep_unseen=False)
 """
 LISTENS = """\
+import os
 from dcmrecv_core import hookimpl
 
-def note(*told):
-    with open("events", "a") as file:
-        print(*map(repr, told), file=file)
+def note(*told):  # several processes do, so each line is written at once
+    fd = os.open("events", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, (" ".join(map(repr, told)) + "\\n").encode())
+    os.close(fd)
 
 @hookimpl
 def deliver(event, target):
