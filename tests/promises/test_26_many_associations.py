@@ -76,7 +76,7 @@ def held(receiver: Receiver) -> dict[int, tuple[int, int]]:
     for pid in {receiver.process.pid, *receiver.workers()}:
         try:
             found[pid] = (own_memory(pid), descriptors(pid))
-        except (FileNotFoundError, ProcessLookupError):  # a worker that was to be replaced
+        except (FileNotFoundError, ProcessLookupError, ValueError):  # a worker that was to be replaced has ended
             continue
     return found
 

@@ -39,7 +39,8 @@ def watched(pid: int) -> Iterator[list[int]]:
 
 
 def own_memory(pid: int) -> int:
-    """Anonymous memory in bytes, shared or not, because private memory changes when other processes end."""
+    """Anonymous memory in bytes, shared or not, because private memory changes when other processes end. ValueError if
+    the process is a zombie."""
     [kilobytes] = re.findall(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return int(kilobytes) * 1024
 
