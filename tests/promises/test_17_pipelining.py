@@ -51,7 +51,7 @@ class SenderThatDoesNotRead(RawAssociation):
 
     def __init__(self, port: int) -> None:
         self.socket = socket.socket()
-        self.socket.settimeout(8)
+        self.socket.settimeout(20)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.connect(("127.0.0.1", port))
 

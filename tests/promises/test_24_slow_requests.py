@@ -1,4 +1,4 @@
-"""With `-ta 2`, slow requests: one byte a second, one byte every 50 ms, and most of one at once. The test allows half a
+"""With `-ta 2`, slow requests: one byte a second, one byte every 50 ms, and most of one at once. The test allows a
 second more, for a busy machine."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from support.uids import CT, EXPLICIT_LE
 pytestmark = promise(24)
 
 SECONDS = 2
-MARGIN = 0.5
+MARGIN = 1.0
 PATIENCE = 15.0
 """Seconds to wait for other receivers."""
 
@@ -28,8 +28,8 @@ REQUEST = associate_rq([(CT, [EXPLICIT_LE])])
 
 def open_for(port: int, pieces: Iterator[bytes], pause: float, patience: float = PATIENCE) -> float | None:
     """How long the connection stays open while the pieces come; None if that is longer than we wait."""
+    start = time.monotonic()  # the receiver may be quicker than we are after the connection
     with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
-        start = time.monotonic()
         while (passed := time.monotonic() - start) < patience:
             try:
                 sock.sendall(next(pieces, b""))

@@ -1,6 +1,6 @@
 """Peers take all four slots and stay; ten others must get an answer: service when a slot becomes free, else RJ 2/3/2.
-Then 390 come at once from three addresses, more than may wait, each with a request. The test allows half a second more
-than the promised second, for a busy machine."""
+Then 390 come at once from three addresses, more than may wait, each with a request. The test allows a second more than
+the promised one, for a busy machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOLDERS = ("127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2")
 """One address alone may not have all slots."""
 
 WITHIN = 1.0
-MARGIN = 0.5
+MARGIN = 1.0
 LOCAL_LIMIT = bytes([0, 2, 3, 2])
 PATIENCE = 10.0
 """Seconds to wait for a receiver that does not keep this promise."""
@@ -62,7 +62,7 @@ def test_more_than_may_wait(ours: Start, figure: Callable[[str], None]) -> None:
         for source in HOLDERS:
             stack.enter_context(RawAssociation(receiver.port, CONTEXTS, source=source))
         crowd = [
-            stack.enter_context(RawAssociation(receiver.port, timeout=3, source=sources[number % 3]))
+            stack.enter_context(RawAssociation(receiver.port, timeout=PATIENCE, source=sources[number % 3]))
             for number in range(CROWD)
         ]
         start = time.monotonic()

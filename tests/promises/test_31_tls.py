@@ -24,7 +24,7 @@ from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(31)
 
-SECONDS = 2
+SECONDS = 5
 CONTEXTS = [(CT, [EXPLICIT_LE])]
 DATA = bytes.fromhex("0800 6000 4353 0200") + b"CT"
 LATE = "DUL network read timeout"
@@ -55,7 +55,7 @@ def says(data: bytes) -> Attempt:
     """Says this in place of a handshake and waits for the end."""
 
     def attempt(port: int) -> None:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock, contextlib.suppress(ConnectionError):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as sock, contextlib.suppress(ConnectionError):
             sock.sendall(data)
             while sock.recv(65536):
                 pass
