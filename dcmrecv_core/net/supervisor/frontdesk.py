@@ -195,6 +195,7 @@ class FrontDesk:
     def stop_listening(self, now: float, *, passed_on: bool) -> None:
         """Accept none any more, and read those that are there; unless the sockets are `passed_on`, the port is free."""
         if not passed_on and not self._listeners.inherited:
+            self._listeners.defer_new()
             self._look(None, now)  # closing a socket resets what waits for it
         self.shut()
         if passed_on:

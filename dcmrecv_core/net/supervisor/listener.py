@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import os
 import socket
+import struct
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +26,18 @@ _BACKLOG = 1024
 _DEAD_PEER_OPTIONS = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
 """Seconds, for the last one milliseconds. By name, because not every system has all of them."""
 
+_SO_ATTACH_FILTER = 26
+_WITHOUT_SYN = b"".join(
+    struct.pack("=HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # load the byte of the flags
+        (0x45, 0, 1, 0x02),  # is SYN set?
+        (0x06, 0, 0, 0),  # drop the segment
+        (0x06, 0, 0, 0xFFFFFFFF),  # keep it
+    )
+)
+"""A filter (classic BPF) of what comes to a TCP socket: no requests for connections."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
@@ -34,6 +50,17 @@ class Listeners:
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """Address and port of each."""
         return tuple(each.getsockname()[:2] for each in self.sockets)
+
+    def defer_new(self) -> None:
+        """Leave new requests for connections unanswered: what waits can be accepted, and nothing comes after it that
+        the end would reset. Who asks meanwhile asks again after a second. Only on Linux."""
+        if sys.platform != "linux":
+            return
+        filter_ = ctypes.create_string_buffer(_WITHOUT_SYN, len(_WITHOUT_SYN))
+        program = struct.pack("HP", len(_WITHOUT_SYN) // 8, ctypes.addressof(filter_))
+        for listener in self.sockets:
+            with suppress(OSError):
+                listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def close(self) -> None:
         """Accept nothing more; the port is free, although workers have copies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -167,3 +168,28 @@ def test_after_the_end_the_port_is_free_unless_it_is_systemds(inherited: bool) -
                 pass
         else:
             socket.create_server(address).close()
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_new_connections_are_refused_later(family: socket.AddressFamily, host: str) -> None:
+    """They do not get into the queue that the end resets; those that are there go on."""
+    listener = socket.create_server((host, 0), family=family)
+    address = listener.getsockname()[:2]
+    listeners = Listeners([listener])
+    with socket.create_connection(address, timeout=5) as early, socket.socket(family) as late:
+        early.sendall(b"before, ")
+        listeners.defer_new()
+        late.setblocking(False)
+        assert late.connect_ex(address) == errno.EINPROGRESS
+        accepted = listener.accept()[0]
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        listeners.close()
+        early.sendall(b"after")
+        early.shutdown(socket.SHUT_WR)
+        with accepted, accepted.makefile("rb") as stream:
+            assert stream.read() == b"before, after"
+        late.setblocking(True)
+        with pytest.raises(ConnectionRefusedError):
+            late.connect(address)
