@@ -36,6 +36,9 @@ START = (
 DAILY = (
     "Ours names a file by the time of its last line, when the next period begins, and not whenever the program ends."
 )
+NO_HOST = "255.255.255.255"
+"""Cannot be connected to; that nothing listens on a port of this host is told a while after the first datagram."""
+
 REFUSED = "Ours does not send log4cplus's own formats over the network, and reports that."
 
 
@@ -224,7 +227,7 @@ ROWS: tuple[LogConfig, ...] = (
     ),
     LogConfig(
         rule="log4j events over UDP",
-        lines=("log4cplus.appender.c = log4cplus::Log4jUdpAppender",),
+        lines=("log4cplus.appender.c = log4cplus::Log4jUdpAppender", f"log4cplus.appender.c.host = {NO_HOST}"),
         differs=REFUSED,
         ours=Ended(
             45,
@@ -238,7 +241,7 @@ ROWS: tuple[LogConfig, ...] = (
             ),
             {},
         ),
-        theirs=Ended(45, (), ("log4cplus:ERROR Log4jUdpAppender::append()- Cannot write to server",), {}),
+        theirs=Ended(45, (), ("log4cplus:ERROR Log4jUdpAppender::append()- Cannot connect to server",) * 3, {}),
     ),
 )
 FILES = {"old": "old text\n", "large": "x" * 220_000 + "\n", "large.1": "one\n", "large.2": "two\n"}
