@@ -22,6 +22,9 @@ from dcmrecv_core.testing.receivers import ACTIVATE
 
 PORT = "11112"
 DEADLINE = 20.0
+_READS = re.compile(r"cat|find|ls|dcmrecvctl .*(queue list|status)$")
+"""Commands that show what other processes have done, and may be a moment too early for it."""
+
 _NOT_RECEIVING = {"--explain", "--list-plugins", "--dump-settings", "--new-plugin", "--help", "--version"}
 
 
@@ -81,6 +84,13 @@ class Session:
             self._start(step)
             return
         command = re.sub(rf"\b{PORT}\b", self._port, step.command)
+        deadline = time.monotonic() + (DEADLINE if _READS.match(command) else 0)
+        while (fault := self._fault_of(command, step.shown)) is not None:
+            assert time.monotonic() < deadline, fault
+            time.sleep(0.1)
+
+    def _fault_of(self, command: str, shown: list[str]) -> str | None:
+        """Run a command; what is wrong with its exit code or its output."""
         done = subprocess.run(
             ["sh", "-ec", command],
             cwd=self._directory,
@@ -92,10 +102,10 @@ class Session:
             check=False,
         )
         said = done.stdout
-        fails = any(line.startswith("error:") for line in step.shown)
-        assert done.returncode == int(fails), f"{command}\n{said}"
-        lost = missing(step.shown, said)
-        assert lost is None, f"{command}\n{lost!r} is not in:\n{said}"
+        if done.returncode != any(line.startswith("error:") for line in shown):
+            return f"{command}\n{said}"
+        lost = missing(shown, said)
+        return None if lost is None else f"{command}\n{lost!r} is not in:\n{said}"
 
     def _start(self, step: Step) -> None:
         assert step.shown, f"no output shows that it works: {step.command}"
