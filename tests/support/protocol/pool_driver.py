@@ -17,6 +17,9 @@ from dcmrecv_core.net.supervisor.pool import Pool
 
 HOOK_SECONDS = 30.0
 LIMIT = 5
+SECONDS = 60
+"""Of real time, for each wait."""
+
 ANY_SHARES = Shares(100, None)
 """Which bind no address here."""
 
@@ -95,9 +98,9 @@ class Driver:
         self.pool.tick(self.now)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + SECONDS
         while not condition():
-            assert time.monotonic() < end, f"not within 60 s: {what}"
+            assert time.monotonic() < end, f"not within {SECONDS} s: {what}"
             self.turn()
 
     def settle(self, waiting: int = 0) -> None:
@@ -108,7 +111,7 @@ class Driver:
     def assign(self, request: bytes = b"", shares: Shares = ANY_SHARES) -> socket.socket | None:
         """The peer of an association that was assigned; None if no worker was idle, or the peer has its share."""
         ours, peer = socket.socketpair()
-        peer.settimeout(60)
+        peer.settimeout(SECONDS)
         self.peers.append(peer)
         handover = Handover(ours, request, "10.0.0.1", 1)
         if self.pool.assign(handover, self.now, shares):
@@ -117,9 +120,10 @@ class Driver:
         return None
 
     def serve(self, request: bytes = b"") -> tuple[socket.socket, int]:
-        """`assign`, and the pid of the worker that serves the association."""
-        peer = self.assign(request)
-        assert peer is not None
+        """`assign`, as soon as an idle worker has offered its claim, and the pid of the worker that serves the
+        association."""
+        self.until(lambda: self.assign(request) is not None, "an idle worker can be claimed")
+        peer = self.peers[-1]
         return peer, int(peer.recv(100))
 
     def finish(self, peer: socket.socket) -> None:

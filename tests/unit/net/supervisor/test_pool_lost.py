@@ -18,7 +18,7 @@ from dcmrecv_core.net.handover import IDLE, TAKEN, Handover, LostAssociation, re
 from dcmrecv_core.net.record import decode
 from dcmrecv_core.net.supervisor.pool import Pool
 from support.plugins import ASSOCIATION
-from support.protocol.pool_driver import ANY_SHARES
+from support.protocol.pool_driver import ANY_SHARES, SECONDS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
@@ -69,9 +69,9 @@ class Driver:
         self.said = b""
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + SECONDS
         while not condition():
-            assert time.monotonic() < end, f"not within 10 s: {what}, but {self.said!r}"
+            assert time.monotonic() < end, f"not within {SECONDS} s: {what}, but {self.said!r}"
             now = time.monotonic()
             self.pool.grow(now)
             for key, _ in self.selector.select(0.02):
