@@ -60,6 +60,12 @@ IMPORT = "import os, signal, time\nfrom dcmrecv_core import hookimpl\n"
 SOON = 5.0
 """Seconds: less than the grace of a stop, and far more than an end without it takes on a busy machine."""
 
+PATIENCE = 15.0
+"""Seconds that a request waits for a worker here, unless a test says otherwise: a busy machine forks slowly."""
+
+IMPATIENT = {"WAIT_FOR_WORKER": str(supervisor.WAIT_FOR_WORKER)}
+"""Variables with which it waits no longer than elsewhere."""
+
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -71,8 +77,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     script = tmp_path_factory.mktemp("program") / "dcmrecv"
     script.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path[:0] = {sorted(places)}\n"
-        "from dcmrecv_core.cli import main\nsys.exit(main())\n"
+        f"#!{sys.executable}\nimport os, sys\nsys.path[:0] = {sorted(places)}\n"
+        "from dcmrecv_core.cli import main\nfrom dcmrecv_core.net.supervisor import supervisor\n"
+        f"supervisor.WAIT_FOR_WORKER = float(os.environ.get('WAIT_FOR_WORKER', {PATIENCE}))\nsys.exit(main())\n"
     )
     script.chmod(0o755)
     return script
@@ -106,7 +113,7 @@ def half_way(receiver: Receiver) -> RawAssociation:
 
 
 def echo(receiver: Receiver) -> None:
-    """Without a worker within WAIT_FOR_WORKER it would be rejected."""
+    """Without a worker in time it would be rejected."""
     with RawAssociation(receiver.port, [(VERIFICATION, [IMPLICIT_LE])]) as association:
         assert association.echo() == 0
         association.release()
@@ -240,22 +247,26 @@ def test_workers_do_not_outlive_the_supervisor(start: Start) -> None:
 def test_when_all_are_busy_the_next_peer_is_rejected_within_a_second(start: Start) -> None:
     """The bound of the measured time is wider than a second, for a busy machine."""
     assert supervisor.WAIT_FOR_WORKER < 1
-    receiver = start("--max-associations", "1")
-    with RawAssociation(receiver.port, CONTEXTS) as busy:
+    receiver = start("--max-associations", "1", env=IMPATIENT)
+    with RawAssociation(receiver.port, CONTEXTS):
         begin = time.monotonic()
         with RawAssociation(receiver.port) as other:
             other.send(REQUEST)
             assert other.read_pdu() == (ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
             assert 0.5 < time.monotonic() - begin < SOON
             assert other.read_pdu() == (0, b"")
-        with RawAssociation(receiver.port) as patient:
-            patient.send(REQUEST)
-            busy.release()
-            assert patient.read_pdu()[0] == ASSOCIATE_AC
+
+
+def test_when_all_are_busy_the_next_peer_gets_the_place_of_one_that_ends(start: Start) -> None:
+    receiver = start("--max-associations", "1")
+    with RawAssociation(receiver.port, CONTEXTS) as busy, RawAssociation(receiver.port) as patient:
+        patient.send(REQUEST)
+        busy.release()
+        assert patient.read_pdu()[0] == ASSOCIATE_AC
 
 
 def test_peers_that_keep_their_connection_hold_no_worker(start: Start) -> None:
-    receiver = start("--max-associations", "2")
+    receiver = start("--max-associations", "2", env=IMPATIENT)
     with contextlib.ExitStack() as stack:
         for number in range(12):
             association = stack.enter_context(RawAssociation(receiver.port, CONTEXTS))
@@ -354,7 +365,7 @@ def test_hooks_that_never_return(start: Start) -> None:
     receiver = start("--settings", "dcmrecv.toml", "--plugin", "busy", files=files)
     with contextlib.ExitStack() as stack:
         other, endless, stubborn, uninterruptible = (
-            stack.enter_context(RawAssociation(receiver.port, CONTEXTS, timeout=10)) for _ in range(4)
+            stack.enter_context(RawAssociation(receiver.port, CONTEXTS)) for _ in range(4)
         )
         victims = {receiver.worker_serving(association.local_port) for association in (stubborn, uninterruptible)}
         for uid, association in (("1.1", endless), ("1.2", stubborn), ("1.3", uninterruptible)):
@@ -406,7 +417,7 @@ def test_fault_23_the_line_about_a_killed_worker_names_hook_plugin_peer_and_inst
     receiver = start("--settings", "dcmrecv.toml", "--plugin", "deadly", files=files)
     for uid, how in (("1.1", "was killed by signal 11"), ("1.2", "is stuck")):
         where = f"in hook receive of plugin deadly (RAWSCU@127.0.0.1, SOP instance {uid})"
-        with RawAssociation(receiver.port, CONTEXTS, timeout=10) as association:
+        with RawAssociation(receiver.port, CONTEXTS) as association:
             victim = receiver.worker_serving(association.local_port)
             association.request(store_rq(CT, uid), instance_of(CT, uid))
             receiver.wait_for_log(f"E: worker {victim} {how} {where}")
@@ -547,7 +558,7 @@ def said(peer: socket.socket) -> bytes:
 
 
 def turn_until(made: Supervisor, condition: Any) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < end
         made._turn()
