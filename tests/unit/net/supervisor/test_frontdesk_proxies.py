@@ -16,6 +16,7 @@ from dcmrecv_core.net.proxy_header import Proxies
 from dcmrecv_core.net.supervisor import frontdesk
 from dcmrecv_core.net.supervisor.frontdesk import FrontDesk
 from dcmrecv_core.net.supervisor.listener import Listeners
+from dcmrecv_core.testing import until
 from support.protocol.pdus import associate_rq
 from support.protocol.proxy_headers import LOCAL, version_1, version_2
 from support.uids import IMPLICIT_LE, VERIFICATION
@@ -48,10 +49,11 @@ class Desk:
     def connect(self, said: bytes = b"", address: str = BALANCER) -> socket.socket:
         """A real TCP connection, because of SO_RCVLOWAT."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            peer = socket.create_connection(listener.getsockname(), timeout=5)
+            peer = socket.create_connection(listener.getsockname(), timeout=20)
             ours, _ = listener.accept()
         self._open.append(peer)
         peer.sendall(said)
+        until(lambda: not said or len(ours.recv(len(said), socket.MSG_PEEK)) == len(said), "all of it has arrived")
         self.desk.add_connection(ours, address, 4242, self.now)
         return peer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 from pathlib import Path
 
@@ -15,11 +16,17 @@ from dcmrecv_core.net.upgrade.predecessor import Predecessor
 from dcmrecv_core.settings.settings import Settings
 
 
+def accept(listener: socket.socket) -> socket.socket:
+    """The connection that was made; it may be there a moment later than for the one who made it."""
+    assert select.select([listener], (), (), 20)[0]
+    return listener.accept()[0]
+
+
 def test_accepted_sockets_inherit_the_options() -> None:
     [listener] = open_listeners(Settings(bind="127.0.0.1")).sockets
     with listener, socket.create_connection(listener.getsockname(), timeout=5):
         assert not listener.get_inheritable()
-        accepted = listener.accept()[0]
+        accepted = accept(listener)
         with accepted:
             assert not accepted.get_inheritable()
             tcp = {name: accepted.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in TCP_OPTIONS}
@@ -49,7 +56,7 @@ def test_port_is_free_again_at_once() -> None:
     [listener] = open_listeners(Settings(bind="127.0.0.1")).sockets
     address, port = listener.getsockname()
     with socket.create_connection((address, port), timeout=5) as peer:
-        accepted = listener.accept()[0]
+        accepted = accept(listener)
         accepted.close()  # our end closes first, and lingers in TIME_WAIT
         assert peer.recv(1) == b""
     listener.close()
