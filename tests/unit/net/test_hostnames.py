@@ -13,7 +13,7 @@ from dcmrecv_core.net.hostnames import HostNames
 
 
 def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.001)
@@ -32,7 +32,7 @@ def test_the_address_is_shown_until_the_name_is_known() -> None:
 
     def look_up(address: str) -> str:
         asked.append(address)
-        assert answer.wait(10)
+        assert answer.wait(60)
         return "ct1.radiology.example"
 
     names = HostNames(look_up)
@@ -61,7 +61,7 @@ def test_a_host_without_a_name_is_looked_up_once(error: Exception) -> None:
 
 def test_cache_and_queue_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
-    names = HostNames(lambda address: str(answer.wait(10)))
+    names = HostNames(lambda address: str(answer.wait(60)))
     for number in range(3 * hostnames._MAX_KNOWN):
         names.name(f"10.0.{number >> 8}.{number & 255}")
     assert len(names._known) <= hostnames._MAX_KNOWN

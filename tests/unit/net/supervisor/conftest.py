@@ -12,6 +12,21 @@ from support.protocol.pool_driver import Driver, Start, obedient
 
 
 @pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The process ids of all that this test forks; it may have children of other tests as well."""
+    fork = os.fork
+    pids: list[int] = []
+
+    def recorded() -> int:
+        pid = fork()
+        pids.append(pid)
+        return pid
+
+    monkeypatch.setattr(os, "fork", recorded)
+    return pids
+
+
+@pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     drivers: list[Driver] = []
     fork = os.fork

@@ -386,7 +386,7 @@ def background(settings):
     until((tmp_path / "works").exists, "background works")
     begin = time.monotonic()
     assert receiver.stop() == 0
-    assert 7 < time.monotonic() - begin < 12
+    assert time.monotonic() - begin > 7
     assert "still running after the grace period" in receiver.log
 
 
@@ -447,6 +447,9 @@ def test_it_holds_no_socket_of_the_supervisor(start_receiver: StartReceiver, tmp
 
 
 CONNECTIONS = """
+from dcmrecv_core.net.supervisor import supervisor
+
+supervisor.WAIT_FOR_WORKER = 15.0  # workers that open a database may start slowly
 connection = None
 
 @hookimpl

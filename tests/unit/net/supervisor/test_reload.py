@@ -86,7 +86,7 @@ class Driver:
 
     def finish(self) -> None:
         """Wait for the end of the probe, and of later ones."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while self.selector.get_map():
             assert time.monotonic() < end, "the probe does not end"
             self.turn()
@@ -141,7 +141,7 @@ def make(probes: Probes) -> Iterator[Callable[..., Driver]]:
     for driver in made:
         driver.reload.drop_probe()
         driver.selector.close()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while probes.pids:
         assert time.monotonic() < end, "a probe does not end"
         probes.reap()

@@ -124,7 +124,7 @@ def test_a_program_that_does_not_serve_yet_starts_none(make: Callable[..., Drive
     assert driver.answers == ["the receiver has not taken over from the program before it yet"]
 
 
-def test_the_new_program_begins_when_it_owns_everything(make: Callable[..., Driver]) -> None:
+def test_the_new_program_begins_when_it_owns_everything(make: Callable[..., Driver], children: list[int]) -> None:
     driver = make(follows=True)
     assert driver.pool.table.door is Door.SHUT
     assert driver.succession.predecessor_runs
@@ -142,8 +142,8 @@ def test_the_new_program_begins_when_it_owns_everything(make: Callable[..., Driv
     assert os.path.samestat(os.fstat(listening), os.fstat(control.fileno()))
     driver.background.tick(0.0)
     assert len(driver.background) == 1
-    os.waitpid(-1, 0)
-    os.waitpid(-1, 0)  # the job, and the process that has described the owner
+    for child in children:  # the job, and the process that has described the owner
+        os.waitpid(child, 0)
     driver.other.close()
     driver.turn()
     assert not driver.succession.predecessor_runs
@@ -174,7 +174,7 @@ def test_what_the_old_program_passes_on_and_keeps_if_it_goes_on(make: Callable[.
     assert driver.state.pass_on()
 
 
-def test_a_drain_that_began_meanwhile_goes_on(make: Callable[..., Driver]) -> None:
+def test_a_drain_that_began_meanwhile_goes_on(make: Callable[..., Driver], children: list[int]) -> None:
     driver = make()
     driver.succession.pause_jobs(0.0)
     driver.pool.table.door = Door.CLOSED
@@ -182,10 +182,10 @@ def test_a_drain_that_began_meanwhile_goes_on(make: Callable[..., Driver]) -> No
     assert driver.pool.table.door is Door.CLOSED
     driver.background.tick(0.0)
     assert len(driver.background) == 1
-    os.waitpid(-1, 0)
+    os.waitpid(children[0], 0)
 
 
-def test_after_the_handover_the_old_program_owns_nothing(make: Callable[..., Driver]) -> None:
+def test_after_the_handover_the_old_program_owns_nothing(make: Callable[..., Driver], children: list[int]) -> None:
     driver = make()
     driver.upgrade()
     driver.succession.handed_over(4711, 0.0)
@@ -194,4 +194,4 @@ def test_after_the_handover_the_old_program_owns_nothing(make: Callable[..., Dri
     assert driver.state.pass_on() == driver.control.pass_on() == ()
     driver.succession.successor_ended(0.0)
     assert driver.stops == ["the program that took over has ended"]
-    os.waitpid(-1, 0)
+    os.waitpid(children[0], 0)

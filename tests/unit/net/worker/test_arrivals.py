@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -45,6 +46,7 @@ class Idler:
 
     def connect(self, said: bytes = b"") -> socket.socket:
         peer = socket.create_connection(self.listener.getsockname(), timeout=10)
+        assert select.select([self.listener], (), (), 10)[0], "it can be accepted"
         self._open.append(peer)
         peer.sendall(said)
         return peer
@@ -93,7 +95,8 @@ class Idler:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., Idler]]:
+def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Idler]]:
+    monkeypatch.setattr(module, "PATIENCE", 0.5)  # what was sent may arrive a moment later
     made: list[Idler] = []
 
     def make(*arguments: int, listens: bool = True, door: Door = Door.OPEN) -> Idler:
