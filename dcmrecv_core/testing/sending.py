@@ -86,7 +86,10 @@ def send_until_lost(
             await_pause_over(association)
             if not association.is_established:
                 break
-            answer = association.send_c_store(dataset) if dataset is not None else association.send_c_echo()
+            try:
+                answer = association.send_c_store(dataset) if dataset is not None else association.send_c_echo()
+            except RuntimeError:  # the connection was lost since it was looked at
+                break
             if "Status" not in answer:
                 break
             on_status(Status(int(answer.Status), str(answer.get("ErrorComment", "") or "")))
