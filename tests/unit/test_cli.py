@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.settings.syntax_order import rank
 from dcmrecv_core.storage import temporary
 from dcmrecv_core.storage.temporary import Capabilities
+from support.programs.receivers import reserved_port
 from support.uids import CT, EXPLICIT_LE, FIND, IMPLICIT_LE, VERIFICATION
 
 Run = Callable[..., int]
@@ -47,18 +48,17 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs it in a fresh directory on a free port, or on `port`."""
+def run(tmp_path: Path, served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs it in a fresh directory on a port that is for this test, or on `port`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def start(*arguments: str, port: int | None = None) -> int:
-        if port is None:
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                port = probe.getsockname()[1]
-        return cli.main(["--bind", "127.0.0.1", *arguments, str(port)])
+        on = reserved.getsockname()[1] if port is None else port
+        return cli.main(["--bind", "127.0.0.1", *arguments, str(on)])
 
-    return start
+    with reserved_port() as reserved:
+        yield start
 
 
 def test_serves(run: Run, served: list[Settings], capfd: pytest.CaptureFixture[str]) -> None:

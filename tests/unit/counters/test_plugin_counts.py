@@ -24,13 +24,14 @@ def test_each_process_counts_in_its_slot() -> None:
     thrown = settings_of(counts, "site").counter("thrown away")
     other = settings_of(counts, "other").counter("kept")
     for number in range(2):
-        if not os.fork():
+        pid = os.fork()
+        if not pid:
             counts.use(memory.workers[number])
             kept.add()
             thrown.add(10)
             other.add(0)
             os._exit(0)
-        os.wait()
+        os.waitpid(pid, 0)
     assert counts.names == [("site", "kept"), ("site", "thrown away"), ("other", "kept")]
     assert [list(slot.plugin_counters[:3]) for slot in memory.workers] == [[1, 10, 0], [1, 10, 0]]
 

@@ -17,7 +17,7 @@ import pytest
 from dcmrecv_core.logs import files
 from dcmrecv_core.logs.files import DailyRollingFileHandler, FileHandler, RollingFileHandler
 
-DEADLINE = 40.0
+DEADLINE = 150.0
 
 
 @pytest.fixture

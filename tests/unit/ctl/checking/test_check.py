@@ -22,6 +22,7 @@ from dcmrecv_core.net.supervisor.listener import Listeners
 from dcmrecv_core.settings.settings import Settings
 from dcmrecv_core.storage.mounts import Mount
 from support.programs.certificates import Certificates, Pair, openssl
+from support.programs.receivers import reserved_port
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 
@@ -34,9 +35,8 @@ Check = Callable[..., list[str]]
 @pytest.fixture
 def port() -> Iterator[int]:
     """A port that no one listens on: it is bound for the length of a test, as other tests run."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        number = probe.getsockname()[1]
-    yield number
+    with reserved_port() as reserved:
+        yield reserved.getsockname()[1]
 
 
 @pytest.fixture
@@ -214,9 +214,8 @@ def test_the_receiver_that_this_one_replaces(check: Check, tmp_path: Path) -> No
 @pytest.mark.usefixtures("running")
 def test_another_receiver_with_the_state_directory(check: Check, tmp_path: Path) -> None:
     (tmp_path / "site.py").write_text(DELIVERS)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
-    line = only(check("--plugin", "site.py", "-pm", on=free))
+    with reserved_port() as free:
+        line = only(check("--plugin", "site.py", "-pm", on=free.getsockname()[1]))
     assert line.startswith("error: plugin site needs the state directory") and "--state-dir" in line
 
 
