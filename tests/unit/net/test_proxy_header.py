@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.net.proxy_header import MOST, Proxies, ProxyHeaderError, length_of, source_of
@@ -24,6 +24,7 @@ HEADERS = [
 ]
 
 
+@settings(deadline=None)
 @given(ADDRESSES, PORTS, st.sampled_from([version_1, version_2]))
 def test_the_source_is_read(address: str, port: int, version: object) -> None:
     header = version(address, port)  # type: ignore[operator]
@@ -108,6 +109,7 @@ def test_a_malformed_one_is_refused(header: bytes) -> None:
 AFTER_A_HEADER = st.sampled_from(HEADERS).flatmap(lambda header: st.binary().map(header.__add__))
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=600), AFTER_A_HEADER))
 def test_any_bytes_have_a_header_or_none(data: bytes) -> None:
     try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmrecv_core.storage.journals.records import Kind, decode, encode, read_records
 from support.deliveries import record
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), min_size=15, max_size=15), st.integers(0, 2**64 - 1))
 def test_a_record_is_read_as_it_was_written(texts: list[bytes], number: int) -> None:
     data = encode(Kind.STORED, 2, number, number, number, tuple(texts[:14]), texts[14])
@@ -23,6 +24,7 @@ def test_a_record_of_before_digests_has_none() -> None:
     assert decode(record(digest="xxh128:00")).digest == b"xxh128:00"
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_one_changed_bit_is_noticed(data: st.DataObject) -> None:
     whole = bytearray(record())
