@@ -18,7 +18,7 @@ from dcmrecv_core.hooks.loader import OBJECT, Found
 from dcmrecv_core.testing.deliveries import JOURNAL, deliver_all
 from dcmrecv_core.testing.fakes import sample_dataset
 from dcmrecv_core.testing.plugin_report import PluginReport
-from dcmrecv_core.testing.receivers import START_DEADLINE, Receiver
+from dcmrecv_core.testing.receivers import PATIENCE, Receiver
 from dcmrecv_core.testing.sending import send
 from dcmrecv_core.testing.torture import Case, cases, more_cases
 from dcmrecv_core.testing.watching import Sources, line_of
@@ -157,7 +157,7 @@ class ReceiverChecks:
             [*map(str, command), "--explain", str(file)],
             capture_output=True,
             text=True,
-            timeout=START_DEADLINE,
+            timeout=PATIENCE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
         )
         self._explained = done.stderr

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 DEADLINE = 20.0
-"""Seconds for each wait: for the end, a line in the log."""
+"""Seconds for a wait, unless it is told how long."""
 
-START_DEADLINE = 60.0
-"""Seconds for a start, in which plugins load what they need."""
+PATIENCE = 60.0
+"""Seconds for the start, the end, a line in the log: a busy machine may need ten times as long as an idle one."""
 
 ACTIVATE = Path(__file__).with_name("activate.py")
 """A program that passes a socket to the one that it runs."""
@@ -84,7 +84,7 @@ class ReceiverProcess:
 
     def wait_for_log(self, text: str) -> None:
         """Wait until `text` is in the log; AssertionError with the log if that takes too long."""
-        until(lambda: text in self.log, f"{text!r} in the log", log=lambda: self.log)
+        until(lambda: text in self.log, f"{text!r} in the log", PATIENCE, lambda: self.log)
 
     def files(self) -> list[str]:
         """Every file below the output directory, relative to it, but for the state directory `.dcmrecv`."""
@@ -97,12 +97,12 @@ class ReceiverProcess:
         """Send a signal and wait for the end; returns the exit code, 0 if all is well."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(DEADLINE)
+        return self.process.wait(PATIENCE)
 
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()
-        self.process.wait(DEADLINE)
+        self.process.wait(PATIENCE)
 
     def run(self, command: Sequence[object], **options: Any) -> None:
         """Start `command`, with its output in the log. `options` are those of subprocess.Popen."""
@@ -142,7 +142,7 @@ class ReceiverProcess:
             activated = [sys.executable, "-I", "-S", ACTIVATE, fd, *command]
             self.run([*prefix, *activated], pass_fds=(fd,), env=env, **options)
             try:
-                until(lambda: self._is_ready(ready), "the receiver is ready", START_DEADLINE, lambda: self.log)
+                until(lambda: self._is_ready(ready), "the receiver is ready", PATIENCE, lambda: self.log)
             except BaseException:
                 self.kill()
                 raise
@@ -273,7 +273,7 @@ class Receiver(ReceiverProcess):
         """Let it read its settings again (SIGHUP), and wait until it has; AssertionError if it refuses them."""
         before = len(self.log)
         self.process.send_signal(signal.SIGHUP)
-        until(lambda: _RELOADED.search(self.log, before), "the settings are read again", log=lambda: self.log)
+        until(lambda: _RELOADED.search(self.log, before), "the settings are read again", PATIENCE, lambda: self.log)
         refused = _NOT_RELOADED.search(self.log, before)
         if refused:
             raise AssertionError(refused[0])

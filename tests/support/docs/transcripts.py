@@ -21,7 +21,7 @@ from pathlib import Path
 from dcmrecv_core.testing.receivers import ACTIVATE
 
 PORT = "11112"
-DEADLINE = 20.0
+DEADLINE = 60.0
 _READS = re.compile(r"cat|find|ls|dcmrecvctl .*(queue list|status)$")
 """Commands that show what other processes have done, and may be a moment too early for it."""
 
@@ -98,7 +98,7 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=100,
+            timeout=250,
             check=False,
         )
         said = done.stdout
