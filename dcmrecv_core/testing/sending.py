@@ -140,9 +140,10 @@ def context_of(dataset: Dataset) -> tuple[str, str]:
 
 def await_pause_over(association: Association) -> None:
     """pynetdicom pauses its own thread while it waits for a response. If the thread has not gone on since the last one
-    when the next message is sent, it is taken for paused, wakes up, and takes the response away."""
+    when the next message is sent, it is taken for paused, wakes up, and takes the response away. A thread that has
+    ended with its association stays paused."""
     end = time.monotonic() + _SECONDS
-    while getattr(association, "_is_paused", False) and time.monotonic() < end:
+    while association.is_established and getattr(association, "_is_paused", False) and time.monotonic() < end:
         time.sleep(0.001)
 
 
