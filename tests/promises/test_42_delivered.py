@@ -5,9 +5,7 @@ in another boot of the system goes on from the copy.
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,6 +24,7 @@ from support.promises.deliveries import (
     events,
     kill_in_a_call,
     kill_process,
+    kill_worker,
     notes,
     process_of,
     start_after_power_cut,
@@ -86,7 +85,7 @@ def test_whatever_is_killed(
                     time.sleep(chance.uniform(0.2, 0.8))  # the senders go on meanwhile
                     match number % 5:
                         case 0:
-                            os.kill(chance.choice(sorted(receiver.workers())), signal.SIGKILL)
+                            kill_worker(receiver, chance)
                         case 1:
                             kill_process(receiver, JOURNAL)
                         case 2:

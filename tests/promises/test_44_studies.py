@@ -18,7 +18,7 @@ import pytest
 from dcmrecv_core.delivery.sqlite.store import SqliteStore
 from dcmrecv_core.testing import until
 from support.programs.receivers import Receiver, Start
-from support.promises.deliveries import NOTES, TurnedClock, data_of, kill_process, notes
+from support.promises.deliveries import NOTES, TurnedClock, data_of, kill_process, kill_worker, notes
 from support.promises.promises import promise
 from support.protocol.raw_sender import RawAssociation
 from support.uids import CT, EXPLICIT_LE
@@ -137,7 +137,7 @@ def test_interleaved_studies_with_crashes(
             stored = send(receiver.port, iter(waiting))
             waiting = waiting[len(stored) :]
         if part % 90 == 60:
-            os.kill(chance.choice(sorted(receiver.workers())), signal.SIGKILL)
+            kill_worker(receiver, chance)
             kill_process(receiver, JOURNAL)
             kill_process(receiver, STUDIES)
     assert completions(home) == {}, "nothing is complete before the clock is turned"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from dcmrecv_core.testing import until
 from support.programs.environment import write_files
 from support.programs.receivers import Receiver, create_listener, start_ours
 from support.promises.commitment import installed
-from support.promises.deliveries import NOTES, check_ids, events, kill_process, notes
+from support.promises.deliveries import NOTES, check_ids, events, kill_process, kill_worker, notes
 from support.promises.outages import WAYS, Port, port_before
 from support.promises.promises import promise
 from support.promises.senders import Sender, instance, sending
@@ -157,7 +156,7 @@ def until_they_store(receiver: Receiver, senders: list[Sender]) -> None:
 def kill_while_they_send(place: Place, receiver: Receiver, senders: list[Sender], chance: random.Random) -> Receiver:
     """All that can be killed; returns the receiver that is started then, when instances are stored in it."""
     time.sleep(chance.uniform(0.2, 0.5))  # the senders go on meanwhile
-    os.kill(chance.choice(sorted(receiver.workers())), signal.SIGKILL)
+    kill_worker(receiver, chance)
     kill_process(receiver, UPLOADS)
     receiver.kill()
     again = place.start(*SPOOL)

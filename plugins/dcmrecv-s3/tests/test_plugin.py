@@ -65,7 +65,7 @@ def test_an_acknowledged_instance_is_in_the_bucket(
         assert stored == dataset
         assert stored.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
     assert receiver.files() == []
-    assert max(map(threads, receiver.workers())) == 2, "obstore has one beside the worker's own"
+    assert max(map(threads, until(receiver.workers, "workers"))) == 2, "obstore has one beside the worker's own"
 
 
 def threads(pid: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 from collections import defaultdict
@@ -124,6 +125,12 @@ def kill_process(receiver: Receiver, title: str) -> None:
     """SIGKILL to a child, as soon as there is one."""
     with suppress(ProcessLookupError):  # it ends by itself just now
         os.kill(until(lambda: process_of(receiver, title), title, log=lambda: receiver.log), signal.SIGKILL)
+
+
+def kill_worker(receiver: Receiver, chance: random.Random) -> None:
+    """SIGKILL to a worker."""
+    with suppress(ProcessLookupError):  # it ends by itself just now
+        os.kill(chance.choice(sorted(until(receiver.workers, "a worker"))), signal.SIGKILL)
 
 
 def kill_in_a_call(receiver: Receiver, title: str) -> None:

@@ -384,7 +384,7 @@ def test_hooks_that_never_return(start: Start) -> None:
 @pytest.mark.parametrize(("most", "stopped"), [(10, 1), (10, 2), (1, 1)])
 def test_fault_16_a_stopped_idle_worker_gets_no_association(start: Start, most: int, stopped: int) -> None:
     receiver = start("--max-associations", most)
-    victims = sorted(receiver.workers())[:stopped]
+    victims = sorted(until(lambda: len(found := receiver.workers()) >= stopped and found, "workers"))[:stopped]
     for pid in victims:
         os.kill(pid, signal.SIGSTOP)
     with contextlib.ExitStack() as stack:

@@ -234,7 +234,7 @@ def test_workers_that_are_told_to_end_lose_no_association(start: Start) -> None:
     with Senders(receiver, 2) as senders:
         for _ in range(5):
             with contextlib.suppress(ProcessLookupError):  # it was told before, and has ended just now
-                os.kill(min(receiver.workers()), signal.SIGTERM)
+                os.kill(min(until(receiver.workers, "a worker")), signal.SIGTERM)
             senders.until_more(5)
     for failure in senders.failures:
         assert f"PDU {ABORT}" in str(failure) or not isinstance(failure, TimeoutError), failure
@@ -245,7 +245,7 @@ def test_sigterm_under_connections_leaves_none_without_an_answer(start: Start) -
     with Senders(receiver, 6) as senders:
         senders.until_more(20)
         receiver.process.terminate()
-        assert receiver.process.wait(5) == 0
+        assert receiver.process.wait(20) == 0
     assert not any(isinstance(failure, TimeoutError) for failure in senders.failures)
     assert len(receiver.files()) == 1
 
