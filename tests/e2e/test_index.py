@@ -31,11 +31,8 @@ from support.programs.postgresql import postgresql_server
 from support.programs.receivers import Receiver, Start, run
 from support.promises.strace import FLUSHING, WRITING, parse, traced
 from support.protocol.pdus import store_rq
-from support.protocol.raw_sender import RawAssociation
+from support.protocol.raw_sender import RawAssociation, associate_at_last
 from support.uids import CT, EXPLICIT_LE, IMPLICIT_LE
-
-LOCAL_LIMIT = bytes((0, 2, 3, 2)).hex()
-"""Rejected transient, local limit exceeded (PS3.8 section 9.3.4)."""
 
 SENDERS = 8
 INSTANCES = 100
@@ -104,15 +101,7 @@ def data_of(sender: int, number: int) -> bytes:
 
 def associate(receiver: Receiver) -> RawAssociation:
     """An association; it is proposed again if it is rejected because workers for eight senders are not there yet."""
-
-    def accepted() -> RawAssociation | None:
-        try:
-            return RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])])
-        except AssertionError as error:
-            assert LOCAL_LIMIT in str(error), error
-            return None
-
-    return until(accepted, "an association", log=lambda: receiver.log)
+    return associate_at_last(receiver.port, [(CT, [EXPLICIT_LE])], lambda: receiver.log)
 
 
 def send_all(receiver: Receiver, sender: int, accidents: dict[int, Callable[[RawAssociation], None]]) -> set[str]:

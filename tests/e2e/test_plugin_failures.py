@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from dcmrecv_core.testing import until
 from support.data.datasets import instance_of
 from support.programs.environment import write_files
-from support.programs.receivers import Receiver, Start, run, system_program, until
+from support.programs.receivers import Receiver, Start, run, system_program
 from support.protocol.pdus import ABORT, store_rq
-from support.protocol.raw_sender import RawAssociation
+from support.protocol.raw_sender import RawAssociation, associate_at_last
 from support.uids import CT, EXPLICIT_LE
 
 PROCESSING_FAILURE = 0x0110
@@ -174,21 +175,11 @@ def receive(instance):
             pass
 """
 LINE = "has no free file descriptor ("
-LOCAL_LIMIT = bytes((0, 2, 3, 2)).hex()
-"""Rejected transient, local limit exceeded (PS3.8 section 9.3.4)."""
 
 
 def associate(receiver: Receiver) -> RawAssociation:
     """An association; it is proposed again if it is rejected because the next worker begins half a second later."""
-
-    def accepted() -> RawAssociation | None:
-        try:
-            return RawAssociation(receiver.port, [(CT, [EXPLICIT_LE])])
-        except AssertionError as error:
-            assert LOCAL_LIMIT in str(error), error
-            return None
-
-    return until(accepted, "an association", log=lambda: receiver.log)
+    return associate_at_last(receiver.port, [(CT, [EXPLICIT_LE])], lambda: receiver.log)
 
 
 def test_fault_16_a_worker_without_descriptors_is_replaced(ours: Start) -> None:

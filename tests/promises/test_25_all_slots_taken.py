@@ -13,7 +13,7 @@ from support.programs.receivers import Start
 from support.promises.other_receivers import Peer
 from support.promises.promises import promise
 from support.protocol.pdus import ASSOCIATE_AC, ASSOCIATE_RJ, associate_rq
-from support.protocol.raw_sender import RawAssociation
+from support.protocol.raw_sender import LOCAL_LIMIT, RawAssociation
 from support.uids import CT, EXPLICIT_LE
 
 pytestmark = promise(25)
@@ -26,7 +26,6 @@ HOLDERS = ("127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2")
 
 WITHIN = 1.0
 MARGIN = 1.0
-LOCAL_LIMIT = bytes([0, 2, 3, 2])
 PATIENCE = 10.0
 """Seconds to wait for a receiver that does not keep this promise."""
 

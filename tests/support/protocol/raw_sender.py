@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
+from dcmrecv_core.testing import until
 from support.protocol.pdus import (
     ASSOCIATE_AC,
     P_DATA,
@@ -26,6 +27,9 @@ from support.protocol.pdus import (
     status_of,
     store_rq,
 )
+
+LOCAL_LIMIT = bytes((0, 2, 3, 2))
+"""Rejected transient, local limit exceeded (PS3.8 section 9.3.4)."""
 
 
 class RawAssociation:
@@ -161,3 +165,18 @@ def send(port: int, samples: Iterable[tuple[str, str, str, str, bytes]], **reque
         ]
         association.release()
     return statuses
+
+
+def associate_at_last(
+    port: int, contexts: Sequence[tuple[str, Sequence[str]]], log: Callable[[], str]
+) -> RawAssociation:
+    """An association; it is proposed again as long as no worker is there in time."""
+
+    def proposed() -> RawAssociation | None:
+        try:
+            return RawAssociation(port, contexts)
+        except AssertionError as error:
+            assert LOCAL_LIMIT.hex() in str(error), error
+            return None
+
+    return until(proposed, "an association", log=log)

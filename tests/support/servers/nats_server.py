@@ -60,7 +60,7 @@ class NatsServer:
         )
         (self._directory / "log").write_text("")
         self._process = subprocess.Popen([program, "-c", str(settings)])
-        until(lambda: "Server is ready" in self.log, "nats-server is ready", 60, lambda: self.log)
+        until(lambda: "Server is ready" in self.log, "nats-server is ready", SECONDS, lambda: self.log)
 
     def kill(self) -> None:
         assert self._process is not None
